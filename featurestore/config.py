@@ -1,0 +1,57 @@
+"""The one settings object. Every process (Django, Celery, Faust, the voucher, the demo) takes its settings from here.
+
+Values are read once, from the environment (prefix ``RAPPORT_``) and from a ``.env`` file that ``make`` writes with
+random secrets at the first run. Nothing else in the project reads the environment.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+INSECURE = "insecure-development-only"
+
+
+class Settings(BaseSettings):
+    """Typed settings of one installation. Units are in the names."""
+
+    model_config = SettingsConfigDict(env_prefix="RAPPORT_", env_file=ROOT / ".env", extra="ignore", frozen=True)
+
+    environment: Literal["development", "production"] = "development"
+    secret_key: str = Field(INSECURE, description="Django's signing key.")
+    subject_secret: str = Field(INSECURE, description="Key of the HMAC that turns an identifier into a subject.")
+    allowed_hosts: list[str] = ["localhost", "127.0.0.1", "[::1]"]
+    csrf_trusted_origins: list[str] = []
+    database_url: str = f"sqlite:///{ROOT / 'var' / 'rapport.sqlite3'}"
+
+    store_url: str = Field("redis://127.0.0.1:6379/0", description="The store Redis: features and permissions.")
+    store_timeout_ms: int = Field(250, description="Longest wait for the store in one feature read.")
+    vouch_expiry_ms: int = Field(2000, description="How long a voucher's word for a Redis run holds.")
+    control_url: str = Field("redis://127.0.0.1:6379/1", description="The control Redis: Celery.")
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_embedded: bool = Field(False, description="The demo's in-process broker: no topic creation, no lease.")
+    partitions: int = Field(8, description="Partitions of every event, purge and changelog topic.")
+    replication: int = 1
+    generation: int = Field(1, description="Raised when topics are made anew or repartitioned; part of their names.")
+
+    stream_tables: Literal["memory", "rocksdb"] = "rocksdb"
+    stream_data_dir: Path = ROOT / "var" / "streams"
+    stream_member: str = Field("worker-1", description="Static member id of this stream worker; unique a worker.")
+    stream_health_port: int = 6066
+    stream_lease: bool = Field(True, description="Stamp changelog batches with the last heartbeat (zombie fence).")
+
+    celery_eager: bool = False
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
