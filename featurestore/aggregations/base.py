@@ -1,0 +1,124 @@
+"""What an aggregation is: a commutative monoid over events, with a way to update it and a way to read it. Pure.
+
+A *state* is a plain value (int, float, str, bytes, None, or a flat sequence of these) that msgpack can hold, so a tile
+is a list of states and needs no codec of its own. States are never changed in place. The laws, tested on every
+subclass by reflection (tests/aggregations/test_laws.py):
+
+- ``merge(zero(), a) == a == merge(a, zero())``, ``merge`` is associative and commutative;
+- ``update(a, e) == merge(a, update(zero(), e))``.
+
+They hold to the byte, except where a subclass says ``exact = False`` and its docstring states the error.
+
+The pattern of one small algebra with the tiles on top is chronon's; "one statistic, one file" is river's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+Value = Any  # what an event's field holds, already scaled: int, float, str or bool
+State = Any  # see the module's docstring
+Tie = int  # 64-bit digest of the event's id: orders events of the same millisecond
+
+NO_FILTER: Mapping[str, Any] = MappingProxyType({})
+
+
+class Kind(StrEnum):
+    """What a source's field holds."""
+
+    INTEGER = "integer"
+    SCALED = "scaled"  # a decimal kept as an integer of 10**-places units
+    FLOAT = "float"
+    TEXT = "text"
+    BOOLEAN = "boolean"
+
+    @property
+    def numeric(self) -> bool:
+        return self in NUMBERS
+
+
+NUMBERS = frozenset({Kind.INTEGER, Kind.SCALED, Kind.FLOAT})
+ANY_KIND = frozenset(Kind)
+
+
+class Cell(StrEnum):
+    """How one part of a state is stored for reading (featurestore.tiles.served)."""
+
+    INT = "int"  # nullable, stored in the fewest of 1, 2, 4 or 8 bytes
+    FLOAT = "float"  # nullable, 8 bytes
+    BLOB = "blob"  # anything, through a pool of distinct msgpack values
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """One statistic of one field of a source's events, of those events that the filter ``where`` lets through.
+
+    ``field`` is None for aggregations of events as such. ``where`` maps a field to the value it must have, or to a
+    collection of values. ``kind`` and ``places`` are filled in from the source when a view binds the aggregation.
+    """
+
+    field: str | None = None
+    where: Mapping[str, Any] = field(default_factory=lambda: NO_FILTER)
+    kind: Kind | None = None
+    places: int = 0
+
+    name: ClassVar[str]  # in a feature's name: spend_amount_NAME_30d
+    takes: ClassVar[frozenset[Kind]] = NUMBERS
+    needs_field: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
+    growing: ClassVar[bool] = False  # a state grows when merged: stored per tile and merged at reading
+    empty: ClassVar[Any] = None  # the answer when nothing was counted
+
+    def over(self, *windows: str, name: str | None = None, default: Any = None) -> "Windowed":
+        """This aggregation over windows such as "15m", "1h", "30d" (1 minute to 400 days) or "lifetime".
+
+        A feature is called VIEW_FIELD_AGGREGATION_WINDOW; ``name`` replaces VIEW_FIELD_AGGREGATION, and with one
+        window the whole. ``default`` is the answer when nothing was counted, if not the aggregation's own.
+        """
+        return Windowed(self, windows, name, default)
+
+    def bind(self, kind: Kind | None, places: int = 0) -> Self:
+        """This aggregation, knowing what its field holds."""
+        return replace(self, kind=kind, places=places)
+
+    @property
+    def number(self) -> Cell:
+        """The cell of a number of this field's kind."""
+        return Cell.FLOAT if self.kind is Kind.FLOAT else Cell.INT
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The parts of a state. One part: the state is the bare value. More: a sequence of them."""
+        raise NotImplementedError
+
+    def zero(self) -> State:
+        """The state of no events."""
+        raise NotImplementedError
+
+    def update(self, state: State, value: Value, time_ms: int, tie: Tie) -> State:
+        """The state with one more event: its field's value (never None), its time and its tie-breaker."""
+        raise NotImplementedError
+
+    def merge(self, a: State, b: State) -> State:
+        """The state of the events of both."""
+        raise NotImplementedError
+
+    def finish(self, state: State, now_ms: int) -> Any:
+        """The feature's value at a time: a JSON value; ``empty`` when nothing was counted."""
+        raise NotImplementedError
+
+    def unscale(self, number: float) -> float | int:
+        """A number of the field's kind as the outside knows it: 1275 of a field of two places is 12.75."""
+        return number / 10**self.places if self.kind is Kind.SCALED else number
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """An aggregation with the windows it is asked over: what a view lists."""
+
+    aggregation: Aggregation
+    windows: tuple[str, ...]
+    name: str | None
+    default: Any

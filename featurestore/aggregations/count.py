@@ -1,0 +1,33 @@
+"""Count: how many events."""
+
+from dataclasses import dataclass
+
+from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, Tie, Value
+
+
+@dataclass(frozen=True)
+class Count(Aggregation):
+    """The number of events; of those that have the field, if one is named.
+
+    >>> count = Count()
+    >>> count.finish(count.merge(2, count.update(count.zero(), None, 0, 0)), now_ms=0)
+    3
+    """
+
+    name = "count"
+    takes = ANY_KIND
+    needs_field = False
+    empty = 0
+    cells = (Cell.INT,)
+
+    def zero(self) -> int:
+        return 0
+
+    def update(self, state: int, value: Value, time_ms: int, tie: Tie) -> int:
+        return state + 1
+
+    def merge(self, a: int, b: int) -> int:
+        return a + b
+
+    def finish(self, state: int, now_ms: int) -> int:
+        return state
