@@ -12,8 +12,9 @@ They hold to the byte, except where a subclass says ``exact = False`` and its do
 The pattern of one small algebra with the tiles on top is chronon's; "one statistic, one file" is river's.
 """
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -60,7 +61,7 @@ class Aggregation:
     """
 
     field: str | None = None
-    where: Mapping[str, Any] = field(default_factory=lambda: NO_FILTER)
+    where: Mapping[str, Any] = dataclasses.field(default_factory=lambda: NO_FILTER)
     kind: Kind | None = None
     places: int = 0
 
