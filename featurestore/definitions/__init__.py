@@ -1,0 +1,22 @@
+"""Definitions: sources, views, services and what they are made of. Pure."""
+
+from featurestore.definitions.errors import DefinitionError
+from featurestore.definitions.fields import Label, Money
+from featurestore.definitions.registry import Problem, Registry
+from featurestore.definitions.service import FeatureService
+from featurestore.definitions.source import Event, EventSource, InvalidEvent
+from featurestore.definitions.view import Feature, FeatureView
+
+__all__ = [
+    "DefinitionError",
+    "Event",
+    "EventSource",
+    "Feature",
+    "FeatureService",
+    "FeatureView",
+    "InvalidEvent",
+    "Label",
+    "Money",
+    "Problem",
+    "Registry",
+]

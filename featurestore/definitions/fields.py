@@ -1,0 +1,95 @@
+"""Types for the data of events beyond Python's own, and what a struct's field holds. Pure."""
+
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import inspect
+
+from featurestore.aggregations.base import Kind
+
+Money = Annotated[Decimal, msgspec.Meta(description="Money, up to 4 decimals.", extra={"places": 4})]
+Label = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+"""A short text that may become a feature: a category, a code, a language."""
+
+LARGEST = 10**15  # of an integer or scaled number; thousands of them sum up within 64 bits
+DEFAULT_PLACES = 4
+
+
+class Field(NamedTuple):
+    """One field of a source's data."""
+
+    name: str
+    kind: Kind
+    places: int = 0
+    literals: tuple[Any, ...] = ()  # the only values there are, if the type says so
+
+    @property
+    def convert(self) -> Callable[[Any], Any] | None:
+        """Brings a decoded value into the form that aggregations take; raises ValueError for what they can't take."""
+        if self.kind is Kind.SCALED:
+            return lambda value: scaled(value, self.places)
+        return {Kind.FLOAT: finite, Kind.INTEGER: bounded, Kind.TEXT: short}.get(self.kind)
+
+
+def fields_of(data: type[msgspec.Struct]) -> dict[str, Field]:
+    """The fields of an event's data that can be filtered on or aggregated. Nested ones are left out."""
+    found = {}
+    info = inspect.type_info(data)
+    assert isinstance(info, inspect.StructType)
+    for field in info.fields:
+        if (known := _field(field.encode_name, field.type)) is not None:
+            found[field.name] = known._replace(name=field.name)
+    return found
+
+
+def _field(name: str, type_: inspect.Type) -> Field | None:
+    if isinstance(type_, inspect.Metadata):
+        inner = _field(name, type_.type)
+        places = (type_.extra or {}).get("places")
+        return inner if inner is None or places is None else inner._replace(places=places)
+    if isinstance(type_, inspect.UnionType):
+        options = [option for option in type_.types if not isinstance(option, inspect.NoneType)]
+        return _field(name, options[0]) if len(options) == 1 else None
+    if isinstance(type_, inspect.LiteralType):
+        return Field(name, Kind.TEXT if isinstance(type_.values[0], str) else Kind.INTEGER, 0, tuple(type_.values))
+    for kind, types in {
+        Kind.BOOLEAN: inspect.BoolType,
+        Kind.INTEGER: inspect.IntType,
+        Kind.FLOAT: inspect.FloatType,
+        Kind.TEXT: inspect.StrType,
+    }.items():
+        if isinstance(type_, types):
+            return Field(name, kind)
+    return Field(name, Kind.SCALED, DEFAULT_PLACES) if isinstance(type_, inspect.DecimalType) else None
+
+
+def scaled(value: Decimal, places: int) -> int:
+    """A decimal as an integer of 10**-places units, exactly."""
+    if not value.is_finite() or abs(value) > LARGEST:
+        raise ValueError(f"number is out of range: at most {LARGEST} in size")
+    units = value.scaleb(places)
+    number = int(units)
+    if number != units:
+        raise ValueError(f"number has more than {places} decimals")
+    return bounded(number)
+
+
+def bounded(value: int) -> int:
+    if not -LARGEST <= value <= LARGEST:
+        raise ValueError(f"number is out of range: at most {LARGEST} in size, in the field's smallest unit")
+    return value
+
+
+def finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("number is not finite")
+    return value
+
+
+def short(value: str) -> str:
+    if len(value) > 256:
+        raise ValueError(f"text has {len(value)} characters, at most 256 can be aggregated")
+    return value

@@ -1,0 +1,87 @@
+"""The registry: every definition of an installation, and what clashes among them. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import NamedTuple
+
+from featurestore.definitions.service import FeatureService
+from featurestore.definitions.source import EventSource
+from featurestore.definitions.view import FeatureView
+
+
+class Problem(NamedTuple):
+    """Something to mend in the definitions: the file and line to change, and to what."""
+
+    place: str
+    message: str
+
+
+class Registry:
+    """Sources, views and services by name, collected from the modules that define them."""
+
+    def __init__(self, definitions: Iterable[object]):
+        found = list({id(d): d for d in definitions}.values())
+        self._sources = [d for d in found if isinstance(d, EventSource)]
+        self._views = [d for d in found if isinstance(d, FeatureView)]
+        self._services = [d for d in found if isinstance(d, FeatureService)]
+        self.sources: Mapping[str, EventSource] = {source.name: source for source in self._sources}
+        self.views: Mapping[str, FeatureView] = {view.name: view for view in self._views}
+        self.services: Mapping[str, FeatureService] = {service.name: service for service in self._services}
+
+    @classmethod
+    def of(cls, *modules: ModuleType) -> "Registry":
+        """The registry of all definitions that modules hold as public names."""
+        return cls(value for module in modules for name, value in vars(module).items() if not name.startswith("_"))
+
+    def views_of(self, source: str) -> list[FeatureView]:
+        """The views that a source feeds."""
+        return [view for view in self._views if view.source.name == source]
+
+    def check(self, purposes: Iterable[str], recorded: Mapping[str, Mapping[str, int]]) -> list[Problem]:
+        """What clashes: names, purposes that nobody declared, and definitions changed under an old version.
+
+        ``recorded`` maps a view's name to the fingerprints of its versions, as ``features lock`` wrote them.
+        """
+        return [
+            *self._clashes(),
+            *self._undeclared(frozenset(purposes)),
+            *self._changed(recorded),
+        ]
+
+    def _clashes(self) -> Iterable[Problem]:
+        for what, items in (("source", self._sources), ("view", self._views), ("service", self._services)):
+            names = Counter(item.name for item in items)
+            for item in items:
+                if names[item.name] > 1:
+                    yield Problem(item.place, f"{what} {item.name} is defined {names[item.name]} times: rename one")
+        owners: dict[str, FeatureView] = {}
+        for view in self._views:
+            for feature in view.features:
+                other = owners.setdefault(feature.name, view)
+                if other is not view:
+                    message = f"feature {feature.name} is also in view {other.name} ({other.place}): give one a name="
+                    yield Problem(view.place, message)
+
+    def _undeclared(self, purposes: frozenset[str]) -> Iterable[Problem]:
+        declared = ", ".join(sorted(purposes))
+        for view in self._views:
+            for purpose in sorted(view.purposes - purposes):
+                yield Problem(view.place, f"view {view.name}: nobody declared the purpose {purpose}; declared: {declared}")
+        for service in self._services:
+            if service.purpose not in purposes:
+                message = f"service {service.name}: nobody declared the purpose {service.purpose}; declared: {declared}"
+                yield Problem(service.place, message)
+
+    def _changed(self, recorded: Mapping[str, Mapping[str, int]]) -> Iterable[Problem]:
+        for view in self._views:
+            known = recorded.get(view.name, {}).get(str(view.version))
+            if known is None:
+                message = f"view {view.name} version {view.version} is not recorded: run `manage.py features lock`"
+                yield Problem(view.place, message)
+            elif known != view.fingerprint:
+                message = (
+                    f"view {view.name} changed under version {view.version}: its stored values would start empty; "
+                    f"raise version={view.version + 1} and run `manage.py features lock`, or undo the change"
+                )
+                yield Problem(view.place, message)

@@ -1,0 +1,44 @@
+"""Windows and the ladder of tile steps beneath a view. Pure.
+
+The step of a window is the largest of STEPS that is at most 1/60 of it; since each of STEPS divides the next, it divides
+the next window's step too, so a tile never straddles a coarser one.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from featurestore.aggregations.duration import seconds
+
+LIFETIME = "lifetime"
+SHORTEST_S = 60
+LONGEST_S = 400 * 86_400
+STEPS = (1, 5, 15, 60, 300, 900, 3_600, 7_200, 21_600, 43_200, 86_400)
+
+
+class Rung(NamedTuple):
+    """One window of a view's ladder; ``window_s`` None is lifetime, whose one tile starts at 0."""
+
+    window_s: int | None
+    step_s: int
+
+
+def window_seconds(text: str) -> int | None:
+    """Seconds of a window such as "15m"; None for "lifetime". Raises ValueError with what is allowed."""
+    if text == LIFETIME:
+        return None
+    window_s = seconds(text)
+    if not SHORTEST_S <= window_s <= LONGEST_S:
+        raise ValueError(f'window "{text}" is impossible: take 1 minute to 400 days ("1m" to "400d"), or "lifetime"')
+    return window_s
+
+
+def step_of(window_s: int | None) -> int:
+    """The tile step of a window, in seconds; 0 for lifetime."""
+    return 0 if window_s is None else max(step for step in STEPS if step <= window_s / 60)
+
+
+def ladder(windows_s: Iterable[int | None]) -> tuple[Rung, ...]:
+    """Distinct windows from the shortest up, lifetime last, each with its step."""
+    distinct = set(windows_s)
+    finite = sorted(w for w in distinct if w is not None)
+    return tuple(Rung(w, step_of(w)) for w in finite) + ((Rung(None, 0),) if None in distinct else ())
