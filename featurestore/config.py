@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RAPPORT_", env_file=ROOT / ".env", extra="ignore", frozen=True)
 
     environment: Literal["development", "production"] = "development"
+    debug: bool = Field(False, description="Django's error pages with settings and data. Never in production.")
+    https: bool = Field(False, description="Served through TLS: secure cookies, HSTS, the proxy's forwarded scheme.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     secret_key: str = Field(INSECURE, description="Django's signing key.")
     subject_secret: str = Field(INSECURE, description="Key of the HMAC that turns an identifier into a subject.")
     allowed_hosts: list[str] = ["localhost", "127.0.0.1", "[::1]"]

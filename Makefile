@@ -1,0 +1,50 @@
+# Everything starts from a bare clone with python3 alone. `make help` lists the targets.
+PYTHON := .venv/bin/python
+BASE_PYTHON ?= python3
+KAFKA_PORT ?= 9092
+VENV := .venv/installed
+COMPILE := uv pip compile pyproject.toml --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate \
+	--custom-compile-command "make lock" --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint kafka kafka-stop lock format
+
+help:
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+$(VENV): requirements-dev.lock
+	$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Rapport needs Python 3.11 or newer: set BASE_PYTHON")'
+	test -x $(PYTHON) || $(BASE_PYTHON) -m venv .venv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+.env:
+	$(BASE_PYTHON) deploy/write_env.py $@
+
+demo: $(VENV) .env  ## Everything on this machine, with a simulated shop
+	$(PYTHON) manage.py demo
+
+test: $(VENV) .env  ## Every test that can run here; says what it skipped
+	$(PYTHON) -m pytest $(ARGS)
+
+lint: $(VENV) .env  ## ruff, mypy, import-linter, Django's checks, migrations, Dockerfile
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+	$(PYTHON) manage.py check --fail-level WARNING
+	$(PYTHON) manage.py makemigrations --check --dry-run
+
+format: $(VENV)  ## Let ruff write the code's form
+	$(PYTHON) -m ruff check --fix --quiet . || true
+	$(PYTHON) -m ruff format .
+
+kafka: $(VENV)  ## A real single-node Apache Kafka in the background (KAFKA_PORT)
+	$(PYTHON) -m deploy.kafka.broker start --port $(KAFKA_PORT)
+
+kafka-stop: $(VENV)  ## Stop the one that `make kafka` started
+	$(PYTHON) -m deploy.kafka.broker stop
+
+lock:  ## Pin what pyproject.toml asks for (needs uv)
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra demo --group dev --output-file requirements-dev.lock

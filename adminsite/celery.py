@@ -1,0 +1,46 @@
+"""Celery: settings of the workers and the beat schedule.
+
+Tasks may run twice and must be harmless then: a message is acknowledged after its task, and one that outlives
+``visibility_timeout`` is handed out again. So no task may run that long: the time limits stop it before.
+"""
+
+import os
+from typing import Any
+
+from celery import Celery
+
+from featurestore.config import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
+
+VISIBILITY_TIMEOUT_S = 300
+
+SCHEDULE: dict[str, dict[str, Any]] = {}
+
+app = Celery("rapport")
+app.conf.update(
+    broker_url=settings().control_url,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={
+        "visibility_timeout": VISIBILITY_TIMEOUT_S,
+        "socket_connect_timeout": 2,
+        "socket_timeout": 10,
+        "retry_on_timeout": True,
+    },
+    # A request that enqueues must not hang while the control Redis is away: the outbox row is already committed.
+    task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1},
+    task_always_eager=settings().celery_eager,
+    task_eager_propagates=True,
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_soft_time_limit=VISIBILITY_TIMEOUT_S - 120,
+    task_time_limit=VISIBILITY_TIMEOUT_S - 60,
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,  # structlog's chain stays
+    task_serializer="json",
+    accept_content=["json"],
+    timezone="UTC",
+    beat_schedule=SCHEDULE,
+)
+app.autodiscover_tasks()

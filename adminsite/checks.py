@@ -1,0 +1,42 @@
+"""System checks that keep production from starting unsafely. Every command and server runs them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.checks import CheckMessage, Error
+
+from featurestore.config import INSECURE, Settings, settings
+
+SECRET_MIN_LENGTH = 32
+
+
+def unsafe(conf: Settings) -> list[CheckMessage]:
+    """What forbids these settings in production; nothing outside of it."""
+    if not conf.production:
+        return []
+    weak = [
+        f"RAPPORT_{name.upper()}"
+        for name in ("secret_key", "subject_secret")
+        if (secret := getattr(conf, name)) == INSECURE or len(secret) < SECRET_MIN_LENGTH
+    ]
+    findings = [
+        (weak, "E001", f"{' and '.join(weak)}: the development default, or under {SECRET_MIN_LENGTH} characters.",
+         "Give each its own random text, as deploy/write_env.py does."),
+        (conf.secret_key == conf.subject_secret, "E002", "RAPPORT_SECRET_KEY and RAPPORT_SUBJECT_SECRET are the same.",
+         "One signs sessions, the other hides identities: a leak of one must not be a leak of both."),
+        (conf.debug, "E003", "RAPPORT_DEBUG is on: errors would show settings and data to anyone.", "Turn it off."),
+        (conf.database_url.startswith("sqlite"), "E004", "RAPPORT_DATABASE_URL is SQLite.",
+         "Use PostgreSQL: several hosts write consent, and none may lose it."),
+        (not conf.allowed_hosts or "*" in conf.allowed_hosts, "E005", "RAPPORT_ALLOWED_HOSTS is empty or '*'.",
+         'Name the hosts you serve, as a JSON list: ["features.example.org"].'),
+        (not conf.https, "E006", "RAPPORT_HTTPS is off: the login's cookies would travel in the clear.",
+         "Serve through TLS, then turn it on."),
+        (conf.kafka_embedded, "E007", "RAPPORT_KAFKA_EMBEDDED is on: the demo's broker forgets every event.",
+         "Point RAPPORT_KAFKA_BOOTSTRAP at a real cluster and turn it off."),
+        (conf.celery_eager, "E008", "RAPPORT_CELERY_EAGER is on: tasks would run inside requests.", "Turn it off."),
+    ]  # fmt: skip
+    return [Error(message, hint=hint, id=f"rapport.{code}") for found, code, message, hint in findings if found]
+
+
+def production(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    return unsafe(settings())

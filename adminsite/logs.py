@@ -1,0 +1,63 @@
+"""Logs: one JSON object a line on standard error, without personal data.
+
+Two leaks are closed here once, for every caller: a traceback never prints local variables, and any field whose name
+says that it identifies a person or a secret is replaced.
+"""
+
+import logging
+import logging.config
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+PRIVATE = frozenset(
+    "authorization body cookie customer_id device_id email first_name identifier key last_name name password payload "
+    "phone secret token value".split()
+)
+
+
+def conceal(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace the values of private fields; the event's text is written by us and stays."""
+    for field in PRIVATE & event.keys():
+        event[field] = "[private]"
+    return event
+
+
+def configure_logs(level: str) -> None:
+    """Send structlog's and the standard library's records through one chain."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(allow={"status_code"}),
+        conceal,
+    ]
+    render = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+        structlog.processors.JSONRenderer(),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "json": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": shared,
+                    "processors": render,
+                }
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+            "root": {"level": level, "handlers": ["stderr"]},
+            "loggers": {"django.server": {"level": "WARNING"}},
+        }
+    )

