@@ -14,7 +14,7 @@ Money = Annotated[Decimal, msgspec.Meta(description="Money, up to 4 decimals.", 
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 """A short text that may become a feature: a category, a code, a language."""
 
-LARGEST = 10**15  # of an integer or scaled number; thousands of them sum up within 64 bits
+LARGEST = 10**13  # of an integer or scaled number; 900,000 of the largest sum up within 64 bits
 DEFAULT_PLACES = 4
 
 

@@ -47,7 +47,7 @@ class Reading(NamedTuple):
 
 
 class FieldWrite(NamedTuple):
-    """A view's packed values of one subject for one purpose. ``name`` is VIEW/PURPOSE, see ``field_name``."""
+    """A view's packed values of one subject for one purpose. ``name`` is VIEW/PURPOSE (tiles.state.field_name)."""
 
     subject: str
     name: str
@@ -107,8 +107,3 @@ class OnlineStore(Protocol):
 
     def subjects(self) -> Iterable[str]:
         """Every subject that has a hash, for the audit. May repeat one, may miss one that comes meanwhile."""
-
-
-def field_name(view: str, purpose: str) -> str:
-    """The name of a view's field in a subject's hash."""
-    return f"{view}/{purpose}"

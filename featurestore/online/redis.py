@@ -1,0 +1,166 @@
+"""The online store on Redis 6.2 or later, or Valkey: one hash ``fs:{subject}`` a subject, a few scripts, one round trip.
+
+Keys beside the subjects': ``fs:marks`` (a field a source and partition), ``fs:vouch`` (the voucher), ``fs:claim``.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha1
+from pathlib import Path
+
+import hiredis
+import msgspec
+
+from featurestore.online.connection import Command, Connection
+from featurestore.online.permission import Permission, decode
+from featurestore.online.store import FieldWrite, Mark, Put, Reading, Run, Stored, StoreUnavailable, Written
+
+MARKS, VOUCH, CLAIM = "fs:marks", "fs:vouch", "fs:claim"
+SCRIPTS = {path.stem: path.read_text() for path in (Path(__file__).parent / "scripts").glob("*.lua")}
+SHAS = {name: sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in SCRIPTS.items()}
+BATCH = 500  # subjects a pipeline, so that no reply waits behind a very long one
+AWAY = ("LOADING", "READONLY", "OOM", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "NOPERM", "MISCONF", "NOREPLICAS")
+IDENTITY = re.compile(r"(run_id|master_replid):(\w+)")
+
+
+def key(subject: str) -> str:
+    """The subject's hash; the braces are its cluster hash tag."""
+    return "fs:{" + subject + "}"
+
+
+class RedisStore:
+    """The store at a URL: ``redis://[user:password@]host:port/db`` or ``unix:///path``. One connection a thread."""
+
+    def __init__(self, url: str, timeout_ms: int):
+        self.url, self.timeout_ms = url, timeout_ms
+        self._local = threading.local()
+
+    def read(
+        self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], timeout_ms: int
+    ) -> Reading:
+        commands: list[Command] = [("GET", VOUCH)]
+        if marks:
+            commands.append(("HMGET", MARKS, *(f"{source}/{partition}" for source, partition in marks)))
+        commands += [("HMGET", key(subject), "p", *fields) for subject in subjects]
+        run_id, replies = self._run(commands, timeout_ms)
+        rest = iter(replies[1:])
+        found = [_mark(raw) for raw in next(rest)] if marks else []
+        return Reading(replies[0] == run_id, [Stored(decode(p) if p else None, values) for p, *values in rest], found)
+
+    def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
+        grouped: dict[str, list[int]] = {}
+        for i, write in enumerate(writes):
+            grouped.setdefault(write.subject, []).append(i)
+        outcome: dict[int, Written] = {}
+        meanings = {1: Written.DONE, 0: Written.STALE, -1: Written.REFUSED}
+        calls = [
+            _call("write", [key(subject)], now_ms, *(part for i in group for part in writes[i][1:]))
+            for subject, group in grouped.items()
+        ]
+        for group, answers in zip(grouped.values(), self._scripts(calls), strict=True):
+            outcome |= zip(group, map(meanings.__getitem__, answers), strict=True)
+        return [outcome[i] for i in range(len(writes))]
+
+    def put_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, Put]:
+        calls = [_call("sweep", [key(subject)], p.encode()) for subject, p in permissions.items()]
+        puts: dict[str, Put] = {}
+        subjects = list(permissions)
+        for start in range(0, len(calls), BATCH):
+            batch = [*calls[start : start + BATCH], ("GET", VOUCH)]
+            run_id, (*answers, voucher) = self._run_scripts(batch)
+            for subject, answer in zip(subjects[start:], answers, strict=False):
+                puts[subject] = Put(vouched=voucher == run_id, newer=answer == 0)
+        return puts
+
+    def sweep(self, subjects: Iterable[str]) -> None:
+        self._scripts([_call("sweep", [key(subject)]) for subject in subjects])
+
+    def mark(self, source: str, partition: int, mark: Mark) -> bool:
+        return self._scripts([_call("mark", [MARKS], f"{source}/{partition}", msgspec.msgpack.encode(mark))])[0] == 1
+
+    def run(self) -> Run:
+        _, replies = self._run([("INFO", "server"), ("INFO", "replication")], self.timeout_ms)
+        found = dict(IDENTITY.findall("".join(reply.decode() for reply in replies)))
+        return Run(found["run_id"], found["master_replid"])
+
+    def vouch(self, run: Run, expiry_ms: int) -> bool:
+        return self._scripts([_call("vouch", [VOUCH, CLAIM], *run, expiry_ms)])[0] == 1
+
+    def claim(self, run: Run, epoch: int, sequence: int) -> bool:
+        claim = msgspec.msgpack.encode([*run, epoch, sequence])
+        return self._scripts([_call("vouch", [VOUCH, CLAIM], *run, 0, claim)])[0] == 1
+
+    def claimed(self) -> tuple[Run, int, int] | None:
+        _, (raw,) = self._run([("GET", CLAIM)], self.timeout_ms)
+        if raw is None:
+            return None
+        run_id, replication_id, epoch, sequence = msgspec.msgpack.decode(raw)
+        return Run(run_id, replication_id), epoch, sequence
+
+    def subjects(self) -> Iterator[str]:
+        cursor = b"0"
+        while True:
+            _, ((cursor, keys),) = self._run([("SCAN", cursor, "MATCH", "fs:{*}", "COUNT", 1000)], self.timeout_ms)
+            yield from (name[4:-1].decode() for name in keys)
+            if cursor == b"0":
+                return
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        if (connection := getattr(self._local, "connection", None)) is not None:
+            connection.close()
+            self._local.connection = None
+
+    def _scripts(self, calls: Sequence[Command]) -> list:
+        answers: list = []
+        for start in range(0, len(calls), BATCH):
+            answers += self._run_scripts(calls[start : start + BATCH])[1]
+        return answers
+
+    def _run_scripts(self, calls: Sequence[Command]) -> tuple[bytes, list]:
+        """Run EVALSHAs (idempotent, each of them); those that an emptied script cache refuses are run again."""
+        deadline = time.monotonic() + self.timeout_ms / 1000
+        run_id, replies = self._send(calls, deadline)
+        if any(isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT") for reply in replies):
+            self._send([("SCRIPT", "LOAD", text) for text in SCRIPTS.values()], deadline)
+            run_id, replies = self._send(calls, deadline)
+        return run_id, _sound(replies)
+
+    def _run(self, commands: Sequence[Command], timeout_ms: int) -> tuple[bytes, list]:
+        run_id, replies = self._send(commands, time.monotonic() + timeout_ms / 1000)
+        return run_id, _sound(replies)
+
+    def _send(self, commands: Sequence[Command], deadline: float) -> tuple[bytes, list]:
+        """The run that answered and its replies. A kept connection may have died meanwhile: once more on a new one."""
+        kept: Connection | None = getattr(self._local, "connection", None)
+        if kept is not None:
+            try:
+                return kept.run_id, kept.run(commands, deadline)
+            except StoreUnavailable:
+                self._local.connection = None
+                if time.monotonic() >= deadline:
+                    raise
+        left_ms = int((deadline - time.monotonic()) * 1000)
+        self._local.connection = fresh = Connection(self.url, max(left_ms, 1))
+        return fresh.run_id, fresh.run(commands, deadline)
+
+
+def _call(script: str, keys: Sequence[str], *arguments: bytes | str | int) -> Command:
+    return ("EVALSHA", SHAS[script], len(keys), *keys, *arguments)
+
+
+def _sound(replies: list) -> list:
+    """The replies, if none is an error."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            text = str(reply)
+            if text.startswith(AWAY):
+                raise StoreUnavailable(f"store can't serve now: {text}")
+            raise reply
+    return replies
+
+
+def _mark(raw: bytes | None) -> Mark | None:
+    return None if raw is None else msgspec.msgpack.decode(raw, type=Mark)

@@ -1,0 +1,155 @@
+"""The fold: events of one subject into its record, under its grants. Pure.
+
+Whatever no grant holds is dropped here, so a fold is also a purge.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from featurestore.definitions.source import Event
+from featurestore.definitions.view import FeatureView
+from featurestore.online.permission import Grant
+from featurestore.tiles.ladder import Tile, coarsen, place
+from featurestore.tiles.state import SEEN_MOST, SEEN_SPAN_S, Record, ViewState, field_name, trimmed
+
+
+class Arrival(NamedTuple):
+    """An event with its place in Kafka."""
+
+    offset: int
+    kafka_ms: int
+    event: Event
+
+
+class SourceFold:
+    """Folds the events of one source into the states of the views that it feeds."""
+
+    def __init__(self, views: Iterable[FeatureView]):
+        self.targets = [
+            (field_name(view.name, purpose), purpose, ViewFold(view)) for view in views for purpose in sorted(view.purposes)
+        ]
+
+    def fold(
+        self,
+        record: Record,
+        arrivals: Sequence[Arrival],
+        grants: Mapping[str, Grant],
+        *,
+        births_ms: Mapping[int, int],
+        counts: Counter[str],
+    ) -> Record:
+        """The record after arrivals in the order of their offsets; those up to ``record.offset`` are skipped.
+
+        ``grants`` has the purposes that may use this subject's values now; what others have kept is dropped.
+        ``births_ms`` says for each view's fingerprint since when its partition folds it. ``counts`` takes what became
+        of the events: events, skipped, duplicate, denied, late, expired, unchecked. The record given is not changed.
+        """
+        live = self._live(record, grants, births_ms)
+        seen = dict(record.seen) if live else {}
+        known = _Known(seen)
+        offset = record.offset
+        for offset_, kafka_ms, event in arrivals:
+            if offset_ <= offset:
+                counts["skipped"] += 1
+                continue
+            offset = offset_
+            counts["events"] += 1
+            due = [fold for fold in live if event.time_ms >= fold.from_ms and kafka_ms >= fold.since_ms]
+            if not due:
+                counts["denied"] += 1
+            elif event.tie in seen:
+                counts["duplicate"] += 1
+            else:
+                time_s = event.time_ms // 1000
+                if not known.remembers(time_s, event.tie):
+                    counts["unchecked"] += 1
+                seen[event.tie] = time_s
+                known.newest_s = max(known.newest_s, time_s)
+                late = {fold.add(event) for fold in due}
+                for fate in late - {""}:
+                    counts[fate] += 1
+        views = {fold.name: state for fold in live if (state := fold.done()) is not None}
+        return Record(offset, trimmed(seen) if views else {}, dict(sorted(views.items())))
+
+    def _live(
+        self, record: Record, grants: Mapping[str, Grant], births_ms: Mapping[int, int]
+    ) -> list["_Folding"]:
+        return [
+            _Folding(name, fold, grants[purpose], births_ms[fold.view.fingerprint], record.views.get(name))
+            for name, purpose, fold in self.targets
+            if purpose in grants
+        ]
+
+
+class ViewFold:
+    """One view, compiled for folding."""
+
+    def __init__(self, view: FeatureView):
+        self.view = view
+        self.ladder = view.ladder
+        self.aggregations = [column.aggregation for column in view.columns]
+        self.zeros = [aggregation.zero() for aggregation in self.aggregations]
+        self.columns = [
+            (i, column.aggregation.update, column.position, column.filters) for i, column in enumerate(view.columns, 1)
+        ]
+
+    def add(self, tile: Tile, event: Event) -> None:
+        """Update a tile, in place, with an event."""
+        _, time_ms, tie, values = event
+        for i, update, position, filters in self.columns:
+            if filters and not all(values[at] in allowed for at, allowed in filters):
+                continue
+            if position is None:
+                tile[i] = update(tile[i], None, time_ms, tie)
+            elif (value := values[position]) is not None:
+                tile[i] = update(tile[i], value, time_ms, tie)
+
+
+class _Folding:
+    """A view's state of one purpose while events are folded into it."""
+
+    def __init__(self, name: str, view_fold: ViewFold, grant: Grant, birth_ms: int, state: ViewState | None):
+        self.name, self.view_fold, self.grant = name, view_fold, grant
+        self.since_ms, self.from_ms = grant.since_ms, max(grant.since_ms, birth_ms)
+        if state is None or state.grant != grant.grant or state.fingerprint != view_fold.view.fingerprint:
+            state = ViewState(view_fold.view.fingerprint, grant.grant)
+        self.newest_ms = state.newest_ms
+        self.tiles = {tile[0]: tile for tile in state.tiles}
+        self.own: set[int] = set()  # tiles copied from the record, so that it is left as it was
+
+    def add(self, event: Event) -> str:
+        """Fold one event; tells "late" or "expired" for what came out of order, "" otherwise."""
+        fate = "" if event.time_ms >= self.newest_ms else "late"
+        self.newest_ms = max(self.newest_ms, event.time_ms)
+        start = place(self.view_fold.ladder, event.time_ms // 1000, self.newest_ms // 1000)
+        if start is None:
+            return "expired"
+        if start not in self.own:
+            there = self.tiles.get(start)
+            self.tiles[start] = [start, *self.view_fold.zeros] if there is None else there.copy()
+            self.own.add(start)
+        self.view_fold.add(self.tiles[start], event)
+        return fate
+
+    def done(self) -> ViewState | None:
+        """The state; None if nothing has counted."""
+        if not self.tiles:
+            return None
+        view_fold = self.view_fold
+        tiles = coarsen(self.tiles, view_fold.ladder, self.newest_ms // 1000, view_fold.aggregations)
+        return ViewState(
+            view_fold.view.fingerprint, self.grant.grant, self.newest_ms, [tiles[start] for start in sorted(tiles)]
+        )
+
+
+class _Known:
+    """Whether the identities kept would show that an event is a duplicate."""
+
+    def __init__(self, seen: Mapping[int, int]):
+        self.newest_s = max(seen.values(), default=0)
+        self.full = len(seen) >= SEEN_MOST
+        self.oldest = min(((time_s, tie) for tie, time_s in seen.items()), default=(0, 0)) if self.full else (0, 0)
+
+    def remembers(self, time_s: int, tie: int) -> bool:
+        return time_s >= self.newest_s - SEEN_SPAN_S and (not self.full or (time_s, tie) >= self.oldest)

@@ -1,0 +1,46 @@
+"""In which tile a moment belongs, and how tiles grow coarser as they age. Pure.
+
+A moment belongs to the finest rung whose window could still show it, judged by the newest event less SLACK_S; a read
+at any time from then on finds each window's edge between two tiles. That depends on the newest event alone, and coarser
+steps are multiples of finer ones, so it does not matter when a tile is coarsened or an event arrives.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from featurestore.aggregations.base import Aggregation
+from featurestore.definitions.windows import Rung
+
+SLACK_S = 300  # no question is asked for an earlier time than the newest event less this
+LIFETIME_START_S = 0
+
+Tile = list[Any]
+
+
+def place(ladder: Sequence[Rung], moment_s: int, newest_s: int) -> int | None:
+    """The start of the tile that a moment belongs to; None if it is older than the longest window."""
+    judged_s = newest_s - SLACK_S
+    for window_s, step_s in ladder:
+        if window_s is None:
+            return LIFETIME_START_S
+        start = moment_s - moment_s % step_s
+        edge = judged_s - window_s
+        if start >= edge - edge % step_s:
+            return start
+    return None
+
+
+def coarsen(
+    tiles: dict[int, Tile], ladder: Sequence[Rung], newest_s: int, aggregations: Sequence[Aggregation]
+) -> dict[int, Tile]:
+    """The tiles as they should be for a newest event: each in its place, those of one place merged, the rest gone."""
+    placed: dict[int, Tile] = {}
+    for start in sorted(tiles):
+        tile, place_s = tiles[start], place(ladder, start, newest_s)
+        if place_s is None:
+            continue
+        if (there := placed.get(place_s)) is None:
+            placed[place_s] = tile if place_s == start else [place_s, *tile[1:]]
+        else:
+            placed[place_s] = [place_s, *(a.merge(x, y) for a, x, y in zip(aggregations, there[1:], tile[1:], strict=True))]
+    return placed

@@ -1,0 +1,219 @@
+"""What the store holds of a view: laid out for one reader. Pure.
+
+A field is *suffix rows*: for each tile, newest first, the states of that tile and every newer one, merged. A window is
+then one bisect and one row, whatever its length. States that grow when merged stay per tile and are merged at reading.
+
+Layout, little-endian (as are all machines that this runs on): STAMP (generation u32, offset u64, grant u32; the store's scripts compare it), HEAD (fingerprint
+u32, newest event s u32, start of the newest tile s u32, rows u16, lifetime row u8), one code a stored column (its width:
+``b h i q`` for integers whose least value stands for None, ``d`` for floats with NaN for None, ``B H I`` for indexes into
+the pool), the ages of the rows in steps of the finest rung, the rows, and the pool of distinct msgpack values.
+"""
+
+import math
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from featurestore.aggregations.base import Cell
+from featurestore.definitions.view import Feature, FeatureView
+from featurestore.tiles.ladder import LIFETIME_START_S, SLACK_S
+from featurestore.tiles.state import ViewState
+
+STAMP = struct.Struct("<IQI")
+HEAD = struct.Struct("<IIIHB")
+CODES_AT = STAMP.size + HEAD.size
+SIGNED = (("b", 1 << 7), ("h", 1 << 15), ("i", 1 << 31), ("q", 1 << 63))
+UNSIGNED = (("B", 1 << 8), ("H", 1 << 16), ("I", 1 << 32))
+
+
+class QuestionTooEarly(ValueError):
+    """Asked for a time before the newest event less five minutes, where coarsened tiles no longer have the edge."""
+
+
+class Stamp(NamedTuple):
+    """Where a field's values come from: what fences its writes and ties it to a grant."""
+
+    generation: int
+    offset: int
+    grant: int
+
+
+def stamp_of(raw: bytes) -> Stamp:
+    """The stamp of a packed field."""
+    return Stamp(*STAMP.unpack_from(raw))
+
+
+class ServedLayout:
+    """One view's way to pack and read its fields."""
+
+    def __init__(self, view: FeatureView):
+        self.view = view
+        self.aggregations = [column.aggregation for column in view.columns]
+        self.cells = [cell for aggregation in self.aggregations for cell in aggregation.cells]
+        self.spans: list[tuple[int, int]] = []  # of each column's cells in a row
+        for aggregation in self.aggregations:
+            start = self.spans[-1][1] if self.spans else 0
+            self.spans.append((start, start + len(aggregation.cells)))
+        self.unit_s = view.ladder[0].step_s or 1
+
+    def pack(self, state: ViewState, generation: int, offset: int) -> bytes:
+        """The field of a state that has at least one tile, folded up to an offset."""
+        tiles = state.tiles[::-1]
+        lifetime = self.view.ladder[-1].window_s is None and tiles[-1][0] == LIFETIME_START_S
+        ages = [(tiles[0][0] - tile[0]) // self.unit_s for tile in tiles[: len(tiles) - lifetime]]
+        pool: dict[bytes, int] = {}
+        columns = [
+            self._cells(cell, values, pool)
+            for cell, values in zip(self.cells, zip(*self._suffixes(tiles), strict=True), strict=True)
+        ]
+        codes = _narrowest(ages, UNSIGNED) + "".join(_code(c, v) for c, v in zip(self.cells, columns, strict=True))
+        head = HEAD.pack(state.fingerprint, state.newest_ms // 1000, tiles[0][0], len(tiles), lifetime)
+        rows = _row(codes)
+        nulls = [_null(code) for code in codes[1:]]
+        packed_rows = [
+            rows.pack(*(null if value is None else value for value, null in zip(values, nulls, strict=True)))
+            for values in zip(*columns, strict=True)
+        ]
+        return b"".join(
+            (
+                STAMP.pack(generation, offset, state.grant),
+                head,
+                codes.encode(),
+                struct.pack(f"<{len(ages)}{codes[0]}", *ages),
+                *packed_rows,
+                b"\x90" if not pool else _array_header(len(pool)) + b"".join(pool),
+            )
+        )
+
+    def _suffixes(self, newest_first: list[list[Any]]) -> Iterable[list[Any]]:
+        """The cells of each row: merged from the newest tile up to this one, or this one's own if they grow."""
+        totals: list[Any] = []
+        for _, *states in newest_first:
+            totals = [
+                state if not totals or aggregation.growing else aggregation.merge(state, total)
+                for aggregation, state, total in zip(self.aggregations, states, totals or states, strict=True)
+            ]
+            row: list[Any] = []
+            for aggregation, total in zip(self.aggregations, totals, strict=True):
+                row += (total,) if len(aggregation.cells) == 1 else total
+            yield row
+
+    @staticmethod
+    def _cells(cell: Cell, values: Iterable[Any], pool: dict[bytes, int]) -> list[Any]:
+        if cell is not Cell.BLOB:
+            return list(values)
+        return [pool.setdefault(msgspec.msgpack.encode(value), len(pool)) for value in values]
+
+    def open(self, raw: bytes) -> "Served | None":
+        """The field's values; None if it was packed under another definition of the view."""
+        fingerprint, newest_s, base_s, rows, lifetime = HEAD.unpack_from(raw, STAMP.size)
+        return Served(self, raw, newest_s, base_s, rows, lifetime) if fingerprint == self.view.fingerprint else None
+
+
+class Served:
+    """One subject's packed values of one view, opened for reading."""
+
+    def __init__(self, layout: ServedLayout, raw: bytes, newest_s: int, base_s: int, rows: int, lifetime: int):
+        self.layout, self.raw, self.newest_s, self.base_s, self.rows = layout, raw, newest_s, base_s, rows
+        codes = raw[CODES_AT : CODES_AT + len(layout.cells) + 1].decode()
+        ages_at = CODES_AT + len(codes)
+        self.rows_at = ages_at + (rows - lifetime) * struct.calcsize(codes[0])
+        ages = memoryview(raw)[ages_at : self.rows_at]
+        self.ages = ages.cast(codes[0]) if ages else ages
+        self.codes, self.row = codes, _row(codes)
+        self._pool: list[Any] | None = None
+
+    def values(self, features: Iterable[Feature], now_ms: int) -> dict[str, Any]:
+        """Each feature's value at a time; its default where nothing was counted.
+
+        Raises QuestionTooEarly before the newest event less five minutes.
+        """
+        now_s = now_ms // 1000
+        if now_s < self.newest_s - SLACK_S:
+            raise QuestionTooEarly(f"view {self.layout.view.name} has events of more than 5 minutes after that time")
+        ends: dict[int | None, int] = {}
+        cells: dict[int, tuple[Any, ...]] = {}
+        answer = {}
+        for name, column, window_s, step_s, default in features:
+            if (end := ends.get(window_s)) is None:
+                end = ends[window_s] = self._rows_within(now_s, window_s, step_s)
+            if not end:
+                answer[name] = default
+                continue
+            if end not in cells:
+                cells[end] = self.row.unpack_from(self.raw, self.rows_at + (end - 1) * self.row.size)
+            aggregation = self.layout.aggregations[column]
+            state = self._state(column, cells[end], end)
+            value = aggregation.finish(state, now_ms)
+            answer[name] = default if value == aggregation.empty else value
+        return answer
+
+    def _rows_within(self, now_s: int, window_s: int | None, step_s: int) -> int:
+        """How many rows, from the newest, begin within a window."""
+        if window_s is None:
+            return self.rows
+        edge = now_s - window_s
+        return bisect_right(self.ages, (self.base_s - (edge - edge % step_s)) // self.layout.unit_s)
+
+    def _state(self, column: int, cells: tuple[Any, ...], end: int) -> Any:
+        aggregation, (first, last) = self.layout.aggregations[column], self.layout.spans[column]
+        if aggregation.growing:
+            return self._merged(column, first, end)
+        parts = [self._cell(i, cells[i]) for i in range(first, last)]
+        return parts[0] if len(parts) == 1 else parts
+
+    def _cell(self, i: int, value: Any) -> Any:
+        cell = self.layout.cells[i]
+        if cell is Cell.BLOB:
+            return self.pool[value]
+        return None if value == _null(self.codes[i + 1]) or value != value else value
+
+    def _merged(self, column: int, cell: int, end: int) -> Any:
+        merge = self.layout.aggregations[column].merge
+        indexes = [self.row.unpack_from(self.raw, self.rows_at + i * self.row.size)[cell] for i in range(end)]
+        state = self.pool[indexes[0]]
+        for index in indexes[1:]:
+            state = merge(self.pool[index], state)
+        return state
+
+    @property
+    def pool(self) -> list[Any]:
+        if self._pool is None:
+            self._pool = msgspec.msgpack.decode(memoryview(self.raw)[self.rows_at + self.rows * self.row.size :])
+        return self._pool
+
+
+@cache
+def _row(codes: str) -> struct.Struct:
+    """A row's struct; the first code is that of the ages."""
+    return struct.Struct("<" + codes[1:])
+
+
+def _narrowest(values: Iterable[int], codes: Iterable[tuple[str, int]]) -> str:
+    largest = max(values, default=0)
+    return next(code for code, limit in codes if largest < limit)
+
+
+def _code(cell: Cell, values: Iterable[Any]) -> str:
+    if cell is Cell.FLOAT:
+        return "d"
+    if cell is Cell.BLOB:
+        return _narrowest(values, UNSIGNED)
+    return _narrowest((abs(value) for value in values if value is not None), SIGNED)
+
+
+@cache
+def _null(code: str) -> float | None:
+    """What stands for None in a column of this code."""
+    return math.nan if code == "d" else next((-limit for signed, limit in SIGNED if signed == code), None)
+
+
+def _array_header(length: int) -> bytes:
+    """msgpack's header of an array whose encoded items follow."""
+    if length < 16:
+        return bytes([0x90 | length])
+    return b"\xdc" + length.to_bytes(2, "big") if length < 1 << 16 else b"\xdd" + length.to_bytes(4, "big")
