@@ -7,15 +7,18 @@ subclass by reflection (tests/aggregations/test_laws.py):
 - ``merge(zero(), a) == a == merge(a, zero())``, ``merge`` is associative and commutative;
 - ``update(a, e) == merge(a, update(zero(), e))``.
 
-They hold to the byte, except where a subclass says ``exact = False`` and its docstring states the error.
+They hold to the byte where ``exact``, and otherwise within the ``error`` that the subclass states. Two events of the
+same time and tie are the same event, so their values are equal.
 
 The pattern of one small algebra with the tiles on top is chronon's; "one statistic, one file" is river's.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import reduce
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -43,6 +46,8 @@ class Kind(StrEnum):
 NUMBERS = frozenset({Kind.INTEGER, Kind.SCALED, Kind.FLOAT})
 ANY_KIND = frozenset(Kind)
 
+FLOAT_SUM = "1e-9 of the sum of the values' sizes, for the order in which floats are added"
+
 
 class Cell(StrEnum):
     """How one part of a state is stored for reading (featurestore.tiles.served)."""
@@ -65,10 +70,8 @@ class Aggregation:
     kind: Kind | None = None
     places: int = 0
 
-    name: ClassVar[str]  # in a feature's name: spend_amount_NAME_30d
     takes: ClassVar[frozenset[Kind]] = NUMBERS
     needs_field: ClassVar[bool] = True
-    exact: ClassVar[bool] = True
     growing: ClassVar[bool] = False  # a state grows when merged: stored per tile and merged at reading
     empty: ClassVar[Any] = None  # the answer when nothing was counted
 
@@ -78,16 +81,37 @@ class Aggregation:
         A feature is called VIEW_FIELD_AGGREGATION_WINDOW; ``name`` replaces VIEW_FIELD_AGGREGATION, and with one
         window the whole. ``default`` is the answer when nothing was counted, if not the aggregation's own.
         """
-        return Windowed(self, windows, name, default)
+        frame = sys._getframe(1)
+        return Windowed(self, windows, name, default, (frame.f_code.co_filename, frame.f_lineno))
 
     def bind(self, kind: Kind | None, places: int = 0) -> Self:
         """This aggregation, knowing what its field holds."""
         return replace(self, kind=kind, places=places)
 
     @property
+    def name(self) -> str:
+        """In a feature's name: spend_amount_NAME_30d. It tells settings apart where one view may want several: p50."""
+        raise NotImplementedError
+
+    @property
+    def error(self) -> str:
+        """How far off an answer may be, in words; nothing when it is exact."""
+        return ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the laws hold to the byte: the same events in any order and any parts give the same state."""
+        return not self.error
+
+    @property
     def number(self) -> Cell:
         """The cell of a number of this field's kind."""
         return Cell.FLOAT if self.kind is Kind.FLOAT else Cell.INT
+
+    @property
+    def held(self) -> Cell:
+        """The cell of a value of this field's kind."""
+        return self.number if self.kind in NUMBERS else Cell.BLOB
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -106,6 +130,10 @@ class Aggregation:
         """The state of the events of both."""
         raise NotImplementedError
 
+    def combine(self, states: Iterable[State]) -> State:
+        """The state of the events of all: as merged one by one, but for growing states faster."""
+        return reduce(self.merge, states, self.zero())
+
     def finish(self, state: State, now_ms: int) -> Any:
         """The feature's value at a time: a JSON value; ``empty`` when nothing was counted."""
         raise NotImplementedError
@@ -123,3 +151,4 @@ class Windowed:
     windows: tuple[str, ...]
     name: str | None
     default: Any
+    made_at: tuple[str, int] | None = None  # file and line, for a message that names the line to change

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
-from featurestore.aggregations.base import Aggregation, Cell, Kind, Tie
+from featurestore.aggregations.base import FLOAT_SUM, Aggregation, Cell, Kind, Tie
 
 
 @dataclass(frozen=True)
 class Sum(Aggregation):
-    """The sum of a numeric field. Integers and scaled decimals are exact; floats to 1e-9 relative for same signs.
+    """The sum of a numeric field. Integers and scaled decimals are exact; floats to 1e-9 of the sum of their sizes.
+
+    A sum past 64 bits (9,223 values of the largest size that a source lets in, 10**15) can't be encoded, which is an
+    error and never a wrong number.
 
     >>> total = Sum("amount").bind(Kind.SCALED, places=2)
     >>> total.finish(total.update(total.update(total.zero(), 1275, 0, 1), -25, 0, 2), now_ms=0)
@@ -16,6 +19,10 @@ class Sum(Aggregation):
 
     name = "sum"
     empty = 0
+
+    @property
+    def error(self) -> str:
+        return FLOAT_SUM if self.kind is Kind.FLOAT else ""
 
     @property
     def cells(self) -> tuple[Cell, ...]:

@@ -1,0 +1,78 @@
+"""What is computed over a subject's events. One aggregation a file; a new file is found and tested unasked. Pure."""
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+
+from featurestore.aggregations.base import ANY_KIND, NUMBERS, Aggregation, Cell, Kind, State, Tie, Value, Windowed
+from featurestore.aggregations.count import Count
+from featurestore.aggregations.decayed_count import DecayedCount
+from featurestore.aggregations.decayed_sum import DecayedSum
+from featurestore.aggregations.distinct_count import DistinctCount
+from featurestore.aggregations.duration import seconds
+from featurestore.aggregations.first import First
+from featurestore.aggregations.last import Last
+from featurestore.aggregations.last_n import LastN
+from featurestore.aggregations.max import Max
+from featurestore.aggregations.mean import Mean
+from featurestore.aggregations.min import Min
+from featurestore.aggregations.quantile import Quantile
+from featurestore.aggregations.session_count import SessionCount
+from featurestore.aggregations.session_mean_duration import SessionMeanDuration
+from featurestore.aggregations.stddev import StdDev
+from featurestore.aggregations.sum import Sum
+from featurestore.aggregations.time_since_last import TimeSinceLast
+from featurestore.aggregations.top_k import TopK
+from featurestore.aggregations.variance import Variance
+
+__all__ = [
+    "ANY_KIND",
+    "NUMBERS",
+    "Aggregation",
+    "Cell",
+    "Count",
+    "DecayedCount",
+    "DecayedSum",
+    "DistinctCount",
+    "First",
+    "Kind",
+    "Last",
+    "LastN",
+    "Max",
+    "Mean",
+    "Min",
+    "Quantile",
+    "SessionCount",
+    "SessionMeanDuration",
+    "State",
+    "StdDev",
+    "Sum",
+    "Tie",
+    "TimeSinceLast",
+    "TopK",
+    "Value",
+    "Variance",
+    "Windowed",
+    "every",
+    "seconds",
+]
+
+ALGEBRA = ("name", "cells", "zero", "update", "merge", "finish")
+
+
+def every() -> list[type[Aggregation]]:
+    """All aggregations of this folder, also one that is not imported above: the subclasses that leave nothing open."""
+    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+        import_module(module.name)
+    return sorted({child for child in below(Aggregation) if complete(child)}, key=lambda child: child.__name__)
+
+
+def complete(child: type[Aggregation]) -> bool:
+    return all(getattr(child, part) is not getattr(Aggregation, part) for part in ALGEBRA)
+
+
+def below(parent: type[Aggregation]) -> Iterator[type[Aggregation]]:
+    """The subclasses of a class and theirs."""
+    for child in parent.__subclasses__():
+        yield child
+        yield from below(child)

@@ -1,0 +1,96 @@
+"""DistinctCount: how many different values."""
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+from datasketches import HLL_8, hll_sketch, hll_union
+
+from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, Kind, Tie, Value
+
+EXACT = 128  # different values; beyond, a sketch of 2 kB is soon the smaller state and keeps its size
+LG_REGISTERS = 11
+
+State = Sequence[int] | bytes
+
+
+@dataclass(frozen=True)
+class DistinctCount(Aggregation):
+    """The number of different values of a field: exact up to 128, then an estimate.
+
+    A state is the sorted 64-bit BLAKE2b digests of the values, and beyond 128 a HyperLogLog sketch (Flajolet et al.,
+    2007; Apache datasketches' HLL_8 with 2,048 registers) of those digests, whose standard error is 2.3 %: two of three
+    answers are off by less, 99 of 100 by less than 6 %. The state, sketched or not, is the same for any order and any
+    parts of the same events.
+
+    >>> shops = DistinctCount("shop").bind(Kind.TEXT)
+    >>> shops.finish(shops.update(shops.update(shops.zero(), "north", 0, 1), "north", 5, 2), now_ms=0)
+    1
+    """
+
+    name = "distinct"
+    takes = ANY_KIND
+    growing = True
+    exact = True
+    empty = 0
+    error = f"none up to {EXACT} different values; beyond, a standard error of 2.3 %"
+    cells = (Cell.BLOB,)
+
+    def zero(self) -> State:
+        return ()
+
+    def update(self, state: State, value: Value, time_ms: int, tie: Tie) -> State:
+        if self.kind is Kind.FLOAT:
+            value += 0.0  # makes -0.0 into 0.0
+        digest = int.from_bytes(blake2b(msgspec.msgpack.encode(value), digest_size=8).digest(), "big", signed=True)
+        if isinstance(state, bytes):
+            return union((hll_sketch.deserialize(state), sketch((digest,))))
+        at = bisect_left(state, digest)
+        if at < len(state) and state[at] == digest:
+            return state
+        return small((*state[:at], digest, *state[at:]))
+
+    def merge(self, a: State, b: State) -> State:
+        return self.combine((a, b))
+
+    def combine(self, states: Iterable[State]) -> State:
+        digests: set[int] = set()
+        sketches = []
+        for state in states:
+            if isinstance(state, bytes):
+                sketches.append(hll_sketch.deserialize(state))
+            else:
+                digests.update(state)
+        if not sketches:
+            return small(sorted(digests))
+        return union((*sketches, sketch(digests)))
+
+    def finish(self, state: State, now_ms: int) -> int:
+        if isinstance(state, bytes):
+            estimate: float = hll_sketch.deserialize(state).get_estimate()
+            return max(EXACT + 1, round(estimate))
+        return len(state)
+
+
+def small(digests: Sequence[int]) -> State:
+    """The digests, or when there are too many a sketch of them."""
+    if len(digests) <= EXACT:
+        return digests
+    return union((sketch(digests[:EXACT]), sketch(digests[EXACT:])))
+
+
+def sketch(digests: Collection[int]) -> hll_sketch:
+    found = hll_sketch(LG_REGISTERS, HLL_8, True)  # with all registers from the start: its sparse form knows the order
+    for digest in digests:
+        found.update(digest)
+    return found
+
+
+def union(sketches: Iterable[hll_sketch]) -> bytes:
+    """One sketch of all. A sketch that was merged from at least two has forgotten the order of its values."""
+    found = hll_union(LG_REGISTERS)
+    for each in sketches:
+        found.update(each)
+    return bytes(found.get_result(HLL_8).serialize_compact())

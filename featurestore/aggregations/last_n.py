@@ -1,0 +1,64 @@
+"""LastN: the latest values."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from operator import itemgetter
+
+from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, State, Tie, Value
+
+MOST = 100
+SIZE = 3  # items of a state for one event
+when = itemgetter(0, 1)
+
+
+@dataclass(frozen=True)
+class LastN(Aggregation):
+    """The field's values in the latest ``n`` events that have it, newest first, exactly; 1 to 100 of them.
+
+    A state is the time, tie and value of each, one after the other. Of one millisecond's, the larger tie is the newer.
+
+    >>> from featurestore.aggregations import Kind
+    >>> moods = LastN("sentiment", n=2).bind(Kind.FLOAT)
+    >>> early = moods.update(moods.update(moods.zero(), 0.5, 1_000, 7), -0.25, 3_000, 8)
+    >>> moods.finish(moods.merge(early, moods.update(moods.zero(), 0.75, 2_000, 9)), now_ms=0)
+    [-0.25, 0.75]
+    """
+
+    n: int = dataclasses.field(default=5, kw_only=True)
+
+    takes = ANY_KIND
+    growing = True
+    empty = []
+    cells = (Cell.BLOB,)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n <= MOST:
+            raise ValueError(f"LastN of {self.n} values is not kept: take n=1 to n={MOST}, or Last for one alone")
+
+    @property
+    def name(self) -> str:
+        return f"last_{self.n}"
+
+    def zero(self) -> State:
+        return ()
+
+    def update(self, state: Sequence[Value], value: Value, time_ms: int, tie: Tie) -> State:
+        at, end = 0, SIZE * self.n
+        while at < len(state) and (state[at] > time_ms or (state[at] == time_ms and state[at + 1] > tie)):
+            at += SIZE
+        return state if at == end else (*state[:at], time_ms, tie, value, *state[at : end - SIZE])
+
+    def merge(self, a: Sequence[Value], b: Sequence[Value]) -> State:
+        if not a or not b:
+            return a or b
+        return self.combine((a, b))
+
+    def combine(self, states: Iterable[Sequence[Value]]) -> State:
+        events = [state[at : at + SIZE] for state in states for at in range(0, len(state), SIZE)]
+        events.sort(key=when, reverse=True)
+        return tuple(chain.from_iterable(islice(events, self.n)))
+
+    def finish(self, state: Sequence[Value], now_ms: int) -> list[Value]:
+        return [self.unscale(value) for value in state[2::SIZE]]

@@ -1,0 +1,36 @@
+"""Max: of a number."""
+
+from dataclasses import dataclass
+
+from featurestore.aggregations.base import Aggregation, Cell, Tie
+
+
+@dataclass(frozen=True)
+class Max(Aggregation):
+    """The largest value of a numeric field, exactly.
+
+    >>> from featurestore.aggregations import Kind
+    >>> maximum = Max("amount").bind(Kind.SCALED, places=2)
+    >>> maximum.finish(maximum.update(maximum.update(maximum.zero(), 1275, 0, 1), 25, 0, 2), now_ms=0)
+    12.75
+    """
+
+    name = "max"
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return (self.number,)
+
+    def zero(self) -> None:
+        return None
+
+    def update(self, state: float | None, value: float, time_ms: int, tie: Tie) -> float:
+        return value + 0 if state is None or value > state else state  # + 0 makes -0.0 into 0.0: one zero, one state
+
+    def merge(self, a: float | None, b: float | None) -> float | None:
+        if a is None or b is None:
+            return b if a is None else a
+        return b if b > a else a
+
+    def finish(self, state: float | None, now_ms: int) -> float | None:
+        return None if state is None else self.unscale(state)

@@ -1,0 +1,105 @@
+"""Quantile: of a number."""
+
+import dataclasses
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+from datasketches import kll_doubles_sketch
+
+from featurestore.aggregations.base import Aggregation, Cell, Kind, Tie
+
+EXACT = 64  # values
+K = 200
+
+State = Sequence[float] | bytes
+
+
+@dataclass(frozen=True)
+class Quantile(Aggregation):
+    """The smallest value that at least the share ``q`` of all values is at most as large as: ``q=0.5`` is a median.
+
+    A state is the sorted values, and beyond 64 a KLL sketch (Karnin, Lang and Liberty, 2016; Apache datasketches,
+    k=200), which draws lots. Exact up to 64 values; beyond, the answer is a value whose rank is off by at most 1.33 %
+    of the values in 99 of 100 cases.
+
+    >>> median = Quantile("amount", q=0.5).bind(Kind.SCALED, places=2)
+    >>> state = median.zero()
+    >>> for amount in (900, 1275, 100):
+    ...     state = median.update(state, amount, 0, 0)
+    >>> median.name, median.finish(state, now_ms=0)
+    ('p50', 9.0)
+    """
+
+    q: float = dataclasses.field(kw_only=True)
+
+    growing = True
+    error = f"none up to {EXACT} values; beyond, a rank is off by at most 1.33 % of the values in 99 of 100 cases"
+    cells = (Cell.BLOB,)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.q < 1:
+            raise ValueError(f"q={self.q} is no quantile: take q between 0 and 1, such as 0.5 or 0.95, or Min or Max")
+
+    @property
+    def name(self) -> str:
+        return f"p{float(100 * self.share):.12g}".replace(".", "_")
+
+    @cached_property
+    def share(self) -> Fraction:
+        """``q`` as it is written: 0.07 of 100 values is 7, where a float's product is a little more."""
+        return Fraction(str(self.q))
+
+    def zero(self) -> State:
+        return ()
+
+    def update(self, state: State, value: float, time_ms: int, tie: Tie) -> State:
+        if isinstance(state, bytes):
+            sketch = kll_doubles_sketch.deserialize(state)
+            sketch.update(value)
+            return bytes(sketch.serialize())
+        value += 0  # makes -0.0 into 0.0
+        at = bisect_right(state, value)
+        return small((*state[:at], value, *state[at:]))
+
+    def merge(self, a: State, b: State) -> State:
+        if not a or not b:
+            return a or b
+        return self.combine((a, b))
+
+    def combine(self, states: Iterable[State]) -> State:
+        values: list[float] = []
+        sketches = []
+        for state in states:
+            if isinstance(state, bytes):
+                sketches.append(kll_doubles_sketch.deserialize(state))
+            else:
+                values += state
+        if not sketches:
+            return small(sorted(values))
+        return whole(sketches, values)
+
+    def finish(self, state: State, now_ms: int) -> float | None:
+        if isinstance(state, bytes):
+            value = kll_doubles_sketch.deserialize(state).get_quantile(self.q, True)
+            return self.unscale(value if self.kind is Kind.FLOAT else int(value))
+        if not state:
+            return None
+        return self.unscale(state[-int(-self.share * len(state) // 1) - 1])
+
+
+def small(values: Sequence[float]) -> State:
+    """The values, or when there are too many a sketch of them."""
+    return values if len(values) <= EXACT else whole([], values)
+
+
+def whole(sketches: Iterable[kll_doubles_sketch], values: Iterable[float]) -> bytes:
+    """One sketch of all. Integers up to 10**15 are exact as its doubles."""
+    found = kll_doubles_sketch(K)
+    for each in sketches:
+        found.merge(each)
+    for value in values:
+        found.update(value)
+    return bytes(found.serialize())

@@ -1,0 +1,25 @@
+"""SessionCount: how many sessions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from featurestore.aggregations.sessions import Sessions
+
+
+@dataclass(frozen=True)
+class SessionCount(Sessions):
+    """The number of sessions: runs of events without a pause of more than ``gap``. Algorithm and error are Sessions'.
+
+    >>> visits = SessionCount(gap="30m")
+    >>> state = visits.zero()
+    >>> for minute in (0, 25, 90, 50):
+    ...     state = visits.update(state, None, minute * 60_000, 0)
+    >>> visits.finish(state, now_ms=0)
+    2
+    """
+
+    name = "sessions"
+    empty = 0
+
+    def finish(self, state: Sequence[int], now_ms: int) -> int:
+        return self.count(state)

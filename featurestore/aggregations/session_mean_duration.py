@@ -1,0 +1,26 @@
+"""SessionMeanDuration: how long a session is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from featurestore.aggregations.sessions import NONE, Sessions
+
+
+@dataclass(frozen=True)
+class SessionMeanDuration(Sessions):
+    """The mean of the seconds from a session's first event to its last. Algorithm and error are Sessions'.
+
+    >>> visits = SessionMeanDuration(gap="30m")
+    >>> state = visits.zero()
+    >>> for minute in (0, 25, 90, 50):
+    ...     state = visits.update(state, None, minute * 60_000, 0)
+    >>> visits.finish(state, now_ms=0)  # 50 minutes and none
+    1500.0
+    """
+
+    name = "session_mean_s"
+
+    def finish(self, state: Sequence[int], now_ms: int) -> float | None:
+        count = self.count(state)
+        open_ms = sum(state[len(NONE) + 1 :: 2]) - sum(state[len(NONE) :: 2])
+        return (state[1] + open_ms) / count / 1000 if count else None

@@ -1,0 +1,75 @@
+"""What groups events by pauses: the ground of SessionCount and SessionMeanDuration."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, State, Tie, Value
+from featurestore.aggregations.duration import seconds
+
+OPEN = 64  # sessions kept with their bounds
+NONE = (0, 0)
+
+
+@dataclass(frozen=True)
+class Sessions(Aggregation):
+    """Events as sessions: one ends with a pause of more than ``gap``. Of events with the field, if one is named.
+
+    A state is the number of closed sessions, their milliseconds in all, and then first and last time of each open one,
+    the oldest first. The newest 64 are open: an event can still prolong or join them. Older ones close, and an event
+    that comes so late that it belongs to a closed one counts as a session more. So answers are exact up to 64 sessions,
+    and beyond while no event or part comes out of order by 64 sessions; otherwise there are too many, too short ones.
+    """
+
+    gap: str = dataclasses.field(default="30m", kw_only=True)
+
+    takes = ANY_KIND
+    needs_field = False
+    growing = True
+    error = f"none up to {OPEN} sessions; beyond, an event later than {OPEN} newer sessions counts as one of its own"
+    cells = (Cell.BLOB,)
+
+    def __post_init__(self) -> None:
+        seconds(self.gap)
+
+    @cached_property
+    def gap_ms(self) -> int:
+        return seconds(self.gap) * 1000
+
+    def zero(self) -> State:
+        return NONE
+
+    def update(self, state: Sequence[int], value: Value, time_ms: int, tie: Tie) -> State:
+        if len(state) > len(NONE) and time_ms >= state[-2]:  # in or after the newest session
+            if time_ms <= state[-1]:
+                return state
+            if time_ms - state[-1] <= self.gap_ms:
+                return (*state[:-1], time_ms)
+        return self.combine((state, (0, 0, time_ms, time_ms)))
+
+    def merge(self, a: Sequence[int], b: Sequence[int]) -> State:
+        return self.combine((a, b))
+
+    def combine(self, states: Iterable[Sequence[int]]) -> State:
+        closed = closed_ms = 0
+        spans: list[tuple[int, int]] = []
+        for state in states:
+            closed += state[0]
+            closed_ms += state[1]
+            spans += zip(state[2::2], state[3::2], strict=True)
+        spans.sort()
+        bounds: list[int] = []
+        for start, end in spans:
+            if not bounds or start - bounds[-1] > self.gap_ms:
+                bounds += (start, end)
+            elif end > bounds[-1]:
+                bounds[-1] = end
+        if excess := max(0, len(bounds) - 2 * OPEN):
+            closed += excess // 2
+            closed_ms += sum(bounds[1:excess:2]) - sum(bounds[:excess:2])
+        return (closed, closed_ms, *bounds[excess:])
+
+    def count(self, state: Sequence[int]) -> int:
+        """The number of sessions."""
+        return state[0] + (len(state) - len(NONE)) // 2
