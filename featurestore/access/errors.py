@@ -1,0 +1,21 @@
+"""What can be wrong with a client or key. Messages say what to do and never hold a secret."""
+
+
+class AccessError(Exception):
+    """A change that is refused; nothing was written."""
+
+
+class WrongName(AccessError):  # noqa: N818  (reads as what it is)
+    """A client's name that is taken or can't be one."""
+
+
+class WrongAllowance(AccessError):  # noqa: N818
+    """Services, purposes or scopes that a key can't be bound to."""
+
+
+class WrongLifetime(AccessError):  # noqa: N818
+    """A key that would be dead at birth, or live too long."""
+
+
+class KeyEnded(AccessError):  # noqa: N818
+    """The key is revoked or expired: it can't be rotated."""

@@ -1,0 +1,31 @@
+"""The roles of staff and what each may do. Pure.
+
+A permission is APP.CODENAME, * stands for any text. A chat engineer is besides entrusted with single clients (object
+permissions of django-guardian). Nobody may delete consent: records are append-only.
+"""
+
+PRIVACY_OFFICER = "Privacy officer"
+CHAT_ENGINEER = "Chat engineer"
+PLATFORM_ENGINEER = "Platform engineer"
+
+ROLES: dict[str, tuple[str, ...]] = {
+    PRIVACY_OFFICER: (
+        "consent.view_*",
+        "consent.add_*",
+        "consent.change_*",
+        "profiles.view_*",
+        "privacy.view_*",
+        "privacy.add_*",
+        "privacy.change_*",
+        "access.view_*",
+    ),
+    CHAT_ENGINEER: ("consent.view_purpose", "consent.view_notice"),
+    PLATFORM_ENGINEER: (
+        "access.view_*",
+        "access.add_*",
+        "access.change_*",
+        "consent.view_purpose",
+        "consent.view_notice",
+        "privacy.view_finding",
+    ),
+}

@@ -1,0 +1,27 @@
+"""Clients and keys for the tests of access."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from featurestore.access.models import ApiClient
+from featurestore.access.selectors import forget_keys
+from featurestore.access.services import create_client
+
+
+@pytest.fixture(autouse=True)
+def no_keys_of_other_tests(db: None) -> Iterator[None]:
+    forget_keys()
+    yield
+    forget_keys()
+
+
+@pytest.fixture
+def bot() -> ApiClient:
+    return create_client("support-bot", owner="chat team", actor="test")
+
+
+@pytest.fixture
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000

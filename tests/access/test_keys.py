@@ -1,0 +1,166 @@
+"""Keys: created, shown once, revoked, rotated, expired, and refused in constant time."""
+
+import hmac
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from featurestore.access import selectors, services
+from featurestore.access.errors import AccessError, KeyEnded, WrongAllowance, WrongLifetime, WrongName
+from featurestore.access.keys import digest_of, id_of
+from featurestore.access.models import ApiClient, ApiKey
+from featurestore.access.selectors import Credential, Denied, credential, forget_keys
+
+MAY = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"], "actor": "test"}
+
+
+def test_a_key_is_shown_once_and_kept_as_a_hash(bot: ApiClient, now_ms: int) -> None:
+    key, text = services.create_key(bot, **MAY)
+    assert text.startswith(f"rap_{key.key_id}_")
+    assert len(text) == 4 + 12 + 1 + 48
+    assert key.digest == digest_of(text)
+    assert text[17:] not in repr(vars(key)), "the secret is not in the row"
+    assert credential(text, now_ms) == Credential(
+        key.key_id, "support-bot", frozenset({"support_chat"}), frozenset({"service"}), frozenset({"features:read"})
+    )
+
+
+def test_wrong_keys(bot: ApiClient, now_ms: int) -> None:
+    _, text = services.create_key(bot, **MAY)
+    swapped = text[:-1] + ("0" if text[-1] != "0" else "1")
+    for wrong in ("", "rap_", swapped, text + "0", text[:-1], text.upper(), "rap_000000000000_" + "0" * 48, "é" * 70):
+        assert credential(wrong, now_ms) is Denied.WRONG
+
+
+def test_revoked_at_once_and_only_once(bot: ApiClient, now_ms: int) -> None:
+    key, text = services.create_key(bot, **MAY)
+    services.revoke(key, actor="test")
+    assert credential(text, now_ms) is Denied.REVOKED
+    first = key.revoked_at
+    services.revoke(key, actor="test")
+    assert key.revoked_at == first
+
+
+def test_expired(bot: ApiClient, now_ms: int) -> None:
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    _, text = services.create_key(bot, **MAY, expires_at=soon)
+    assert isinstance(credential(text, now_ms), Credential)
+    assert credential(text, int(soon.timestamp() * 1000) + 1) is Denied.EXPIRED
+
+
+def test_a_key_that_ended_long_ago_is_one_that_never_was(bot: ApiClient, now_ms: int) -> None:
+    key, text = services.create_key(bot, **MAY)
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=datetime.now(UTC) - timedelta(days=31))
+    forget_keys()
+    assert credential(text, now_ms) is Denied.WRONG
+
+
+def test_inactive_client(bot: ApiClient, now_ms: int) -> None:
+    _, text = services.create_key(bot, **MAY)
+    services.set_active(bot, False, actor="test")
+    assert credential(text, now_ms) is Denied.INACTIVE
+    services.set_active(bot, True, actor="test")
+    assert isinstance(credential(text, now_ms), Credential)
+
+
+def test_rotation_overlaps(bot: ApiClient, now_ms: int) -> None:
+    key, old = services.create_key(bot, **MAY)
+    heir, new = services.rotate(key, actor="test")
+    assert (heir.services, heir.purposes, heir.scopes) == (key.services, key.purposes, key.scopes)
+    assert isinstance(credential(old, now_ms), Credential)
+    assert isinstance(credential(new, now_ms), Credential)
+    after_ms = now_ms + int(services.OVERLAP.total_seconds() * 1000) + 1000
+    assert credential(old, after_ms) is Denied.EXPIRED
+    assert isinstance(credential(new, after_ms), Credential)
+    services.revoke(key, actor="test")
+    with pytest.raises(KeyEnded):
+        services.rotate(key, actor="test")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"services": []}, WrongAllowance),
+        ({"services": "support_chat"}, WrongAllowance),
+        ({"services": ["*"]}, WrongAllowance),
+        ({"purposes": []}, WrongAllowance),
+        ({"purposes": ["Service!"]}, WrongAllowance),
+        ({"scopes": []}, WrongAllowance),
+        ({"scopes": ["features:write"]}, WrongAllowance),
+        ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, WrongLifetime),
+        ({"expires_at": datetime(2990, 1, 1, tzinfo=UTC)}, WrongLifetime),
+    ],
+)
+def test_keys_that_may_not_be(bot: ApiClient, change: dict[str, Any], error: type[AccessError]) -> None:
+    with pytest.raises(error):
+        services.create_key(bot, **{**MAY, **change})
+    assert not bot.keys.exists()
+
+
+def test_a_key_for_consent_alone_needs_no_service(bot: ApiClient) -> None:
+    key, _ = services.create_key(bot, **{**MAY, "services": [], "scopes": ["consent:write"]})
+    assert key.services == []
+
+
+@pytest.mark.parametrize("name", ["", "Bot", "a b", "-x", "x" * 65, "support-bot", "jane@example.org"])
+def test_client_names(bot: ApiClient, name: str) -> None:
+    with pytest.raises(WrongName):
+        services.create_client(name, owner="", actor="test")
+
+
+def test_keys_are_kept_for_two_seconds_and_no_longer(
+    bot: ApiClient, now_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, text = services.create_key(bot, **MAY)
+    assert isinstance(credential(text, now_ms), Credential)
+    ApiKey.objects.filter(pk=key.pk).update(revoked_at=datetime.now(UTC))  # as another process would
+    start_s = selectors._rows.read_s
+    monkeypatch.setattr(time, "monotonic", lambda: start_s + 1.999)
+    assert isinstance(credential(text, now_ms), Credential)
+    monkeypatch.setattr(time, "monotonic", lambda: start_s + 2)
+    assert credential(text, now_ms) is Denied.REVOKED
+
+
+def test_no_query_while_kept(bot: ApiClient, now_ms: int, django_assert_num_queries: Any) -> None:
+    _, text = services.create_key(bot, **MAY)
+    with django_assert_num_queries(1):
+        for wrong in range(20):
+            credential(f"rap_{wrong:012}_", now_ms)
+            credential(text, now_ms)
+
+
+def test_every_key_is_hashed_and_compared_once(bot: ApiClient, now_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, text = services.create_key(bot, **MAY)
+    compared: list[tuple[int, int]] = []
+
+    def compare(a: str, b: str) -> bool:
+        compared.append((len(a), len(b)))
+        return hmac_compare(a, b)
+
+    hmac_compare = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    keys = [text, text[:-1] + "x", "rap_000000000000_x", "", "Bearer"]
+    for key in keys:
+        credential(key, now_ms)
+    assert compared == [(64, 64)] * len(keys), "unknown, malformed and wrong keys are compared as a right one is"
+
+
+def test_last_use_is_noted_by_the_hour(bot: ApiClient, now_ms: int, django_assert_num_queries: Any) -> None:
+    key, _ = services.create_key(bot, **MAY)
+    services.record_use(key.key_id, now_ms)
+    with django_assert_num_queries(0):
+        services.record_use(key.key_id, now_ms)
+    key.refresh_from_db()
+    assert key.last_used_at is not None
+    assert key.last_used_at.timestamp() == now_ms // 3_600_000 * 3600
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@given(text=st.text(max_size=200))
+def test_no_text_is_a_key(now_ms: int, text: str) -> None:
+    assert len(id_of(text)) <= 12
+    assert credential(text, now_ms) is Denied.WRONG

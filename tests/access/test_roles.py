@@ -1,0 +1,46 @@
+"""Roles of staff: what they may do, and what nobody may."""
+
+import pytest
+from django.contrib.auth.models import Group, User
+
+from featurestore.access.models import ApiClient
+from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
+from featurestore.access.services import create_client, entrust, seed_roles
+
+
+def person(role: str) -> User:
+    user = User.objects.create_user("somebody", is_staff=True)
+    user.groups.add(Group.objects.get(name=role))
+    return user
+
+
+def test_seeding_is_harmless_when_repeated() -> None:
+    first = [{p.codename for p in group.permissions.all()} for group in seed_roles()]
+    again = [{p.codename for p in group.permissions.all()} for group in seed_roles()]
+    assert first == again
+    assert all(first)
+
+
+@pytest.mark.parametrize(
+    ("role", "may", "may_not"),
+    [
+        (PRIVACY_OFFICER, "access.view_apiclient", "access.add_apikey"),
+        (PRIVACY_OFFICER, "profiles.view_customer", "profiles.delete_customer"),
+        (PLATFORM_ENGINEER, "access.add_apikey", "profiles.view_customer"),
+        (CHAT_ENGINEER, "consent.view_purpose", "access.view_apiclient"),
+    ],
+)
+def test_what_a_role_may_do(role: str, may: str, may_not: str) -> None:
+    seed_roles()
+    user = person(role)
+    assert user.has_perm(may)
+    assert not user.has_perm(may_not)
+
+
+def test_a_chat_engineer_is_entrusted_with_one_client(bot: ApiClient) -> None:
+    seed_roles()
+    user = person(CHAT_ENGINEER)
+    other = create_client("sales-bot", owner="sales", actor="test")
+    entrust(bot, user)
+    assert user.has_perm("access.change_apiclient", bot)
+    assert not user.has_perm("access.change_apiclient", other)
