@@ -138,7 +138,7 @@ class Served:
         ends: dict[int | None, int] = {}
         cells: dict[int, tuple[Any, ...]] = {}
         answer = {}
-        for name, column, window_s, step_s, default in features:
+        for name, column, window_s, step_s, default, _ in features:
             if (end := ends.get(window_s)) is None:
                 end = ends[window_s] = self._rows_within(now_s, window_s, step_s)
             if not end:

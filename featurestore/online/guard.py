@@ -1,0 +1,19 @@
+"""The guard: consent decides before values leave the store's answer. Pure.
+
+Whatever a reader hands out of a subject's fields has come through ``admit``.
+"""
+
+from featurestore.online.permission import Denial, Grant, Permission, current
+from featurestore.tiles.served import stamp_of
+
+
+def admit(permission: Permission | None, purpose: str, *, vouched: bool, now_ms: int) -> Grant | Denial:
+    """The grant under which a purpose may see a subject now, or why it may not."""
+    if not vouched:
+        return Denial.UNVOUCHED
+    return current(permission, purpose, now_ms)
+
+
+def belongs(raw: bytes | None, grant: Grant) -> bool:
+    """Whether a stored field was folded under this very grant; what an earlier grant left is as if it were not there."""
+    return raw is not None and stamp_of(raw).grant == grant.grant

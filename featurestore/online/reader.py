@@ -1,0 +1,144 @@
+"""The read: one round trip to the store, the guard, windows finished at now."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, NamedTuple
+
+from featurestore.definitions.service import FeatureService
+from featurestore.definitions.view import Feature, FeatureView
+from featurestore.identity import partition_of
+from featurestore.online.answer import Answer, Status, ViewAnswer
+from featurestore.online.guard import admit, belongs
+from featurestore.online.permission import Denial, Grant
+from featurestore.online.store import Mark, OnlineStore, Stored
+from featurestore.tiles.served import ServedLayout
+from featurestore.tiles.state import field_name
+
+NOT_SERVED = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED)
+
+
+class PlannedView(NamedTuple):
+    """A view of a service as one purpose reads it. ``slot`` is its place among the fields read; None: not served."""
+
+    view: FeatureView
+    layout: ServedLayout
+    features: tuple[Feature, ...]
+    defaults: dict[str, Any]
+    slot: int | None
+    source: int  # place of its source among the plan's sources
+
+
+class Plan(NamedTuple):
+    """What one (service, purpose, chosen features) asks of the store."""
+
+    fields: list[str]
+    sources: list[str]
+    views: list[PlannedView]
+
+
+class Reader:
+    """Reads features of subjects for a service and purpose. Keeps no answer and no permission."""
+
+    def __init__(self, store: OnlineStore, partitions: int):
+        self.store, self.partitions = store, partitions
+
+    def read(
+        self,
+        service: FeatureService,
+        purpose: str,
+        subjects: Sequence[str],
+        *,
+        now_ms: int,
+        timeout_ms: int,
+        features: Collection[str] | None = None,
+    ) -> list[Answer]:
+        """One answer a subject, in order. ``features`` chooses some of the service's; views without one are left out.
+
+        Raises StoreUnavailable within the time-out; QuestionTooEarly for a time more than five minutes before a
+        subject's newest event.
+        """
+        plan = _plan(service, purpose, None if features is None else frozenset(features))
+        partitions = [partition_of(subject, self.partitions) for subject in subjects]
+        places = {place: i for i, place in enumerate((s, p) for p in dict.fromkeys(partitions) for s in plan.sources)}
+        reading = self.store.read(subjects, plan.fields, list(places), timeout_ms)
+        at = rfc3339(now_ms)
+        answers = []
+        for stored, partition in zip(reading.subjects, partitions, strict=True):
+            marks = [reading.marks[places[source, partition]] for source in plan.sources]
+            grant = admit(stored.permission, purpose, vouched=reading.vouched, now_ms=now_ms)
+            answers.append(_answer(service.name, purpose, at, plan, stored, grant, marks, now_ms))
+        return answers
+
+
+def _answer(
+    service: str,
+    purpose: str,
+    at: str,
+    plan: Plan,
+    stored: Stored,
+    grant: Grant | Denial,
+    marks: Sequence[Mark | None],
+    now_ms: int,
+) -> Answer:
+    features: dict[str, Any] = {}
+    views: dict[str, ViewAnswer] = {}
+    for planned in plan.views:
+        features |= planned.defaults
+        if planned.slot is None:
+            views[planned.view.name] = NOT_SERVED
+        elif isinstance(grant, Denial):
+            views[planned.view.name] = ViewAnswer(Status.WITHHELD, reason=grant)
+        else:
+            raw = stored.fields[planned.slot]
+            served = planned.layout.open(raw) if raw is not None and belongs(raw, grant) else None
+            if served is not None:
+                features |= served.values(planned.features, now_ms)
+            views[planned.view.name] = _worth(planned.view, served is not None, grant, marks[planned.source], now_ms)
+    return Answer(service, purpose, at, features, views)
+
+
+def _worth(view: FeatureView, present: bool, grant: Grant, mark: Mark | None, now_ms: int) -> ViewAnswer:
+    """A view's status, start and age, from the mark of its subject's partition."""
+    birth_ms = mark.births_ms.get(view.fingerprint) if mark else None
+    if mark is None or birth_ms is None:
+        reason = "no worker has folded this view on the subject's partition yet"
+        return ViewAnswer(Status.STALE, rfc3339(grant.since_ms), None, reason)
+    start_ms = max(birth_ms, grant.since_ms, _window_start_ms(view, now_ms))
+    age_s = max(now_ms - mark.folded_to_ms, 0) / 1000
+    if age_s > view.max_age_s:
+        return ViewAnswer(Status.STALE, rfc3339(start_ms), age_s, f"older than the view's {view.max_age_s} s")
+    return ViewAnswer(Status.PRESENT if present else Status.MISSING, rfc3339(start_ms), age_s)
+
+
+def _window_start_ms(view: FeatureView, now_ms: int) -> int:
+    """The start of the view's longest window; 0 for lifetime."""
+    window_s, step_s = view.ladder[-1]
+    if window_s is None:
+        return 0
+    edge_s = now_ms // 1000 - window_s
+    return (edge_s - edge_s % step_s) * 1000
+
+
+@cache
+def _plan(service: FeatureService, purpose: str, chosen: frozenset[str] | None) -> Plan:
+    fields: list[str] = []
+    views = []
+    sources = service.sources
+    for view in service.views:
+        features = tuple(feature for feature in view.features if chosen is None or feature.name in chosen)
+        if not features:
+            continue
+        slot = None
+        if purpose in view.purposes:
+            slot = len(fields)
+            fields.append(field_name(view.name, purpose))
+        defaults = {feature.name: feature.default for feature in features}
+        source = sources.index(view.source.name)
+        views.append(PlannedView(view, ServedLayout(view), features, defaults, slot, source))
+    return Plan(fields, sources, views)
+
+
+def rfc3339(time_ms: int) -> str:
+    """A time as RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

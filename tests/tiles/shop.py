@@ -1,0 +1,68 @@
+"""A small source and view for the tests of tiles, and the oracle beside them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from featurestore.aggregations import Count, DistinctCount, First, Last, Max, Min, Sum, TimeSinceLast
+from featurestore.definitions import Event, EventSource, Feature, FeatureView, Label, Money
+from featurestore.tiles.fold import Arrival
+
+EPOCH_S = 1_700_000_000
+
+
+class Purchase(msgspec.Struct, forbid_unknown_fields=True):
+    kind: Literal["bought", "returned"]
+    amount: Money
+    item: Label | None = None
+
+
+purchases = EventSource("purchases", data=Purchase, type="test.purchase.v1")
+spend = FeatureView(
+    "spend",
+    source=purchases,
+    purposes={"service"},
+    features=[
+        Sum("amount").over("1m", "1h", "2d", "lifetime"),
+        Count().over("1m", "10m", "1h", "2d", "lifetime"),
+        Count(where={"kind": "returned"}).over("1h", "lifetime", name="returns"),
+        Min("amount").over("10m", "2d"),
+        Max("amount", where={"kind": "bought"}).over("1h", "2d"),
+        First("item").over("1h", "lifetime"),
+        Last("item").over("1h", "2d"),
+        DistinctCount("item").over("1h", "2d"),
+        TimeSinceLast().over("2d"),
+    ],
+)
+
+
+def purchase(number: int, at_ms: int, amount: int, *, returned: bool = False, item: str | None = None) -> Event:
+    """An event at a time, its identity from a number; ``amount`` in the field's 1/10,000."""
+    return Event("0" * 32, at_ms, number, ("returned" if returned else "bought", amount, item))
+
+
+def arrivals(events: list[Event], first_offset: int = 0) -> list[Arrival]:
+    """The events as Kafka would hand them on, at once."""
+    return [Arrival(first_offset + i, 2**45, event) for i, event in enumerate(events)]
+
+
+def expected(feature: Feature, events: list[Event], now_ms: int) -> Any:
+    """A feature's value from the raw events, by its definition alone: all at or after the window's start."""
+    column = spend.columns[feature.column]
+    start_ms = 0
+    if feature.window_s is not None:
+        edge_s = now_ms // 1000 - feature.window_s
+        start_ms = (edge_s - edge_s % feature.step_s) * 1000
+    state = column.aggregation.zero()
+    for event in events:
+        within = event.time_ms >= start_ms
+        if within and all(event.values[at] in allowed for at, allowed in column.filters):
+            value = None if column.position is None else event.values[column.position]
+            if column.position is None or value is not None:
+                state = column.aggregation.update(state, value, event.time_ms, event.tie)
+    return column.aggregation.finish(state, now_ms)
+
+
+def iso(time_ms: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)

@@ -1,0 +1,152 @@
+"""Tiles: exact for any window at any time, and the same bytes for any order, batching and replay."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurestore.definitions import Event
+from featurestore.online.permission import Grant
+from featurestore.tiles.fold import Arrival, SourceFold
+from featurestore.tiles.served import QuestionTooEarly, ServedLayout, stamp_of
+from featurestore.tiles.state import Record, decode
+from tests.tiles.shop import EPOCH_S, arrivals, expected, purchase, spend
+
+NAME = "spend/service"
+FOLD = SourceFold([spend])
+LAYOUT = ServedLayout(spend)
+ALWAYS = {"service": Grant(True, 1, 0)}
+BORN = {spend.fingerprint: 0}
+DAY_MS = 86_400_000
+
+times = st.one_of(
+    st.integers(0, 4 * DAY_MS),
+    st.integers(0, 3_600_000),
+    st.integers(0, 90_000),
+    st.integers(0, 4 * 24 * 60).map(lambda minute: minute * 60_000),
+).map(lambda ms: EPOCH_S * 1000 + ms)
+
+
+@st.composite
+def purchases(draw: st.DrawFn, most: int = 40) -> list[Event]:
+    rows = draw(
+        st.lists(
+            st.tuples(times, st.integers(-(10**9), 10**9), st.booleans(), st.sampled_from([None, "a", "b", "c"])),
+            min_size=1,
+            max_size=most,
+        )
+    )
+    return [purchase(i, at, amount, returned=back, item=item) for i, (at, amount, back, item) in enumerate(rows, 1)]
+
+
+def fold(record: Record, events: list[Arrival], grants=ALWAYS, births=BORN, counts: Counter[str] | None = None) -> Record:
+    """One fold, through the bytes that a table would hold."""
+    folded = FOLD.fold(record, events, grants, births_ms=births, counts=Counter() if counts is None else counts)
+    return decode(folded.encode())
+
+
+def values(record: Record, now_ms: int) -> dict[str, object]:
+    served = LAYOUT.open(LAYOUT.pack(record.views[NAME], 1, record.offset))
+    assert served is not None
+    return served.values(spend.features, now_ms)
+
+
+@given(purchases(), st.one_of(st.integers(-300_000, 3 * DAY_MS), st.integers(-300_000, 120_000)), st.data())
+def test_every_window_at_every_time_equals_the_raw_events(events: list[Event], later_ms: int, data: st.DataObject) -> None:
+    now_ms = max(event.time_ms for event in events) + later_ms
+    record = Record()
+    rest = arrivals(data.draw(st.permutations(events)))
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        record, rest = fold(record, rest[:size]), rest[size:]
+    assert values(record, now_ms) == {f.name: expected(f, events, now_ms) for f in spend.features}
+
+
+@given(purchases(), st.data())
+def test_the_bytes_do_not_depend_on_order_batching_or_replay(events: list[Event], data: st.DataObject) -> None:
+    at_once = fold(Record(), arrivals(events))
+    piecewise = Record()
+    shuffled = arrivals(data.draw(st.permutations(events)))
+    position = 0
+    while position < len(shuffled):
+        position = min(position + data.draw(st.integers(1, 10)), len(shuffled))
+        start = data.draw(st.integers(0, position - 1))  # a replay begins anywhere before
+        piecewise = fold(piecewise, shuffled[start:position]) if start <= piecewise.offset + 1 else piecewise
+        position = piecewise.offset + 1
+    assert piecewise.encode() == at_once.encode()
+    assert LAYOUT.pack(piecewise.views[NAME], 1, 9) == LAYOUT.pack(at_once.views[NAME], 1, 9)
+
+
+@given(purchases(), st.data())
+def test_a_duplicate_counts_once(events: list[Event], data: st.DataObject) -> None:
+    counts: Counter[str] = Counter()
+    doubled = data.draw(st.permutations(events + data.draw(st.lists(st.sampled_from(events)))))
+    record = fold(Record(), arrivals(doubled), counts=counts)
+    assert counts["duplicate"] == len(doubled) - len(events)
+    assert record.views == fold(Record(), arrivals(events)).views
+
+
+@given(purchases(), times)
+def test_only_what_came_at_or_after_since_counts(events: list[Event], since_ms: int) -> None:
+    record = fold(Record(), arrivals(events), {"service": Grant(True, 4, since_ms)})
+    counted = [event for event in events if event.time_ms >= since_ms]
+    assert record.views == (
+        fold(Record(), arrivals(counted), {"service": Grant(True, 4, 0)}).views if counted else {}
+    )
+
+
+def test_an_event_that_kafka_took_before_since_does_not_count() -> None:
+    event = purchase(1, EPOCH_S * 1000, 5)
+    grants = {"service": Grant(True, 1, EPOCH_S * 1000)}
+    assert not fold(Record(), [Arrival(0, EPOCH_S * 1000 - 1, event)], grants).views
+    assert fold(Record(), [Arrival(0, EPOCH_S * 1000, event)], grants).views
+
+
+def test_a_new_grant_starts_empty_and_a_missing_one_keeps_the_offset_alone() -> None:
+    record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
+    again = fold(record, arrivals([purchase(2, EPOCH_S * 1000, 7)], 1), {"service": Grant(True, 2, 0)})
+    assert values(again, EPOCH_S * 1000)["spend_count_lifetime"] == 1
+    assert fold(record, arrivals([purchase(3, EPOCH_S * 1000, 7)], 1), {}) == Record(offset=1)
+
+
+def test_a_changed_definition_starts_empty() -> None:
+    record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
+    record.views[NAME].fingerprint += 1
+    assert LAYOUT.open(LAYOUT.pack(record.views[NAME], 1, 0)) is None
+    assert values(fold(record, arrivals([purchase(2, EPOCH_S * 1000, 5)], 1)), EPOCH_S * 1000)["spend_count_1h"] == 1
+
+
+def test_only_events_since_the_birth_of_a_view_count() -> None:
+    events = [purchase(1, EPOCH_S * 1000, 5), purchase(2, EPOCH_S * 1000 + 10, 5)]
+    record = fold(Record(), arrivals(events), births={spend.fingerprint: EPOCH_S * 1000 + 10})
+    assert values(record, EPOCH_S * 1000)["spend_count_lifetime"] == 1
+
+
+def test_identities_are_bounded_and_what_lies_beyond_is_counted_unchecked() -> None:
+    counts: Counter[str] = Counter()
+    record = fold(Record(), arrivals([purchase(i, EPOCH_S * 1000 + i * 1000, 1) for i in range(1, 301)]), counts=counts)
+    assert len(record.seen) == 256
+    assert counts["unchecked"] == 0
+    fold(record, arrivals([purchase(1, EPOCH_S * 1000 + 1000, 1)], 300), counts=counts)
+    assert counts["unchecked"] == 1
+
+
+def test_a_question_before_the_newest_event_less_five_minutes_is_refused() -> None:
+    record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
+    assert values(record, EPOCH_S * 1000 - 300_000)["spend_count_1m"] == 1
+    with pytest.raises(QuestionTooEarly, match="view spend"):
+        values(record, EPOCH_S * 1000 - 301_000)
+
+
+def test_the_stamp_leads_the_field() -> None:
+    record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]), {"service": Grant(True, 7, 0)})
+    assert stamp_of(LAYOUT.pack(record.views[NAME], 3, 2**40)) == (3, 2**40, 7)
+
+
+@given(purchases(), st.integers(2, 2**60))
+def test_numbers_of_any_size_are_packed(events: list[Event], size: int) -> None:
+    events = [event._replace(values=(event.values[0], event.values[1] * 0 + size // 64, None)) for event in events]
+    now_ms = max(event.time_ms for event in events)
+    record = fold(Record(), arrivals(events))
+    assert values(record, now_ms) == {f.name: expected(f, events, now_ms) for f in spend.features}
