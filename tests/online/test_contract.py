@@ -1,0 +1,215 @@
+"""The online store's contract: one suite, every backend."""
+
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from featurestore.online.memory import MemoryStore
+from featurestore.online.permission import Grant, Permission
+from featurestore.online.redis import RedisStore
+from featurestore.online.store import FieldWrite, Mark, OnlineStore, Put, Run, Stored, StoreUnavailable, Written
+
+ANN, BOB = "a" * 32, "b" * 32
+NOW_MS = 1_800_000_000_000
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    redis = RedisStore(request.getfixturevalue("redis_server"), 2_000)
+    redis._run([("FLUSHALL",)], 2_000)
+    yield redis
+    redis.close()
+
+
+def allowing(grant: int = 1, *, sequence: int = 1, epoch: int = 1, until_ms: int = 0) -> Permission:
+    return Permission(epoch, sequence, {"service": Grant(True, grant, 5, until_ms)})
+
+
+def refusing(*, sequence: int = 2, epoch: int = 1) -> Permission:
+    return Permission(epoch, sequence, {"service": Grant(False, 1, 5)})
+
+
+def field(offset: int, *, grant: int = 1, generation: int = 1, subject: str = ANN, view: str = "spend") -> FieldWrite:
+    value = struct.pack("<IQI", generation, offset, grant) + b"values of %d" % offset
+    return FieldWrite(subject, f"{view}/service", "service", value)
+
+
+def stored(store: OnlineStore, subject: str = ANN) -> Stored:
+    return store.read([subject], ["spend/service"], [], 1_000).subjects[0]
+
+
+def vouched(store: OnlineStore) -> bool:
+    return store.read([ANN], [], [], 1_000).vouched
+
+
+def test_an_unknown_subject_has_neither_permission_nor_values(store: OnlineStore) -> None:
+    assert stored(store) == Stored(None, [None])
+
+
+def test_a_read_answers_each_subject_field_and_mark_in_order(store: OnlineStore) -> None:
+    mark = Mark(1, 7, NOW_MS, {5: 6, 2**32 - 1: 0})
+    assert store.mark("orders", 3, mark)
+    store.put_permissions({ANN: allowing(), BOB: refusing()})
+    store.write([field(1)], NOW_MS)
+    reading = store.read([BOB, ANN], ["none/service", "spend/service"], [("orders", 2), ("orders", 3)], 1_000)
+    assert reading.marks == [None, mark]
+    assert reading.subjects == [Stored(refusing(), [None, None]), Stored(allowing(), [None, field(1).value])]
+
+
+def test_a_write_is_refused_without_permission(store: OnlineStore) -> None:
+    assert store.write([field(1)], NOW_MS) == [Written.REFUSED]
+    store.put_permissions({ANN: refusing()})
+    assert store.write([field(1)], NOW_MS) == [Written.REFUSED]
+    store.put_permissions({ANN: Permission(1, 3, {"personalisation": Grant(True, 1, 0)})})
+    assert store.write([field(1)], NOW_MS) == [Written.REFUSED]
+    assert stored(store).fields == [None]
+
+
+def test_a_write_is_refused_under_another_grant(store: OnlineStore) -> None:
+    store.put_permissions({ANN: allowing(grant=2)})
+    assert store.write([field(1, grant=1), field(1, grant=3)], NOW_MS) == [Written.REFUSED] * 2
+    assert store.write([field(1, grant=2)], NOW_MS) == [Written.DONE]
+
+
+def test_a_write_is_refused_from_the_moment_that_the_permission_ends(store: OnlineStore) -> None:
+    store.put_permissions({ANN: allowing(until_ms=NOW_MS)})
+    assert store.write([field(1)], NOW_MS - 1) == [Written.DONE]
+    assert store.write([field(2)], NOW_MS) == [Written.REFUSED]
+
+
+def test_an_older_value_never_replaces_a_newer_one(store: OnlineStore) -> None:
+    store.put_permissions({ANN: allowing()})
+    assert store.write([field(9)], NOW_MS) == [Written.DONE]
+    assert store.write([field(8)], NOW_MS) == [Written.STALE]
+    assert store.write([field(9)], NOW_MS) == [Written.DONE]  # a replay writes the same again
+    assert store.write([field(1, generation=2)], NOW_MS) == [Written.DONE]
+    assert store.write([field(100)], NOW_MS) == [Written.STALE]
+    assert stored(store).fields == [field(1, generation=2).value]
+
+
+def test_offsets_are_compared_as_numbers(store: OnlineStore) -> None:
+    store.put_permissions({ANN: allowing()})
+    store.write([field(9)], NOW_MS)
+    assert store.write([field(10)], NOW_MS) == [Written.DONE]
+    assert store.write([field(2**52)], NOW_MS) == [Written.DONE]
+    assert store.write([field(2**52 - 1)], NOW_MS) == [Written.STALE]
+
+
+def test_many_writes_are_answered_in_their_order(store: OnlineStore) -> None:
+    subjects = [f"{i:032x}" for i in range(1_200)]
+    store.put_permissions({subject: allowing() for subject in subjects[::2]})
+    writes = [field(1, subject=subject, view=view) for view in ("spend", "mood") for subject in subjects]
+    outcome = store.write(writes, NOW_MS)
+    assert outcome == [Written.DONE, Written.REFUSED] * 1_200
+
+
+def test_a_refusal_drops_the_values_in_the_same_step_and_leaves_other_purposes(store: OnlineStore) -> None:
+    both = {"service": Grant(True, 1, 5), "personalisation": Grant(True, 1, 5)}
+    store.put_permissions({ANN: Permission(1, 1, both)})
+    other = field(1)._replace(name="spend/personalisation", purpose="personalisation")
+    store.write([field(1), other], NOW_MS)
+    store.put_permissions({ANN: Permission(1, 2, both | {"service": Grant(False, 1, 5)})})
+    names = ["spend/service", "spend/personalisation"]
+    assert store.read([ANN], names, [], 1_000).subjects[0].fields == [None, other.value]
+
+
+def test_a_new_grant_drops_what_an_earlier_one_left(store: OnlineStore) -> None:
+    store.put_permissions({ANN: allowing()})
+    store.write([field(1)], NOW_MS)
+    store.put_permissions({ANN: allowing(grant=2, sequence=2)})
+    assert stored(store).fields == [None]
+
+
+def test_a_put_with_a_lower_fence_is_refused_and_the_same_is_taken_again(store: OnlineStore) -> None:
+    store.put_permissions({ANN: refusing(sequence=10)})
+    assert store.put_permissions({ANN: allowing(sequence=9)}) == {ANN: Put(vouched=False, newer=True)}
+    assert store.put_permissions({ANN: refusing(sequence=10)}) == {ANN: Put(vouched=False, newer=False)}
+    assert stored(store).permission == refusing(sequence=10)
+
+
+def test_a_higher_database_epoch_wins_over_any_sequence(store: OnlineStore) -> None:
+    store.put_permissions({ANN: allowing(sequence=2**40)})
+    assert not store.put_permissions({ANN: refusing(epoch=2, sequence=1)})[ANN].newer
+    assert store.put_permissions({ANN: allowing(sequence=2**41)})[ANN].newer
+
+
+def test_a_sweep_drops_everything_of_a_subject_whose_permission_is_gone(store: OnlineStore) -> None:
+    store.put_permissions({ANN: allowing(), BOB: allowing()})
+    store.write([field(1), field(1, subject=BOB)], NOW_MS)
+    store.sweep([ANN, BOB, "c" * 32])
+    assert stored(store).fields == [field(1).value]
+    store.put_permissions({ANN: Permission(1, 5)})
+    assert stored(store) == Stored(Permission(1, 5), [None])
+
+
+def test_a_mark_moves_only_forward(store: OnlineStore) -> None:
+    assert store.mark("orders", 0, Mark(1, 10, 1_000, {}))
+    assert not store.mark("orders", 0, Mark(1, 9, 2_000, {}))
+    assert not store.mark("orders", 0, Mark(1, 10, 999, {}))
+    assert store.mark("orders", 0, Mark(1, 10, 2_000, {1: 2}))
+    assert store.mark("orders", 0, Mark(2, 0, 0, {}))
+    assert store.read([], [], [("orders", 0), ("orders", 1)], 1_000).marks == [Mark(2, 0, 0, {}), None]
+
+
+def test_a_run_is_vouched_for_only_when_it_is_claimed(store: OnlineStore) -> None:
+    run = store.run()
+    assert store.claimed() is None
+    assert not store.vouch(run, 5_000)
+    assert not vouched(store)
+    assert store.claim(run, 1, 42)
+    assert store.claimed() == (run, 1, 42)
+    assert store.vouch(run, 5_000)
+    assert vouched(store)
+    assert store.put_permissions({ANN: allowing()})[ANN].vouched
+
+
+def test_another_run_can_be_neither_claimed_nor_vouched_for(store: OnlineStore) -> None:
+    run = store.run()
+    for other in (Run("0" * 40, run.replication_id), Run(run.run_id, "0" * 40)):
+        assert not store.claim(other, 1, 1)
+        store.claim(run, 1, 1)
+        assert not store.vouch(other, 5_000)
+    assert not vouched(store)
+
+
+def test_every_subject_is_listed_for_the_audit(store: OnlineStore) -> None:
+    store.put_permissions({ANN: allowing(), BOB: refusing()})
+    store.claim(store.run(), 1, 1)
+    store.mark("orders", 0, Mark(1, 10, 1_000, {}))
+    assert set(store.subjects()) == {ANN, BOB}
+
+
+def test_an_emptied_script_cache_is_filled_again(redis_server: str) -> None:
+    store = RedisStore(redis_server, 2_000)
+    store._run([("FLUSHALL",), ("SCRIPT", "FLUSH")], 2_000)
+    assert store.write([field(1)], NOW_MS) == [Written.REFUSED]
+
+
+def test_a_connection_that_the_server_closed_is_made_anew(redis_server: str) -> None:
+    store = RedisStore(redis_server, 2_000)
+    store.put_permissions({ANN: allowing()})
+    other = RedisStore(redis_server, 2_000)
+    other._run([("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")], 2_000)
+    assert stored(store).permission == allowing()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redis://127.0.0.1:1/0", "not reachable"),
+        ("unix:///nowhere/redis.sock", "not reachable"),
+        ("http://127.0.0.1/", "must begin with redis://"),
+    ],
+)
+def test_a_store_that_is_not_there_is_an_error_that_says_so(url: str, message: str) -> None:
+    with pytest.raises(StoreUnavailable, match=message):
+        RedisStore(url, 500).read([ANN], [], [], 500)
+
+
+def test_a_wrong_password_is_an_error_that_says_so(redis_server: str) -> None:
+    with pytest.raises(StoreUnavailable, match="refuses the connection"):
+        RedisStore(redis_server.replace("://", "://nobody:wrong@"), 500).read([ANN], [], [], 500)
