@@ -1,0 +1,1 @@
+"""Consent: purposes, notices, what customers decided, and the permissions that follow from it."""

@@ -1,0 +1,128 @@
+"""One change of one customer's state, written within the caller's transaction: record, state, version, outbox row."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from featurestore.consent.ledger import moment, take
+from featurestore.consent.models import (
+    ConsentRecord,
+    CurrentPermission,
+    Ledger,
+    Notice,
+    PermissionChange,
+    Purpose,
+    SubjectVersion,
+)
+from featurestore.consent.permissions import Decision, State, ended, takes_away
+from featurestore.consent.publication import state_of
+from featurestore.profiles.models import Customer
+
+
+@dataclass
+class Changes:
+    """The changes of one transaction. The ledger must be locked; nothing is written before ``write``."""
+
+    ledger: Ledger
+    states: dict[tuple[int, int], State] = field(default_factory=dict)  # (customer, purpose) -> state
+    rows: dict[tuple[int, int], CurrentPermission] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    outbox: list[PermissionChange] = field(default_factory=list)
+    records: list[ConsentRecord] = field(default_factory=list)
+
+    def load(self, customers: Iterable[Customer]) -> None:
+        for row in CurrentPermission.objects.filter(customer__in=customers):
+            self.states[row.customer_id, row.purpose_id] = state_of(row)
+
+    def state(self, customer: Customer, purpose: Purpose) -> State | None:
+        return self.states.get((customer.pk, purpose.pk))
+
+    @property
+    def next_sequence(self) -> int:
+        """The number that the next change gets; a new grant is named after it."""
+        return self.ledger.sequence + 1
+
+    def append(
+        self,
+        customer: Customer,
+        purpose: Purpose,
+        decision: Decision,
+        after: State,
+        effective_ms: int,
+        *,
+        method: str,
+        actor: str,
+        reason: str = "",
+        notice: Notice | None = None,
+    ) -> ConsentRecord:
+        """One decision and the state that follows from it."""
+        record = ConsentRecord(
+            sequence=self.change(customer, {purpose: after}),
+            customer=customer,
+            purpose=purpose,
+            decision=decision,
+            at=self.ledger.at,
+            since=moment(effective_ms),
+            until=time(after.until_ms),
+            method=method,
+            notice=notice,
+            actor=actor,
+            reason=reason,
+        )
+        self.records.append(record)
+        return record
+
+    def end(self, customer: Customer, purpose: Purpose, ended_ms: int, reason: str) -> ConsentRecord:
+        """A grant ended without anybody's decision: its time is over, or its purpose was retired."""
+        after = ended(self.states[customer.pk, purpose.pk], ended_ms)
+        return self.append(
+            customer, purpose, Decision.EXPIRED, after, ended_ms, method="system", actor="system", reason=reason
+        )
+
+    def change(self, customer: Customer, states: Mapping[Purpose, State]) -> int:
+        """New states of a customer as one change. Returns its sequence."""
+        sequence, purge = take(self.ledger), False
+        for purpose, after in states.items():
+            key = customer.pk, purpose.pk
+            purge |= takes_away(self.states.get(key), after)
+            self.states[key] = after
+            self.rows[key] = CurrentPermission(
+                customer=customer,
+                purpose=purpose,
+                allowed=after.allowed,
+                grant=after.grant,
+                since=time(after.since_ms),
+                until=time(after.until_ms),
+                ended_at=time(after.ended_ms),
+                sequence=sequence,
+            )
+        self.versions[customer.subject] = sequence
+        at = self.ledger.at
+        self.outbox.append(
+            PermissionChange(
+                sequence=sequence, subject=customer.subject, purge=purge, created_at=at, next_attempt_at=at
+            )
+        )
+        return sequence
+
+    def write(self) -> None:
+        """All of it, then the ledger."""
+        ConsentRecord.objects.bulk_create(self.records)
+        CurrentPermission.objects.bulk_create(
+            self.rows.values(),
+            update_conflicts=True,
+            unique_fields=["customer", "purpose"],
+            update_fields=["allowed", "grant", "since", "until", "ended_at", "sequence"],
+        )
+        SubjectVersion.objects.bulk_create(
+            [SubjectVersion(subject=subject, sequence=sequence) for subject, sequence in self.versions.items()],
+            update_conflicts=True,
+            unique_fields=["subject"],
+            update_fields=["sequence"],
+        )
+        PermissionChange.objects.bulk_create(self.outbox)
+        self.ledger.save(update_fields=["sequence", "at"])
+
+
+def time(ms: int) -> datetime | None:
+    return moment(ms) if ms else None

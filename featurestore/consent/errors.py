@@ -1,0 +1,61 @@
+"""What can be wrong with a decision. Messages say what to do and hold no identifier of a customer."""
+
+
+class ConsentError(Exception):
+    """A decision that is refused; nothing was recorded. ``code`` is stable, for the API's problem types."""
+
+    code = "consent"
+
+
+class UnknownCustomer(ConsentError):  # noqa: N818  (reads as what it is)
+    code = "unknown_customer"
+
+
+class UnknownPurpose(ConsentError):  # noqa: N818
+    code = "unknown_purpose"
+
+
+class InactivePurpose(ConsentError):  # noqa: N818
+    code = "inactive_purpose"
+
+
+class PurposeChanged(ConsentError):  # noqa: N818
+    """Name and lawful basis of a purpose never change: its customers were told."""
+
+    code = "purpose_changed"
+
+
+class WrongNotice(ConsentError):  # noqa: N818
+    """No notice, an unknown one, or one that does not explain the purpose."""
+
+    code = "wrong_notice"
+
+
+class WrongMethod(ConsentError):  # noqa: N818
+    code = "wrong_method"
+
+
+class WrongActor(ConsentError):  # noqa: N818
+    code = "wrong_actor"
+
+
+class WrongReason(ConsentError):  # noqa: N818
+    code = "wrong_reason"
+
+
+class WrongDate(ConsentError):  # noqa: N818
+    """A date in the future, before an earlier withdrawal, or an end before the beginning."""
+
+    code = "wrong_date"
+
+
+class WrongBasis(ConsentError):  # noqa: N818
+    """The purpose's lawful basis does not know this decision: a contract can't be withdrawn from here."""
+
+    code = "wrong_basis"
+
+
+class Immutable(ConsentError):  # noqa: N818
+    """Consent records and published notices are never changed or deleted."""
+
+    code = "immutable"

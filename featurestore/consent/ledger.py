@@ -1,0 +1,54 @@
+"""The numbers and the time of changes. Lock it first in a transaction: changes then happen one after the other."""
+
+from datetime import UTC, datetime
+
+from django.db import connection
+
+from featurestore.consent.models import Ledger
+
+CLOCKS = {"sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')", "postgresql": "SELECT clock_timestamp()"}
+
+
+def milliseconds(moment: datetime) -> int:
+    """Milliseconds since the epoch; a moment within one is rounded down."""
+    return (int(moment.timestamp()) * 1_000_000 + moment.microsecond) // 1000
+
+
+def moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+
+
+def database_now() -> datetime:
+    """The database's clock, in whole milliseconds. Not the transaction's beginning: that is before its lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(CLOCKS[connection.vendor])
+        now = cursor.fetchone()[0]
+    if isinstance(now, str):
+        now = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    return moment(milliseconds(now))
+
+
+def current() -> Ledger:
+    """The ledger, unlocked. A new database starts with the time as its epoch, so it is later than any it replaces."""
+    found = Ledger.objects.filter(pk=1).first()
+    if found:
+        return found
+    now = database_now()
+    return Ledger.objects.get_or_create(pk=1, defaults={"epoch": milliseconds(now) // 1000, "at": now})[0]
+
+
+def lock(now: datetime | None = None) -> Ledger:
+    """The ledger, locked until the transaction ends, its time moved to now (or left, where the clock went back).
+
+    ``now`` stands for the database's clock in tests.
+    """
+    current()
+    ledger = Ledger.objects.select_for_update().get(pk=1)
+    ledger.at = max(ledger.at, now or database_now())
+    return ledger
+
+
+def take(ledger: Ledger) -> int:
+    """The next number. The caller saves the ledger before it commits."""
+    ledger.sequence += 1
+    return ledger.sequence

@@ -1,0 +1,130 @@
+"""From decisions to permissions. Pure: every service, repair and test derives a permission here and nowhere else.
+
+The state of one customer and purpose is what the database keeps in a CurrentPermission row. Times are milliseconds
+since the epoch; ``grant`` is the ledger sequence of the change that allowed, so that it rises with every new grant,
+also after an erasure or a restored database.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from featurestore.consent.errors import WrongBasis, WrongDate
+from featurestore.online.permission import Grant, Permission
+
+START_DELAY_MS = 1000
+"""A grant begins this long after its recording: later than any event stamped before it by a clock that is ahead."""
+
+
+class Basis(StrEnum):
+    """Lawful bases (GDPR Art 6(1)) that purposes may rest on."""
+
+    CONSENT = "consent"
+    CONTRACT = "contract"
+    LEGAL_OBLIGATION = "legal_obligation"
+    LEGITIMATE_INTEREST = "legitimate_interest"
+
+
+class Decision(StrEnum):
+    GIVEN = "given"
+    WITHDRAWN = "withdrawn"  # for a legitimate interest: objected
+    EXPIRED = "expired"
+
+
+class State(NamedTuple):
+    """What one purpose may do with one customer."""
+
+    allowed: bool
+    grant: int = 0
+    since_ms: int = 0
+    until_ms: int = 0  # 0: no end
+    ended_ms: int = 0  # when the last grant ended, or was refused; a later grant begins after it
+
+    def holds(self, now_ms: int) -> bool:
+        return self.allowed and not (self.until_ms and now_ms >= self.until_ms)
+
+
+def registered(basis: Basis, sequence: int, now_ms: int, since_ms: int | None = None) -> State | None:
+    """The state of a new customer: allowed for every basis but consent, which has no record yet."""
+    if basis is Basis.CONSENT:
+        return None
+    return State(allowed=True, grant=sequence, since_ms=_start(0, now_ms, since_ms))
+
+
+def given(
+    basis: Basis, state: State | None, sequence: int, now_ms: int, since_ms: int | None = None, until_ms: int = 0
+) -> State:
+    """Consent, or an objection taken back. A repeat moves nothing but the end.
+
+    Raises WrongBasis where no consent is asked, WrongDate where the dates contradict each other or the past.
+    """
+    if basis in (Basis.CONTRACT, Basis.LEGAL_OBLIGATION):
+        raise WrongBasis(f"This purpose rests on {_words(basis)} and needs no consent. Don't ask for it.")
+    if until_ms and basis is not Basis.CONSENT:
+        raise WrongBasis(f"This purpose rests on {_words(basis)}; only a consent can have an end. Leave out `until`.")
+    if state and state.allowed and not state.holds(now_ms):
+        state = ended(state, state.until_ms)
+    if state and state.allowed:
+        _not_in_future(since_ms, now_ms)
+        after = state._replace(until_ms=until_ms)
+    else:
+        ended_ms = state.ended_ms if state else 0
+        after = State(True, sequence, _start(ended_ms, now_ms, since_ms), until_ms, ended_ms)
+    if until_ms and until_ms <= max(now_ms, after.since_ms):
+        raise WrongDate("The consent would end before it begins: `until` must be later than now and than `since`.")
+    return after
+
+
+def withdrawn(basis: Basis, state: State | None, now_ms: int, since_ms: int | None = None) -> State:
+    """Consent withdrawn or refused, a legitimate interest objected to. A repeat changes nothing but the last end.
+
+    Raises WrongBasis for a contract or a legal obligation, WrongDate for the future or before the grant in force.
+    """
+    if basis is Basis.CONTRACT:
+        raise WrongBasis("This purpose rests on a contract and ends with it: end the contract, or ask for an erasure.")
+    if basis is Basis.LEGAL_OBLIGATION:
+        raise WrongBasis("This purpose rests on a legal obligation: it can't be withdrawn. Ask for access or erasure.")
+    _not_in_future(since_ms, now_ms)
+    if since_ms is not None and state and state.allowed and since_ms < state.since_ms:
+        raise WrongDate("A later consent is in force. Import in order of time, or leave out `since` to withdraw now.")
+    return ended(state or State(allowed=False), now_ms if since_ms is None else since_ms)
+
+
+def ended(state: State, ended_ms: int) -> State:
+    """A grant at its end: withdrawn, expired, or its purpose retired."""
+    return state._replace(allowed=False, until_ms=0, ended_ms=max(state.ended_ms, ended_ms))
+
+
+def takes_away(before: State | None, after: State) -> bool:
+    """Whether values may exist that are no longer allowed: the streams must be told."""
+    if before is None or not before.grant:
+        return False
+    return after.grant != before.grant or (before.allowed and not after.allowed)
+
+
+def permission(epoch: int, sequence: int, states: Mapping[str, State]) -> Permission:
+    """A subject's permission from the states of its purposes by name."""
+    return Permission(
+        epoch,
+        sequence,
+        {name: Grant(s.allowed, s.grant, s.since_ms, s.until_ms) for name, s in sorted(states.items())},
+    )
+
+
+def _start(ended_ms: int, now_ms: int, since_ms: int | None) -> int:
+    """When a new grant begins: as imported, or a second from now; always after the last one's end."""
+    if since_ms is None:
+        return max(now_ms + START_DELAY_MS, ended_ms + 1)
+    _not_in_future(since_ms, now_ms)
+    if since_ms <= ended_ms:
+        raise WrongDate("A consent can't reach back past a later withdrawal: import in order of time.")
+    return since_ms
+
+
+def _not_in_future(since_ms: int | None, now_ms: int) -> None:
+    if since_ms is not None and since_ms > now_ms:
+        raise WrongDate("`since` is in the future. Record a decision when it is made.")
+
+
+def _words(basis: Basis) -> str:
+    return basis.value.replace("_", " ")

@@ -1,0 +1,18 @@
+"""The only writers of this app. Everything that changes a permission goes through here."""
+
+from featurestore.consent.services.decisions import Choice, Decided, give, record, withdraw
+from featurestore.consent.services.expiry import expire_due
+from featurestore.consent.services.purposes import define_purpose, publish_notice, retire_purpose, settle_purposes
+
+__all__ = [
+    "Choice",
+    "Decided",
+    "define_purpose",
+    "expire_due",
+    "give",
+    "publish_notice",
+    "record",
+    "retire_purpose",
+    "settle_purposes",
+    "withdraw",
+]

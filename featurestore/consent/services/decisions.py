@@ -1,0 +1,207 @@
+"""Decisions: recorded in one transaction, then in the store before the caller hears of it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import transaction
+
+from featurestore.consent import permissions
+from featurestore.consent.changes import Changes
+from featurestore.consent.errors import (
+    InactivePurpose,
+    UnknownCustomer,
+    UnknownPurpose,
+    WrongActor,
+    WrongDate,
+    WrongMethod,
+    WrongNotice,
+    WrongReason,
+)
+from featurestore.consent.ledger import lock, milliseconds
+from featurestore.consent.models import ConsentRecord, Notice, Purpose
+from featurestore.consent.permissions import Basis, Decision, State
+from featurestore.consent.publication import BATCH, put
+from featurestore.profiles.models import Customer
+
+DAY_MS = 86_400_000
+MAX_ACTOR_LENGTH = 150
+MAX_REASON_LENGTH = 500
+
+
+class Choice(NamedTuple):
+    """One decision to record. ``since`` is for imports: the date that the decision was made on."""
+
+    customer_id: str
+    purpose: str
+    decision: Decision
+    method: str
+    actor: str
+    notice: str | None = None  # its reference, name/version/language
+    reason: str = ""
+    until: datetime | None = None
+    since: datetime | None = None
+
+
+class Decided(NamedTuple):
+    """What became of a choice. ``effective``: in the store, which is vouched for; else recorded and on its way."""
+
+    record: ConsentRecord
+    effective: bool
+    repeated: bool  # nothing changed but the record (and, for a consent given again, its end)
+
+    @property
+    def sequence(self) -> int:
+        return self.record.sequence
+
+
+def give(
+    customer_id: str,
+    purpose: str,
+    *,
+    notice: str | None,
+    method: str,
+    actor: str,
+    reason: str = "",
+    until: datetime | None = None,
+    since: datetime | None = None,
+    now: datetime | None = None,
+) -> Decided:
+    """Record a consent (or an objection taken back) and put it into the store.
+
+    Must not be called within a transaction: the store may only hear of what is committed. Raises ConsentError.
+    """
+    choice = Choice(customer_id, purpose, Decision.GIVEN, method, actor, notice, reason, until, since)
+    return record([choice], now)[0]
+
+
+def withdraw(
+    customer_id: str,
+    purpose: str,
+    *,
+    method: str,
+    actor: str,
+    notice: str | None = None,
+    reason: str = "",
+    since: datetime | None = None,
+    now: datetime | None = None,
+) -> Decided:
+    """Record a withdrawal (or refusal, or objection); reads are denied before this returns, if ``effective``."""
+    choice = Choice(customer_id, purpose, Decision.WITHDRAWN, method, actor, notice, reason, None, since)
+    return record([choice], now)[0]
+
+
+def record(choices: Sequence[Choice], now: datetime | None = None) -> list[Decided]:
+    """Record decisions in one transaction, all or none, in order; then put them. At most 1,000 at a time."""
+    if len(choices) > BATCH:
+        raise ValueError(f"{len(choices)} choices: record at most {BATCH} in one transaction")
+    with transaction.atomic(durable=True):
+        decided = _append(choices, now)
+    in_effect = put({customer.subject for customer, _, _ in decided}, now)
+    return [Decided(entry, customer.subject in in_effect, repeated) for customer, entry, repeated in decided]
+
+
+def _append(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Customer, ConsentRecord, bool]]:
+    changes = Changes(lock(now))
+    ids = {choice.customer_id for choice in choices}
+    customers = {c.customer_id: c for c in Customer.objects.filter(customer_id__in=ids, erased_at=None)}
+    purposes = {p.name: p for p in Purpose.objects.filter(name__in={choice.purpose for choice in choices})}
+    references = {choice.notice for choice in choices if choice.notice}
+    notices = {n.reference: n for n in Notice.objects.filter(reference__in=references).prefetch_related("purposes")}
+    changes.load(customers.values())
+    decided = []
+    for choice in choices:
+        _check(choice)
+        if choice.customer_id not in customers:
+            raise UnknownCustomer("No such customer. Register the customer first.")
+        if choice.purpose not in purposes:
+            raise UnknownPurpose(f"No purpose {choice.purpose[:64]!r}. The administration lists them.")
+        customer, purpose = customers[choice.customer_id], purposes[choice.purpose]
+        notice = _notice(choice, purpose, notices)
+        before = changes.state(customer, purpose)
+        if choice.decision is Decision.GIVEN:
+            entry = _give(changes, customer, purpose, choice, notice)
+        else:
+            entry = _withdraw(changes, customer, purpose, choice, notice)
+        after = changes.state(customer, purpose)
+        repeated = bool(before and after and (before.allowed, before.grant) == (after.allowed, after.grant))
+        decided.append((customer, entry, repeated))
+    changes.write()
+    return decided
+
+
+def _give(
+    changes: Changes, customer: Customer, purpose: Purpose, choice: Choice, notice: Notice | None
+) -> ConsentRecord:
+    basis, now_ms = Basis(purpose.lawful_basis), milliseconds(changes.ledger.at)
+    if not purpose.active:
+        raise InactivePurpose(f"Purpose {purpose.name} is retired: nobody is asked for it any more.")
+    if basis is Basis.CONSENT and notice is None:
+        raise WrongNotice("A consent needs the notice that was shown: give its reference, name/version/language.")
+    before = changes.state(customer, purpose)
+    if before and before.allowed and not before.holds(now_ms):  # its time was over, only nobody has written it down
+        changes.end(customer, purpose, before.until_ms, "its time was over")
+    since_ms = milliseconds(choice.since) if choice.since else None
+    until_ms = milliseconds(choice.until) if choice.until else 0
+    if not until_ms and purpose.validity_days and basis is Basis.CONSENT:
+        until_ms = (now_ms if since_ms is None else since_ms) + purpose.validity_days * DAY_MS
+    before = changes.state(customer, purpose)
+    after = permissions.given(basis, before, changes.next_sequence, now_ms, since_ms, until_ms)
+    return _append_choice(changes, customer, purpose, choice, after, after.since_ms, notice)
+
+
+def _withdraw(
+    changes: Changes, customer: Customer, purpose: Purpose, choice: Choice, notice: Notice | None
+) -> ConsentRecord:
+    if choice.until:
+        raise WrongDate("A withdrawal has no end: leave out `until`.")
+    now_ms = milliseconds(changes.ledger.at)
+    since_ms = milliseconds(choice.since) if choice.since else None
+    after = permissions.withdrawn(Basis(purpose.lawful_basis), changes.state(customer, purpose), now_ms, since_ms)
+    effective_ms = now_ms if since_ms is None else since_ms
+    return _append_choice(changes, customer, purpose, choice, after, effective_ms, notice)
+
+
+def _append_choice(
+    changes: Changes,
+    customer: Customer,
+    purpose: Purpose,
+    choice: Choice,
+    after: State,
+    effective_ms: int,
+    notice: Notice | None,
+) -> ConsentRecord:
+    return changes.append(
+        customer,
+        purpose,
+        choice.decision,
+        after,
+        effective_ms,
+        method=choice.method,
+        actor=choice.actor,
+        reason=choice.reason,
+        notice=notice,
+    )
+
+
+def _check(choice: Choice) -> None:
+    if choice.method not in ConsentRecord.Method.values:
+        raise WrongMethod(f"Unknown method: say how it was made, one of {', '.join(ConsentRecord.Method.values)}.")
+    if not choice.actor or len(choice.actor) > MAX_ACTOR_LENGTH:
+        raise WrongActor(f"Say who records it: a user or client name of 1 to {MAX_ACTOR_LENGTH} characters.")
+    if len(choice.reason) > MAX_REASON_LENGTH:
+        raise WrongReason(f"The reason has more than {MAX_REASON_LENGTH} characters.")
+    for name, date in (("since", choice.since), ("until", choice.until)):
+        if date and date.tzinfo is None:
+            raise WrongDate(f"`{name}` has no time zone.")
+
+
+def _notice(choice: Choice, purpose: Purpose, notices: dict[str, Notice]) -> Notice | None:
+    if not choice.notice:
+        return None
+    notice = notices.get(choice.notice)
+    if notice is None:
+        raise WrongNotice("No such notice is published. A reference reads name/version/language: privacy/1/en.")
+    if purpose not in notice.purposes.all():
+        raise WrongNotice(f"Notice {notice.reference} does not explain purpose {purpose.name}.")
+    return notice

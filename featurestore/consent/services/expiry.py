@@ -1,0 +1,45 @@
+"""Grants that end by themselves: their time is over, or their purpose was retired."""
+
+from datetime import datetime
+
+import structlog
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from featurestore.consent.changes import Changes
+from featurestore.consent.ledger import database_now, lock, milliseconds
+from featurestore.consent.models import CurrentPermission
+from featurestore.consent.publication import BATCH, put
+
+log = structlog.get_logger(__name__)
+
+
+def expire_due(now: datetime | None = None) -> int:
+    """Record the end of every grant that is over; how many. Guards denied them already, this tells the streams."""
+    count = 0
+    while subjects := _expire_batch(now):
+        put(subjects, now)
+        count += len(subjects)
+    if count:
+        log.info("permissions expired", count=count)
+    return count
+
+
+def _expire_batch(now: datetime | None) -> list[str]:
+    if not _due(now or database_now()).exists():  # without the ledger's lock: mostly there is nothing to do
+        return []
+    with transaction.atomic(durable=True):
+        changes = Changes(lock(now))
+        rows = list(_due(changes.ledger.at).select_related("customer", "purpose").order_by("pk")[:BATCH])
+        changes.load([row.customer for row in rows])
+        for row in rows:
+            over = row.until is not None and row.until <= changes.ledger.at
+            ended_at = row.until if over and row.until else changes.ledger.at
+            reason = "its time was over" if over else "the purpose was retired"
+            changes.end(row.customer, row.purpose, milliseconds(ended_at), reason)
+        changes.write()
+    return [row.customer.subject for row in rows]
+
+
+def _due(now: datetime) -> QuerySet[CurrentPermission]:
+    return CurrentPermission.objects.filter(Q(until__lte=now) | Q(purpose__active=False), allowed=True)

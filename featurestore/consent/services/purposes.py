@@ -1,0 +1,115 @@
+"""Purposes and notices: what customers are asked for, and in which words."""
+
+import hashlib
+from collections.abc import Collection
+from datetime import datetime
+
+import structlog
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from featurestore.consent.changes import Changes
+from featurestore.consent.errors import Immutable, PurposeChanged, UnknownPurpose, WrongNotice
+from featurestore.consent.ledger import lock, milliseconds
+from featurestore.consent.models import CurrentPermission, Notice, Purpose
+from featurestore.consent.permissions import Basis, registered
+from featurestore.consent.publication import BATCH, put
+from featurestore.profiles.models import Customer
+
+log = structlog.get_logger(__name__)
+
+
+def define_purpose(
+    name: str, *, title: str, lawful_basis: str, description: str = "", validity_days: int | None = None
+) -> Purpose:
+    """Make a purpose, or change its words. Name and basis stay. ``settle_purposes`` then tells earlier customers' rows.
+
+    Raises PurposeChanged for another basis, or for a retired purpose.
+    """
+    with transaction.atomic():
+        lock()  # registrations wait: a customer has a row of the purpose, or is found when it is settled
+        found = Purpose.objects.filter(name=name).first()
+        if found and not found.active:
+            raise PurposeChanged(f"Purpose {name} was retired and customers were told: define a new one.")
+        if found and found.lawful_basis != lawful_basis:
+            raise PurposeChanged(f"Purpose {name} rests on {found.lawful_basis}, and stays so: define a new one.")
+        purpose = found or Purpose(name=name, lawful_basis=lawful_basis, settled=lawful_basis == Basis.CONSENT)
+        purpose.title, purpose.description, purpose.validity_days = title, description, validity_days
+        purpose.full_clean(validate_unique=False)
+        purpose.save()
+    return purpose
+
+
+def retire_purpose(name: str) -> Purpose:
+    """End a purpose for good: nobody can give it any more, and ``expire_due`` ends what was given."""
+    with transaction.atomic():
+        lock()
+        purpose = Purpose.objects.filter(name=name).first()
+        if purpose is None:
+            raise UnknownPurpose(f"No purpose {name[:64]!r}. The administration lists them.")
+        purpose.active, purpose.settled = False, True
+        purpose.save(update_fields=["active", "settled"])
+    return purpose
+
+
+def settle_purposes(now: datetime | None = None) -> int:
+    """Give new purposes that need no consent to the customers registered before them; how many rows."""
+    count = 0
+    for purpose in Purpose.objects.filter(active=True, settled=False):
+        while subjects := _settle_batch(purpose, now):
+            put(subjects, now)
+            count += len(subjects)
+    return count
+
+
+def _settle_batch(purpose: Purpose, now: datetime | None) -> list[str]:
+    with transaction.atomic(durable=True):
+        changes = Changes(lock(now))
+        has = CurrentPermission.objects.filter(customer=OuterRef("pk"), purpose=purpose)
+        customers = list(Customer.objects.filter(~Exists(has), erased_at=None).order_by("pk")[:BATCH])
+        for customer in customers:
+            state = registered(Basis(purpose.lawful_basis), changes.next_sequence, milliseconds(changes.ledger.at))
+            if state:
+                changes.change(customer, {purpose: state})
+        changes.write()
+        if not customers:
+            Purpose.objects.filter(pk=purpose.pk).update(settled=True)
+            log.info("purpose settled", purpose=purpose.name)
+    return [customer.subject for customer in customers]
+
+
+def publish_notice(
+    name: str,
+    version: int,
+    language: str,
+    body: str,
+    purposes: Collection[str],
+    now: datetime | None = None,
+) -> Notice:
+    """Publish a notice, for good. The same again is harmless; another text under the same version is refused."""
+    sha256 = hashlib.sha256(body.encode()).hexdigest()
+    with transaction.atomic():
+        ledger = lock(now)
+        named = list(Purpose.objects.filter(name__in=purposes))
+        if missing := set(purposes) - {purpose.name for purpose in named}:
+            raise UnknownPurpose(f"No purpose {', '.join(sorted(missing))}. Define it before its notice.")
+        if not named or not body.strip():
+            raise WrongNotice("A notice has a text and explains at least one purpose.")
+        found = Notice.objects.filter(name=name, version=version, language=language).first()
+        if found:
+            if found.sha256 != sha256 or set(found.purposes.all()) != set(named):
+                raise Immutable(f"Notice {found.reference} is published and stays: publish a new version.")
+            return found
+        notice = Notice(
+            reference=f"{name}/{version}/{language}",
+            name=name,
+            version=version,
+            language=language,
+            body=body,
+            sha256=sha256,
+            published_at=ledger.at,
+        )
+        notice.full_clean(exclude=["purposes"])
+        notice.save()
+        notice.purposes.set(named)
+    return notice

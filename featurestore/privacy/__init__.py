@@ -1,0 +1,1 @@
+"""Privacy operations: the audit of the store against the database, and its findings."""
