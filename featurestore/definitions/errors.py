@@ -20,5 +20,10 @@ def place_of_caller() -> str:
     while Path(frame.f_code.co_filename).parent == PACKAGE or frame.f_code.co_filename == "<string>":
         assert frame.f_back is not None
         frame = frame.f_back
-    path = Path(frame.f_code.co_filename)
-    return f"{path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}:{frame.f_lineno}"
+    return place_of(frame.f_code.co_filename, frame.f_lineno)
+
+
+def place_of(filename: str, line: int) -> str:
+    """``file:line``, as short as a terminal can still follow it."""
+    path = Path(filename)
+    return f"{path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}:{line}"

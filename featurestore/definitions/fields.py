@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -16,6 +16,14 @@ Label = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 LARGEST = 10**13  # of an integer or scaled number; 900,000 of the largest sum up within 64 bits
 DEFAULT_PLACES = 4
+EXACT = Context(prec=40, traps=[Inexact, InvalidOperation, Overflow])
+PYTHON_TYPES: dict[Kind, tuple[type, ...]] = {
+    Kind.INTEGER: (int,),
+    Kind.SCALED: (Decimal, int, float, str),
+    Kind.FLOAT: (float, int),
+    Kind.TEXT: (str,),
+    Kind.BOOLEAN: (bool,),
+}
 
 
 class Field(NamedTuple):
@@ -31,7 +39,21 @@ class Field(NamedTuple):
         """Brings a decoded value into the form that aggregations take; raises ValueError for what they can't take."""
         if self.kind is Kind.SCALED:
             return lambda value: scaled(value, self.places)
-        return {Kind.FLOAT: finite, Kind.INTEGER: bounded, Kind.TEXT: short}.get(self.kind)
+        return CHECKS.get(self.kind)
+
+    def literal(self, value: Any) -> Any:
+        """A value written in a definition as events hold it. Raises ValueError for one that no event can have."""
+        if self.literals and value not in self.literals:
+            known = ", ".join(map(repr, self.literals))
+            raise ValueError(f"where: {self.name} is never {value!r}; it is one of {known}")
+        wrong = isinstance(value, bool) is not (self.kind is Kind.BOOLEAN)
+        if wrong or not isinstance(value, PYTHON_TYPES[self.kind]):
+            raise ValueError(f"where: {self.name} is never {value!r}; it is {self.kind}")
+        try:
+            converted = Decimal(str(value)) if self.kind is Kind.SCALED else value
+            return self.convert(converted) if self.convert else converted
+        except (ValueError, DecimalException) as error:
+            raise ValueError(f"where: {self.name} is never {value!r}: {error}") from None
 
 
 def fields_of(data: type[msgspec.Struct]) -> dict[str, Field]:
@@ -70,11 +92,11 @@ def scaled(value: Decimal, places: int) -> int:
     """A decimal as an integer of 10**-places units, exactly."""
     if not value.is_finite() or abs(value) > LARGEST:
         raise ValueError(f"number is out of range: at most {LARGEST} in size")
-    units = value.scaleb(places)
-    number = int(units)
-    if number != units:
-        raise ValueError(f"number has more than {places} decimals")
-    return bounded(number)
+    try:
+        units = value.scaleb(places, EXACT)
+        return bounded(int(units.to_integral_exact(context=EXACT)))
+    except Inexact:
+        raise ValueError(f"number has more than {places} decimals") from None
 
 
 def bounded(value: int) -> int:
@@ -93,3 +115,6 @@ def short(value: str) -> str:
     if len(value) > 256:
         raise ValueError(f"text has {len(value)} characters, at most 256 can be aggregated")
     return value
+
+
+CHECKS: dict[Kind, Callable[[Any], Any]] = {Kind.FLOAT: finite, Kind.INTEGER: bounded, Kind.TEXT: short}

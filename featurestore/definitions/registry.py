@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.source import EventSource
-from featurestore.definitions.view import FeatureView
+from featurestore.definitions.view import Feature, FeatureView
 
 
 class Problem(NamedTuple):
@@ -45,6 +45,7 @@ class Registry:
         """
         return [
             *self._clashes(),
+            *self._absent(),
             *self._undeclared(frozenset(purposes)),
             *self._changed(recorded),
         ]
@@ -55,23 +56,31 @@ class Registry:
             for item in items:
                 if names[item.name] > 1:
                     yield Problem(item.place, f"{what} {item.name} is defined {names[item.name]} times: rename one")
-        owners: dict[str, FeatureView] = {}
+        firsts: dict[str, tuple[FeatureView, Feature]] = {}
         for view in self._views:
             for feature in view.features:
-                other = owners.setdefault(feature.name, view)
+                other, first = firsts.setdefault(feature.name, (view, feature))
                 if other is not view:
-                    message = f"feature {feature.name} is also in view {other.name} ({other.place}): give one a name="
-                    yield Problem(view.place, message)
+                    message = f"feature {feature.name} is also in view {other.name} ({first.place}): give one a name="
+                    yield Problem(feature.place, f"view {view.name}: {message}")
+
+    def _absent(self) -> Iterable[Problem]:
+        for view in self._views:
+            if view.source not in self._sources:
+                yield Problem(view.place, f"view {view.name}: its source {view.source.name} is not in the registry")
+        for service in self._services:
+            for view in service.views:
+                if view not in self._views:
+                    message = f"service {service.name}: its view {view.name} is not in the registry"
+                    yield Problem(service.place, message)
 
     def _undeclared(self, purposes: frozenset[str]) -> Iterable[Problem]:
         declared = ", ".join(sorted(purposes))
-        for view in self._views:
-            for purpose in sorted(view.purposes - purposes):
-                yield Problem(view.place, f"view {view.name}: nobody declared the purpose {purpose}; declared: {declared}")
-        for service in self._services:
-            if service.purpose not in purposes:
-                message = f"service {service.name}: nobody declared the purpose {service.purpose}; declared: {declared}"
-                yield Problem(service.place, message)
+        users = [(item.place, f"view {item.name}", item.purposes) for item in self._views]
+        users += [(item.place, f"service {item.name}", frozenset([item.purpose])) for item in self._services]
+        for place, who, named in users:
+            for purpose in sorted(named - purposes):
+                yield Problem(place, f"{who}: nobody declared the purpose {purpose}; declared: {declared}")
 
     def _changed(self, recorded: Mapping[str, Mapping[str, int]]) -> Iterable[Problem]:
         for view in self._views:

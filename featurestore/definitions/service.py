@@ -10,9 +10,12 @@ from featurestore.definitions.view import NAME, Feature, FeatureView
 class FeatureService:
     """Views grouped for a chat engine's conversation, with the purpose that its callers name as a rule."""
 
-    def __init__(self, name: str, views: Sequence[FeatureView], *, purpose: str, owner: str = "", description: str = ""):
+    def __init__(
+        self, name: str, views: Sequence[FeatureView], *, purpose: str, owner: str = "", description: str = ""
+    ):
         self.place = place_of_caller()
-        self.name, self.views, self.purpose, self.owner, self.description = name, tuple(views), purpose, owner, description
+        self.name, self.views, self.purpose = name, tuple(views), purpose
+        self.owner, self.description = owner, description
         if not NAME.fullmatch(name) or not views:
             raise DefinitionError(f"service {name}: give it a lower-case name and at least one view", self.place)
         if len({view.name for view in views}) != len(views):

@@ -77,7 +77,9 @@ class EventSource:
         try:
             event = self._decoder.decode(raw)
         except msgspec.MsgspecError as error:
-            raise InvalidEvent(str(error)) from None
+            raise InvalidEvent(self._reason(str(error))) from None
+        except RecursionError:
+            raise InvalidEvent("event is nested too deeply") from None
         except UnicodeDecodeError:
             raise InvalidEvent("event is not UTF-8") from None
         if event.type != self.type:
@@ -88,19 +90,32 @@ class EventSource:
         tie = int.from_bytes(blake2b(f"{event.source}|{event.id}".encode(), digest_size=8).digest(), "big")
         return Event(event.subject, time_ms, tie, self._converted(event.data))
 
+    def _reason(self, error: str) -> str:
+        """msgspec's message without what the sender wrote: a wrong value, or the name of an unknown field."""
+        what, _, path = error.rpartition(" - at ")
+        if what.startswith("Object contains unknown field"):
+            known = ", ".join(self.data.__struct_encode_fields__)
+            return f"Object contains an unknown field; known are {known} - at {path}"
+        if what.startswith("Invalid enum value"):
+            field = self.fields.get(path.strip("`").removeprefix("$.data."))
+            allowed = ", ".join(map(repr, field.literals)) if field else "those that the specification allows"
+            return f"Value is none of {allowed} - at {path}"
+        return error
+
     def _converted(self, data: msgspec.Struct) -> tuple[Any, ...]:
         values = self._values(data)
         if len(self.fields) == 1:
             values = (values,)
-        if self._converters:
-            values = list(values)
-            for i, name, convert in self._converters:
-                if values[i] is not None:
-                    try:
-                        values[i] = convert(values[i])
-                    except ValueError as error:
-                        raise InvalidEvent(f"{error} - at `$.data.{name}`") from None
-        return tuple(values)
+        if not self._converters:
+            return tuple(values)
+        converted = list(values)
+        for i, name, convert in self._converters:
+            if converted[i] is not None:
+                try:
+                    converted[i] = convert(converted[i])
+                except ValueError as error:
+                    raise InvalidEvent(f"{error} - at `$.data.{name}`") from None
+        return tuple(converted)
 
     def encode(self, *, id: str, source: str, subject: str, time: datetime, data: msgspec.Struct) -> bytes:
         """A record's value for one event: what replay, simulator and ingest send."""

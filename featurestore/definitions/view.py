@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from featurestore.aggregations.base import Aggregation, Windowed
-from featurestore.definitions.errors import DefinitionError, place_of_caller
+from featurestore.definitions.errors import DefinitionError, place_of, place_of_caller
 from featurestore.definitions.source import EventSource
 from featurestore.definitions.windows import Rung, ladder, step_of, window_seconds
 
@@ -33,6 +33,7 @@ class Feature(NamedTuple):
     window_s: int | None
     step_s: int
     default: Any
+    place: str = ""  # file and line of its definition
 
 
 class FeatureView:
@@ -40,6 +41,9 @@ class FeatureView:
 
     Raises DefinitionError for what is wrong in itself; the registry checks what clashes with others.
     """
+
+    columns: tuple[Column, ...] = ()
+    features: tuple[Feature, ...] = ()
 
     def __init__(
         self,
@@ -55,11 +59,10 @@ class FeatureView:
         defaults: Mapping[str, Any] | None = None,
     ):
         self.place = place_of_caller()
-        self.name, self.source, self.purposes = name, source, frozenset(purposes)
+        self.name, self.source = name, source
+        self.purposes = frozenset([purposes] if isinstance(purposes, str) else purposes)
         self.max_age_s, self.owner, self.description, self.version = max_age_s, owner, description, version
         self._require_sound(features)
-        self.columns: tuple[Column, ...] = ()
-        self.features: tuple[Feature, ...] = ()
         for windowed in features:
             self._add(windowed, dict(defaults or {}))
         unknown = set(defaults or {}) - {feature.name for feature in self.features}
@@ -67,8 +70,11 @@ class FeatureView:
             raise self._error(f"defaults name no feature of the view: {', '.join(sorted(unknown))}")
         self.ladder: tuple[Rung, ...] = ladder(feature.window_s for feature in self.features)
 
-    def _error(self, message: str) -> DefinitionError:
-        return DefinitionError(f"view {self.name}: {message}", self.place)
+    def _error(self, message: str, windowed: Windowed | None = None) -> DefinitionError:
+        return DefinitionError(f"view {self.name}: {message}", self._place(windowed) if windowed else self.place)
+
+    def _place(self, windowed: Windowed) -> str:
+        return place_of(*windowed.made_at) if windowed.made_at else self.place
 
     def _require_sound(self, features: Sequence[Windowed]) -> None:
         if not NAME.fullmatch(self.name):
@@ -81,12 +87,12 @@ class FeatureView:
             if not isinstance(windowed, Windowed):
                 raise self._error(f"{windowed!r} has no windows: end it with .over(...)")
             if not windowed.windows:
-                raise self._error(f"{windowed.aggregation.name}: .over() needs a window, or lifetime")
+                raise self._error(f"{windowed.aggregation.name}: .over() needs a window, or lifetime", windowed)
         if self.max_age_s <= 0:
             raise self._error("max_age_s is the seconds after which an answer is stale: a positive number")
 
     def _add(self, windowed: Windowed, defaults: Mapping[str, Any]) -> None:
-        column = self._column(windowed.aggregation)
+        column = self._column(windowed)
         if column not in self.columns:
             self.columns += (column,)
         aggregation = column.aggregation
@@ -94,12 +100,13 @@ class FeatureView:
             try:
                 window_s = window_seconds(window)
             except ValueError as error:
-                raise self._error(str(error)) from None
+                raise self._error(str(error), windowed) from None
             name = self._feature_name(windowed, window)
             if not NAME.fullmatch(name) or any(name == feature.name for feature in self.features):
-                raise self._error(f"feature {name} is there twice or ill-named: give one of them another name=")
-            default = aggregation.empty if windowed.default is None else windowed.default
-            self.features += (Feature(name, self.columns.index(column), window_s, step_of(window_s), defaults.get(name, default)),)
+                raise self._error(f"feature {name} is there twice or ill-named: give it another name=", windowed)
+            default = defaults.get(name, aggregation.empty if windowed.default is None else windowed.default)
+            at = self.columns.index(column)
+            self.features += (Feature(name, at, window_s, step_of(window_s), default, self._place(windowed)),)
 
     def _feature_name(self, windowed: Windowed, window: str) -> str:
         if windowed.name and len(windowed.windows) == 1:
@@ -108,33 +115,34 @@ class FeatureView:
         stem = windowed.name or "_".join(filter(None, (self.name, field, windowed.aggregation.name)))
         return f"{stem}_{window}"
 
-    def _column(self, aggregation: Aggregation) -> Column:
+    def _column(self, windowed: Windowed) -> Column:
+        aggregation = windowed.aggregation
         try:
             filters = tuple(self._filter(name, wanted) for name, wanted in sorted(aggregation.where.items()))
             if aggregation.field is None:
                 if aggregation.needs_field:
-                    raise self._error(f"{aggregation.name} needs a field")
+                    raise ValueError(f"{aggregation.name} needs a field")
                 return Column(aggregation.bind(None), None, filters)
             field = self.source.field(aggregation.field)
-        except KeyError as error:
-            raise self._error(error.args[0]) from None
-        if field.kind not in aggregation.takes:
-            takes = ", ".join(sorted(aggregation.takes))
-            raise self._error(f"{aggregation.name} takes {takes}; {field.name} is {field.kind}")
+            if field.kind not in aggregation.takes:
+                takes = ", ".join(sorted(aggregation.takes))
+                raise ValueError(f"{aggregation.name} takes {takes}; {field.name} is {field.kind}")
+        except (KeyError, ValueError) as error:
+            raise self._error(error.args[0], windowed) from None
         return Column(aggregation.bind(field.kind, field.places), self.source.positions[field.name], filters)
 
     def _filter(self, name: str, wanted: Any) -> tuple[int, frozenset[Any]]:
         field = self.source.field(name)
-        values = frozenset(wanted) if isinstance(wanted, list | tuple | set | frozenset) else frozenset([wanted])
-        if field.literals and not values <= set(field.literals):
-            strange = ", ".join(map(repr, sorted(values - set(field.literals))))
-            raise self._error(f"where: {name} is never {strange}; it is one of {', '.join(map(repr, field.literals))}")
-        return self.source.positions[name], values
+        options = list(wanted) if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+        if not options:
+            raise ValueError(f"where: {name} is given no value to have")
+        return self.source.positions[name], frozenset(field.literal(option) for option in options)
 
     @cached_property
     def fingerprint(self) -> int:
-        """32 bits of everything that the stored state depends on. A changed one starts empty."""
-        text = json.dumps([STATE_FORMAT, self.source.name, self.ladder, [_spec(c) for c in self.columns]], sort_keys=True)
+        """32 bits of everything that the stored state, and its start, depend on. A changed one starts empty."""
+        who = [STATE_FORMAT, self.name, self.version, sorted(self.purposes), self.source.name]
+        text = json.dumps([who, self.ladder, [self._spec(column) for column in self.columns]], sort_keys=True)
         return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big")
 
     @property
@@ -142,9 +150,9 @@ class FeatureView:
         """The longest window, None if one is lifetime."""
         return self.ladder[-1].window_s
 
-
-def _spec(column: Column) -> list[Any]:
-    aggregation = column.aggregation
-    parameters = {f.name: getattr(aggregation, f.name) for f in dataclasses.fields(aggregation) if f.name != "where"}
-    filters = [[position, sorted(map(repr, values))] for position, values in column.filters]
-    return [aggregation.name, parameters, filters]
+    def _spec(self, column: Column) -> list[Any]:
+        aggregation, names = column.aggregation, list(self.source.fields)
+        parameters = {part.name: getattr(aggregation, part.name) for part in dataclasses.fields(aggregation)}
+        del parameters["where"]  # the filters say it
+        filters = [[names[position], sorted(map(repr, values))] for position, values in column.filters]
+        return [aggregation.name, parameters, filters]

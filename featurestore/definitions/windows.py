@@ -1,7 +1,7 @@
 """Windows and the ladder of tile steps beneath a view. Pure.
 
-The step of a window is the largest of STEPS that is at most 1/60 of it; since each of STEPS divides the next, it divides
-the next window's step too, so a tile never straddles a coarser one.
+The step of a window is the largest of STEPS that is at most 1/60 of it; since each of STEPS divides the next, it
+divides the next window's step too, so a tile never straddles a coarser one.
 """
 
 from collections.abc import Iterable
