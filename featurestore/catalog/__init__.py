@@ -1,0 +1,10 @@
+"""The shipped definitions: a retail customer over five sources. What a user reads first and edits first. Pure.
+
+A file per source holds its events' data, the source and its views; ``services`` groups views for conversations;
+``purposes`` says what for. After a change: ``manage.py features check``.
+"""
+
+from featurestore.catalog import behavior, chat, orders, profile, services, support
+from featurestore.definitions import Registry
+
+registry = Registry.of(orders, behavior, support, chat, profile, services)

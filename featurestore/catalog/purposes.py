@@ -1,0 +1,36 @@
+"""What customers' data may be used for. Every view and service names purposes declared here; `manage.py seed` records
+them in the database, where consent to them is kept.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class LawfulBasis(StrEnum):
+    """Why a purpose may process personal data (GDPR, Article 6)."""
+
+    CONSENT = "consent"  # only while the customer's yes stands
+    CONTRACT = "contract"  # what the customer ordered needs it
+    LEGAL_OBLIGATION = "legal_obligation"  # a law demands it: no consent, no objection
+    LEGITIMATE_INTEREST = "legitimate_interest"  # until the customer objects
+
+
+class Purpose(NamedTuple):
+    """One use of data that a customer may be asked about, in words for the customer."""
+
+    name: str
+    title: str
+    basis: LawfulBasis
+    description: str
+
+
+PURPOSES = (
+    Purpose("service", "Help in conversations", LawfulBasis.CONSENT,
+            "Our support sees your recent orders, tickets and messages, so that you need not repeat yourself."),
+    Purpose("personalisation", "Personal recommendations", LawfulBasis.CONSENT,
+            "What you look at and buy decides what our assistant suggests to you."),
+    Purpose("analytics", "Improving the shop", LawfulBasis.LEGITIMATE_INTEREST,
+            "How you use the shop is counted, so that we can improve it. You may object."),
+    Purpose("fraud", "Preventing fraud", LawfulBasis.LEGAL_OBLIGATION,
+            "Orders are checked for signs of misuse, as the law on payments requires."),
+)  # fmt: skip

@@ -1,0 +1,58 @@
+"""Support: tickets that a customer opens, reopens and sees solved."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from featurestore.aggregations import Count, Last, Mean, TimeSinceLast, TopK
+from featurestore.definitions import EventSource, FeatureView, Label
+
+
+class TicketChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A step in a ticket's life. ``open_tickets`` is how many the customer has open after it, as the help desk counts.
+
+    ``solved_after_s`` is the time since the ticket was first opened, on a solved one.
+    """
+
+    kind: Literal["opened", "reopened", "solved"]
+    ticket_id: Label
+    topic: Label
+    open_tickets: Annotated[int, msgspec.Meta(ge=0)]
+    solved_after_s: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+support = EventSource(
+    "support", data=TicketChange, type="shop.ticket", owner="support", description="Tickets as the help desk sees them."
+)
+
+OPENED = {"kind": "opened"}
+REOPENED = {"kind": "reopened"}
+SOLVED = {"kind": "solved"}
+
+tickets = FeatureView(
+    "tickets",
+    source=support,
+    purposes={"service"},
+    max_age_s=30,
+    owner="support",
+    description="What is open, what came back, and how well we did.",
+    features=[
+        Last("open_tickets").over("lifetime", name="tickets_open", default=0),
+        Last("topic", where={"kind": ["opened", "reopened"]}).over("30d", name="last_ticket_topic"),
+        TimeSinceLast(where={"kind": ["opened", "reopened"]}).over("30d", name="seconds_since_ticket"),
+        Count(where=OPENED).over("7d", "30d", "365d", name="tickets_opened"),
+        Count(where=REOPENED).over("7d", "30d", "365d", name="tickets_reopened"),
+        Count(where=SOLVED).over("30d", "365d", name="tickets_solved"),
+        Mean("solved_after_s", where=SOLVED).over("365d", name="ticket_mean_s_365d"),
+    ],
+)
+
+complaints = FeatureView(
+    "complaints",
+    source=support,
+    purposes={"service", "analytics"},
+    max_age_s=300,
+    owner="support",
+    description="What goes wrong for this customer.",
+    features=[TopK("topic", where={"kind": ["opened", "reopened"]}, k=3).over("365d", name="ticket_topics")],
+)
