@@ -7,7 +7,7 @@ COMPILE := uv pip compile pyproject.toml --universal --fork-strategy fewest --ge
 	--custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint kafka kafka-stop lock format
+.PHONY: help demo run test lint format kafka kafka-stop lock
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -24,10 +24,14 @@ $(VENV): requirements-dev.lock
 demo: $(VENV) .env  ## Everything on this machine, with a simulated shop
 	$(PYTHON) manage.py demo
 
+run: $(VENV) .env  ## The Procfile's processes, against the servers that .env names
+	$(PYTHON) manage.py migrate --noinput
+	PATH="$(CURDIR)/.venv/bin:$$PATH" honcho start
+
 test: $(VENV) .env  ## Every test that can run here; says what it skipped
 	$(PYTHON) -m pytest $(ARGS)
 
-lint: $(VENV) .env  ## ruff, mypy, import-linter, Django's checks, migrations, Dockerfile
+lint: $(VENV) .env  ## ruff, mypy, import-linter, Django's checks, migrations
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy

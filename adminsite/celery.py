@@ -8,7 +8,9 @@ import os
 from typing import Any
 
 from celery import Celery
+from celery.signals import beat_init, celeryd_init
 
+from adminsite.checks import refuse_if_unsafe
 from featurestore.config import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
@@ -44,3 +46,5 @@ app.conf.update(
     beat_schedule=SCHEDULE,
 )
 app.autodiscover_tasks()
+celeryd_init.connect(refuse_if_unsafe, weak=False)
+beat_init.connect(refuse_if_unsafe, weak=False)

@@ -1,5 +1,9 @@
-"""System checks that keep production from starting unsafely. Every command and server runs them."""
+"""System checks that keep production from starting unsafely.
 
+Django's commands run them by themselves; servers that are no command (granian, Celery) call ``refuse_if_unsafe``.
+"""
+
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,3 +44,9 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
 
 def production(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     return unsafe(settings())
+
+
+def refuse_if_unsafe(**_: Any) -> None:
+    """Exit with every finding. Also a receiver of Celery's start signals, which swallow any other exception."""
+    if found := unsafe(settings()):
+        sys.exit("\n".join(f"{finding.id}: {finding.msg} {finding.hint}" for finding in found))

@@ -1,7 +1,8 @@
 """Logs: one JSON object a line on standard error, without personal data.
 
-Two leaks are closed here once, for every caller: a traceback never prints local variables, and any field whose name
-says that it identifies a person or a secret is replaced.
+Three leaks are closed here once, for every caller: a traceback never prints local variables, an exception tells its
+first line only (databases and validators quote the offending values below it), and any field whose name says that it
+identifies a person or a secret is replaced.
 """
 
 import logging
@@ -24,6 +25,13 @@ def conceal(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Muta
     return event
 
 
+def first_lines(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Cut each exception of a rendered traceback to the first line of its message."""
+    for raised in event.get("exception", ()):
+        raised["exc_value"] = raised["exc_value"].partition("\n")[0]
+    return event
+
+
 def configure_logs(level: str) -> None:
     """Send structlog's and the standard library's records through one chain."""
     shared: list[Any] = [
@@ -37,6 +45,7 @@ def configure_logs(level: str) -> None:
     render = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+        first_lines,
         structlog.processors.JSONRenderer(),
     ]
     structlog.configure(

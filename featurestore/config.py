@@ -20,34 +20,43 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RAPPORT_", env_file=ROOT / ".env", extra="ignore", frozen=True)
 
-    environment: Literal["development", "production"] = "development"
+    environment: Literal["development", "production"] = Field(
+        "development", description="In production, unsafe settings keep every process from starting."
+    )
     debug: bool = Field(False, description="Django's error pages with settings and data. Never in production.")
     https: bool = Field(False, description="Served through TLS: secure cookies, HSTS, the proxy's forwarded scheme.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     secret_key: str = Field(INSECURE, description="Django's signing key.")
     subject_secret: str = Field(INSECURE, description="Key of the HMAC that turns an identifier into a subject.")
-    allowed_hosts: list[str] = ["localhost", "127.0.0.1", "[::1]"]
-    csrf_trusted_origins: list[str] = []
-    database_url: str = f"sqlite:///{ROOT / 'var' / 'rapport.sqlite3'}"
+    allowed_hosts: list[str] = Field(
+        ["localhost", "127.0.0.1", "[::1]"], description="Host names that requests may name, as a JSON list."
+    )
+    csrf_trusted_origins: list[str] = Field(
+        [], description="Origins whose forms the administration accepts besides its own, as a JSON list."
+    )
+    database_url: str = Field(
+        f"sqlite:///{ROOT / 'var' / 'rapport.sqlite3'}", description="PostgreSQL, or SQLite on one machine."
+    )
 
     store_url: str = Field("redis://127.0.0.1:6379/0", description="The store Redis: features and permissions.")
     store_timeout_ms: int = Field(250, description="Longest wait for the store in one feature read.")
     vouch_expiry_ms: int = Field(2000, description="How long a voucher's word for a Redis run holds.")
     control_url: str = Field("redis://127.0.0.1:6379/1", description="The control Redis: Celery.")
 
-    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Where Kafka is first asked, as host:port.")
     kafka_embedded: bool = Field(False, description="The demo's in-process broker: no topic creation, no lease.")
     partitions: int = Field(8, description="Partitions of every event, purge and changelog topic.")
-    replication: int = 1
+    replication: int = Field(1, description="Copies of every topic; three where brokers may fail.")
     generation: int = Field(1, description="Raised when topics are made anew or repartitioned; part of their names.")
 
-    stream_tables: Literal["memory", "rocksdb"] = "rocksdb"
-    stream_data_dir: Path = ROOT / "var" / "streams"
+    stream_tables: Literal["memory", "rocksdb"] = Field("rocksdb", description="Where a stream worker keeps its tiles.")
+    stream_data_dir: Path = Field(ROOT / "var" / "streams", description="Folder of the RocksDB tables.")
     stream_member: str = Field("worker-1", description="Static member id of this stream worker; unique a worker.")
-    stream_health_port: int = 6066
+    stream_session_ms: int = Field(3000, description="A worker silent for so long loses its partitions.")
+    stream_health_port: int = Field(6066, description="Port of a stream worker's health page and metrics.")
     stream_lease: bool = Field(True, description="Stamp changelog batches with the last heartbeat (zombie fence).")
 
-    celery_eager: bool = False
+    celery_eager: bool = Field(False, description="Run tasks inside the caller: tests alone.")
 
     @property
     def production(self) -> bool:

@@ -1,5 +1,6 @@
 """The site's settings for tests. An explicit environment wins, then these; a checkout's ``.env`` never does."""
 
+import logging
 import os
 
 for name, value in {
@@ -19,3 +20,4 @@ for name, value in {
 from adminsite.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # logins by the hundred
+logging.getLogger().handlers.clear()  # pytest collects what is logged

@@ -1,0 +1,74 @@
+"""Production does not start unsafely, and says what to change."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from adminsite.checks import unsafe
+from featurestore.config import INSECURE, ROOT, Settings
+
+SAFE = {
+    "environment": "production",
+    "secret_key": "s" * 40,
+    "subject_secret": "t" * 40,
+    "database_url": "postgresql://rapport@db/rapport",
+    "allowed_hosts": ["features.example.org"],
+    "https": True,
+    "celery_eager": False,
+}
+
+
+def codes(**changed: object) -> list[str]:
+    return [finding.id.removeprefix("rapport.") for finding in unsafe(Settings(**{**SAFE, **changed}))]
+
+
+def test_safe_settings_pass() -> None:
+    assert codes() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"secret_key": INSECURE}, "E001"),
+        ({"subject_secret": INSECURE}, "E001"),
+        ({"subject_secret": "short"}, "E001"),
+        ({"secret_key": "t" * 40}, "E002"),
+        ({"debug": True}, "E003"),
+        ({"database_url": "sqlite:///var/x.sqlite3"}, "E004"),
+        ({"allowed_hosts": []}, "E005"),
+        ({"allowed_hosts": ["*"]}, "E005"),
+        ({"https": False}, "E006"),
+        ({"kafka_embedded": True}, "E007"),
+        ({"celery_eager": True}, "E008"),
+    ],
+)
+def test_each_unsafe_setting_is_named(changed: dict[str, object], code: str) -> None:
+    assert codes(**changed) == [code]
+
+
+def test_development_may_be_unsafe() -> None:
+    assert codes(environment="development", secret_key=INSECURE, debug=True, https=False) == []
+
+
+def test_a_finding_never_shows_the_secret() -> None:
+    found = unsafe(Settings(**{**SAFE, "secret_key": "hunter2", "subject_secret": "hunter2"}))
+    assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["manage.py", "migrate", "--plan"],
+        ["-c", "import adminsite.wsgi"],
+        ["-m", "celery", "--app", "adminsite", "worker"],
+        ["-m", "celery", "--app", "adminsite", "beat", "--schedule", os.devnull],
+    ],
+    ids=["command", "wsgi", "worker", "beat"],
+)
+def test_no_process_starts_unsafely(command: list[str]) -> None:
+    env = {**os.environ, "RAPPORT_ENVIRONMENT": "production", "DJANGO_SETTINGS_MODULE": "adminsite.settings"}
+    run = subprocess.run([sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert run.returncode != 0
+    assert "rapport.E004" in run.stderr
