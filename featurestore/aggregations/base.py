@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Self
 
 Value = Any  # what an event's field holds, already scaled: int, float, str or bool
 State = Any  # see the module's docstring
-Tie = int  # 64-bit digest of the event's id: orders events of the same millisecond
+Tie = int  # 63-bit digest of the event's id: orders events of the same millisecond
 
 NO_FILTER: Mapping[str, Any] = MappingProxyType({})
 
