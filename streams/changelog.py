@@ -1,0 +1,70 @@
+"""The changelog: what every table changed, acknowledged by the broker before anybody sees it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+MAX_BATCH_BYTES = 900_000  # below the broker's message.max.bytes of 1,048,588
+MAX_VALUE_BYTES = MAX_BATCH_BYTES - 10_000
+
+
+class ChangelogError(RuntimeError):
+    """A change cannot be kept; the message says why."""
+
+
+class Changelog:
+    """Writes batches straight to a partition, some thirty times cheaper than one ``send`` a record.
+
+    ``stamp`` is the time in seconds that every record carries: the lease (``streams.lease``), or the clock.
+    """
+
+    def __init__(self, bootstrap: str, client_id: str, stamp: Callable[[], float] = time.time) -> None:
+        self._options: dict[str, Any] = {
+            "bootstrap_servers": bootstrap,
+            "client_id": client_id,
+            "acks": "all",
+            "max_batch_size": MAX_BATCH_BYTES,
+            "linger_ms": 0,
+        }
+        self._stamp = stamp
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        self._producer = AIOKafkaProducer(**self._options)
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        if self._producer:
+            await self._producer.stop()
+
+    @property
+    def producer(self) -> AIOKafkaProducer:
+        assert self._producer, "the changelog is not started"
+        return self._producer
+
+    async def append(self, topic: str, partition: int, changes: Mapping[bytes, bytes | None]) -> list[range]:
+        """Write ``changes`` (``None`` is a tombstone) and wait; the offsets they got, one range a batch."""
+        batches = list(self._batches(changes))
+        futures = [await self.producer.send_batch(batch, topic, partition=partition) for batch in batches]
+        written = await asyncio.gather(*futures)
+        return [
+            range(metadata.offset, metadata.offset + batch.record_count())
+            for metadata, batch in zip(written, batches, strict=True)
+        ]
+
+    def _batches(self, changes: Mapping[bytes, bytes | None]) -> Iterator[Any]:
+        timestamp_ms = int(self._stamp() * 1000)
+        batch = self.producer.create_batch()
+        for key, value in changes.items():
+            if value is not None and len(value) > MAX_VALUE_BYTES:
+                raise ChangelogError(f"a value of {len(value)} bytes is over the changelog's {MAX_VALUE_BYTES}")
+            if batch.append(key=key, value=value, timestamp=timestamp_ms) is None:
+                yield batch
+                batch = self.producer.create_batch()
+                batch.append(key=key, value=value, timestamp=timestamp_ms)
+        if batch.record_count():
+            batch.close()
+            yield batch

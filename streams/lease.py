@@ -1,0 +1,50 @@
+"""The lease: a worker that lost its partitions without knowing it cannot write the changelog (trap 3).
+
+Every changelog batch carries the time at which the last good heartbeat was *sent*, and the broker refuses a batch that
+is older than ``longest_ms`` (``message.timestamp.before.max.ms``). It gives partitions away only a whole session after
+the heartbeat came, so whatever it accepts was written by the owner. Asking for the group's generation before writing
+would prove nothing: a stopped process believes what it knew before it was stopped.
+
+The broker's and the workers' clocks must agree to within ``longest_skew_ms``.
+"""
+
+import time
+from typing import Any
+
+from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
+
+from featurestore.config import Settings
+
+
+def longest_ms(settings: Settings) -> int:
+    """The age at which the broker refuses a batch."""
+    return settings.stream_session_ms * 2 // 3
+
+
+def longest_skew_ms(settings: Settings) -> int:
+    """How far a worker's clock may be ahead of the broker's."""
+    return settings.stream_session_ms - longest_ms(settings)
+
+
+class Lease:
+    """When this worker last knew, by the broker's word, that its partitions are its own."""
+
+    def __init__(self) -> None:
+        self._renewed = 0.0
+
+    def stamp(self) -> float:
+        """Time of sending the last heartbeat, or join, that was answered well, in seconds."""
+        return self._renewed
+
+    def watch(self, coordinator: Any) -> None:
+        """Learn from the answers to an aiokafka group coordinator. REBALANCE_IN_PROGRESS is no good answer."""
+        send = coordinator._send_req
+
+        async def send_and_learn(request: Any) -> Any:
+            sent = time.time()
+            response = await send(request)
+            if isinstance(request, HeartbeatRequest | SyncGroupRequest) and response.error_code == 0:
+                self._renewed = max(self._renewed, sent)
+            return response
+
+        coordinator._send_req = send_and_learn

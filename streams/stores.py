@@ -1,0 +1,126 @@
+"""What a table keeps its bytes in, by partition: a dictionary or a RocksDB.
+
+Both are Faust stores, so Faust's rebalancing and recovery drive them; neither is touched through Faust's mapping
+interface, which guesses the partition from the event at hand and searches all of them otherwise.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol, cast
+
+import rocksdict
+from faust import EventT
+from faust.stores import memory, rocksdb
+from faust.types import TP, CollectionT
+
+from streams.bundles import Bundle
+from streams.fatal import die
+
+Changes = Mapping[bytes, bytes | None]
+
+ROCKSDB_OPTIONS = {  # for each partition: Faust's own would be a block cache of 2 GiB each
+    "block_cache_size": 8 * 2**20,
+    "write_buffer_size": 8 * 2**20,
+    "max_write_buffer_number": 2,
+    "target_file_size_base": 16 * 2**20,
+    "bloom_filter_size": 10,
+    "max_open_files": 64,
+}
+
+
+class Store(Protocol):
+    """Bytes by partition and key. ``offset``: the changelog offset up to which the partition is now whole.
+
+    The names are not those of a mapping: Faust's stores are mappings already.
+    """
+
+    def read(self, partition: int, key: bytes) -> bytes | None: ...
+    def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]: ...
+    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]: ...
+    def write(self, partition: int, changes: Changes, offset: int | None) -> None: ...
+
+
+def recovered(batch: Iterable[EventT]) -> Iterator[tuple[int, dict[bytes, bytes | None], int]]:
+    """Partition, changes and last offset of each bundle of changelog records."""
+    for event in batch:
+        bundle = cast(Bundle, event.value)
+        changes = {record.key: record.value for record in bundle.records if record.key is not None}
+        yield bundle.partition, changes, bundle.last_offset
+
+
+class RecoversBundles:
+    """Faust's recovery of a table, a bundle at a time."""
+
+    def apply_changelog_batch(self: Any, batch: Iterable[EventT], to_key: Any = None, to_value: Any = None) -> None:
+        try:
+            for partition, changes, offset in recovered(batch):
+                self.write(partition, changes, offset)
+        except Exception as error:  # noqa: BLE001 Faust would log it and go on with a table that lacks these
+            die("recovery failed", error, table=self.table_name)
+
+
+class MemoryStore(RecoversBundles, memory.Store):
+    """A dictionary a partition."""
+
+    def __post_init__(self) -> None:
+        self.partitions: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
+
+    def read(self, partition: int, key: bytes) -> bytes | None:
+        return self.partitions[partition].get(key)
+
+    def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        kept = self.partitions[partition]
+        return {key: kept[key] for key in keys if key in kept}
+
+    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        yield from list(self.partitions[partition].items())
+
+    def write(self, partition: int, changes: Changes, offset: int | None) -> None:
+        kept = self.partitions[partition]
+        for key, value in changes.items():
+            if value is None:
+                kept.pop(key, None)
+            else:
+                kept[key] = value
+
+    async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly: set[TP], generation_id: int = 0) -> None:
+        """Drop what went to another worker: by its return the changelog may have lost the tombstones."""
+        for topic, partition in revoked:
+            if topic in self.table.changelog_topic.topics:
+                self.partitions.pop(partition, None)
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Nothing is left over from other partitions."""
+
+
+class RocksStore(RecoversBundles, rocksdb.Store):
+    """A RocksDB a partition, with the offset it is whole up to, so that a restart reads only the tail."""
+
+    def read(self, partition: int, key: bytes) -> bytes | None:
+        return self._db_for_partition(partition).get(key)
+
+    def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        asked = list(keys)
+        found = self._db_for_partition(partition).get(asked) if asked else []
+        return {key: value for key, value in zip(asked, found, strict=True) if value is not None}
+
+    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        return self._visible_items(self._db_for_partition(partition))
+
+    def write(self, partition: int, changes: Changes, offset: int | None) -> None:
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in changes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        if offset is not None:
+            batch.put(self.offset_key, str(offset).encode())
+        self._db_for_partition(partition).write(batch)
+
+
+def make_store(kind: str, app: Any, table: CollectionT) -> Any:
+    """A store of ``kind`` (``memory`` or ``rocksdb``) for ``table``."""
+    if kind == "memory":
+        return MemoryStore("memory://", app, table)
+    return RocksStore("rocksdb://", app, table, options=dict(ROCKSDB_OPTIONS), driver="rocksdict")

@@ -1,0 +1,128 @@
+"""Faust's aiokafka transport, cured of what bundles and crashes found in it (issue #3; the traps are numbered there).
+
+Offsets are acknowledged in order and a worker that meets an error ends, so the newest acknowledged offset of a
+partition is all there is to commit.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import aiokafka
+import structlog
+from aiokafka.errors import IllegalStateError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from mode.utils.futures import notify
+
+from streams.bundles import Bundle, Fetch
+
+FETCH_WAIT_MS = 100
+
+log = structlog.get_logger(__name__)
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread that talks to the broker."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # trap 7: Faust's 1,500 ms delay recovery and every seek
+        return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        cast(Any, self.app).lease.watch(self._ensure_consumer()._coordinator)
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: set[TP], timeout: float | None = None, max_records: int | None = None
+    ) -> Mapping[TP, list[Any]]:
+        assignment = consumer._subscription.subscription.assignment
+        starts = {tp: assignment.state_value(tp)._position for tp in assignment.tps} if assignment else {}
+        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        return {tp: Fetch(fetched, starts.get(tp)) for tp, fetched in records.items()}
+
+
+class Consumer(driver.Consumer):
+    """Consumer of bundles."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.expected: dict[TP, int] = {}  # the next offset to hand to the lanes, by partition
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: TP, bundle: Bundle) -> ConsumerMessage:
+        seconds = bundle.records[-1].timestamp_ms / 1000
+        value: Any = bundle
+        message = ConsumerMessage(
+            tp.topic, tp.partition, bundle.last_offset, seconds, 0, (), None, value, None, 0, 0, tp
+        )
+        message.generation_id = self.app.consumer_generation_id
+        return message
+
+    # Trap 1: Faust takes the offsets inside a bundle for a gap, and its gaps swallow the bundle's own offset.
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Offsets inside a bundle are no gap."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        acked = self._acked[tp]
+        newest = max(acked, default=None)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return None if newest is None else newest + 1
+
+    # Trap 2: Faust clears its queues at a rebalance after the fetcher has moved on; what was in them is gone.
+
+    async def perform_seek(self) -> None:
+        """Seek to the committed offsets, and expect them next."""
+        await super().perform_seek()
+        assigned = [tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic)]
+        committed = {tp: offset for tp in assigned if (offset := self._read_offset[tp]) is not None}
+        fresh = [tp for tp in assigned if tp not in committed]
+        self.expected = {**committed, **(await self.earliest_offsets(*fresh) if fresh else {})}
+
+    async def follows(self, bundle: Bundle) -> bool:
+        """Whether ``bundle`` comes next or repeats what came; after a lost one, seek back to it and say no."""
+        tp = bundle.tp
+        expected = self.expected.get(tp, bundle.start)
+        if bundle.start > expected:
+            kept = (await self.earliest_offsets(tp))[tp]
+            if kept > expected:
+                log.error("retention deleted events that were never read", topic=tp.topic, partition=tp.partition,
+                          first=expected, last=kept - 1)  # fmt: skip
+                expected = kept
+        if bundle.start > expected:
+            log.warning("bundle lost in a rebalance, reading again", topic=tp.topic, partition=tp.partition,
+                        expected=expected, got=bundle.start)  # fmt: skip
+            try:
+                await self.seek_wait({tp: expected})
+            except IllegalStateError:
+                log.info("partition has moved on: its new owner reads it", topic=tp.topic, partition=tp.partition)
+            return False
+        self.expected[tp] = bundle.last_offset + 1
+        return True
+
+    def forget(self, message: ConsumerMessage) -> None:
+        """Let go of a message that will never be acknowledged: a rebalance would wait for it."""
+        self._unacked_messages.discard(message)
+        notify(self._waiting_for_ack)
+
+    # Pressure is felt by a full queue alone. Taking single partitions out of the fetch drops what is on its way, and
+    # with all of them out Faust sleeps a second.
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Leave the partition in the fetch."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Nothing was taken out."""
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's guesses about slow streams need its costly monitor; lag is in our metrics."""
+
+
+class Transport(driver.Transport):
+    """Faust's transport with the consumer above."""
+
+    Consumer = Consumer
