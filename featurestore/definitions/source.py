@@ -34,7 +34,7 @@ class Event(NamedTuple):
 
     subject: str
     time_ms: int
-    tie: int  # 64-bit digest of (source, id): the event's identity
+    tie: int  # 63-bit digest of (source, id), the event's identity: a signed 64-bit cell holds it
     values: tuple[Any, ...]
 
 
@@ -87,7 +87,7 @@ class EventSource:
         time_ms = (event.time - EPOCH) // MILLISECOND
         if time_ms < 0:
             raise InvalidEvent("time is before 1970 - at `$.time`")
-        tie = int.from_bytes(blake2b(f"{event.source}|{event.id}".encode(), digest_size=8).digest(), "big")
+        tie = int.from_bytes(blake2b(f"{event.source}|{event.id}".encode(), digest_size=8).digest(), "big") >> 1
         return Event(event.subject, time_ms, tie, self._converted(event.data))
 
     def _reason(self, error: str) -> str:
