@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,11 +64,12 @@ def test_a_finding_never_shows_the_secret() -> None:
         ["manage.py", "migrate", "--plan"],
         ["-c", "import adminsite.wsgi"],
         ["-m", "celery", "--app", "adminsite", "worker"],
-        ["-m", "celery", "--app", "adminsite", "beat", "--schedule", os.devnull],
+        ["-m", "celery", "--app", "adminsite", "beat", "--schedule", "{folder}/beat"],
     ],
     ids=["command", "wsgi", "worker", "beat"],
 )
-def test_no_process_starts_unsafely(command: list[str]) -> None:
+def test_no_process_starts_unsafely(command: list[str], tmp_path: Path) -> None:
+    command = [word.format(folder=tmp_path) for word in command]
     env = {**os.environ, "RAPPORT_ENVIRONMENT": "production", "DJANGO_SETTINGS_MODULE": "adminsite.settings"}
     run = subprocess.run([sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
     assert run.returncode != 0
