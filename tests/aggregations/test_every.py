@@ -1,0 +1,130 @@
+"""What every aggregation owes beside its laws, and the messages for settings that can't be."""
+
+import dataclasses
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import featurestore.aggregations as room
+from featurestore.aggregations import (
+    Aggregation,
+    Count,
+    DecayedCount,
+    DecayedSum,
+    Kind,
+    LastN,
+    Quantile,
+    SessionCount,
+    SessionMeanDuration,
+    Sum,
+    TopK,
+    every,
+    seconds,
+)
+from tests.aggregations.examples import examples
+
+of_every = pytest.mark.parametrize("kind", every(), ids=lambda kind: kind.__name__)
+
+
+@of_every
+def test_is_exported(kind: type[Aggregation]) -> None:
+    assert kind.__name__ in room.__all__, f"import {kind.__name__} in featurestore/aggregations/__init__.py"
+    assert getattr(room, kind.__name__) is kind
+
+
+@of_every
+def test_has_its_file_and_doctest(kind: type[Aggregation]) -> None:
+    module = importlib.import_module(kind.__module__)
+    assert [c for c in every() if c.__module__ == kind.__module__] == [kind]
+    assert module.__doc__
+    assert module.__doc__.startswith(f"{kind.__name__}: ")
+    assert ">>>" in (kind.__doc__ or "")
+
+
+@of_every
+def test_names_are_parts_of_feature_names(kind: type[Aggregation]) -> None:
+    names = {}
+    for aggregation in examples(kind):
+        assert re.fullmatch("[a-z][a-z0-9_]*", aggregation.name)
+        parameters = dataclasses.astuple(dataclasses.replace(aggregation, where={}, field=None, kind=None, places=0))
+        names.setdefault(aggregation.name, parameters)
+    assert len(names) == len({str(parameters) for parameters in names.values()})
+
+
+@of_every
+def test_inexact_ones_state_their_error(kind: type[Aggregation]) -> None:
+    assert all(aggregation.exact or len(aggregation.error) > 10 for aggregation in examples(kind))
+
+
+def test_names_tell_all_aggregations_apart() -> None:
+    names = [name for kind in every() for name in {aggregation.name for aggregation in examples(kind)}]
+    assert len(names) == len(set(names))
+
+
+def test_a_new_file_is_found_unasked(tmp_path: Path) -> None:
+    (tmp_path / "newest.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from featurestore.aggregations.count import Count\n"
+        "@dataclass(frozen=True)\n"
+        "class Newest(Count):\n"
+        "    name = 'newest'\n"
+    )
+    program = (
+        f"import featurestore.aggregations as room; room.__path__.append({str(tmp_path)!r}); "
+        "print(*[kind.__name__ for kind in room.every()])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert sorted([*(kind.__name__ for kind in every()), "Newest"]) == found
+
+
+def test_float_sums_are_not_exact_and_the_others_are() -> None:
+    assert Sum("amount").bind(Kind.SCALED, 2).exact
+    assert not Sum("amount").bind(Kind.FLOAT).exact
+    assert Count().error == ""
+
+
+def test_parameters_survive_binding() -> None:
+    bound = Quantile("amount", q=0.9, where={"kind": "web"}).bind(Kind.SCALED, 4)
+    assert (bound.q, bound.places, bound.where) == (0.9, 4, {"kind": "web"})
+    assert {field.name for field in dataclasses.fields(DecayedSum)} >= {"half_life"}
+
+
+@pytest.mark.parametrize(
+    ("make", "advice"),
+    [
+        (lambda: LastN("mood", n=0), "take n=1 to n=100"),
+        (lambda: LastN("mood", n=101), "or Last for one alone"),
+        (lambda: TopK("category", k=33), "take k=1 to k=32"),
+        (lambda: Quantile("amount", q=95), "such as 0.5 or 0.95"),
+        (lambda: Quantile("amount", q=0.0), "or Min or Max"),
+        (lambda: DecayedCount(half_life="week"), 'such as "90s"'),
+        (lambda: DecayedSum("amount", half_life="0d"), "write a whole number"),
+        (lambda: SessionCount(gap="30 m"), "'30 m' is no duration"),
+        (lambda: SessionMeanDuration(gap=1800), "1800 is no duration"),
+    ],
+)
+def test_impossible_settings_are_answered_with_what_to_write(make: object, advice: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(advice)):
+        make()
+
+
+@pytest.mark.parametrize("make", [lambda: DecayedCount(), lambda: DecayedSum("a"), lambda: Quantile("a")])
+def test_half_life_and_share_have_no_default(make: object) -> None:
+    with pytest.raises(TypeError, match="missing 1 required keyword-only argument"):
+        make()
+
+
+def test_durations() -> None:
+    assert [seconds(text) for text in ("1s", "90s", "30m", "12h", "400d")] == [1, 90, 1800, 43_200, 34_560_000]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "m", "0s", "-1m", "1.5h", "30M", "1w", " 1m", "1m\n", "1m30s", "٣m", "9" * 20 + "d"]
+)
+def test_other_texts_are_no_durations(text: str) -> None:
+    with pytest.raises(ValueError, match="write a whole number and s, m, h or d"):
+        seconds(text)

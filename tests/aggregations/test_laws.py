@@ -1,0 +1,146 @@
+"""The laws of featurestore.aggregations.base, on every aggregation there is."""
+
+import json
+from functools import reduce
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from featurestore.aggregations import Aggregation, Cell, every
+from tests.aggregations.examples import NOW_MS, START_MS, Events, encoded, events_for, examples, fold, in_parts, stored
+from tests.aggregations.oracles import CHECKS, LOOSE
+
+pytestmark = pytest.mark.parametrize("kind", every(), ids=lambda kind: kind.__name__)
+tries = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+INT64 = range(-(2**63), 2**63)
+
+
+def aggregation_and_events(data: st.DataObject, kind: type[Aggregation]) -> tuple[Aggregation, list[Any]]:
+    aggregation = data.draw(st.sampled_from(examples(kind)), "aggregation")
+    return aggregation, data.draw(events_for(aggregation), "events")
+
+
+def check(aggregation: Aggregation, state: Any, events: Events, now_ms: int = NOW_MS) -> None:
+    assert type(aggregation) in CHECKS, f"say in tests/aggregations/oracles.py what {aggregation!r} should answer"
+    CHECKS[type(aggregation)](aggregation, state, events, now_ms)
+
+
+def assert_same(aggregation: Aggregation, events: Events, *states: Any) -> None:
+    """States of the same events: equal to the byte, or if that is too much, each right within the stated error."""
+    loose = LOOSE.get(type(aggregation))
+    if aggregation.exact or (loose and not loose(aggregation, events)):
+        assert len({encoded(state) for state in states}) == 1
+    for state in states:
+        check(aggregation, state, events)
+
+
+@tries
+@given(st.data())
+def test_nothing_changes_nothing(kind: type[Aggregation], data: st.DataObject) -> None:
+    aggregation, events = aggregation_and_events(data, kind)
+    state = fold(aggregation, events)
+    for kept in (state, stored(state)):
+        for zero in (aggregation.zero(), stored(aggregation.zero())):
+            assert encoded(aggregation.merge(zero, kept)) == encoded(state)
+            assert encoded(aggregation.merge(kept, zero)) == encoded(state)
+            assert encoded(aggregation.combine([zero, kept, zero])) == encoded(state) or not aggregation.exact
+
+
+@tries
+@given(st.data())
+def test_merge_is_commutative_and_associative(kind: type[Aggregation], data: st.DataObject) -> None:
+    aggregation, events = aggregation_and_events(data, kind)
+    one, two = sorted([data.draw(st.integers(0, len(events))), data.draw(st.integers(0, len(events)))])
+    a, b, c = (fold(aggregation, part) for part in (events[:one], events[one:two], events[two:]))
+    merge = aggregation.merge
+    assert_same(aggregation, events[:two], merge(a, b), merge(b, a), merge(stored(a), b), merge(a, stored(b)))
+    assert_same(
+        aggregation, events, merge(merge(a, b), c), merge(a, merge(b, c)), aggregation.combine([a, stored(b), c])
+    )
+
+
+@tries
+@given(st.data())
+def test_update_is_merge_with_one(kind: type[Aggregation], data: st.DataObject) -> None:
+    aggregation, events = aggregation_and_events(data, kind)
+    state = fold(aggregation, events[:-1])
+    one = fold(aggregation, events[-1:])
+    for kept in (state, stored(state)):
+        assert_same(aggregation, events, fold(aggregation, events[-1:], kept), aggregation.merge(kept, one))
+
+
+@tries
+@given(st.data())
+def test_any_order_and_any_parts(kind: type[Aggregation], data: st.DataObject) -> None:
+    aggregation, events = aggregation_and_events(data, kind)
+    parts = data.draw(in_parts(events), "parts")
+    folded = [fold(aggregation, part) for part in parts]
+    updated = aggregation.zero()
+    for part in parts:  # kept and read between the parts, as between bundles
+        updated = stored(fold(aggregation, part, updated))
+    assert_same(
+        aggregation,
+        events,
+        fold(aggregation, events),
+        updated,
+        reduce(aggregation.merge, folded, aggregation.zero()),
+        reduce(aggregation.merge, map(stored, reversed(folded))),
+        aggregation.combine(folded),
+    )
+
+
+@tries
+@given(st.data())
+def test_answer_is_what_the_events_say(kind: type[Aggregation], data: st.DataObject) -> None:
+    aggregation, events = aggregation_and_events(data, kind)
+    state = fold(aggregation, events)
+    now_ms = data.draw(st.integers(START_MS - 300_000, NOW_MS), "now")
+    check(aggregation, stored(state), events, now_ms)
+    answer = aggregation.finish(state, now_ms)
+    assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+    assert encoded(answer) == encoded(aggregation.finish(stored(state), now_ms))
+
+
+@tries
+@given(st.data())
+def test_states_fit_their_cells(kind: type[Aggregation], data: st.DataObject) -> None:
+    aggregation, events = aggregation_and_events(data, kind)
+    state = fold(aggregation, events)
+    parts = [state] if len(aggregation.cells) == 1 else list(state)
+    assert len(parts) == len(aggregation.cells)
+    for cell, part in zip(aggregation.cells, parts, strict=True):
+        if cell is Cell.INT:
+            assert part is None or (type(part) is int and part in INT64)
+        elif cell is Cell.FLOAT:
+            assert part is None or part == float(part)
+        else:
+            msgspec.json.encode(stored(part))
+            flat = part if isinstance(part, list | tuple) else [part]
+            assert all(isinstance(item, int | float | str | bytes | None) for item in flat)
+            assert all(item in INT64 for item in flat if isinstance(item, int))
+    assert not aggregation.growing or aggregation.cells == (Cell.BLOB,)
+    assert len(encoded(state)) < 4096
+
+
+@tries
+@given(st.data())
+def test_states_are_never_changed_in_place(kind: type[Aggregation], data: st.DataObject) -> None:
+    aggregation, events = aggregation_and_events(data, kind)
+    a, b = stored(fold(aggregation, events)), stored(fold(aggregation, events[::2]))
+    before = encoded([a, b])
+    aggregation.merge(a, b)
+    aggregation.combine([a, b])
+    fold(aggregation, events[:3], a)
+    aggregation.finish(a, NOW_MS)
+    assert encoded([a, b]) == before
+
+
+def test_nothing_counted_answers_empty(kind: type[Aggregation]) -> None:
+    for aggregation in examples(kind):
+        for zero in (aggregation.zero(), stored(aggregation.zero()), aggregation.combine([])):
+            answer = aggregation.finish(zero, NOW_MS)
+            assert answer == aggregation.empty
+            assert type(answer) is type(aggregation.empty)
