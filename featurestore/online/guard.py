@@ -14,6 +14,6 @@ def admit(permission: Permission | None, purpose: str, *, vouched: bool, now_ms:
     return current(permission, purpose, now_ms)
 
 
-def belongs(raw: bytes | None, grant: Grant) -> bool:
+def belongs(raw: bytes, grant: Grant) -> bool:
     """Whether a stored field was folded under this very grant; what an earlier grant left is as if it were not there."""
-    return raw is not None and stamp_of(raw).grant == grant.grant
+    return stamp_of(raw).grant == grant.grant

@@ -20,7 +20,7 @@ class MemoryStore:
         self._clock, self._lock, self._runs = clock, threading.RLock(), 1
         self._permissions: dict[str, Permission] = {}
         self._fields: dict[str, dict[str, bytes]] = {}
-        self._marks: dict[tuple[str, int], Mark] = {}
+        self._marks: dict[tuple[str, int], tuple[Run, Mark]] = {}
         self._vouched: tuple[Run, float] | None = None
         self._claim: tuple[Run, int, int] | None = None
 
@@ -38,7 +38,7 @@ class MemoryStore:
             for subject in subjects:
                 values = self._fields.get(subject, {})
                 stored.append(Stored(self._permissions.get(subject), [values.get(name) for name in fields]))
-            return Reading(self._is_vouched(), stored, [self._marks.get(mark) for mark in marks])
+            return Reading(self._is_vouched(), stored, [self._mark(place) for place in marks])
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
         with self._answering():
@@ -84,11 +84,15 @@ class MemoryStore:
 
     def mark(self, source: str, partition: int, mark: Mark) -> bool:
         with self._answering():
-            there = self._marks.get((source, partition))
+            _, there = self._marks.get((source, partition), (None, None))
             if there is not None and there[:3] > mark[:3]:
                 return False
-            self._marks[source, partition] = mark
+            self._marks[source, partition] = self.run(), mark
             return True
+
+    def _mark(self, place: tuple[str, int]) -> Mark | None:
+        run, mark = self._marks.get(place, (None, None))
+        return mark and mark._replace(of_this_run=run == self.run())
 
     def run(self) -> Run:
         with self._answering():

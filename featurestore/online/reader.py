@@ -13,7 +13,7 @@ from featurestore.online.guard import admit, belongs
 from featurestore.online.permission import Denial, Grant
 from featurestore.online.store import Mark, OnlineStore, Stored
 from featurestore.tiles.served import ServedLayout
-from featurestore.tiles.state import field_name
+from featurestore.tiles.state import edition_of, field_name
 
 NOT_SERVED = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED)
 
@@ -90,11 +90,13 @@ def _answer(
         elif isinstance(grant, Denial):
             views[planned.view.name] = ViewAnswer(Status.WITHHELD, reason=grant)
         else:
-            raw = stored.fields[planned.slot]
-            served = planned.layout.open(raw) if raw is not None and belongs(raw, grant) else None
+            raw, mark, served = stored.fields[planned.slot], marks[planned.source], None
+            birth_ms = mark.births_ms.get(planned.view.fingerprint) if mark else None
+            if birth_ms is not None and raw is not None and belongs(raw, grant):
+                served = planned.layout.open(raw, edition_of(planned.view.fingerprint, birth_ms))
             if served is not None:
                 features |= served.values(planned.features, now_ms)
-            views[planned.view.name] = _worth(planned.view, served is not None, grant, marks[planned.source], now_ms)
+            views[planned.view.name] = _worth(planned.view, served is not None, grant, mark, now_ms)
     return Answer(service, purpose, at, features, views)
 
 
@@ -105,6 +107,8 @@ def _worth(view: FeatureView, present: bool, grant: Grant, mark: Mark | None, no
         reason = "no worker has folded this view on the subject's partition yet"
         return ViewAnswer(Status.STALE, rfc3339(grant.since_ms), None, reason)
     start_ms = max(birth_ms, grant.since_ms, _window_start_ms(view, now_ms))
+    if not mark.of_this_run:
+        return ViewAnswer(Status.STALE, rfc3339(start_ms), None, "the store restarted; values are being pushed to it again")
     age_s = max(now_ms - mark.folded_to_ms, 0) / 1000
     if age_s > view.max_age_s:
         return ViewAnswer(Status.STALE, rfc3339(start_ms), age_s, f"older than the view's {view.max_age_s} s")

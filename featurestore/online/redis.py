@@ -22,6 +22,8 @@ SCRIPTS = {path.stem: path.read_text() for path in (Path(__file__).parent / "scr
 SHAS = {name: sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in SCRIPTS.items()}
 BATCH = 500  # subjects a pipeline, so that no reply waits behind a very long one
 AWAY = ("LOADING", "READONLY", "OOM", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "NOPERM", "MISCONF", "NOREPLICAS")
+ENCODER = msgspec.msgpack.Encoder()
+MARK_DECODER = msgspec.msgpack.Decoder(tuple[int, int, int, dict[int, int], str])
 IDENTITY = re.compile(r"(run_id|master_replid):(\w+)")
 
 
@@ -46,7 +48,7 @@ class RedisStore:
         commands += [("HMGET", key(subject), "p", *fields) for subject in subjects]
         run_id, replies = self._run(commands, timeout_ms)
         rest = iter(replies[1:])
-        found = [_mark(raw) for raw in next(rest)] if marks else []
+        found = [_mark(raw, run_id) for raw in next(rest)] if marks else []
         return Reading(replies[0] == run_id, [Stored(decode(p) if p else None, values) for p, *values in rest], found)
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
@@ -78,7 +80,8 @@ class RedisStore:
         self._scripts([_call("sweep", [key(subject)]) for subject in subjects])
 
     def mark(self, source: str, partition: int, mark: Mark) -> bool:
-        return self._scripts([_call("mark", [MARKS], f"{source}/{partition}", msgspec.msgpack.encode(mark))])[0] == 1
+        run_id = self._connected(time.monotonic() + self.timeout_ms / 1000).run_id.decode()
+        return self._scripts([_call("mark", [MARKS], f"{source}/{partition}", ENCODER.encode([*mark[:4], run_id]))])[0] == 1
 
     def run(self) -> Run:
         _, replies = self._run([("INFO", "server"), ("INFO", "replication")], self.timeout_ms)
@@ -89,7 +92,7 @@ class RedisStore:
         return self._scripts([_call("vouch", [VOUCH, CLAIM], *run, expiry_ms)])[0] == 1
 
     def claim(self, run: Run, epoch: int, sequence: int) -> bool:
-        claim = msgspec.msgpack.encode([*run, epoch, sequence])
+        claim = ENCODER.encode([*run, epoch, sequence])
         return self._scripts([_call("vouch", [VOUCH, CLAIM], *run, 0, claim)])[0] == 1
 
     def claimed(self) -> tuple[Run, int, int] | None:
@@ -142,9 +145,16 @@ class RedisStore:
                 self._local.connection = None
                 if time.monotonic() >= deadline:
                     raise
-        left_ms = int((deadline - time.monotonic()) * 1000)
-        self._local.connection = fresh = Connection(self.url, max(left_ms, 1))
+        fresh = self._connected(deadline)
         return fresh.run_id, fresh.run(commands, deadline)
+
+    def _connected(self, deadline: float) -> Connection:
+        """This thread's connection, made if there is none."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            left_ms = int((deadline - time.monotonic()) * 1000)
+            connection = self._local.connection = Connection(self.url, max(left_ms, 1))
+        return connection
 
 
 def _call(script: str, keys: Sequence[str], *arguments: bytes | str | int) -> Command:
@@ -162,5 +172,8 @@ def _sound(replies: list) -> list:
     return replies
 
 
-def _mark(raw: bytes | None) -> Mark | None:
-    return None if raw is None else msgspec.msgpack.decode(raw, type=Mark)
+def _mark(raw: bytes | None, run_id: bytes) -> Mark | None:
+    if raw is None:
+        return None
+    generation, offset, folded_to_ms, births_ms, pushed_to = MARK_DECODER.decode(raw)
+    return Mark(generation, offset, folded_to_ms, births_ms, pushed_to == run_id.decode())

@@ -29,6 +29,7 @@ class Mark(NamedTuple):
     offset: int
     folded_to_ms: int  # everything that Kafka had by this time is in the store
     births_ms: dict[int, int]  # view fingerprint -> no event before this time is counted (0: from the beginning)
+    of_this_run: bool = True  # False: read on a Redis run to which the values have not been pushed again yet
 
 
 class Stored(NamedTuple):

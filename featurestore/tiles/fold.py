@@ -11,7 +11,7 @@ from featurestore.definitions.source import Event
 from featurestore.definitions.view import FeatureView
 from featurestore.online.permission import Grant
 from featurestore.tiles.ladder import Tile, coarsen, place
-from featurestore.tiles.state import SEEN_MOST, SEEN_SPAN_S, Record, ViewState, field_name, trimmed
+from featurestore.tiles.state import SEEN_MOST, SEEN_SPAN_S, Record, ViewState, edition_of, field_name, trimmed
 
 
 class Arrival(NamedTuple):
@@ -112,8 +112,9 @@ class _Folding:
     def __init__(self, name: str, view_fold: ViewFold, grant: Grant, birth_ms: int, state: ViewState | None):
         self.name, self.view_fold, self.grant = name, view_fold, grant
         self.since_ms, self.from_ms = grant.since_ms, max(grant.since_ms, birth_ms)
-        if state is None or state.grant != grant.grant or state.fingerprint != view_fold.view.fingerprint:
-            state = ViewState(view_fold.view.fingerprint, grant.grant)
+        self.edition = edition_of(view_fold.view.fingerprint, birth_ms)
+        if state is None or state.grant != grant.grant or state.edition != self.edition:
+            state = ViewState(self.edition, grant.grant)
         self.newest_ms = state.newest_ms
         self.tiles = {tile[0]: tile for tile in state.tiles}
         self.own: set[int] = set()  # tiles copied from the record, so that it is left as it was
@@ -138,9 +139,7 @@ class _Folding:
             return None
         view_fold = self.view_fold
         tiles = coarsen(self.tiles, view_fold.ladder, self.newest_ms // 1000, view_fold.aggregations)
-        return ViewState(
-            view_fold.view.fingerprint, self.grant.grant, self.newest_ms, [tiles[start] for start in sorted(tiles)]
-        )
+        return ViewState(self.edition, self.grant.grant, self.newest_ms, [tiles[start] for start in sorted(tiles)])
 
 
 class _Known:

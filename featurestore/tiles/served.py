@@ -3,7 +3,7 @@
 A field is *suffix rows*: for each tile, newest first, the states of that tile and every newer one, merged. A window is
 then one bisect and one row, whatever its length. States that grow when merged stay per tile and are merged at reading.
 
-Layout, little-endian (as are all machines that this runs on): STAMP (generation u32, offset u64, grant u32; the store's scripts compare it), HEAD (fingerprint
+Layout, little-endian (as are all machines that this runs on): STAMP (generation u32, offset u64, grant u32; the store's scripts compare it), HEAD (edition
 u32, newest event s u32, start of the newest tile s u32, rows u16, lifetime row u8), one code a stored column (its width:
 ``b h i q`` for integers whose least value stands for None, ``d`` for floats with NaN for None, ``B H I`` for indexes into
 the pool), the ages of the rows in steps of the finest rung, the rows, and the pool of distinct msgpack values.
@@ -71,7 +71,7 @@ class ServedLayout:
             for cell, values in zip(self.cells, zip(*self._suffixes(tiles), strict=True), strict=True)
         ]
         codes = _narrowest(ages, UNSIGNED) + "".join(_code(c, v) for c, v in zip(self.cells, columns, strict=True))
-        head = HEAD.pack(state.fingerprint, state.newest_ms // 1000, tiles[0][0], len(tiles), lifetime)
+        head = HEAD.pack(state.edition, state.newest_ms // 1000, tiles[0][0], len(tiles), lifetime)
         rows = _row(codes)
         nulls = [_null(code) for code in codes[1:]]
         packed_rows = [
@@ -108,10 +108,10 @@ class ServedLayout:
             return list(values)
         return [pool.setdefault(msgspec.msgpack.encode(value), len(pool)) for value in values]
 
-    def open(self, raw: bytes) -> "Served | None":
-        """The field's values; None if it was packed under another definition of the view."""
-        fingerprint, newest_s, base_s, rows, lifetime = HEAD.unpack_from(raw, STAMP.size)
-        return Served(self, raw, newest_s, base_s, rows, lifetime) if fingerprint == self.view.fingerprint else None
+    def open(self, raw: bytes, edition: int) -> "Served | None":
+        """The field's values; None if it was packed under another edition of the view."""
+        packed, newest_s, base_s, rows, lifetime = HEAD.unpack_from(raw, STAMP.size)
+        return Served(self, raw, newest_s, base_s, rows, lifetime) if packed == edition else None
 
 
 class Served:

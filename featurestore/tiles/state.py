@@ -4,7 +4,9 @@ A record's bytes are msgpack in a canonical order, so they are a function of the
 their order, batching or replay (float sums and sketches: within their stated error).
 """
 
+import struct
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -13,12 +15,12 @@ SEEN_MOST = 256
 
 
 class ViewState(msgspec.Struct, array_like=True):
-    """One view's tiles for one purpose, stamped with the grant and the definition they were folded under.
+    """One view's tiles for one purpose, stamped with the grant and the edition they were folded under.
 
     A tile is ``[start_s, state of column 0, state of column 1, ...]``; tiles are in order of their start.
     """
 
-    fingerprint: int
+    edition: int
     grant: int
     newest_ms: int = 0
     tiles: list[list[Any]] = []
@@ -41,6 +43,14 @@ class Record(msgspec.Struct, array_like=True):
 
 ENCODER = msgspec.msgpack.Encoder()
 DECODER = msgspec.msgpack.Decoder(Record)
+
+
+def edition_of(fingerprint: int, birth_ms: int) -> int:
+    """32 bits that name one life of a view's definition on one partition.
+
+    A definition that was changed and changed back was not folded meanwhile: its birth, and so its edition, is another.
+    """
+    return crc32(struct.pack("<IQ", fingerprint, birth_ms))
 
 
 def decode(raw: bytes) -> Record:

@@ -155,6 +155,13 @@ def test_a_mark_moves_only_forward(store: OnlineStore) -> None:
     assert store.read([], [], [("orders", 0), ("orders", 1)], 1_000).marks == [Mark(2, 0, 0, {}), None]
 
 
+def test_a_mark_says_whether_it_was_made_on_this_run() -> None:
+    store = MemoryStore()
+    store.mark("orders", 0, Mark(1, 10, 1_000, {}))
+    store.restart()
+    assert store.read([], [], [("orders", 0)], 1_000).marks == [Mark(1, 10, 1_000, {}, of_this_run=False)]
+
+
 def test_a_run_is_vouched_for_only_when_it_is_claimed(store: OnlineStore) -> None:
     run = store.run()
     assert store.claimed() is None

@@ -10,7 +10,7 @@ from featurestore.definitions import Event
 from featurestore.online.permission import Grant
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.served import QuestionTooEarly, ServedLayout, stamp_of
-from featurestore.tiles.state import Record, decode
+from featurestore.tiles.state import Record, decode, edition_of
 from tests.tiles.shop import EPOCH_S, arrivals, expected, purchase, spend
 
 NAME = "spend/service"
@@ -18,6 +18,7 @@ FOLD = SourceFold([spend])
 LAYOUT = ServedLayout(spend)
 ALWAYS = {"service": Grant(True, 1, 0)}
 BORN = {spend.fingerprint: 0}
+EDITION = edition_of(spend.fingerprint, 0)
 DAY_MS = 86_400_000
 
 times = st.one_of(
@@ -47,7 +48,7 @@ def fold(record: Record, events: list[Arrival], grants=ALWAYS, births=BORN, coun
 
 
 def values(record: Record, now_ms: int) -> dict[str, object]:
-    served = LAYOUT.open(LAYOUT.pack(record.views[NAME], 1, record.offset))
+    served = LAYOUT.open(LAYOUT.pack(record.views[NAME], 1, record.offset), EDITION)
     assert served is not None
     return served.values(spend.features, now_ms)
 
@@ -112,15 +113,18 @@ def test_a_new_grant_starts_empty_and_a_missing_one_keeps_the_offset_alone() -> 
 
 def test_a_changed_definition_starts_empty() -> None:
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
-    record.views[NAME].fingerprint += 1
-    assert LAYOUT.open(LAYOUT.pack(record.views[NAME], 1, 0)) is None
+    record.views[NAME].edition += 1
+    assert LAYOUT.open(LAYOUT.pack(record.views[NAME], 1, 0), EDITION) is None
     assert values(fold(record, arrivals([purchase(2, EPOCH_S * 1000, 5)], 1)), EPOCH_S * 1000)["spend_count_1h"] == 1
 
 
 def test_only_events_since_the_birth_of_a_view_count() -> None:
     events = [purchase(1, EPOCH_S * 1000, 5), purchase(2, EPOCH_S * 1000 + 10, 5)]
-    record = fold(Record(), arrivals(events), births={spend.fingerprint: EPOCH_S * 1000 + 10})
-    assert values(record, EPOCH_S * 1000)["spend_count_lifetime"] == 1
+    birth_ms = EPOCH_S * 1000 + 10
+    record = fold(Record(), arrivals(events), births={spend.fingerprint: birth_ms})
+    served = LAYOUT.open(LAYOUT.pack(record.views[NAME], 1, 1), edition_of(spend.fingerprint, birth_ms))
+    assert served is not None
+    assert served.values(spend.features, birth_ms)["spend_count_lifetime"] == 1
 
 
 def test_identities_are_bounded_and_what_lies_beyond_is_counted_unchecked() -> None:

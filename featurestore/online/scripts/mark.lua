@@ -1,5 +1,5 @@
 -- Move the mark of one source's partition forward: never to a lower (generation, offset), never back in time.
--- KEYS[1] the marks. ARGV: field, mark (msgpack: generation, offset, folded_to_ms, births). Answers 1, or 0 if refused.
+-- KEYS[1] the marks. ARGV: field, mark (msgpack: generation, offset, folded_to_ms, ...). Answers 1, or 0 if refused.
 local there = redis.call('HGET', KEYS[1], ARGV[1])
 if there then
   local old, new = cmsgpack.unpack(there), cmsgpack.unpack(ARGV[2])
