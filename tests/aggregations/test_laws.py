@@ -57,9 +57,7 @@ def test_merge_is_commutative_and_associative(kind: type[Aggregation], data: st.
     a, b, c = (fold(aggregation, part) for part in (events[:one], events[one:two], events[two:]))
     merge = aggregation.merge
     assert_same(aggregation, events[:two], merge(a, b), merge(b, a), merge(stored(a), b), merge(a, stored(b)))
-    assert_same(
-        aggregation, events, merge(merge(a, b), c), merge(a, merge(b, c)), aggregation.combine([a, stored(b), c])
-    )
+    assert_same(aggregation, events, merge(merge(a, b), c), merge(a, merge(b, c)), aggregation.combine([a, b, c]))
 
 
 @tries
@@ -141,6 +139,4 @@ def test_states_are_never_changed_in_place(kind: type[Aggregation], data: st.Dat
 def test_nothing_counted_answers_empty(kind: type[Aggregation]) -> None:
     for aggregation in examples(kind):
         for zero in (aggregation.zero(), stored(aggregation.zero()), aggregation.combine([])):
-            answer = aggregation.finish(zero, NOW_MS)
-            assert answer == aggregation.empty
-            assert type(answer) is type(aggregation.empty)
+            assert aggregation.finish(zero, NOW_MS) == aggregation.empty
