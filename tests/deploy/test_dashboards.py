@@ -1,0 +1,46 @@
+"""What Grafana shows and Prometheus alerts on is counted somewhere."""
+
+import json
+import re
+from pathlib import Path
+
+import promql_parser
+import pytest
+import yaml
+
+from featurestore.config import ROOT
+
+SHOWN = [ROOT / "deploy" / "grafana" / "dashboards" / "rapport.json", ROOT / "deploy" / "prometheus" / "alerts.yml"]
+CODE = "\n".join(
+    path.read_text(encoding="utf-8") for room in ("featurestore", "streams") for path in (ROOT / room).rglob("*.py")
+)
+COUNTED = {
+    name + suffix
+    for kind, name in re.findall(r'\b(Counter|Gauge|Histogram)\(\s*"(rapport_\w+)"', CODE)
+    for suffix in {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket", "_count", "_sum"]}[kind]
+}
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.name)
+def test_every_shown_metric_is_counted(path: Path) -> None:
+    shown = set(re.findall(r"\brapport_\w+", path.read_text(encoding="utf-8")))
+    assert shown
+    assert shown <= COUNTED
+
+
+def expressions() -> list[str]:
+    panels = json.loads(SHOWN[0].read_text(encoding="utf-8"))["panels"]
+    groups = yaml.safe_load(SHOWN[1].read_text(encoding="utf-8"))["groups"]
+    return [target["expr"] for panel in panels for target in panel["targets"]] + [
+        rule["expr"] for group in groups for rule in group["rules"]
+    ]
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_every_expression_is_promql(expression: str) -> None:
+    assert promql_parser.parse(expression)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "deploy").rglob("*.yml")), ids=lambda path: path.name)
+def test_a_provisioned_file_can_be_read(path: Path) -> None:
+    assert yaml.safe_load(path.read_text(encoding="utf-8"))
