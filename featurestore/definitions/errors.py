@@ -1,9 +1,8 @@
 """What is wrong with a definition, and where."""
 
 import sys
-from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
+ROOT = __file__[: -len("featurestore/definitions/errors.py")]
 
 
 class DefinitionError(Exception):
@@ -11,19 +10,18 @@ class DefinitionError(Exception):
 
     def __init__(self, message: str, place: str) -> None:
         super().__init__(f"{place}: {message}")
-        self.place = place
+        self.place, self.message = place, message
 
 
 def place_of_caller() -> str:
     """``file:line`` of the nearest caller outside this package: the definition being written."""
     frame = sys._getframe(1)
-    while Path(frame.f_code.co_filename).parent == PACKAGE or frame.f_code.co_filename == "<string>":
+    while frame.f_globals["__name__"].startswith("featurestore.definitions."):
         assert frame.f_back is not None
         frame = frame.f_back
     return place_of(frame.f_code.co_filename, frame.f_lineno)
 
 
 def place_of(filename: str, line: int) -> str:
-    """``file:line``, as short as a terminal can still follow it."""
-    path = Path(filename)
-    return f"{path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}:{line}"
+    """``file:line``, for files of this project from its root."""
+    return f"{filename.removeprefix(ROOT)}:{line}"

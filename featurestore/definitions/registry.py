@@ -50,6 +50,13 @@ class Registry:
             *self._changed(recorded),
         ]
 
+    def fingerprints(self, recorded: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+        """``recorded`` with the views and versions that it lacks. What is recorded stays, so a changed view is found."""
+        merged = {name: dict(versions) for name, versions in recorded.items()}
+        for view in self._views:
+            merged.setdefault(view.name, {}).setdefault(str(view.version), view.fingerprint)
+        return merged
+
     def _clashes(self) -> Iterable[Problem]:
         for what, items in (("source", self._sources), ("view", self._views), ("service", self._services)):
             names = Counter(item.name for item in items)

@@ -1,0 +1,135 @@
+"""The catalog on the command line: check it, list it, look into it, and read a customer's features."""
+
+import json
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from datetime import datetime
+from importlib import import_module
+from typing import Any
+
+import msgspec
+from django.core.management.base import BaseCommand, CommandError
+
+from featurestore.config import ROOT, settings
+from featurestore.definitions import DefinitionError, Problem, Registry
+from featurestore.definitions.description import feature_spec, service_spec, view_spec
+from featurestore.definitions.pages import feature_page, registry_page, service_page, view_page
+from featurestore.identity import IdentifierError, subject_of
+from featurestore.online.reader import Reader
+from featurestore.online.store import StoreUnavailable
+from featurestore.online.stores import store
+from featurestore.tiles.served import QuestionTooEarly
+
+CATALOG = "featurestore.catalog"
+FINGERPRINTS = ROOT / "featurestore" / "catalog" / "fingerprints.json"
+
+
+class Command(BaseCommand):
+    help = "Check, list and show the catalog's definitions, record their versions, read a customer's features."
+    requires_system_checks = ()  # they import the catalog, whose mistakes are to be shown here
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        commands.add_parser("check", help="what is wrong in the definitions: the line to change, and to what")
+        commands.add_parser("list", help="every service, view and feature")
+        show = commands.add_parser("show", help="one service, view or feature")
+        show.add_argument("name")
+        show.add_argument("--json", action="store_true", help="all that one needs to compute the value from raw events")
+        commands.add_parser("lock", help="record the fingerprints of new views and versions")
+        read = commands.add_parser("read", help="a customer's features, as a client of the API gets them")
+        read.add_argument("service")
+        read.add_argument("customer", help="customer id")
+        read.add_argument("--purpose", required=True)
+        read.add_argument("--at", help="a later time than the newest event's, with its zone: 2011-05-31T12:00:00Z")
+
+    def handle(self, *args: Any, command: str, **options: Any) -> None:
+        for line in {"check": check, "list": list_, "show": show, "lock": lock, "read": read}[command](options):
+            self.stdout.write(line)
+
+
+def check(options: dict[str, Any]) -> Iterator[str]:
+    try:
+        problems = problems_of(catalog())
+    except DefinitionError as error:
+        problems = [Problem(error.place, error.message)]
+    for place, message in problems:
+        yield f"{place}: {message}"
+    if problems:
+        raise SystemExit(1)
+    views = catalog().views.values()
+    yield f"{len(views)} views, {sum(len(view.features) for view in views)} features, no problem"
+
+
+def list_(options: dict[str, Any]) -> Iterator[str]:
+    yield from registry_page(catalog())
+
+
+def show(options: dict[str, Any]) -> Iterator[str]:
+    registry, name = catalog(), options["name"]
+    features = {feature.name: (view, feature) for view in registry.views.values() for feature in view.features}
+    if name in registry.services:
+        spec, page = service_spec(registry.services[name]), service_page(registry.services[name])
+    elif name in registry.views:
+        spec, page = view_spec(registry.views[name]), view_page(registry.views[name])
+    elif name in features:
+        spec, page = feature_spec(*features[name]), feature_page(*features[name])
+    else:
+        raise CommandError(f"Nothing is called {name}. `manage.py features list` shows every name.")
+    yield from [json.dumps(spec, indent=2, default=str)] if options["json"] else page
+
+
+def lock(options: dict[str, Any]) -> Iterator[str]:
+    before, registry = recorded(), catalog()
+    after = registry.fingerprints(before)
+    FINGERPRINTS.write_text(json.dumps(after, indent=2, sort_keys=True) + "\n")
+    for view, versions in after.items():
+        for version in versions.keys() - before.get(view, {}).keys():
+            yield f"recorded view {view} version {version}"
+    for place, message in problems_of(registry):
+        yield f"{place}: {message}"
+
+
+def read(options: dict[str, Any]) -> Iterator[str]:
+    services, conf = catalog().services, settings()
+    if options["service"] not in services:
+        raise CommandError(f"No service {options['service']}. There are: {', '.join(services)}.")
+    try:
+        subject = subject_of(options["customer"], conf.subject_secret.encode())
+        answers = Reader(store(), conf.partitions).read(
+            services[options["service"]],
+            options["purpose"],
+            [subject],
+            now_ms=milliseconds(options["at"]) if options["at"] else time.time_ns() // 1_000_000,
+            timeout_ms=conf.store_timeout_ms,
+        )
+    except (IdentifierError, StoreUnavailable, QuestionTooEarly) as error:
+        raise CommandError(str(error)) from error
+    yield msgspec.json.format(msgspec.json.encode(answers[0])).decode()
+
+
+def milliseconds(text: str) -> int:
+    """Milliseconds of a time in ISO 8601 with its zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise CommandError(f"{text} is no time with its zone: write it as 2011-05-31T12:00:00Z")
+    return round(moment.timestamp() * 1000)
+
+
+def catalog() -> Registry:
+    """The registry. Imported when asked for, so that `check` can tell of a definition that can't be imported."""
+    registry: Registry = import_module(CATALOG).registry
+    return registry
+
+
+def problems_of(registry: Registry) -> list[Problem]:
+    purposes = import_module(f"{CATALOG}.purposes").PURPOSES
+    return registry.check([purpose.name for purpose in purposes], recorded())
+
+
+def recorded() -> dict[str, dict[str, int]]:
+    """The fingerprints that `lock` wrote, by view and version."""
+    return json.loads(FINGERPRINTS.read_text()) if FINGERPRINTS.exists() else {}
