@@ -7,10 +7,21 @@ from faust.types import TP
 from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS = Counter("rapport_stream_events", "Events folded.", ["source"])
-LATE = Counter("rapport_stream_late", "Events older than the longest window, dropped.", ["source"])
+SKIPPED = Counter("rapport_stream_skipped", "Events of a replay, applied before.", ["source"])
+LATE = Counter("rapport_stream_late", "Events older than one folded before.", ["source"])
+EXPIRED = Counter("rapport_stream_expired", "Events older than a view's longest window, dropped by it.", ["source"])
 DUPLICATE = Counter("rapport_stream_duplicate", "Events whose id was folded already.", ["source"])
 DENIED = Counter("rapport_stream_denied", "Events that no permission allows.", ["source"])
 UNCHECKED = Counter("rapport_stream_unchecked", "Events too old to tell whether they are duplicates.", ["source"])
+FATES = {
+    "events": EVENTS,
+    "skipped": SKIPPED,
+    "late": LATE,
+    "expired": EXPIRED,
+    "duplicate": DUPLICATE,
+    "denied": DENIED,
+    "unchecked": UNCHECKED,
+}
 DEAD_LETTERS = Counter("rapport_stream_dead_letters", "Events put aside.", ["topic", "reason"])
 REREAD = Counter("rapport_stream_reread", "Bundles lost in a rebalance and read again.", ["topic"])
 LAG = Gauge("rapport_stream_lag", "Events of a partition not folded yet.", ["topic", "partition"])

@@ -39,7 +39,11 @@ class Event(NamedTuple):
 
 
 class InvalidEvent(Exception):
-    """An event that can't be folded; the message is the reason that its dead letter states."""
+    """An event that can't be folded. The message says why and repeats no value; ``reason`` is one word for counting."""
+
+    def __init__(self, message: str, reason: str = "invalid"):
+        super().__init__(message)
+        self.reason = reason
 
 
 class EventSource:
@@ -73,7 +77,7 @@ class EventSource:
     def decode(self, raw: bytes) -> Event:
         """The event in a record's value. Raises InvalidEvent, whose message repeats no value of the event."""
         if len(raw) > LARGEST_EVENT_BYTES:
-            raise InvalidEvent(f"event has {len(raw)} bytes, at most {LARGEST_EVENT_BYTES} are taken")
+            raise InvalidEvent(f"event has {len(raw)} bytes, at most {LARGEST_EVENT_BYTES} are taken", "too_large")
         try:
             event = self._decoder.decode(raw)
         except msgspec.MsgspecError as error:

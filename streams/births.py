@@ -1,0 +1,19 @@
+"""Since when a partition folds each view: kept in the partition's own table, told to readers with its mark.
+
+A view that was there at the partition's beginning has everything (birth 0). One that came later counts events from the
+Kafka time of the first record it saw; one that was changed is another view and is born again.
+"""
+
+import msgspec
+
+KEY = b"\0births"  # no subject begins with a null byte
+DECODER = msgspec.msgpack.Decoder(dict[int, int])
+
+
+def decode(raw: bytes | None) -> dict[int, int]:
+    """Births in ms by the view's fingerprint."""
+    return DECODER.decode(raw) if raw else {}
+
+
+def encode(births_ms: dict[int, int]) -> bytes:
+    return msgspec.msgpack.encode(births_ms)

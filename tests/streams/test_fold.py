@@ -1,0 +1,263 @@
+"""The folder: what it keeps, what it pushes, and what changes of permission in between do to it."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+
+import pytest
+
+from featurestore.definitions import FeatureService, Registry
+from featurestore.online.answer import Answer, Status
+from featurestore.online.memory import MemoryStore
+from featurestore.online.permission import Grant, Permission
+from featurestore.online.reader import Reader
+from featurestore.online.store import FieldWrite, Mark, Written
+from featurestore.tiles.state import decode
+from streams import births
+from streams.bundles import Bundle, Record
+from streams.deadletters import Rejected
+from streams.fold import Folder
+from streams.gate import Gate
+from tests.tiles.shop import EPOCH_S, Purchase, iso, purchases, spend
+
+NOW_MS = EPOCH_S * 1000
+ANN, BOB = "00000000" + "a" * 24, "00000000" + "b" * 24  # both of partition 0
+SERVICE = FeatureService("chat", [spend], purpose="service")
+
+
+class Table:
+    """A state table without Kafka."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, bytes] = {}
+        self.commits: list[dict[bytes, bytes | None]] = []
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        return self.kept.get(key)
+
+    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        return {key: self.kept[key] for key in keys if key in self.kept}
+
+    def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        return iter(list(self.kept.items()))
+
+    async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
+        self.commits.append(dict(changes))
+        self.kept |= {key: value for key, value in changes.items() if value is not None}
+
+
+class DeadLetters:
+    def __init__(self) -> None:
+        self.sent: list[Rejected] = []
+
+    async def put(self, bundle: Bundle, rejected: Iterable[Rejected]) -> None:
+        self.sent += rejected
+
+
+class Shop:
+    """A folder on a memory store, and a reader that asks it."""
+
+    def __init__(self) -> None:
+        self.store, self.table, self.dead = MemoryStore(), Table(), DeadLetters()
+        self.store.claim(self.store.run(), 1, 0)
+        self.store.vouch(self.store.run(), 10**9)
+        self.now_ms, self.offset, self.sequence = NOW_MS, 0, 0
+        self.folder = self.new_worker()
+
+    def new_worker(self) -> Folder:
+        options = {"generation": 1, "partitions": 8, "clock": lambda: self.now_ms}
+        return Folder(purchases, Registry([purchases, spend]), self.table, Gate(self.store), self.dead, **options)
+
+    def permit(self, subject: str = ANN, *, allowed: bool = True, grant: int = 1, since_ms: int = 0, until_ms: int = 0) -> None:
+        self.sequence += 1
+        permission = Permission(1, self.sequence, {"service": Grant(allowed, grant, since_ms, until_ms)})
+        self.store.put_permissions({subject: permission})
+
+    def raw(self, subject: str = ANN, *, number: int | None = None, at_ms: int = NOW_MS, amount: int = 5) -> bytes:
+        data = Purchase(kind="bought", amount=Decimal(amount))
+        event_id = f"e{self.offset if number is None else number}"
+        return purchases.encode(id=event_id, source="shop", subject=subject, time=iso(at_ms), data=data)
+
+    def record(self, raw: bytes, subject: str = ANN) -> Record:
+        self.offset += 1
+        return Record(self.offset - 1, NOW_MS, subject.encode(), raw)
+
+    def bundle(self, *records: Record) -> Bundle:
+        return Bundle("events.purchases.g1", 0, records[0].offset, list(records))
+
+    def fold(self, *records: Record) -> Bundle:
+        bundle = self.bundle(*records)
+        asyncio.run(self.folder.events(bundle))
+        self.store.mark("purchases", 0, Mark(1, bundle.last_offset, self.now_ms, births.decode(self.table.get(0, births.KEY))))
+        return bundle
+
+    def read(self, subject: str = ANN) -> Answer:
+        reader = Reader(self.store, 8)
+        return reader.read(SERVICE, "service", [subject], now_ms=self.now_ms, timeout_ms=100)[0]
+
+    def count(self, subject: str = ANN) -> int | None:
+        answer = self.read(subject)
+        return answer.features["spend_count_1h"] if answer.views["spend"].status is Status.PRESENT else None
+
+
+@pytest.fixture
+def shop() -> Shop:
+    shop = Shop()
+    shop.permit(ANN)
+    return shop
+
+
+def test_what_is_folded_is_served(shop: Shop) -> None:
+    shop.fold(shop.record(shop.raw(amount=5)), shop.record(shop.raw(amount=7)))
+    answer = shop.read()
+    assert answer.features["spend_amount_sum_1h"] == 12
+    assert answer.views["spend"].status is Status.PRESENT
+    assert answer.views["spend"].age_s == 0
+
+
+def test_one_changelog_record_a_changed_subject(shop: Shop) -> None:
+    shop.permit(BOB)
+    shop.fold(*(shop.record(shop.raw(subject), subject) for subject in (ANN, BOB) * 5))
+    assert [commit.keys() for commit in shop.table.commits] == [{births.KEY}, {ANN.encode(), BOB.encode()}]
+
+
+def test_nothing_is_kept_of_a_subject_without_permission(shop: Shop) -> None:
+    shop.fold(shop.record(shop.raw(BOB), BOB))
+    assert BOB.encode() not in shop.table.kept
+    assert shop.count(BOB) is None
+
+
+def test_a_replay_folds_nothing_and_pushes_again(shop: Shop) -> None:
+    bundle = shop.fold(shop.record(shop.raw()))
+    shop.store.restart(emptied=True)  # the crash came between the table and the store
+    shop.store.claim(shop.store.run(), 1, 0)
+    shop.store.vouch(shop.store.run(), 10**9)
+    shop.permit()
+    asyncio.run(shop.new_worker().events(bundle))
+    shop.store.mark("purchases", 0, Mark(1, 0, NOW_MS, {spend.fingerprint: 0}))
+    assert shop.count() == 1
+
+
+class Interleaving(MemoryStore):
+    """Something happens between the streams' read and their write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile = [lambda: None]
+
+    def write(self, writes: list[FieldWrite], now_ms: int) -> list[Written]:
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return super().write(writes, now_ms)
+
+
+def interleaved(meanwhile) -> Shop:
+    shop = Shop()
+    shop.store = Interleaving()
+    shop.store.claim(shop.store.run(), 1, 0)
+    shop.store.vouch(shop.store.run(), 10**9)
+    shop.folder = shop.new_worker()
+    shop.permit()
+    shop.store.meanwhile = [lambda: meanwhile(shop)]
+    return shop
+
+
+def test_a_withdrawal_between_read_and_write_leaves_nothing() -> None:
+    shop = interleaved(lambda shop: shop.permit(allowed=False))
+    shop.fold(shop.record(shop.raw()))
+    assert decode(shop.table.kept[ANN.encode()]).views == {}
+    assert shop.read().views["spend"].status is Status.WITHHELD
+    shop.permit(grant=2)
+    assert shop.read().features["spend_count_lifetime"] == 0
+
+
+def test_a_new_grant_between_read_and_write_is_folded_again_under_it() -> None:
+    shop = interleaved(lambda shop: shop.permit(grant=2))
+    shop.fold(shop.record(shop.raw()), shop.record(shop.raw()))
+    assert shop.count() == 2
+    assert decode(shop.table.kept[ANN.encode()]).views["spend/service"].grant == 2
+
+
+def test_a_permission_that_ends_is_no_longer_folded_under(shop: Shop) -> None:
+    shop.permit(until_ms=NOW_MS + 10)
+    shop.fold(shop.record(shop.raw()))
+    shop.now_ms += 10
+    assert shop.read().views["spend"].reason == "expired"
+    shop.fold(shop.record(shop.raw()))
+    assert decode(shop.table.kept[ANN.encode()]).views == {}
+
+
+def test_a_purge_drops_the_values_and_keeps_the_offset(shop: Shop) -> None:
+    bundle = shop.fold(shop.record(shop.raw()), shop.record(shop.raw()))
+    shop.permit(allowed=False)
+    asyncio.run(shop.folder.purge(0, [ANN, BOB]))
+    assert decode(shop.table.kept[ANN.encode()]).views == {}
+    assert decode(shop.table.kept[ANN.encode()]).seen == {}
+    shop.permit(grant=2)
+    asyncio.run(shop.folder.events(bundle))  # a replay from before the purge
+    assert shop.read().features["spend_count_lifetime"] == 0
+
+
+def test_a_late_purge_does_not_touch_a_new_grant(shop: Shop) -> None:
+    shop.permit(allowed=False)
+    shop.permit(grant=2)
+    shop.fold(shop.record(shop.raw()))
+    asyncio.run(shop.folder.purge(0, [ANN]))
+    assert shop.count() == 1
+
+
+def test_a_rebuild_pushes_every_value_to_an_emptied_store(shop: Shop) -> None:
+    shop.permit(BOB)
+    shop.fold(shop.record(shop.raw(ANN)), shop.record(shop.raw(BOB), BOB))
+    shop.store.restart(emptied=True)
+    shop.store.claim(shop.store.run(), 1, 0)
+    shop.store.vouch(shop.store.run(), 10**9)
+    shop.permit(ANN)
+    assert asyncio.run(shop.folder.rebuild(0)) == 1  # Bob's permission is not there, so his values are not either
+    shop.store.mark("purchases", 0, Mark(1, 1, NOW_MS, {spend.fingerprint: 0}))
+    assert shop.count(ANN) == 1
+    assert shop.read(BOB).views["spend"].status is Status.WITHHELD
+
+
+def test_the_worker_waits_for_a_store_that_is_away_and_says_why(shop: Shop) -> None:
+    async def scenario() -> str | None:
+        shop.store.available = False
+        folding = asyncio.create_task(shop.folder.events(shop.bundle(shop.record(shop.raw()))))
+        while shop.folder.gate.waiting_for is None:
+            await asyncio.sleep(0)
+        reason = shop.folder.gate.waiting_for
+        shop.store.available = True
+        await folding
+        assert shop.folder.gate.waiting_for is None
+        return reason
+
+    assert asyncio.run(scenario()) == "store is away"
+    assert decode(shop.table.kept[ANN.encode()]).offset == 0
+
+
+def test_a_view_born_later_counts_from_its_birth(shop: Shop) -> None:
+    shop.offset = 7
+    shop.fold(shop.record(shop.raw(at_ms=NOW_MS - 1)), shop.record(shop.raw(at_ms=NOW_MS)))
+    assert shop.count() == 1
+    assert shop.read().views["spend"].start == "2023-11-14T22:13:20.000Z"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda shop: shop.raw().replace(b'"amount":"5"', b'"amount":"much"'), "Invalid decimal string - at `$.data.amount`"),
+        (lambda shop: shop.raw().replace(b'"kind"', b'"colour":1,"kind"'), "Object contains an unknown field; known are kind, amount, item - at `$.data`"),
+        (lambda shop: shop.raw(at_ms=NOW_MS + 301_000), "time is 301 s ahead of Kafka's, at most 300 s are taken"),
+        (lambda shop: shop.raw() + b" " * 2_000_000, "event has 2000"),
+        (lambda shop: shop.raw(BOB), "record's key or partition is not its subject's"),
+        (lambda shop: b"\xff\xfe", "JSON is malformed"),
+        (lambda shop: b"", "Input data was truncated"),
+        (lambda shop: None, "record has no value"),
+    ],
+)
+def test_a_bad_event_becomes_a_dead_letter_and_its_neighbours_count(shop: Shop, change, reason: str) -> None:
+    shop.fold(shop.record(shop.raw()), shop.record(change(shop)), shop.record(shop.raw()))
+    (rejected,) = shop.dead.sent
+    assert rejected.record.offset == 1
+    assert rejected.detail.startswith(reason)
+    assert shop.count() == 2
