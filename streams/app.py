@@ -1,44 +1,74 @@
 """The Faust app of one stream worker: tables, one agent for all topics, lanes, and everything it needs to end well."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple, cast
 
 import faust
+import structlog
 from faust import ChannelT, EventT
 from faust.serializers.schemas import Schema
+from faust.tables.manager import TableManager
 
 from featurestore.config import Settings
 from streams import names
 from streams.bundles import Bundle, BundleScheduler
 from streams.changelog import Changelog
+from streams.deadletters import DeadLetters
 from streams.fatal import die
+from streams.freshness import Freshness, Publish, nowhere
+from streams.health import Health
 from streams.lanes import Handler, Lanes
 from streams.lease import Lease
-from streams.metrics import REREAD, Monitor
+from streams.metrics import REBALANCES, REREAD, Monitor
 from streams.tables import BytesTable, StateTable
 from streams.transport import Consumer, Transport
 
 DAY_S = 24 * 3600.0
 
+log = structlog.get_logger(__name__)
 
-class Undecoded(Schema):
-    """Messages as the scheduler made them."""
 
-    def compile(self, app: Any, **_options: Any) -> Any:
-        async def decode(message: Any, *, propagate: bool = False) -> EventT:
-            return app.create_event(None, message.value, None, message)
+async def nothing(partitions: set[int]) -> None:
+    """Prepare no partition."""
 
-        return decode
+
+class Work(NamedTuple):
+    """What a worker does, written by the rooms above the plumbing. Whatever raises ends the process.
+
+    ``handlers``: by topic (``streams.names``), awaited with one bundle at a time for a partition number; when it
+    returns, the bundle is acknowledged. ``publish``: awaited each second with the freshness marks that moved.
+    ``prepare``: awaited with the partition numbers of a new assignment, tables recovered, before any of their events.
+    ``waiting_for``: why the work stands still; while it says so, the worker is not ready.
+    """
+
+    handlers: Mapping[str, Handler]
+    publish: Publish = nowhere
+    prepare: Callable[[set[int]], Awaitable[None]] = nothing
+    waiting_for: Callable[[], str | None] = lambda: None
 
 
 class App(faust.App):
-    """A worker. ``state_tables`` by source and ``lanes`` are what handlers and rebuilds use."""
+    """A worker. ``state_tables`` by source, ``dead_letters`` and ``lanes`` are there for its work."""
 
     state_tables: dict[str, StateTable]
-    lanes: Lanes
     changelog: Changelog
+    dead_letters: DeadLetters
     lease: Lease
+    lanes: Lanes
+    freshness: Freshness
+    health: Health
+    work: Work
+
+    def unready(self) -> list[str]:
+        """Why the worker does not serve all its partitions, if so."""
+        manager = cast(TableManager, self.tables)
+        reasons = [reason] if (reason := self.work.waiting_for()) else []
+        if manager.recovery.in_recovery:
+            reasons.append(f"recovering: {manager.recovery.active_remaining_total()} changelog records to read")
+        elif not manager.actives_ready:
+            reasons.append("waiting for partitions to be assigned")
+        return reasons
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)
@@ -49,32 +79,36 @@ class App(faust.App):
 
     async def on_start(self) -> None:
         await super().on_start()
+        await self.health.start()
         await self.changelog.start()
+        self.add_future(self.freshness.run(self.consumer))
 
     async def on_stop(self) -> None:
         await super().on_stop()
         self.lanes.close()
         await self.changelog.stop()
+        await self.health.stop()
 
     def _crash(self, reason: BaseException) -> None:
         """Faust stops a crashed worker in an orderly way, commits included, or hangs on the way."""
         die("worker crashed", reason)
 
 
-def create_app(settings: Settings, sources: Iterable[str], handlers: Callable[[App], Mapping[str, Handler]]) -> App:
-    """The worker for these event sources.
-
-    ``handlers(app)`` returns the handler of each topic (``streams.names``), called with one bundle at a time for a
-    partition number; when it returns, the bundle is acknowledged, when it raises, the process ends.
-    """
+def create_app(settings: Settings, sources: Iterable[str], work: Callable[[App], Work]) -> App:
+    """The worker for these event sources; ``work`` is called once, with its tables and dead letters in place."""
     app = App(names.group(settings.generation), **_faust_options(settings))
     app.lease = Lease()
     stamp = app.lease.stamp if settings.stream_lease and not settings.kafka_embedded else time.time
     app.changelog = Changelog(settings.kafka_bootstrap, settings.stream_member, stamp)
+    app.dead_letters = DeadLetters(names.dead_letters(settings.generation), app.changelog)
     app.state_tables = {source: _state_table(app, settings, source) for source in sources}
-    by_topic = handlers(app)
-    app.lanes = Lanes(by_topic)
-    _add_agent(app, settings, by_topic)
+    app.health = Health(settings.stream_health_port, app.unready)
+    app.lanes = Lanes()
+    app.work = work(app)
+    app.lanes.handlers = app.work.handlers
+    app.freshness = Freshness(app.lanes, app.work.publish)
+    _add_agent(app, settings, app.work.handlers)
+    _prepare_assignments(app)
     return app
 
 
@@ -126,6 +160,16 @@ def _state_table(app: App, settings: Settings, source: str) -> StateTable:
     return StateTable(source, table, app.changelog)
 
 
+class Undecoded(Schema):
+    """Messages as the scheduler made them."""
+
+    def compile(self, app: Any, **_options: Any) -> Any:
+        async def decode(message: Any, *, propagate: bool = False) -> EventT:
+            return app.create_event(None, message.value, None, message)
+
+        return decode
+
+
 def _add_agent(app: App, settings: Settings, topics: Iterable[str]) -> None:
     channel: ChannelT = app.topic(*topics, schema=Undecoded(), partitions=settings.partitions)
 
@@ -142,3 +186,12 @@ def _add_agent(app: App, settings: Settings, topics: Iterable[str]) -> None:
                     consumer.forget(event.message)
             except Exception as error:  # noqa: BLE001 Faust would restart the agent behind what it lost
                 die("agent failed", error)
+
+
+def _prepare_assignments(app: App) -> None:
+    @app.on_rebalance_complete.connect(weak=False)
+    async def recovered(_app: Any, **_options: Any) -> None:
+        partitions = {tp.partition for tp in app.assignor.assigned_actives()}
+        log.info("tables recovered", partitions=sorted(partitions))
+        REBALANCES.inc()
+        await app.work.prepare(partitions)

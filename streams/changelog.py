@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 MAX_BATCH_BYTES = 900_000  # below the broker's message.max.bytes of 1,048,588
+LARGEST_REQUEST_BYTES = 4 * 2**20  # a dead letter may be larger than the event topics allow, by its headers
 MAX_VALUE_BYTES = MAX_BATCH_BYTES - 10_000
 
 
@@ -27,6 +28,7 @@ class Changelog:
             "client_id": client_id,
             "acks": "all",
             "max_batch_size": MAX_BATCH_BYTES,
+            "max_request_size": LARGEST_REQUEST_BYTES,
             "linger_ms": 0,
         }
         self._stamp = stamp

@@ -59,10 +59,10 @@ class Lane:
 
 
 class Lanes:
-    """All lanes of a worker."""
+    """All lanes of a worker. ``handlers``: by topic, set before the first bundle."""
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
-        self.handlers = handlers
+    def __init__(self) -> None:
+        self.handlers: Mapping[str, Handler] = {}
         self.applied: dict[TP, int] = {}  # the offset after the last one handled, by partition
         self._lanes: dict[int, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -78,6 +78,10 @@ class Lanes:
             lane.drained.clear()
             await lane.drained.wait()
         lane.add(Waiting(bundle, ack))
+
+    def restart(self, positions: Mapping[TP, int]) -> None:
+        """Of the partitions assigned now, everything before these offsets is applied."""
+        self.applied = dict(positions)
 
     def close(self) -> None:
         for task in self._tasks:
@@ -101,4 +105,5 @@ class Lanes:
                     first=bundle.records[0].offset, last=bundle.last_offset)  # fmt: skip
             for waiting in taken:
                 waiting.ack()
-            self.applied[bundle.tp] = bundle.last_offset + 1
+            if bundle.tp in self.applied:
+                self.applied[bundle.tp] = bundle.last_offset + 1

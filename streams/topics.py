@@ -10,16 +10,21 @@ belongs to one worker.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import structlog
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 from featurestore.config import Settings
 from streams import names
+from streams.changelog import LARGEST_REQUEST_BYTES
 from streams.lease import longest_ms
 
 DAY_MS = 24 * 3600 * 1000
-TIMEOUT_S = 30
+TIMEOUT_S = 20
 EMBEDDED_PARTITIONS = 4  # librdkafka's broker makes topics by itself, always with so many
+
+
+log = structlog.get_logger(__name__)
 
 
 class TopicsError(RuntimeError):
@@ -66,7 +71,8 @@ def wanted(settings: Settings, sources: Iterable[str]) -> list[Topic]:
         changelog["message.timestamp.before.max.ms"] = str(longest_ms(settings))
     by_name = {names.events(source, settings.generation): events for source in sources}
     by_name |= {names.changelog(source, settings.generation): changelog for source in sources}
-    by_name |= {names.purge(settings.generation): events, names.dead_letters(settings.generation): events}
+    by_name[names.purge(settings.generation)] = events
+    by_name[names.dead_letters(settings.generation)] = {**events, "max.message.bytes": str(LARGEST_REQUEST_BYTES)}
     return [Topic(name, settings.partitions, settings.replication, config) for name, config in by_name.items()]
 
 
@@ -122,6 +128,20 @@ def check(settings: Settings, sources: Iterable[str]) -> None:
         raise TopicsError(f"topics are missing: {absent}. Run: python -m streams topics apply")
 
 
+def with_allowed_session(settings: Settings) -> Settings:
+    """The settings, with a longer session if the brokers allow none so short."""
+    if settings.kafka_embedded:
+        return settings
+    admin = _admin(settings)
+    broker = next(iter(admin.list_topics(timeout=TIMEOUT_S).brokers))
+    (described,) = admin.describe_configs([ConfigResource(ConfigResource.Type.BROKER, str(broker))]).values()
+    least_ms = int(described.result(TIMEOUT_S)["group.min.session.timeout.ms"].value)
+    if least_ms <= settings.stream_session_ms:
+        return settings
+    log.warning("brokers allow no shorter session: fail-over takes longer", session_ms=least_ms)
+    return settings.model_copy(update={"stream_session_ms": least_ms})
+
+
 def _refuse_other_partitions(topics: list[Topic], present: dict[str, int], settings: Settings) -> None:
     other = [f"{t.name} has {present[t.name]}" for t in topics if present.get(t.name, t.partitions) != t.partitions]
     if other:
@@ -136,13 +156,13 @@ def _touch(settings: Settings, sources: Iterable[str]) -> None:
     """Asking for a topic makes it, on a broker that makes topics by itself."""
     if settings.partitions != EMBEDDED_PARTITIONS:
         raise TopicsError(f"the embedded broker has {EMBEDDED_PARTITIONS} partitions: set RAPPORT_PARTITIONS to that")
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap})
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
     for topic in wanted(settings, sources):
         producer.list_topics(topic.name, timeout=TIMEOUT_S)
 
 
 def _admin(settings: Settings) -> AdminClient:
-    return AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    return AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
 
 
 def _listed(config: dict[str, str]) -> str:

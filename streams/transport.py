@@ -53,11 +53,8 @@ class Consumer(driver.Consumer):
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def _to_message(self, tp: TP, bundle: Bundle) -> ConsumerMessage:
-        seconds = bundle.records[-1].timestamp_ms / 1000
-        value: Any = bundle
-        message = ConsumerMessage(
-            tp.topic, tp.partition, bundle.last_offset, seconds, 0, (), None, value, None, 0, 0, tp
-        )
+        seconds, value = bundle.records[-1].timestamp_ms / 1000, cast(Any, bundle)
+        message = ConsumerMessage(tp.topic, tp.partition, bundle.last_offset, seconds, 0, [], None, value, None)
         message.generation_id = self.app.consumer_generation_id
         return message
 
@@ -82,6 +79,7 @@ class Consumer(driver.Consumer):
         committed = {tp: offset for tp in assigned if (offset := self._read_offset[tp]) is not None}
         fresh = [tp for tp in assigned if tp not in committed]
         self.expected = {**committed, **(await self.earliest_offsets(*fresh) if fresh else {})}
+        cast(Any, self.app).lanes.restart(self.expected)
 
     async def follows(self, bundle: Bundle) -> bool:
         """Whether ``bundle`` comes next or repeats what came; after a lost one, seek back to it and say no."""

@@ -7,16 +7,14 @@ A value of ``poison`` raises. Each handled bundle is a line on standard output.
 
 import json
 import sys
-from collections.abc import Mapping
-
-import faust
-import mode.loop
 
 from featurestore.config import settings
-from streams import names, topics
-from streams.app import App, create_app
+from streams import names
+from streams.app import App, Work
 from streams.bundles import Bundle
+from streams.freshness import Marks
 from streams.lanes import Handler
+from streams.worker import run
 
 
 def counter(app: App, source: str) -> Handler:
@@ -47,17 +45,19 @@ def say(*words: object) -> None:
     print(*words, flush=True)
 
 
+async def fresh(marks: Marks) -> None:
+    for (topic, partition), until_ms in marks.items():
+        say("fresh", topic, partition, until_ms)
+
+
 def main(sources: list[str]) -> None:
     conf = settings()
-    topics.check(conf, sources)
 
-    def handlers(app: App) -> Mapping[str, Handler]:
+    def work(app: App) -> Work:
         by_topic = {names.events(source, conf.generation): counter(app, source) for source in sources}
-        return {**by_topic, names.purge(conf.generation): ignore}
+        return Work({**by_topic, names.purge(conf.generation): ignore}, publish=fresh)
 
-    mode.loop.use("uvloop")
-    app = create_app(conf, sources, handlers)
-    faust.Worker(app, loglevel="INFO").execute_from_commandline()
+    run(conf, sources, work)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+"""The command line of the streams.
+
+python -m streams topics plan | apply      what the cluster's topics lack; mend it
+python -m streams broker [--address-file]  the demo's broker, in the foreground
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from featurestore.catalog import registry
+from featurestore.config import settings
+from streams import embedded, topics
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m streams", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("topics").add_argument("step", choices=["plan", "apply"])
+    commands.add_parser("broker").add_argument("--address-file", type=Path)
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "broker":
+        embedded.serve(chosen.address_file)
+        return 0
+    return show_topics(chosen.step)
+
+
+def show_topics(step: str) -> int:
+    """Print the steps, taken already if ``step`` is ``apply``."""
+    steps = {"plan": topics.plan, "apply": topics.apply}[step](settings(), registry.sources)
+    lines = steps.lines() or ["the cluster's topics are as they should be"]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except topics.TopicsError as error:
+        sys.exit(str(error))

@@ -1,0 +1,69 @@
+"""Freshness: up to which time a partition is known to be folded, idle or not.
+
+Each second the broker is asked for the end of every partition of this worker. What was appended before the question
+lies before that end, so once the lanes have applied up to it, the partition is whole up to the time of asking.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from streams.lanes import Lanes
+from streams.metrics import LAG
+
+INTERVAL_S = 1.0
+SETTLE_S = 0.05  # most of what was appended when the question was asked is applied so soon
+
+log = structlog.get_logger(__name__)
+
+Marks = Mapping[TP, int]
+Publish = Callable[[Marks], Awaitable[None]]
+
+
+async def nowhere(marks: Marks) -> None:
+    """Publish no marks."""
+
+
+class Freshness:
+    """``until_ms`` by event and purge partition; ``publish`` is awaited each second with the marks that moved."""
+
+    def __init__(self, lanes: Lanes, publish: Publish = nowhere) -> None:
+        self.until_ms: dict[TP, int] = {}
+        self._lanes = lanes
+        self._publish = publish
+        self._pending: dict[TP, tuple[int, int]] = {}  # end of the partition, and when it was asked for
+
+    async def run(self, consumer: Any) -> None:
+        while True:
+            try:
+                await self._ask(consumer)
+            except KafkaError as error:  # no mark moves meanwhile; Faust's consumer judges whether it is fatal
+                log.warning("cannot ask for the ends of partitions", error=repr(error))
+            await asyncio.sleep(SETTLE_S)
+            if marks := self._settle():
+                await self._publish(marks)
+            await asyncio.sleep(INTERVAL_S - SETTLE_S)
+
+    async def _ask(self, consumer: Any) -> None:
+        asked_ms = int(time.time() * 1000)
+        ends = await consumer.highwaters(*self._lanes.applied) if self._lanes.applied else {}
+        LAG.clear()
+        for tp, applied in self._lanes.applied.items():
+            if tp in ends:
+                LAG.labels(*tp).set(max(0, ends[tp] - applied))
+                self._pending.setdefault(tp, (ends[tp], asked_ms))
+
+    def _settle(self) -> Marks:
+        """Marks that moved. What waits for a partition given away is forgotten with it."""
+        applied = self._lanes.applied
+        self._pending = {tp: asked for tp, asked in self._pending.items() if tp in applied}
+        moved = {tp: asked_ms for tp, (end, asked_ms) in self._pending.items() if applied[tp] >= end}
+        for tp in moved:
+            del self._pending[tp]
+        self.until_ms = {tp: until for tp, until in self.until_ms.items() if tp in applied} | moved
+        return moved
