@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     stream_health_port: int = Field(6066, description="Port of a stream worker's health page and metrics.")
     stream_lease: bool = Field(True, description="Stamp changelog batches with the last heartbeat (zombie fence).")
 
-    audit_interval_s: int = Field(300, description="Seconds from one consent audit, database against store, to the next.")
+    audit_interval_s: int = Field(300, description="Seconds from one consent audit to the next.")
 
     celery_eager: bool = Field(False, description="Run tasks inside the caller: tests alone.")
 
