@@ -51,7 +51,7 @@ class Registry:
         ]
 
     def fingerprints(self, recorded: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-        """``recorded`` with the views and versions that it lacks. What is recorded stays, so a changed view is found."""
+        """``recorded`` with the views and versions that it lacks. What is recorded stays: it shows a change."""
         merged = {name: dict(versions) for name, versions in recorded.items()}
         for view in self._views:
             merged.setdefault(view.name, {}).setdefault(str(view.version), view.fingerprint)

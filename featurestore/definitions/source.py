@@ -92,7 +92,7 @@ class EventSource:
         if time_ms < 0:
             raise InvalidEvent("time is before 1970 - at `$.time`")
         tie = int.from_bytes(blake2b(f"{event.source}|{event.id}".encode(), digest_size=8).digest(), "big") >> 1
-        return Event(event.subject, time_ms, tie, self._converted(event.data))
+        return Event(event.subject, time_ms, tie, self.values(event.data))
 
     def _reason(self, error: str) -> str:
         """msgspec's message without what the sender wrote: a wrong value, or the name of an unknown field."""
@@ -106,7 +106,8 @@ class EventSource:
             return f"Value is none of {allowed} - at {path}"
         return error
 
-    def _converted(self, data: msgspec.Struct) -> tuple[Any, ...]:
+    def values(self, data: msgspec.Struct) -> tuple[Any, ...]:
+        """The data's fields in order, converted. Raises InvalidEvent for a number or text that can't be aggregated."""
         values = self._values(data)
         if len(self.fields) == 1:
             values = (values,)
