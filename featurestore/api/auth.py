@@ -1,0 +1,36 @@
+"""Who calls, and may they: API keys in the Authorization header (RFC 6750)."""
+
+from featurestore.access.scopes import Scope
+from featurestore.access.selectors import Credential, Denied, credential
+from featurestore.access.services import record_use
+from featurestore.api.errors import Forbidden, Unauthorised
+from featurestore.api.reply import Call
+
+SCHEME = "bearer "
+
+
+def authenticate(call: Call, scope: Scope | None = None) -> Credential:
+    """The caller's credential, holding a scope if one is asked for. Raises Unauthorised, Forbidden."""
+    header = call.authorization
+    key_text = header[len(SCHEME) :].strip() if header[: len(SCHEME)].lower() == SCHEME else ""
+    found = credential(key_text, call.now_ms)
+    if isinstance(found, Denied):
+        call.noted["denied"] = found.value if header else Denied.MISSING.value
+        raise Unauthorised
+    call.noted["client"], call.noted["key_id"] = found.client, found.key_id
+    record_use(found.key_id, call.now_ms)
+    if scope is not None and scope not in found.scopes:
+        raise Forbidden(f"This key does not hold the scope {scope}.")
+    return found
+
+
+def require_purpose(holder: Credential, purpose: str) -> None:
+    """Raises Forbidden unless the key is bound to the purpose. Whether the purpose exists is not told."""
+    if purpose not in holder.purposes:
+        raise Forbidden("This key is not bound to the purpose asked for; GET /v1/services lists those it may use.")
+
+
+def require_service(holder: Credential, service: str) -> None:
+    """Raises Forbidden unless the key is bound to the service."""
+    if service not in holder.services:
+        raise Forbidden("This key is not bound to the service asked for; GET /v1/services lists those it may use.")

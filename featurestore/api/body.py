@@ -1,0 +1,80 @@
+"""Bodies of requests: JSON, decoded strictly into a struct."""
+
+import json
+import re
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+
+from featurestore.api.errors import Malformed, TooLarge
+from featurestore.identity import MAX_IDENTIFIER_LENGTH, IdentifierError, subject_of
+
+LARGEST_BODY_BYTES = 64 * 1024
+AT = re.compile(r" - at `\$[^`]*`$")
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+Identifier = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=MAX_IDENTIFIER_LENGTH,
+        description="The shop's own id of a customer, without control characters.",
+    ),
+]
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Body(Generic[T]):
+    """Decodes one type of flat body: a struct that forbids unknown fields."""
+
+    def __init__(self, type_: type[T]) -> None:
+        self.fields = msgspec.structs.fields(type_)
+        self._decode = msgspec.json.Decoder(type_).decode
+
+    def decode(self, raw: bytes) -> T:
+        """Raises Malformed with the path of the wrong field, TooLarge."""
+        if len(raw) > LARGEST_BODY_BYTES:
+            raise TooLarge(f"A body has at most {LARGEST_BODY_BYTES} bytes.")
+        try:
+            decoded = self._decode(raw)
+        except msgspec.MsgspecError as error:
+            raise Malformed(self._explained(str(error))) from None
+        except UnicodeDecodeError:
+            raise Malformed("The body is not UTF-8.") from None
+        except RecursionError:
+            raise Malformed("The body is nested too deeply.") from None
+        self._refuse_duplicates(raw, decoded)
+        return decoded
+
+    def _explained(self, message: str) -> str:
+        """The decoder's message, freed from what the caller sent."""
+        at = AT.search(message)
+        if message.startswith("Object contains unknown field"):
+            return f"Unknown field: known are {', '.join(f.encode_name for f in self.fields)}{at[0] if at else ''}"
+        if message.startswith("Invalid enum value"):
+            return f"Not one of the values allowed{at[0] if at else ''}"
+        return message
+
+    def _refuse_duplicates(self, raw: bytes, decoded: T) -> None:
+        """Refuse a field that is there twice: readers differ on which one counts.
+
+        Each field brings one colon. Only where there are more (a twice-named field, or a colon inside of a text) is the
+        body looked at again; that keeps the usual request at one count over its bytes.
+        """
+        present = sum(getattr(decoded, field.name) is not field.default for field in self.fields)
+        if raw.count(b":") > present:
+            json.loads(raw, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise Malformed("A field is there twice: send each once - at `$`")
+
+
+def subject_at(identifier: str, secret: bytes, path: str) -> str:
+    """The subject of a customer id that stands at a path of the body. Raises Malformed."""
+    try:
+        return subject_of(identifier, secret)
+    except IdentifierError as error:
+        raise Malformed(f"{error} - at `{path}`") from None

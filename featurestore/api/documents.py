@@ -1,0 +1,75 @@
+"""The OpenAPI document: schemas from the structs that decode and encode, examples that tests execute."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from featurestore.api.errors import PROBLEM_JSON, Problem, ProblemDocument
+from featurestore.api.examples import Example
+from featurestore.api.reply import JSON
+
+REF = "#/components/schemas/{name}"
+SECURITY = [{"key": []}]
+SECURITY_SCHEMES = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, `rap_ID_SECRET`, bound to services, purposes and scopes. Shown once, when created.",
+    }
+}
+ABOUT = """Fresh, exact features of one customer in one round trip, and only under that customer's consent.
+
+Errors are problem documents (RFC 9457): `type` is stable, `detail` says what to change, `instance` names the one
+occurrence. Send an `X-Request-Id` of your own (8 to 64 letters, digits, `-` and `_`; nothing that identifies a customer) to find a
+request in the logs again; every answer carries one.
+"""
+
+_documented: set[type] = {ProblemDocument}
+
+
+def operation(
+    examples: Sequence[Example],
+    answers: dict[int, type[msgspec.Struct]],
+    problems: Sequence[type[Problem]],
+    request: type[msgspec.Struct] | None = None,
+) -> dict[str, Any]:
+    """An operation's part of the document: bodies, answers and their examples."""
+    _documented.update(answers.values())
+    statuses = sorted({problem.status for problem in problems} | {e.status for e in examples} - answers.keys())
+    responses = {status: _response(status, JSON, answer, examples) for status, answer in answers.items()}
+    responses |= {int(status): _response(status, PROBLEM_JSON, ProblemDocument, examples) for status in statuses}
+    described: dict[str, Any] = {"responses": responses, "security": SECURITY}
+    if request is not None:
+        _documented.add(request)
+        bodies = {e.name: {"summary": e.summary, "value": e.request} for e in examples if e.request is not None}
+        content = {JSON: {"schema": _ref(request), "examples": bodies}}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def components() -> dict[str, Any]:
+    """The schemas of everything that operations speak of."""
+    _, schemas = msgspec.json.schema_components(sorted(_documented, key=lambda type_: type_.__name__), ref_template=REF)
+    return {"schemas": schemas, "securitySchemes": SECURITY_SCHEMES}
+
+
+def _response(status: int, media_type: str, type_: type, examples: Sequence[Example]) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": _ref(type_)}
+    if shown := {e.name: {"summary": e.summary, "value": e.answer} for e in examples if e.status == status}:
+        content["examples"] = shown
+    headers = {"X-Request-Id": _header("The request's id, as in the logs.", "string")}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = _header("Seconds to wait before trying again.", "integer")
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = _header("How to authenticate.", "string")
+    return {"description": HTTPStatus(status).phrase, "headers": headers, "content": {media_type: content}}
+
+
+def _header(description: str, type_: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": type_}}
+
+
+def _ref(type_: type) -> dict[str, str]:
+    return {"$ref": REF.format(name=type_.__name__)}

@@ -1,0 +1,112 @@
+"""Everything that can go wrong with a request, in one shape: problem documents (RFC 9457).
+
+A detail says what to change. It never repeats a value of the request: that may identify a customer, and an answer ends
+up in the caller's logs.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+
+from featurestore.api.reply import Reply, encode
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_S = 1
+
+
+class ProblemDocument(msgspec.Struct):
+    """RFC 9457. ``instance`` names this one occurrence; quote it when you ask for help."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+
+
+class Problem(Exception):  # noqa: N818  (the media type's own word)
+    """Why a request is refused. ``name`` is stable: programs may tell problems apart by their type."""
+
+    status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+    name = "internal"
+    title = "Internal error"
+
+    def __init__(self, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail, self.headers = detail, dict(headers or {})
+
+    def reply(self, request_id: str) -> Reply:
+        """The problem document of this occurrence."""
+        document = ProblemDocument(
+            f"urn:rapport:problem:{self.name}",
+            self.title,
+            self.status,
+            self.detail,
+            f"urn:rapport:request:{request_id}",
+        )
+        return Reply(self.status, encode(document), PROBLEM_JSON, self.headers)
+
+
+class Malformed(Problem):
+    status, name, title = HTTPStatus.BAD_REQUEST, "malformed", "The body is malformed"
+
+
+class Unauthorised(Problem):
+    """No key, or one that is not taken: the same words for each, so that nobody learns which keys exist."""
+
+    status, name, title = HTTPStatus.UNAUTHORIZED, "unauthorised", "No valid API key"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Send an API key that is neither expired nor revoked: `Authorization: Bearer rap_...`.",
+            {"WWW-Authenticate": 'Bearer realm="rapport"'},
+        )
+
+
+class Forbidden(Problem):
+    status, name, title = HTTPStatus.FORBIDDEN, "forbidden", "The key may not do this"
+
+
+class NotFound(Problem):
+    status, name, title = HTTPStatus.NOT_FOUND, "not-found", "Nothing is here"
+
+
+class UnknownService(Problem):
+    status, name, title = HTTPStatus.NOT_FOUND, "unknown-service", "There is no such service"
+
+
+class NotAllowed(Problem):
+    status, name, title = HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not offered here"
+
+
+class TooLarge(Problem):
+    status, name, title = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The body is too large"
+
+
+class Unprocessable(Problem):
+    status, name, title = HTTPStatus.UNPROCESSABLE_ENTITY, "unprocessable", "The request can't be answered as it is"
+
+
+class Refused(Problem):
+    """A consent decision that the rules refuse. Its name says which rule."""
+
+    title = "The decision is refused"
+
+    def __init__(self, status: int, name: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.name = status, name
+
+
+class Unavailable(Problem):
+    """Try again: nothing is wrong with the request."""
+
+    status, name, title = HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+class Internal(Problem):
+    def __init__(self) -> None:
+        super().__init__("Something broke that is not your fault. Quote the instance when you report it.")

@@ -1,0 +1,260 @@
+"""The documented examples. Each is executed by tests/api/test_examples.py, and must answer exactly as it says."""
+
+from typing import Any, NamedTuple
+
+
+class Example(NamedTuple):
+    """A request and its answer. A request of None has no body."""
+
+    name: str
+    summary: str
+    request: dict[str, Any] | None
+    status: int
+    answer: dict[str, Any]
+
+
+INSTANCE = "urn:rapport:request:5f0c2f0f7d4b4c2f9d1e6a8b3c7d2e10"
+
+
+def problem(status: int, name: str, title: str, detail: str) -> dict[str, Any]:
+    """A problem document; ``instance`` differs each time."""
+    return {
+        "type": f"urn:rapport:problem:{name}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": INSTANCE,
+    }
+
+
+QUESTION = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
+CHOSEN = {"features": ["spend_amount_sum_30d", "returns_90d", "tickets_open"]}
+SEVERAL = {"service": "support_chat", "purpose": "service", "customer_ids": ["C42", "C43"], "features": ["returns_90d"]}
+
+NO_KEY = Example(
+    "unauthorised",
+    "No key, a wrong one, an expired or a revoked one",
+    None,
+    401,
+    problem(
+        401,
+        "unauthorised",
+        "No valid API key",
+        "Send an API key that is neither expired nor revoked: `Authorization: Bearer rap_...`.",
+    ),
+)
+STORE_AWAY = (
+    503,
+    problem(503, "unavailable", "Temporarily unavailable", "The store did not answer in time. Nothing was read."),
+)
+
+FEATURES = [
+    Example(
+        "chosen",
+        "Three features of a customer who agreed",
+        QUESTION | CHOSEN | {"timeout_ms": 250},
+        200,
+        {
+            "service": "support_chat",
+            "purpose": "service",
+            "at": "2026-11-22T12:00:00.000Z",
+            "features": {"spend_amount_sum_30d": 36.5, "returns_90d": 1, "tickets_open": 0},
+            "views": {
+                "spend": {"status": "present", "start": "2026-11-01T00:00:00.000Z", "age_s": 0.4, "reason": None},
+                "returns": {"status": "present", "start": "2026-11-01T00:00:00.000Z", "age_s": 0.4, "reason": None},
+                "tickets": {"status": "missing", "start": "2026-11-01T00:00:00.000Z", "age_s": 0.4, "reason": None},
+            },
+        },
+    ),
+    Example(
+        "withheld",
+        "A customer who refused: the defaults",
+        QUESTION | CHOSEN | {"customer_id": "C43"},
+        200,
+        {
+            "service": "support_chat",
+            "purpose": "service",
+            "at": "2026-11-22T12:00:00.000Z",
+            "features": {"spend_amount_sum_30d": 0, "returns_90d": 0, "tickets_open": 0},
+            "views": {
+                view: {"status": "withheld", "start": None, "age_s": None, "reason": "refused"}
+                for view in ("spend", "returns", "tickets")
+            },
+        },
+    ),
+    Example(
+        "wrong-field",
+        "A field of the wrong type",
+        QUESTION | {"customer_id": 42},
+        400,
+        problem(400, "malformed", "The body is malformed", "Expected `str`, got `int` - at `$.customer_id`"),
+    ),
+    NO_KEY,
+    Example(
+        "forbidden-purpose",
+        "A purpose that the key is not bound to",
+        QUESTION | {"purpose": "fraud"},
+        403,
+        problem(
+            403,
+            "forbidden",
+            "The key may not do this",
+            "This key is not bound to the purpose asked for; GET /v1/services lists those it may use.",
+        ),
+    ),
+    Example(
+        "unknown-service",
+        "A service that is not there",
+        QUESTION | {"service": "support_chatt"},
+        404,
+        problem(
+            404,
+            "unknown-service",
+            "There is no such service",
+            "GET /v1/services lists the services that this key may use - at `$.service`",
+        ),
+    ),
+    Example(
+        "unknown-feature",
+        "A feature that the service does not have",
+        QUESTION | {"features": ["returns_90d", "returns_91d"]},
+        422,
+        problem(
+            422,
+            "unprocessable",
+            "The request can't be answered as it is",
+            "The service has no such feature; GET /v1/services lists them - at `$.features[1]`",
+        ),
+    ),
+    Example("store-away", "The store is away", QUESTION, *STORE_AWAY),
+]
+
+BATCH = [
+    Example(
+        "two",
+        "Two customers, one of whom refused",
+        SEVERAL,
+        200,
+        {
+            "results": [
+                {
+                    "service": "support_chat",
+                    "purpose": "service",
+                    "at": "2026-11-22T12:00:00.000Z",
+                    "features": {"returns_90d": 1},
+                    "views": {
+                        "returns": {
+                            "status": "present",
+                            "start": "2026-11-01T00:00:00.000Z",
+                            "age_s": 0.4,
+                            "reason": None,
+                        }
+                    },
+                },
+                {
+                    "service": "support_chat",
+                    "purpose": "service",
+                    "at": "2026-11-22T12:00:00.000Z",
+                    "features": {"returns_90d": 0},
+                    "views": {"returns": {"status": "withheld", "start": None, "age_s": None, "reason": "refused"}},
+                },
+            ]
+        },
+    ),
+    NO_KEY,
+    Example(
+        "no-customers",
+        "None, or more than 100",
+        SEVERAL | {"customer_ids": []},
+        422,
+        problem(
+            422,
+            "unprocessable",
+            "The request can't be answered as it is",
+            "Ask for 1 to 100 customers at a time - at `$.customer_ids`",
+        ),
+    ),
+    Example("store-away", "The store is away", SEVERAL, *STORE_AWAY),
+]
+
+SERVICES = [NO_KEY]
+
+CONSENT = {"customer_id": "C42", "purpose": "service", "decision": "given", "notice": "privacy/1/en", "method": "chat"}
+WITHDRAWAL = {"customer_id": "C42", "purpose": "service", "decision": "withdrawn", "method": "chat"}
+
+CONSENTS = [
+    Example(
+        "given",
+        "A customer agrees, having read the notice",
+        CONSENT,
+        201,
+        {
+            "record": 7,
+            "purpose": "service",
+            "decision": "given",
+            "since": "2026-11-22T12:00:01Z",
+            "until": None,
+            "effective": True,
+        },
+    ),
+    Example(
+        "withdrawn",
+        "A customer withdraws: the next read is withheld",
+        WITHDRAWAL,
+        201,
+        {
+            "record": 8,
+            "purpose": "service",
+            "decision": "withdrawn",
+            "since": "2026-11-22T12:00:00Z",
+            "until": None,
+            "effective": True,
+        },
+    ),
+    Example(
+        "pending",
+        "The same while the store is away",
+        WITHDRAWAL,
+        202,
+        {
+            "record": 8,
+            "purpose": "service",
+            "decision": "withdrawn",
+            "since": "2026-11-22T12:00:00Z",
+            "until": None,
+            "effective": False,
+        },
+    ),
+    NO_KEY,
+    Example(
+        "no-notice",
+        "A consent without the notice that was shown",
+        {name: value for name, value in CONSENT.items() if name != "notice"},
+        422,
+        problem(
+            422,
+            "wrong-notice",
+            "The decision is refused",
+            "A consent needs the notice that was shown: give its reference, name/version/language.",
+        ),
+    ),
+    Example(
+        "unknown-customer",
+        "Somebody who is not registered",
+        CONSENT | {"customer_id": "C99"},
+        404,
+        problem(404, "unknown-customer", "The decision is refused", "No such customer. Register the customer first."),
+    ),
+    Example(
+        "obligation",
+        "A purpose that rests on a legal obligation",
+        WITHDRAWAL | {"purpose": "fraud"},
+        409,
+        problem(
+            409,
+            "wrong-basis",
+            "The decision is refused",
+            "This purpose rests on a legal obligation: it can't be withdrawn. Ask for access or erasure.",
+        ),
+    ),
+]

@@ -1,0 +1,49 @@
+"""One request and its answer, whichever door it came through: every problem in one shape, counted, logged."""
+
+import re
+import time
+import traceback
+import uuid
+from typing import Any
+
+import structlog
+from django.db import Error as DatabaseError
+
+from featurestore.api.errors import Internal, Problem, Unavailable
+from featurestore.api.metrics import count_request
+from featurestore.api.reply import Call, Handle, Reply
+
+REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
+log = structlog.get_logger(__name__)
+
+
+def request_id_of(header: str | None) -> str:
+    """The caller's own id of a request if it looks like one, else a new one."""
+    return header if header and REQUEST_ID.fullmatch(header) else uuid.uuid4().hex
+
+
+def exchange(route: str, handle: Handle, call: Call, request_id: str) -> Reply:
+    """Let a handler answer a call. Never raises; logs no identifier, no value, no secret."""
+    started_s = time.perf_counter()
+    try:
+        reply = handle(call)
+    except Problem as problem:
+        call.noted["problem"] = problem.name
+        reply = problem.reply(request_id)
+    except DatabaseError as error:
+        call.noted |= _broken(error)
+        reply = Unavailable("The database did not answer.").reply(request_id)
+    except Exception as error:  # the last resort of a server: logged, and answered in the one shape
+        call.noted |= _broken(error)
+        reply = Internal().reply(request_id)
+    seconds = time.perf_counter() - started_s
+    count_request(route, reply.status, seconds)
+    tell = log.error if "error" in call.noted else log.info
+    tell("request", route=route, status=reply.status, ms=round(seconds * 1000, 2), request_id=request_id, **call.noted)
+    return reply
+
+
+def _broken(error: Exception) -> dict[str, Any]:
+    """What broke and where, without the error's message: it may quote a row or a request."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    return {"error": type(error).__qualname__, "frames": frames}

@@ -1,0 +1,50 @@
+"""POST /v1/features and /v1/features/batch: documentation and a way in; featurestore.api.handler does the work."""
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from featurestore.api.documents import operation
+from featurestore.api.door import enter
+from featurestore.api.errors import (
+    Forbidden,
+    Malformed,
+    TooLarge,
+    Unauthorised,
+    Unavailable,
+    UnknownService,
+    Unprocessable,
+)
+from featurestore.api.examples import BATCH, FEATURES
+from featurestore.api.handler import BatchAnswer, BatchRequest, FeatureRequest, feature_handler
+from featurestore.online.answer import Answer
+
+PROBLEMS = [Malformed, Unauthorised, Forbidden, UnknownService, TooLarge, Unprocessable, Unavailable]
+
+router = Router(tags=["features"])
+
+
+@router.post(
+    "",
+    auth=None,
+    summary="Read one customer's features",
+    openapi_extra=operation(FEATURES, {200: Answer}, PROBLEMS, FeatureRequest),
+)
+def read_features(request: HttpRequest) -> HttpResponse:
+    """Every feature the service promises, exact at the time of the answer, under the customer's consent.
+
+    Each view says what its values are worth: `present`, `missing` (nothing happened: the defaults), `stale`, or
+    `withheld` (no permission: the defaults, which say nothing about the customer). Denial is an answer, not an error; a
+    customer nobody knows is answered like one without consent.
+    """
+    return enter(request, feature_handler().one, "features")
+
+
+@router.post(
+    "/batch",
+    auth=None,
+    summary="Read the features of up to 100 customers",
+    openapi_extra=operation(BATCH, {200: BatchAnswer}, PROBLEMS, BatchRequest),
+)
+def read_batch(request: HttpRequest) -> HttpResponse:
+    """One answer a customer, in the order of the request."""
+    return enter(request, feature_handler().many, "features/batch")

@@ -1,0 +1,150 @@
+"""The feature read: one framework-free handler. Every door to it (django-ninja's routes, a fast lane) answers alike."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any
+
+import msgspec
+
+from featurestore.access.scopes import Scope
+from featurestore.api.auth import authenticate, require_purpose, require_service
+from featurestore.api.body import Body, Identifier, Name, subject_at
+from featurestore.api.errors import Unavailable, UnknownService, Unprocessable
+from featurestore.api.metrics import count_views
+from featurestore.api.reply import Call, Reply, encode
+from featurestore.catalog import registry
+from featurestore.config import settings
+from featurestore.definitions import FeatureService
+from featurestore.online import stores
+from featurestore.online.answer import Answer, Status, ViewAnswer
+from featurestore.online.permission import Denial
+from featurestore.online.reader import Reader
+from featurestore.online.store import StoreUnavailable
+from featurestore.tiles.served import QuestionTooEarly
+
+LARGEST_BATCH = 100
+SHORTEST_TIMEOUT_MS, LONGEST_TIMEOUT_MS = 10, 2000
+
+Chosen = Annotated[
+    list[Name],
+    msgspec.Meta(min_length=1, max_length=1000, description="Some of the service's features; all if left out."),
+]
+Timeout = Annotated[
+    int,
+    msgspec.Meta(
+        ge=SHORTEST_TIMEOUT_MS, le=LONGEST_TIMEOUT_MS, description="Longest wait for the store; 250 as a rule."
+    ),
+]
+Customers = Annotated[
+    list[Identifier],
+    msgspec.Meta(
+        description=f"1 to {LARGEST_BATCH} customers, answered in order.",
+        extra_json_schema={"minItems": 1, "maxItems": LARGEST_BATCH},
+    ),
+]
+
+
+class Question(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What every read names."""
+
+    service: Name
+    purpose: Annotated[Name, msgspec.Meta(description="The one purpose that the answer will be used for.")]
+    features: Chosen | None = None
+    timeout_ms: Timeout | None = None
+
+
+class FeatureRequest(Question, forbid_unknown_fields=True, kw_only=True):
+    """One customer's features."""
+
+    customer_id: Identifier
+
+
+class BatchRequest(Question, forbid_unknown_fields=True, kw_only=True):
+    """The features of up to 100 customers, in one round trip to the store."""
+
+    customer_ids: Customers
+
+
+class BatchAnswer(msgspec.Struct):
+    """One answer a customer, in the order of the request."""
+
+    results: list[Answer]
+
+
+ONE, MANY = Body(FeatureRequest), Body(BatchRequest)
+UNREGISTERED = ViewAnswer(Status.WITHHELD, reason=Denial.NO_RECORD)
+
+
+class FeatureHandler:
+    """Bytes and an Authorization header in, bytes out. Safe to share among threads."""
+
+    def __init__(self, services: Mapping[str, FeatureService], reader: Reader, secret: bytes, timeout_ms: int) -> None:
+        self.services, self.reader, self.secret, self.timeout_ms = services, reader, secret, timeout_ms
+        self.names = {name: frozenset(service.defaults()) for name, service in services.items()}
+
+    def one(self, call: Call) -> Reply:
+        """POST /v1/features."""
+        holder = authenticate(call, Scope.FEATURES_READ)
+        question = ONE.decode(call.body)
+        subjects = [subject_at(question.customer_id, self.secret, "$.customer_id")]
+        return Reply(200, encode(self._read(call, holder, question, subjects)[0]))
+
+    def many(self, call: Call) -> Reply:
+        """POST /v1/features/batch."""
+        holder = authenticate(call, Scope.FEATURES_READ)
+        question = MANY.decode(call.body)
+        customers = question.customer_ids
+        if not 1 <= len(customers) <= LARGEST_BATCH:
+            raise Unprocessable(f"Ask for 1 to {LARGEST_BATCH} customers at a time - at `$.customer_ids`")
+        subjects = [subject_at(customer, self.secret, f"$.customer_ids[{i}]") for i, customer in enumerate(customers)]
+        return Reply(200, encode(BatchAnswer(self._read(call, holder, question, subjects))))
+
+    def _read(self, call: Call, holder: Any, question: Question, subjects: Sequence[str]) -> list[Answer]:
+        service = self.services.get(question.service)
+        if service is None:
+            raise UnknownService("GET /v1/services lists the services that this key may use - at `$.service`")
+        require_service(holder, service.name)
+        require_purpose(holder, question.purpose)
+        call.noted |= {"service": service.name, "purpose": question.purpose, "subjects": len(subjects)}
+        try:
+            answers = self.reader.read(
+                service,
+                question.purpose,
+                subjects,
+                now_ms=call.now_ms,
+                timeout_ms=self.timeout_ms if question.timeout_ms is None else question.timeout_ms,
+                features=self._chosen(service.name, question.features),
+            )
+        except StoreUnavailable as error:
+            call.noted["store"] = str(error)
+            raise Unavailable("The store did not answer in time. Nothing was read.") from None
+        except QuestionTooEarly:
+            raise Unavailable("This server's clock is behind the events that it would read.") from None
+        for answer in answers:
+            _hide_registration(answer.views)
+        count_views(service.name, question.purpose, answers)
+        return answers
+
+    def _chosen(self, service: str, features: Sequence[str] | None) -> frozenset[str] | None:
+        if features is None:
+            return None
+        chosen = frozenset(features)
+        if not chosen <= self.names[service]:
+            at = next(i for i, name in enumerate(features) if name not in self.names[service])
+            raise Unprocessable(f"The service has no such feature; GET /v1/services lists them - at `$.features[{at}]`")
+        return chosen
+
+
+def _hide_registration(views: dict[str, ViewAnswer]) -> None:
+    """Answer for a customer nobody knows as for one without consent: reads don't tell who is a customer."""
+    for name, view in views.items():
+        if view.reason == Denial.UNKNOWN:
+            views[name] = UNREGISTERED
+
+
+@cache
+def feature_handler() -> FeatureHandler:
+    """The process's handler, over the catalog and the store of this installation."""
+    conf = settings()
+    reader = Reader(stores.store(), conf.partitions)
+    return FeatureHandler(registry.services, reader, conf.subject_secret.encode(), conf.store_timeout_ms)

@@ -1,0 +1,63 @@
+"""Health: is the process alive, may it be sent requests, and what has it counted. For probes, without a key."""
+
+from collections.abc import Callable
+
+import msgspec
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from featurestore.api.reply import JSON, encode
+from featurestore.config import settings
+from featurestore.online import stores
+from featurestore.online.store import StoreUnavailable
+
+OK = "ok"
+
+
+class Readiness(msgspec.Struct):
+    """Whether requests can be answered, and each thing that it takes: "ok", or what is wrong."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process answers. Asks nobody else: a restart would not mend them."""
+    return HttpResponse(b'{"alive":true}', content_type=JSON)
+
+
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 while reads and decisions can be answered, 503 with the reasons otherwise."""
+    checks = {name: check() for name, check in CHECKS.items()}
+    ready = all(found == OK for found in checks.values())
+    return HttpResponse(encode(Readiness(ready, checks)), status=200 if ready else 503, content_type=JSON)
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus' text format. Keep it inside: it tells load, though nothing of customers."""
+    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return "does not answer"
+    return OK
+
+
+def store() -> str:
+    try:
+        vouched = stores.store().read([], [], [], settings().store_timeout_ms).vouched
+    except StoreUnavailable as error:
+        return str(error)
+    return OK if vouched else "nobody vouches for its permissions: every read is denied. Is the voucher running?"
+
+
+CHECKS: dict[str, Callable[[], str]] = {"database": database, "store": store}

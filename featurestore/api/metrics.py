@@ -1,0 +1,29 @@
+"""What Prometheus counts. Labels hold names from our definitions, never a caller's text."""
+
+from collections.abc import Iterable
+
+from prometheus_client import Counter, Histogram
+
+from featurestore.online.answer import Answer
+
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+REQUESTS = Counter("rapport_api_requests", "Requests answered.", ["route", "status"])
+SECONDS = Histogram("rapport_api_seconds", "Seconds from a request to its answer.", ["route"], buckets=BUCKETS_S)
+VIEWS = Counter("rapport_api_views", "Views answered, by what they were worth.", ["service", "purpose", "status"])
+
+
+def count_request(route: str, status: int, seconds: float) -> None:
+    """One request, answered."""
+    REQUESTS.labels(route, status).inc()
+    SECONDS.labels(route).observe(seconds)
+
+
+def count_views(service: str, purpose: str, answers: Iterable[Answer]) -> None:
+    """The views of a read, by status."""
+    counts: dict[str, int] = {}
+    for answer in answers:
+        for view in answer.views.values():
+            counts[view.status] = counts.get(view.status, 0) + 1
+    for status, count in counts.items():
+        VIEWS.labels(service, purpose, status).inc(count)

@@ -1,0 +1,32 @@
+"""What a handler takes and gives, without any framework: so that every door to it answers alike."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+
+JSON = "application/json"
+encode = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class Call:
+    """One request as a door passes it on. ``noted`` is for the log: never an identifier, value or secret."""
+
+    body: bytes
+    authorization: str
+    now_ms: int
+    noted: dict[str, Any] = field(default_factory=dict)
+
+
+class Reply(NamedTuple):
+    """One answer, ready to be sent."""
+
+    status: int
+    body: bytes
+    media_type: str = JSON
+    headers: Mapping[str, str] = {}
+
+
+Handle = Callable[[Call], Reply]
