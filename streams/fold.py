@@ -1,6 +1,6 @@
 """The heart of a worker: bundles of events folded into tables and pushed to the store, purges carried out.
 
-For each bundle: permissions of its subjects (one pipeline), fold, one changelog record a changed subject (acknowledged),
+For each bundle: permissions of its subjects (one pipeline), fold, one changelog record a changed subject, acknowledged,
 table, one fenced write a field (one pipeline). A crash anywhere replays: what a record has applied is skipped, and what
 is skipped is written to the store again. A write that the store refuses, because the permission changed after it was
 read, sends its subject back to where it was before the bundle, to be folded again under the new one.
@@ -72,11 +72,13 @@ class Folder:
     async def purge(self, partition: int, subjects: Sequence[str]) -> None:
         """Drop what the subjects' permissions no longer hold; the offsets stay, so that no replay brings it back."""
         kept = [subject for subject in subjects if self.table.get(partition, subject.encode()) is not None]
-        await self._apply(partition, {subject: [] for subject in kept}, births.decode(self.table.get(partition, births.KEY)))
+        await self._apply(
+            partition, {subject: [] for subject in kept}, births.decode(self.table.get(partition, births.KEY))
+        )
 
     async def rebuild(self, partition: int) -> int:
         """Push every value of a partition to the store; how many fields were written."""
-        written, batch = 0, []
+        written, batch = 0, list[FieldWrite]()
         known = births.decode(self.table.get(partition, births.KEY))
         editions = {edition_of(fingerprint, birth_ms) for fingerprint, birth_ms in known.items()}
         for key, raw in self.table.items(partition):
@@ -91,7 +93,7 @@ class Folder:
         return written + await self._push(batch)
 
     async def births(self, partition: int, begins_ms: int) -> dict[int, int]:
-        """Since when the partition folds each view, by fingerprint; a view that is new to it begins at ``begins_ms``."""
+        """Since when the partition folds each view, by fingerprint; one that is new to it begins at ``begins_ms``."""
         known = births.decode(self.table.get(partition, births.KEY))
         births_ms = {view.fingerprint: known.get(view.fingerprint, begins_ms) for view in self.views}
         if births_ms != known:
@@ -120,7 +122,9 @@ class Folder:
             raise InvalidEvent("record's key or partition is not its subject's", "misplaced")
         ahead_ms = event.time_ms - record.timestamp_ms
         if ahead_ms > SLACK_S * 1000:
-            raise InvalidEvent(f"time is {ahead_ms // 1000} s ahead of Kafka's, at most {SLACK_S} s are taken", "future")
+            raise InvalidEvent(
+                f"time is {ahead_ms // 1000} s ahead of Kafka's, at most {SLACK_S} s are taken", "future"
+            )
         return event
 
     async def _apply(
@@ -134,7 +138,8 @@ class Folder:
         before = {subject: decode(raw) if (raw := kept.get(subject.encode())) else EMPTY for subject in arrivals}
         pending, rounds = list(arrivals), list[Counter[str]]()
         while pending:
-            rounds.append(counts := Counter())
+            counts = Counter[str]()
+            rounds.append(counts)
             permissions = await self.gate.permissions(pending)
             now_ms = self.clock()
             writes: list[FieldWrite] = []
@@ -143,10 +148,11 @@ class Folder:
                 grants = self._grants(permission, now_ms)
                 key = subject.encode()
                 new = self.fold.fold(before[subject], arrivals[subject], grants, births_ms=births_ms, counts=counts)
-                if new.views or key in kept:
-                    if (raw := new.encode()) != kept.get(key):
-                        changes[key] = kept[key] = raw
-                    writes += self._writes(subject, new)
+                if not (new.views or key in kept):
+                    continue  # nothing is kept of a subject without permission
+                if (raw := new.encode()) != kept.get(key):
+                    changes[key] = kept[key] = raw
+                writes += self._writes(subject, new)
             await self.table.commit(partition, changes)
             outcome = await self.gate.call(self.gate.store.write, writes, now_ms)
             refused = {w.subject for w, became in zip(writes, outcome, strict=True) if became is Written.REFUSED}

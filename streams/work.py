@@ -1,4 +1,4 @@
-"""What this installation's workers do: a folder for each source of the catalog, the purge of each partition, the marks."""
+"""What this installation's workers do: a folder a source of the catalog, the purge of each partition, the marks."""
 
 import re
 

@@ -9,6 +9,7 @@ import re
 import socket
 import time
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
 
 import hiredis
@@ -16,7 +17,8 @@ import hiredis
 from featurestore.online.store import StoreUnavailable
 
 RUN_ID = re.compile(rb"run_id:(\w+)")
-Command = tuple[bytes | str | int, ...]
+Command = tuple[str | int | float | bytes | memoryview, ...]
+Replies = list[Any]  # what hiredis makes of them; errors are values too
 
 
 class Connection:
@@ -60,15 +62,15 @@ class Connection:
             commands.append(("SELECT", database))
         return commands
 
-    def run(self, commands: Sequence[Command], deadline: float) -> list[object]:
+    def run(self, commands: Sequence[Command], deadline: float) -> Replies:
         """The replies, errors among them as values, of commands sent at once.
 
         Raises StoreUnavailable at the monotonic deadline or when the connection breaks, and closes it.
         """
         try:
             self._wait_until(deadline)
-            self.socket.sendall(b"".join(map(hiredis.pack_command, commands)))
-            replies: list[object] = []
+            self.socket.sendall(b"".join(hiredis.pack_command(command) for command in commands))
+            replies: Replies = []
             while len(replies) < len(commands):
                 reply = self.reader.gets()
                 if reply is False:

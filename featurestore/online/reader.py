@@ -108,7 +108,9 @@ def _worth(view: FeatureView, present: bool, grant: Grant, mark: Mark | None, no
         return ViewAnswer(Status.STALE, rfc3339(grant.since_ms), None, reason)
     start_ms = max(birth_ms, grant.since_ms, _window_start_ms(view, now_ms))
     if not mark.of_this_run:
-        return ViewAnswer(Status.STALE, rfc3339(start_ms), None, "the store restarted; values are being pushed to it again")
+        return ViewAnswer(
+            Status.STALE, rfc3339(start_ms), None, "the store restarted; values are being pushed to it again"
+        )
     age_s = max(now_ms - mark.folded_to_ms, 0) / 1000
     if age_s > view.max_age_s:
         return ViewAnswer(Status.STALE, rfc3339(start_ms), age_s, f"older than the view's {view.max_age_s} s")

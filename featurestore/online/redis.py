@@ -13,7 +13,7 @@ from pathlib import Path
 import hiredis
 import msgspec
 
-from featurestore.online.connection import Command, Connection
+from featurestore.online.connection import Command, Connection, Replies
 from featurestore.online.permission import Permission, decode
 from featurestore.online.store import FieldWrite, Mark, Put, Reading, Run, Stored, StoreUnavailable, Written
 
@@ -81,7 +81,9 @@ class RedisStore:
 
     def mark(self, source: str, partition: int, mark: Mark) -> bool:
         run_id = self._connected(time.monotonic() + self.timeout_ms / 1000).run_id.decode()
-        return self._scripts([_call("mark", [MARKS], f"{source}/{partition}", ENCODER.encode([*mark[:4], run_id]))])[0] == 1
+        return self._scripts(
+            [_call("mark", [MARKS], f"{source}/{partition}", ENCODER.encode([*mark[:4], run_id]))]
+        ) == [1]
 
     def run(self) -> Run:
         _, replies = self._run([("INFO", "server"), ("INFO", "replication")], self.timeout_ms)
@@ -89,11 +91,11 @@ class RedisStore:
         return Run(found["run_id"], found["master_replid"])
 
     def vouch(self, run: Run, expiry_ms: int) -> bool:
-        return self._scripts([_call("vouch", [VOUCH, CLAIM], *run, expiry_ms)])[0] == 1
+        return self._scripts([_call("vouch", [VOUCH, CLAIM], *run, expiry_ms)]) == [1]
 
     def claim(self, run: Run, epoch: int, sequence: int) -> bool:
         claim = ENCODER.encode([*run, epoch, sequence])
-        return self._scripts([_call("vouch", [VOUCH, CLAIM], *run, 0, claim)])[0] == 1
+        return self._scripts([_call("vouch", [VOUCH, CLAIM], *run, 0, claim)]) == [1]
 
     def claimed(self) -> tuple[Run, int, int] | None:
         _, (raw,) = self._run([("GET", CLAIM)], self.timeout_ms)
@@ -116,13 +118,13 @@ class RedisStore:
             connection.close()
             self._local.connection = None
 
-    def _scripts(self, calls: Sequence[Command]) -> list:
-        answers: list = []
+    def _scripts(self, calls: Sequence[Command]) -> Replies:
+        answers: Replies = []
         for start in range(0, len(calls), BATCH):
             answers += self._run_scripts(calls[start : start + BATCH])[1]
         return answers
 
-    def _run_scripts(self, calls: Sequence[Command]) -> tuple[bytes, list]:
+    def _run_scripts(self, calls: Sequence[Command]) -> tuple[bytes, Replies]:
         """Run EVALSHAs (idempotent, each of them); those that an emptied script cache refuses are run again."""
         deadline = time.monotonic() + self.timeout_ms / 1000
         run_id, replies = self._send(calls, deadline)
@@ -131,11 +133,11 @@ class RedisStore:
             run_id, replies = self._send(calls, deadline)
         return run_id, _sound(replies)
 
-    def _run(self, commands: Sequence[Command], timeout_ms: int) -> tuple[bytes, list]:
+    def _run(self, commands: Sequence[Command], timeout_ms: int) -> tuple[bytes, Replies]:
         run_id, replies = self._send(commands, time.monotonic() + timeout_ms / 1000)
         return run_id, _sound(replies)
 
-    def _send(self, commands: Sequence[Command], deadline: float) -> tuple[bytes, list]:
+    def _send(self, commands: Sequence[Command], deadline: float) -> tuple[bytes, Replies]:
         """The run that answered and its replies. A kept connection may have died meanwhile: once more on a new one."""
         kept: Connection | None = getattr(self._local, "connection", None)
         if kept is not None:
@@ -161,7 +163,7 @@ def _call(script: str, keys: Sequence[str], *arguments: bytes | str | int) -> Co
     return ("EVALSHA", SHAS[script], len(keys), *keys, *arguments)
 
 
-def _sound(replies: list) -> list:
+def _sound(replies: Replies) -> Replies:
     """The replies, if none is an error."""
     for reply in replies:
         if isinstance(reply, Exception):

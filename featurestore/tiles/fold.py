@@ -27,7 +27,9 @@ class SourceFold:
 
     def __init__(self, views: Iterable[FeatureView]):
         self.targets = [
-            (field_name(view.name, purpose), purpose, ViewFold(view)) for view in views for purpose in sorted(view.purposes)
+            (field_name(view.name, purpose), purpose, ViewFold(view))
+            for view in views
+            for purpose in sorted(view.purposes)
         ]
 
     def fold(
@@ -72,9 +74,7 @@ class SourceFold:
         views = {fold.name: state for fold in live if (state := fold.done()) is not None}
         return Record(offset, trimmed(seen) if views else {}, dict(sorted(views.items())))
 
-    def _live(
-        self, record: Record, grants: Mapping[str, Grant], births_ms: Mapping[int, int]
-    ) -> list["_Folding"]:
+    def _live(self, record: Record, grants: Mapping[str, Grant], births_ms: Mapping[int, int]) -> list["_Folding"]:
         return [
             _Folding(name, fold, grants[purpose], births_ms[fold.view.fingerprint], record.views.get(name))
             for name, purpose, fold in self.targets

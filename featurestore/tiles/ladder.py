@@ -42,5 +42,8 @@ def coarsen(
         if (there := placed.get(place_s)) is None:
             placed[place_s] = tile if place_s == start else [place_s, *tile[1:]]
         else:
-            placed[place_s] = [place_s, *(a.merge(x, y) for a, x, y in zip(aggregations, there[1:], tile[1:], strict=True))]
+            placed[place_s] = [
+                place_s,
+                *(a.merge(x, y) for a, x, y in zip(aggregations, there[1:], tile[1:], strict=True)),
+            ]
     return placed

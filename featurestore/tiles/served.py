@@ -3,10 +3,11 @@
 A field is *suffix rows*: for each tile, newest first, the states of that tile and every newer one, merged. A window is
 then one bisect and one row, whatever its length. States that grow when merged stay per tile and are merged at reading.
 
-Layout, little-endian (as are all machines that this runs on): STAMP (generation u32, offset u64, grant u32; the store's scripts compare it), HEAD (edition
-u32, newest event s u32, start of the newest tile s u32, rows u16, lifetime row u8), one code a stored column (its width:
-``b h i q`` for integers whose least value stands for None, ``d`` for floats with NaN for None, ``B H I`` for indexes into
-the pool), the ages of the rows in steps of the finest rung, the rows, and the pool of distinct msgpack values.
+Layout, little-endian as are all machines that this runs on: STAMP (generation u32, offset u64, grant u32; the store's
+scripts compare it), HEAD (edition u32, newest event s u32, start of the newest tile s u32, rows u16, lifetime row u8),
+one code a stored column (its width: ``b h i q`` for integers whose least value stands for None, ``d`` for floats with
+NaN for None, ``B H I`` for indexes into the pool), the ages of the rows in steps of the finest rung, the rows, and the
+pool of distinct msgpack values.
 """
 
 import math
@@ -14,7 +15,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
@@ -123,7 +124,7 @@ class Served:
         ages_at = CODES_AT + len(codes)
         self.rows_at = ages_at + (rows - lifetime) * struct.calcsize(codes[0])
         ages = memoryview(raw)[ages_at : self.rows_at]
-        self.ages = ages.cast(codes[0]) if ages else ages
+        self.ages = ages.cast(cast(Literal["B", "H", "I"], codes[0])) if ages else ages
         self.codes, self.row = codes, _row(codes)
         self._pool: list[Any] | None = None
 

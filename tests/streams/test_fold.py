@@ -1,7 +1,7 @@
 """The folder: what it keeps, what it pushes, and what changes of permission in between do to it."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 
 import pytest
@@ -68,9 +68,9 @@ class Shop:
         options = {"generation": 1, "partitions": 8, "clock": lambda: self.now_ms}
         return Folder(purchases, Registry([purchases, spend]), self.table, Gate(self.store), self.dead, **options)
 
-    def permit(self, subject: str = ANN, *, allowed: bool = True, grant: int = 1, since_ms: int = 0, until_ms: int = 0) -> None:
+    def permit(self, subject: str = ANN, *, allowed: bool = True, grant: int = 1, until_ms: int = 0) -> None:
         self.sequence += 1
-        permission = Permission(1, self.sequence, {"service": Grant(allowed, grant, since_ms, until_ms)})
+        permission = Permission(1, self.sequence, {"service": Grant(allowed, grant, 0, until_ms)})
         self.store.put_permissions({subject: permission})
 
     def raw(self, subject: str = ANN, *, number: int | None = None, at_ms: int = NOW_MS, amount: int = 5) -> bytes:
@@ -88,7 +88,9 @@ class Shop:
     def fold(self, *records: Record) -> Bundle:
         bundle = self.bundle(*records)
         asyncio.run(self.folder.events(bundle))
-        self.store.mark("purchases", 0, Mark(1, bundle.last_offset, self.now_ms, births.decode(self.table.get(0, births.KEY))))
+        self.store.mark(
+            "purchases", 0, Mark(1, bundle.last_offset, self.now_ms, births.decode(self.table.get(0, births.KEY)))
+        )
         return bundle
 
     def read(self, subject: str = ANN) -> Answer:
@@ -151,7 +153,7 @@ class Interleaving(MemoryStore):
         return super().write(writes, now_ms)
 
 
-def interleaved(meanwhile) -> Shop:
+def interleaved(meanwhile: Callable[[Shop], None]) -> Shop:
     shop = Shop()
     shop.store = Interleaving()
     shop.store.claim(shop.store.run(), 1, 0)
@@ -242,20 +244,22 @@ def test_a_view_born_later_counts_from_its_birth(shop: Shop) -> None:
     assert shop.read().views["spend"].start == "2023-11-14T22:13:20.000Z"
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda shop: shop.raw().replace(b'"amount":"5"', b'"amount":"much"'), "Invalid decimal string - at `$.data.amount`"),
-        (lambda shop: shop.raw().replace(b'"kind"', b'"colour":1,"kind"'), "Object contains an unknown field; known are kind, amount, item - at `$.data`"),
-        (lambda shop: shop.raw(at_ms=NOW_MS + 301_000), "time is 301 s ahead of Kafka's, at most 300 s are taken"),
-        (lambda shop: shop.raw() + b" " * 2_000_000, "event has 2000"),
-        (lambda shop: shop.raw(BOB), "record's key or partition is not its subject's"),
-        (lambda shop: b"\xff\xfe", "JSON is malformed"),
-        (lambda shop: b"", "Input data was truncated"),
-        (lambda shop: None, "record has no value"),
-    ],
-)
-def test_a_bad_event_becomes_a_dead_letter_and_its_neighbours_count(shop: Shop, change, reason: str) -> None:
+BAD: list[tuple[Callable[[Shop], bytes | None], str]] = [
+    (lambda shop: shop.raw().replace(b'"5"', b'"much"'), "Invalid decimal string - at `$.data.amount`"),
+    (lambda shop: shop.raw().replace(b'"kind"', b'"x":1,"kind"'), "Object contains an unknown field; known are kind, "),
+    (lambda shop: shop.raw(at_ms=NOW_MS + 301_000), "time is 301 s ahead of Kafka's, at most 300 s are taken"),
+    (lambda shop: shop.raw() + b" " * 2_000_000, "event has 2000"),
+    (lambda shop: shop.raw(BOB), "record's key or partition is not its subject's"),
+    (lambda shop: b"\xff\xfe", "JSON is malformed"),
+    (lambda shop: b"", "Input data was truncated"),
+    (lambda shop: None, "record has no value"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), BAD)
+def test_a_bad_event_becomes_a_dead_letter_and_its_neighbours_count(
+    shop: Shop, change: Callable[[Shop], bytes | None], reason: str
+) -> None:
     shop.fold(shop.record(shop.raw()), shop.record(change(shop)), shop.record(shop.raw()))
     (rejected,) = shop.dead.sent
     assert rejected.record.offset == 1

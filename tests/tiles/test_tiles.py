@@ -41,9 +41,15 @@ def purchases(draw: st.DrawFn, most: int = 40) -> list[Event]:
     return [purchase(i, at, amount, returned=back, item=item) for i, (at, amount, back, item) in enumerate(rows, 1)]
 
 
-def fold(record: Record, events: list[Arrival], grants=ALWAYS, births=BORN, counts: Counter[str] | None = None) -> Record:
+def fold(
+    record: Record,
+    events: list[Arrival],
+    grants: dict[str, Grant] = ALWAYS,
+    births_ms: dict[int, int] = BORN,
+    counts: Counter[str] | None = None,
+) -> Record:
     """One fold, through the bytes that a table would hold."""
-    folded = FOLD.fold(record, events, grants, births_ms=births, counts=Counter() if counts is None else counts)
+    folded = FOLD.fold(record, events, grants, births_ms=births_ms, counts=Counter() if counts is None else counts)
     return decode(folded.encode())
 
 
@@ -53,8 +59,13 @@ def values(record: Record, now_ms: int) -> dict[str, object]:
     return served.values(spend.features, now_ms)
 
 
-@given(purchases(), st.one_of(st.integers(-300_000, 3 * DAY_MS), st.integers(-300_000, 120_000)), st.data())
-def test_every_window_at_every_time_equals_the_raw_events(events: list[Event], later_ms: int, data: st.DataObject) -> None:
+laters = st.one_of(st.integers(-300_000, 3 * DAY_MS), st.integers(-300_000, 120_000))
+
+
+@given(purchases(), laters, st.data())
+def test_every_window_at_every_time_equals_the_raw_events(
+    events: list[Event], later_ms: int, data: st.DataObject
+) -> None:
     now_ms = max(event.time_ms for event in events) + later_ms
     record = Record()
     rest = arrivals(data.draw(st.permutations(events)))
@@ -92,9 +103,7 @@ def test_a_duplicate_counts_once(events: list[Event], data: st.DataObject) -> No
 def test_only_what_came_at_or_after_since_counts(events: list[Event], since_ms: int) -> None:
     record = fold(Record(), arrivals(events), {"service": Grant(True, 4, since_ms)})
     counted = [event for event in events if event.time_ms >= since_ms]
-    assert record.views == (
-        fold(Record(), arrivals(counted), {"service": Grant(True, 4, 0)}).views if counted else {}
-    )
+    assert record.views == (fold(Record(), arrivals(counted), {"service": Grant(True, 4, 0)}).views if counted else {})
 
 
 def test_an_event_that_kafka_took_before_since_does_not_count() -> None:
@@ -121,7 +130,7 @@ def test_a_changed_definition_starts_empty() -> None:
 def test_only_events_since_the_birth_of_a_view_count() -> None:
     events = [purchase(1, EPOCH_S * 1000, 5), purchase(2, EPOCH_S * 1000 + 10, 5)]
     birth_ms = EPOCH_S * 1000 + 10
-    record = fold(Record(), arrivals(events), births={spend.fingerprint: birth_ms})
+    record = fold(Record(), arrivals(events), births_ms={spend.fingerprint: birth_ms})
     served = LAYOUT.open(LAYOUT.pack(record.views[NAME], 1, 1), edition_of(spend.fingerprint, birth_ms))
     assert served is not None
     assert served.values(spend.features, birth_ms)["spend_count_lifetime"] == 1
