@@ -26,11 +26,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "guardian",
     "ninja",
-    *(
-        f"featurestore.{app}"
-        for app in ("consent", "profiles", "privacy", "access")
-        if (ROOT / "featurestore" / app / "apps.py").exists()
-    ),
+    "featurestore.access",
+    "featurestore.consent",
+    "featurestore.privacy",
+    "featurestore.profiles",
 ]
 
 MIDDLEWARE = [
