@@ -5,17 +5,17 @@ class AccessError(Exception):
     """A change that is refused; nothing was written."""
 
 
-class WrongName(AccessError):  # noqa: N818  (reads as what it is)
+class WrongName(AccessError):
     """A client's name that is taken or can't be one."""
 
 
-class WrongAllowance(AccessError):  # noqa: N818
+class WrongAllowance(AccessError):
     """Services, purposes or scopes that a key can't be bound to."""
 
 
-class WrongLifetime(AccessError):  # noqa: N818
+class WrongLifetime(AccessError):
     """A key that would be dead at birth, or live too long."""
 
 
-class KeyEnded(AccessError):  # noqa: N818
+class KeyEnded(AccessError):
     """The key is revoked or expired: it can't be rotated."""

@@ -11,7 +11,7 @@ from featurestore.api.examples import Example
 from featurestore.api.reply import JSON
 
 REF = "#/components/schemas/{name}"
-SECURITY = [{"key": []}]
+SECURITY: list[dict[str, list[str]]] = [{"key": []}]
 SECURITY_SCHEMES = {
     "key": {
         "type": "http",
@@ -22,8 +22,8 @@ SECURITY_SCHEMES = {
 ABOUT = """Fresh, exact features of one customer in one round trip, and only under that customer's consent.
 
 Errors are problem documents (RFC 9457): `type` is stable, `detail` says what to change, `instance` names the one
-occurrence. Send an `X-Request-Id` of your own (8 to 64 letters, digits, `-` and `_`; nothing that identifies a customer) to find a
-request in the logs again; every answer carries one.
+occurrence. To find a request in the logs again, send an `X-Request-Id` of your own: 8 to 64 letters, digits, `-` and
+`_`, nothing that identifies a customer. Every answer carries one.
 """
 
 _documented: set[type] = {ProblemDocument}

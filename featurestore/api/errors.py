@@ -25,7 +25,7 @@ class ProblemDocument(msgspec.Struct):
     instance: str
 
 
-class Problem(Exception):  # noqa: N818  (the media type's own word)
+class Problem(Exception):
     """Why a request is refused. ``name`` is stable: programs may tell problems apart by their type."""
 
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR

@@ -93,7 +93,7 @@ FEATURES = [
     Example(
         "forbidden-purpose",
         "A purpose that the key is not bound to",
-        QUESTION | {"purpose": "fraud"},
+        QUESTION | {"purpose": "analytics"},
         403,
         problem(
             403,

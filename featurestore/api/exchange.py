@@ -33,7 +33,7 @@ def exchange(route: str, handle: Handle, call: Call, request_id: str) -> Reply:
     except DatabaseError as error:
         call.noted |= _broken(error)
         reply = Unavailable("The database did not answer.").reply(request_id)
-    except Exception as error:  # the last resort of a server: logged, and answered in the one shape
+    except Exception as error:  # noqa: BLE001  (the last resort of a server: logged, and answered in the one shape)
         call.noted |= _broken(error)
         reply = Internal().reply(request_id)
     seconds = time.perf_counter() - started_s

@@ -1,0 +1,69 @@
+"""The API over a store in memory, at noon of a certain day, and somebody who may ask it."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+
+from featurestore.access.selectors import forget_keys
+from featurestore.access.services import create_client, create_key
+from featurestore.api import door
+from featurestore.api.handler import feature_handler
+from featurestore.online import stores
+from tests.api.world import NOW_MS, World
+
+SERVICES = ["support_chat", "fraud_check"]
+PURPOSES = ["service", "personalisation", "fraud"]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """C42 agreed to service and bought; C43 refused; nobody knows any other."""
+    made = World()
+    monkeypatch.setattr(stores, "store", lambda: made.store)
+    monkeypatch.setattr(door, "now_ms", lambda: NOW_MS)
+    feature_handler.cache_clear()
+    made.permit("C42", service=True)
+    made.permit("C43", service=False)
+    line = {"order_id": "O1", "sku": "LAMP", "category": "light"}
+    made.happened(
+        "C42",
+        "orders",
+        ("2026-11-20T09:00:00", line | {"kind": "completed", "quantity": 2, "amount": "49.00"}),
+        ("2026-11-21T09:00:00", line | {"kind": "returned", "quantity": -1, "amount": "-12.50"}),
+    )
+    yield made
+    feature_handler.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def keys_of_this_test(db: None) -> Iterator[None]:
+    forget_keys()
+    yield
+    forget_keys()
+
+
+@pytest.fixture
+def key() -> str:
+    """A key's text: support_chat and fraud_check, three purposes, every scope."""
+    client = create_client("support-bot", owner="chat team", actor="test")
+    scopes = ["features:read", "consent:write"]
+    return create_key(client, services=SERVICES, purposes=PURPOSES, scopes=scopes, actor="test")[1]
+
+
+Post = Callable[..., HttpResponse]
+
+
+@pytest.fixture
+def post(client: Client, key: str) -> Post:
+    """Send a body (JSON unless bytes) with the key, or with another Authorization header."""
+
+    def send(path: str, body: Any, authorization: str | None = None, **headers: str) -> HttpResponse:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {key}" if authorization is None else authorization, **headers}
+        return client.post(path, raw, content_type="application/json", headers=headers)
+
+    return send

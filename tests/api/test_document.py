@@ -1,0 +1,57 @@
+"""The OpenAPI document and its page."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+
+
+@pytest.fixture
+def document(client: Client) -> dict[str, Any]:
+    return client.get("/v1/openapi.json").json()
+
+
+def references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if "$ref" in node else []
+        return own + [found for value in node.values() for found in references(value)]
+    return [found for item in node for found in references(item)] if isinstance(node, list) else []
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    found = set(references(document))
+    assert found
+    assert found <= {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+
+def test_every_operation_says_who_may_call_it_and_what_can_go_wrong(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert operation["security"] == [{"key": []}]
+            assert {"401", "503"} <= set(operation["responses"])
+            assert operation["summary"]
+            assert operation["description"]
+            if "requestBody" in operation:
+                assert operation["requestBody"]["content"]["application/json"]["examples"]
+                assert {"400", "403", "413"} <= set(operation["responses"])
+
+
+def test_limits_are_in_the_schemas(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    batch, one = schemas["BatchRequest"], schemas["FeatureRequest"]
+    assert batch["properties"]["customer_ids"]["maxItems"] == 100
+    assert one["additionalProperties"] is False
+    assert set(one["required"]) == {"service", "purpose", "customer_id"}
+
+
+def test_the_page_needs_nothing_from_elsewhere(client: Client) -> None:
+    page = client.get("/v1/docs").content.decode()
+    scripts = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert scripts
+    for address in scripts:
+        assert address.startswith("/static/"), address
+        assert finders.find(address.removeprefix("/static/"))

@@ -1,0 +1,88 @@
+"""One shape for everything that goes wrong, and nothing of a request in the logs."""
+
+import logging
+import re
+
+import pytest
+from django.db import OperationalError
+from django.test import Client
+
+from featurestore.api import handler
+from featurestore.api.handler import FeatureHandler
+from tests.api.conftest import Post
+from tests.api.test_features import ONE, QUESTION
+from tests.api.world import World
+
+SHAPE = {"type", "title", "status", "detail", "instance"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("get", "/v1", 404),
+        ("get", "/v1/", 404),
+        ("get", "/v1/nothing", 404),
+        ("post", "/v1/features/", 404),
+        ("post", "/v1/features/batch/more", 404),
+        ("get", "/v1/features", 405),
+        ("put", "/v1/features/batch", 405),
+        ("delete", "/v1/services", 405),
+        ("options", "/v1/consents", 405),
+        ("trace", "/v1/consents", 405),
+    ],
+)
+def test_no_such_place_or_method(client: Client, method: str, path: str, status: int) -> None:
+    response = getattr(client, method)(path)
+    assert response.status_code == status
+    assert response["Content-Type"] == "application/problem+json"
+    assert set(response.json()) == SHAPE
+    if status == 405:
+        assert response["Allow"] in {"GET", "POST"}
+
+
+def test_what_breaks_is_told_without_what_was_asked(
+    post: Post, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(self: FeatureHandler, *args: object) -> None:
+        raise KeyError("C42")
+
+    monkeypatch.setattr(FeatureHandler, "_read", broken)
+    with caplog.at_level(logging.INFO):
+        response = post(ONE, QUESTION)
+    assert response.status_code == 500
+    assert set(response.json()) == SHAPE
+    assert "KeyError" in caplog.text
+    assert "in broken" in caplog.text or "broken" in caplog.text
+    assert "C42" not in caplog.text
+
+
+def test_a_database_that_is_away(post: Post, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*args: object) -> None:
+        raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr(handler, "authenticate", away)
+    response = post(ONE, QUESTION)
+    assert (response.status_code, response["Retry-After"]) == (503, "1")
+
+
+def test_the_log_tells_who_asked_what_for_and_not_about_whom(
+    post: Post, world: World, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        response = post(ONE, QUESTION, **{"X-Request-Id": "a-request-of-mine"})
+    assert response["X-Request-Id"] == "a-request-of-mine"
+    for part in ("a-request-of-mine", "support-bot", "support_chat", key[4:16]):
+        assert part in caplog.text
+    for part in ("C42", World.subject("C42"), key, key[17:], "36.5"):
+        assert part not in caplog.text
+
+
+@pytest.mark.parametrize("sent", ["", "short", "x" * 65, "jane@example.org", "two words", 'a"b\\cdefgh'])
+def test_a_strange_request_id_is_replaced(post: Post, world: World, sent: str) -> None:
+    response = post(ONE, QUESTION | {"customer_id": 1}, **{"X-Request-Id": sent})
+    assert re.fullmatch("[0-9a-f]{32}", response["X-Request-Id"])
+    assert response.json()["instance"] == f"urn:rapport:request:{response['X-Request-Id']}"
+
+
+def test_nobody_may_keep_an_answer(post: Post, world: World) -> None:
+    assert post(ONE, QUESTION)["Cache-Control"] == "no-store"

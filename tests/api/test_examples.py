@@ -1,0 +1,78 @@
+"""Every documented example is executed, and answers as the documentation says."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from featurestore.api.examples import BATCH, CONSENTS, FEATURES, SERVICES, Example
+from featurestore.catalog.purposes import PURPOSES
+from featurestore.consent.services import define_purpose, publish_notice
+from featurestore.profiles.services import register
+from tests.api.conftest import Post
+from tests.api.world import World
+
+WHEN = {"since", "record", "instance"}
+"""Fields that differ each time."""
+
+EXAMPLES = {
+    "/v1/features": ("post", FEATURES),
+    "/v1/features/batch": ("post", BATCH),
+    "/v1/consents": ("post", CONSENTS),
+    "/v1/services": ("get", SERVICES),
+}
+CASES = [(method, path, example) for path, (method, examples) in EXAMPLES.items() for example in examples]
+
+
+def away(world: World) -> None:
+    world.store.available = False
+
+
+SCENES: dict[str, Callable[[World], None]] = {"store-away": away, "pending": away}
+
+
+@pytest.fixture
+def customers(world: World) -> None:
+    """C42, whom the examples of decisions speak of, and what may be asked."""
+    for purpose in PURPOSES:
+        define_purpose(purpose.name, title=purpose.title, lawful_basis=purpose.basis)
+    publish_notice("privacy", 1, "en", "What we do.", ["service"])
+
+
+def same(answer: Any, documented: Any) -> bool:
+    """Equal but for what differs each time, which must at least be of the same type."""
+    if isinstance(documented, dict):
+        return answer.keys() == documented.keys() and all(
+            type(answer[k]) is type(documented[k]) if k in WHEN else same(answer[k], documented[k]) for k in documented
+        )
+    return bool(answer == documented)
+
+
+@pytest.mark.parametrize(("method", "path", "example"), CASES, ids=[f"{p} {e.name}" for _, p, e in CASES])
+def test_example(
+    client: Client, post: Post, world: World, customers: None, method: str, path: str, example: Example
+) -> None:
+    if path == "/v1/consents":
+        register("C42", "EU", "lamp", since=datetime(2026, 1, 1, tzinfo=UTC))
+    SCENES.get(example.name, lambda _: None)(world)
+    response = post(path, example.request) if example.request else getattr(client, method)(path)
+    assert response.status_code == example.status
+    assert same(response.json(), example.answer), response.json()
+
+
+def documented(client: Client) -> dict[str, Any]:
+    return client.get("/v1/openapi.json").json()
+
+
+def test_the_document_holds_every_example_under_its_operation(client: Client) -> None:
+    for path, (method, examples) in EXAMPLES.items():
+        operation = documented(client)["paths"][path][method]
+        for example in examples:
+            content = operation["responses"][str(example.status)]["content"]
+            assert example.name in next(iter(content.values()))["examples"]
+
+
+def test_every_operation_is_executed(client: Client) -> None:
+    assert set(documented(client)["paths"]) == set(EXAMPLES)

@@ -1,0 +1,254 @@
+"""Reading features: one customer, many, and everything that a body or key can be instead of right."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from featurestore.access.models import ApiKey
+from featurestore.access.selectors import forget_keys
+from featurestore.access.services import create_client, create_key, revoke
+from featurestore.catalog import registry
+from featurestore.config import settings as conf
+from featurestore.online.memory import MemoryStore
+from tests.api.conftest import Post
+from tests.api.world import World
+
+pytestmark = pytest.mark.usefixtures("world")
+
+ONE, MANY = "/v1/features", "/v1/features/batch"
+QUESTION = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
+SEVERAL = {"service": "support_chat", "purpose": "service", "customer_ids": ["C42", "C43"]}
+
+
+def test_every_promised_feature_and_view_is_answered(post: Post) -> None:
+    answer = post(ONE, QUESTION).json()
+    service = registry.services["support_chat"]
+    assert set(answer["features"]) == set(service.defaults())
+    assert list(answer["views"]) == [view.name for view in service.views]
+    assert answer["features"]["spend_amount_sum_30d"] == 36.5
+    assert answer["views"]["spend"]["status"] == "present"
+    assert answer["views"]["tickets"]["status"] == "missing"
+    assert answer["at"] == "2026-11-22T12:00:00.000Z"
+
+
+def test_withdrawn_is_an_answer_with_defaults(post: Post) -> None:
+    response = post(ONE, QUESTION | {"customer_id": "C43"})
+    answer = response.json()
+    assert response.status_code == 200
+    assert answer["features"] == registry.services["support_chat"].defaults()
+    assert {(view["status"], view["reason"]) for view in answer["views"].values()} == {("withheld", "refused")}
+
+
+def test_nobody_is_answered_like_somebody_without_consent(post: Post, world: World) -> None:
+    world.permit("registered", personalisation=True)
+    nobody, somebody = (
+        post(ONE, QUESTION | {"customer_id": "nobody"}),
+        post(ONE, QUESTION | {"customer_id": "registered"}),
+    )
+    assert nobody.content == somebody.content
+    assert {view["reason"] for view in nobody.json()["views"].values()} == {"no_consent"}
+
+
+def test_a_purpose_that_no_view_serves_is_withheld(post: Post) -> None:
+    answer = post(ONE, QUESTION | {"service": "fraud_check"}).json()
+    assert answer["views"] == {
+        "order_risk": {"status": "withheld", "start": None, "age_s": None, "reason": "purpose_not_served"}
+    }
+
+
+def test_a_store_that_nobody_vouches_for_denies(post: Post, world: World) -> None:
+    world.store.restart()
+    reasons = {view["reason"] for view in post(ONE, QUESTION).json()["views"].values()}
+    assert reasons == {"store_unvouched"}
+
+
+def test_a_batch_is_answered_in_order(post: Post) -> None:
+    ids = ["C43", "C42", "nobody", "C42"]
+    results = post(MANY, SEVERAL | {"customer_ids": ids}).json()["results"]
+    assert [result["views"]["spend"]["status"] for result in results] == ["withheld", "present", "withheld", "present"]
+    assert results[1] == results[3] == post(ONE, QUESTION).json()
+
+
+def test_a_hundred_customers_of_the_longest_ids(post: Post) -> None:
+    ids = [f"{i:0256}" for i in range(100)]
+    assert len(post(MANY, SEVERAL | {"customer_ids": ids}).json()["results"]) == 100
+
+
+@pytest.mark.parametrize("id_", ["crm:42", 'with "quotes": and {braces}', "ünï-çødé", "a" * 256, "\\", "日本", "😀"])
+def test_ids_of_all_kinds(post: Post, world: World, id_: str) -> None:
+    world.permit(id_, service=True)
+    assert post(ONE, QUESTION | {"customer_id": id_}).json()["views"]["spend"]["status"] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "detail"),
+    [
+        (ONE, b"", 400, "Input data was truncated"),
+        (ONE, b"{", 400, "Input data was truncated"),
+        (ONE, b"[]", 400, "Expected `object`, got `array`"),
+        (ONE, b"null", 400, "Expected `object`, got `null`"),
+        (ONE, b'{"service":"support_chat"}', 400, "Object missing required field `purpose`"),
+        (ONE, b"[" * 60_000, 400, "Expected `object`, got `array`"),
+        (ONE, b'{"service":' + b"[" * 60_000, 400, "Expected `str`, got `array` - at `$.service`"),
+        (ONE, b'{"customer_id":"\xff"}', 400, "The body is not UTF-8."),
+        (ONE, b'{"customer_id":"\x00"}', 400, "JSON is malformed: invalid character (byte 16)"),
+        (ONE, b'{"customer_id":"a"} {}', 400, None),
+        (ONE, b"\xef\xbb\xbf{}", 400, "JSON is malformed: invalid character (byte 0)"),
+        (
+            ONE,
+            QUESTION | {"customer_id": "\0"},
+            400,
+            "customer_id must not hold control characters - at `$.customer_id`",
+        ),
+        (
+            ONE,
+            QUESTION | {"customer_id": "a\nb"},
+            400,
+            "customer_id must not hold control characters - at `$.customer_id`",
+        ),
+        (ONE, QUESTION | {"customer_id": "\ud800"}, 400, None),
+        (ONE, QUESTION | {"customer_id": ""}, 400, "Expected `str` of length >= 1 - at `$.customer_id`"),
+        (ONE, QUESTION | {"customer_id": "a" * 10_000}, 400, "Expected `str` of length <= 256 - at `$.customer_id`"),
+        (ONE, QUESTION | {"customer_id": 42}, 400, "Expected `str`, got `int` - at `$.customer_id`"),
+        (ONE, QUESTION | {"customer_id": None}, 400, "Expected `str`, got `null` - at `$.customer_id`"),
+        (
+            ONE,
+            QUESTION | {"customer-id": "C42"},
+            400,
+            "Unknown field: known are service, purpose, features, timeout_ms, customer_id",
+        ),
+        (ONE, QUESTION | {"timeout_ms": 9}, 400, "Expected `int` >= 10 - at `$.timeout_ms`"),
+        (ONE, QUESTION | {"timeout_ms": 2001}, 400, "Expected `int` <= 2000 - at `$.timeout_ms`"),
+        (ONE, QUESTION | {"timeout_ms": 10**30}, 400, None),
+        (ONE, QUESTION | {"timeout_ms": True}, 400, "Expected `int | null`, got `bool` - at `$.timeout_ms`"),
+        (ONE, QUESTION | {"features": []}, 400, "Expected `array` of length >= 1 - at `$.features`"),
+        (ONE, QUESTION | {"features": ["a" * 101]}, 400, "Expected `str` of length <= 100 - at `$.features[0]`"),
+        (MANY, SEVERAL | {"customer_ids": ["C42", "a\x85"]}, 400, None),
+        (MANY, SEVERAL | {"customer_ids": "C42"}, 400, "Expected `array`, got `str` - at `$.customer_ids`"),
+        (
+            MANY,
+            SEVERAL | {"customer_ids": ["x"] * 101},
+            422,
+            "Ask for 1 to 100 customers at a time - at `$.customer_ids`",
+        ),
+        (MANY, SEVERAL | {"customer_ids": []}, 422, "Ask for 1 to 100 customers at a time - at `$.customer_ids`"),
+        (ONE, b" " * 65_537, 413, "A body has at most 65536 bytes."),
+        (ONE, b'{"service":"' + b"a" * 3_000_000, 413, "A body has at most 65536 bytes."),
+        (ONE, QUESTION | {"purpose": "analytics"}, 403, None),
+        (ONE, QUESTION | {"purpose": "world_domination"}, 403, None),
+        (ONE, QUESTION | {"service": "sales_chat"}, 403, None),
+        (ONE, QUESTION | {"service": "nothing"}, 404, None),
+        (ONE, QUESTION | {"features": ["returns_90d", "C42"]}, 422, None),
+    ],
+)
+def test_bad_twins(post: Post, path: str, body: Any, status: int, detail: str | None) -> None:
+    response = post(path, body)
+    problem = response.json()
+    assert response.status_code == problem["status"] == status
+    assert response["Content-Type"] == "application/problem+json"
+    assert set(problem) == {"type", "title", "status", "detail", "instance"}
+    if detail is not None:
+        assert problem["detail"] == detail
+    assert "C42" not in response.content.decode(), "an identifier is never echoed"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"service":"support_chat","purpose":"service","customer_id":"C43","customer_id":"C42"}',
+        b'{"service":"support_chat","purpose":"service","customer_id":"C43","customer\\u005fid":"C42"}',
+        b'{"service":"support_chat","purpose":"fraud" , "purpose" : "service","customer_id":"a:b"}',
+        b'{"service":"support_chat","purpose":"service","customer_id":"C43","features":null,"features":null}',
+    ],
+)
+def test_a_field_that_is_there_twice_is_refused(post: Post, raw: bytes) -> None:
+    assert post(ONE, raw).json()["detail"] == "A field is there twice: send each once - at `$`"
+
+
+def test_explicit_nulls_are_taken_as_left_out(post: Post) -> None:
+    assert post(ONE, QUESTION | {"features": None, "timeout_ms": None}).status_code == 200
+
+
+def test_store_away(post: Post, world: World) -> None:
+    world.store.available = False
+    response = post(ONE, QUESTION)
+    assert (response.status_code, response["Retry-After"]) == (503, "1")
+    assert response.json()["type"] == "urn:rapport:problem:unavailable"
+    world.store.available = True
+    assert post(ONE, QUESTION).status_code == 200
+
+
+def test_the_timeout_reaches_the_store(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    read = MemoryStore.read
+
+    def watched(self: MemoryStore, subjects: Any, fields: Any, marks: Any, timeout_ms: int) -> Any:
+        asked.append(timeout_ms)
+        return read(self, subjects, fields, marks, timeout_ms)
+
+    monkeypatch.setattr(MemoryStore, "read", watched)
+    post(ONE, QUESTION | {"timeout_ms": 77})
+    post(ONE, QUESTION)
+    assert asked == [77, conf().store_timeout_ms]
+
+
+def test_keys_that_are_not_taken_get_one_answer(client: Client, post: Post, key: str) -> None:
+    bot = create_client("old-bot", owner="", actor="test")
+    may = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"], "actor": "test"}
+    expired, expired_text = create_key(bot, **may)
+    ApiKey.objects.filter(pk=expired.pk).update(expires_at=datetime.now(UTC) - timedelta(days=1))
+    revoked, revoked_text = create_key(bot, **may)
+    revoke(revoked, actor="test")
+    wrong = [key[:-1] + "z", expired_text, revoked_text, "", "rap_x", "é" * 30]
+    headers = ["", "Basic Og==", "Bearer", key, *(f"Bearer {text}" for text in wrong)]
+    answers = set()
+    for header in headers:
+        response = post(ONE, QUESTION, authorization=header)
+        problem = response.json()
+        problem.pop("instance")
+        answers.add((response.status_code, response["WWW-Authenticate"], json.dumps(problem)))
+    assert len(answers) == 1
+    assert answers.pop()[:2] == (401, 'Bearer realm="rapport"')
+
+
+def test_the_scheme_is_read_in_any_case(post: Post, key: str) -> None:
+    assert post(ONE, QUESTION, authorization=f"bearer  {key} ").status_code == 200
+
+
+def test_a_key_without_the_scope(post: Post) -> None:
+    bot = create_client("consent-page", owner="", actor="test")
+    _, text = create_key(bot, services=[], purposes=["service"], scopes=["consent:write"], actor="test")
+    forget_keys()
+    response = post(ONE, QUESTION, authorization=f"Bearer {text}")
+    assert response.status_code == 403
+    assert response.json()["detail"] == "This key does not hold the scope features:read."
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+FIELDS = ["service", "purpose", "customer_id", "customer_ids", "features", "timeout_ms"]
+NEARLY = st.fixed_dictionaries(
+    {"service": st.just("support_chat") | JSON, "purpose": st.just("service") | JSON},
+    optional={
+        "customer_id": st.text() | JSON,
+        "customer_ids": st.lists(st.text(), max_size=3) | JSON,
+        "features": st.lists(st.sampled_from(["returns_90d", "x"])) | JSON,
+        "timeout_ms": st.integers(0, 3000) | JSON,
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@given(path=st.sampled_from([ONE, MANY]), body=NEARLY | JSON | st.binary(max_size=50))
+def test_no_body_breaks_the_server(post: Post, path: str, body: Any) -> None:
+    response = post(path, body)
+    assert response.status_code in {200, 400, 403, 404, 422}
+    assert response.json()

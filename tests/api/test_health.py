@@ -1,0 +1,58 @@
+"""Probes: alive, ready with reasons, counted."""
+
+import pytest
+from django.db import DatabaseError
+from django.test import Client
+
+from featurestore.api import health
+from tests.api.conftest import Post
+from tests.api.test_features import ONE, QUESTION
+from tests.api.world import World
+
+
+def test_alive_whatever_else_is_away(client: Client, world: World) -> None:
+    world.store.available = False
+    assert client.get("/healthz").json() == {"alive": True}
+
+
+def test_ready(client: Client, world: World) -> None:
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()) == (
+        200,
+        {"ready": True, "checks": {"database": "ok", "store": "ok"}},
+    )
+
+
+def test_not_ready_says_why(client: Client, world: World) -> None:
+    world.store.restart()
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert "vouch" in response.json()["checks"]["store"]
+    world.store.available = False
+    assert client.get("/readyz").json()["checks"] == {"database": "ok", "store": "store is away"}
+
+
+def test_database_away(client: Client, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Away:
+        def cursor(self) -> None:
+            raise DatabaseError
+
+    monkeypatch.setattr(health, "connection", Away())
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["checks"]["database"] == "does not answer"
+
+
+def test_metrics_count_requests_and_views_without_identifiers(client: Client, post: Post, world: World) -> None:
+    post(ONE, QUESTION)
+    post(ONE, b"{")
+    text = client.get("/metrics").content.decode()
+    assert 'rapport_api_requests_total{route="features",status="200"}' in text
+    assert 'rapport_api_requests_total{route="features",status="400"}' in text
+    assert 'rapport_api_views_total{purpose="service",service="support_chat",status="present"}' in text
+    assert 'rapport_api_seconds_bucket{le="0.25",route="features"}' in text
+    assert "C42" not in text
+
+
+def test_probes_are_only_read(client: Client) -> None:
+    assert client.post("/readyz").status_code == 405

@@ -1,0 +1,54 @@
+"""The list of services, and what it says of a feature."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from featurestore.catalog import registry
+from tests.api.conftest import PURPOSES, SERVICES
+
+
+@pytest.fixture
+def listed(client: Client, key: str) -> dict[str, Any]:
+    return client.get("/v1/services", headers={"Authorization": f"Bearer {key}"}).json()
+
+
+def test_a_key_sees_what_it_may_use(listed: dict[str, Any]) -> None:
+    assert listed["purposes"] == sorted(PURPOSES)
+    assert {service["name"] for service in listed["services"]} == set(SERVICES)
+
+
+def test_every_feature_is_told_so_that_it_can_be_recomputed(listed: dict[str, Any]) -> None:
+    for told in listed["services"]:
+        service = registry.services[told["name"]]
+        features = {f["name"]: f for view in told["views"] for f in view["features"]}
+        assert set(features) == set(service.defaults())
+        for view, feature in service.features:
+            found, aggregation = features[feature.name], view.columns[feature.column].aggregation
+            assert (found["window_s"], found["step_s"]) == (feature.window_s, feature.step_s)
+            assert found["aggregation"] == aggregation.name
+            assert found["default"] == feature.default
+            assert set(found["where"]) == set(aggregation.where)
+
+
+def test_one_feature_as_it_is_told(listed: dict[str, Any]) -> None:
+    support = next(service for service in listed["services"] if service["name"] == "support_chat")
+    view = next(view for view in support["views"] if view["name"] == "returns")
+    assert view["purposes"] == ["service"]
+    assert view["features"][1] == {
+        "name": "returns_90d",
+        "aggregation": "count",
+        "field": None,
+        "kind": None,
+        "places": 0,
+        "where": {"kind": ["returned"]},
+        "window_s": 90 * 86_400,
+        "step_s": 86_400,
+        "default": 0,
+        "error": "",
+    }
+
+
+def test_without_a_key(client: Client) -> None:
+    assert client.get("/v1/services").status_code == 401

@@ -1,0 +1,77 @@
+"""A shop in memory for the API's tests: customers with permissions, events that were folded, a store to break."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from featurestore.catalog import registry
+from featurestore.config import settings
+from featurestore.identity import partition_of, subject_of
+from featurestore.online.memory import MemoryStore
+from featurestore.online.permission import Grant, Permission
+from featurestore.online.store import FieldWrite, Mark, Written
+from featurestore.tiles.fold import Arrival, SourceFold
+from featurestore.tiles.served import ServedLayout
+from featurestore.tiles.state import Record
+
+
+def ms(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+NOW_MS = ms("2026-11-22T12:00:00")
+SINCE_MS = ms("2026-11-01T00:00:00")
+
+
+class World:
+    """Everything is as it should be, until a test breaks it."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.vouch()
+        for source in registry.sources:
+            births_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
+            for partition in range(settings().partitions):
+                self.store.mark(source, partition, Mark(1, 1, NOW_MS - 400, births_ms))
+
+    def vouch(self) -> None:
+        run = self.store.run()
+        assert self.store.claim(run, 1, 1)
+        assert self.store.vouch(run, 3_600_000)
+
+    def permit(self, customer_id: str, **purposes: bool) -> None:
+        """Allow or refuse purposes to a customer, since the 1st of November."""
+        grants = {name: Grant(allowed, 1, SINCE_MS) for name, allowed in purposes.items()}
+        self.store.put_permissions({self.subject(customer_id): Permission(1, 1, grants)})
+
+    def happened(self, customer_id: str, source: str, *events: tuple[str, dict[str, Any]]) -> None:
+        """Fold events, each a time and its data, and put what follows into the store."""
+        subject, spec = self.subject(customer_id), registry.sources[source]
+        views = registry.views_of(source)
+        arrivals = []
+        for i, (time, data) in enumerate(events):
+            struct = msgspec.convert(data, spec.data)
+            at = datetime.fromtimestamp(ms(time) / 1000, UTC)
+            raw = spec.encode(id=f"{source}-{i}", source="test", subject=subject, time=at, data=struct)
+            arrivals.append(Arrival(i, ms(time), spec.decode(raw)))
+        permission = self.store.read([subject], [], [], 100).subjects[0].permission
+        assert permission is not None
+        births_ms = {view.fingerprint: 0 for view in views}
+        record = SourceFold(views).fold(Record(), arrivals, permission.purposes, births_ms=births_ms, counts=Counter())
+        layouts = {view.name: ServedLayout(view) for view in views}
+        writes = [
+            FieldWrite(subject, name, name.rpartition("/")[2], layouts[name.partition("/")[0]].pack(state, 1, 1))
+            for name, state in record.views.items()
+            if state.tiles
+        ]
+        assert set(self.store.write(writes, NOW_MS)) == {Written.DONE}
+
+    @staticmethod
+    def subject(customer_id: str) -> str:
+        return subject_of(customer_id, settings().subject_secret.encode())
+
+    @classmethod
+    def partition(cls, customer_id: str) -> int:
+        return partition_of(cls.subject(customer_id), settings().partitions)
