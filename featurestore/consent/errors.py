@@ -7,55 +7,55 @@ class ConsentError(Exception):
     code = "consent"
 
 
-class UnknownCustomer(ConsentError):  # noqa: N818  (reads as what it is)
+class UnknownCustomer(ConsentError):
     code = "unknown_customer"
 
 
-class UnknownPurpose(ConsentError):  # noqa: N818
+class UnknownPurpose(ConsentError):
     code = "unknown_purpose"
 
 
-class InactivePurpose(ConsentError):  # noqa: N818
+class InactivePurpose(ConsentError):
     code = "inactive_purpose"
 
 
-class PurposeChanged(ConsentError):  # noqa: N818
+class PurposeChanged(ConsentError):
     """Name and lawful basis of a purpose never change: its customers were told."""
 
     code = "purpose_changed"
 
 
-class WrongNotice(ConsentError):  # noqa: N818
+class WrongNotice(ConsentError):
     """No notice, an unknown one, or one that does not explain the purpose."""
 
     code = "wrong_notice"
 
 
-class WrongMethod(ConsentError):  # noqa: N818
+class WrongMethod(ConsentError):
     code = "wrong_method"
 
 
-class WrongActor(ConsentError):  # noqa: N818
+class WrongActor(ConsentError):
     code = "wrong_actor"
 
 
-class WrongReason(ConsentError):  # noqa: N818
+class WrongReason(ConsentError):
     code = "wrong_reason"
 
 
-class WrongDate(ConsentError):  # noqa: N818
+class WrongDate(ConsentError):
     """A date in the future, before an earlier withdrawal, or an end before the beginning."""
 
     code = "wrong_date"
 
 
-class WrongBasis(ConsentError):  # noqa: N818
+class WrongBasis(ConsentError):
     """The purpose's lawful basis does not know this decision: a contract can't be withdrawn from here."""
 
     code = "wrong_basis"
 
 
-class Immutable(ConsentError):  # noqa: N818
+class Immutable(ConsentError):
     """Consent records and published notices are never changed or deleted."""
 
     code = "immutable"

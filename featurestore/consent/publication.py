@@ -16,6 +16,7 @@ from featurestore.online.store import Put, StoreUnavailable
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
+UNVOUCHED = "nobody vouches for the store: is `manage.py vouch` running?"
 T = TypeVar("T")
 
 
@@ -52,11 +53,15 @@ def put(subjects: Collection[str], now: datetime | None = None) -> set[str]:
     in_effect: set[str] = set()
     for batch in batches(sorted(subjects)):
         permissions = permissions_of(batch)
+        reason = UNVOUCHED
         try:
-            in_effect |= settle(permissions, stores.store().put_permissions(permissions), now)
+            done = settle(permissions, stores.store().put_permissions(permissions), now)
         except StoreUnavailable as error:
-            log.warning("permissions left to the relay", subjects=len(batch), reason=str(error))
-            PermissionChange.objects.filter(subject__in=batch, put_at=None).update(last_error=str(error)[:300])
+            done, reason = set(), str(error)
+        in_effect |= done
+        if left := [subject for subject in batch if subject not in done]:
+            log.warning("permissions left to the relay", subjects=len(left), reason=reason)
+            PermissionChange.objects.filter(subject__in=left, put_at=None).update(last_error=reason[:300])
     return in_effect
 
 

@@ -3,6 +3,7 @@
 from featurestore.consent.services.decisions import Choice, Decided, give, record, withdraw
 from featurestore.consent.services.expiry import expire_due
 from featurestore.consent.services.purposes import define_purpose, publish_notice, retire_purpose, settle_purposes
+from featurestore.consent.services.repair import raise_epoch, reissue
 
 __all__ = [
     "Choice",
@@ -11,7 +12,9 @@ __all__ = [
     "expire_due",
     "give",
     "publish_notice",
+    "raise_epoch",
     "record",
+    "reissue",
     "retire_purpose",
     "settle_purposes",
     "withdraw",

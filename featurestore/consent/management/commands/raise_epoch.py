@@ -1,0 +1,15 @@
+"""After a database was restored from a backup, before anything else is started."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from featurestore.consent import services
+
+
+class Command(BaseCommand):
+    help = "Raise the database's epoch: the store then takes every permission from this database again."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        ledger = services.raise_epoch()
+        self.stdout.write(f"Epoch {ledger.epoch}, sequence {ledger.sequence}. The voucher now puts everything again.")

@@ -1,0 +1,26 @@
+"""The voucher's process. Run exactly one; it is harmless to restart it."""
+
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from featurestore.config import settings
+from featurestore.consent.voucher import Voucher
+from featurestore.online.stores import store
+
+STEP_S = 0.5
+
+
+class Command(BaseCommand):
+    help = "Vouch for the store's permissions until stopped. Without it every read is denied."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        voucher = Voucher(store(), settings().vouch_expiry_ms, stopping=stop.is_set)
+        while not stop.is_set():
+            voucher.step()
+            stop.wait(STEP_S)

@@ -1,0 +1,85 @@
+"""The readers of this app: timelines, and the figures of the administration's first page."""
+
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from django.db.models import Count, DurationField, ExpressionWrapper, F, QuerySet
+from django.db.models.functions import TruncDate
+
+from featurestore.consent.ledger import database_now
+from featurestore.consent.models import PENDING, ConsentRecord, CurrentPermission, PermissionChange
+from featurestore.consent.permissions import Decision
+
+
+class Day(NamedTuple):
+    """Decisions of one day (UTC)."""
+
+    day: date
+    given: int
+    withdrawn: int
+    expired: int
+
+
+class Propagation(NamedTuple):
+    """How long changes took from their recording until they were in effect."""
+
+    changes: int
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+class Pending(NamedTuple):
+    """Changes that are not yet in the store, and purges that the streams have not been sent."""
+
+    unput: int
+    unsent: int
+    oldest_s: float
+
+
+def timeline(customer_id: str) -> QuerySet[ConsentRecord]:
+    """A customer's decisions, the newest first."""
+    return ConsentRecord.objects.filter(customer__customer_id=customer_id).select_related("purpose", "notice")
+
+
+def permissions_now(customer_id: str) -> QuerySet[CurrentPermission]:
+    """What a customer allows now, by purpose. A purpose without a row was never decided: denied."""
+    rows = CurrentPermission.objects.filter(customer__customer_id=customer_id)
+    return rows.select_related("purpose").order_by("purpose__name")
+
+
+def decisions_by_day(days: int = 30, now: datetime | None = None) -> list[Day]:
+    """One row a day, also for those without a decision; the oldest first, today last."""
+    today = (now or database_now()).date()
+    first = today - timedelta(days=days - 1)
+    rows = ConsentRecord.objects.filter(at__date__gte=first).order_by()
+    counts = {
+        (row["day"], row["decision"]): row["count"]
+        for row in rows.annotate(day=TruncDate("at")).values("day", "decision").annotate(count=Count("pk"))
+    }
+    each = (first + timedelta(days=n) for n in range(days))
+    return [Day(day, *(counts.get((day, decision), 0) for decision in Decision)) for day in each]
+
+
+def propagation(now: datetime | None = None) -> Propagation:
+    """Over the changes of the last day."""
+    since = (now or database_now()) - timedelta(days=1)
+    delays = (
+        PermissionChange.objects.filter(created_at__gte=since, put_at__isnull=False)
+        .annotate(delay=ExpressionWrapper(F("put_at") - F("created_at"), output_field=DurationField()))
+        .order_by("delay")
+        .values_list("delay", flat=True)
+    )
+    count = delays.count()
+    if not count:
+        return Propagation(0, None, None)
+    p50, p99 = (delays[int((count - 1) * share)].total_seconds() * 1000 for share in (0.5, 0.99))
+    return Propagation(count, p50, p99)
+
+
+def pending(now: datetime | None = None) -> Pending:
+    """What is on its way."""
+    waiting = PermissionChange.objects.filter(PENDING)
+    oldest = waiting.order_by("created_at").values_list("created_at", flat=True).first()
+    age = (now or database_now()) - oldest if oldest else timedelta()
+    unput = waiting.filter(put_at=None).count()
+    return Pending(unput, waiting.filter(purge=True, purge_sent_at=None).count(), max(age.total_seconds(), 0.0))

@@ -1,0 +1,21 @@
+"""What beat starts. Any number of workers may run them at once: rows are claimed, the ledger is locked."""
+
+from celery import shared_task
+
+from featurestore.consent import relay, services
+
+
+@shared_task(name="consent.relay")
+def relay_changes() -> None:
+    relay.relay_due()
+
+
+@shared_task(name="consent.expire")
+def expire() -> None:
+    services.expire_due()
+    services.settle_purposes()
+
+
+@shared_task(name="consent.prune")
+def prune_changes() -> None:
+    relay.prune()
