@@ -69,7 +69,8 @@ class Connection:
         """
         try:
             self._wait_until(deadline)
-            self.socket.sendall(b"".join(hiredis.pack_command(command) for command in commands))
+            packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub errs
+            self.socket.sendall(b"".join(packed))
             replies: Replies = []
             while len(replies) < len(commands):
                 reply = self.reader.gets()

@@ -15,5 +15,5 @@ def admit(permission: Permission | None, purpose: str, *, vouched: bool, now_ms:
 
 
 def belongs(raw: bytes, grant: Grant) -> bool:
-    """Whether a stored field was folded under this very grant; what an earlier grant left is as if it were not there."""
+    """Whether a stored field was folded under this very grant; what an earlier one left counts as not there."""
     return stamp_of(raw).grant == grant.grant

@@ -1,4 +1,4 @@
-"""The online store on Redis 6.2 or later, or Valkey: one hash ``fs:{subject}`` a subject, a few scripts, one round trip.
+"""The online store on Redis 6.2 or later, or Valkey: one hash ``fs:{subject}`` a subject, one round trip a call.
 
 Keys beside the subjects': ``fs:marks`` (a field a source and partition), ``fs:vouch`` (the voucher), ``fs:claim``.
 """

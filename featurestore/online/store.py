@@ -77,7 +77,7 @@ class OnlineStore(Protocol):
     def read(
         self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], timeout_ms: int
     ) -> Reading:
-        """In one round trip: the voucher, the marks of (source, partition) pairs, each subject's permission and fields."""
+        """In one round trip: the voucher, marks of (source, partition) pairs, each subject's permission and fields."""
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
         """Write values where permission, grant and fence allow it; what became of each, in order."""
