@@ -6,15 +6,18 @@ taken as UTC.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.definitions import InvalidEvent
+from featurestore.identity import subject_of
 
 COLUMNS = ("InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
 DATE_FORMATS = ("%Y-%m-%d %H:%M:%S", "%m/%d/%Y %H:%M")
@@ -42,6 +45,15 @@ class Skipped(NamedTuple):
     reason: str
 
 
+class Survey(NamedTuple):
+    """What the file holds: the country of every customer, first and last time of its events, rows skipped by reason."""
+
+    countries: dict[str, str]
+    first: datetime
+    last: datetime
+    skipped: Counter[str]
+
+
 def sales(lines: Iterable[str]) -> Iterator[Sale | Skipped]:
     """Every row of the file, in its order. Raises WrongFile."""
     rows = csv.DictReader(lines, restval="")
@@ -50,8 +62,9 @@ def sales(lines: Iterable[str]) -> Iterator[Sale | Skipped]:
     while True:
         try:
             row = next(rows)
-            if row["CustomerID"]:
-                yield Sale(rows.line_num, row["CustomerID"], row["Country"], time_of(row), order_line(row))
+            if customer_id := row["CustomerID"]:
+                require_identifier(customer_id)
+                yield Sale(rows.line_num, customer_id, row["Country"], time_of(row["InvoiceDate"]), order_line(row))
             else:
                 yield Skipped(rows.line_num, NO_CUSTOMER)
         except StopIteration:
@@ -60,11 +73,34 @@ def sales(lines: Iterable[str]) -> Iterator[Sale | Skipped]:
             yield Skipped(rows.line_num, str(error))
 
 
-def time_of(row: Mapping[str, str]) -> datetime:
+def survey(rows: Iterable[Sale | Skipped]) -> Survey:
+    """A first look over all rows. Raises WrongFile if none of them is an event."""
+    countries: dict[str, str] = {}
+    skipped: Counter[str] = Counter()
+    first, last = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+    for row in rows:
+        if isinstance(row, Skipped):
+            skipped[row.reason] += 1
+        else:
+            countries.setdefault(row.customer_id, row.country)
+            first, last = min(first, row.time), max(last, row.time)
+    if not countries:
+        raise WrongFile("no row is an event with a customer")
+    return Survey(countries, first, last, skipped)
+
+
+@lru_cache(maxsize=10_000)
+def require_identifier(customer_id: str) -> None:
+    """Raises IdentifierError for what could not be sent."""
+    subject_of(customer_id, b"")
+
+
+@lru_cache(maxsize=1000)
+def time_of(text: str) -> datetime:
     """When the invoice was written: ISO as in the database's export, or American as in the original."""
     for form in DATE_FORMATS:
         try:
-            return datetime.strptime(row["InvoiceDate"], form).replace(tzinfo=UTC)
+            return datetime.strptime(text, form).replace(tzinfo=UTC)
         except ValueError:
             continue
     raise ValueError("InvoiceDate is no date")

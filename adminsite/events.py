@@ -1,0 +1,88 @@
+"""Events on their way to Kafka, as our own ingest sends them: subjects in place of identifiers, partitions explicit."""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from confluent_kafka import KafkaError, Message, Producer
+
+from featurestore.config import Settings
+from featurestore.definitions import EventSource
+from featurestore.identity import partition_of, subject_of
+from featurestore.tiles.state import SEEN_MOST
+
+DELIVERY_TIMEOUT_MS = 30_000
+
+
+class NotDelivered(Exception):
+    """Kafka did not take an event in time. ``first`` is the mark of the oldest event that is not known to be there."""
+
+    def __init__(self, reason: str, first: Any) -> None:
+        super().__init__(f"Kafka did not take an event: {reason}. Is it running, with its topics?")
+        self.first = first
+
+
+class EventSender:
+    """Sends events, never with more unsettled than the streams keep identities: what is sent again is recognised."""
+
+    def __init__(self, conf: Settings) -> None:
+        self.partitions, self.generation = conf.partitions, conf.generation
+        self.sent = 0
+        self._secret = conf.subject_secret.encode()
+        self._subject_of = lru_cache(maxsize=100_000)(lambda customer_id: subject_of(customer_id, self._secret))
+        self._unsettled: dict[int, Any] = {}  # number of an event: its mark, the oldest first
+        self._failure: KafkaError | None = None
+        self._producer = Producer(
+            {
+                "bootstrap.servers": conf.kafka_bootstrap,
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 2,
+                "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+                "log_level": 0,
+            }
+        )
+
+    def send(
+        self,
+        source: EventSource,
+        customer_id: str,
+        *,
+        id: str,
+        origin: str,
+        time: datetime,
+        data: msgspec.Struct,
+        mark: Any = None,
+    ) -> None:
+        """Send one event, waiting while too many are unsettled. ``origin`` is the CloudEvents source, ``mark`` the
+        caller's own name for the event. Raises IdentifierError, NotDelivered.
+        """
+        subject = self._subject_of(customer_id)
+        number, self.sent = self.sent, self.sent + 1
+        self._unsettled[number] = mark
+        self._producer.produce(
+            f"{source.topic}.g{self.generation}",
+            key=subject,
+            value=source.encode(id=id, source=origin, subject=subject, time=time, data=data),
+            partition=partition_of(subject, self.partitions),
+            on_delivery=lambda error, message: self._settle(number, error, message),
+        )
+        self._wait_below(SEEN_MOST)
+
+    def flush(self) -> None:
+        """Wait until every event is settled. Raises NotDelivered."""
+        self._wait_below(1)
+
+    def _wait_below(self, limit: int) -> None:
+        self._producer.poll(0)
+        while len(self._unsettled) >= limit and self._failure is None:
+            self._producer.poll(0.1)
+        if self._failure is not None:
+            raise NotDelivered(self._failure.str(), next(iter(self._unsettled.values()), None))
+
+    def _settle(self, number: int, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            del self._unsettled[number]
+        elif self._failure is None:
+            self._failure = error

@@ -1,0 +1,121 @@
+"""Online Retail, replayed: its customers registered with consents of the data's first day, each row an order event."""
+
+import gzip
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from adminsite.events import EventSender, NotDelivered
+from featurestore.catalog.orders import orders
+from featurestore.catalog.retail import Sale, Skipped, Survey, WrongFile, sales, survey
+from featurestore.config import settings
+from featurestore.consent.errors import ConsentError
+from featurestore.consent.models import Notice, Purpose
+from featurestore.consent.permissions import Basis, Decision
+from featurestore.consent.publication import BATCH, batches
+from featurestore.consent.selectors import pending
+from featurestore.consent.services import Choice, record
+from featurestore.profiles.services import Registration, register_many
+
+BRAND = "online-retail"
+LONGEST_REGION = 32
+PROGRESS_S = 2.0
+
+
+class Command(BaseCommand):
+    help = "Replay the UCI Online Retail CSV (plain or .gz) as order events. Once a generation: a second time adds up."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path)
+        parser.add_argument(
+            "--shift", type=shift, default=0, help='"now" moves all times so that the last sale is now; or seconds'
+        )
+        parser.add_argument("--from-line", type=int, default=0, help="go on after a failure, which names the line")
+
+    def handle(self, *args: Any, file: Path, shift: int | None, from_line: int, **options: Any) -> None:
+        try:
+            found = survey(rows_of(file))
+        except (OSError, WrongFile) as error:
+            raise CommandError(f"{file}: {error}") from error
+        for reason, count in found.skipped.most_common():
+            self.stderr.write(f"{count:,} rows skipped: {reason}")
+        moved = datetime.now(UTC).replace(microsecond=0) - found.last if shift is None else timedelta(seconds=shift)
+        new = admit(found, moved)
+        self.stderr.write(f"{len(found.countries):,} customers, {new:,} new; consents since {found.first + moved}")
+        self.send(file, moved, from_line)
+
+    def send(self, file: Path, moved: timedelta, from_line: int) -> None:
+        shift_s = moved // timedelta(seconds=1)
+        origin = f"retail/{file.name}?shift_s={shift_s}"
+        sender, began, shown_s = EventSender(settings()), time.monotonic(), 0.0
+        try:
+            for row in rows_of(file):
+                if isinstance(row, Skipped) or row.line < from_line:
+                    continue
+                send(sender, row, origin, moved)
+                if (took_s := time.monotonic() - began) - shown_s > PROGRESS_S:
+                    shown_s = took_s
+                    self.stderr.write(f"line {row.line:,}: {sender.sent:,} events, {sender.sent / took_s:,.0f}/s")
+            sender.flush()
+        except NotDelivered as error:
+            raise CommandError(f"{error} Go on with --shift {shift_s} --from-line {error.first}") from error
+        self.stdout.write(f"{sender.sent:,} events in {time.monotonic() - began:.1f} s")
+
+
+def shift(text: str) -> int | None:
+    """Seconds; None for "now"."""
+    if text == "now":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError('"now", or a whole number of seconds') from None
+
+
+def rows_of(file: Path) -> Iterator[Sale | Skipped]:
+    """The rows of a CSV, packed or not. Its descriptions may be in any encoding: nobody reads them."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
+        yield from sales(lines)
+
+
+def send(sender: EventSender, sale: Sale, origin: str, moved: timedelta) -> None:
+    line, customer_id, _, at, data = sale
+    sender.send(orders, customer_id, id=str(line), origin=origin, time=at + moved, data=data, mark=line)
+
+
+def admit(found: Survey, moved: timedelta) -> int:
+    """Register the customers with every consent since the first sale; how many were new.
+
+    Raises CommandError while the store lacks a permission: events that overtake it would be denied.
+    """
+    since = found.first + moved
+    purposes = Purpose.objects.filter(active=True, lawful_basis=Basis.CONSENT)
+    notices = {purpose.name: Notice.objects.filter(purposes=purpose).first() for purpose in purposes}
+    if not notices or not all(notices.values()):
+        raise CommandError("No notice explains every purpose that needs consent. Run manage.py seed first.")
+    new = register_many(
+        Registration(customer_id, country[:LONGEST_REGION], BRAND, since)
+        for customer_id, country in found.countries.items()
+    )
+    choices = [
+        Choice(customer_id, purpose, Decision.GIVEN, "import", "replay_retail", notice.reference, since=since)
+        for customer_id in found.countries
+        for purpose, notice in notices.items()
+        if notice
+    ]
+    try:
+        for batch in batches(choices, BATCH):
+            record(batch)
+    except ConsentError as error:
+        raise CommandError(f"{error} Replay into a new database.") from error
+    if waiting := pending().unput:
+        raise CommandError(
+            f"{waiting:,} permissions are not in the store yet. Start manage.py vouch, then repeat this."
+        )
+    return new
