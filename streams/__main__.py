@@ -1,5 +1,6 @@
 """The command line of the streams.
 
+python -m streams worker                   fold events, carry out purges, push to the store
 python -m streams topics plan | apply      what the cluster's topics lack; mend it
 python -m streams broker [--address-file]  the demo's broker, in the foreground
 """
@@ -10,17 +11,23 @@ from pathlib import Path
 
 from featurestore.catalog import registry
 from featurestore.config import settings
-from streams import embedded, topics
+from featurestore.online.stores import store
+from streams import embedded, topics, worker
+from streams.work import work
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m streams", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("worker")
     commands.add_parser("topics").add_argument("step", choices=["plan", "apply"])
     commands.add_parser("broker").add_argument("--address-file", type=Path)
     chosen = parser.parse_args(arguments)
     if chosen.command == "broker":
         embedded.serve(chosen.address_file)
+        return 0
+    if chosen.command == "worker":
+        worker.run(settings(), registry.sources, lambda app: work(app, settings(), registry, store()))
         return 0
     return show_topics(chosen.step)
 
