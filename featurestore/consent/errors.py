@@ -39,8 +39,10 @@ class WrongActor(ConsentError):
     code = "wrong_actor"
 
 
-class WrongReason(ConsentError):
-    code = "wrong_reason"
+class WrongText(ConsentError):
+    """A reason that is too long, or a text that no database can hold."""
+
+    code = "wrong_text"
 
 
 class WrongDate(ConsentError):

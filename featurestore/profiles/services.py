@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from django.db import transaction
 
-from featurestore.config import settings
 from featurestore.consent.changes import Changes
+from featurestore.consent.errors import WrongDate
 from featurestore.consent.ledger import lock, milliseconds
 from featurestore.consent.models import PermissionChange, Purpose
 from featurestore.consent.permissions import Basis, registered
 from featurestore.consent.publication import BATCH, put
-from featurestore.identity import subject_of
 from featurestore.profiles.models import Customer
+from featurestore.profiles.selectors import subject as subject_for
 
 
 class Registration(NamedTuple):
@@ -41,9 +41,8 @@ def register(
 
     Must not be called within a transaction. Raises IdentifierError, and WrongDate for a date in the future.
     """
-    known = Customer.objects.filter(customer_id=customer_id).first()
-    if known:
-        return _known(known)
+    if known := Customer.objects.filter(subject=subject_for(customer_id)).first():
+        return Registered(known, False, bool(_in_effect([known])))
     return _register_batch([Registration(customer_id, region, brand, since)], now)[0]
 
 
@@ -56,37 +55,40 @@ def register_many(registrations: Iterable[Registration], now: datetime | None = 
 
 
 def _register_batch(registrations: Sequence[Registration], now: datetime | None) -> list[Registered]:
-    secret = settings().subject_secret.encode()
+    if any(registration.since and registration.since.tzinfo is None for registration in registrations):
+        raise WrongDate("`since` has no time zone.")
+    wanted = {subject_for(registration.customer_id): registration for registration in registrations}
     with transaction.atomic(durable=True):
         changes = Changes(lock(now))
         at, now_ms = changes.ledger.at, milliseconds(changes.ledger.at)
-        wanted = {registration.customer_id: registration for registration in registrations}
-        known = {c.customer_id: c for c in Customer.objects.filter(customer_id__in=wanted)}
+        known = {customer.subject: customer for customer in Customer.objects.filter(subject__in=wanted)}
         new = Customer.objects.bulk_create(
             Customer(
                 customer_id=r.customer_id,
-                subject=subject_of(r.customer_id, secret),
+                subject=subject,
                 region=r.region,
                 brand=r.brand,
                 since=r.since or at,
             )
-            for r in wanted.values()
-            if r.customer_id not in known
+            for subject, r in wanted.items()
+            if subject not in known
         )
         bases = {purpose: Basis(purpose.lawful_basis) for purpose in Purpose.objects.filter(active=True)}
         for customer in new:
-            since = wanted[customer.customer_id].since
+            since = wanted[customer.subject].since
             since_ms = milliseconds(since) if since else None
             states = {p: registered(basis, changes.next_sequence, now_ms, since_ms) for p, basis in bases.items()}
             changes.change(customer, {purpose: state for purpose, state in states.items() if state})
         changes.write()
-    in_effect = put({customer.subject for customer in new}, now)
+    in_effect = put({customer.subject for customer in new}, now) | _in_effect(known.values())
     return [
-        *(Registered(customer, created=True, effective=customer.subject in in_effect) for customer in new),
-        *map(_known, known.values()),
+        *(Registered(customer, True, customer.subject in in_effect) for customer in new),
+        *(Registered(customer, False, customer.subject in in_effect) for customer in known.values()),
     ]
 
 
-def _known(customer: Customer) -> Registered:
-    waiting = PermissionChange.objects.filter(subject=customer.subject, put_at=None).exists()
-    return Registered(customer, created=False, effective=not waiting)
+def _in_effect(customers: Iterable[Customer]) -> set[str]:
+    """The subjects of known customers whose permission is not on its way."""
+    subjects = {customer.subject for customer in customers}
+    waiting = PermissionChange.objects.filter(subject__in=subjects, put_at=None)
+    return subjects.difference(waiting.values_list("subject", flat=True))

@@ -16,13 +16,14 @@ from featurestore.consent.errors import (
     WrongDate,
     WrongMethod,
     WrongNotice,
-    WrongReason,
+    WrongText,
 )
 from featurestore.consent.ledger import lock, milliseconds
 from featurestore.consent.models import ConsentRecord, Notice, Purpose
 from featurestore.consent.permissions import Basis, Decision, State
 from featurestore.consent.publication import BATCH, put
 from featurestore.profiles.models import Customer
+from featurestore.profiles.selectors import find_many
 
 DAY_MS = 86_400_000
 MAX_ACTOR_LENGTH = 150
@@ -102,16 +103,16 @@ def record(choices: Sequence[Choice], now: datetime | None = None) -> list[Decid
 
 
 def _append(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Customer, ConsentRecord, bool]]:
+    for choice in choices:
+        _check(choice)
     changes = Changes(lock(now))
-    ids = {choice.customer_id for choice in choices}
-    customers = {c.customer_id: c for c in Customer.objects.filter(customer_id__in=ids, erased_at=None)}
+    customers = find_many(choice.customer_id for choice in choices)
     purposes = {p.name: p for p in Purpose.objects.filter(name__in={choice.purpose for choice in choices})}
     references = {choice.notice for choice in choices if choice.notice}
     notices = {n.reference: n for n in Notice.objects.filter(reference__in=references).prefetch_related("purposes")}
     changes.load(customers.values())
     decided = []
     for choice in choices:
-        _check(choice)
         if choice.customer_id not in customers:
             raise UnknownCustomer("No such customer. Register the customer first.")
         if choice.purpose not in purposes:
@@ -185,12 +186,14 @@ def _append_choice(
 
 
 def _check(choice: Choice) -> None:
+    if any("\0" in text for text in (choice.purpose, choice.notice or "", choice.actor, choice.reason)):
+        raise WrongText("A text holds a null character.")
     if choice.method not in ConsentRecord.Method.values:
         raise WrongMethod(f"Unknown method: say how it was made, one of {', '.join(ConsentRecord.Method.values)}.")
     if not choice.actor or len(choice.actor) > MAX_ACTOR_LENGTH:
         raise WrongActor(f"Say who records it: a user or client name of 1 to {MAX_ACTOR_LENGTH} characters.")
     if len(choice.reason) > MAX_REASON_LENGTH:
-        raise WrongReason(f"The reason has more than {MAX_REASON_LENGTH} characters.")
+        raise WrongText(f"The reason has more than {MAX_REASON_LENGTH} characters.")
     for name, date in (("since", choice.since), ("until", choice.until)):
         if date and date.tzinfo is None:
             raise WrongDate(f"`{name}` has no time zone.")

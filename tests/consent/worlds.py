@@ -1,0 +1,200 @@
+"""A small shop under consent, on a real database of its own each test: SQLite in a file, and PostgreSQL.
+
+Not pytest-django's ``db``: services commit, and tests look on from other connections and threads.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import dj_database_url
+import psycopg
+import pytest
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.db import connections
+
+from featurestore.consent import purges, services
+from featurestore.consent.models import Ledger
+from featurestore.consent.purges import Purge
+from featurestore.consent.services import Decided
+from featurestore.online import stores
+from featurestore.online.guard import admit
+from featurestore.online.memory import MemoryStore
+from featurestore.online.permission import Denial, Grant, Permission
+from featurestore.online.store import OnlineStore
+from featurestore.profiles.services import Registered, register
+
+T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SQLITE_OPTIONS = {
+    "timeout": 20,
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;",
+}
+NUMBERS = count()
+
+
+def at(seconds: float = 0) -> datetime:
+    """So many seconds after the test's beginning."""
+    return T0 + timedelta(seconds=seconds)
+
+
+def ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def use(url: str) -> None:
+    """Make a database the default one, in this and in later threads."""
+    config: dict = dict(dj_database_url.parse(url))
+    if config["ENGINE"].endswith("sqlite3"):
+        config["OPTIONS"] = SQLITE_OPTIONS
+    connections.settings["default"] = connections.configure_settings({"default": config})["default"]
+    connections["default"] = connections.create_connection("default")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory, django_db_blocker) -> Path:
+    path = tmp_path_factory.mktemp("databases") / "template.sqlite3"
+    with django_db_blocker.unblock():
+        migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: str, django_db_blocker) -> str:
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE rapport_template")
+    with django_db_blocker.unblock():
+        migrate(postgres.replace("/postgres", "/rapport_template"))
+    return postgres
+
+
+def migrate(url: str) -> None:
+    before, kept = connections.settings["default"], connections["default"]
+    use(url)
+    call_command("migrate", verbosity=0)
+    connections["default"].close()
+    connections.settings["default"], connections["default"] = before, kept
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker) -> Iterator[str]:
+    """A migrated, empty database. Its name: sqlite or postgres."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), path := tmp_path / "rapport.sqlite3")
+        url = f"sqlite:///{path}"
+    else:
+        base, name = request.getfixturevalue("postgres_template"), f"rapport_{next(NUMBERS)}"
+        with psycopg.connect(base, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE rapport_template")
+        url = base.replace("/postgres", f"/{name}")
+    before, kept = connections.settings["default"], connections["default"]
+    with django_db_blocker.unblock():
+        use(url)
+        Ledger.objects.create(pk=1, epoch=1, at=at(-86_400))
+        yield request.param
+        connections["default"].close()
+    connections.settings["default"], connections["default"] = before, kept
+
+
+@dataclass
+class SentPurges:
+    """Stands for the purge topic. ``failing`` plays a broker that refuses, ``dying`` a process that ends."""
+
+    sent: list[Purge] = field(default_factory=list)
+    failing: bool = False
+    dying: bool = False
+
+    def send(self, wanted: list[Purge]) -> dict[int, str]:
+        if self.failing:
+            return {purge.sequence: "broker away" for purge in wanted}
+        self.sent += wanted
+        if self.dying:
+            raise KeyboardInterrupt
+        return {}
+
+
+class Clock:
+    """Counts seconds when told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def pass_s(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> MemoryStore:
+    """The process's store: in memory, and vouched for."""
+    memory = MemoryStore(clock)
+    monkeypatch.setattr(stores, "store", lambda: memory)
+    vouch(memory)
+    return memory
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> SentPurges:
+    double = SentPurges()
+    monkeypatch.setattr(purges, "purges", lambda: double)
+    return double
+
+
+def vouch(store: OnlineStore, epoch: int = 1, sequence: int = 0) -> None:
+    run = store.run()
+    assert store.claim(run, epoch, sequence)
+    assert store.vouch(run, 1_000_000)
+    Ledger.objects.filter(pk=1).update(run="/".join(run))
+
+
+@pytest.fixture
+def shop(database: str, store: MemoryStore, sent: SentPurges) -> "Shop":
+    """A vouched store, the four purposes and their notice. Nobody is registered."""
+    assert django_settings.TIME_ZONE == "UTC"
+    services.define_purpose("service", title="Service", lawful_basis="consent")
+    services.define_purpose("personalisation", title="Suggestions", lawful_basis="consent", validity_days=30)
+    services.define_purpose("analytics", title="Analytics", lawful_basis="legitimate_interest")
+    services.define_purpose("fraud", title="Fraud", lawful_basis="legal_obligation")
+    services.define_purpose("delivery", title="Delivery", lawful_basis="contract")
+    services.settle_purposes(at(-3600))
+    names = ["service", "personalisation", "analytics", "fraud", "delivery"]
+    services.publish_notice("privacy", 1, "en", "What we do with your data.", names, at(-3600))
+    return Shop(store, sent)
+
+
+@dataclass
+class Shop:
+    """What tests say in one word."""
+
+    store: MemoryStore
+    sent: SentPurges
+
+    def register(self, customer_id: str = "ann", when: float = 0, **kwargs) -> Registered:
+        return register(customer_id, "eu", "acme", now=at(when), **kwargs)
+
+    def give(self, purpose: str = "service", when: float = 0, customer_id: str = "ann", **kwargs) -> Decided:
+        kwargs = {"notice": "privacy/1/en", "method": "web", "actor": "shop"} | kwargs
+        return services.give(customer_id, purpose, now=at(when), **kwargs)
+
+    def withdraw(self, purpose: str = "service", when: float = 0, customer_id: str = "ann", **kwargs) -> Decided:
+        kwargs = {"method": "web", "actor": "shop"} | kwargs
+        return services.withdraw(customer_id, purpose, now=at(when), **kwargs)
+
+    def stored(self, subject: str) -> Permission | None:
+        return self.store.read([subject], [], [], 1000).subjects[0].permission
+
+    def read(self, subject: str, purpose: str = "service", when: float = 3600) -> Grant | Denial:
+        """What a reader is told of a subject: the guard's word on the store's permission."""
+        reading = self.store.read([subject], [], [], 1000)
+        return admit(reading.subjects[0].permission, purpose, vouched=reading.vouched, now_ms=ms(at(when)))

@@ -1,0 +1,93 @@
+"""Registering customers."""
+
+import pytest
+
+from featurestore.consent.errors import WrongDate
+from featurestore.consent.models import ConsentRecord, PermissionChange
+from featurestore.identity import IdentifierError, subject_of
+from featurestore.online.permission import Denial, Grant
+from featurestore.profiles import selectors
+from featurestore.profiles.models import Customer
+from featurestore.profiles.services import Registration, register, register_many
+from tests.consent.worlds import Shop, at, ms
+
+
+def test_a_new_customer_allows_what_needs_no_consent_and_nothing_else(shop: Shop) -> None:
+    ann = shop.register().customer
+    stored = shop.stored(ann.subject)
+    assert stored is not None
+    assert {name: grant.allowed for name, grant in stored.purposes.items()} == dict.fromkeys(
+        ["analytics", "delivery", "fraud"], True
+    )
+    assert shop.read(ann.subject, "service") is Denial.NO_RECORD
+    assert not ConsentRecord.objects.exists()
+
+
+def test_a_registration_is_in_effect_when_it_returns(shop: Shop) -> None:
+    assert shop.register().effective
+    assert not PermissionChange.objects.filter(put_at=None).exists()
+
+
+def test_an_unreachable_store_leaves_a_registration_pending(shop: Shop) -> None:
+    shop.store.available = False
+    assert not shop.register().effective
+    assert not shop.register().effective
+    shop.store.available = True
+    assert Customer.objects.count() == 1
+
+
+def test_registering_again_changes_nothing(shop: Shop) -> None:
+    first, second = shop.register(), register("ann", "us", "other", now=at(5))
+    assert (first.created, second.created) == (True, False)
+    assert second.customer.region == "eu"
+    assert PermissionChange.objects.count() == 1
+
+
+def test_the_subject_is_keyed_and_names_nobody(shop: Shop) -> None:
+    subject = shop.register().customer.subject
+    assert subject == subject_of("ann", b"the-tests-subject-secret-of-more-than-32-characters")
+    assert "ann" not in subject
+
+
+def test_a_lawful_basis_begins_a_second_after_registration_or_with_the_imported_date(shop: Shop) -> None:
+    fresh, imported = shop.register("ann", when=10), shop.register("bob", when=10, since=at(-1000))
+    for registered, since in ((fresh, at(11)), (imported, at(-1000))):
+        grant = shop.read(registered.customer.subject, "fraud")
+        assert isinstance(grant, Grant)
+        assert grant.since_ms == ms(since)
+
+
+def test_a_customer_from_the_future_is_refused(shop: Shop) -> None:
+    with pytest.raises(WrongDate, match="future"):
+        shop.register(since=at(1))
+    assert not Customer.objects.exists()
+
+
+@pytest.mark.parametrize("customer_id", ["", "x" * 257, "a\0b", "line\nbreak"])
+def test_an_id_that_names_nobody_is_refused(shop: Shop, customer_id: str) -> None:
+    with pytest.raises(IdentifierError):
+        shop.register(customer_id)
+    assert not Customer.objects.exists()
+
+
+def test_thousands_are_registered_at_once_and_again_without_harm(shop: Shop) -> None:
+    backfill = [Registration(f"c{n}", "eu", "acme", at(-n)) for n in range(2500)]
+    shop.register("c7")
+    assert register_many(iter(backfill), now=at()) == 2499
+    assert register_many(backfill, now=at(1)) == 0
+    assert len(list(shop.store.subjects())) == Customer.objects.count() == 2500
+    assert not PermissionChange.objects.filter(put_at=None).exists()
+
+
+def test_one_bad_row_spoils_only_its_batch(shop: Shop) -> None:
+    backfill = [Registration(f"c{n}", "eu", "acme") for n in range(1000)]
+    with pytest.raises(IdentifierError):
+        register_many([*backfill, Registration("d", "eu", "acme"), Registration("", "eu", "acme")], now=at())
+    assert Customer.objects.count() == 1000
+
+
+def test_an_erased_customer_is_not_found(shop: Shop) -> None:
+    ann = shop.register().customer
+    assert selectors.find("ann") == ann
+    Customer.objects.filter(pk=ann.pk).update(erased_at=at())
+    assert selectors.find("ann") is None
