@@ -17,5 +17,9 @@ class WrongLifetime(AccessError):
     """A key that would be dead at birth, or live too long."""
 
 
+class KeysUnavailable(AccessError):
+    """Which keys there are can't be read: try again when the database answers."""
+
+
 class KeyEnded(AccessError):
     """The key is revoked or expired: it can't be rotated."""

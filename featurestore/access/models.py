@@ -1,7 +1,12 @@
 """API clients and their keys. A key's secret is shown once and kept only as a hash."""
 
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
+
+client_name = RegexValidator(
+    r"\A[a-z0-9][a-z0-9_-]{0,63}\Z", "1 to 64 lower-case letters, digits, - and _: the name stands in logs."
+)
 
 
 class ApiClient(models.Model):
@@ -10,7 +15,9 @@ class ApiClient(models.Model):
     personal_data = "None of customers. The owner may name a person of staff."
     erased_by = "Staff: replace the owner's name. Deleting a client deletes its keys."
 
-    name = models.SlugField(max_length=64, unique=True, help_text="Stands in logs and consent records.")
+    name = models.CharField(
+        max_length=64, unique=True, validators=[client_name], help_text="Stands in logs and consent records."
+    )
     owner = models.CharField(max_length=120, help_text="The team to ask, rather than a person.")
     description = models.TextField(blank=True)
     active = models.BooleanField(default=True, help_text="An inactive client's keys are refused within 2 seconds.")

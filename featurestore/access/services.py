@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.contrib.auth.models import Group, Permission, User
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Q
 from guardian.shortcuts import assign_perm
 
 from featurestore.access.errors import KeyEnded, WrongAllowance, WrongLifetime, WrongName
 from featurestore.access.keys import digest_of, new_key
-from featurestore.access.models import ApiClient, ApiKey
+from featurestore.access.models import ApiClient, ApiKey, client_name
 from featurestore.access.roles import ROLES
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import forget_keys
@@ -28,23 +29,23 @@ log = structlog.get_logger(__name__)
 
 def create_client(name: str, *, owner: str, actor: str, description: str = "") -> ApiClient:
     """A new client, without keys. Raises WrongName."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
-        raise WrongName("A client's name has 1 to 64 lower-case letters, digits, - and _: it stands in logs.")
-    try:
-        with transaction.atomic():
-            client = ApiClient.objects.create(name=name, owner=owner, description=description)
-    except IntegrityError:
-        raise WrongName(f"There is a client {name} already: give this one another name.") from None
-    log.info("client created", client=name, actor=actor)
+    client = ApiClient(name=name, owner=owner, description=description)
+    save_client(client, actor=actor)
     return client
 
 
-def set_active(client: ApiClient, active: bool, *, actor: str) -> None:
-    """Let a client's keys work, or none of them."""
-    ApiClient.objects.filter(pk=client.pk).update(active=active)
-    client.active = active
+def save_client(client: ApiClient, *, actor: str) -> None:
+    """Write a new or changed client. An inactive one's keys don't work. Raises WrongName."""
+    try:
+        client_name(client.name)
+        with transaction.atomic():
+            client.save()
+    except ValidationError as error:
+        raise WrongName(f"A client's name has {error.message}") from None
+    except IntegrityError:
+        raise WrongName(f"There is a client {client.name} already: give this one another name.") from None
     forget_keys()
-    log.info("client active" if active else "client inactive", client=client.name, actor=actor)
+    log.info("client saved", client=client.name, active=client.active, actor=actor)
 
 
 def create_key(
@@ -105,10 +106,11 @@ def rotate(key: ApiKey, *, actor: str, overlap: timedelta = OVERLAP) -> tuple[Ap
     return heir
 
 
-def entrust(client: ApiClient, staff: User | Group) -> None:
+def entrust(client: ApiClient, staff: User | Group, *, actor: str) -> None:
     """Let a person or role of staff see one client and manage its keys."""
     for permission in ("view_apiclient", "change_apiclient"):
         assign_perm(f"access.{permission}", staff, client)
+    log.info("client entrusted", client=client.name, staff=str(staff), actor=actor)
 
 
 _used_hours: dict[str, datetime] = {}

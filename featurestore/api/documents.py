@@ -19,6 +19,13 @@ SECURITY_SCHEMES = {
         "description": "An API key, `rap_ID_SECRET`, bound to services, purposes and scopes. Shown once, when created.",
     }
 }
+REQUEST_ID = {
+    "in": "header",
+    "name": "X-Request-Id",
+    "required": False,
+    "description": "Your own id of this request; another shape than this is replaced.",
+    "schema": {"type": "string", "pattern": "^[0-9A-Za-z_-]{8,64}$"},
+}
 ABOUT = """Fresh, exact features of one customer in one round trip, and only under that customer's consent.
 
 Errors are problem documents (RFC 9457): `type` is stable, `detail` says what to change, `instance` names the one
@@ -40,7 +47,7 @@ def operation(
     statuses = sorted({problem.status for problem in problems} | {e.status for e in examples} - answers.keys())
     responses = {status: _response(status, JSON, answer, examples) for status, answer in answers.items()}
     responses |= {int(status): _response(status, PROBLEM_JSON, ProblemDocument, examples) for status in statuses}
-    described: dict[str, Any] = {"responses": responses, "security": SECURITY}
+    described: dict[str, Any] = {"parameters": [REQUEST_ID], "responses": responses, "security": SECURITY}
     if request is not None:
         _documented.add(request)
         bodies = {e.name: {"summary": e.summary, "value": e.request} for e in examples if e.request is not None}

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from django.db import Error as DatabaseError
 
+from featurestore.access.errors import KeysUnavailable
 from featurestore.api.errors import Internal, Problem, Unavailable
 from featurestore.api.metrics import count_request
 from featurestore.api.reply import Call, Handle, Reply
@@ -30,7 +31,7 @@ def exchange(route: str, handle: Handle, call: Call, request_id: str) -> Reply:
     except Problem as problem:
         call.noted["problem"] = problem.name
         reply = problem.reply(request_id)
-    except DatabaseError as error:
+    except (DatabaseError, KeysUnavailable) as error:
         call.noted |= _broken(error)
         reply = Unavailable("The database did not answer.").reply(request_id)
     except Exception as error:  # noqa: BLE001  (the last resort of a server: logged, and answered in the one shape)

@@ -81,7 +81,7 @@ urlpatterns = [
     re_path(r"^v1/?$", nothing_here),
     path("v1/", v1),
     re_path(r"^v1/", nothing_here),
-    path("healthz", health.healthz),
-    path("readyz", health.readyz),
-    path("metrics", health.metrics),
+    path("healthz", in_one_shape(health.healthz)),
+    path("readyz", in_one_shape(health.readyz)),
+    path("metrics", in_one_shape(health.metrics)),
 ]

@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from featurestore.access import selectors, services
-from featurestore.access.errors import AccessError, KeyEnded, WrongAllowance, WrongLifetime, WrongName
+from featurestore.access import keyring as access_keyring
+from featurestore.access import services
+from featurestore.access.errors import AccessError, KeyEnded, KeysUnavailable, WrongAllowance, WrongLifetime, WrongName
+from featurestore.access.keyring import keyring
 from featurestore.access.keys import digest_of, id_of
 from featurestore.access.models import ApiClient, ApiKey
 from featurestore.access.selectors import Credential, Denied, credential, forget_keys
@@ -61,9 +64,11 @@ def test_a_key_that_ended_long_ago_is_one_that_never_was(bot: ApiClient, now_ms:
 
 def test_inactive_client(bot: ApiClient, now_ms: int) -> None:
     _, text = services.create_key(bot, **MAY)
-    services.set_active(bot, False, actor="test")
+    bot.active = False
+    services.save_client(bot, actor="test")
     assert credential(text, now_ms) is Denied.INACTIVE
-    services.set_active(bot, True, actor="test")
+    bot.active = True
+    services.save_client(bot, actor="test")
     assert isinstance(credential(text, now_ms), Credential)
 
 
@@ -106,7 +111,7 @@ def test_a_key_for_consent_alone_needs_no_service(bot: ApiClient) -> None:
     assert key.services == []
 
 
-@pytest.mark.parametrize("name", ["", "Bot", "a b", "-x", "x" * 65, "support-bot", "jane@example.org"])
+@pytest.mark.parametrize("name", ["", "Bot", "a b", "-x", "x" * 65, "support-bot", "jane@example.org", "bot\n"])
 def test_client_names(bot: ApiClient, name: str) -> None:
     with pytest.raises(WrongName):
         services.create_client(name, owner="", actor="test")
@@ -118,7 +123,7 @@ def test_keys_are_kept_for_two_seconds_and_no_longer(
     key, text = services.create_key(bot, **MAY)
     assert isinstance(credential(text, now_ms), Credential)
     ApiKey.objects.filter(pk=key.pk).update(revoked_at=datetime.now(UTC))  # as another process would
-    start_s = selectors._rows.read_s
+    start_s = keyring._snapshot.read_s
     monkeypatch.setattr(time, "monotonic", lambda: start_s + 1.999)
     assert isinstance(credential(text, now_ms), Credential)
     monkeypatch.setattr(time, "monotonic", lambda: start_s + 2)
@@ -164,3 +169,24 @@ def test_last_use_is_noted_by_the_hour(bot: ApiClient, now_ms: int, django_asser
 def test_no_text_is_a_key(now_ms: int, text: str) -> None:
     assert len(id_of(text)) <= 12
     assert credential(text, now_ms) is Denied.WRONG
+
+
+def test_a_database_that_is_away_is_asked_by_one_request_at_a_time(
+    bot: ApiClient, now_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[None] = []
+
+    def away() -> None:
+        tried.append(None)
+        raise OperationalError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(access_keyring, "read_keys", away)
+        for _ in range(3):
+            with pytest.raises(KeysUnavailable):
+                credential("rap_", now_ms)
+        with keyring._reading, pytest.raises(KeysUnavailable, match="slow"):
+            credential("rap_", now_ms)
+    assert len(tried) == 1
+    keyring.forget()
+    assert credential("rap_", now_ms) is Denied.WRONG

@@ -41,6 +41,6 @@ def test_a_chat_engineer_is_entrusted_with_one_client(bot: ApiClient) -> None:
     seed_roles()
     user = person(CHAT_ENGINEER)
     other = create_client("sales-bot", owner="sales", actor="test")
-    entrust(bot, user)
+    entrust(bot, user, actor="test")
     assert user.has_perm("access.change_apiclient", bot)
     assert not user.has_perm("access.change_apiclient", other)

@@ -55,4 +55,5 @@ def test_metrics_count_requests_and_views_without_identifiers(client: Client, po
 
 
 def test_probes_are_only_read(client: Client) -> None:
-    assert client.post("/readyz").status_code == 405
+    response = client.post("/readyz")
+    assert (response.status_code, response["Content-Type"]) == (405, "application/problem+json")
