@@ -1,0 +1,77 @@
+"""What the demo stands on: its folder, the settings of its processes, its database."""
+
+import fcntl
+import os
+import secrets
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from adminsite.demo.credentials import Credentials
+from adminsite.demo.servers import Servers
+from featurestore.config import ROOT
+
+FOLDER = ROOT / "var" / "demo"
+LOGS = FOLDER / "logs"
+ENVIRONMENT = FOLDER / "environment"
+CREDENTIALS = FOLDER / "credentials.json"
+
+
+class GroundError(Exception):
+    """The demo can't begin; the message says what to do."""
+
+
+@contextmanager
+def fresh_folder() -> Iterator[None]:
+    """An empty folder, and no second demo that would empty it. Raises GroundError."""
+    FOLDER.parent.mkdir(exist_ok=True)
+    with FOLDER.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise GroundError("A demo is running already in this checkout: stop it first.") from error
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        LOGS.mkdir(parents=True)
+        yield
+
+
+def environment_of(running: Servers, health_port: int) -> dict[str, str]:
+    """The settings of every process, added to this one's environment and written where a terminal can take them from.
+
+    The broker remembers nothing, so that topics begin a new generation: the time.
+    """
+    own = {
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "SUBJECT_SECRET": secrets.token_urlsafe(48),
+        "DATABASE_URL": f"sqlite:///{FOLDER / 'rapport.sqlite3'}",
+        "STORE_URL": f"redis://127.0.0.1:{running.redis_port}/0",
+        "CONTROL_URL": f"redis://127.0.0.1:{running.redis_port}/1",
+        "KAFKA_BOOTSTRAP": running.kafka,
+        "KAFKA_EMBEDDED": "true",
+        "PARTITIONS": "4",
+        "GENERATION": str(int(time.time())),
+        "STREAM_TABLES": "memory",
+        "STREAM_DATA_DIR": str(FOLDER / "streams"),
+        "STREAM_HEALTH_PORT": str(health_port),
+        "STREAM_LEASE": "false",
+    }
+    lines = [f"RAPPORT_{name}={shlex.quote(value)}\n" for name, value in own.items()]
+    with os.fdopen(os.open(ENVIRONMENT, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.writelines(lines)
+    inherited = dict(os.environ)  # noqa: TID251  (handed on, not read)
+    return inherited | {f"RAPPORT_{name}": value for name, value in own.items()}
+
+
+def seed(environment: dict[str, str], url: str) -> Credentials:
+    """Make and fill the database. Raises GroundError."""
+    output = LOGS / "seed.log"
+    command = [sys.executable, "manage.py", "seed_demo", str(CREDENTIALS), "--url", url]
+    with output.open("wb") as log:
+        ended = subprocess.run(command, env=environment, cwd=ROOT, stdout=log, stderr=log, check=False)
+    if ended.returncode:
+        raise GroundError(f"the database could not be prepared; the output is in {output}")
+    return Credentials.load(CREDENTIALS)

@@ -1,0 +1,58 @@
+"""The demo's processes, run by honcho: each one's output in a file, the shop's on the screen."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from honcho.manager import SYSTEM_PRINTER_NAME, Manager
+from honcho.printer import Message, Printer
+
+from featurestore.config import ROOT
+
+SHOWN = "shop"
+STOPPED = " stopped (rc="
+
+
+class Log(Printer):
+    """Writes each process's lines into its file, and shows the shop's, and that a process ended by itself."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(sys.stdout)
+        self.folder, self.stopping = folder, False
+
+    def write(self, message: Message) -> None:
+        text = message.data.decode(errors="replace") if isinstance(message.data, bytes) else message.data
+        with (self.folder / f"{message.name}.log").open("a", encoding="utf-8") as file:
+            file.write(text)
+        if message.name == SHOWN:
+            self.show(text)
+        elif message.name == SYSTEM_PRINTER_NAME and not self.stopping:
+            if " received" in text:
+                self.stopping = True
+                self.show("\nStopping ...\n")
+            elif STOPPED in text:
+                self.stopping = True
+                name = text.partition(STOPPED)[0]
+                self.show(f"\n{name} has ended, so all is stopped. Its output is in {self.folder / name}.log\n")
+
+    def show(self, text: str) -> None:
+        self.output.write(text)
+        self.output.flush()
+
+
+def manager(environment: dict[str, str], folder: Path, port: int, rate: float) -> Manager:
+    """All processes, ready to be started by ``loop()``."""
+    python = shlex.quote(sys.executable)
+    found = Manager(Log(folder / "logs"))
+    for name, command in {
+        "api": f"-m granian --interface wsgi --port {port} --blocking-threads 4 adminsite.wsgi:application",
+        "worker": "-m celery --app adminsite worker --loglevel WARNING --concurrency 2",
+        "beat": f"-m celery --app adminsite beat --loglevel WARNING --schedule {shlex.quote(str(folder / 'beat'))}",
+        "voucher": "manage.py vouch",
+        SHOWN: f"-m adminsite.demo.simulator {shlex.quote(str(folder / 'credentials.json'))} --rate {rate}",
+    }.items():
+        found.add_process(name, f"exec {python} {command}", env=environment, cwd=str(ROOT))
+    # A stream worker that meets an error ends, and expects to be started again.
+    forever = f"while true; do {python} -m streams worker; sleep 1; done"
+    found.add_process("streams", forever, env=environment, cwd=str(ROOT))
+    return found

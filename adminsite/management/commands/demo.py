@@ -1,0 +1,73 @@
+"""Everything on this machine: `make demo`. Ctrl-C stops it all."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from honcho.manager import Manager
+
+from adminsite.demo.credentials import Credentials
+from adminsite.demo.ground import ENVIRONMENT, FOLDER, LOGS, GroundError, environment_of, fresh_folder, seed
+from adminsite.demo.processes import manager
+from adminsite.demo.servers import ServerError, Servers, servers
+from adminsite.demo.welcome import awaited, wait, welcome
+from deploy.ports import free_port
+from deploy.redis_server import RedisServerError
+from featurestore.config import ROOT
+
+READY_TIMEOUT_S = 120
+
+
+class Command(BaseCommand):
+    help = "Run everything on this machine, with a simulated shop. Begins anew each time: var/demo is emptied."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=8000, help="of API and administration")
+        parser.add_argument("--rate", type=float, default=20, help="what the shop does in a second")
+
+    def handle(self, *args: Any, port: int, rate: float, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        require_free(port)
+        try:
+            with fresh_folder(), servers(FOLDER) as running:
+                self.run(running, port, rate)
+        except (GroundError, RedisServerError, ServerError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write("Stopped.")
+
+    def run(self, running: Servers, port: int, rate: float) -> None:
+        url, health_port = f"http://127.0.0.1:{port}", free_port()
+        environment = environment_of(running, health_port)
+        self.stdout.write("Preparing the database ...")
+        known = seed(environment, url)
+        processes, stop = manager(environment, FOLDER, port, rate), threading.Event()
+        guide = threading.Thread(target=self.guide, args=(processes, known, f"http://127.0.0.1:{health_port}", stop))
+        self.stdout.write("Starting the processes ...")
+        guide.start()
+        processes.loop()
+        stop.set()
+        guide.join()
+
+    def guide(self, processes: Manager, known: Credentials, health_url: str, stop: threading.Event) -> None:
+        missing = wait(awaited(known, health_url), READY_TIMEOUT_S, stop)
+        if missing is None:
+            self.stdout.write(welcome(known, str(ENVIRONMENT.relative_to(ROOT)), str(LOGS.relative_to(ROOT))))
+        elif not stop.is_set():
+            self.stderr.write(f"{missing} has not come within {READY_TIMEOUT_S} s. Logs are in {LOGS}.")
+            os.kill(os.getpid(), signal.SIGTERM)  # as honcho wants to hear it
+
+
+def require_free(port: int) -> None:
+    """Raises CommandError where another program listens."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise CommandError(f"Port {port} is taken: stop what uses it, or run manage.py demo --port 8001") from error

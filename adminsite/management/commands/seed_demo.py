@@ -1,0 +1,59 @@
+"""What the demo starts with: purposes and a notice, a login, an API key, customers who consent to everything."""
+
+import secrets
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from adminsite.demo.credentials import Credentials
+from featurestore.access.scopes import Scope
+from featurestore.access.services import create_client, create_key, seed_roles
+from featurestore.catalog import registry
+from featurestore.catalog.purposes import PURPOSES, LawfulBasis
+from featurestore.consent.models import Notice
+from featurestore.consent.permissions import Decision
+from featurestore.consent.services import Choice, record
+from featurestore.profiles.services import Registration, register_many
+
+ACTOR = "demo"
+REGIONS = ("Europe", "America", "Asia")
+CUSTOMERS = 40
+
+
+class Command(BaseCommand):
+    help = "Fill a new database for the demo, and write login and API key into a file that only you may read."
+    requires_system_checks = ()  # some of them ask the database, which is still empty
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--url", required=True)
+
+    def handle(self, *args: Any, file: Path, url: str, **options: Any) -> None:
+        call_command("migrate", verbosity=0)
+        call_command("seed", stdout=self.stdout)
+        seed_roles()
+        customers = [f"C{number}" for number in range(1, CUSTOMERS + 1)]
+        notice = Notice.objects.earliest("published_at").reference
+        admit(customers, notice)
+        password = secrets.token_urlsafe(12)
+        User.objects.create_superuser("admin", password=password)
+        client = create_client("demo", owner="the demo", actor=ACTOR, description="The simulated shop, and your curl.")
+        _, key = create_key(
+            client,
+            services=registry.services,
+            purposes=[purpose.name for purpose in PURPOSES],
+            scopes=list(Scope),
+            actor=ACTOR,
+        )
+        Credentials(url, "admin", password, key, notice, customers).save(file)
+
+
+def admit(customers: list[str], notice: str) -> None:
+    """Register the customers and record their consents."""
+    register_many(Registration(c, REGIONS[i % len(REGIONS)], "demo") for i, c in enumerate(customers))
+    asked = [purpose.name for purpose in PURPOSES if purpose.basis is LawfulBasis.CONSENT]
+    record([Choice(c, purpose, Decision.GIVEN, "web", ACTOR, notice) for c in customers for purpose in asked])
