@@ -174,12 +174,8 @@ class Served:
         return None if value == _null(self.codes[i + 1]) or value != value else value
 
     def _merged(self, column: int, cell: int, end: int) -> Any:
-        merge = self.layout.aggregations[column].merge
         indexes = [self.row.unpack_from(self.raw, self.rows_at + i * self.row.size)[cell] for i in range(end)]
-        state = self.pool[indexes[0]]
-        for index in indexes[1:]:
-            state = merge(self.pool[index], state)
-        return state
+        return self.layout.aggregations[column].combine([self.pool[index] for index in indexes])
 
     @property
     def pool(self) -> list[Any]:

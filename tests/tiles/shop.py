@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from featurestore.aggregations import Count, DistinctCount, First, Last, Max, Min, Sum, TimeSinceLast
+from featurestore.aggregations import Count, DistinctCount, First, Last, Max, Mean, Min, Quantile, SessionCount, Sum, TimeSinceLast, TopK
 from featurestore.definitions import Event, EventSource, Feature, FeatureView, Label, Money
 from featurestore.tiles.fold import Arrival
 
@@ -32,6 +32,10 @@ spend = FeatureView(
         First("item").over("1h", "lifetime"),
         Last("item").over("1h", "2d"),
         DistinctCount("item").over("1h", "2d"),
+        TopK("item", k=2).over("1h", "2d", name="favourites"),
+        Mean("amount").over("1h", "2d"),
+        Quantile("amount", q=0.5).over("2d"),
+        SessionCount(gap="30m").over("2d"),
         TimeSinceLast().over("2d"),
     ],
 )

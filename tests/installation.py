@@ -1,0 +1,141 @@
+"""A whole installation of its own: a database, the project's own processes as a user runs them, real servers beside."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from deploy.ports import free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+MAKE_KEY = """
+from featurestore.access.scopes import Scope
+from featurestore.access.services import create_client, create_key
+from featurestore.catalog import registry
+from featurestore.catalog.purposes import PURPOSES
+client = create_client("tests", owner="tests", actor="tests")
+allowance = {{"services": list(registry.services), "purposes": [p.name for p in PURPOSES], "scopes": list(Scope)}}
+open({path!r}, "w").write(create_key(client, actor="tests", **allowance)[1])
+"""
+
+
+class Installation:
+    """Processes with one environment; ``folder`` has the database, the tables and a log a process."""
+
+    def __init__(self, folder: Path, *, kafka: str, store: str, database: str = "", **settings: object):
+        self.folder, self.processes = folder, dict[str, subprocess.Popen[bytes]]()
+        self.api_port = free_port()
+        own = {
+            "secret_key": "an-installation-of-the-tests-secret-key",
+            "subject_secret": "an-installation-of-the-tests-subject-secret",
+            "database_url": database or f"sqlite:///{folder / 'rapport.sqlite3'}",
+            "store_url": store,
+            "control_url": store.replace("/0", "/1"),
+            "kafka_bootstrap": kafka,
+            "partitions": 4,
+            "generation": time.time_ns() // 1_000_000_000,  # topics of its own on a broker that tests share
+            "stream_data_dir": folder / "streams",
+            "stream_health_port": free_port(),
+            "log_level": "INFO",
+        }
+        self.settings = own | settings
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")}
+        self.environment |= {f"RAPPORT_{name.upper()}": str(value) for name, value in self.settings.items()}
+        self.environment["DJANGO_SETTINGS_MODULE"] = "adminsite.settings"
+
+    def manage(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """A management command, to its end. Fails with what it said."""
+        return self.run("manage.py", *arguments)
+
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """A Python program of the project's, to its end. Fails with what it said."""
+        command = [sys.executable, *map(str, arguments)]
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def start(self, name: str, *arguments: str | Path, **settings: object) -> "subprocess.Popen[bytes]":
+        """A process that stays, with its log in NAME.log; ``settings`` differ for it alone."""
+        environment = self.environment | {f"RAPPORT_{key.upper()}": str(value) for key, value in settings.items()}
+        command = [sys.executable, *map(str, arguments)]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        self.processes[name] = process
+        return process
+
+    def prepare(self) -> None:
+        """Database and topics."""
+        self.manage("migrate", "--noinput")
+        self.manage("seed")
+        self.run("-m", "streams", "topics", "apply")
+
+    def start_voucher(self) -> None:
+        self.start("voucher", "manage.py", "vouch")
+
+    def start_worker(self, name: str = "streams", **settings: object) -> None:
+        self.start(name, "-m", "streams", "worker", **settings)
+
+    def start_api(self) -> httpx.Client:
+        """The API in its own process, and a client of it that holds a key for everything."""
+        path = self.folder / "key"
+        self.manage("shell", "-c", MAKE_KEY.format(path=str(path)))
+        server = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.api_port), "--blocking-threads", "4"]
+        self.start("api", "-m", "granian", *server, "adminsite.wsgi:application")
+        headers = {"Authorization": f"Bearer {path.read_text()}"}
+        client = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", headers=headers, timeout=30)
+        eventually(lambda: answers(client), "the API answers")
+        return client
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(timeout=20)
+
+    def logs(self, name: str) -> list[dict[str, Any]]:
+        """A process's structured log lines."""
+        lines = (self.folder / f"{name}.log").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+@contextlib.contextmanager
+def installation(folder: Path, **options: Any) -> Iterator[Installation]:
+    """An installation whose processes end with the block; on failure their last words are shown."""
+    made = Installation(folder, **options)
+    try:
+        yield made
+    except BaseException:
+        for name in made.processes:
+            words = (folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")[-3_000:]
+            print(f"--- last words of {name} (now {made.processes[name].poll()}):\n{words}")
+        raise
+    finally:
+        made.stop()
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def eventually(happens: Callable[[], object], what: str, within_s: float = 60) -> None:
+    """Wait until something has happened; polled, with a deadline, so that nothing depends on how long it takes."""
+    deadline = time.monotonic() + within_s
+    while not happens():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
+        time.sleep(0.05)

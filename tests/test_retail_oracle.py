@@ -1,0 +1,131 @@
+"""Real retail data through Kafka, Faust, Redis and the API: every feature equals DuckDB's over the raw rows."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import pytest
+
+from tests.installation import Installation, eventually, installation
+from tests.oracle import Mismatch, mismatches
+
+DATA = Path(os.environ.get("RAPPORT_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+RETAIL = DATA / "online_retail_2010-12_to_2011-05.csv.gz"
+BATCH = 100
+READS = {"support_chat": "service", "sales_chat": "personalisation", "fraud_check": "fraud"}
+
+
+@pytest.fixture(scope="module")
+def retail(kafka: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with installation(tmp_path_factory.mktemp("retail"), kafka=kafka, store=redis_server) as made:
+        made.prepare()
+        made.start_voucher()
+        made.start_worker()
+        yield made
+
+
+def shift_to_now_s() -> int:
+    """Seconds from the file's last sale to now."""
+    query = "SELECT max(epoch(InvoiceDate))::BIGINT FROM read_csv(?, header=true)"
+    return int(time.time()) - duckdb.execute(query, [str(RETAIL)]).fetchone()[0]
+
+
+def raw_rows(shift_s: int) -> duckdb.DuckDBPyConnection:
+    """The file's rows of known customers, moved in time, as the oracle wants them."""
+    db = duckdb.connect()
+    db.execute(
+        """
+        CREATE TABLE rows AS
+        SELECT row_number() OVER () + 1 AS line, * FROM read_csv(?, header=true, parallel=false, ignore_errors=false,
+            encoding='utf-8', types={'InvoiceNo': 'VARCHAR', 'StockCode': 'VARCHAR', 'CustomerID': 'VARCHAR',
+            'UnitPrice': 'DECIMAL(18,4)', 'Quantity': 'BIGINT', 'InvoiceDate': 'TIMESTAMP'})
+        """,
+        [str(RETAIL)],
+    )
+    origin = f"retail/{RETAIL.name}?shift_s={shift_s}"
+    lines = [line for (line,) in db.execute("SELECT line FROM rows ORDER BY line").fetchall()]
+    ties = [int.from_bytes(blake2b(f"{origin}|{n}".encode(), digest_size=8).digest(), "big") >> 1 for n in lines]
+    db.execute("CREATE TABLE ties AS SELECT unnest(?::BIGINT[]) AS line, unnest(?::BIGINT[]) AS tie", [lines, ties])
+    db.execute(
+        """
+        CREATE TABLE events AS
+        SELECT CustomerID AS customer, epoch_ms(InvoiceDate) + ?::BIGINT * 1000 AS t_ms, tie,
+            CASE WHEN InvoiceNo LIKE 'C%' THEN 'returned' ELSE 'completed' END AS kind,
+            InvoiceNo AS order_id, StockCode AS sku, Quantity AS quantity,
+            CAST(Quantity * UnitPrice AS DECIMAL(18,4)) AS amount, NULL::VARCHAR AS category
+        FROM rows JOIN ties USING (line) WHERE CustomerID IS NOT NULL
+        """,
+        [shift_s],
+    )
+    return db
+
+
+def read_all(client: httpx.Client, service: str, purpose: str, customers: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for start in range(0, len(customers), BATCH):
+        batch = customers[start : start + BATCH]
+        body = {"service": service, "purpose": purpose, "customer_ids": batch, "timeout_ms": 2_000}
+        response = client.post("/v1/features/batch", json=body)
+        assert response.status_code == 200, response.text
+        yield from zip(batch, response.json()["results"], strict=True)
+
+
+def test_every_feature_of_every_customer_equals_the_raw_rows(
+    retail: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not RETAIL.exists():
+        pytest.skip(f"{RETAIL.name} is not beside this checkout (RAPPORT_TEST_DATA names its folder)")
+    eventually(lambda: replay_can_start(retail), "the voucher vouches")
+    shift_s = shift_to_now_s()
+    retail.manage("replay_retail", RETAIL, "--shift", str(shift_s))
+    db = raw_rows(shift_s)
+    customers = [name for (name,) in db.execute("SELECT DISTINCT customer FROM events ORDER BY 1").fetchall()]
+    sent_ms = time.time() * 1000
+    client = retail.start_api()
+    eventually(lambda: folded_to_ms(client, customers) >= sent_ms, "all events are folded and pushed", within_s=180)
+
+    specs = {
+        spec["name"]: spec
+        for view in ("spend", "loyalty", "taste", "returns", "order_risk")
+        for spec in json.loads(retail.manage("features", "show", view, "--json").stdout)["features"]
+    }
+    compared, wrong = 0, list[Mismatch]()
+    for service, purpose in READS.items():
+        by_time: dict[int, dict[str, dict[str, Any]]] = {}
+        for customer, answer in read_all(client, service, purpose, customers):
+            assert {view["status"] for view in answer["views"].values()} <= {"present", "missing"}, answer["views"]
+            by_time.setdefault(ms(answer["at"]), {})[customer] = answer["features"]
+        for now_ms, answers in by_time.items():
+            for name in specs.keys() & next(iter(answers.values())).keys():
+                served = {customer: features[name] for customer, features in answers.items()}
+                wrong += mismatches(db, specs[name], served, now_ms)
+                compared += len(served)
+    with capsys.disabled():
+        print(f"\nretail oracle: {len(customers):,} customers, {compared:,} values compared, {len(wrong)} mismatches")
+    assert compared > 50_000
+    assert wrong[:20] == []
+
+
+def replay_can_start(retail: Installation) -> bool:
+    return any(line.get("condition") == "vouching" for line in retail.logs("voucher"))
+
+
+def folded_to_ms(client: httpx.Client, customers: list[str]) -> float:
+    """The time up to which every customer's answer is complete; 0 while one is not."""
+    oldest = float("inf")
+    for _, answer in read_all(client, "fraud_check", "fraud", customers):
+        for view in answer["views"].values():
+            if view["age_s"] is None:
+                return 0
+            oldest = min(oldest, ms(answer["at"]) - view["age_s"] * 1000)
+    return oldest
+
+
+def ms(time: str) -> int:
+    return round(datetime.fromisoformat(time).timestamp() * 1000)
