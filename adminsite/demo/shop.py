@@ -106,7 +106,7 @@ class Shop:
             self.reopen: 0.3 if customer.solved else 0,
             self.talk: 3,
             self.introduce: 0.3,
-            self.change_mind: 0 if customer is self.customers[0] else 0.5,
+            self.change_mind: 0 if customer is self.customers[0] else 0.3 if all(customer.willing.values()) else 1.5,
         }
 
     def look(self, customer: Customer) -> Iterator[Deed]:
@@ -173,7 +173,8 @@ class Shop:
         yield Happening(customer.customer_id, profile, update)
 
     def change_mind(self, customer: Customer) -> Iterator[Deed]:
-        purpose = self.random.choice(MINDS)
+        refused = [purpose for purpose in MINDS if not customer.willing[purpose]]
+        purpose = self.random.choice(refused or MINDS)
         willing = customer.willing[purpose] = not customer.willing[purpose]
         yield Decision(customer.customer_id, purpose, "given" if willing else "withdrawn")
 

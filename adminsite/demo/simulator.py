@@ -66,7 +66,8 @@ class Simulator:
         told = ", ".join(f"{source} {counts[source]:,}" for source in registry.sources)
         decided = f"{counts['given']} given, {counts['withdrawn']} withdrawn, {counts['leaked']} leaked"
         rate = f"{self.sender.sent:,} events, {self.sender.sent / took_s:.0f}/s"
-        return f"{datetime.now(UTC):%H:%M:%S}  {rate} ({told})  |  consents: {decided}  |  {self.news}"
+        news, self.news = self.news, ""
+        return f"{datetime.now(UTC):%H:%M:%S}  {rate} ({told})  |  consents: {decided}  |  {news}"
 
 
 def main() -> None:

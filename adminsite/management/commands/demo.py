@@ -33,10 +33,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, port: int, rate: float, **options: Any) -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        require_free(port)
         try:
-            with fresh_folder(), servers(FOLDER) as running:
-                self.run(running, port, rate)
+            with fresh_folder():
+                require_free(port)
+                with servers(FOLDER) as running:
+                    self.run(running, port, rate)
         except (GroundError, RedisServerError, ServerError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write("Stopped.")
