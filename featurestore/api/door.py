@@ -26,4 +26,6 @@ def now_ms() -> int:
 def respond(reply: Reply, request_id: str) -> HttpResponse:
     """A reply as Django sends it. Answers are about one person at one moment: nobody may keep them."""
     headers = {"Cache-Control": "no-store", "X-Request-Id": request_id, **reply.headers}
-    return HttpResponse(reply.body, status=reply.status, content_type=reply.media_type, headers=headers)
+    response = HttpResponse(reply.body, status=reply.status, content_type=reply.media_type, headers=headers)
+    response._has_been_logged = True  # type: ignore[attr-defined]  # by exchange; Django would say it once more
+    return response

@@ -177,8 +177,6 @@ BATCH = [
     Example("store-away", "The store is away", SEVERAL, *STORE_AWAY),
 ]
 
-SERVICES = [NO_KEY]
-
 CONSENT = {"customer_id": "C42", "purpose": "service", "decision": "given", "notice": "privacy/1/en", "method": "chat"}
 WITHDRAWAL = {"customer_id": "C42", "purpose": "service", "decision": "withdrawn", "method": "chat"}
 

@@ -1,7 +1,6 @@
 """GET /v1/services: what a key may ask for, told so that anyone can recompute a value."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ from featurestore.api.auth import authenticate
 from featurestore.api.documents import operation
 from featurestore.api.door import enter
 from featurestore.api.errors import Unauthorised, Unavailable
-from featurestore.api.examples import SERVICES
+from featurestore.api.examples import NO_KEY, Example
 from featurestore.api.reply import Call, Reply, encode
 from featurestore.catalog import registry
 from featurestore.definitions import Feature, FeatureService, FeatureView
@@ -63,28 +62,6 @@ class ServiceList(msgspec.Struct):
     services: list[ServiceInfo]
 
 
-router = Router(tags=["services"])
-
-
-@router.get(
-    "",
-    auth=None,
-    summary="List the services that the key may use",
-    openapi_extra=operation(SERVICES, {200: ServiceList}, [Unauthorised, Unavailable]),
-)
-def list_services(request: HttpRequest) -> HttpResponse:
-    """Every service with its views and features, their windows and defaults."""
-    return enter(request, services_of_caller, "services")
-
-
-def services_of_caller(call: Call) -> Reply:
-    """The services that the caller's key is bound to, in the catalog's order."""
-    holder = authenticate(call)
-    known = [describe(service) for name, service in registry.services.items() if name in holder.services]
-    return Reply(200, encode(ServiceList(sorted(holder.purposes), known)))
-
-
-@cache
 def describe(service: FeatureService) -> ServiceInfo:
     """One service, as the API tells it."""
     views = [_view(view) for view in service.views]
@@ -120,3 +97,35 @@ def _where(where: Mapping[str, Any]) -> dict[str, list[Any]]:
         field: sorted(wanted) if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
         for field, wanted in where.items()
     }
+
+
+DESCRIBED = {name: describe(service) for name, service in registry.services.items()}
+SHOWN = min(DESCRIBED.values(), key=lambda service: sum(len(view.features) for view in service.views))
+LISTED = Example(
+    "listed",
+    "A key bound to one service and one purpose",
+    None,
+    200,
+    msgspec.to_builtins(ServiceList([SHOWN.purpose], [SHOWN])),
+)
+EXAMPLES = [LISTED, NO_KEY]
+
+router = Router(tags=["services"])
+
+
+@router.get(
+    "",
+    auth=None,
+    summary="List the services that the key may use",
+    openapi_extra=operation(EXAMPLES, {200: ServiceList}, [Unauthorised, Unavailable]),
+)
+def list_services(request: HttpRequest) -> HttpResponse:
+    """Every service with its views and features, their windows and defaults."""
+    return enter(request, services_of_caller, "services")
+
+
+def services_of_caller(call: Call) -> Reply:
+    """The services that the caller's key is bound to, in the catalog's order."""
+    holder = authenticate(call)
+    known = [service for name, service in DESCRIBED.items() if name in holder.services]
+    return Reply(200, encode(ServiceList(sorted(holder.purposes), known)))

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from featurestore.api.examples import BATCH, CONSENTS, FEATURES, SERVICES, Example
+from featurestore.access.services import create_client, create_key
+from featurestore.api.examples import BATCH, CONSENTS, FEATURES, Example
+from featurestore.api.services import EXAMPLES, LISTED, SHOWN
 from featurestore.catalog.purposes import PURPOSES
 from featurestore.consent.services import define_purpose, publish_notice
 from featurestore.profiles.services import register
@@ -17,13 +19,13 @@ from tests.api.world import World
 WHEN = {"since", "record", "instance"}
 """Fields that differ each time."""
 
-EXAMPLES = {
+DOCUMENTED = {
     "/v1/features": ("post", FEATURES),
     "/v1/features/batch": ("post", BATCH),
     "/v1/consents": ("post", CONSENTS),
-    "/v1/services": ("get", SERVICES),
+    "/v1/services": ("get", EXAMPLES),
 }
-CASES = [(method, path, example) for path, (method, examples) in EXAMPLES.items() for example in examples]
+CASES = [(method, path, example) for path, (method, examples) in DOCUMENTED.items() for example in examples]
 
 
 def away(world: World) -> None:
@@ -39,6 +41,12 @@ def customers(world: World) -> None:
     for purpose in PURPOSES:
         define_purpose(purpose.name, title=purpose.title, lawful_basis=purpose.basis)
     publish_notice("privacy", 1, "en", "What we do.", ["service"])
+
+
+def key_of_one_service() -> str:
+    one = create_client("insight", owner="", actor="test")
+    may = {"services": [SHOWN.name], "purposes": [SHOWN.purpose], "scopes": ["features:read"], "actor": "test"}
+    return create_key(one, **may)[1]
 
 
 def same(answer: Any, documented: Any) -> bool:
@@ -57,7 +65,8 @@ def test_example(
     if path == "/v1/consents":
         register("C42", "EU", "lamp", since=datetime(2026, 1, 1, tzinfo=UTC))
     SCENES.get(example.name, lambda _: None)(world)
-    response = post(path, example.request) if example.request else getattr(client, method)(path)
+    headers = {"Authorization": f"Bearer {key_of_one_service()}"} if example is LISTED else {}
+    response = post(path, example.request) if example.request else getattr(client, method)(path, headers=headers)
     assert response.status_code == example.status
     assert same(response.json(), example.answer), response.json()
 
@@ -67,7 +76,7 @@ def documented(client: Client) -> dict[str, Any]:
 
 
 def test_the_document_holds_every_example_under_its_operation(client: Client) -> None:
-    for path, (method, examples) in EXAMPLES.items():
+    for path, (method, examples) in DOCUMENTED.items():
         operation = documented(client)["paths"][path][method]
         for example in examples:
             content = operation["responses"][str(example.status)]["content"]
@@ -75,4 +84,4 @@ def test_the_document_holds_every_example_under_its_operation(client: Client) ->
 
 
 def test_every_operation_is_executed(client: Client) -> None:
-    assert set(documented(client)["paths"]) == set(EXAMPLES)
+    assert set(documented(client)["paths"]) == set(DOCUMENTED)
