@@ -24,7 +24,7 @@ class CloudEvent(msgspec.Struct, Generic[T], kw_only=True):
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     source: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     type: str
-    subject: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    subject: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
     time: Annotated[datetime, msgspec.Meta(tz=True)]
     data: T
 

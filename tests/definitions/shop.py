@@ -1,0 +1,37 @@
+"""A small source to define things with: every kind of field once."""
+
+import json
+from typing import Any, Literal
+
+import msgspec
+
+from featurestore.definitions import EventSource, Label, Money
+
+SUBJECT = "0123456789abcdef" * 2
+
+
+class Bought(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    kind: Literal["completed", "returned"] = "completed"
+    pieces: int | None = None
+    amount: Money | None = None
+    weight_kg: float | None = None
+    gift: bool | None = None
+    category: Label | None = None
+    note: str | None = None
+
+
+bought = EventSource("bought", data=Bought, type="test.bought")
+
+
+def raw(data: dict[str, Any] | None = None, **envelope: Any) -> bytes:
+    """A record's value; parts of the envelope are replaced, and left out where None."""
+    event = {
+        "specversion": "1.0",
+        "id": "e1",
+        "source": "till/1",
+        "type": "test.bought",
+        "subject": SUBJECT,
+        "time": "2026-01-02T03:04:05.678Z",
+        "data": data or {},
+    } | envelope
+    return json.dumps({name: part for name, part in event.items() if part is not None}).encode()

@@ -1,0 +1,157 @@
+"""Reading events: what is refused, with which words, and that a sound event comes back as it was sent."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurestore.definitions import InvalidEvent
+from featurestore.definitions.fields import LARGEST
+from featurestore.definitions.source import LARGEST_EVENT_BYTES
+from tests.definitions.shop import SUBJECT, Bought, bought, raw
+
+CANARY = "canary@example.org"
+
+
+def reason(value: bytes) -> str:
+    with pytest.raises(InvalidEvent) as refused:
+        bought.decode(value)
+    return str(refused.value)
+
+
+def number(text: str, field: str = "amount") -> bytes:
+    """An event with a number written as it is, outside of what json.dumps would write."""
+    return raw({field: 0}).replace(b": 0", f": {text}".encode())
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (raw({"amount": True}), "Expected `decimal | null`, got `bool` - at `$.data.amount`"),
+        (raw({"pieces": "3"}), "Expected `int | null`, got `str` - at `$.data.pieces`"),
+        (raw({"pieces": 3.5}), "Expected `int | null`, got `float` - at `$.data.pieces`"),
+        (raw({"weight_kg": "1"}), "Expected `float | null`, got `str` - at `$.data.weight_kg`"),
+        (raw({"gift": "yes"}), "Expected `bool | null`, got `str` - at `$.data.gift`"),
+        (raw({"category": ""}), "Expected `str` of length >= 1 - at `$.data.category`"),
+        (raw({"category": "x" * 129}), "Expected `str` of length <= 128 - at `$.data.category`"),
+        (raw({"note": "x" * 257}), "text has 257 characters, at most 256 can be aggregated - at `$.data.note`"),
+        (raw({"kind": CANARY}), "Value is none of 'completed', 'returned' - at `$.data.kind`"),
+        (raw({CANARY: 1}), "Object contains an unknown field; known are kind, pieces, amount, weight_kg, gift, "
+                           "category, note - at `$.data`"),
+        (raw({"amount": "NaN"}), f"number is out of range: at most {LARGEST} in size - at `$.data.amount`"),
+        (raw({"amount": "sNaN"}), f"number is out of range: at most {LARGEST} in size - at `$.data.amount`"),
+        (raw({"amount": "-Infinity"}), f"number is out of range: at most {LARGEST} in size - at `$.data.amount`"),
+        (number("NaN"), "JSON is malformed: invalid character (byte"),
+        (number("1e400"), f"number is out of range: at most {LARGEST} in size - at `$.data.amount`"),
+        (number("1e400", "weight_kg"), "Number out of range - at `$.data.weight_kg`"),
+        (number("9" * 5_000, "pieces"), "Integer value out of range - at `$.data.pieces`"),
+        (raw({"pieces": LARGEST + 1}), f"number is out of range: at most {LARGEST} in size, in the field's smallest"),
+        (raw({"amount": str(LARGEST // 10_000 + 1)}), f"number is out of range: at most {LARGEST} in size, in the f"),
+        (raw({"amount": "1.00001"}), "number has more than 4 decimals - at `$.data.amount`"),
+        (raw({"amount": "1." + "0" * 50 + "1"}), "number has more than 4 decimals - at `$.data.amount`"),
+        (raw({"amount": "1e-999999999"}), "number has more than 4 decimals - at `$.data.amount`"),
+        (raw({"amount": CANARY}), "Invalid decimal string - at `$.data.amount`"),
+        (raw(time="2026-01-02T03:04:05"), "Expected `datetime` with a timezone component - at `$.time`"),
+        (raw(time=CANARY), "Invalid RFC3339 encoded datetime - at `$.time`"),
+        (raw(time="1969-12-31T23:59:59.999Z"), "time is before 1970 - at `$.time`"),
+        (raw(time="1970-01-01T01:00:00+02:00"), "time is before 1970 - at `$.time`"),
+        (raw(time=1_700_000_000), "Expected `datetime`, got `int` - at `$.time`"),
+        (raw(type=CANARY), "type must be test.bought on topic events.bought - at `$.type`"),
+        (raw(specversion="2.0"), "Value is none of those that the specification allows - at `$.specversion`"),
+        (raw(id=None), "Object missing required field `id`"),
+        (raw(id=""), "Expected `str` of length >= 1 - at `$.id`"),
+        (raw(id="x" * 257), "Expected `str` of length <= 256 - at `$.id`"),
+        (raw(subject=CANARY), "Expected `str` matching regex '^[0-9a-f]{32}\\\\Z' - at `$.subject`"),
+        (raw(subject=SUBJECT.upper()), "Expected `str` matching regex '^[0-9a-f]{32}\\\\Z' - at `$.subject`"),
+        (raw(subject=SUBJECT + "\n"), "Expected `str` matching regex '^[0-9a-f]{32}\\\\Z' - at `$.subject`"),
+        (b"", "Input data was truncated"),
+        (b"[]", "Expected `object`, got `array`"),
+        (CANARY.encode(), "JSON is malformed: invalid character (byte 0)"),
+        (raw() + b"{}", "JSON is malformed: trailing characters (byte"),
+        (raw({"note": "?"}).replace(b"?", b"\xff"), "event is not UTF-8"),
+        (raw({"note": "?"}).replace(b"?", b"\\ud800"), "Input data was truncated"),
+        (b"\x00" * 2_000_000, f"event has 2000000 bytes, at most {LARGEST_EVENT_BYTES} are taken"),
+        (raw(extension="x" * LARGEST_EVENT_BYTES), "event has 6"),
+        (raw(extension=0).replace(b": 0", b": " + b"[" * 50_000), "event is nested too deeply"),
+    ],
+)  # fmt: skip
+def test_bad_twins_have_their_words_and_repeat_nothing(value: bytes, words: str) -> None:
+    said = reason(value)
+    assert said.startswith(words)
+    assert CANARY not in said
+
+
+places = st.sampled_from(["data", "kind", "pieces", "amount", "weight_kg", "gift", "category", "note", CANARY])
+envelope_places = st.sampled_from(["specversion", "id", "source", "type", "subject", "time", "data", "extension"])
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(CANARY),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.just(CANARY), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(places, anything), st.dictionaries(envelope_places, anything))
+def test_whatever_comes_is_read_or_refused_and_never_repeated(data: dict[str, Any], envelope: dict[str, Any]) -> None:
+    value = json.dumps(json.loads(raw(data)) | envelope).encode()
+    said = ""
+    try:
+        event = bought.decode(value)
+    except InvalidEvent as refused:
+        said = str(refused)
+    else:
+        assert 0 <= event.tie < 1 << 63
+    assert CANARY not in said
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_refused_at_worst(value: bytes) -> None:
+    with pytest.raises(InvalidEvent):
+        bought.decode(value)
+
+
+amounts = st.decimals(-(LARGEST // 10_000), LARGEST // 10_000, places=4)
+short_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)
+purchases = st.builds(
+    Bought,
+    kind=st.sampled_from(["completed", "returned"]),
+    pieces=st.none() | st.integers(-LARGEST, LARGEST),
+    amount=st.none() | amounts,
+    weight_kg=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    gift=st.none() | st.booleans(),
+    category=st.none() | short_texts,
+    note=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=256),
+)
+zones = st.sampled_from([UTC, timezone(timedelta(hours=-9, minutes=30))])
+times = st.datetimes(datetime(1970, 1, 3), datetime(9999, 12, 1), timezones=zones)  # noqa: DTZ001
+
+
+@given(purchases, times, short_texts)
+def test_what_is_encoded_comes_back(data: Bought, time: datetime, event_id: str) -> None:
+    event = bought.decode(bought.encode(id=event_id, source="till/1", subject=SUBJECT, time=time, data=data))
+    assert event.subject == SUBJECT
+    assert event.time_ms == (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    assert event.values == bought.values(data)
+    scaled = event.values[bought.positions["amount"]]
+    assert (None if scaled is None else Decimal(scaled) / 10_000) == data.amount
+
+
+def test_an_events_identity_is_its_source_and_id() -> None:
+    ties = [bought.decode(raw(id=i, source=s)).tie for i, s in [("1", "a"), ("1", "b"), ("2", "a"), ("1", "a")]]
+    assert len(set(ties)) == 3
+    assert ties[0] == ties[3]
+
+
+def test_extension_attributes_are_let_through() -> None:
+    assert bought.decode(raw({"pieces": 2}, traceparent="00-1", ext={"a": [1]})).values[1] == 2
+
+
+def test_absent_fields_are_none() -> None:
+    assert bought.decode(raw()).values == ("completed", None, None, None, None, None, None)
+
+
+def test_a_source_of_one_field_has_one_value() -> None:
+    assert bought.decode(raw({"amount": 12.75})).values[2] == 127_500

@@ -1,0 +1,127 @@
+"""What clashes among definitions: each problem with the file and line to change."""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from featurestore.aggregations import Count, Sum, Windowed
+from featurestore.definitions import EventSource, FeatureService, FeatureView, Problem, Registry
+from tests.definitions.shop import Bought, bought
+
+PURPOSES = ["service", "fraud"]
+
+
+def line() -> int:
+    """The caller's line."""
+    return sys._getframe(1).f_lineno
+
+
+def view(name: str, *features: Windowed, **options: Any) -> FeatureView:
+    features = features or (Count().over("1h"),)
+    return FeatureView(name, **{"source": bought, "purposes": {"service"}, "features": features} | options)
+
+
+def problems(*definitions: object, purposes: list[str] = PURPOSES, lock: bool = True) -> list[Problem]:
+    registry = Registry([bought, *definitions])
+    return registry.check(purposes, registry.fingerprints({}) if lock else {})
+
+
+def test_sound_definitions_have_no_problem() -> None:
+    spend = view("spend")
+    assert problems(spend, FeatureService("chat", [spend], purpose="service")) == []
+
+
+def test_a_view_defined_twice() -> None:
+    first, second = view("spend"), view("spend", Sum("amount").over("1h"), version=2)
+    found = problems(first, second)
+    assert [problem.message for problem in found] == ["view spend is defined 2 times: rename one"] * 2
+    assert [problem.place for problem in found] == [first.place, second.place]
+
+
+def test_a_source_defined_twice() -> None:
+    again = EventSource("bought", data=Bought, type="test.bought")
+    assert {p.message for p in problems(again)} == {"source bought is defined 2 times: rename one"}
+
+
+def test_a_feature_of_two_views_names_both_lines() -> None:
+    ours = view("spend", Count().over("1h", name="orders"))
+    at = line() + 1
+    theirs = view("loyalty", Count().over("1h", name="orders"))
+    (problem,) = problems(ours, theirs)
+    assert problem.place.endswith(f"test_registry.py:{at}")
+    assert (
+        problem.message
+        == f"view loyalty: feature orders is also in view spend ({ours.features[0].place}): give one a name="
+    )
+
+
+def test_a_purpose_that_nobody_declared() -> None:
+    at = line() + 1
+    spend = FeatureView("spend", source=bought, purposes={"servcie", "fraud"}, features=[Count().over("1h")])
+    (problem,) = problems(spend)
+    assert problem.place.endswith(f"tests/definitions/test_registry.py:{at}")
+    assert problem.message == "view spend: nobody declared the purpose servcie; declared: fraud, service"
+
+
+def test_a_services_purpose_that_nobody_declared() -> None:
+    spend = view("spend", purposes={"marketing"})
+    found = problems(spend, FeatureService("chat", [spend], purpose="marketing"))
+    assert [problem.message.partition(":")[0] for problem in found] == ["view spend", "service chat"]
+
+
+def test_a_definition_changed_under_its_old_version() -> None:
+    recorded = Registry([view("spend")]).fingerprints({})
+    changed = Registry([bought, view("spend", Count().over("2h"))])
+    (problem,) = changed.check(PURPOSES, recorded)
+    assert problem == Problem(
+        changed.views["spend"].place,
+        "view spend changed under version 1: its stored values would start empty; "
+        "raise version=2 and run `manage.py features lock`, or undo the change",
+    )
+    raised = Registry([bought, view("spend", Count().over("2h"), version=2)])
+    assert [p.message for p in raised.check(PURPOSES, recorded)] == [
+        "view spend version 2 is not recorded: run `manage.py features lock`"
+    ]
+    assert raised.check(PURPOSES, raised.fingerprints(recorded)) == []
+
+
+def test_locking_never_hides_a_change() -> None:
+    recorded = Registry([view("spend")]).fingerprints({})
+    changed = Registry([bought, view("spend", Count().over("2h"))])
+    assert changed.fingerprints(recorded) == recorded
+
+
+def test_a_renamed_feature_or_another_owner_is_no_change() -> None:
+    recorded = Registry([view("spend")]).fingerprints({})
+    renamed = Registry([bought, view("spend", Count().over("1h", name="orders"), owner="shop", max_age_s=5)])
+    assert renamed.check(PURPOSES, recorded) == []
+
+
+def test_views_and_sources_that_the_registry_lacks() -> None:
+    spend = view("spend")
+    service = FeatureService("chat", [spend], purpose="service")
+    assert Registry([service]).check(PURPOSES, {}) == [
+        Problem(service.place, "service chat: its view spend is not in the registry")
+    ]
+    assert Registry([spend]).check(PURPOSES, Registry([spend]).fingerprints({})) == [
+        Problem(spend.place, "view spend: its source bought is not in the registry")
+    ]
+
+
+def test_a_registry_of_modules_takes_public_names_once() -> None:
+    one, other = ModuleType("one"), ModuleType("other")
+    one.bought, one.spend, one._hidden = bought, view("spend"), view("hidden")  # type: ignore[attr-defined]
+    other.spend = one.spend  # type: ignore[attr-defined]
+    registry = Registry.of(one, other)
+    assert (list(registry.sources), list(registry.views)) == (["bought"], ["spend"])
+    assert registry.views_of("bought") == [one.spend]
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_a_service_promises_every_feature_of_its_views(purpose: str) -> None:
+    spend = view("spend", Count().over("1h"), Sum("amount").over("1h"), purposes=PURPOSES)
+    service = FeatureService("chat", [spend], purpose=purpose)
+    assert service.defaults() == {"spend_count_1h": 0, "spend_amount_sum_1h": 0}
+    assert service.sources == ["bought"]

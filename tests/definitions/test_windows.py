@@ -1,0 +1,59 @@
+"""Windows and the ladder beneath a view."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurestore.definitions.windows import LONGEST_S, SHORTEST_S, STEPS, Rung, ladder, step_of, window_seconds
+
+windows = st.one_of(
+    st.integers(1, 400 * 1440).map(lambda n: f"{n}m"),
+    st.integers(1, 400 * 24).map(lambda n: f"{n}h"),
+    st.integers(1, 400).map(lambda n: f"{n}d"),
+    st.integers(60, LONGEST_S).map(lambda n: f"{n}s"),
+)
+
+
+@given(windows)
+def test_a_step_is_the_largest_of_at_most_a_sixtieth(window: str) -> None:
+    window_s = window_seconds(window)
+    assert window_s is not None
+    assert SHORTEST_S <= window_s <= LONGEST_S
+    step_s = step_of(window_s)
+    assert step_s * 60 <= window_s
+    assert all(step <= step_s or step * 60 > window_s for step in STEPS)
+
+
+@given(st.sets(st.one_of(windows, st.just("lifetime")), min_size=1))
+def test_a_ladder_rises_and_each_step_divides_the_next(texts: set[str]) -> None:
+    rungs = ladder(window_seconds(text) for text in texts)
+    assert {rung.window_s for rung in rungs} == {window_seconds(text) for text in texts}
+    finite = [rung for rung in rungs if rung.window_s is not None]
+    assert rungs[: len(finite)] == tuple(finite), "lifetime comes last"
+    for (shorter_s, step_s), (longer_s, next_step_s) in pairwise(finite):
+        assert shorter_s is not None
+        assert longer_s is not None
+        assert shorter_s < longer_s
+        assert next_step_s % step_s == 0
+
+
+@given(st.lists(windows, min_size=1))
+def test_a_ladder_does_not_care_for_order_and_repeats(texts: list[str]) -> None:
+    seconds = [window_seconds(text) for text in texts]
+    assert ladder(seconds) == ladder(reversed(seconds * 2))
+
+
+def test_examples() -> None:
+    assert ladder(map(window_seconds, ["30d", "1m", "lifetime", "1h"])) == (
+        Rung(60, 1), Rung(3_600, 60), Rung(2_592_000, 43_200), Rung(None, 0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text", ["0s", "59s", "401d", "9601h", "-1d", "1", "", "1w", "1.5h", " 1h", "1h\n", "LIFETIME", "²d"]
+)
+def test_impossible_windows_say_what_is_possible(text: str) -> None:
+    with pytest.raises(ValueError, match=r"impossible: take 1 minute to 400 days|is no duration: write a whole number"):
+        window_seconds(text)
