@@ -19,6 +19,7 @@ Identifier = Annotated[
         min_length=1,
         max_length=MAX_IDENTIFIER_LENGTH,
         description="The shop's own id of a customer, without control characters.",
+        extra_json_schema={"pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$"},  # subject_of refuses them
     ),
 ]
 
