@@ -56,12 +56,13 @@ class Survey(NamedTuple):
 
 def sales(lines: Iterable[str]) -> Iterator[Sale | Skipped]:
     """Every row of the file, in its order. Raises WrongFile."""
-    rows = csv.DictReader(lines, restval="")
+    rows = csv.DictReader(lines)
     if missing := set(COLUMNS) - set(rows.fieldnames or ()):
         raise WrongFile(f"this is not Online Retail: it has no column {', '.join(sorted(missing))}")
     while True:
         try:
             row = next(rows)
+            require_columns(row)
             if customer_id := row["CustomerID"]:
                 require_identifier(customer_id)
                 yield Sale(rows.line_num, customer_id, row["Country"], time_of(row["InvoiceDate"]), order_line(row))
@@ -87,6 +88,12 @@ def survey(rows: Iterable[Sale | Skipped]) -> Survey:
     if not countries:
         raise WrongFile("no row is an event with a customer")
     return Survey(countries, first, last, skipped)
+
+
+def require_columns(row: Mapping[str | None, str | None]) -> None:
+    """Raises ValueError for a row that is cut off, or has a comma too many: a value might stand under another name."""
+    if None in row or None in row.values():
+        raise ValueError("row has more or fewer columns than the header")
 
 
 @lru_cache(maxsize=10_000)

@@ -1,0 +1,73 @@
+"""What `features show` says is enough to compute a value again."""
+
+import json
+from typing import Any
+
+from featurestore.aggregations import Count, Quantile
+from featurestore.definitions import FeatureService, FeatureView
+from featurestore.definitions.description import feature_spec, service_spec
+from featurestore.definitions.pages import duration, feature_page, service_page, view_page
+from tests.definitions.shop import bought
+
+spend = FeatureView(
+    "spend",
+    source=bought,
+    purposes={"service", "fraud"},
+    description="What was bought.",
+    features=[
+        Quantile("amount", where={"kind": {"returned", "completed"}, "gift": True}, q=0.5).over("30d", name="usual"),
+        Count().over("lifetime", name="orders"),
+    ],
+)
+service = FeatureService("chat", [spend], purpose="service", owner="shop", description="Talks.")
+
+
+def test_a_feature_in_json() -> None:
+    assert feature_spec(spend, spend.features[0]) == {
+        "name": "usual",
+        "view": "spend",
+        "source": "bought",
+        "aggregation": "Quantile",
+        "parameters": {"q": 0.5},
+        "field": "amount",
+        "kind": "scaled",
+        "places": 4,
+        "filter": {"gift": [True], "kind": ["completed", "returned"]},
+        "window_s": 30 * 86_400,
+        "step_s": 43_200,
+        "default": None,
+        "exact": False,
+        "error": "none up to 64 values; beyond, a rank is off by at most 1.33 % of the values in 99 of 100 cases",
+    }
+
+
+def test_a_service_in_json_has_all_of_its_views() -> None:
+    spec: dict[str, Any] = json.loads(json.dumps(service_spec(service)))
+    (view,) = spec["views"]
+    assert (spec["purpose"], view["topic"], view["type"]) == ("service", "events.bought", "test.bought")
+    assert [feature["name"] for feature in view["features"]] == ["usual", "orders"]
+    assert view["features"][1]["window_s"] is None
+
+
+def test_pages_for_a_terminal() -> None:
+    assert list(view_page(spend)) == [
+        "spend: What was bought.",
+        "  from bought, for fraud, service, by nobody",
+        f"  {spend.place}",
+        "    usual   Quantile q=0.5 of amount where gift is True and kind is completed or returned over 30 d",
+        "    orders  Count over a lifetime",
+    ]
+    assert next(service_page(service)) == "chat, for service, by shop: Talks."
+    assert list(feature_page(spend, spend.features[1])) == [
+        "orders: Count over a lifetime",
+        "  from bought, for fraud, service, in view spend",
+        "  without events: 0; error: none",
+        "  one tile",
+        f"  {spend.features[1].place}",
+    ]
+
+
+def test_durations_are_in_their_largest_whole_unit() -> None:
+    assert [duration(s) for s in (60, 90, 5_400, 7_200, 86_400, 90_000)] == [
+        "1 min", "90 s", "90 min", "2 h", "1 d", "25 h",
+    ]  # fmt: skip
