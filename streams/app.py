@@ -83,6 +83,11 @@ class App(faust.App):
         await self.changelog.start()
         self.add_future(self.freshness.run(self.consumer))
 
+    def on_rebalance_end(self) -> None:
+        super().on_rebalance_end()
+        consumer = cast(Consumer, self.consumer)
+        self.add_future(consumer.rewind(dict(consumer.expected)))
+
     async def on_stop(self) -> None:
         await super().on_stop()
         self.lanes.close()

@@ -54,7 +54,7 @@ class Bundle(msgspec.Struct):
 
 
 class Fetch(list[Any]):
-    """aiokafka's records of one partition, with the position they were fetched from."""
+    """aiokafka's records of one partition, at least one, with the position they were fetched from."""
 
     def __init__(self, records: Iterable[Any], start: int | None) -> None:
         super().__init__(records)
@@ -70,6 +70,5 @@ class BundleScheduler(SchedulingStrategyT):
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Bundle]]:
         for (topic, partition), fetch in cast(Mapping[TP, Fetch], records).items():
-            if fetch:
-                bundled = [Record(r.offset, r.timestamp, r.key, r.value) for r in fetch]
-                yield TP(topic, partition), Bundle(topic, partition, fetch.start, bundled)
+            bundled = [Record(r.offset, r.timestamp, r.key, r.value) for r in fetch]
+            yield TP(topic, partition), Bundle(topic, partition, fetch.start, bundled)

@@ -18,6 +18,7 @@ from streams.metrics import LAG
 
 INTERVAL_S = 1.0
 SETTLE_S = 0.05  # most of what was appended when the question was asked is applied so soon
+STUCK_MS = 5_000
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,18 @@ class Freshness:
             if tp in ends:
                 LAG.labels(*tp).set(max(0, ends[tp] - applied))
                 self._pending.setdefault(tp, (ends[tp], asked_ms))
+        await self._unstick(consumer, asked_ms)
+
+    async def _unstick(self, consumer: Any, now_ms: int) -> None:
+        """Read again what is due for long while its lane is idle: the end of a partition, lost, shows no hole."""
+        stuck = {
+            tp: self._lanes.applied[tp]
+            for tp, (_, asked_ms) in self._pending.items()
+            if now_ms - asked_ms > STUCK_MS and tp in self._lanes.applied and self._lanes.idle(tp.partition)
+        }
+        if stuck:
+            log.warning("events are due that do not come, reading again", partitions=[f"{t}:{p}" for t, p in stuck])
+            await consumer.rewind(stuck)
 
     def _settle(self) -> Marks:
         """Marks that moved. What waits for a partition given away is forgotten with it."""

@@ -71,6 +71,10 @@ class Lanes:
         """Keep events and purges of ``partition`` out meanwhile, for a rebuild."""
         return self._lane(partition).lock
 
+    def idle(self, partition: int) -> bool:
+        lane = self._lane(partition)
+        return not lane.waiting and not lane.lock.locked()
+
     async def put(self, bundle: Bundle, ack: Callable[[], object]) -> None:
         """Queue a bundle, to be acknowledged when handled; wait while its lane is full."""
         lane = self._lane(bundle.partition)

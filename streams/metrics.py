@@ -26,7 +26,7 @@ DEAD_LETTERS = Counter("rapport_stream_dead_letters", "Events put aside.", ["top
 REREAD = Counter("rapport_stream_reread", "Bundles lost in a rebalance and read again.", ["topic"])
 LAG = Gauge("rapport_stream_lag", "Events of a partition not folded yet.", ["topic", "partition"])
 COMMITTED = Gauge("rapport_stream_committed_offset", "Committed offset.", ["topic", "partition"])
-RECOVERING = Gauge("rapport_stream_recovery_records", "Changelog records still to read.")
+RECOVERED = Counter("rapport_stream_recovered_records", "Changelog records read to recover a table.", ["table"])
 REBALANCES = Counter("rapport_stream_rebalances", "Assignments of partitions to this worker.")
 EVENT_TO_SERVED = Histogram(
     "rapport_stream_event_to_served_seconds",

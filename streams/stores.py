@@ -15,6 +15,7 @@ from faust.types import TP, CollectionT
 
 from streams.bundles import Bundle
 from streams.fatal import die
+from streams.metrics import RECOVERED
 
 Changes = Mapping[bytes, bytes | None]
 
@@ -40,21 +41,16 @@ class Store(Protocol):
     def write(self, partition: int, changes: Changes, offset: int | None) -> None: ...
 
 
-def recovered(batch: Iterable[EventT]) -> Iterator[tuple[int, dict[bytes, bytes | None], int]]:
-    """Partition, changes and last offset of each bundle of changelog records."""
-    for event in batch:
-        bundle = cast(Bundle, event.value)
-        changes = {record.key: record.value for record in bundle.records if record.key is not None}
-        yield bundle.partition, changes, bundle.last_offset
-
-
 class RecoversBundles:
     """Faust's recovery of a table, a bundle at a time."""
 
     def apply_changelog_batch(self: Any, batch: Iterable[EventT], to_key: Any = None, to_value: Any = None) -> None:
         try:
-            for partition, changes, offset in recovered(batch):
-                self.write(partition, changes, offset)
+            for event in batch:
+                bundle = cast(Bundle, event.value)
+                changes = {record.key: record.value for record in bundle.records if record.key is not None}
+                self.write(bundle.partition, changes, bundle.last_offset)
+                RECOVERED.labels(self.table_name).inc(len(bundle))
         except Exception as error:  # noqa: BLE001 Faust would log it and go on with a table that lacks these
             die("recovery failed", error, table=self.table_name)
 

@@ -7,6 +7,7 @@ Every event topic, its changelog and the purge topic have the same number of par
 belongs to one worker.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -104,6 +105,7 @@ def apply(settings: Settings, sources: Iterable[str]) -> Plan:
     ]
     for future in admin.create_topics(new).values() if new else ():
         future.result(TIMEOUT_S)
+    _wait_until_known(admin, {topic.name for topic in steps.create})
     changed = [
         ConfigResource(
             ConfigResource.Type.TOPIC,
@@ -150,6 +152,15 @@ def _refuse_other_partitions(topics: list[Topic], present: dict[str, int], setti
             f"partitions. Either keep the old number (RAPPORT_PARTITIONS), or start a new generation: "
             f"RAPPORT_GENERATION={settings.generation + 1} python -m streams topics apply"
         )
+
+
+def _wait_until_known(admin: AdminClient, created: set[str]) -> None:
+    """A broker learns of a topic a moment after its controller made it."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while created - admin.list_topics(timeout=TIMEOUT_S).topics.keys():
+        if time.monotonic() > deadline:
+            raise TopicsError(f"the cluster made topics that its brokers do not know after {TIMEOUT_S} s")
+        time.sleep(0.05)
 
 
 def _touch(settings: Settings, sources: Iterable[str]) -> None:

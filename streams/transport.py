@@ -70,7 +70,8 @@ class Consumer(driver.Consumer):
         self._acked_index[tp].clear()
         return None if newest is None else newest + 1
 
-    # Trap 2: Faust clears its queues at a rebalance after the fetcher has moved on; what was in them is gone.
+    # Trap 2: Faust resumes fetching before it clears its queues at the end of a rebalance; what was in them is gone.
+    # So the app rewinds when all that is over, and a bundle that does not follow the one before is proof of a loss.
 
     async def perform_seek(self) -> None:
         """Seek to the committed offsets, and expect them next."""
@@ -94,13 +95,17 @@ class Consumer(driver.Consumer):
         if bundle.start > expected:
             log.warning("bundle lost in a rebalance, reading again", topic=tp.topic, partition=tp.partition,
                         expected=expected, got=bundle.start)  # fmt: skip
-            try:
-                await self.seek_wait({tp: expected})
-            except IllegalStateError:
-                log.info("partition has moved on: its new owner reads it", topic=tp.topic, partition=tp.partition)
+            await self.rewind({tp: expected})
             return False
         self.expected[tp] = bundle.last_offset + 1
         return True
+
+    async def rewind(self, positions: Mapping[TP, int]) -> None:
+        """Fetch from these offsets on. What is on its way comes twice, which does no harm."""
+        try:
+            await self.seek_wait(positions)
+        except IllegalStateError:
+            log.info("partitions have moved on: their new owner reads them")
 
     def forget(self, message: ConsumerMessage) -> None:
         """Let go of a message that will never be acknowledged: a rebalance would wait for it."""

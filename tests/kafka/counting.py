@@ -2,47 +2,60 @@
 
     python -m tests.kafka.counting SOURCE...       settings from the environment
 
-A value of ``poison`` raises. Each handled bundle is a line on standard output.
+It says what it does, a line each, on standard output. A value of ``poison`` raises, one of ``junk`` is a dead letter.
+``COUNTING_LOSES=3`` loses the third bundle behind the fetcher's back, as a rebalance does; ``COUNTING_SLOW_S=2``
+takes so long for a bundle of which the changelog is written at the end.
 """
 
+import asyncio
 import json
+import os
 import sys
+from collections import Counter
+from typing import Any
 
 from featurestore.config import settings
 from streams import names
 from streams.app import App, Work
-from streams.bundles import Bundle
+from streams.bundles import Bundle, BundleScheduler
+from streams.deadletters import Rejected
 from streams.freshness import Marks
 from streams.lanes import Handler
 from streams.worker import run
+
+LOSES = int(os.environ.get("COUNTING_LOSES", "0"))
+SLOW_S = float(os.environ.get("COUNTING_SLOW_S", "0"))
 
 
 def counter(app: App, source: str) -> Handler:
     table = app.state_tables[source]
 
     async def count(bundle: Bundle) -> None:
-        kept = table.get_many(bundle.partition, {record.key for record in bundle.records})
+        say("took", source, bundle.partition, bundle.start, bundle.last_offset)
+        kept = table.get_many(bundle.partition, {record.key for record in bundle.records if record.key})
         state = {key: json.loads(value) for key, value in kept.items()}
+        rejected = []
         for record in bundle.records:
             if record.value == b"poison":
                 raise ValueError("poison")
+            if record.value == b"junk" or record.value is None or record.key is None:
+                rejected.append(Rejected(record, "malformed", "no number"))
+                continue
             mine = state.setdefault(record.key, {"count": 0, "sum": 0, "offset": -1})
             if record.offset > mine["offset"]:
                 mine["count"] += 1
                 mine["sum"] += int(record.value)
                 mine["offset"] = record.offset
+        await app.dead_letters.put(bundle, rejected)
+        await asyncio.sleep(SLOW_S)
         await table.commit(bundle.partition, {key: json.dumps(value).encode() for key, value in state.items()})
-        say("handled", source, bundle.partition, bundle.start, bundle.last_offset, len(bundle))
+        say("handled", source, bundle.partition, bundle.start, bundle.last_offset)
 
     return count
 
 
-async def ignore(bundle: Bundle) -> None:
-    say("purge", bundle.partition, len(bundle))
-
-
-def say(*words: object) -> None:
-    print(*words, flush=True)
+async def purge(bundle: Bundle) -> None:
+    say("purged", bundle.partition, bundle.last_offset)
 
 
 async def fresh(marks: Marks) -> None:
@@ -50,12 +63,38 @@ async def fresh(marks: Marks) -> None:
         say("fresh", topic, partition, until_ms)
 
 
+class LosingScheduler(BundleScheduler):
+    """Loses one bundle of events after the fetcher has moved past it."""
+
+    seen: Counter[str] = Counter()
+
+    def iterate(self, records: Any) -> Any:
+        for tp, bundle in super().iterate(records):
+            self.seen[tp.topic] += 1
+            if tp.topic.startswith("events.") and self.seen[tp.topic] == LOSES:
+                say("lost", tp.topic, tp.partition, bundle.start)
+            else:
+                yield tp, bundle
+
+
+def say(*words: object) -> None:
+    print(*words, flush=True)
+
+
 def main(sources: list[str]) -> None:
     conf = settings()
 
     def work(app: App) -> Work:
-        by_topic = {names.events(source, conf.generation): counter(app, source) for source in sources}
-        return Work({**by_topic, names.purge(conf.generation): ignore}, publish=fresh)
+        async def prepared(partitions: set[int]) -> None:
+            by_topic: dict[str, list[int]] = {}
+            for topic, partition in sorted(app.assignor.assigned_actives()):
+                by_topic.setdefault(topic, []).append(partition)
+            say("assigned", json.dumps(by_topic))
+
+        if LOSES:
+            app.conf.ConsumerScheduler = LosingScheduler
+        handlers = {names.events(source, conf.generation): counter(app, source) for source in sources}
+        return Work({**handlers, names.purge(conf.generation): purge}, fresh, prepared)
 
     run(conf, sources, work)
 

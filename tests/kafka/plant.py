@@ -1,0 +1,207 @@
+"""A plant: topics of a generation of their own, workers as processes, a producer, and what the changelog says."""
+
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from deploy.ports import free_port
+from featurestore.config import ROOT, Settings
+from streams import names, topics
+
+DEADLINE_S = 60
+generations = itertools.count(os.getpid() * 100)
+
+
+def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+    """The condition's value as soon as it is true."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {deadline_s} s: {what}")
+
+
+class Worker:
+    """A counting worker in a process of its own, and the lines it said."""
+
+    def __init__(self, plant: "Plant", member: str, **environment: str) -> None:
+        self.member = member
+        self.port = free_port()
+        own = {"RAPPORT_STREAM_MEMBER": member, "RAPPORT_STREAM_HEALTH_PORT": str(self.port)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.kafka.counting", *plant.sources],
+            env={**os.environ, **plant.environment, **own, **environment},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=(plant.folder / f"{member}.log").open("ab"),
+            text=True,
+        )
+        self.lines: list[list[str]] = []
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.lines.append(line.split(" "))
+
+    def said(self, word: str) -> list[list[str]]:
+        return [line[1:] for line in self.lines if line[0].endswith(word)]
+
+    def assigned(self) -> dict[str, list[int]]:
+        """Partitions by topic, of the last assignment."""
+        said = self.said("assigned")
+        return json.loads(" ".join(said[-1])) if said else {}
+
+    def ready(self) -> tuple[bool, list[str]]:
+        """What the health page says; not ready while it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
+                return True, json.load(answer)["reasons"]
+        except urllib.error.HTTPError as error:
+            return False, json.load(error)["reasons"]
+        except OSError:
+            return False, []
+
+    def metric(self, name: str) -> float:
+        """A metric, summed over its labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+    def wait_ready(self) -> "Worker":
+        until(lambda: self.ready()[0] or self.process.poll() is not None, f"{self.member} ready")
+        assert self.process.poll() is None, f"{self.member} ended with {self.process.returncode}"
+        return self
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+@dataclass
+class Plant:
+    """Topics, workers and what was produced. ``truth`` counts by source and key."""
+
+    bootstrap: str
+    folder: Path
+    tables: str = "memory"
+    sources: tuple[str, ...] = ("orders",)
+    partitions: int = 4
+    settings: dict[str, str] = field(default_factory=dict)
+    truth: dict[str, Counter[str]] = field(default_factory=dict)
+    sums: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.generation = next(generations)
+        self.environment = {
+            "RAPPORT_KAFKA_BOOTSTRAP": self.bootstrap,
+            "RAPPORT_PARTITIONS": str(self.partitions),
+            "RAPPORT_GENERATION": str(self.generation),
+            "RAPPORT_STREAM_TABLES": self.tables,
+            "RAPPORT_STREAM_DATA_DIR": str(self.folder / "data"),
+            "RAPPORT_LOG_LEVEL": "INFO",
+            **self.settings,
+        }
+        self.workers: list[Worker] = []
+        self.random = random.Random(self.generation)
+        self.producer = Producer({"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "log_level": 0})
+
+    def conf(self) -> Settings:
+        fields = {name.removeprefix("RAPPORT_").lower(): value for name, value in self.environment.items()}
+        return Settings(**fields)  # type: ignore[arg-type]
+
+    def make_topics(self) -> "Plant":
+        topics.apply(self.conf(), self.sources)
+        return self
+
+    def worker(self, member: str, **environment: str) -> Worker:
+        started = Worker(self, member, **environment)
+        self.workers.append(started)
+        return started
+
+    def produce(self, number: int, source: str = "orders", keys: int = 300) -> None:
+        """Write events with random keys, acknowledged."""
+        topic = names.events(source, self.generation)
+        for _ in range(number):
+            key, value = f"k{self.random.randrange(keys)}", self.random.randrange(1000)
+            self.truth.setdefault(source, Counter())[key] += 1
+            self.sums.setdefault(source, Counter())[key] += value
+            self.producer.produce(topic, str(value), key, on_delivery=delivered)
+            self.producer.poll(0)
+        self.producer.flush()
+
+    def produce_raw(self, value: bytes, partition: int = 0, source: str = "orders") -> None:
+        topic = names.events(source, self.generation)
+        self.producer.produce(topic, value, "raw", partition, on_delivery=delivered)
+        self.producer.flush()
+
+    def read(self, topic: str) -> Iterator[Any]:
+        """Every message of a topic, as it is now."""
+        options = {"bootstrap.servers": self.bootstrap, "group.id": "reader", "enable.auto.commit": False}
+        consumer = Consumer({**options, "auto.offset.reset": "earliest"})
+        places = [TopicPartition(topic, partition, 0) for partition in range(self.partitions)]
+        left = sum(high - low for low, high in (consumer.get_watermark_offsets(place) for place in places))
+        consumer.assign(places)
+        while left:
+            for message in consumer.consume(left, timeout=1):
+                assert not message.error()
+                left -= 1
+                yield message
+        consumer.close()
+
+    def counted(self, source: str = "orders") -> dict[str, dict[str, int]]:
+        """State by key as the changelog has it; a key that is in two partitions is an error."""
+        latest: dict[str, Any] = {}
+        for message in self.read(names.changelog(source, self.generation)):
+            key = message.key().decode()
+            assert latest.get(key, message).partition() == message.partition()
+            if key not in latest or latest[key].offset() < message.offset():
+                latest[key] = message
+        return {key: json.loads(message.value()) for key, message in latest.items()}
+
+    def exact(self, source: str = "orders") -> bool:
+        """Whether what was counted is what was produced."""
+        counted = self.counted(source)
+        found = {key: (state["count"], state["sum"]) for key, state in counted.items()}
+        return found == {key: (count, self.sums[source][key]) for key, count in self.truth[source].items()}
+
+    def wait_exact(self, source: str = "orders", deadline_s: float = DEADLINE_S) -> None:
+        """Wait until every event counts; one that counts twice never goes away."""
+        produced = sum(self.truth[source].values())
+        total = 0
+
+        def all_counted() -> bool:
+            nonlocal total
+            total = sum(state["count"] for state in self.counted(source).values())
+            return total >= produced
+
+        until(all_counted, f"{produced} events of {source} counted", deadline_s)
+        assert self.exact(source), f"{total} counted of {produced} produced"
+
+    def close(self) -> None:
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.kill()
+
+
+def delivered(error: Any, _message: Any) -> None:
+    assert not error, error

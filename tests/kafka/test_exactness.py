@@ -1,0 +1,84 @@
+"""Nothing lost and nothing counted twice, whatever happens to workers."""
+
+import itertools
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from streams import names
+from streams.fatal import EXIT_CODE
+from tests.kafka.plant import Plant, Worker, until
+
+Make = Callable[..., Plant]
+
+
+@pytest.mark.parametrize("tables", ["memory", "rocksdb"])
+def test_counts_are_exact_though_a_worker_is_killed(plant: Make, tables: str) -> None:
+    """Also: a second worker joins under load, and partition n of every topic is on one worker."""
+    it = plant(tables=tables, sources=("orders", "chat"))
+    it.produce(3_000)
+    first = it.worker("one").wait_ready()
+    it.produce(3_000)
+    second = it.worker("two").wait_ready()
+    until(lambda: shared(it, first, second), "partitions shared by both workers")
+    assert_copartitioned(it, first, second)
+    it.produce(3_000)
+    it.produce(1_000, "chat")
+    second.kill()
+    it.produce(3_000)
+    second = it.worker("two").wait_ready()
+    it.produce(3_000)
+    it.wait_exact()
+    it.wait_exact("chat")
+    assert first.stop() == 0
+    assert second.stop() == 0
+
+
+def shared(it: Plant, *workers: Worker) -> bool:
+    """Whether every partition has one owner, by the purge topic."""
+    owned = [worker.assigned().get(names.purge(it.generation), []) for worker in workers]
+    return all(owned) and sorted(itertools.chain(*owned)) == list(range(it.partitions))
+
+
+def assert_copartitioned(it: Plant, *workers: Worker) -> None:
+    for assigned in (worker.assigned() for worker in workers):
+        assert set(assigned) == set(names.copartitioned(it.sources, it.generation))
+        assert len(set(map(tuple, assigned.values()))) == 1, assigned
+
+
+def test_a_bundle_lost_behind_the_fetcher_is_read_again(plant: Make) -> None:
+    it = plant()
+    worker = it.worker("one", COUNTING_LOSES="3").wait_ready()
+    for _ in range(20):
+        it.produce(100)
+    it.wait_exact()
+    assert worker.said("lost")
+    assert worker.metric("rapport_stream_reread_total") >= 1
+
+
+def test_a_zombie_writes_nothing(plant: Make) -> None:
+    """A worker stopped in the middle of a bundle, past its session, wakes up when another has its partitions."""
+    it = plant()
+    zombie = it.worker("one", COUNTING_SLOW_S="1").wait_ready()
+    it.produce(400)
+    until(lambda: zombie.said("took"), "a bundle in hand")
+    zombie.process.send_signal(signal.SIGSTOP)
+    heir = it.worker("two").wait_ready()
+    until(lambda: len(heir.assigned().get(names.purge(it.generation), [])) == it.partitions, "partitions taken over")
+    it.produce(2_000)
+    it.wait_exact()
+    zombie.process.send_signal(signal.SIGCONT)
+    assert zombie.process.wait(30) == EXIT_CODE
+    it.wait_exact()
+
+
+def test_a_poison_event_ends_the_worker_and_is_never_passed(plant: Make) -> None:
+    it = plant()
+    it.produce(500)
+    it.produce_raw(b"poison", partition=1)
+    for _ in range(2):
+        assert it.worker("one").process.wait(30) == EXIT_CODE
+    before = {key: state["count"] for key, state in it.counted().items()}
+    assert all(count == it.truth["orders"][key] for key, count in before.items())
+    assert "raw" not in before

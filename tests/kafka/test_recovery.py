@@ -1,0 +1,74 @@
+"""A worker that comes back: what it reads, what it knows, where it goes on."""
+
+from collections.abc import Callable
+from time import time
+
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka.admin import AdminClient
+
+from streams import names
+from tests.kafka.plant import Plant, until
+
+Make = Callable[..., Plant]
+
+
+def settled(it: Plant, offsets: int) -> bool:
+    """Whether so many events are committed by the group."""
+    group = ConsumerGroupTopicPartitions(names.group(it.generation))
+    admin = AdminClient({"bootstrap.servers": it.bootstrap, "log_level": 0})
+    (committed,) = admin.list_consumer_group_offsets([group]).values()
+    topic = names.events("orders", it.generation)
+    return sum(p.offset for p in committed.result(10).topic_partitions if p.topic == topic and p.offset > 0) == offsets
+
+
+def test_a_restart_goes_on_from_commits_and_reads_the_changelog_as_its_tables_need(plant: Make) -> None:
+    it = plant(tables="rocksdb")
+    it.produce(4_000)
+    worker = it.worker("one").wait_ready()
+    it.wait_exact()
+    until(lambda: settled(it, 4_000), "commits reach the end")
+    worker.kill()
+
+    kept = it.worker("one").wait_ready()
+    assert kept.metric("rapport_stream_recovered_records_total") <= it.partitions  # Faust reads the last one again
+    it.produce(1_000)
+    it.wait_exact()
+    handled = sum(int(last) - int(start) + 1 for _, _, start, last in kept.said("handled"))
+    assert handled == 1_000
+    until(lambda: settled(it, 5_000), "commits reach the end")  # a replay would write the changelog again
+    kept.kill()
+
+    elsewhere = it.worker("three").wait_ready()  # the same partitions, another folder
+    purge = names.purge(it.generation)
+    until(lambda: len(elsewhere.assigned().get(purge, [])) == it.partitions, "the killed worker's partitions")
+    written = sum(1 for _ in it.read(names.changelog("orders", it.generation)))
+    assert elsewhere.metric("rapport_stream_recovered_records_total") == written
+    it.produce(1_000)
+    it.wait_exact()
+
+
+def test_idle_and_busy_partitions_are_known_to_be_whole(plant: Make) -> None:
+    it = plant()
+    worker = it.worker("one").wait_ready()
+    it.produce(100, keys=1)  # one partition busy
+    produced_ms = time() * 1000
+
+    def whole() -> bool:
+        until_ms = {(topic, partition): int(ms) for topic, partition, ms in worker.said("fresh")}
+        return len(until_ms) == 2 * it.partitions and min(until_ms.values()) > produced_ms
+
+    until(whole, "marks of events and purges past the last event", 20)
+
+
+def test_what_cannot_be_folded_is_put_aside_with_its_place(plant: Make) -> None:
+    it = plant()
+    it.worker("one").wait_ready()
+    it.produce_raw(b"junk", partition=2)
+    it.produce(100)
+    it.wait_exact()
+    (letter,) = it.read(names.dead_letters(it.generation))
+    headers = {name: value.decode() for name, value in letter.headers()}
+    assert (letter.key(), letter.value(), letter.partition()) == (b"raw", b"junk", 2)
+    assert int(headers.pop("timestamp_ms")) > 0
+    place = {"topic": names.events("orders", it.generation), "partition": "2", "offset": "0"}
+    assert headers == {"reason": "malformed", "detail": "no number", **place}

@@ -1,0 +1,85 @@
+"""Up to which time a partition is known to be folded."""
+
+from collections.abc import Mapping
+
+import pytest
+from faust.types import TP
+
+from streams import freshness as module
+from streams.freshness import Freshness
+from streams.lanes import Lanes
+
+pytestmark = pytest.mark.anyio
+
+A, B = TP("events", 0), TP("events", 1)
+
+
+class Broker:
+    def __init__(self, **ends: int) -> None:
+        self.ends = {TP("events", int(name[1:])): end for name, end in ends.items()}
+
+        self.sought: list[Mapping[TP, int]] = []
+
+    async def rewind(self, positions: Mapping[TP, int]) -> None:
+        self.sought.append(positions)
+
+    async def highwaters(self, *tps: TP) -> Mapping[TP, int]:
+        return {tp: self.ends[tp] for tp in tps}
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    clock = [100.0]
+    monkeypatch.setattr(module.time, "time", lambda: clock[0])
+    return clock
+
+
+def lanes(**applied: int) -> Lanes:
+    made = Lanes()
+    made.restart({TP("events", int(name[1:])): offset for name, offset in applied.items()})
+    return made
+
+
+async def test_an_idle_partition_is_whole_up_to_the_question(now: list[float]) -> None:
+    freshness = Freshness(lanes(p0=5, p1=0))
+    await freshness._ask(Broker(p0=5, p1=0))
+    assert freshness._settle() == {A: 100_000, B: 100_000}
+
+
+async def test_a_busy_partition_is_whole_up_to_the_question_once_it_has_caught_up(now: list[float]) -> None:
+    busy = lanes(p0=5)
+    freshness = Freshness(busy)
+    await freshness._ask(Broker(p0=8))
+    assert freshness._settle() == {}
+    now[0] = 101.0
+    await freshness._ask(Broker(p0=20))
+    busy.applied[A] = 8
+    assert freshness._settle() == {A: 100_000}
+    assert freshness.until_ms == {A: 100_000}
+
+
+async def test_a_partition_given_away_has_no_mark(now: list[float]) -> None:
+    given = lanes(p0=5, p1=5)
+    freshness = Freshness(given)
+    await freshness._ask(Broker(p0=5, p1=9))
+    assert freshness._settle() == {A: 100_000}
+    given.restart({})
+    assert freshness._settle() == {}
+    assert freshness.until_ms == {}
+
+
+async def test_an_end_that_does_not_come_is_read_again(now: list[float]) -> None:
+    freshness, broker = Freshness(lanes(p0=5, p1=9)), Broker(p0=8, p1=9)
+    for now[0] in (100.0, 104.0, 106.0):
+        await freshness._ask(broker)
+        freshness._settle()
+    assert broker.sought == [{A: 5}]
+
+
+async def test_a_busy_lane_is_left_alone(now: list[float]) -> None:
+    busy, broker = lanes(p0=5), Broker(p0=8)
+    freshness = Freshness(busy)
+    async with busy.alone(0):
+        for now[0] in (100.0, 106.0):
+            await freshness._ask(broker)
+    assert not broker.sought

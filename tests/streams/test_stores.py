@@ -1,0 +1,102 @@
+"""Both stores keep bytes by partition, and are recovered by bundles."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import pytest
+from faust.types import TP
+
+from featurestore.config import Settings
+from streams import names, stores
+from streams.app import Work, create_app
+from streams.bundles import Bundle, Record
+
+pytestmark = pytest.mark.anyio
+
+CHANGELOG = names.changelog("orders", 1)
+
+
+@pytest.fixture(params=["memory", "rocksdb"])
+def kind(request: pytest.FixtureRequest) -> Literal["memory", "rocksdb"]:
+    return request.param
+
+
+def table(kind: Literal["memory", "rocksdb"], folder: Path) -> Any:
+    app = create_app(Settings(stream_tables=kind, stream_data_dir=folder), ["orders"], lambda app: Work({"t": None}))
+    app._create_directories()
+    return app.state_tables["orders"]._table
+
+
+@pytest.fixture
+def store(kind: Literal["memory", "rocksdb"], tmp_path: Path) -> Iterator[Any]:
+    return table(kind, tmp_path).data
+
+
+def event(partition: int, *changes: tuple[int, bytes, bytes | None]) -> Any:
+    records = [Record(offset, 0, key, value) for offset, key, value in changes]
+    return SimpleNamespace(value=Bundle(CHANGELOG, partition, records[0].offset, records))
+
+
+def test_partitions_are_apart(store: Any) -> None:
+    store.write(0, {b"a": b"1", b"b": b"2"}, None)
+    store.write(1, {b"a": b"3"}, None)
+    assert store.read(0, b"a") == b"1"
+    assert store.read(1, b"a") == b"3"
+    assert store.read(1, b"b") is None
+    assert store.read_many(0, [b"a", b"b", b"c"]) == {b"a": b"1", b"b": b"2"}
+    assert store.read_many(0, []) == {}
+
+
+def test_what_is_deleted_is_gone(store: Any) -> None:
+    store.write(0, {b"a": b"1", b"b": b"2"}, 7)
+    store.write(0, {b"a": None, b"never": None}, 8)
+    assert store.read(0, b"a") is None
+    assert dict(store.scan(0)) == {b"b": b"2"}
+
+
+def test_a_scan_shows_what_was_there_when_it_began(store: Any) -> None:
+    store.write(0, {b"a": b"1", b"b": b"2"}, None)
+    scan = store.scan(0)
+    seen = [next(scan)]
+    store.write(0, {b"c": b"3", b"b": b"4"}, None)
+    assert [*seen, *scan] == [(b"a", b"1"), (b"b", b"2")]
+
+
+def test_recovery_applies_records_in_order(store: Any) -> None:
+    store.apply_changelog_batch(
+        [event(0, (0, b"a", b"1"), (1, b"b", b"2"), (2, b"a", b"3")), event(1, (0, b"a", b"9"))]
+    )
+    store.apply_changelog_batch([event(0, (3, b"b", None))])
+    assert dict(store.scan(0)) == {b"a": b"3"}
+    assert dict(store.scan(1)) == {b"a": b"9"}
+
+
+def test_an_error_of_recovery_ends_the_worker(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust would log it and go on with a table that lacks the rest."""
+    ends: list[str] = []
+    monkeypatch.setattr(stores, "die", lambda reason, error, **where: ends.append(reason))
+    store.apply_changelog_batch([SimpleNamespace(value=None)])
+    assert ends == ["recovery failed"]
+
+
+def test_rocksdb_remembers_how_far_it_is_whole(tmp_path: Path) -> None:
+    before, here = table("rocksdb", tmp_path).data, TP(CHANGELOG, 0)
+    assert before.persisted_offset(here) is None
+    before.write(0, {b"a": b"1"}, 41)
+    before.write(0, {b"b": b"2"}, None)
+    before._dbs.clear()
+    after = table("rocksdb", tmp_path).data
+    assert after.persisted_offset(here) == 41
+    assert dict(after.scan(0)) == {b"a": b"1", b"b": b"2"}
+
+
+async def test_memory_drops_a_partition_that_went_to_another_worker(tmp_path: Path) -> None:
+    """By its return the changelog may have lost the tombstones."""
+    store = table("memory", tmp_path).data
+    store.write(0, {b"a": b"1"}, None)
+    store.write(1, {b"a": b"1"}, None)
+    await store.on_rebalance(set(), {TP(CHANGELOG, 0), TP("events.orders.g1", 1)}, set())
+    assert dict(store.scan(0)) == {}
+    assert dict(store.scan(1)) == {b"a": b"1"}
