@@ -58,7 +58,7 @@ class Quantile(Aggregation):
     def update(self, state: State, value: float, time_ms: int, tie: Tie) -> State:
         if isinstance(state, bytes):
             sketch = kll_doubles_sketch.deserialize(state)
-            sketch.update(value)
+            sketch.update(float(value))
             return bytes(sketch.serialize())
         value += 0  # makes -0.0 into 0.0
         at = bisect_right(state, value)
@@ -96,10 +96,10 @@ def small(values: Sequence[float]) -> State:
 
 
 def whole(sketches: Iterable[kll_doubles_sketch], values: Iterable[float]) -> bytes:
-    """One sketch of all. Integers up to 10**15 are exact as its doubles."""
+    """One sketch of all. Integers up to 10**15 are exact as floats; left as integers they take it 30 times as long."""
     found = kll_doubles_sketch(K)
     for each in sketches:
         found.merge(each)
     for value in values:
-        found.update(value)
+        found.update(float(value))
     return bytes(found.serialize())

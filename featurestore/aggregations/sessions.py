@@ -10,6 +10,7 @@ from featurestore.aggregations.duration import seconds
 
 OPEN = 64  # sessions kept with their bounds
 NONE = (0, 0)
+MOST = len(NONE) + 2 * OPEN  # items of a state
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,11 @@ class Sessions(Aggregation):
         return NONE
 
     def update(self, state: Sequence[int], value: Value, time_ms: int, tie: Tie) -> State:
-        if len(state) > len(NONE) and time_ms >= state[-2]:  # in or after the newest session
-            if time_ms <= state[-1]:
-                return state
-            if time_ms - state[-1] <= self.gap_ms:
-                return (*state[:-1], time_ms)
-        return self.combine((state, (0, 0, time_ms, time_ms)))
+        if len(state) == len(NONE) or time_ms - state[-1] > self.gap_ms:
+            return closing((*state, time_ms, time_ms))
+        if time_ms < state[-2]:  # before the newest session
+            return self.combine((state, (0, 0, time_ms, time_ms)))
+        return state if time_ms <= state[-1] else (*state[:-1], time_ms)
 
     def merge(self, a: Sequence[int], b: Sequence[int]) -> State:
         return self.combine((a, b))
@@ -65,11 +65,17 @@ class Sessions(Aggregation):
                 bounds += (start, end)
             elif end > bounds[-1]:
                 bounds[-1] = end
-        if excess := max(0, len(bounds) - 2 * OPEN):
-            closed += excess // 2
-            closed_ms += sum(bounds[1:excess:2]) - sum(bounds[:excess:2])
-        return (closed, closed_ms, *bounds[excess:])
+        return closing((closed, closed_ms, *bounds))
 
     def count(self, state: Sequence[int]) -> int:
         """The number of sessions."""
         return state[0] + (len(state) - len(NONE)) // 2
+
+
+def closing(state: Sequence[int]) -> State:
+    """The state with no more than the newest sessions open."""
+    if len(state) <= MOST:
+        return state
+    keep = len(state) - MOST + len(NONE)
+    ended, begun = state[len(NONE) + 1 : keep : 2], state[len(NONE) : keep : 2]
+    return (state[0] + len(ended), state[1] + sum(ended) - sum(begun), *state[keep:])
