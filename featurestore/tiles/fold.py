@@ -29,11 +29,7 @@ class SourceFold:
     """Folds the events of one source into the states of the views that it feeds."""
 
     def __init__(self, views: Iterable[FeatureView]):
-        self.targets = [
-            (field_name(view.name, purpose), purpose, ViewFold(view))
-            for view in views
-            for purpose in sorted(view.purposes)
-        ]
+        self.targets = [(ViewFold(view), sorted(view.purposes)) for view in views]
 
     def fold(
         self,
@@ -50,7 +46,7 @@ class SourceFold:
         ``births_ms`` says for each view's fingerprint since when its partition folds it. ``counts`` takes what became
         of the events: events, skipped, duplicate, denied, late, expired, unchecked. The record given is not changed.
         """
-        live = self._live(record, grants, births_ms)
+        live = self._live(record, arrivals, grants, births_ms)
         seen = dict(record.seen) if live else {}
         known = _Known(seen)
         offset = record.offset
@@ -74,15 +70,32 @@ class SourceFold:
                 late = {fold.add(event) for fold in due}
                 for fate in late - {""}:
                     counts[fate] += 1
-        views = {fold.name: state for fold in live if (state := fold.done()) is not None}
+        views = {name: state for fold in live for name, state in fold.done()}
         return Record(offset, trimmed(seen) if views else {}, dict(sorted(views.items())))
 
-    def _live(self, record: Record, grants: Mapping[str, Grant], births_ms: Mapping[int, int]) -> list["_Folding"]:
-        return [
-            _Folding(name, fold, grants[purpose], births_ms[fold.view.fingerprint], record.views.get(name))
-            for name, purpose, fold in self.targets
-            if purpose in grants
-        ]
+    def _live(
+        self,
+        record: Record,
+        arrivals: Sequence[Arrival],
+        grants: Mapping[str, Grant],
+        births_ms: Mapping[int, int],
+    ) -> list["_Folding"]:
+        """What to fold into. Purposes whose states are alike, and stay so by these arrivals, share one folding."""
+        earliest_ms = min((min(kafka_ms, event.time_ms) for _, kafka_ms, event in arrivals), default=0)
+        live: list[_Folding] = []
+        for view_fold, purposes in self.targets:
+            own: list[_Folding] = []
+            for purpose in purposes:
+                if (grant := grants.get(purpose)) is None:
+                    continue
+                name = field_name(view_fold.view.name, purpose)
+                folding = _Folding(view_fold, grant, births_ms[view_fold.view.fingerprint], record.views.get(name))
+                twin = next((other for other in own if other.is_twin(folding, earliest_ms)), None)
+                if twin is None:
+                    own.append(folding)
+                (twin or folding).holders.append((name, grant.grant))
+            live += own
+        return live
 
 
 class ViewFold:
@@ -113,17 +126,22 @@ class ViewFold:
 
 
 class _Folding:
-    """A view's state of one purpose while events are folded into it."""
+    """A view's state while events are folded into it. ``holders`` are the fields and grants that it is the state of."""
 
-    def __init__(self, name: str, view_fold: ViewFold, grant: Grant, birth_ms: int, state: ViewState | None):
-        self.name, self.view_fold, self.grant = name, view_fold, grant
+    def __init__(self, view_fold: ViewFold, grant: Grant, birth_ms: int, state: ViewState | None):
+        self.view_fold, self.holders = view_fold, list[tuple[str, int]]()
         self.since_ms, self.from_ms = grant.since_ms, max(grant.since_ms, birth_ms)
         self.edition = edition_of(view_fold.view.fingerprint, birth_ms)
         if state is None or state.grant != grant.grant or state.edition != self.edition:
             state = ViewState(self.edition, grant.grant)
-        self.newest_ms = state.newest_ms
+        self.newest_ms, self.before = state.newest_ms, state.tiles
         self.tiles = {tile[0]: tile for tile in state.tiles}
         self.own: set[int] = set()  # tiles copied from the record, so that it is left as it was
+
+    def is_twin(self, other: "_Folding", earliest_ms: int) -> bool:
+        """Whether both hold the same and would take the same of arrivals none of which is earlier than a time."""
+        alike = self.newest_ms == other.newest_ms and self.before == other.before
+        return alike and (self.since_ms == other.since_ms or max(self.from_ms, other.from_ms) <= earliest_ms)
 
     def add(self, event: Event) -> str:
         """Fold one event; tells "late" or "expired" for what came out of order, "" otherwise."""
@@ -139,13 +157,14 @@ class _Folding:
         self.view_fold.add(self.tiles[start], event)
         return fate
 
-    def done(self) -> ViewState | None:
-        """The state; None if nothing has counted."""
-        if not self.tiles:
-            return None
-        view_fold = self.view_fold
-        tiles = coarsen(self.tiles, view_fold.ladder, self.newest_ms // 1000, view_fold.aggregations)
-        return ViewState(self.edition, self.grant.grant, self.newest_ms, [tiles[start] for start in sorted(tiles)])
+    def done(self) -> Iterable[tuple[str, ViewState]]:
+        """The state of each holder; none if nothing has counted. Twins share their tiles."""
+        if self.tiles:
+            view_fold = self.view_fold
+            placed = coarsen(self.tiles, view_fold.ladder, self.newest_ms // 1000, view_fold.aggregations)
+            tiles = [placed[start] for start in sorted(placed)]
+            for name, grant in self.holders:
+                yield name, ViewState(self.edition, grant, self.newest_ms, tiles)
 
 
 class _Known:

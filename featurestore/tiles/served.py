@@ -63,6 +63,10 @@ class ServedLayout:
 
     def pack(self, state: ViewState, generation: int, offset: int) -> bytes:
         """The field of a state that has at least one tile, folded up to an offset."""
+        return STAMP.pack(generation, offset, state.grant) + self.body(state)
+
+    def body(self, state: ViewState) -> bytes:
+        """The field without its stamp: the same for twins, states alike but for their grant."""
         tiles = state.tiles[::-1]
         lifetime = self.view.ladder[-1].window_s is None and tiles[-1][0] == LIFETIME_START_S
         ages = [(tiles[0][0] - tile[0]) // self.unit_s for tile in tiles[: len(tiles) - lifetime]]
@@ -81,7 +85,6 @@ class ServedLayout:
         ]
         return b"".join(
             (
-                STAMP.pack(generation, offset, state.grant),
                 head,
                 codes.encode(),
                 struct.pack(f"<{len(ages)}{codes[0]}", *ages),

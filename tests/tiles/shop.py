@@ -5,7 +5,20 @@ from typing import Any, Literal
 
 import msgspec
 
-from featurestore.aggregations import Count, DistinctCount, First, Last, Max, Mean, Min, Quantile, SessionCount, Sum, TimeSinceLast, TopK
+from featurestore.aggregations import (
+    Count,
+    DistinctCount,
+    First,
+    Last,
+    Max,
+    Mean,
+    Min,
+    Quantile,
+    SessionCount,
+    Sum,
+    TimeSinceLast,
+    TopK,
+)
 from featurestore.definitions import Event, EventSource, Feature, FeatureView, Label, Money
 from featurestore.tiles.fold import Arrival
 
@@ -38,6 +51,13 @@ spend = FeatureView(
         SessionCount(gap="30m").over("2d"),
         TimeSinceLast().over("2d"),
     ],
+)
+
+both = FeatureView(
+    "both",
+    source=purchases,
+    purposes={"service", "personalisation"},
+    features=[Sum("amount").over("1h", "lifetime"), Count().over("2d")],
 )
 
 

@@ -11,7 +11,7 @@ from featurestore.online.permission import Grant
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.served import QuestionTooEarly, ServedLayout, stamp_of
 from featurestore.tiles.state import Record, decode, edition_of
-from tests.tiles.shop import EPOCH_S, arrivals, expected, purchase, spend
+from tests.tiles.shop import EPOCH_S, arrivals, both, expected, purchase, spend
 
 NAME = "spend/service"
 FOLD = SourceFold([spend])
@@ -163,3 +163,22 @@ def test_numbers_of_any_size_are_packed(events: list[Event], size: int) -> None:
     now_ms = max(event.time_ms for event in events)
     record = fold(Record(), arrivals(events))
     assert values(record, now_ms) == {f.name: expected(f, events, now_ms) for f in spend.features}
+
+
+@given(purchases(), times, times, st.data())
+def test_purposes_that_share_a_folding_keep_what_each_would_alone(
+    events: list[Event], since_ms: int, other_since_ms: int, data: st.DataObject
+) -> None:
+    shared = SourceFold([both])
+    grants = {"service": Grant(True, 1, since_ms), "personalisation": Grant(True, 7, other_since_ms)}
+    records = {None: Record(), "service": Record(), "personalisation": Record()}
+    rest = arrivals(data.draw(st.permutations(events)))
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        for alone, record in records.items():
+            held = grants if alone is None else {alone: grants[alone]}
+            born = {both.fingerprint: 0}
+            folded = shared.fold(record, rest[:size], held, births_ms=born, counts=Counter())
+            records[alone] = decode(folded.encode())
+        rest = rest[size:]
+    assert records[None].views == records["service"].views | records["personalisation"].views
