@@ -26,6 +26,8 @@ ROLES: dict[str, tuple[str, ...]] = {
         "access.change_*",
         "consent.view_purpose",
         "consent.view_notice",
+        "consent.view_permissionchange",
+        "privacy.view_auditrun",
         "privacy.view_finding",
     ),
 }

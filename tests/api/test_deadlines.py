@@ -1,0 +1,52 @@
+"""A store that is gone, or takes a connection and says nothing: an answer within the caller's time, never a hang."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from featurestore.api.handler import feature_handler
+from featurestore.online import stores
+from featurestore.online.redis import RedisStore
+from tests.api.conftest import Post
+from tests.api.test_features import MANY, ONE, QUESTION, SEVERAL
+from tests.api.world import World
+
+SLACK_S = 0.5
+Point = Callable[[str], None]
+
+
+@pytest.fixture
+def point(world: World, monkeypatch: pytest.MonkeyPatch) -> Point:
+    """Point the API to another store."""
+
+    def at(url: str) -> None:
+        store = RedisStore(url, 250)
+        monkeypatch.setattr(stores, "store", lambda: store)
+        feature_handler.cache_clear()
+
+    return at
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Address of a server that never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+
+
+def test_nobody_there(post: Post, point: Point) -> None:
+    point("redis://127.0.0.1:1/0")
+    assert post(ONE, QUESTION).status_code == 503
+
+
+@pytest.mark.parametrize("timeout_ms", [20, 200])
+def test_somebody_silent(post: Post, point: Point, silent: str, timeout_ms: int) -> None:
+    point(silent)
+    post(ONE, QUESTION | {"timeout_ms": timeout_ms})  # the first request of a process reads the keys too
+    for path, question in ((ONE, QUESTION), (MANY, SEVERAL)):
+        started_s = time.perf_counter()
+        response = post(path, question | {"timeout_ms": timeout_ms})
+        assert response.status_code == 503
+        assert timeout_ms / 1000 <= time.perf_counter() - started_s < timeout_ms / 1000 + SLACK_S
