@@ -1,14 +1,20 @@
 """The readers of this app: timelines, and the figures of the administration's first page."""
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import NamedTuple
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, QuerySet
 from django.db.models.functions import TruncDate
 
+from featurestore.config import settings
 from featurestore.consent.ledger import database_now
 from featurestore.consent.models import PENDING, ConsentRecord, CurrentPermission, PermissionChange
 from featurestore.consent.permissions import Decision
+from featurestore.online import stores
+from featurestore.online.permission import Permission
+from featurestore.online.store import StoreUnavailable
 
 
 class Day(NamedTuple):
@@ -34,6 +40,24 @@ class Pending(NamedTuple):
     unput: int
     unsent: int
     oldest_s: float
+
+
+class Standing(StrEnum):
+    """Whether the store's permissions count. Reads are denied unless they are vouched for."""
+
+    VOUCHED = "vouched"
+    UNVOUCHED = "unvouched"
+    UNREACHABLE = "unreachable"
+
+
+def in_store(subjects: Sequence[str] = ()) -> tuple[Standing, list[Permission | None]]:
+    """Where the store stands now, and the permissions that it holds of subjects, in order."""
+    try:
+        reading = stores.store().read(subjects, [], [], settings().store_timeout_ms)
+    except StoreUnavailable:
+        return Standing.UNREACHABLE, [None] * len(subjects)
+    standing = Standing.VOUCHED if reading.vouched else Standing.UNVOUCHED
+    return standing, [stored.permission for stored in reading.subjects]
 
 
 def timeline(customer_id: str) -> QuerySet[ConsentRecord]:

@@ -5,7 +5,7 @@ seen no change of that subject meanwhile. What the store allows and the database
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ from featurestore.privacy.models import AuditRun
 log = structlog.get_logger(__name__)
 
 LEASE_S = 120  # renewed with every batch
+STUCK_AFTER = timedelta(minutes=1)  # the voucher puts what waits before each word: then it should not wait so long
 T = TypeVar("T")
 
 
@@ -81,7 +82,8 @@ def _compare(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
         return
     began = now or database_now()
     found = _differing(suspects, now)
-    moving = PermissionChange.objects.filter(Q(put_at=None) | Q(put_at__gte=began), subject__in=found)
+    on_its_way = Q(put_at=None, created_at__gt=began - STUCK_AFTER) | Q(put_at__gte=began)
+    moving = PermissionChange.objects.filter(on_its_way, subject__in=found)
     for subject in set(moving.values_list("subject", flat=True)):
         del found[subject]
     if not found:

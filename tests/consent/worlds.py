@@ -55,21 +55,29 @@ def use(url: str) -> None:
     connections["default"] = connections.create_connection("default")
 
 
+TEMPLATES: dict[str, Path | str] = {}
+"""The migrated, empty databases that each test gets a copy of, made once a run."""
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory, django_db_blocker) -> Path:
-    path = tmp_path_factory.mktemp("databases") / "template.sqlite3"
-    with django_db_blocker.unblock():
-        migrate(f"sqlite:///{path}")
-    return path
+    if "sqlite" not in TEMPLATES:
+        path = tmp_path_factory.mktemp("databases") / "template.sqlite3"
+        with django_db_blocker.unblock():
+            migrate(f"sqlite:///{path}")
+        TEMPLATES["sqlite"] = path
+    return Path(TEMPLATES["sqlite"])
 
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres: str, django_db_blocker) -> str:
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE rapport_template")
-    with django_db_blocker.unblock():
-        migrate(postgres.replace("/postgres", "/rapport_template"))
-    return postgres
+    if "postgres" not in TEMPLATES:
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE rapport_template")
+        with django_db_blocker.unblock():
+            migrate(postgres.replace("/postgres", "/rapport_template"))
+        TEMPLATES["postgres"] = postgres
+    return str(TEMPLATES["postgres"])
 
 
 def migrate(url: str) -> None:
@@ -98,6 +106,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker) 
         yield request.param
         connections["default"].close()
     connections.settings["default"], connections["default"] = before, kept
+    if request.param == "postgres":
+        with psycopg.connect(base, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @dataclass

@@ -1,0 +1,67 @@
+"""Records and published notices stay as they are, for the code and for everybody with a database client."""
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from featurestore.consent.errors import Immutable
+from featurestore.consent.models import ConsentRecord, Notice
+from tests.consent.worlds import Shop, at
+
+
+@pytest.fixture
+def record(shop: Shop) -> ConsentRecord:
+    shop.register()
+    return shop.give().record
+
+
+def sql(statement: str) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def test_a_record_can_not_be_saved_again_or_deleted(record: ConsentRecord) -> None:
+    record.reason = "changed"
+    with pytest.raises(Immutable):
+        record.save()
+    with pytest.raises(Immutable):
+        record.delete()
+
+
+def test_records_can_not_be_changed_in_bulk(record: ConsentRecord) -> None:
+    with pytest.raises(Immutable):
+        ConsentRecord.objects.update(reason="changed")
+    with pytest.raises(Immutable):
+        ConsentRecord.objects.all().delete()
+    with pytest.raises(Immutable):
+        ConsentRecord.objects.bulk_update([record], ["reason"])
+
+
+def test_the_database_refuses_a_change_of_a_record_and_of_a_notice(record: ConsentRecord) -> None:
+    for statement in ("UPDATE consent_consentrecord SET reason = 'x'", "UPDATE consent_notice SET body = 'x'"):
+        with pytest.raises(DatabaseError, match="append-only"):
+            sql(statement)
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_the_database_keeps_records_until_their_customer_is_marked_as_erased(record: ConsentRecord) -> None:
+    with pytest.raises(DatabaseError, match="append-only"):
+        sql("DELETE FROM consent_consentrecord")
+    with pytest.raises(DatabaseError, match="append-only"):
+        sql("DELETE FROM consent_notice")
+    type(record.customer).objects.update(erased_at=at())
+    sql("DELETE FROM consent_consentrecord")
+    assert not ConsentRecord.objects.exists()
+
+
+def test_a_notice_can_not_be_saved_again_or_deleted(shop: Shop) -> None:
+    notice = Notice.objects.get()
+    notice.body = "Something else."
+    with pytest.raises(Immutable):
+        notice.save()
+    with pytest.raises(Immutable):
+        notice.delete()
+
+
+def test_a_customer_with_records_is_not_deleted(record: ConsentRecord) -> None:
+    with pytest.raises(DatabaseError):
+        record.customer.delete()

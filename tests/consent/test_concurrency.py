@@ -1,0 +1,129 @@
+"""Decisions of many at once, on connections of their own."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from django.db import connections, transaction
+
+from featurestore.consent.models import ConsentRecord, CurrentPermission, Ledger, PermissionChange, SubjectVersion
+from featurestore.consent.publication import permissions_of
+from featurestore.profiles.models import Customer
+from featurestore.profiles.services import Registration, register_many
+from tests.consent.worlds import Shop, at
+
+
+def at_once(*jobs: Callable[[], object]) -> None:
+    """Run jobs in threads that start together; the first error is raised."""
+    errors: list[Exception] = []
+    gate = threading.Barrier(len(jobs))
+
+    def run(job: Callable[[], object]) -> None:
+        gate.wait()
+        try:
+            job()
+        except Exception as error:  # noqa: BLE001  (raised below, in the test's own thread)
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=[job]) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def test_changes_of_one_subject_happen_one_after_the_other(shop: Shop) -> None:
+    ann = shop.register().customer
+
+    def change_mind() -> None:
+        for _ in range(5):
+            shop.give(when=10)
+            shop.withdraw(when=10)
+
+    at_once(*[change_mind] * 6)
+    records = list(ConsentRecord.objects.order_by("sequence"))
+    assert len(records) == 60
+    assert [record.sequence for record in records] == list(range(2, 62))
+    row = CurrentPermission.objects.get(customer=ann, purpose__name="service")
+    assert row.allowed == (records[-1].decision == "given")
+    assert shop.stored(ann.subject) == permissions_of([ann.subject])[ann.subject]
+    assert not PermissionChange.objects.filter(put_at=None).exists()
+
+    held, grants = False, []
+    for record in records:  # the grants that the records tell of are the ones that were given
+        if record.decision == "given" and not held:
+            grants.append(record.sequence)
+        held = record.decision == "given"
+    assert row.grant == grants[-1]
+
+
+def test_whoever_registers_a_customer_first_the_others_find_it(shop: Shop) -> None:
+    created = []
+    at_once(*[lambda: created.append(shop.register().created)] * 6)
+    assert sorted(created) == [False] * 5 + [True]
+    assert Customer.objects.count() == 1
+
+
+def test_two_backfills_of_the_same_customers_do_no_harm(shop: Shop) -> None:
+    backfill = [Registration(f"c{n}", "eu", "acme") for n in range(300)]
+    at_once(*[lambda: register_many(backfill, now=at())] * 3)
+    assert Customer.objects.count() == SubjectVersion.objects.count() == 300
+
+
+def test_whoever_sees_a_sequence_sees_every_earlier_change(shop: Shop) -> None:
+    """Sequence order is commit order: the voucher's and the relay's marks rest on it."""
+    for n in range(8):
+        shop.register(f"c{n}")
+    done, gaps = threading.Event(), []
+
+    def look() -> None:
+        while not done.is_set():
+            last = Ledger.objects.get().sequence
+            if PermissionChange.objects.filter(sequence__lte=last).count() != last:
+                gaps.append(last)
+
+    def decide(n: int) -> None:
+        for _ in range(8):
+            shop.give(customer_id=f"c{n}")
+
+    observer = threading.Thread(target=lambda: (look(), connections.close_all()))
+    observer.start()
+    try:
+        at_once(*[lambda n=n: decide(n) for n in range(8)])
+    finally:
+        done.set()
+        observer.join()
+    assert gaps == []
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_change_waits_for_the_one_before_it_to_commit(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.register()
+    locked, go_on, order = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        with transaction.atomic():
+            Ledger.objects.select_for_update().get()
+            locked.set()
+            go_on.wait(10)
+            order.append("first")
+        connections.close_all()
+
+    def give() -> None:
+        shop.give()
+        order.append("second")
+        connections.close_all()
+
+    threads = [threading.Thread(target=hold), threading.Thread(target=give)]
+    threads[0].start()
+    locked.wait(10)
+    threads[1].start()
+    threads[1].join(0.3)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert order == ["first", "second"]

@@ -1,0 +1,253 @@
+"""Giving and withdrawing: what is recorded, what is in effect, what is refused."""
+
+from datetime import datetime
+
+import pytest
+from django.db import transaction
+
+from featurestore.consent import errors, services
+from featurestore.consent.models import ConsentRecord, CurrentPermission, Ledger, PermissionChange
+from featurestore.consent.permissions import Decision
+from featurestore.consent.services import Choice
+from featurestore.online.permission import Denial, Grant
+from tests.consent.worlds import Shop, at, ms
+
+
+def test_a_consent_is_in_effect_when_it_returns(shop: Shop) -> None:
+    ann = shop.register().customer
+    decided = shop.give(when=10)
+    assert decided.effective
+    assert shop.read(ann.subject) == Grant(True, decided.sequence, ms(at(11)), 0)
+
+
+def test_a_withdrawal_is_in_effect_when_it_returns_and_ends_one_purpose_alone(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give("service")
+    shop.give("personalisation")
+    assert shop.withdraw("service", when=5).effective
+    assert shop.read(ann.subject, "service") is Denial.REFUSED
+    assert isinstance(shop.read(ann.subject, "personalisation"), Grant)
+
+
+def test_a_record_says_who_when_how_and_under_which_notice(shop: Shop) -> None:
+    shop.register()
+    shop.give(when=3, method="phone", actor="agent 7", reason="asked on the phone", until=at(500))
+    record = ConsentRecord.objects.get()
+    assert (record.customer.customer_id, record.purpose.name, record.decision) == ("ann", "service", "given")
+    assert (record.at, record.since, record.until) == (at(3), at(4), at(500))
+    assert (record.method, record.actor, record.reason) == ("phone", "agent 7", "asked on the phone")
+    assert record.notice is not None
+    assert record.notice.reference == "privacy/1/en"
+
+
+def test_an_objection_ends_a_legitimate_interest_until_it_is_taken_back(shop: Shop) -> None:
+    ann = shop.register().customer
+    first = shop.read(ann.subject, "analytics")
+    shop.withdraw("analytics", when=5)
+    assert shop.read(ann.subject, "analytics") is Denial.REFUSED
+    shop.give("analytics", when=9, notice=None)
+    second = shop.read(ann.subject, "analytics")
+    assert isinstance(first, Grant)
+    assert isinstance(second, Grant)
+    assert second.grant > first.grant
+
+
+@pytest.mark.parametrize(("purpose", "what"), [("delivery", "contract"), ("fraud", "legal obligation")])
+def test_what_rests_on_no_choice_can_not_be_withdrawn(shop: Shop, purpose: str, what: str) -> None:
+    ann = shop.register().customer
+    with pytest.raises(errors.WrongBasis, match=what):
+        shop.withdraw(purpose)
+    assert isinstance(shop.read(ann.subject, purpose), Grant)
+    assert not ConsentRecord.objects.exists()
+
+
+def test_a_repeat_is_recorded_and_moves_nothing(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give(when=0)
+    before = shop.read(ann.subject)
+    again = shop.give(when=60)
+    assert again.repeated
+    assert shop.read(ann.subject) == before
+    assert ConsentRecord.objects.count() == 2
+
+
+def test_a_second_withdrawal_is_recorded_and_tells_the_streams_nothing_new(shop: Shop) -> None:
+    shop.register()
+    shop.give()
+    first, second = shop.withdraw(when=5), shop.withdraw(when=6)
+    assert (first.repeated, second.repeated) == (False, True)
+    purging = PermissionChange.objects.filter(purge=True).values_list("sequence", flat=True)
+    assert list(purging) == [first.sequence]
+
+
+def test_a_new_consent_after_a_withdrawal_is_a_new_grant_and_purges_the_old(shop: Shop) -> None:
+    ann = shop.register().customer
+    first = shop.give(when=0)
+    shop.withdraw(when=5)
+    second = shop.give(when=5)
+    grant = shop.read(ann.subject)
+    assert isinstance(grant, Grant)
+    assert grant.grant == second.sequence > first.sequence
+    assert grant.since_ms == ms(at(6))
+    assert PermissionChange.objects.get(sequence=second.sequence).purge
+
+
+def test_a_refusal_without_a_consent_before_is_kept(shop: Shop) -> None:
+    ann = shop.register().customer
+    assert not shop.withdraw().repeated
+    assert shop.read(ann.subject) is Denial.REFUSED
+    assert not PermissionChange.objects.filter(purge=True).exists()
+
+
+def test_a_purpose_may_end_consents_by_itself(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give("personalisation", when=10)
+    grant = shop.read(ann.subject, "personalisation", when=3600)
+    assert isinstance(grant, Grant)
+    assert grant.until_ms == ms(at(10 + 30 * 86_400))
+    assert shop.read(ann.subject, "personalisation", when=10 + 30 * 86_400) is Denial.EXPIRED
+
+
+def test_imported_decisions_carry_their_own_dates_in_order(shop: Shop) -> None:
+    ann = shop.register(since=at(-9000)).customer
+    shop.give(method="import", since=at(-8000))
+    shop.withdraw(method="import", since=at(-5000))
+    shop.give(method="import", since=at(-4000))
+    grant = shop.read(ann.subject)
+    assert isinstance(grant, Grant)
+    assert grant.since_ms == ms(at(-4000))
+    with pytest.raises(errors.WrongDate, match="later consent"):
+        shop.withdraw(method="import", since=at(-6000))
+
+
+def test_an_imported_consent_can_not_undo_a_live_withdrawal(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give(when=0)
+    shop.withdraw(when=10)
+    with pytest.raises(errors.WrongDate, match="reach back"):
+        shop.give(when=20, method="import", since=at(5))
+    assert shop.read(ann.subject) is Denial.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"customer_id": "nobody"}, errors.UnknownCustomer, "Register"),
+        ({"purpose": "advertising"}, errors.UnknownPurpose, "advertising"),
+        ({"purpose": "fraud"}, errors.WrongBasis, "needs no consent"),
+        ({"notice": None}, errors.WrongNotice, "needs the notice"),
+        ({"notice": "privacy/9/en"}, errors.WrongNotice, "No such notice"),
+        ({"notice": "cookies/1/en"}, errors.WrongNotice, "does not explain"),
+        ({"method": "telepathy"}, errors.WrongMethod, "one of web, app"),
+        ({"actor": ""}, errors.WrongActor, "Say who"),
+        ({"actor": "x" * 151}, errors.WrongActor, "Say who"),
+        ({"reason": "x" * 501}, errors.WrongText, "more than 500"),
+        ({"reason": "a\0b"}, errors.WrongText, "null"),
+        ({"purpose": "a\0b"}, errors.WrongText, "null"),
+        ({"since": at(1)}, errors.WrongDate, "future"),
+        ({"since": datetime(2026, 1, 1)}, errors.WrongDate, "time zone"),  # noqa: DTZ001
+        ({"until": at(-1)}, errors.WrongDate, "end before"),
+    ],
+)
+def test_a_wrong_decision_is_refused_with_its_reason_and_records_nothing(
+    shop: Shop, change: dict, error: type[Exception], message: str
+) -> None:
+    shop.register()
+    services.publish_notice("cookies", 1, "en", "About cookies.", ["analytics"])
+    before = Ledger.objects.get().sequence
+    with pytest.raises(error, match=message) as raised:
+        shop.give(**change)
+    assert "nobody" not in str(raised.value)
+    assert not ConsentRecord.objects.exists()
+    assert Ledger.objects.get().sequence == before
+
+
+def test_a_withdrawal_has_no_end(shop: Shop) -> None:
+    shop.register()
+    with pytest.raises(errors.WrongDate, match="no end"):
+        services.record([Choice("ann", "service", Decision.WITHDRAWN, "web", "shop", until=at(5))], at())
+
+
+def test_an_erased_customer_decides_nothing(shop: Shop) -> None:
+    ann = shop.register().customer
+    ann.erased_at = at()
+    ann.save()
+    with pytest.raises(errors.UnknownCustomer):
+        shop.give()
+
+
+def test_many_decisions_are_recorded_in_order_all_or_none(shop: Shop) -> None:
+    for customer_id in ("ann", "bob"):
+        shop.register(customer_id)
+    given = Choice("ann", "service", Decision.GIVEN, "import", "backfill", "privacy/1/en", since=at(-60))
+    choices = [given, given._replace(customer_id="bob"), given._replace(decision=Decision.WITHDRAWN, since=None)]
+    decided = services.record(choices, at())
+    assert [entry.effective for entry in decided] == [True, True, True]
+    assert [entry.record.sequence for entry in decided] == sorted(entry.record.sequence for entry in decided)
+    assert [row.allowed for row in CurrentPermission.objects.filter(purpose__name="service").order_by("customer")] == [
+        False,
+        True,
+    ]
+    with pytest.raises(errors.UnknownCustomer):
+        services.record([given._replace(customer_id="bob"), given._replace(customer_id="nobody")], at())
+    assert ConsentRecord.objects.count() == 3
+
+
+def test_the_store_never_hears_of_what_was_not_committed(shop: Shop) -> None:
+    ann = shop.register().customer
+    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
+        shop.give()
+    assert shop.read(ann.subject) is Denial.NO_RECORD
+
+
+def test_with_the_store_away_a_withdrawal_is_recorded_and_pending(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give()
+    shop.store.available = False
+    decided = shop.withdraw(when=5)
+    assert not decided.effective
+    change = PermissionChange.objects.get(sequence=decided.sequence)
+    assert change.put_at is None
+    assert "away" in change.last_error
+    shop.store.available = True
+    assert isinstance(shop.read(ann.subject), Grant)  # why nobody may vouch for the store now: see the voucher
+
+
+def test_on_a_run_that_nobody_vouches_for_a_withdrawal_is_pending(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give()
+    shop.store.restart()
+    decided = shop.withdraw(when=5)
+    assert not decided.effective
+    assert "vouch" in PermissionChange.objects.get(sequence=decided.sequence).last_error
+    stored = shop.stored(ann.subject)
+    assert stored is not None
+    assert not stored.purposes["service"].allowed  # it is there, but counts only once somebody vouches
+
+
+def test_a_store_that_knows_more_than_the_database_makes_nothing_effective(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give()
+    stored = shop.stored(ann.subject)
+    assert stored is not None
+    ahead = type(stored)(stored.epoch, stored.sequence + 1000, stored.purposes)
+    shop.store.put_permissions({ann.subject: ahead})
+    assert not shop.withdraw(when=5).effective
+
+
+def test_time_never_goes_back_from_one_change_to_the_next(shop: Shop) -> None:
+    ann = shop.register(when=0).customer
+    shop.give(when=0)
+    shop.withdraw(when=100)
+    second = shop.give(when=50)  # a clock that was set back
+    grant = shop.read(ann.subject)
+    assert second.record.at == at(100)
+    assert isinstance(grant, Grant)
+    assert grant.since_ms == ms(at(101))
+
+
+def test_without_a_clock_given_the_databases_is_taken(shop: Shop) -> None:
+    shop.register()
+    decided = services.give("ann", "service", notice="privacy/1/en", method="web", actor="shop")
+    assert abs((decided.record.at - datetime.now(decided.record.at.tzinfo)).total_seconds()) < 5
+    assert decided.record.at.microsecond % 1000 == 0

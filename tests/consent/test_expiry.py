@@ -1,0 +1,66 @@
+"""Consents that end by themselves."""
+
+import pytest
+
+from featurestore.consent import services
+from featurestore.consent.models import ConsentRecord, PermissionChange
+from featurestore.consent.permissions import Decision
+from featurestore.consent.services import Choice
+from featurestore.online.permission import Denial, Grant
+from featurestore.profiles.services import Registration, register_many
+from tests.consent.worlds import Shop, at, ms
+
+
+def test_the_guard_denies_from_the_end_on_whether_or_not_it_is_recorded(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give(until=at(100))
+    assert isinstance(shop.read(ann.subject, when=99.999), Grant)
+    assert shop.read(ann.subject, when=100) is Denial.EXPIRED
+
+
+def test_an_end_is_recorded_once_and_the_streams_are_told(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give(until=at(100))
+    assert services.expire_due(at(99)) == 0
+    assert services.expire_due(at(107)) == 1
+    assert services.expire_due(at(108)) == 0
+    record = ConsentRecord.objects.first()
+    assert record is not None
+    assert (record.decision, record.at, record.since, record.actor) == ("expired", at(107), at(100), "system")
+    assert shop.read(ann.subject) is Denial.REFUSED
+    assert PermissionChange.objects.get(sequence=record.sequence).purge
+
+
+def test_a_consent_given_again_in_time_does_not_end(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give(until=at(100))
+    shop.give(when=90, until=at(200))
+    assert services.expire_due(at(150)) == 0
+    assert isinstance(shop.read(ann.subject, when=150), Grant)
+
+
+def test_a_consent_given_after_an_unrecorded_end_records_that_end_first(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give(until=at(100))
+    second = shop.give(when=150)
+    decisions = [(record.decision, record.since) for record in ConsentRecord.objects.order_by("sequence")]
+    assert decisions == [("given", at(1)), ("expired", at(100)), ("given", at(151))]
+    grant = shop.read(ann.subject, when=200)
+    assert grant == Grant(True, second.sequence, ms(at(151)), 0)
+    assert not second.repeated
+    assert services.expire_due(at(300)) == 0
+
+
+def test_thousands_end_at_once(shop: Shop) -> None:
+    register_many([Registration(f"c{n}", "eu", "acme") for n in range(1100)], now=at())
+    choices = [
+        Choice(f"c{n}", "service", Decision.GIVEN, "web", "shop", "privacy/1/en", until=at(60)) for n in range(1100)
+    ]
+    for part in (choices[:1000], choices[1000:]):
+        services.record(part, at())
+    assert services.expire_due(at(60)) == 1100
+
+
+def test_more_decisions_than_one_transaction_should_hold_are_refused(shop: Shop) -> None:
+    with pytest.raises(ValueError, match="1001"):
+        services.record([Choice("ann", "service", Decision.GIVEN, "web", "shop")] * 1001)

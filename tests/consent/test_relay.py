@@ -1,0 +1,129 @@
+"""What a service could not finish is finished by the relay, however often anything fails."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connections
+
+from featurestore.consent import relay
+from featurestore.consent.models import PermissionChange
+from featurestore.consent.purges import Purge
+from featurestore.consent.relay import Relayed, backoff, prune, relay_due
+from featurestore.online.permission import Denial
+from tests.consent.worlds import Shop, at
+
+
+@pytest.fixture
+def withdrawn(shop: Shop) -> Purge:
+    """Ann has withdrawn; the streams have not been told yet."""
+    ann = shop.register().customer
+    shop.give()
+    return Purge(ann.subject, shop.withdraw(when=5).sequence)
+
+
+def unfinished() -> int:
+    return PermissionChange.objects.filter(relay.PENDING).count()
+
+
+def test_the_streams_are_told_of_a_withdrawal_once(shop: Shop, withdrawn: Purge) -> None:
+    assert relay_due(at(6)) == Relayed(finished=1, purged=1, failed=0)
+    assert relay_due(at(7)) == Relayed(0, 0, 0)
+    assert shop.sent.sent == [withdrawn]
+    assert PermissionChange.objects.get(sequence=withdrawn.sequence).purge_sent_at == at(6)
+
+
+def test_what_takes_nothing_away_is_not_told(shop: Shop) -> None:
+    shop.register()
+    shop.give()
+    shop.give(when=1)
+    assert relay_due(at(6)) == Relayed(0, 0, 0)
+
+
+def test_a_change_that_the_store_missed_is_put_and_then_told(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give()
+    shop.store.available = False
+    shop.withdraw(when=5)
+    assert relay_due(at(6)) == Relayed(0, 0, failed=1)
+    assert shop.sent.sent == []  # the streams look at the store: they would find the old permission
+    shop.store.available = True
+    assert relay_due(at(60)) == Relayed(1, 1, 0)
+    assert shop.read(ann.subject) is Denial.REFUSED
+    assert unfinished() == 0
+
+
+def test_a_broker_that_refuses_is_asked_again_later_each_time(shop: Shop, withdrawn: Purge) -> None:
+    shop.sent.failing = True
+    waits = []
+    now = 6.0
+    for _ in range(12):
+        assert relay_due(at(now)).failed == 1
+        change = PermissionChange.objects.get(sequence=withdrawn.sequence)
+        assert change.last_error == "broker away"
+        assert relay_due(at(now)) == Relayed(0, 0, 0)
+        waits.append((change.next_attempt_at - at(now)).total_seconds())
+        now += waits[-1]
+    assert 0.5 <= waits[0] <= 1
+    assert all(2**n / 2 <= wait <= 2**n for n, wait in enumerate(waits[:9]))
+    assert all(150 <= wait <= 300 for wait in waits[9:])
+    shop.sent.failing = False
+    assert relay_due(at(now)).purged == 1
+    assert PermissionChange.objects.get(sequence=withdrawn.sequence).last_error == ""
+
+
+def test_waits_differ_so_that_not_all_come_back_at_once() -> None:
+    assert len({backoff(5) for _ in range(50)}) > 40
+    assert backoff(10**6) <= timedelta(minutes=5)
+
+
+def test_a_crash_after_the_broker_took_it_repeats_it_harmlessly(shop: Shop, withdrawn: Purge) -> None:
+    shop.sent.dying = True
+    with pytest.raises(KeyboardInterrupt):
+        relay_due(at(6))
+    shop.sent.dying = False
+    assert relay_due(at(7)) == Relayed(0, 0, 0)  # claimed by the dead one for a minute
+    assert relay_due(at(6 + relay.CLAIM_S)) == Relayed(1, 1, 0)
+    assert shop.sent.sent == [withdrawn, withdrawn]
+    assert unfinished() == 0
+
+
+def test_one_purge_that_fails_leaves_the_others_finished(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = []
+    for name in ("ann", "bob", "cem"):
+        shop.register(name)
+        shop.give(customer_id=name)
+        refused.append(shop.withdraw(customer_id=name, when=5).sequence)
+    monkeypatch.setattr(shop.sent, "send", lambda wanted: {refused[1]: "too large"})
+    assert relay_due(at(6)) == Relayed(finished=2, purged=2, failed=1)
+    assert [change.sequence for change in PermissionChange.objects.filter(relay.PENDING)] == [refused[1]]
+
+
+def test_two_relays_at_once_finish_each_change_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "BATCH", 3)
+    for n in range(30):
+        shop.register(f"c{n}")
+        shop.give(customer_id=f"c{n}")
+        shop.withdraw(customer_id=f"c{n}", when=5)
+    results: list[Relayed] = []
+
+    def work() -> None:
+        results.append(relay_due(at(6)))
+        connections.close_all()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    results.append(relay_due(at(6)))
+    assert sum(result.purged for result in results) == 30
+    assert sorted(shop.sent.sent) == sorted(set(shop.sent.sent))
+    assert unfinished() == 0
+
+
+def test_changes_are_forgotten_a_month_after_they_took_effect(shop: Shop, withdrawn: Purge) -> None:
+    assert prune(at(40 * 86_400)) == 2  # not the withdrawal: the streams have not been told
+    relay_due(at(6))
+    assert prune(at(29 * 86_400)) == 0
+    assert prune(at(40 * 86_400)) == 1

@@ -1,0 +1,61 @@
+"""The figures of the administration's first page, and timelines."""
+
+from datetime import timedelta
+
+from featurestore.consent import selectors, services
+from featurestore.consent.models import PermissionChange
+from featurestore.consent.relay import relay_due
+from featurestore.consent.selectors import Pending, Propagation
+from tests.consent.worlds import Shop, at
+
+
+def test_decisions_are_counted_by_day_also_where_there_were_none(shop: Shop) -> None:
+    day = 86_400
+    shop.register(when=0)
+    shop.give(when=0, until=at(2 * day + 5))
+    shop.give("personalisation", when=10)
+    shop.withdraw("personalisation", when=day)
+    services.expire_due(at(2 * day + 10))
+    days = selectors.decisions_by_day(4, now=at(3 * day))
+    assert [(row.given, row.withdrawn, row.expired) for row in days] == [(2, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)]
+    assert days[-1].day == at(3 * day).date()
+
+
+def test_propagation_is_measured_over_the_last_day(shop: Shop) -> None:
+    assert selectors.propagation(at()) == Propagation(0, None, None)
+    shop.register()
+    for n in range(99):
+        shop.give(when=n)
+    first = PermissionChange.objects.order_by("sequence")
+    for n, change in enumerate(first):
+        PermissionChange.objects.filter(pk=change.pk).update(put_at=change.created_at + timedelta(milliseconds=n))
+    assert selectors.propagation(at(200)) == Propagation(100, 49.0, 98.0)
+    assert selectors.propagation(at(2 * 86_400)) == Propagation(0, None, None)
+
+
+def test_what_is_on_its_way_is_shown_with_its_age(shop: Shop) -> None:
+    shop.register()
+    shop.give()
+    assert selectors.pending(at(5)) == Pending(0, 0, 0.0)
+    shop.withdraw(when=10)
+    shop.store.available = False
+    shop.give("personalisation", when=20)
+    assert selectors.pending(at(40)) == Pending(unput=1, unsent=1, oldest_s=30.0)
+    shop.store.available = True
+    relay_due(at(3000))
+    assert selectors.pending(at(3001)) == Pending(0, 0, 0.0)
+
+
+def test_a_timeline_shows_the_newest_first(shop: Shop) -> None:
+    shop.register()
+    shop.register("bob")
+    shop.give()
+    shop.give(customer_id="bob")
+    shop.withdraw(when=5)
+    assert [entry.decision for entry in selectors.timeline("ann")] == ["withdrawn", "given"]
+    assert [(row.purpose.name, row.allowed) for row in selectors.permissions_now("ann")] == [
+        ("analytics", True),
+        ("delivery", True),
+        ("fraud", True),
+        ("service", False),
+    ]

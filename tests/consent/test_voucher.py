@@ -1,0 +1,313 @@
+"""The voucher: nobody reads from a run that does not hold the database's permissions."""
+
+from dataclasses import dataclass
+
+import pytest
+from django.db import OperationalError
+
+from featurestore.consent import services, voucher
+from featurestore.consent.models import Ledger, PermissionChange, SubjectVersion
+from featurestore.consent.voucher import Condition, Voucher
+from featurestore.online.memory import MemoryStore
+from featurestore.online.permission import Denial, Grant
+from featurestore.online.store import Run, StoreUnavailable
+from featurestore.profiles.services import Registration, register_many
+from tests.consent.worlds import Clock, Shop, at
+
+EXPIRY_MS = 2000
+
+
+@dataclass
+class Watch:
+    """A voucher at work, half a second a step."""
+
+    voucher: Voucher
+    clock: Clock
+
+    def steps(self, count: int = 1) -> list[Condition]:
+        seen = []
+        for _ in range(count):
+            seen.append(self.voucher.step())
+            self.clock.pass_s(0.5)
+        return seen
+
+    def until_vouching(self) -> float:
+        """The seconds until the voucher gives its word."""
+        for n in range(20):
+            if self.voucher.step() is Condition.VOUCHING:
+                return n / 2
+            self.clock.pass_s(0.5)
+        raise AssertionError(self.voucher.condition)
+
+
+@pytest.fixture
+def watch(shop: Shop, clock: Clock) -> Watch:
+    """A voucher that has just begun, on a store that nobody has vouched for."""
+    shop.store.restart(emptied=True)
+    Ledger.objects.update(run="")
+    return Watch(Voucher(shop.store, EXPIRY_MS, clock), clock)
+
+
+def claim(shop: Shop) -> tuple[Run, int, int]:
+    claimed = shop.store.claimed()
+    assert claimed is not None
+    return claimed
+
+
+def test_a_new_run_is_denied_until_the_word_of_a_dead_voucher_is_over(shop: Shop, watch: Watch) -> None:
+    ann = shop.register().customer
+    shop.give()
+    assert shop.read(ann.subject) is Denial.UNVOUCHED
+    assert watch.until_vouching() == 2.0
+    assert isinstance(shop.read(ann.subject), Grant)
+
+
+def test_its_word_holds_two_seconds(shop: Shop, watch: Watch) -> None:
+    ann = shop.register().customer
+    watch.until_vouching()
+    watch.clock.pass_s(1.9)
+    assert isinstance(shop.read(ann.subject, "fraud"), Grant)
+    watch.clock.pass_s(0.1)
+    assert shop.read(ann.subject, "fraud") is Denial.UNVOUCHED
+
+
+def test_a_steady_run_is_vouched_for_at_every_step(shop: Shop, watch: Watch) -> None:
+    watch.until_vouching()
+    assert set(watch.steps(20)) == {Condition.VOUCHING}
+
+
+def test_a_voucher_begun_anew_goes_on_at_once_with_the_run_it_finds(shop: Shop, watch: Watch) -> None:
+    watch.until_vouching()
+    assert Voucher(shop.store, EXPIRY_MS, watch.clock).step() is Condition.VOUCHING
+
+
+def test_an_emptied_store_gets_everything_again_and_nothing_is_served_before(shop: Shop, watch: Watch) -> None:
+    register_many([Registration(f"c{n}", "eu", "acme") for n in range(1100)], now=at())
+    watch.until_vouching()
+    shop.store.restart(emptied=True)
+    assert watch.until_vouching() == 2.0
+    assert len(list(shop.store.subjects())) == 1100
+    assert claim(shop)[2] == Ledger.objects.get().sequence
+
+
+def test_a_flushed_run_gets_everything_again(shop: Shop, watch: Watch) -> None:
+    ann = shop.register().customer
+    watch.until_vouching()
+    watch.clock.pass_s(5)
+    run = shop.store.run()
+    shop.store.restart(emptied=True)
+    shop.store._runs -= 1
+    assert shop.store.run() == run  # FLUSHALL changes neither id
+    assert shop.read(ann.subject, "fraud") is Denial.UNVOUCHED
+    assert watch.until_vouching() == 0.0  # nobody holds a word for another run
+    assert isinstance(shop.read(ann.subject, "fraud"), Grant)
+
+
+def test_a_run_with_old_data_gets_what_changed_since_its_claim(shop: Shop, watch: Watch) -> None:
+    ann, bob = shop.register("ann").customer, shop.register("bob").customer
+    shop.give(customer_id="ann")
+    watch.until_vouching()
+    watch.steps()
+    old = shop.store._permissions.copy(), shop.store._claim
+    shop.withdraw(customer_id="ann", when=5)
+    watch.steps()
+    shop.store.restart()
+    shop.store._permissions, shop.store._claim = old  # a replica that had not heard of the withdrawal is promoted
+    shop.store._permissions.pop(bob.subject)  # shows that bob is not put again
+    assert watch.until_vouching() == 1.5
+    assert shop.read(ann.subject) is Denial.REFUSED
+    assert shop.stored(bob.subject) is None
+
+
+def test_an_old_master_that_comes_back_as_the_run_it_was_gets_what_it_missed(shop: Shop, watch: Watch) -> None:
+    ann = shop.register().customer
+    shop.give()
+    watch.until_vouching()
+    watch.steps()
+    old = shop.store._permissions.copy(), shop.store._claim
+    shop.store.restart()
+    watch.until_vouching()
+    shop.withdraw(when=5)
+    watch.steps()
+    shop.store._runs -= 1
+    shop.store._permissions, shop.store._claim = old
+    assert watch.until_vouching() == 1.5
+    assert shop.read(ann.subject) is Denial.REFUSED
+
+
+def test_a_failover_between_looking_and_vouching_is_refused_by_the_store(
+    shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.until_vouching()
+    looked_at = shop.store.run()
+    shop.store.restart()
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.store, "run", lambda: looked_at)
+        patch.setattr(shop.store, "vouch", lambda run, expiry_ms: MemoryStore.vouch(shop.store, Run("x", "y"), 1))
+        assert watch.steps() == [Condition.STORE_CHANGED]
+
+
+def test_a_change_in_the_middle_of_a_filling_is_put_too(
+    shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = shop.register().customer
+    shop.give()
+    watch.clock.pass_s(5)
+    put, meanwhile = shop.store.put_permissions, []
+
+    def putting(permissions):
+        if not meanwhile:  # after the rows were read, before they are put
+            meanwhile.append(None)
+            meanwhile.append(shop.withdraw(when=5))
+        return put(permissions)
+
+    monkeypatch.setattr(shop.store, "put_permissions", putting)
+    assert watch.steps() == [Condition.VOUCHING]
+    assert not meanwhile[1].effective
+    assert shop.read(ann.subject) is Denial.REFUSED
+    assert claim(shop)[2] == meanwhile[1].sequence
+
+
+def test_a_store_emptied_in_the_middle_of_a_filling_is_filled_again(
+    shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_many([Registration(f"c{n}", "eu", "acme") for n in range(1500)], now=at())
+    watch.clock.pass_s(5)
+    put, emptied = shop.store.put_permissions, []
+
+    def putting(permissions):
+        answer = put(permissions)
+        if not emptied:
+            emptied.append(True)
+            shop.store.restart(emptied=True)
+            shop.store._runs -= 1
+        return answer
+
+    monkeypatch.setattr(shop.store, "put_permissions", putting)
+    assert watch.steps(2) == [Condition.STORE_CHANGED, Condition.VOUCHING]
+    assert len(list(shop.store.subjects())) == 1500
+
+
+def test_an_interrupted_filling_goes_on_where_it_was(shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    register_many([Registration(f"c{n}", "eu", "acme") for n in range(2500)], now=at())
+    watch.clock.pass_s(5)
+    put, sizes = shop.store.put_permissions, []
+
+    def putting(permissions):
+        sizes.append(len(permissions))
+        if len(sizes) == 3:
+            raise StoreUnavailable("a moment")
+        return put(permissions)
+
+    monkeypatch.setattr(shop.store, "put_permissions", putting)
+    assert watch.steps(2) == [Condition.STORE_AWAY, Condition.VOUCHING]
+    assert sizes == [1000, 1000, 500, 500]
+
+
+def test_a_filling_ends_early_when_the_process_is_told_to_stop(shop: Shop, clock: Clock) -> None:
+    shop.register()
+    shop.store.restart(emptied=True)
+    stopped = Voucher(shop.store, EXPIRY_MS, clock, stopping=lambda: True)
+    clock.pass_s(5)
+    assert stopped.step() is Condition.FILLING
+
+
+def test_changes_that_nobody_put_are_put_before_the_next_word(shop: Shop, watch: Watch) -> None:
+    ann = shop.register().customer
+    shop.give()
+    watch.until_vouching()
+    shop.store.available = False
+    assert not shop.withdraw(when=5).effective
+    assert watch.steps() == [Condition.STORE_AWAY]
+    watch.clock.pass_s(2)
+    shop.store.available = True
+    assert shop.read(ann.subject) is Denial.UNVOUCHED  # still the same run, with the old grant
+    assert watch.steps() == [Condition.VOUCHING]
+    assert shop.read(ann.subject) is Denial.REFUSED
+    assert not PermissionChange.objects.filter(put_at=None).exists()
+
+
+def test_the_claim_follows_what_is_put_and_stops_before_what_is_not(shop: Shop, watch: Watch) -> None:
+    watch.until_vouching()
+    shop.register()
+    first = shop.give().sequence
+    watch.steps()
+    assert claim(shop)[2] == first
+    later = shop.withdraw(when=5).sequence
+    PermissionChange.objects.filter(sequence=later).update(put_at=None)
+    assert voucher.settled_to() == first
+    watch.steps()
+    assert claim(shop)[2] == voucher.settled_to() == later
+
+
+def test_a_raised_epoch_has_everything_put_again(shop: Shop, watch: Watch) -> None:
+    ann = shop.register().customer
+    shop.give()
+    watch.until_vouching()
+    watch.clock.pass_s(5)
+    before = Ledger.objects.get()
+    ledger = services.raise_epoch(at(10))
+    assert (ledger.epoch, ledger.sequence) > (before.epoch, before.sequence)
+    assert watch.steps() == [Condition.VOUCHING]
+    stored = shop.stored(ann.subject)
+    assert stored is not None
+    assert stored.epoch == claim(shop)[1] == ledger.epoch
+
+
+def test_a_database_restored_without_a_new_epoch_is_not_vouched_for(shop: Shop, watch: Watch) -> None:
+    ann = shop.register().customer
+    shop.give()
+    watch.until_vouching()
+    watch.steps()
+    backup = Ledger.objects.get().sequence - 1
+    Ledger.objects.update(sequence=backup)
+    SubjectVersion.objects.update(sequence=backup)
+    assert watch.steps() == [Condition.STORE_AHEAD]
+    watch.clock.pass_s(2)
+    assert shop.read(ann.subject) is Denial.UNVOUCHED
+    services.raise_epoch(at(10))
+    assert watch.steps() == [Condition.VOUCHING]
+
+
+def test_with_the_database_away_the_known_run_is_vouched_for_a_while(
+    shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.until_vouching()
+
+    def away():
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(voucher, "current", away)
+    assert watch.steps() == [Condition.DATABASE_AWAY]
+    shop.store.restart()
+    assert watch.steps() == [Condition.DATABASE_LOST]  # a run that it does not know
+    shop.store._runs -= 1
+    watch.clock.pass_s(voucher.DATABASE_GRACE_S)
+    assert watch.steps() == [Condition.DATABASE_LOST]
+
+
+def test_a_voucher_that_never_saw_the_database_vouches_for_nothing(
+    shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.until_vouching()
+
+    def away():
+        raise OperationalError("could not connect")
+
+    monkeypatch.setattr(voucher, "current", away)
+    assert Voucher(shop.store, EXPIRY_MS, watch.clock).step() is Condition.DATABASE_LOST
+
+
+def test_only_changes_of_condition_are_logged(shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    for level in ("info", "warning"):
+        monkeypatch.setattr(voucher.log, level, lambda event, **fields: lines.append(str(fields.get("condition"))))
+    watch.until_vouching()
+    watch.steps(10)
+    shop.store.available = False
+    watch.steps(10)
+    assert [line for line in lines if line != "None"] == [
+        Condition.WAITING.value,
+        Condition.VOUCHING.value,
+        Condition.STORE_AWAY.value,
+    ]
