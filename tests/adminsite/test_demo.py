@@ -1,0 +1,76 @@
+"""The demo from its first line to Ctrl-C: what it prints can be typed, and works."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.ports import free_port
+from featurestore.config import ROOT
+
+READY_S = 120
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    output = tmp_path / "output"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")}
+    environment["DJANGO_SETTINGS_MODULE"] = "adminsite.settings"
+    command = [sys.executable, "manage.py", "demo", "--port", str(free_port())]
+    with output.open("wb") as file:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file, start_new_session=True)
+    yield process, output
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    process.wait(30)
+
+
+def said(process: "subprocess.Popen[bytes]", output: Path, pattern: str, within_s: float) -> re.Match[str]:
+    deadline = time.monotonic() + within_s
+    while not (found := re.search(pattern, output.read_text())):
+        if "A demo is running already" in output.read_text():
+            pytest.skip("a demo is running in this checkout")
+        assert process.poll() is None, output.read_text()
+        assert time.monotonic() < deadline, output.read_text()
+        time.sleep(0.2)
+    return found
+
+
+def left_over() -> list[str]:
+    """Processes that the demo started, directly or not, known by their environment."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if f"{ROOT}/var/demo/rapport.sqlite3".encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_text().replace("\0", " "))
+    return found
+
+
+@pytest.mark.timeout(240)
+def test_the_demo_starts_answers_and_stops(demo: tuple["subprocess.Popen[bytes]", Path]) -> None:
+    process, output = demo
+    curl = said(process, output, r"curl -s .*", READY_S)[0]
+    first, second = (json.loads(subprocess.check_output(curl, shell=True)) for _ in range(2))
+    assert {view["status"] for view in first["views"].values()} <= {"present", "missing"}
+    assert first["features"] != second["features"]
+    login = said(process, output, r"(http://\S+/admin/) +(admin) / (\S+)", 1)
+    page = subprocess.check_output(["curl", "-sL", login[1]], text=True)
+    assert 'name="password"' in page
+    said(process, output, r"\d events, \d+/s \(orders \d", 20)
+    assert "leaked" in output.read_text()
+    assert "0 leaked" in output.read_text()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    assert output.read_text().endswith("Stopped.\n")
+    assert left_over() == []

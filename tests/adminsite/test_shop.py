@@ -1,0 +1,83 @@
+"""The simulated shop tells a story that could be true, and the same one for the same seed."""
+
+from collections import Counter
+from decimal import Decimal
+from itertools import islice
+
+import pytest
+
+from adminsite.demo.shop import Decision, Deed, Happening, Shop
+from featurestore.catalog import registry
+from featurestore.catalog.chat import Message
+from featurestore.catalog.orders import OrderLine
+from featurestore.catalog.support import TicketChange
+
+CUSTOMERS = [f"C{n}" for n in range(1, 11)]
+
+
+def story(seed: int = 1, length: int = 20_000) -> list[Deed]:
+    return list(islice(Shop(CUSTOMERS, seed).deeds(), length))
+
+
+@pytest.fixture(scope="module")
+def told() -> list[Deed]:
+    return story()
+
+
+def test_the_same_seed_tells_the_same_story() -> None:
+    assert story(7, 500) == story(7, 500) != story(8, 500)
+
+
+def test_everything_there_is_happens(told: list[Deed]) -> None:
+    happened = {deed.source.name for deed in told if isinstance(deed, Happening)}
+    assert happened == set(registry.sources)
+    kinds = Counter(deed.data.kind for deed in told if isinstance(deed, Happening) and hasattr(deed.data, "kind"))
+    assert kinds.keys() == {
+        "page_view", "search", "add_to_cart", "remove_from_cart", "checkout", "completed", "returned",
+        "opened", "reopened", "solved",
+    }  # fmt: skip
+
+
+def test_every_event_is_one_that_its_source_takes(told: list[Deed]) -> None:
+    for deed in told:
+        if isinstance(deed, Happening):
+            deed.source.values(deed.data)
+
+
+def test_nobody_returns_more_than_was_bought(told: list[Deed]) -> None:
+    pieces: Counter[tuple[str, str, str]] = Counter()
+    for deed in told:
+        if isinstance(deed, Happening) and isinstance(line := deed.data, OrderLine):
+            pieces[deed.customer_id, line.order_id, line.sku] += line.quantity
+            assert (line.amount > 0) == (line.quantity > 0) == (line.kind == "completed")
+    assert min(pieces.values()) >= 0
+
+
+def test_tickets_are_counted_as_a_help_desk_counts(told: list[Deed]) -> None:
+    still_open: dict[str, set[str]] = {}
+    for deed in told:
+        if isinstance(deed, Happening) and isinstance(change := deed.data, TicketChange):
+            tickets = still_open.setdefault(deed.customer_id, set())
+            (tickets.remove if change.kind == "solved" else tickets.add)(change.ticket_id)
+            assert change.open_tickets == len(tickets)
+
+
+def test_sentiments_stay_on_their_scale(told: list[Deed]) -> None:
+    messages = [deed.data for deed in told if isinstance(deed, Happening) and isinstance(deed.data, Message)]
+    sentiments = [message.sentiment for message in messages if message.sentiment is not None]
+    assert -1 <= min(sentiments) < 0 < max(sentiments) <= 1
+
+
+def test_minds_change_back_and_forth_but_not_the_first_ones(told: list[Deed]) -> None:
+    minds: dict[tuple[str, str], str] = {}
+    decisions = [deed for deed in told if isinstance(deed, Decision)]
+    for customer_id, purpose, decision in decisions:
+        assert minds.get((customer_id, purpose), "given") != decision
+        minds[customer_id, purpose] = decision
+    assert {"given", "withdrawn"} == {decision.decision for decision in decisions}
+    assert CUSTOMERS[0] not in {decision.customer_id for decision in decisions}
+
+
+def test_prices_are_money(told: list[Deed]) -> None:
+    amounts = {d.data.amount for d in told if isinstance(d, Happening) and isinstance(d.data, OrderLine)}
+    assert all(isinstance(amount, Decimal) and amount == round(amount, 2) for amount in amounts)

@@ -1,0 +1,123 @@
+"""`manage.py features`: what a user of the catalog types."""
+
+import json
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from adminsite.management.commands import features
+from featurestore.config import settings
+from featurestore.identity import partition_of, subject_of
+from featurestore.online.memory import MemoryStore
+from featurestore.online.permission import Grant, Permission
+from featurestore.online.store import Mark
+
+NOW_MS = 1_700_000_000_000
+
+Command = Callable[..., str]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    monkeypatch.setattr(features, "FINGERPRINTS", tmp_path / "fingerprints.json")
+
+    def call(*arguments: str) -> str:
+        out = StringIO()
+        try:
+            call_command("features", *arguments, stdout=out)
+        except SystemExit as end:
+            out.write(f"exit {end.code}")
+        return out.getvalue()
+
+    return call
+
+
+def test_a_catalog_that_is_not_locked_has_a_problem_a_view(command: Command) -> None:
+    lines = command("check").splitlines()
+    assert len(lines) == 13 + 1
+    assert lines[0].startswith("featurestore/catalog/orders.py:")
+    assert lines[0].endswith(": view spend version 1 is not recorded: run `manage.py features lock`")
+    assert lines[-1] == "exit 1"
+
+
+def test_lock_then_check(command: Command) -> None:
+    assert "recorded view cart version 1" in command("lock")
+    assert command("check").startswith("13 views, ")
+    assert command("lock") == ""
+
+
+def test_a_definition_that_cannot_be_imported_is_a_problem_like_others(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "CATALOG", "tests.catalog.misspelt")
+    said = command("check")
+    sys.modules.pop("tests.catalog.misspelt", None)
+    assert said == (
+        "tests/catalog/misspelt.py:13: view spend: source orders has no field 'quantty'; "
+        "it has kind, order_id, sku, quantity, amount, category\nexit 1"
+    )
+
+
+def test_list_names_everything(command: Command) -> None:
+    said = command("list")
+    assert said.startswith("support_chat: about, spend, loyalty")
+    assert "    cart_intent             DecayedCount half_life=1h where kind is add_to_cart over 1 d\n" in said
+
+
+@pytest.mark.parametrize(("name", "key"), [("support_chat", "views"), ("cart", "features"), ("tier", "aggregation")])
+def test_show_knows_services_views_and_features(command: Command, name: str, key: str) -> None:
+    assert command("show", name).startswith(name)
+    spec = json.loads(command("show", name, "--json"))
+    assert spec["name"] == name
+    assert key in spec
+
+
+def test_show_says_where_names_are(command: Command) -> None:
+    with pytest.raises(CommandError, match=r"Nothing is called crat\. `manage.py features list` shows every name"):
+        command("show", "crat")
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    store = MemoryStore()
+    monkeypatch.setattr(features, "store", lambda: store)
+    store.claim(store.run(), 1, 0)
+    store.vouch(store.run(), 60_000)
+    subject, conf = subject_of("C42", settings().subject_secret.encode()), settings()
+    store.put_permissions({subject: Permission(1, 1, {"fraud": Grant(True, 1, NOW_MS - 1000)})})
+    store.mark("orders", partition_of(subject, conf.partitions), Mark(1, 0, NOW_MS, {}))
+    return store
+
+
+@pytest.mark.usefixtures("store")
+def test_read_answers_as_the_api_does(command: Command) -> None:
+    answer = json.loads(command("read", "fraud_check", "C42", "--purpose", "fraud", "--at", "2023-11-14T22:13:20Z"))
+    assert answer["at"] == "2023-11-14T22:13:20.000Z"
+    assert answer["features"]["order_lines_1d"] == 0
+    denied = json.loads(command("read", "fraud_check", "C42", "--purpose", "service"))
+    assert denied["views"]["order_risk"]["status"] == "withheld"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fraud_chekc", "C42", "--purpose", "fraud"), "No service fraud_chekc. There are: support_chat, sales_chat"),
+        (("fraud_check", "", "--purpose", "fraud"), "customer_id must have 1 to 256 characters, not 0"),
+        (("fraud_check", "C", "--purpose", "fraud", "--at", "now"), "now is no time with its zone: write it as"),
+        (("fraud_check", "C", "--purpose", "fraud", "--at", "2023-11-14T22:13:20"), "2023-11-14T22:13:20 is no time"),
+    ],
+)
+@pytest.mark.usefixtures("store")
+def test_read_says_what_is_wrong(command: Command, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        command("read", *arguments)
+
+
+def test_read_without_a_store_says_so(command: Command, store: MemoryStore) -> None:
+    store.available = False
+    with pytest.raises(CommandError, match="store"):
+        command("read", "fraud_check", "C42", "--purpose", "fraud")
