@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from featurestore.definitions.service import FeatureService
@@ -126,7 +126,7 @@ def _window_start_ms(view: FeatureView, now_ms: int) -> int:
     return (edge_s - edge_s % step_s) * 1000
 
 
-@cache
+@lru_cache(maxsize=256)  # callers choose the features
 def _plan(service: FeatureService, purpose: str, chosen: frozenset[str] | None) -> Plan:
     fields: list[str] = []
     views = []
