@@ -1,0 +1,172 @@
+"""`manage.py replay_retail`: customers and consents first, then events; nothing is sent that would be denied."""
+
+import gzip
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from adminsite.events import NotDelivered
+from adminsite.management.commands import replay_retail
+from featurestore.catalog.orders import OrderLine
+from featurestore.config import settings
+from featurestore.consent.models import ConsentRecord
+from featurestore.identity import subject_of
+from featurestore.online import stores
+from featurestore.online.memory import MemoryStore
+from featurestore.profiles.models import Customer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FILE = """\
+InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
+1,A,A,6,2010-12-01 08:26:00,2.55,Ann,France
+2,B,B,1,2010-12-02 08:26:00,1.00,,France
+C3,A,A,-2,2010-12-03 08:26:00,2.55,Ann,France
+4,B,B,x,2010-12-03 08:26:00,1.00,Bob,Spain
+5,B,B,1,2010-12-04 08:26:00,1.00,Cem,Turkey
+"""
+START = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
+
+
+class Sender:
+    """Stands for Kafka; ``failing`` at an event's number plays one that goes away."""
+
+    failing: int | None = None
+
+    def __init__(self, _conf: Any) -> None:
+        self.sent, self.events = 0, list[dict[str, Any]]()
+        Sender.last = self
+
+    def send(self, source: Any, customer_id: str, **event: Any) -> None:
+        if self.sent == self.failing:
+            raise NotDelivered("gone", event["mark"])
+        self.sent += 1
+        self.events.append({"source": source.name, "customer_id": customer_id, **event})
+
+    def flush(self) -> None:
+        pass
+
+    last: "Sender"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "retail.csv"
+    path.write_text(FILE)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryStore]:
+    made = MemoryStore()
+    made.claim(made.run(), 1, 0)
+    made.vouch(made.run(), 600_000)
+    monkeypatch.setattr(stores, "store", lambda: made)
+    monkeypatch.setattr(replay_retail, "EventSender", Sender)
+    monkeypatch.setattr(Sender, "failing", None)
+    return made
+
+
+def replay(*arguments: object) -> tuple[str, str]:
+    out, err = StringIO(), StringIO()
+    call_command("replay_retail", *map(str, arguments), stdout=out, stderr=err)
+    return out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def seeded() -> None:
+    call_command("seed", stdout=StringIO())
+
+
+@pytest.mark.usefixtures("seeded")
+def test_each_row_with_a_customer_is_an_event_and_the_others_are_counted(file: Path) -> None:
+    out, err = replay(file)
+    assert out.startswith("3 events in ")
+    assert "1 rows skipped: no customer" in err
+    assert "1 rows skipped: Quantity or UnitPrice is no number" in err
+    assert "2 customers, 2 new; consents since 2010-12-01 08:26:00+00:00" in err
+    first, second, _ = Sender.last.events
+    assert first["data"] == OrderLine(kind="completed", order_id="1", sku="A", quantity=6, amount=first["data"].amount)
+    assert (first["id"], first["origin"], first["time"]) == ("2", "retail/retail.csv?shift_s=0", START)
+    assert (second["customer_id"], second["id"], second["data"].kind) == ("Ann", "4", "returned")
+
+
+@pytest.mark.usefixtures("seeded")
+def test_customers_have_imported_consents_from_the_first_sale_in_the_store(file: Path, store: MemoryStore) -> None:
+    replay(file)
+    assert {c.customer_id: (c.region, c.brand, c.since) for c in Customer.objects.all()} == {
+        "Ann": ("France", "online-retail", START),
+        "Cem": ("Turkey", "online-retail", START),
+    }
+    records = ConsentRecord.objects.filter(customer__customer_id="Ann")
+    assert {(r.purpose.name, r.method, r.since) for r in records} == {
+        ("service", "import", START),
+        ("personalisation", "import", START),
+    }
+    subject = subject_of("Ann", settings().subject_secret.encode())
+    permission = store.read([subject], [], [], 100).subjects[0].permission
+    assert permission is not None
+    since_ms = int(START.timestamp() * 1000)
+    assert {name: (g.allowed, g.since_ms) for name, g in permission.purposes.items()} == dict.fromkeys(
+        ("service", "personalisation", "analytics", "fraud"), (True, since_ms)
+    )
+
+
+@pytest.mark.usefixtures("seeded")
+def test_times_can_be_moved_to_now(file: Path) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    replay(file, "--shift", "now")
+    times = [event["time"] for event in Sender.last.events]
+    assert before <= times[-1] <= datetime.now(UTC)
+    assert (times[1] - times[0]).days == 2
+    assert Customer.objects.get(customer_id="Ann").since == times[0]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_packed_file(file: Path) -> None:
+    packed = file.with_suffix(".csv.gz")
+    packed.write_bytes(gzip.compress(FILE.encode("latin-1")))
+    assert replay(packed)[0].startswith("3 events in ")
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_failure_names_where_to_go_on_and_going_on_sends_the_rest(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sender, "failing", 1)
+    with pytest.raises(CommandError, match="Go on with --shift 60 --from-line 4"):
+        replay(file, "--shift", "60")
+    monkeypatch.setattr(Sender, "failing", None)
+    replay(file, "--shift", "60", "--from-line", "4")
+    assert [event["id"] for event in Sender.last.events] == ["4", "6"]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_nothing_is_sent_while_a_permission_is_not_in_the_store(file: Path, store: MemoryStore) -> None:
+    store.restart(emptied=True)
+    with pytest.raises(CommandError, match=r"permissions are not in the store yet\. Start manage.py vouch"):
+        replay(file)
+
+
+def test_an_installation_without_purposes_says_what_to_run(file: Path) -> None:
+    with pytest.raises(CommandError, match=r"Run manage\.py seed first"):
+        replay(file)
+    assert not Customer.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.csv"], "No such file"),
+        ([__file__], "this is not Online Retail"),
+        (["x", "--shift", "soon"], '"now", or'),
+    ],
+)
+def test_what_is_wrong_is_said(arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        replay(*arguments)
