@@ -38,6 +38,7 @@ lint: $(VENV) .env  ## ruff, mypy, import-linter, Django's checks, migrations
 	.venv/bin/lint-imports
 	$(PYTHON) manage.py check --fail-level WARNING
 	$(PYTHON) manage.py makemigrations --check --dry-run
+	$(PYTHON) manage.py features check
 
 format: $(VENV)  ## Let ruff write the code's form
 	$(PYTHON) -m ruff check --fix --quiet . || true

@@ -16,7 +16,7 @@ class DefinitionError(Exception):
 def place_of_caller() -> str:
     """``file:line`` of the nearest caller outside this package: the definition being written."""
     frame = sys._getframe(1)
-    while frame.f_globals["__name__"].startswith("featurestore.definitions."):
+    while frame.f_globals.get("__name__", "").startswith("featurestore.definitions."):
         assert frame.f_back is not None
         frame = frame.f_back
     return place_of(frame.f_code.co_filename, frame.f_lineno)

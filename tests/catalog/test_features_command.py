@@ -1,7 +1,6 @@
 """`manage.py features`: what a user of the catalog types."""
 
 import json
-import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -50,14 +49,31 @@ def test_lock_then_check(command: Command) -> None:
     assert command("lock") == ""
 
 
+MISSPELT = """\
+from featurestore.aggregations import Sum
+from featurestore.catalog.orders import orders
+from featurestore.definitions import FeatureView
+
+spend = FeatureView(
+    "spend",
+    source=orders,
+    purposes={"service"},
+    features=[
+        Sum("amount").over("30d"),
+        Sum("quantty").over("30d"),
+    ],
+)
+"""
+
+
 def test_a_definition_that_cannot_be_imported_is_a_problem_like_others(
-    command: Command, monkeypatch: pytest.MonkeyPatch
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(features, "CATALOG", "tests.catalog.misspelt")
-    said = command("check")
-    sys.modules.pop("tests.catalog.misspelt", None)
-    assert said == (
-        "tests/catalog/misspelt.py:13: view spend: source orders has no field 'quantty'; "
+    (tmp_path / "misspelt.py").write_text(MISSPELT)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(features, "CATALOG", "misspelt")
+    assert command("check") == (
+        f"{tmp_path}/misspelt.py:11: view spend: source orders has no field 'quantty'; "
         "it has kind, order_id, sku, quantity, amount, category\nexit 1"
     )
 

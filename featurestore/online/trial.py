@@ -1,0 +1,38 @@
+"""Trying a view out: what it answers after some events, by the fold and the layout of streams and API. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from featurestore.definitions.source import EPOCH, MILLISECOND
+from featurestore.definitions.view import FeatureView
+from featurestore.online.permission import Grant
+from featurestore.tiles.fold import Arrival, SourceFold
+from featurestore.tiles.served import ServedLayout
+from featurestore.tiles.state import Record, edition_of, field_name
+
+SOMEBODY = "0" * 32
+
+
+def answer_of(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct]], at: datetime) -> dict[str, Any]:
+    """The view's features at a time, for a customer of whom just these events are known and who allows everything.
+
+    Raises InvalidEvent for data that the source refuses, QuestionTooEarly.
+    """
+    at_ms, source, purpose = (at - EPOCH) // MILLISECOND, view.source, min(view.purposes)
+    arrivals = []
+    for offset, (time, data) in enumerate(events):
+        sent = source.encode(id=str(offset), source="trial", subject=SOMEBODY, time=time, data=data)
+        arrivals.append(Arrival(offset, at_ms, source.decode(sent)))
+    births_ms, grants = {view.fingerprint: 0}, {purpose: Grant(allowed=True, grant=1, since_ms=0)}
+    record = SourceFold([view]).fold(Record(), arrivals, grants, births_ms=births_ms, counts=Counter())
+    state = record.views.get(field_name(view.name, purpose))
+    if state is None:
+        return {feature.name: feature.default for feature in view.features}
+    layout = ServedLayout(view)
+    served = layout.open(layout.pack(state, 1, record.offset), edition_of(view.fingerprint, 0))
+    assert served is not None
+    return served.values(view.features, at_ms)
