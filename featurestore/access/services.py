@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Q
-from guardian.shortcuts import assign_perm
+from guardian.shortcuts import assign_perm, remove_perm
 
 from featurestore.access.errors import KeyEnded, WrongAllowance, WrongLifetime, WrongName
 from featurestore.access.keys import digest_of, new_key
@@ -111,6 +111,13 @@ def entrust(client: ApiClient, staff: User | Group, *, actor: str) -> None:
     for permission in ("view_apiclient", "change_apiclient"):
         assign_perm(f"access.{permission}", staff, client)
     log.info("client entrusted", client=client.name, staff=str(staff), actor=actor)
+
+
+def end_trust(client: ApiClient, staff: User | Group, *, actor: str) -> None:
+    """Take back what ``entrust`` gave."""
+    for permission in ("view_apiclient", "change_apiclient"):
+        remove_perm(f"access.{permission}", staff, client)
+    log.info("trust ended", client=client.name, staff=str(staff), actor=actor)
 
 
 _used_hours: dict[str, datetime] = {}

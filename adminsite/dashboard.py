@@ -1,0 +1,113 @@
+"""The first page: is the store to be trusted, what is on its way, what was found, what customers decided."""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from featurestore.access.selectors import clients_of
+from featurestore.consent import selectors as consent
+from featurestore.consent.models import ConsentRecord
+from featurestore.consent.selectors import Day, Standing
+from featurestore.privacy import selectors as privacy
+
+DAYS = 14
+LATEST = 8
+STORE = {
+    Standing.VOUCHED: ("Vouched for", "Its permissions are the database's. Reads are answered.", True),
+    Standing.UNVOUCHED: ("Not vouched for", "Reads are denied. Is `manage.py vouch` running?", False),
+    Standing.UNREACHABLE: ("Away", "Reads are denied. Decisions are recorded and wait.", False),
+}
+CHART_OPTIONS = {
+    "animation": False,
+    "responsive": True,
+    "maintainAspectRatio": False,
+    "interaction": {"mode": "index", "intersect": False},
+    "datasets": {"bar": {"borderRadius": 3, "maxBarThickness": 18, "categoryPercentage": 0.6}},
+    "plugins": {"legend": {"position": "top", "align": "end", "labels": {"boxWidth": 10, "boxHeight": 10}}},
+    "scales": {
+        "x": {"grid": {"display": False}},
+        "y": {"beginAtZero": True, "suggestedMax": 5, "ticks": {"precision": 0}},
+    },
+}
+
+
+class Figure(NamedTuple):
+    """One of the figures at the top. ``good`` is None where there is no judgement."""
+
+    name: str
+    value: str
+    words: str
+    link: str = ""
+    good: bool | None = None
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What this person may know, by the same permissions as the pages behind the links."""
+    may = request.user.has_perm
+    figures = [_store()]
+    if may("consent.view_permissionchange"):
+        figures += [_propagation(), _pending()]
+    if may("privacy.view_finding"):
+        figures.append(_findings())
+    context |= {"title": "Overview", "figures": figures}
+    if may("consent.view_consentrecord"):
+        days = consent.decisions_by_day(DAYS)
+        context |= {"days": days, "chart": _chart(days), "chart_options": json.dumps(CHART_OPTIONS)}
+        context["latest"] = ConsentRecord.objects.select_related("customer", "purpose")[:LATEST]
+    if may("privacy.view_finding"):
+        context["findings"] = privacy.open_findings()[:LATEST]
+    if not may("consent.view_consentrecord"):
+        context["clients"] = clients_of(request.user)[:LATEST]
+    return context
+
+
+def _store() -> Figure:
+    standing, _ = consent.in_store()
+    value, words, good = STORE[standing]
+    return Figure("The store", value, words, good=good)
+
+
+def _propagation() -> Figure:
+    found = consent.propagation()
+    link = reverse("admin:consent_permissionchange_changelist") + "?state=done"
+    if found.p50_ms is None or found.p99_ms is None:
+        return Figure("From decision to store", "–", "No change in the last 24 hours", link)
+    value = f"{_duration(found.p50_ms)} · {_duration(found.p99_ms)}"
+    return Figure("From decision to store", value, f"Median · 99th percentile, {found.changes:,} changes in 24 h", link)
+
+
+def _pending() -> Figure:
+    found = consent.pending()
+    link = reverse("admin:consent_permissionchange_changelist") + "?state=pending"
+    words = "Not yet in the store" if found.unput else "Every change is in the store"
+    if found.unsent:
+        words += f"; {found.unsent:,} not yet told to the streams"
+    if found.unput + found.unsent:
+        words += f"; the oldest waits for {timedelta(seconds=round(found.oldest_s))}"
+    return Figure("Pending changes", f"{found.unput:,}", words, link, not found.unput)
+
+
+def _findings() -> Figure:
+    count, last = privacy.open_findings().count(), privacy.last_audit()
+    link = reverse("admin:privacy_finding_changelist") + "?state__exact=open"
+    audited = f"Last audit {last.started_at:%-d %b, %H:%M} UTC" if last else "Never audited"
+    if last and last.error:
+        audited += ", which ended early"
+    return Figure("Open findings", f"{count:,}", audited, link, not count and last is not None and not last.error)
+
+
+def _duration(ms: float) -> str:
+    return f"{ms:,.0f} ms" if ms < 10_000 else f"{ms / 1000:,.0f} s"
+
+
+def _chart(days: Sequence[Day]) -> str:
+    series = [("Given", "var(--color-primary-500)", [day.given for day in days])]
+    series += [("Withdrawn", "#dc2626", [day.withdrawn for day in days])]
+    if any(day.expired for day in days):
+        series += [("Expired", "#d97706", [day.expired for day in days])]
+    datasets = [{"label": label, "backgroundColor": colour, "data": data} for label, colour, data in series]
+    return json.dumps({"labels": [f"{day.day:%-d %b}" for day in days], "datasets": datasets})

@@ -1,0 +1,52 @@
+"""The menu: what this person may see, in the order of a privacy officer's day."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.templatetags.admin_urls import admin_urlname
+from django.contrib.auth.models import Group, User
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+
+from featurestore.access.models import ApiClient, ApiKey
+from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
+from featurestore.privacy.models import AuditRun, Finding
+from featurestore.profiles.models import Customer
+
+GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
+    (
+        "Consent",
+        [
+            ("Customers", "group", Customer),
+            ("Consent records", "history", ConsentRecord),
+            ("Purposes", "target", Purpose),
+            ("Notices", "article", Notice),
+        ],
+    ),
+    (
+        "Assurance",
+        [
+            ("Findings", "troubleshoot", Finding),
+            ("Audit runs", "fact_check", AuditRun),
+            ("Permission changes", "outbox", PermissionChange),
+        ],
+    ),
+    ("Access", [("API clients", "smart_toy", ApiClient), ("API keys", "key", ApiKey)]),
+    ("Staff", [("People", "person", User), ("Roles", "badge", Group)]),
+]
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """unfold's sidebar for a request. A group without an entry is left out."""
+    overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
+    groups = [{"items": [overview]}]
+    for title, entries in GROUPS:
+        items = [
+            {"title": name, "icon": icon, "link": reverse(admin_urlname(model._meta, "changelist"))}  # type: ignore[arg-type]
+            for name, icon, model in entries
+            if admin.site.get_model_admin(model).has_view_permission(request)
+        ]
+        if items:
+            groups.append({"title": title, "separator": True, "items": items})  # type: ignore[dict-item]
+    return groups

@@ -1,0 +1,7 @@
+"""The administration of API clients, their keys, and staff."""
+
+from featurestore.access.admin.clients import ApiClientAdmin
+from featurestore.access.admin.keys import ApiKeyAdmin
+from featurestore.access.admin.staff import RoleAdmin, StaffMemberAdmin
+
+__all__ = ["ApiClientAdmin", "ApiKeyAdmin", "RoleAdmin", "StaffMemberAdmin"]

@@ -1,0 +1,58 @@
+"""The outbox: changes on their way to the store and the streams. The relay finishes them, nobody else."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import DropdownFilter
+from unfold.decorators import display
+
+from featurestore.access.admin.filters import DaysFilter
+from featurestore.consent.models import PENDING, PermissionChange
+from featurestore.profiles.admin.links import OfSubjectAdmin
+
+
+class PendingFilter(DropdownFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("pending", "Pending"), ("done", "In effect")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "pending":
+                return queryset.filter(PENDING)
+            case "done":
+                return queryset.exclude(PENDING)
+        return queryset
+
+
+@admin.register(PermissionChange)
+class PermissionChangeAdmin(OfSubjectAdmin):
+    list_display = ["sequence", "created_at", "customer", "state", "delay", "told", "attempts", "last_error"]
+    list_filter = [PendingFilter, ("created_at", DaysFilter)]
+    ordering = ["-sequence"]
+    fieldsets = [
+        (None, {"fields": ["sequence", "customer", "subject", "created_at", "state", "put_at", "delay"]}),
+        ("Streams", {"fields": ["told", "purge_sent_at"]}),
+        ("Attempts", {"fields": ["attempts", "next_attempt_at", "last_error"]}),
+    ]
+
+    @display(description="State", label={"In effect": "success", "Pending": "warning"})
+    def state(self, change: PermissionChange) -> str:
+        return "In effect" if change.put_at else "Pending"
+
+    @display(description="Took")
+    def delay(self, change: PermissionChange) -> str | None:
+        if change.put_at is None:
+            return None
+        return f"{(change.put_at - change.created_at) / timedelta(milliseconds=1):,.0f} ms"
+
+    @display(description="Streams", label={"Told": "success", "Not yet told": "warning"})
+    def told(self, change: PermissionChange) -> str:
+        if not change.purge:
+            return "Nothing to drop"
+        return "Told" if change.purge_sent_at else "Not yet told"

@@ -1,0 +1,94 @@
+"""Notices: what customers were told when they decided. Published for good; a new text is a new version."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from featurestore.access.admin.base import StaffAdmin
+from featurestore.consent import services
+from featurestore.consent.models import Notice, Purpose
+
+
+class NoticeForm(forms.ModelForm):
+    class Meta:
+        model = Notice
+        fields = ["name", "version", "language", "purposes", "body"]
+        widgets = {
+            "name": UnfoldAdminTextInputWidget,
+            "version": UnfoldAdminIntegerFieldWidget,
+            "language": UnfoldAdminTextInputWidget,
+            "purposes": UnfoldAdminCheckboxSelectMultipleWidget,
+            "body": UnfoldAdminTextareaWidget(attrs={"rows": 14}),
+        }
+        help_texts = {"language": "As in en or pt-BR.", "body": "Word for word what the customer sees."}
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.fields["purposes"].queryset = Purpose.objects.filter(active=True)  # type: ignore[attr-defined]
+
+
+@admin.register(Notice)
+class NoticeAdmin(StaffAdmin):
+    list_display = ["reference", "version", "language", "explains", "published_at", "fingerprint"]
+    list_filter = [("purposes", RelatedDropdownFilter)]
+    search_fields = ["reference"]
+    search_help_text = "Reference"
+    fieldsets = [
+        (None, {"fields": ["reference", "explains", "published_at", "hash"]}),
+        ("What customers were told", {"fields": ["text"]}),
+    ]
+    add_fieldsets = [
+        (
+            None,
+            {
+                "fields": ["name", "version", "language", "purposes", "body"],
+                "description": "A notice is published for good: its text can't be changed afterwards. "
+                "A new text is a new version, and consents given before keep the one that was shown.",
+            },
+        ),
+    ]
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Notice]:
+        return super().get_queryset(request).prefetch_related("purposes")
+
+    def get_form(self, *args: Any, **kwargs: Any) -> Any:
+        return super().get_form(*args, **kwargs) if kwargs.get("change") else NoticeForm
+
+    @display(description="Explains")
+    def explains(self, notice: Notice) -> str:
+        return ", ".join(purpose.name for purpose in notice.purposes.all())
+
+    @display(description="SHA-256")
+    def hash(self, notice: Notice) -> str:
+        return format_html('<span class="rp-code">{}</span>', notice.sha256)
+
+    @display(description="Text")
+    def text(self, notice: Notice) -> str:
+        return format_html('<div class="rp-prose">{}</div>', notice.body)
+
+    @display(description="SHA-256")
+    def fingerprint(self, notice: Notice) -> str:
+        return f"{notice.sha256[:12]}…"
+
+    def save_model(self, request: HttpRequest, obj: Notice, form: forms.ModelForm, change: bool) -> None:
+        purposes = [purpose.name for purpose in form.cleaned_data["purposes"]]
+        published = services.publish_notice(obj.name, obj.version, obj.language, obj.body, purposes)
+        obj.pk, obj.reference = published.pk, published.reference
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Publishing wrote them."""

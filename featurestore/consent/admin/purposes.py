@@ -1,0 +1,102 @@
+"""Purposes: what customers are asked for. Name and lawful basis stay, since customers were told."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from featurestore.access.admin.base import StaffAdmin
+from featurestore.consent import services
+from featurestore.consent.errors import ConsentError
+from featurestore.consent.models import Purpose
+from featurestore.consent.permissions import Basis
+
+MEANS = {
+    Basis.CONSENT: "Allowed only while the customer's yes stands. Withdrawn as easily as it was given.",
+    Basis.CONTRACT: "What the customer ordered needs it. Allowed from registration; it ends with the contract.",
+    Basis.LEGAL_OBLIGATION: "A law demands it. Allowed from registration; nobody can withdraw it.",
+    Basis.LEGITIMATE_INTEREST: "Our own interest, weighed against the customer's. Allowed until the customer objects.",
+}
+
+
+@admin.register(Purpose)
+class PurposeAdmin(StaffAdmin):
+    refusals = (ConsentError,)
+    list_display = ["title", "name", "basis", "means", "validity_days", "state"]
+    list_filter = [("lawful_basis", ChoicesDropdownFilter)]
+    fieldsets = [
+        (None, {"fields": ["title", "name", "description"]}),
+        ("What allows it", {"fields": ["lawful_basis", "means", "validity_days", "state"]}),
+    ]
+    add_fieldsets = [
+        (None, {"fields": ["title", "name", "description"]}),
+        (
+            "What allows it",
+            {
+                "fields": ["lawful_basis", "validity_days"],
+                "description": "<br>".join(f"<b>{basis.label}.</b> {MEANS[Basis(basis)]}" for basis in Purpose.Basis),
+            },
+        ),
+    ]
+    actions_detail = ["retire"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return ["name", "lawful_basis", "means", "state"] if obj else []
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        retired = isinstance(obj, Purpose) and not obj.active
+        return not retired and super().has_change_permission(request, obj)
+
+    @display(description="Lawful basis", ordering="lawful_basis", label=True)
+    def basis(self, purpose: Purpose) -> str:
+        return purpose.get_lawful_basis_display()
+
+    @display(description="What that means")
+    def means(self, purpose: Purpose) -> str:
+        return MEANS[Basis(purpose.lawful_basis)]
+
+    @display(description="State", ordering="active", label={"In use": "success", "Retired": "warning"})
+    def state(self, purpose: Purpose) -> str:
+        return "In use" if purpose.active else "Retired"
+
+    def save_model(self, request: HttpRequest, obj: Purpose, form: forms.ModelForm, change: bool) -> None:
+        saved = services.define_purpose(
+            obj.name,
+            title=obj.title,
+            lawful_basis=obj.lawful_basis,
+            description=obj.description,
+            validity_days=obj.validity_days,
+        )
+        obj.pk = saved.pk
+
+    def has_retire_permission(self, request: HttpRequest, object_id: str) -> bool:
+        purpose = self.get_object(request, object_id)
+        return purpose is not None and self.has_change_permission(request, purpose)
+
+    @action(description="Retire", url_path="retire", permissions=["retire"], variant=ActionVariant.DANGER)
+    def retire(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        purpose = self.found(request, object_id)
+
+        def then(answers: dict[str, Any]) -> HttpResponse:
+            retired = services.retire_purpose(purpose.name)
+            self.log_change(request, retired, "Retired.")
+            messages.success(request, "Retired. What was given ends within seconds, each with a record of its own.")
+            return self.back(retired)
+
+        return self.ask(
+            request,
+            purpose,
+            forms.Form,
+            then,
+            title="Retire this purpose",
+            act="Retire for good",
+            danger=True,
+            lead="Nobody can give it any more and what was given ends, for every customer. It can't be taken back: "
+            "what customers are asked again is a new purpose.",
+            facts=[("Purpose", purpose.name), ("Lawful basis", purpose.get_lawful_basis_display())],
+        )

@@ -1,0 +1,44 @@
+"""Consent records, as they were made: a list to search, and nothing to change."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import display
+
+from featurestore.access.admin.base import ReadOnlyAdmin
+from featurestore.access.admin.filters import DaysFilter
+from featurestore.consent.models import ConsentRecord
+
+COLOURS = {"Given": "success", "Withdrawn": "danger", "Expired": "warning"}
+
+
+@admin.register(ConsentRecord)
+class ConsentRecordAdmin(ReadOnlyAdmin):
+    list_display = ["at", "customer_link", "purpose", "decided", "method", "actor", "notice", "reason"]
+    list_filter = [("purpose", RelatedDropdownFilter), ("decision", ChoicesDropdownFilter), ("at", DaysFilter)]
+    list_select_related = ["customer", "purpose", "notice"]
+    search_fields = ["customer__customer_id"]
+    searched = "customer__customer_id"
+    search_help_text = "Customer id, in full"
+    ordering = ["-sequence"]
+    fieldsets = [
+        (None, {"fields": ["customer_link", "purpose", "decided", "at", "since", "until"]}),
+        ("How and why", {"fields": ["method", "notice", "actor", "reason", "sequence"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ConsentRecord]:
+        return super().get_queryset(request).select_related("customer", "purpose", "notice")
+
+    @display(description="Decision", ordering="decision", label=COLOURS)
+    def decided(self, record: ConsentRecord) -> str:
+        return record.get_decision_display()
+
+    @display(description="Customer")
+    def customer_link(self, record: ConsentRecord) -> Any:
+        address = reverse("admin:profiles_customer_change", args=[record.customer_id])
+        return format_html('<a class="rp-link" href="{}">{}</a>', address, record.customer.customer_id)

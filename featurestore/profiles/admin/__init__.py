@@ -1,0 +1,5 @@
+"""The administration of customers."""
+
+from featurestore.profiles.admin.customers import CustomerAdmin
+
+__all__ = ["CustomerAdmin"]

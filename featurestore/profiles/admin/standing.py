@@ -1,0 +1,104 @@
+"""How a customer stands with each purpose, in words: may it, why, since when, and does the store say the same."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from featurestore.consent import selectors
+from featurestore.consent.ledger import milliseconds
+from featurestore.consent.models import ConsentRecord, CurrentPermission, Purpose
+from featurestore.consent.permissions import Basis
+from featurestore.consent.publication import permissions_of
+from featurestore.consent.selectors import Standing
+from featurestore.online.permission import Denial, Grant, Permission, current
+from featurestore.profiles.models import Customer
+
+DECIDABLE = frozenset({Basis.CONSENT, Basis.LEGITIMATE_INTEREST})
+"""Bases that leave the decision to the customer."""
+
+NOTHING = Permission(0, 0)
+NEVER_ASKED = {
+    Basis.CONSENT: "Never asked: without a yes it is denied.",
+    Basis.CONTRACT: "What the customer ordered needs it. It ends with the contract.",
+    Basis.LEGAL_OBLIGATION: "A law demands it. It can't be withdrawn.",
+    Basis.LEGITIMATE_INTEREST: "A legitimate interest. The customer has not objected.",
+}
+STORE_WORDS = {
+    Standing.UNVOUCHED: "Nobody vouches for the store: reads are denied",
+    Standing.UNREACHABLE: "The store is away: reads are denied",
+}
+
+
+class PurposeStanding(NamedTuple):
+    """One line of the customer's page. ``in_store``: the store says the same; else ``store`` says what it does say."""
+
+    purpose: Purpose
+    allowed: bool
+    why: str
+    record: ConsentRecord | None
+    since: datetime | None
+    until: datetime | None
+    in_store: bool
+    store: str
+
+    @property
+    def decidable(self) -> bool:
+        """Whether the customer may say yes or no."""
+        return self.purpose.active and self.purpose.lawful_basis in DECIDABLE
+
+
+def standings(customer: Customer) -> list[PurposeStanding]:
+    """One line a purpose. Six queries and one look into the store, whatever there is to see."""
+    now_ms = milliseconds(datetime.now(UTC))
+    rows = {row.purpose_id: row for row in selectors.permissions_now(customer.customer_id)}
+    last = selectors.timeline(customer.customer_id).filter(sequence__in=[row.sequence for row in rows.values()])
+    records = {record.purpose_id: record for record in last}
+    ours = permissions_of([customer.subject]).get(customer.subject, NOTHING)
+    standing, (stored,) = selectors.in_store([customer.subject])
+    lines = []
+    for purpose in Purpose.objects.all():
+        want, have = (current(permission, purpose.name, now_ms) for permission in (ours, stored or NOTHING))
+        row, record = rows.get(purpose.pk), records.get(purpose.pk)
+        lines.append(
+            PurposeStanding(
+                purpose=purpose,
+                allowed=isinstance(want, Grant),
+                why=_why(purpose, row, record, want),
+                record=record,
+                since=_since(row, record, want),
+                until=row.until if row else None,
+                in_store=standing is Standing.VOUCHED and want == have,
+                store=_store(standing, want == have, have),
+            )
+        )
+    return lines
+
+
+def _why(purpose: Purpose, row: CurrentPermission | None, record: ConsentRecord | None, want: Grant | Denial) -> str:
+    basis = Basis(purpose.lawful_basis)
+    if want is Denial.EXPIRED:
+        return "Its time is over."
+    if row is None and not purpose.active:
+        return "Retired: nobody is asked any more."
+    if row is None or record is None:
+        return NEVER_ASKED[basis]
+    if record.decision == ConsentRecord.Decision.EXPIRED:
+        return f"Ended: {record.reason}."
+    if basis is Basis.CONSENT:
+        said = "Consent given" if row.allowed else "Consent withdrawn or refused"
+    else:
+        said = "Objection taken back" if row.allowed else "The customer objected"
+    return f"{said}, via {record.get_method_display().lower()}."
+
+
+def _since(row: CurrentPermission | None, record: ConsentRecord | None, want: Grant | Denial) -> datetime | None:
+    if row is None or isinstance(want, Grant):
+        return row.since if row else None
+    return row.until if want is Denial.EXPIRED else record.since if record else row.ended_at
+
+
+def _store(standing: Standing, same: bool, have: Grant | Denial) -> str:
+    if standing is not Standing.VOUCHED:
+        return STORE_WORDS[standing]
+    if same:
+        return "In the store"
+    return f"Pending: the store still {'allows' if isinstance(have, Grant) else 'denies'}"
