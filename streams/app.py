@@ -1,18 +1,18 @@
 """The Faust app of one stream worker: tables, one agent for all topics, lanes, and everything it needs to end well."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 import faust
 import structlog
-from faust import ChannelT, EventT
-from faust.serializers.schemas import Schema
+from faust import ChannelT
 from faust.tables.manager import TableManager
 
 from featurestore.config import Settings
 from streams import names
-from streams.bundles import Bundle, BundleScheduler
+from streams.bundles import Bundle, Undecoded
 from streams.changelog import Changelog
 from streams.deadletters import DeadLetters
 from streams.fatal import die
@@ -20,11 +20,10 @@ from streams.freshness import Freshness, Publish, nowhere
 from streams.health import Health
 from streams.lanes import Handler, Lanes
 from streams.lease import Lease
-from streams.metrics import REBALANCES, REREAD, Monitor
-from streams.tables import BytesTable, StateTable
+from streams.metrics import REBALANCES, REREAD
+from streams.options import faust_options
+from streams.tables import StateTable, state_table
 from streams.transport import Consumer, Transport
-
-DAY_S = 24 * 3600.0
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +58,7 @@ class App(faust.App):
     freshness: Freshness
     health: Health
     work: Work
+    _marking: "asyncio.Future[None] | None" = None
 
     def unready(self) -> list[str]:
         """Why the worker does not serve all its partitions, if so."""
@@ -81,7 +81,7 @@ class App(faust.App):
         await super().on_start()
         await self.health.start()
         await self.changelog.start()
-        self.add_future(self.freshness.run(self.consumer))
+        self._marking = self.add_future(self.freshness.run(self.consumer))
 
     def on_rebalance_end(self) -> None:
         super().on_rebalance_end()
@@ -89,6 +89,8 @@ class App(faust.App):
         self.add_future(consumer.rewind(dict(consumer.expected)))
 
     async def on_stop(self) -> None:
+        if self._marking:
+            self._marking.cancel()  # before the consumer it asks
         await super().on_stop()
         self.lanes.close()
         await self.changelog.stop()
@@ -101,12 +103,12 @@ class App(faust.App):
 
 def create_app(settings: Settings, sources: Iterable[str], work: Callable[[App], Work]) -> App:
     """The worker for these event sources; ``work`` is called once, with its tables and dead letters in place."""
-    app = App(names.group(settings.generation), **_faust_options(settings))
+    app = App(names.group(settings.generation), **faust_options(settings))
     app.lease = Lease()
     stamp = app.lease.stamp if settings.stream_lease and not settings.kafka_embedded else time.time
     app.changelog = Changelog(settings.kafka_bootstrap, settings.stream_member, stamp)
     app.dead_letters = DeadLetters(names.dead_letters(settings.generation), app.changelog)
-    app.state_tables = {source: _state_table(app, settings, source) for source in sources}
+    app.state_tables = {source: state_table(app, settings, source, app.changelog) for source in sources}
     app.health = Health(settings.stream_health_port, app.unready)
     app.lanes = Lanes()
     app.work = work(app)
@@ -115,64 +117,6 @@ def create_app(settings: Settings, sources: Iterable[str], work: Callable[[App],
     _add_agent(app, settings, app.work.handlers)
     _prepare_assignments(app)
     return app
-
-
-def _faust_options(settings: Settings) -> dict[str, Any]:
-    session_s = settings.stream_session_ms / 1000
-    return {
-        "broker": [f"kafka://{host.strip()}" for host in settings.kafka_bootstrap.split(",")],
-        "datadir": settings.stream_data_dir / settings.stream_member,
-        "ConsumerScheduler": BundleScheduler,
-        "Monitor": Monitor,
-        "autodiscover": False,
-        "cython_optimizations": True,
-        "worker_redirect_stdouts": False,
-        "web_enabled": False,
-        "web_tables_enabled": False,  # it would serve the tables' contents
-        "canonical_url": f"http://{settings.stream_member}",
-        "topic_allow_declare": False,  # topics are code: python -m streams topics apply
-        "topic_disable_leader": True,
-        "topic_partitions": settings.partitions,
-        "broker_client_id": settings.stream_member,
-        "consumer_group_instance_id": settings.stream_member,
-        "broker_session_timeout": session_s,
-        "broker_heartbeat_interval": session_s / 6,
-        "broker_max_poll_records": 2_000,
-        "broker_max_poll_interval": DAY_S,  # a worker that waits for its store keeps its partitions
-        "broker_check_crcs": False,
-        "broker_commit_interval": 1.0,
-        "stream_buffer_maxsize": 4,
-        "stream_wait_empty": True,  # a rebalance waits for the bundles in hand
-    }
-
-
-def _state_table(app: App, settings: Settings, source: str) -> StateTable:
-    changelog = app.topic(
-        names.changelog(source, settings.generation),
-        schema=Undecoded(),
-        partitions=settings.partitions,
-        acks=False,
-        allow_empty=True,
-    )
-    table = BytesTable(
-        app,
-        settings.stream_tables,
-        name=f"{source}.g{settings.generation}",
-        partitions=settings.partitions,
-        changelog_topic=changelog,
-    )
-    app.tables.add(table)
-    return StateTable(source, table, app.changelog)
-
-
-class Undecoded(Schema):
-    """Messages as the scheduler made them."""
-
-    def compile(self, app: Any, **_options: Any) -> Any:
-        async def decode(message: Any, *, propagate: bool = False) -> EventT:
-            return app.create_event(None, message.value, None, message)
-
-        return decode
 
 
 def _add_agent(app: App, settings: Settings, topics: Iterable[str]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self, cast
 
 import msgspec
+from faust import EventT
+from faust.serializers.schemas import Schema
 from faust.types import TP
 from faust.types.transports import SchedulingStrategyT
 
@@ -72,3 +74,13 @@ class BundleScheduler(SchedulingStrategyT):
         for (topic, partition), fetch in cast(Mapping[TP, Fetch], records).items():
             bundled = [Record(r.offset, r.timestamp, r.key, r.value) for r in fetch]
             yield TP(topic, partition), Bundle(topic, partition, fetch.start, bundled)
+
+
+class Undecoded(Schema):
+    """Faust's schema for messages that stay as the scheduler made them."""
+
+    def compile(self, app: Any, **_options: Any) -> Any:
+        async def decode(message: Any, *, propagate: bool = False) -> EventT:
+            return app.create_event(None, message.value, None, message)
+
+        return decode

@@ -4,13 +4,24 @@ from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import faust
-from faust.tables.manager import TableManager
+import faust.tables
 from faust.types import TP
 
+from featurestore.config import Settings
+from streams import names
+from streams.bundles import Undecoded
 from streams.changelog import Changelog
 from streams.stores import Changes, Store, make_store
 
 RECOVERY_BUNDLES = 2  # 1 makes Faust keep the changelog partitions running, and read its own writes again
+
+
+class TableManager(faust.tables.TableManager):
+    """Faust's, without the second it waits for modules that may still declare a table: ours are all declared."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class BytesTable(faust.Table):
@@ -67,3 +78,18 @@ class StateTable:
                 return None
             offsets[tp] = batch.stop - 1
         return written[-1].stop - 1
+
+
+def state_table(app: faust.App, settings: Settings, source: str, changelog: Changelog) -> StateTable:
+    """Declare a source's table to Faust."""
+    topic = app.topic(
+        names.changelog(source, settings.generation),
+        schema=Undecoded(),
+        partitions=settings.partitions,
+        acks=False,
+        allow_empty=True,
+    )
+    name = f"{source}.g{settings.generation}"
+    table = BytesTable(app, settings.stream_tables, name=name, partitions=settings.partitions, changelog_topic=topic)
+    app.tables.add(table)
+    return StateTable(source, table, changelog)

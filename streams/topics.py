@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import structlog
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 from featurestore.config import Settings
@@ -119,6 +119,18 @@ def apply(settings: Settings, sources: Iterable[str]) -> Plan:
     for future in admin.incremental_alter_configs(changed).values() if changed else ():
         future.result(TIMEOUT_S)
     return steps
+
+
+def wait_for_cluster(settings: Settings) -> None:
+    """Return when the cluster answers: it may start later than its clients."""
+    admin = _admin(settings)
+    while True:
+        try:
+            admin.list_topics(timeout=2)
+        except KafkaException as error:
+            log.warning("waiting for Kafka", bootstrap=settings.kafka_bootstrap, error=str(error))
+        else:
+            return
 
 
 def check(settings: Settings, sources: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import faust
 import mode.loop
@@ -13,32 +14,49 @@ from streams import topics
 from streams.app import App, Work, create_app
 
 CHATTY = ("aiokafka", "faust", "mode")
+SWITCH_INTERVAL_S = 0.0005
+
+
+class Worker(faust.Worker):
+    """Faust's, without a progress spinner, and which ends when it has ended."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__(app, quiet=True, override_logging=False)
+        self.spinner = None
+
+    async def _sentinel_task(self) -> None:
+        """Mode sleeps a second here, after everything is closed."""
 
 
 def run(settings: Settings, sources: Iterable[str], work: Callable[[App], Work]) -> None:
     """Run until SIGTERM (offsets committed, exit 0) or an error (exit 70, nothing committed past it)."""
     sources = list(sources)
     configure_logs(settings.log_level)
+    topics.wait_for_cluster(settings)
     topics.check(settings, sources)
     mode.loop.use("uvloop")
+    sys.setswitchinterval(SWITCH_INTERVAL_S)  # every fetch goes from the consumer's thread to the loop's and back
     app = create_app(topics.with_allowed_session(settings), sources, work)
-    faust.Worker(app, quiet=True, override_logging=False).execute_from_commandline()
+    Worker(app).execute_from_commandline()
 
 
 def configure_logs(level: str) -> None:
-    """One JSON object a line on standard error; Faust's own tables and banners only when debugging."""
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(message)s")
+    """One JSON object a line on standard error; Faust's tables and banners only when debugging."""
+    chain: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = structlog.stdlib.ProcessorFormatter
+    rendered: list[Any] = [formatter.remove_processors_meta, structlog.processors.JSONRenderer()]
+    handler.setFormatter(formatter(processors=rendered, foreign_pre_chain=chain))
+    logging.basicConfig(level=level, handlers=[handler])
     for name in CHATTY:
         logging.getLogger(name).setLevel("DEBUG" if level == "DEBUG" else "WARNING")
-    exceptions = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     structlog.configure(
-        processors=[
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.add_logger_name,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(exceptions),
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*chain, formatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )

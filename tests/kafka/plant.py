@@ -26,13 +26,13 @@ DEADLINE_S = 60
 generations = itertools.count(os.getpid() * 100)
 
 
-def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S, every_s: float = 0.02) -> Any:
     """The condition's value as soon as it is true."""
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         if value := condition():
             return value
-        time.sleep(0.02)
+        time.sleep(every_s)
     raise AssertionError(f"not within {deadline_s} s: {what}")
 
 
@@ -194,7 +194,7 @@ class Plant:
             total = sum(state["count"] for state in self.counted(source).values())
             return total >= produced
 
-        until(all_counted, f"{produced} events of {source} counted", deadline_s)
+        until(all_counted, f"{produced} events of {source} counted", deadline_s, every_s=0.25)
         assert self.exact(source), f"{total} counted of {produced} produced"
 
     def close(self) -> None:

@@ -1,0 +1,41 @@
+"""How Faust is set up for bundles, quick fail-over and recovery; what is not said here is Faust's default."""
+
+from typing import Any
+
+from featurestore.config import Settings
+from streams.bundles import BundleScheduler
+from streams.metrics import Monitor
+from streams.tables import TableManager
+
+DAY_S = 24 * 3600.0
+
+
+def faust_options(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments for ``faust.App``."""
+    session_s = settings.stream_session_ms / 1000
+    return {
+        "broker": [f"kafka://{host.strip()}" for host in settings.kafka_bootstrap.split(",")],
+        "datadir": settings.stream_data_dir / settings.stream_member,
+        "ConsumerScheduler": BundleScheduler,
+        "Monitor": Monitor,
+        "TableManager": TableManager,
+        "autodiscover": False,
+        "cython_optimizations": True,
+        "worker_redirect_stdouts": False,
+        "web_enabled": False,
+        "web_tables_enabled": False,  # it would serve the tables' contents
+        "canonical_url": f"http://{settings.stream_member}",
+        "topic_allow_declare": False,  # topics are code: python -m streams topics apply
+        "topic_disable_leader": True,
+        "topic_partitions": settings.partitions,
+        "broker_client_id": settings.stream_member,
+        "consumer_group_instance_id": settings.stream_member,
+        "broker_session_timeout": session_s,
+        "broker_heartbeat_interval": session_s / 6,
+        "broker_max_poll_records": 2_000,
+        "broker_max_poll_interval": DAY_S,  # a worker that waits for its store keeps its partitions
+        "broker_check_crcs": False,
+        "broker_commit_interval": 1.0,
+        "stream_buffer_maxsize": 4,
+        "stream_wait_empty": True,  # a rebalance waits for the bundles in hand
+    }
