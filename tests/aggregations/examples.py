@@ -80,7 +80,7 @@ NUMBERS = {
 FEW = {
     Kind.INTEGER: st.integers(-3, 3),
     Kind.SCALED: st.integers(-300, 300),
-    Kind.FLOAT: st.sampled_from([-1.5, -0.0, 0.0, 0.1, 0.2, 1e-300]),
+    Kind.FLOAT: st.sampled_from([-0.0, 0.0, 0.1, -1.5, 1e-300]),
     Kind.TEXT: st.sampled_from(["", "a", "b", "é", "\U0001f600"]),
     Kind.BOOLEAN: st.booleans(),
     None: st.none(),

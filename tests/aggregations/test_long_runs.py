@@ -69,6 +69,15 @@ def test_top_k_finds_what_is_frequent_among_thousands() -> None:
         assert len(state) <= 129
 
 
+def test_top_k_keeps_all_the_counters_it_can() -> None:
+    top = TopK("name", k=3).bind(Kind.INTEGER)
+    upper = fold(top, events([value for value in range(40, 80) for _ in range(value)]))
+    lower = fold(top, events([value for value in range(1, 40) for _ in range(value)]))
+    low, *rest = top.merge(upper, lower)
+    assert low == 79 - 64  # the 65th largest of the 79 counts
+    assert rest == [*range(16, 80), *range(1, 65)]
+
+
 def test_quantiles_of_many() -> None:
     chance = random.Random(3)
     amounts = [int(chance.lognormvariate(8, 1.5)) for _ in range(50_000)]
