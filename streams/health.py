@@ -12,7 +12,7 @@ class Health:
     """``/healthz``, ``/readyz`` (503 with the reasons while there are any) and ``/metrics``."""
 
     def __init__(self, port: int, reasons: Reasons) -> None:
-        self._port = port
+        self.port = port
         self._reasons = reasons
         self._runner: web.AppRunner | None = None
 
@@ -23,7 +23,7 @@ class Health:
         )
         self._runner = web.AppRunner(site, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, port=self._port).start()
+        await web.TCPSite(self._runner, port=self.port).start()
 
     async def stop(self) -> None:
         if self._runner:

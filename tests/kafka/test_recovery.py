@@ -63,12 +63,13 @@ def test_idle_and_busy_partitions_are_known_to_be_whole(plant: Make) -> None:
 def test_what_cannot_be_folded_is_put_aside_with_its_place(plant: Make) -> None:
     it = plant()
     it.worker("one").wait_ready()
-    it.produce_raw(b"junk", partition=2)
+    largest = b"junk" + b"." * 999_000  # with its headers it is larger than an event may be
+    it.produce_raw(largest, partition=2)
     it.produce(100)
     it.wait_exact()
     (letter,) = it.read(names.dead_letters(it.generation))
     headers = {name: value.decode() for name, value in letter.headers()}
-    assert (letter.key(), letter.value(), letter.partition()) == (b"raw", b"junk", 2)
+    assert (letter.key(), letter.value(), letter.partition()) == (b"raw", largest, 2)
     assert int(headers.pop("timestamp_ms")) > 0
     place = {"topic": names.events("orders", it.generation), "partition": "2", "offset": "0"}
     assert headers == {"reason": "malformed", "detail": "no number", **place}
