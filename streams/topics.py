@@ -22,6 +22,7 @@ from streams.lease import longest_ms
 
 DAY_MS = 24 * 3600 * 1000
 TIMEOUT_S = 20
+LEASE = "message.timestamp.before.max.ms"
 EMBEDDED_PARTITIONS = 4  # librdkafka's broker makes topics by itself, always with so many
 
 
@@ -69,7 +70,7 @@ def wanted(settings: Settings, sources: Iterable[str]) -> list[Topic]:
         **durable,
     }
     if settings.stream_lease:
-        changelog["message.timestamp.before.max.ms"] = str(longest_ms(settings))
+        changelog[LEASE] = str(longest_ms(settings))
     by_name = {names.events(source, settings.generation): events for source in sources}
     by_name |= {names.changelog(source, settings.generation): changelog for source in sources}
     by_name[names.purge(settings.generation)] = events
@@ -134,12 +135,19 @@ def wait_for_cluster(settings: Settings) -> None:
 
 
 def check(settings: Settings, sources: Iterable[str]) -> None:
-    """Before a worker starts: every topic is there, with the right partitions. The embedded broker makes them here."""
+    """Before a worker starts: every topic is there, with the right partitions and an enforced lease.
+
+    The embedded broker makes its topics here.
+    """
     if settings.kafka_embedded:
         _touch(settings, sources)
-    elif missing := plan(settings, sources).create:
-        absent = ", ".join(topic.name for topic in missing)
-        raise TopicsError(f"topics are missing: {absent}. Run: python -m streams topics apply")
+        return
+    steps = plan(settings, sources)
+    unfenced = [name for name, config in steps.alter.items() if LEASE in config]
+    if steps.create or unfenced:
+        absent = [f"{topic.name} is missing" for topic in steps.create]
+        lax = [f"{name} does not refuse what a zombie writes ({LEASE})" for name in unfenced]
+        raise TopicsError(f"{'; '.join([*absent, *lax])}. Run: python -m streams topics apply")
 
 
 def with_allowed_session(settings: Settings) -> Settings:

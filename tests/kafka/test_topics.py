@@ -1,7 +1,6 @@
 """Topics as code, against a real cluster."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource
@@ -50,6 +49,13 @@ def test_other_partition_counts_are_refused_with_what_mends_them(plant: Make) ->
 
 
 def test_a_worker_without_its_topics_says_how_to_make_them(plant: Make) -> None:
-    it = replace(plant())
-    with pytest.raises(topics.TopicsError, match="python -m streams topics apply"):
-        topics.check(it.conf(), it.sources)
+    it = plant()
+    with pytest.raises(topics.TopicsError, match=r"events\.chat\.\S+ is missing.*python -m streams topics apply"):
+        topics.check(it.conf(), [*it.sources, "chat"])
+
+
+def test_a_worker_refuses_a_changelog_that_any_zombie_could_write(plant: Make) -> None:
+    it = plant(settings={"RAPPORT_STREAM_LEASE": "false"})
+    topics.check(it.conf(), it.sources)
+    with pytest.raises(topics.TopicsError, match=r"zombie.*python -m streams topics apply"):
+        topics.check(it.conf().model_copy(update={"stream_lease": True}), it.sources)
