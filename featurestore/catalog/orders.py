@@ -67,7 +67,7 @@ loyalty = FeatureView(
     purposes={"service", "personalisation"},
     max_age_s=60,
     owner="shop",
-    description="Recency and frequency over the whole relation, and what it is worth.",
+    description="The whole relation: how recent, how it began, what it is worth.",
     features=[
         TimeSinceLast(where=COMPLETED).over("lifetime", name="seconds_since_order"),
         Sum("amount").over("lifetime", name="lifetime_value"),
