@@ -117,13 +117,13 @@ def many_values(kind: Kind | None, chance: random.Random, distinct: int) -> Any:
 
 @st.composite
 def many_events(draw: Callable[..., Any], kind: Kind | None) -> list[Event]:
-    """100 to 600 events by a seed: enough for every sketch and cap."""
+    """100 to 400 events by a seed: enough for every sketch and cap."""
     chance = random.Random(draw(st.integers(0, 2**32)))
     within_ms = draw(st.sampled_from(WITHIN_MS))
     distinct = draw(st.sampled_from([10, 300, 100_000]))
     return [
         Event(many_values(kind, chance, distinct), START_MS + chance.randint(0, within_ms), chance.getrandbits(63))
-        for _ in range(draw(st.integers(100, 600)))
+        for _ in range(draw(st.integers(100, 400)))
     ]
 
 

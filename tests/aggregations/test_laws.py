@@ -25,7 +25,7 @@ from tests.aggregations.examples import (
 from tests.aggregations.oracles import CHECKS, LOOSE
 
 pytestmark = pytest.mark.parametrize("kind", every(), ids=lambda kind: kind.__name__)
-tries = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+tries = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 INT64 = range(-(2**63), 2**63)
 
 
