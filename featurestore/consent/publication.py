@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import TypeVar
 
 import structlog
+from django.db.models.functions import Now
 
-from featurestore.consent.ledger import current, database_now, milliseconds
+from featurestore.consent.ledger import current, milliseconds
 from featurestore.consent.models import CurrentPermission, PermissionChange, SubjectVersion
 from featurestore.consent.permissions import State, permission
 from featurestore.online import stores
@@ -26,22 +27,27 @@ def batches(items: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:
 
 def state_of(row: CurrentPermission) -> State:
     """The state that a row holds."""
-    since_ms, until_ms, ended_ms = (milliseconds(at) if at else 0 for at in (row.since, row.until, row.ended_at))
-    return State(row.allowed, row.grant, since_ms, until_ms, ended_ms)
+    return to_state(row.allowed, row.grant, row.since, row.until, row.ended_at)
 
 
-def permissions_of(subjects: Collection[str]) -> dict[str, Permission]:
+def to_state(allowed: bool, grant: int, *times: datetime | None) -> State:
+    return State(allowed, grant, *(milliseconds(at) if at else 0 for at in times))
+
+
+def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[str, Permission]:
     """The permissions of subjects that the database knows; it does not list the others.
 
     The version is read before the rows: a change that commits between the two makes rows newer than their fence says,
     and is put again under its own. The other way about would fence old rows with a new version.
     """
-    epoch = current().epoch
+    epoch = current().epoch if epoch is None else epoch
     versions = dict(SubjectVersion.objects.filter(subject__in=subjects).values_list("subject", "sequence"))
     states: dict[str, dict[str, State]] = {subject: {} for subject in versions}
-    rows = CurrentPermission.objects.filter(customer__subject__in=versions).select_related("customer", "purpose")
-    for row in rows:
-        states[row.customer.subject][row.purpose.name] = state_of(row)
+    rows = CurrentPermission.objects.filter(customer__subject__in=versions).values_list(
+        "customer__subject", "purpose__name", "allowed", "grant", "since", "until", "ended_at"
+    )
+    for subject, purpose, allowed, grant, since, until, ended_at in rows:
+        states[subject][purpose] = to_state(allowed, grant, since, until, ended_at)
     return {subject: permission(epoch, sequence, states[subject]) for subject, sequence in versions.items()}
 
 
@@ -52,10 +58,14 @@ def put(subjects: Collection[str], now: datetime | None = None) -> set[str]:
     """
     in_effect: set[str] = set()
     for batch in batches(sorted(subjects)):
-        permissions = permissions_of(batch)
+        ledger = current()  # read first: every change that it numbers is in the permissions
+        permissions = permissions_of(batch, ledger.epoch)
         reason = UNVOUCHED
         try:
-            done = settle(permissions, stores.store().put_permissions(permissions), now)
+            done = vouched(permissions, stores.store().put_permissions(permissions))
+            if done:
+                waiting = PermissionChange.objects.filter(subject__in=done, put_at=None, sequence__lte=ledger.sequence)
+                waiting.update(put_at=now or Now(), last_error="")
         except StoreUnavailable as error:
             done, reason = set(), str(error)
         in_effect |= done
@@ -65,8 +75,8 @@ def put(subjects: Collection[str], now: datetime | None = None) -> set[str]:
     return in_effect
 
 
-def settle(permissions: dict[str, Permission], puts: dict[str, Put], now: datetime | None = None) -> set[str]:
-    """Mark as put what a vouched store holds; the subjects whose present permission is in effect."""
+def vouched(permissions: dict[str, Permission], puts: dict[str, Put]) -> set[str]:
+    """The subjects whose present permission is in effect: put, into a store that is vouched for."""
     outrun = [subject for subject, result in puts.items() if result.newer]
     versions = dict(SubjectVersion.objects.filter(subject__in=outrun).values_list("subject", "sequence"))
     done = set()
@@ -76,8 +86,4 @@ def settle(permissions: dict[str, Permission], puts: dict[str, Put], now: dateti
             log.error("the store is ahead of the database: was it restored? Run manage.py raise_epoch")
         elif result.vouched:
             done.add(subject)
-    waiting = PermissionChange.objects.filter(subject__in=done, put_at=None).values_list("pk", "subject", "sequence")
-    finished = [pk for pk, subject, sequence in waiting if sequence <= permissions[subject].sequence]
-    if finished:
-        PermissionChange.objects.filter(pk__in=finished).update(put_at=now or database_now(), last_error="")
     return done

@@ -1,3 +1,3 @@
-from tests.consent.worlds import clock, database, postgres_template, sent, shop, sqlite_template, store
+from tests.consent.worlds import clock, database, sent, shop, store
 
-__all__ = ["clock", "database", "postgres_template", "sent", "shop", "sqlite_template", "store"]
+__all__ = ["clock", "database", "sent", "shop", "store"]

@@ -5,7 +5,7 @@ import pytest
 from featurestore.consent import services
 from featurestore.consent.models import ConsentRecord, PermissionChange
 from featurestore.consent.permissions import Decision
-from featurestore.consent.services import Choice
+from featurestore.consent.services import Choice, expiry
 from featurestore.online.permission import Denial, Grant
 from featurestore.profiles.services import Registration, register_many
 from tests.consent.worlds import Shop, at, ms
@@ -51,14 +51,14 @@ def test_a_consent_given_after_an_unrecorded_end_records_that_end_first(shop: Sh
     assert services.expire_due(at(300)) == 0
 
 
-def test_thousands_end_at_once(shop: Shop) -> None:
-    register_many([Registration(f"c{n}", "eu", "acme") for n in range(1100)], now=at())
+def test_many_end_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "BATCH", 40)
+    register_many([Registration(f"c{n}", "eu", "acme") for n in range(100)], now=at())
     choices = [
-        Choice(f"c{n}", "service", Decision.GIVEN, "web", "shop", "privacy/1/en", until=at(60)) for n in range(1100)
+        Choice(f"c{n}", "service", Decision.GIVEN, "web", "shop", "privacy/1/en", until=at(60)) for n in range(100)
     ]
-    for part in (choices[:1000], choices[1000:]):
-        services.record(part, at())
-    assert services.expire_due(at(60)) == 1100
+    services.record(choices, at())
+    assert services.expire_due(at(60)) == 100
 
 
 def test_more_decisions_than_one_transaction_should_hold_are_refused(shop: Shop) -> None:

@@ -94,6 +94,7 @@ def test_a_notice_says_something_about_something(shop: Shop, body: str, purposes
     assert Notice.objects.count() == 1
 
 
+@pytest.mark.parametrize("database", ["sqlite-empty", "postgres-empty"], indirect=True)
 @pytest.mark.usefixtures("database", "store")
 def test_a_new_installation_is_seeded_once_however_often_it_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("seed")

@@ -41,10 +41,11 @@ class Watch:
 
 
 @pytest.fixture
-def watch(shop: Shop, clock: Clock) -> Watch:
+def watch(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Watch:
     """A voucher that has just begun, on a store that nobody has vouched for."""
     shop.store.restart(emptied=True)
     Ledger.objects.update(run="")
+    monkeypatch.setattr(voucher, "BATCH", 100)
     return Watch(Voucher(shop.store, EXPIRY_MS, clock), clock)
 
 
@@ -82,11 +83,11 @@ def test_a_voucher_begun_anew_goes_on_at_once_with_the_run_it_finds(shop: Shop, 
 
 
 def test_an_emptied_store_gets_everything_again_and_nothing_is_served_before(shop: Shop, watch: Watch) -> None:
-    register_many([Registration(f"c{n}", "eu", "acme") for n in range(1100)], now=at())
+    register_many([Registration(f"c{n}", "eu", "acme") for n in range(110)], now=at())
     watch.until_vouching()
     shop.store.restart(emptied=True)
     assert watch.until_vouching() == 2.0
-    assert len(list(shop.store.subjects())) == 1100
+    assert len(list(shop.store.subjects())) == 110
     assert claim(shop)[2] == Ledger.objects.get().sequence
 
 
@@ -171,7 +172,7 @@ def test_a_change_in_the_middle_of_a_filling_is_put_too(
 def test_a_store_emptied_in_the_middle_of_a_filling_is_filled_again(
     shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    register_many([Registration(f"c{n}", "eu", "acme") for n in range(1500)], now=at())
+    register_many([Registration(f"c{n}", "eu", "acme") for n in range(150)], now=at())
     watch.clock.pass_s(5)
     put, emptied = shop.store.put_permissions, []
 
@@ -185,11 +186,11 @@ def test_a_store_emptied_in_the_middle_of_a_filling_is_filled_again(
 
     monkeypatch.setattr(shop.store, "put_permissions", putting)
     assert watch.steps(2) == [Condition.STORE_CHANGED, Condition.VOUCHING]
-    assert len(list(shop.store.subjects())) == 1500
+    assert len(list(shop.store.subjects())) == 150
 
 
 def test_an_interrupted_filling_goes_on_where_it_was(shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    register_many([Registration(f"c{n}", "eu", "acme") for n in range(2500)], now=at())
+    register_many([Registration(f"c{n}", "eu", "acme") for n in range(250)], now=at())
     watch.clock.pass_s(5)
     put, sizes = shop.store.put_permissions, []
 
@@ -201,7 +202,7 @@ def test_an_interrupted_filling_goes_on_where_it_was(shop: Shop, watch: Watch, m
 
     monkeypatch.setattr(shop.store, "put_permissions", putting)
     assert watch.steps(2) == [Condition.STORE_AWAY, Condition.VOUCHING]
-    assert sizes == [1000, 1000, 500, 500]
+    assert sizes == [100, 100, 50, 50]
 
 
 def test_a_filling_ends_early_when_the_process_is_told_to_stop(shop: Shop, clock: Clock) -> None:

@@ -4,7 +4,8 @@ Not pytest-django's ``db``: services commit, and tests look on from other connec
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -13,9 +14,9 @@ from pathlib import Path
 import dj_database_url
 import psycopg
 import pytest
-from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.db import connections
+from pytest_django.plugin import DjangoDbBlocker
 
 from featurestore.consent import purges, services
 from featurestore.consent.models import Ledger
@@ -55,60 +56,72 @@ def use(url: str) -> None:
     connections["default"] = connections.create_connection("default")
 
 
-TEMPLATES: dict[str, Path | str] = {}
-"""The migrated, empty databases that each test gets a copy of, made once a run."""
+TEMPLATES: dict[str, str] = {}
+"""Databases that each test gets a copy of, made once a run: migrated and empty, or with the shop's purposes."""
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory, django_db_blocker) -> Path:
-    if "sqlite" not in TEMPLATES:
-        path = tmp_path_factory.mktemp("databases") / "template.sqlite3"
-        with django_db_blocker.unblock():
-            migrate(f"sqlite:///{path}")
-        TEMPLATES["sqlite"] = path
-    return Path(TEMPLATES["sqlite"])
+def made(template: str, create: Callable[[], str]) -> str:
+    """The address of a template."""
+    if template not in TEMPLATES:
+        url = create()
+        before, kept = connections.settings["default"], connections["default"]
+        use(url)
+        call_command("migrate", verbosity=0)
+        Ledger.objects.create(pk=1, epoch=1, at=at(-86_400))
+        if not template.endswith("empty"):
+            define_purposes()
+        connections["default"].close()
+        connections.settings["default"], connections["default"] = before, kept
+        TEMPLATES[template] = url
+    return TEMPLATES[template]
 
 
-@pytest.fixture(scope="session")
-def postgres_template(postgres: str, django_db_blocker) -> str:
-    if "postgres" not in TEMPLATES:
-        with psycopg.connect(postgres, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE rapport_template")
-        with django_db_blocker.unblock():
-            migrate(postgres.replace("/postgres", "/rapport_template"))
-        TEMPLATES["postgres"] = postgres
-    return str(TEMPLATES["postgres"])
+def define_purposes() -> None:
+    services.define_purpose("service", title="Service", lawful_basis="consent")
+    services.define_purpose("personalisation", title="Suggestions", lawful_basis="consent", validity_days=30)
+    services.define_purpose("analytics", title="Analytics", lawful_basis="legitimate_interest")
+    services.define_purpose("fraud", title="Fraud", lawful_basis="legal_obligation")
+    services.define_purpose("delivery", title="Delivery", lawful_basis="contract")
+    services.settle_purposes(at(-3600))
+    names = ["service", "personalisation", "analytics", "fraud", "delivery"]
+    services.publish_notice("privacy", 1, "en", "What we do with your data.", names, at(-3600))
 
 
-def migrate(url: str) -> None:
-    before, kept = connections.settings["default"], connections["default"]
-    use(url)
-    call_command("migrate", verbosity=0)
-    connections["default"].close()
-    connections.settings["default"], connections["default"] = before, kept
+def statement(server: str, sql: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker) -> Iterator[str]:
-    """A migrated, empty database. Its name: sqlite or postgres."""
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("sqlite_template"), path := tmp_path / "rapport.sqlite3")
-        url = f"sqlite:///{path}"
-    else:
-        base, name = request.getfixturevalue("postgres_template"), f"rapport_{next(NUMBERS)}"
-        with psycopg.connect(base, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE rapport_template")
-        url = base.replace("/postgres", f"/{name}")
+def database(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[str]:
+    """A database of the test's own, the default one meanwhile. ``sqlite-empty`` has no purposes."""
+    template, name = "template_" + request.param.replace("-", "_"), f"rapport_{next(NUMBERS)}"
     before, kept = connections.settings["default"], connections["default"]
-    with django_db_blocker.unblock():
+    with django_db_blocker.unblock(), ExitStack() as cleaning:
+        if request.param.startswith("sqlite"):
+            source = made(template, lambda: f"sqlite:///{tmp_path_factory.mktemp(template)}/template.sqlite3")
+            shutil.copy(source.removeprefix("sqlite:///"), tmp_path / "rapport.sqlite3")
+            url = f"sqlite:///{tmp_path}/rapport.sqlite3"
+        else:
+            server = request.getfixturevalue("postgres")
+
+            def create() -> str:
+                statement(server, f"CREATE DATABASE {template}")
+                return server.replace("/postgres", f"/{template}")
+
+            made(template, create)
+            statement(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+            cleaning.callback(statement, server, f"DROP DATABASE {name} WITH (FORCE)")
+            url = server.replace("/postgres", f"/{name}")
         use(url)
-        Ledger.objects.create(pk=1, epoch=1, at=at(-86_400))
         yield request.param
         connections["default"].close()
-    connections.settings["default"], connections["default"] = before, kept
-    if request.param == "postgres":
-        with psycopg.connect(base, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        connections.settings["default"], connections["default"] = before, kept
 
 
 @dataclass
@@ -172,15 +185,6 @@ def vouch(store: OnlineStore, epoch: int = 1, sequence: int = 0) -> None:
 @pytest.fixture
 def shop(database: str, store: MemoryStore, sent: SentPurges) -> "Shop":
     """A vouched store, the four purposes and their notice. Nobody is registered."""
-    assert django_settings.TIME_ZONE == "UTC"
-    services.define_purpose("service", title="Service", lawful_basis="consent")
-    services.define_purpose("personalisation", title="Suggestions", lawful_basis="consent", validity_days=30)
-    services.define_purpose("analytics", title="Analytics", lawful_basis="legitimate_interest")
-    services.define_purpose("fraud", title="Fraud", lawful_basis="legal_obligation")
-    services.define_purpose("delivery", title="Delivery", lawful_basis="contract")
-    services.settle_purposes(at(-3600))
-    names = ["service", "personalisation", "analytics", "fraud", "delivery"]
-    services.publish_notice("privacy", 1, "en", "What we do with your data.", names, at(-3600))
     return Shop(store, sent)
 
 
