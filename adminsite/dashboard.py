@@ -18,7 +18,7 @@ DAYS = 14
 LATEST = 8
 STORE = {
     Standing.VOUCHED: ("Vouched for", "Its permissions are the database's. Reads are answered.", True),
-    Standing.UNVOUCHED: ("Not vouched for", "Reads are denied. Is `manage.py vouch` running?", False),
+    Standing.UNVOUCHED: ("Not vouched for", "Reads are denied. Is manage.py vouch running?", False),
     Standing.UNREACHABLE: ("Away", "Reads are denied. Decisions are recorded and wait.", False),
 }
 CHART_OPTIONS = {

@@ -126,6 +126,10 @@ class FindingAdmin(OfSubjectAdmin):
     ]
     actions_detail = ["dismiss"]
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        shown = super().get_fieldsets(request, obj)
+        return shown if obj and obj.state == Finding.State.DISMISSED else shown[:-1]
+
     @display(description="State", label={"Open": "danger", "Repaired": "success"})
     def status(self, finding: Finding) -> str:
         return finding.get_state_display()

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import DropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -58,20 +59,18 @@ class ShowsNewKey(EntrustedAdmin):
     """Keys are made here: from nothing, and from an older one."""
 
     def new_key(self, request: HttpRequest, key: ApiKey, text: str) -> HttpResponse:
-        """The one page that shows a key's text. Nothing keeps it: no session, no cache, no going back."""
+        """The one page that shows a key's text. No session keeps it, and the admin's pages go into no cache."""
         self.log_addition(request, key, f"Key {key}.")
         back = reverse("admin:access_apiclient_change", args=[key.client_id])
         context = {"title": "Copy the key now", "original": key, "key": key, "text": text, "back": back}
-        response = self.page(request, None, "admin/new_key.html", **context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return self.page(request, None, "admin/new_key.html", **context)
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ShowsNewKey):
     refusals = (AccessError,)
     client_path = "client"
-    list_display = ["name", "client", "state", "last_used_at", "expires_at", "does", "for_services", "for_purposes"]
+    list_display = ["name", "client", "state", "last_used_at", "expires_at", "may"]
     list_filter = [StateFilter, ("client", RelatedDropdownFilter)]
     search_fields = ["key_id"]
     searched = "key_id"
@@ -106,6 +105,11 @@ class ApiKeyAdmin(ShowsNewKey):
     @display(description="State", label=COLOURS)
     def state(self, key: ApiKey) -> str:
         return state_of(key)
+
+    @display(description="May")
+    def may(self, key: ApiKey) -> str:
+        what = f"{', '.join(key.services) or 'no service'} for {', '.join(key.purposes)}"
+        return format_html("{}<small>{}</small>", ", ".join(key.scopes), what)
 
     @display(description="Scopes")
     def does(self, key: ApiKey) -> str:

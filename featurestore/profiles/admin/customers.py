@@ -18,7 +18,7 @@ from featurestore.consent.models import Purpose
 from featurestore.consent.permissions import Basis, Decision
 from featurestore.consent.services import Choice, Decided
 from featurestore.profiles.admin.decisions import DecisionForm, GiveForm
-from featurestore.profiles.admin.standing import standings
+from featurestore.profiles.admin.standing import standing_of
 from featurestore.profiles.models import Customer
 
 SHOWN = 50
@@ -83,7 +83,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Model | None = None, **kwargs: Any
     ) -> HttpResponse:
         if isinstance(obj, Customer) and request.user.has_perm("consent.view_consentrecord"):
-            context["standings"] = standings(obj)
+            context["standing"] = standing_of(obj)
             context["timeline"] = selectors.timeline(obj.customer_id)[:SHOWN]
             context["may_decide"] = self.may_decide(request)
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)

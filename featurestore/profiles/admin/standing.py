@@ -22,14 +22,15 @@ NEVER_ASKED = {
     Basis.LEGAL_OBLIGATION: "A law demands it. It can't be withdrawn.",
     Basis.LEGITIMATE_INTEREST: "A legitimate interest. The customer has not objected.",
 }
-STORE_WORDS = {
-    Standing.UNVOUCHED: "Nobody vouches for the store: reads are denied",
-    Standing.UNREACHABLE: "The store is away: reads are denied",
+STORE = {
+    Standing.VOUCHED: "",
+    Standing.UNVOUCHED: "Nobody vouches for the store: until that is over, reads are denied for every purpose.",
+    Standing.UNREACHABLE: "The store is away: until that is over, reads are denied for every purpose.",
 }
 
 
 class PurposeStanding(NamedTuple):
-    """One line of the customer's page. ``in_store``: the store says the same; else ``store`` says what it does say."""
+    """One line of the customer's page. ``in_store``: the store says the same; None where its word does not count."""
 
     purpose: Purpose
     allowed: bool
@@ -37,8 +38,8 @@ class PurposeStanding(NamedTuple):
     record: ConsentRecord | None
     since: datetime | None
     until: datetime | None
-    in_store: bool
-    store: str
+    in_store: bool | None
+    store_allows: bool
 
     @property
     def decidable(self) -> bool:
@@ -46,8 +47,15 @@ class PurposeStanding(NamedTuple):
         return self.purpose.active and self.purpose.lawful_basis in DECIDABLE
 
 
-def standings(customer: Customer) -> list[PurposeStanding]:
-    """One line a purpose. Six queries and one look into the store, whatever there is to see."""
+class CustomerStanding(NamedTuple):
+    """A customer's purposes, and what is wrong with the store, if anything is."""
+
+    trouble: str
+    lines: list[PurposeStanding]
+
+
+def standing_of(customer: Customer) -> CustomerStanding:
+    """One line a purpose. As many queries and one look into the store, whatever there is to see."""
     now_ms = milliseconds(datetime.now(UTC))
     rows = {row.purpose_id: row for row in selectors.permissions_now(customer.customer_id)}
     last = selectors.timeline(customer.customer_id).filter(sequence__in=[row.sequence for row in rows.values()])
@@ -66,11 +74,11 @@ def standings(customer: Customer) -> list[PurposeStanding]:
                 record=record,
                 since=_since(row, record, want),
                 until=row.until if row else None,
-                in_store=standing is Standing.VOUCHED and want == have,
-                store=_store(standing, want == have, have),
+                in_store=want == have if standing is Standing.VOUCHED else None,
+                store_allows=isinstance(have, Grant),
             )
         )
-    return lines
+    return CustomerStanding(STORE[standing], lines)
 
 
 def _why(purpose: Purpose, row: CurrentPermission | None, record: ConsentRecord | None, want: Grant | Denial) -> str:
@@ -95,10 +103,3 @@ def _since(row: CurrentPermission | None, record: ConsentRecord | None, want: Gr
         return row.since if row else None
     return row.until if want is Denial.EXPIRED else record.since if record else row.ended_at
 
-
-def _store(standing: Standing, same: bool, have: Grant | Denial) -> str:
-    if standing is not Standing.VOUCHED:
-        return STORE_WORDS[standing]
-    if same:
-        return "In the store"
-    return f"Pending: the store still {'allows' if isinstance(have, Grant) else 'denies'}"

@@ -1,0 +1,26 @@
+"""The administration over a store in memory that is vouched for."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from featurestore.access.selectors import forget_keys
+from featurestore.consent.ledger import current
+from featurestore.consent.models import Ledger
+from featurestore.online import stores
+from featurestore.online.memory import MemoryStore
+from tests.admin.shop import Shop
+
+
+@pytest.fixture
+def shop(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    store = MemoryStore()
+    monkeypatch.setattr(stores, "store", lambda: store)
+    run = store.run()
+    assert store.claim(run, current().epoch, 0)
+    assert store.vouch(run, 3_600_000)
+    Ledger.objects.update(run="/".join(run))
+    opened = Shop(store)
+    opened.open()
+    yield opened
+    forget_keys()

@@ -1,0 +1,82 @@
+"""A small shop for the administration's tests: four purposes, a notice, customers who decided, staff of each role."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from featurestore.access import services as access
+from featurestore.access.models import ApiClient, ApiKey
+from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
+from featurestore.consent import services
+from featurestore.online.guard import admit
+from featurestore.online.memory import MemoryStore
+from featurestore.online.permission import Denial, Grant
+from featurestore.privacy.models import AuditRun, Finding
+from featurestore.profiles.models import Customer
+from featurestore.profiles.services import register
+
+PURPOSES = {
+    "service": "consent",
+    "analytics": "legitimate_interest",
+    "fraud": "legal_obligation",
+    "delivery": "contract",
+}
+STAFF = {"olivia": PRIVACY_OFFICER, "petra": PLATFORM_ENGINEER, "chris": CHAT_ENGINEER}
+ALLOWANCE = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"], "actor": "petra"}
+
+
+@dataclass
+class Shop:
+    """``browse`` logs in: olivia is a privacy officer, petra and chris are engineers, root may do everything."""
+
+    store: MemoryStore
+    customers: dict[str, Customer] = field(default_factory=dict)
+
+    def open(self) -> None:
+        for name, basis in PURPOSES.items():
+            services.define_purpose(name, title=name.title(), lawful_basis=basis, description=f"About {name}.")
+        services.publish_notice("privacy", 1, "en", "What we do.\n\nWith your data.", PURPOSES)
+        self.register("C1", "C42", "C421")
+        self.give("C42")
+        self.hire()
+
+    def hire(self) -> None:
+        access.seed_roles()
+        for name, role in STAFF.items():
+            person = User.objects.create_user(name, password="pw", is_staff=True)
+            person.groups.add(Group.objects.get(name=role))
+        User.objects.create_superuser("root", password="pw")
+
+    def register(self, *customer_ids: str) -> None:
+        for customer_id in customer_ids:
+            self.customers[customer_id] = register(customer_id, "eu", "acme").customer
+
+    def give(self, customer_id: str, purpose: str = "service") -> None:
+        services.give(customer_id, purpose, notice="privacy/1/en", method="web", actor="shop")
+
+    def key(self, name: str = "support-bot") -> tuple[ApiKey, str]:
+        client = ApiClient.objects.filter(name=name).first()
+        return access.create_key(client or access.create_client(name, owner="chat", actor="petra"), **ALLOWANCE)
+
+    def finding(self, state: str = "open", kind: str = "missing_in_store", customer_id: str = "C42") -> Finding:
+        now = datetime.now(UTC)
+        run = AuditRun.objects.create(started_at=now, finished_at=now, found=1)
+        told = {"dismissed_by": "olivia", "dismissed_reason": "known"} if state == "dismissed" else {}
+        subject = self.customers[customer_id].subject
+        return Finding.objects.create(
+            run=run, kind=kind, subject=subject, detail="", found_at=now, seen_at=now, state=state, **told
+        )
+
+    def read(self, customer_id: str, purpose: str = "service") -> Grant | Denial:
+        """What a reader is told a little later, when a new grant has begun."""
+        reading = self.store.read([self.customers[customer_id].subject], [], [], 1000)
+        soon_ms = round((datetime.now(UTC) + timedelta(seconds=5)).timestamp() * 1000)
+        return admit(reading.subjects[0].permission, purpose, vouched=reading.vouched, now_ms=soon_ms)
+
+    @staticmethod
+    def browse(name: str) -> Client:
+        client = Client()
+        assert client.login(username=name, password="pw")
+        return client

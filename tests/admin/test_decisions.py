@@ -1,0 +1,225 @@
+"""Give and withdraw on a customer's page: through the services, in effect before the officer is told so."""
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+
+from featurestore.consent import services
+from featurestore.consent.models import ConsentRecord, CurrentPermission, Notice, PermissionChange, Purpose
+from featurestore.online.permission import Denial, Grant
+from tests.admin.shop import Shop
+
+WITHDRAWN = {"method": "email", "reason": "Asked us to stop"}
+GIVEN = {"method": "phone", "notice": "privacy/1/en", "reason": ""}
+
+
+def page_of(shop: Shop, customer_id: str = "C42") -> str:
+    return reverse("admin:profiles_customer_change", args=[shop.customers[customer_id].pk])
+
+
+def decide(shop: Shop, browser: Client, what: str, purpose: str, answers: dict[str, Any]) -> HttpResponse:
+    address = reverse(f"admin:profiles_customer_{what}", args=[shop.customers["C42"].pk, purpose])
+    return browser.post(address, answers, follow=True)
+
+
+@pytest.fixture
+def olivia(shop: Shop) -> Client:
+    return shop.browse("olivia")
+
+
+def line(page: Any, purpose: str) -> Any:
+    return next(line for line in page.context["standing"].lines if line.purpose.name == purpose)
+
+
+def test_a_withdrawal_is_in_effect_and_says_so(shop: Shop, olivia: Client) -> None:
+    assert isinstance(shop.read("C42"), Grant)
+    page = decide(shop, olivia, "withdraw", "service", WITHDRAWN)
+    assert shop.read("C42") is Denial.REFUSED
+    assert "withdrawn, and in effect" in page.content.decode()
+    record = ConsentRecord.objects.first()
+    assert record is not None
+    assert (record.decision, record.actor, record.method) == ("withdrawn", "olivia", "email")
+    assert record.reason == "Asked us to stop"
+    assert next(iter(page.context["timeline"])) == record
+    shown = line(page, "service")
+    assert (shown.allowed, shown.in_store) == (False, True)
+    assert "Asked us to stop" in page.content.decode()
+
+
+def test_a_consent_names_its_notice(shop: Shop, olivia: Client) -> None:
+    decide(shop, olivia, "withdraw", "service", WITHDRAWN)
+    page = decide(shop, olivia, "give", "service", GIVEN)
+    assert "given, and in effect" in page.content.decode()
+    assert isinstance(shop.read("C42"), Grant)
+    record = ConsentRecord.objects.first()
+    assert record is not None
+    assert record.notice is not None
+    assert record.notice.reference == "privacy/1/en"
+
+
+def test_a_repeat_is_recorded_and_said(shop: Shop, olivia: Client) -> None:
+    decide(shop, olivia, "withdraw", "service", WITHDRAWN)
+    page = decide(shop, olivia, "withdraw", "service", WITHDRAWN)
+    assert "this was so already" in page.content.decode()
+    assert ConsentRecord.objects.filter(decision="withdrawn").count() == 2
+
+
+def test_an_objection_and_its_taking_back(shop: Shop, olivia: Client) -> None:
+    assert "objected to, and in effect" in decide(shop, olivia, "withdraw", "analytics", WITHDRAWN).content.decode()
+    assert shop.read("C42", "analytics") is Denial.REFUSED
+    page = decide(shop, olivia, "give", "analytics", {"method": "shop", "notice": "", "reason": ""})
+    assert "taken back" in page.content.decode()
+    assert line(page, "analytics").allowed
+
+
+@pytest.mark.parametrize("trouble", ["away", "unvouched"])
+def test_a_decision_that_the_store_has_not_heard_is_pending(shop: Shop, olivia: Client, trouble: str) -> None:
+    if trouble == "away":
+        shop.store.available = False
+    else:
+        shop.store.restart()
+    page = decide(shop, olivia, "withdraw", "service", WITHDRAWN)
+    assert "Recorded, and pending" in page.content.decode()
+    assert "and in effect" not in page.content.decode()
+    assert line(page, "service").in_store is None
+    assert page.context["standing"].trouble
+    pending = olivia.get(reverse("admin:consent_permissionchange_changelist"), {"state": "pending"})
+    assert pending.context["cl"].result_count == 1
+    assert not olivia.get(reverse("admin:index")).context["figures"][0].good
+
+
+def test_a_store_that_says_otherwise_is_shown(shop: Shop, olivia: Client) -> None:
+    CurrentPermission.objects.filter(purpose__name="service").update(allowed=False)
+    shown = line(olivia.get(page_of(shop)), "service")
+    assert (shown.allowed, shown.in_store, shown.store_allows) == (False, False, True)
+    assert "The store still allows it" in olivia.get(page_of(shop)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("purpose", "what", "words"),
+    [
+        ("fraud", "withdraw", "rests on a legal obligation"),
+        ("fraud", "give", "needs no consent"),
+        ("delivery", "withdraw", "rests on a contract"),
+        ("delivery", "give", "needs no consent"),
+    ],
+)
+def test_what_a_service_refuses_is_said_in_its_words(
+    shop: Shop, olivia: Client, purpose: str, what: str, words: str
+) -> None:
+    page = decide(shop, olivia, what, purpose, GIVEN | WITHDRAWN)
+    assert page.status_code == 200
+    assert words in page.content.decode()
+    assert ConsentRecord.objects.count() == 1
+    assert not line(olivia.get(page_of(shop)), purpose).decidable
+
+
+def test_a_retired_purpose_is_not_given(shop: Shop, olivia: Client) -> None:
+    services.retire_purpose("service")
+    assert "is retired" in decide(shop, olivia, "give", "service", GIVEN).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("withdraw", {"reason": ""}),
+        ("withdraw", {"reason": "  \n "}),
+        ("withdraw", {"reason": "x" * 501}),
+        ("withdraw", {"reason": "a\0b"}),
+        ("withdraw", {"method": ""}),
+        ("withdraw", {"method": "system"}),
+        ("give", {"notice": ""}),
+        ("give", {"notice": "privacy/9/en"}),
+        ("give", {"method": "api"}),
+    ],
+)
+def test_bad_answers_are_asked_again(shop: Shop, olivia: Client, what: str, change: dict[str, str]) -> None:
+    page = decide(shop, olivia, what, "service", GIVEN | WITHDRAWN | change)
+    assert page.status_code == 200
+    assert page.context["form"].errors
+    assert ConsentRecord.objects.count() == 1
+
+
+def test_a_notice_must_explain_the_purpose(shop: Shop, olivia: Client) -> None:
+    services.publish_notice("other", 1, "en", "About fraud.", ["fraud"])
+    page = decide(shop, olivia, "give", "service", GIVEN | {"notice": "other/1/en"})
+    assert page.context["form"].errors["notice"]
+
+
+@pytest.mark.parametrize("purpose", ["nothing", "..", "service%00", "x" * 300])
+def test_unknown_purposes_and_customers_are_not_found(shop: Shop, olivia: Client, purpose: str) -> None:
+    base = reverse("admin:profiles_customer_changelist")
+    for address in (f"{base}{shop.customers['C42'].pk}/{purpose}/give/", f"{base}999999/service/withdraw/"):
+        assert olivia.post(address, GIVEN).status_code in (302, 404)
+    assert ConsentRecord.objects.count() == 1
+
+
+@pytest.mark.parametrize("name", ["petra", "chris"])
+def test_others_decide_nothing(shop: Shop, name: str) -> None:
+    browser = shop.browse(name)
+    assert decide(shop, browser, "withdraw", "service", WITHDRAWN).status_code == 403
+    assert decide(shop, browser, "give", "service", GIVEN).status_code == 403
+    assert ConsentRecord.objects.count() == 1
+
+
+def test_an_erased_customer_is_not_found(shop: Shop, olivia: Client) -> None:
+    ann = shop.customers["C42"]
+    type(ann).objects.filter(pk=ann.pk).update(erased_at=ann.since)
+    assert decide(shop, olivia, "withdraw", "service", WITHDRAWN).status_code == 404
+    assert olivia.get(page_of(shop)).status_code == 302
+
+
+def test_the_very_id_comes_first(shop: Shop, olivia: Client) -> None:
+    shop.register("C4", "AC42", "c 42")
+    found = olivia.get(reverse("admin:profiles_customer_changelist"), {"q": " C42 "}).context["cl"].queryset
+    assert [customer.customer_id for customer in found] == ["C42", "C421"]
+    spaced = olivia.get(reverse("admin:profiles_customer_changelist"), {"q": "c 42"}).context["cl"].queryset
+    assert [customer.customer_id for customer in spaced] == ["c 42"]
+
+
+def test_records_and_changes_are_found_by_customer(shop: Shop, olivia: Client) -> None:
+    shop.give("C421")
+    for model, count in (("consentrecord", 1), ("permissionchange", 2)):
+        page = reverse(f"admin:consent_{model}_changelist")
+        assert olivia.get(page, {"q": "C421"}).context["cl"].result_count == count
+        assert olivia.get(page, {"q": "C4"}).context["cl"].result_count == 0
+
+
+def test_records_are_filtered_by_purpose_decision_and_day(shop: Shop, olivia: Client) -> None:
+    decide(shop, olivia, "withdraw", "service", WITHDRAWN)
+    page, today = reverse("admin:consent_consentrecord_changelist"), ConsentRecord.objects.all()[0].at.date()
+    purpose = Purpose.objects.get(name="service").pk
+    for query, count in (
+        ({"decision__exact": "withdrawn"}, 1),
+        ({"purpose__id__exact": purpose}, 2),
+        ({"at_from": today, "at_to": today}, 2),
+        ({"at_to": "2020-01-01"}, 0),
+        ({"at_from": "2990-01-01"}, 0),
+    ):
+        assert olivia.get(page, query).context["cl"].result_count == count, query
+
+
+def test_records_and_notices_are_never_changed(shop: Shop) -> None:
+    root, record, notice = shop.browse("root"), ConsentRecord.objects.get(), Notice.objects.get()
+    for model, row in (
+        ("consentrecord", record),
+        ("notice", notice),
+        ("permissionchange", PermissionChange.objects.last()),
+    ):
+        assert row is not None
+        page = reverse(f"admin:consent_{model}_change", args=[row.pk])
+        assert root.post(page, {"body": "other", "reason": "other", "subject": "other"}).status_code == 403
+    record.refresh_from_db()
+    notice.refresh_from_db()
+    assert (record.reason, notice.body) == ("", "What we do.\n\nWith your data.")
+
+
+def test_the_log_holds_no_personal_data(shop: Shop, olivia: Client) -> None:
+    decide(shop, olivia, "withdraw", "service", WITHDRAWN)
+    finding = shop.finding()
+    olivia.post(reverse("admin:privacy_finding_dismiss", args=[finding.pk]), {"reason": "known"})
+    assert not any("C42" in f"{entry.object_repr} {entry.change_message}" for entry in LogEntry.objects.all())

@@ -1,0 +1,124 @@
+"""Every page of every registered model: who gets it, who does not, and what odd addresses do."""
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.db.models import Model
+from django.urls import reverse
+
+from featurestore.consent.models import PermissionChange
+from tests.admin.shop import Shop
+
+MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+OFFICER = {
+    "access.ApiClient", "access.ApiKey", "consent.ConsentRecord", "consent.Notice", "consent.PermissionChange",
+    "consent.Purpose", "privacy.AuditRun", "privacy.Finding", "profiles.Customer",
+}  # fmt: skip
+SEEN = {
+    "root": OFFICER | {"auth.User", "auth.Group"},
+    "olivia": OFFICER,
+    "petra": OFFICER - {"consent.ConsentRecord", "profiles.Customer"},
+    "chris": {"consent.Notice", "consent.Purpose"},
+}
+ADDED = {
+    "root": {"access.ApiClient", "auth.Group", "auth.User", "consent.Notice", "consent.Purpose"},
+    "olivia": {"consent.Notice", "consent.Purpose"},
+    "petra": {"access.ApiClient"},
+    "chris": set(),
+}
+
+
+def address(model: type[Model], page: str, *key: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=key)
+
+
+@pytest.fixture
+def full(shop: Shop) -> Shop:
+    """One of everything."""
+    shop.key()
+    shop.finding()
+    return shop
+
+
+def label(model: type[Model]) -> str:
+    return model._meta.label
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_who_sees_what(full: Shop, name: str) -> None:
+    browser = full.browse(name)
+    for model in MODELS:
+        row = model._default_manager.first()
+        assert row is not None
+        pages = [address(model, "changelist"), address(model, "change", row.pk), address(model, "history", row.pk)]
+        seen = {browser.get(page).status_code for page in pages}
+        assert seen <= ({200} if label(model) in SEEN[name] else {403, 302}), label(model)  # 302: not found, for them
+        added = browser.get(address(model, "add")).status_code
+        assert added == (200 if label(model) in ADDED[name] else 403), label(model)
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_nothing_is_deleted_from_a_page(full: Shop, name: str) -> None:
+    browser = full.browse(name)
+    for model in MODELS:
+        row = model._default_manager.first()
+        assert row is not None
+        if model._meta.app_label != "auth" or name != "root":
+            assert browser.post(address(model, "delete", row.pk), {"post": "yes"}).status_code == 403, label(model)
+            action = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
+            assert browser.post(address(model, "changelist"), action).status_code in (200, 302, 403), label(model)
+            assert model._default_manager.filter(pk=row.pk).exists(), label(model)
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_overview_and_menu_show_what_one_may_see(full: Shop, name: str) -> None:
+    page = full.browse(name).get(reverse("admin:index"))
+    assert page.status_code == 200
+    assert page.context["figures"][0].name == "The store"
+    shown = {item["link"] for group in page.context["sidebar_navigation"] for item in group["items"]}
+    assert shown == {address(model, "changelist") for model in MODELS if label(model) in SEEN[name]} | {
+        reverse("admin:index")
+    }
+    assert ("C42" in page.content.decode()) is (name in ("root", "olivia"))
+
+
+@pytest.mark.parametrize("name", ["petra", "chris"])
+def test_engineers_meet_no_customer(full: Shop, name: str) -> None:
+    browser = full.browse(name)
+    for model in MODELS:
+        if label(model) in SEEN[name]:
+            pages = [address(model, "changelist"), address(model, "change", model._default_manager.first().pk)]  # type: ignore[union-attr]
+            assert all("C42" not in browser.get(page).content.decode() for page in pages)
+    found = browser.get(address(PermissionChange, "changelist"), {"q": "C42"})
+    assert found.status_code == 403 or found.context["cl"].result_count == 0, "an id leads to no subject"
+
+
+@pytest.mark.parametrize("app", ["access", "consent", "privacy", "profiles", "auth"])
+def test_pages_of_apps(full: Shop, app: str) -> None:
+    assert full.browse("root").get(reverse("admin:app_list", args=[app])).status_code == 200
+
+
+def test_a_stranger_is_asked_to_log_in(full: Shop, client: Any) -> None:
+    for model in MODELS:
+        assert client.get(address(model, "changelist")).status_code == 302
+    login = client.get(reverse("admin:login"))
+    assert login.status_code == 200
+    entered = client.post(reverse("admin:login"), {"username": "olivia", "password": "pw"})
+    assert entered.headers["Location"] == reverse("admin:index")
+
+
+ODD = [
+    {"q": "\0"}, {"q": "x" * 5000}, {"q": "' OR 1=1"}, {"q": "  "}, {"p": "99999"}, {"p": "x"}, {"o": "9.x"},
+    {"nonsense": "1"}, {"state": "nonsense"}, {"state__exact": "nonsense"}, {"all": ""},
+    {"at_from": "tomorrow", "at_to": "2026-99-99"}, {"at_from": "0001-01-01", "at_to": "9999-12-31"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", MODELS, ids=label)
+def test_odd_questions(full: Shop, model: type[Model]) -> None:
+    root, page = full.browse("root"), address(model, "changelist")
+    for query in ODD:
+        assert root.get(page, query, follow=True).status_code == 200, query
+    for key in ("0", "-1", "x", "99999999999999999999999", "_5F", "1/../2"):
+        assert root.get(f"{page}{key}/change/").status_code in (302, 404), key
