@@ -1,0 +1,72 @@
+"""The same job as a Faust user writes it: an agent, a table with its changelog, a Redis pipeline now and then.
+
+The table keeps a customer's hourly, daily and monthly tiles of sum and count, as our tiles do; it has no consent, no
+duplicates, no late tiles. ``PLAIN_TOPIC``, ``PLAIN_KAFKA``, ``PLAIN_REDIS`` and ``PLAIN_DATA`` name its surroundings.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import faust
+from redis.asyncio import Redis
+
+STEPS_S = {"1h": (3_600, 60), "1d": (86_400, 900), "30d": (2_592_000, 43_200)}  # window and tile step
+MOST, EVERY_S = 500, 0.02  # results that wait for one pipeline, and how long
+
+app = faust.App(
+    os.environ["PLAIN_TOPIC"],
+    broker=f"kafka://{os.environ['PLAIN_KAFKA']}",
+    datadir=os.environ["PLAIN_DATA"],
+    store="rocksdb://?driver=rocksdict",
+    topic_partitions=4,
+    web_enabled=False,
+    broker_max_poll_records=2_000,
+    producer_linger_ms=5,
+)
+topic = app.topic(os.environ["PLAIN_TOPIC"], key_type=bytes, key_serializer="raw", value_serializer="json")
+table = app.Table("spend", default=dict, partitions=4)
+redis: Redis = Redis.from_url(os.environ["PLAIN_REDIS"])
+
+
+waiting: dict[str, dict[str, Any]] = {}
+
+
+@app.agent(topic)
+async def fold(stream: Any) -> AsyncIterator[None]:
+    async for event in stream:
+        subject, at_s = event["subject"], int(datetime.fromisoformat(event["time"]).timestamp())
+        state = dict(table[subject])
+        waiting[subject] = update(state, at_s, round(float(event["data"]["amount"]) * 100))
+        table[subject] = state
+        if len(waiting) >= MOST:
+            await push()
+        yield None
+
+
+@app.timer(EVERY_S)
+async def push() -> None:
+    pipeline = redis.pipeline(transaction=False)
+    for subject, features in waiting.items():
+        pipeline.hset(f"plain:{subject}", mapping=features)
+    waiting.clear()
+    await pipeline.execute()
+
+
+def update(state: dict[str, Any], at_s: int, amount: int) -> dict[str, Any]:
+    """Count an event into the tiles of each window, drop the old ones, and finish the windows."""
+    features: dict[str, Any] = {}
+    for window, (length_s, step_s) in STEPS_S.items():
+        tiles = state.setdefault(window, {})
+        total, count = tiles.get(str(at_s // step_s), (0, 0))
+        tiles[str(at_s // step_s)] = (total + amount, count + 1)
+        edge = (at_s - length_s) // step_s
+        state[window] = tiles = {tile: kept for tile, kept in tiles.items() if int(tile) >= edge}
+        features[f"sum_{window}"] = sum(total for total, _ in tiles.values())
+        features[f"count_{window}"] = sum(count for _, count in tiles.values())
+    return features
+
+
+if __name__ == "__main__":
+    app.main()

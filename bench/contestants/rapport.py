@@ -1,0 +1,10 @@
+"""Our worker with the bench's definitions: ``python -m bench.contestants.rapport``, settings from the environment."""
+
+from bench.contestants.shop import registry
+from featurestore.config import settings
+from featurestore.online.stores import store
+from streams import worker
+from streams.work import work
+
+if __name__ == "__main__":
+    worker.run(settings(), registry.sources, lambda app: work(app, settings(), registry, store()))

@@ -1,0 +1,43 @@
+"""What a measurement leaves behind: one flat file of figures, written by the run that measured them alone."""
+
+import json
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench" / "results"
+
+
+def machine() -> str:
+    """The machine, as far as figures depend on it."""
+    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.split(":")[1].strip() for line in cpuinfo if line.startswith("model name")]
+    memory_gib = psutil.virtual_memory().total / 2**30
+    processor = names[0] if names else platform.processor()
+    cores = psutil.cpu_count() or 1
+    return f"{cores} x {processor}, {memory_gib:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
+
+
+def write(name: str, figures: dict[str, float]) -> Path:
+    """Write a result; figures are rounded to four significant digits."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    report = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "commit": commit.stdout.strip(),
+        "command": f"make bench-{name}"
+        if len(sys.argv) == 1
+        else " ".join(["python -m", f"bench.{name}", *sys.argv[1:]]),
+        "figures": {key: float(f"{value:.4g}") for key, value in sorted(figures.items())},
+    }
+    path = RESULTS / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return path
