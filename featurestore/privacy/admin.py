@@ -38,7 +38,9 @@ MEANS = {
 def has_worker() -> bool:
     """Whether a Celery worker answers within PING_S."""
     try:
-        return bool(current_app.control.ping(timeout=PING_S))
+        with current_app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
+            return bool(current_app.control.ping(timeout=PING_S, connection=connection))
     except OperationalError:
         return False
 
