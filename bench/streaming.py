@@ -35,8 +35,8 @@ from deploy.ports import free_port
 from deploy.redis_server import RedisServer
 from featurestore.config import Settings
 from featurestore.identity import partition_of, subject_of
-from featurestore.online.permission import Grant, Permission
 from featurestore.online.redis import RedisStore
+from featurestore.permission import Grant, Permission
 from streams import names, topics
 
 PARTITIONS = 4

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from featurestore.definitions import Event, EventSource, InvalidEvent, Registry
 from featurestore.identity import partition_of
-from featurestore.online.permission import Grant, Permission, current
 from featurestore.online.store import FieldWrite, Written
+from featurestore.permission import Grant, Permission, current
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.ladder import SLACK_S
 from featurestore.tiles.served import STAMP, ServedLayout

@@ -42,9 +42,7 @@ class Mismatch(NamedTuple):
     expected: Any
 
 
-def mismatches(
-    db: duckdb.DuckDBPyConnection, spec: Spec, served: dict[str, Any], now_ms: int
-) -> Iterator[Mismatch]:
+def mismatches(db: duckdb.DuckDBPyConnection, spec: Spec, served: dict[str, Any], now_ms: int) -> Iterator[Mismatch]:
     """Where one feature's served values, by customer, differ from the oracle's at the same time."""
     expected = recomputed(db, spec, list(served), now_ms)
     for customer, value in served.items():

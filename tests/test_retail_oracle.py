@@ -67,7 +67,10 @@ def raw_rows(shift_s: int) -> duckdb.DuckDBPyConnection:
     return db
 
 
-def read_all(client: httpx.Client, service: str, purpose: str, customers: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+Answers = Iterator[tuple[str, dict[str, Any]]]
+
+
+def read_all(client: httpx.Client, service: str, purpose: str, customers: list[str]) -> Answers:
     for start in range(0, len(customers), BATCH):
         batch = customers[start : start + BATCH]
         body = {"service": service, "purpose": purpose, "customer_ids": batch, "timeout_ms": 2_000}

@@ -17,9 +17,9 @@ from featurestore.config import settings
 from featurestore.definitions import FeatureService
 from featurestore.online import stores
 from featurestore.online.answer import Answer, Status, ViewAnswer
-from featurestore.online.permission import Denial
 from featurestore.online.reader import Reader
 from featurestore.online.store import StoreUnavailable
+from featurestore.permission import Denial
 from featurestore.tiles.served import QuestionTooEarly
 
 LARGEST_BATCH = 100

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from featurestore.consent.errors import WrongBasis, WrongDate
-from featurestore.online.permission import Grant, Permission
+from featurestore.permission import Grant, Permission
 
 START_DELAY_MS = 1000
 """A grant begins this long after its recording: later than any event stamped before it by a clock that is ahead."""

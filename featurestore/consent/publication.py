@@ -11,8 +11,8 @@ from featurestore.consent.ledger import current, milliseconds
 from featurestore.consent.models import CurrentPermission, PermissionChange, SubjectVersion
 from featurestore.consent.permissions import State, permission
 from featurestore.online import stores
-from featurestore.online.permission import Permission
 from featurestore.online.store import Put, StoreUnavailable
+from featurestore.permission import Permission
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,8 @@ from featurestore.consent.ledger import database_now
 from featurestore.consent.models import PENDING, ConsentRecord, CurrentPermission, PermissionChange
 from featurestore.consent.permissions import Decision
 from featurestore.online import stores
-from featurestore.online.permission import Permission
 from featurestore.online.store import StoreUnavailable
+from featurestore.permission import Permission
 
 
 class Day(NamedTuple):

@@ -1,6 +1,5 @@
 """Types for the data of events beyond Python's own, and what a struct's field holds. Pure."""
 
-import math
 from collections.abc import Callable
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from typing import Annotated, Any, NamedTuple
@@ -106,8 +105,8 @@ def bounded(value: int) -> int:
 
 
 def finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("number is not finite")
+    if not -LARGEST <= value <= LARGEST:  # false for a number that is none, too
+        raise ValueError(f"number is not finite or out of range: at most {LARGEST} in size")
     return value
 
 

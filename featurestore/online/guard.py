@@ -3,7 +3,7 @@
 Whatever a reader hands out of a subject's fields has come through ``admit``.
 """
 
-from featurestore.online.permission import Denial, Grant, Permission, current
+from featurestore.permission import Denial, Grant, Permission, current
 from featurestore.tiles.served import stamp_of
 
 

@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from featurestore.online.permission import Grant, Permission, current
 from featurestore.online.store import FieldWrite, Mark, Put, Reading, Run, Stored, StoreUnavailable, Written
+from featurestore.permission import Grant, Permission, current
 from featurestore.tiles.served import stamp_of
 
 

@@ -10,8 +10,8 @@ from featurestore.definitions.view import Feature, FeatureView
 from featurestore.identity import partition_of
 from featurestore.online.answer import Answer, Status, ViewAnswer
 from featurestore.online.guard import admit, belongs
-from featurestore.online.permission import Denial, Grant
 from featurestore.online.store import Mark, OnlineStore, Stored
+from featurestore.permission import Denial, Grant
 from featurestore.tiles.served import ServedLayout
 from featurestore.tiles.state import edition_of, field_name
 

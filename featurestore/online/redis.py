@@ -14,8 +14,8 @@ import hiredis
 import msgspec
 
 from featurestore.online.connection import Command, Connection, Replies
-from featurestore.online.permission import Permission, decode
 from featurestore.online.store import FieldWrite, Mark, Put, Reading, Run, Stored, StoreUnavailable, Written
+from featurestore.permission import Permission, decode
 
 MARKS, VOUCH, CLAIM = "fs:marks", "fs:vouch", "fs:claim"
 SCRIPTS = {path.stem: path.read_text() for path in (Path(__file__).parent / "scripts").glob("*.lua")}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from featurestore.online.permission import Permission
+from featurestore.permission import Permission
 
 
 class StoreUnavailable(Exception):

@@ -9,7 +9,7 @@ import msgspec
 
 from featurestore.definitions.source import EPOCH, MILLISECOND
 from featurestore.definitions.view import FeatureView
-from featurestore.online.permission import Grant
+from featurestore.permission import Grant
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.served import ServedLayout
 from featurestore.tiles.state import Record, edition_of, field_name

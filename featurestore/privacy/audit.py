@@ -19,8 +19,8 @@ from featurestore.consent.models import PermissionChange, SubjectVersion
 from featurestore.consent.publication import BATCH, permissions_of, put
 from featurestore.consent.services import reissue
 from featurestore.online import stores
-from featurestore.online.permission import Permission
 from featurestore.online.store import StoreUnavailable
+from featurestore.permission import Permission
 from featurestore.privacy import services
 from featurestore.privacy.comparison import Difference, Kind, differences
 from featurestore.privacy.models import AuditRun

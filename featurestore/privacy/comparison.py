@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from featurestore.online.permission import Denial, Grant, Permission, current
+from featurestore.permission import Denial, Grant, Permission, current
 
 
 class Kind(StrEnum):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from featurestore.definitions.source import Event
 from featurestore.definitions.view import FeatureView
-from featurestore.online.permission import Grant
+from featurestore.permission import Grant
 from featurestore.tiles.ladder import Tile, coarsen, place
 from featurestore.tiles.state import SEEN_MOST, SEEN_SPAN_S, Record, ViewState, edition_of, field_name, trimmed
 

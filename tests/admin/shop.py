@@ -12,7 +12,7 @@ from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_
 from featurestore.consent import services
 from featurestore.online.guard import admit
 from featurestore.online.memory import MemoryStore
-from featurestore.online.permission import Denial, Grant
+from featurestore.permission import Denial, Grant
 from featurestore.privacy.models import AuditRun, Finding
 from featurestore.profiles.models import Customer
 from featurestore.profiles.services import register

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from featurestore.consent import services
 from featurestore.consent.models import ConsentRecord, CurrentPermission, Notice, PermissionChange, Purpose
-from featurestore.online.permission import Denial, Grant
+from featurestore.permission import Denial, Grant
 from tests.admin.shop import Shop
 
 WITHDRAWN = {"method": "email", "reason": "Asked us to stop"}

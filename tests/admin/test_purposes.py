@@ -50,7 +50,15 @@ def test_a_purpose_is_defined_and_its_words_change(olivia: Client) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"name": "service"}, {"name": "a b"}, {"name": ""}, {"lawful_basis": "x"}, {"validity_days": "-1"}],
+    [
+        {"name": "service"},
+        {"name": "a b"},
+        {"name": ""},
+        {"lawful_basis": "x"},
+        {"validity_days": "0"},
+        {"validity_days": "99999"},
+        {"name": "News"},
+    ],
     ids=str,
 )
 def test_purposes_that_can_not_be(olivia: Client, change: dict[str, str]) -> None:

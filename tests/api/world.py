@@ -10,8 +10,8 @@ from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.identity import partition_of, subject_of
 from featurestore.online.memory import MemoryStore
-from featurestore.online.permission import Grant, Permission
 from featurestore.online.store import FieldWrite, Mark, Written
+from featurestore.permission import Grant, Permission
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.served import ServedLayout
 from featurestore.tiles.state import Record

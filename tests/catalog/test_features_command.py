@@ -12,8 +12,8 @@ from adminsite.management.commands import features
 from featurestore.config import settings
 from featurestore.identity import partition_of, subject_of
 from featurestore.online.memory import MemoryStore
-from featurestore.online.permission import Grant, Permission
 from featurestore.online.store import Mark
+from featurestore.permission import Grant, Permission
 
 NOW_MS = 1_700_000_000_000
 

@@ -9,7 +9,7 @@ from featurestore.consent import errors, services
 from featurestore.consent.models import ConsentRecord, CurrentPermission, Ledger, PermissionChange
 from featurestore.consent.permissions import Decision
 from featurestore.consent.services import Choice
-from featurestore.online.permission import Denial, Grant
+from featurestore.permission import Denial, Grant
 from tests.consent.worlds import Shop, at, ms
 
 

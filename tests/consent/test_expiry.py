@@ -6,7 +6,7 @@ from featurestore.consent import services
 from featurestore.consent.models import ConsentRecord, PermissionChange
 from featurestore.consent.permissions import Decision
 from featurestore.consent.services import Choice, expiry
-from featurestore.online.permission import Denial, Grant
+from featurestore.permission import Denial, Grant
 from featurestore.profiles.services import Registration, register_many
 from tests.consent.worlds import Shop, at, ms
 

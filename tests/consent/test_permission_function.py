@@ -18,7 +18,7 @@ from featurestore.consent.permissions import (
     takes_away,
     withdrawn,
 )
-from featurestore.online.permission import Grant, Permission, current
+from featurestore.permission import Grant, Permission, current
 
 BEGIN_MS = 1_800_000_000_000
 CONSENT, INTEREST = Basis.CONSENT, Basis.LEGITIMATE_INTEREST

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from featurestore.consent import services
 from featurestore.consent.errors import Immutable, InactivePurpose, PurposeChanged, UnknownPurpose, WrongNotice
 from featurestore.consent.models import ConsentRecord, Notice, Purpose
-from featurestore.online.permission import Denial, Grant
+from featurestore.permission import Denial, Grant
 from tests.consent.worlds import Shop, at
 
 

@@ -14,8 +14,8 @@ from featurestore.consent.services import Decided
 from featurestore.consent.voucher import Condition, Voucher
 from featurestore.online import stores
 from featurestore.online.guard import admit
-from featurestore.online.permission import Denial, Grant
 from featurestore.online.redis import RedisStore
+from featurestore.permission import Denial, Grant
 from featurestore.profiles.services import register
 from tests.consent.worlds import Shop
 

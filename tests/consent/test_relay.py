@@ -10,7 +10,7 @@ from featurestore.consent import relay
 from featurestore.consent.models import PermissionChange
 from featurestore.consent.purges import Purge
 from featurestore.consent.relay import Relayed, backoff, prune, relay_due
-from featurestore.online.permission import Denial
+from featurestore.permission import Denial
 from tests.consent.worlds import Shop, at
 
 

@@ -9,8 +9,8 @@ from featurestore.consent import services, voucher
 from featurestore.consent.models import Ledger, PermissionChange, SubjectVersion
 from featurestore.consent.voucher import Condition, Voucher
 from featurestore.online.memory import MemoryStore
-from featurestore.online.permission import Denial, Grant
 from featurestore.online.store import Run, StoreUnavailable
+from featurestore.permission import Denial, Grant
 from featurestore.profiles.services import Registration, register_many
 from tests.consent.worlds import Clock, Shop, at
 

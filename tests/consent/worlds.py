@@ -25,8 +25,8 @@ from featurestore.consent.services import Decided
 from featurestore.online import stores
 from featurestore.online.guard import admit
 from featurestore.online.memory import MemoryStore
-from featurestore.online.permission import Denial, Grant, Permission
 from featurestore.online.store import OnlineStore
+from featurestore.permission import Denial, Grant, Permission
 from featurestore.profiles.services import Registered, register
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from featurestore.online.memory import MemoryStore
-from featurestore.online.permission import Grant, Permission
 from featurestore.online.redis import RedisStore
 from featurestore.online.store import FieldWrite, Mark, OnlineStore, Put, Run, Stored, StoreUnavailable, Written
+from featurestore.permission import Grant, Permission
 
 ANN, BOB = "a" * 32, "b" * 32
 NOW_MS = 1_800_000_000_000

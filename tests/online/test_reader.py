@@ -9,9 +9,9 @@ from featurestore.definitions import FeatureService, FeatureView
 from featurestore.identity import partition_of
 from featurestore.online.answer import Answer, Status
 from featurestore.online.memory import MemoryStore
-from featurestore.online.permission import Grant, Permission
 from featurestore.online.reader import Reader
 from featurestore.online.store import FieldWrite, Mark, StoreUnavailable
+from featurestore.permission import Grant, Permission
 from featurestore.tiles.served import QuestionTooEarly, ServedLayout
 from featurestore.tiles.state import ViewState, edition_of, field_name
 from tests.tiles.shop import EPOCH_S, purchases

@@ -8,7 +8,7 @@ from featurestore.consent.leases import leased
 from featurestore.consent.models import CurrentPermission, PermissionChange
 from featurestore.consent.publication import permissions_of
 from featurestore.consent.relay import relay_due
-from featurestore.online.permission import Denial, Grant, Permission
+from featurestore.permission import Denial, Grant, Permission
 from featurestore.privacy import audit as auditing
 from featurestore.privacy import selectors, services
 from featurestore.privacy.audit import audit

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
-from featurestore.online.permission import Grant, Permission, current
+from featurestore.permission import Grant, Permission, current
 from featurestore.privacy.comparison import Kind, differences
 
 NOW_MS = 1_000

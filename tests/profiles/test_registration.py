@@ -5,7 +5,7 @@ import pytest
 from featurestore.consent.errors import WrongDate
 from featurestore.consent.models import ConsentRecord, PermissionChange
 from featurestore.identity import IdentifierError, subject_of
-from featurestore.online.permission import Denial, Grant
+from featurestore.permission import Denial, Grant
 from featurestore.profiles import selectors, services
 from featurestore.profiles.models import Customer
 from featurestore.profiles.services import Registration, register, register_many

@@ -9,9 +9,9 @@ import pytest
 from featurestore.definitions import FeatureService, Registry
 from featurestore.online.answer import Answer, Status
 from featurestore.online.memory import MemoryStore
-from featurestore.online.permission import Grant, Permission
 from featurestore.online.reader import Reader
 from featurestore.online.store import FieldWrite, Mark, Written
+from featurestore.permission import Grant, Permission
 from featurestore.tiles.state import decode
 from streams import births
 from streams.bundles import Bundle, Record

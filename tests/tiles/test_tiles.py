@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.definitions import Event
-from featurestore.online.permission import Grant
+from featurestore.permission import Grant
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.served import QuestionTooEarly, ServedLayout, stamp_of
 from featurestore.tiles.state import Record, decode, edition_of

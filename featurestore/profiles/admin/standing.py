@@ -9,7 +9,7 @@ from featurestore.consent.models import ConsentRecord, CurrentPermission, Purpos
 from featurestore.consent.permissions import Basis
 from featurestore.consent.publication import permissions_of
 from featurestore.consent.selectors import Standing
-from featurestore.online.permission import Denial, Grant, Permission, current
+from featurestore.permission import Denial, Grant, Permission, current
 from featurestore.profiles.models import Customer
 
 DECIDABLE = frozenset({Basis.CONSENT, Basis.LEGITIMATE_INTEREST})
@@ -102,4 +102,3 @@ def _since(row: CurrentPermission | None, record: ConsentRecord | None, want: Gr
     if row is None or isinstance(want, Grant):
         return row.since if row else None
     return row.until if want is Denial.EXPIRED else record.since if record else row.ended_at
-
