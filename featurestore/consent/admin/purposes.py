@@ -25,11 +25,17 @@ MEANS = {
 }
 
 
-NAME = {
-    "validators": [RegexValidator(r"\A[a-z][a-z0-9_]*\Z", "Lower-case letters, digits and _, a letter first.")],
-    "help_text": "Views, services and keys call it so. It stays.",
+FIELDS: dict[str, dict[str, Any]] = {
+    "name": {
+        "validators": [RegexValidator(r"\A[a-z][a-z0-9_]*\Z", "Lower-case letters, digits and _, a letter first.")],
+        "help_text": "Views, services and keys call it so. It stays.",
+    },
+    "validity_days": {
+        "min_value": 1,
+        "max_value": 36_500,
+        "help_text": "A consent ends after so many days. Empty: it has no end.",
+    },
 }
-DAYS = {"min_value": 1, "max_value": 36_500, "help_text": "A consent ends after so many days. Empty: it has no end."}
 
 
 @admin.register(Purpose)
@@ -54,8 +60,7 @@ class PurposeAdmin(StaffAdmin):
     actions_detail = ["retire"]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        kwargs |= {"name": NAME, "validity_days": DAYS}.get(db_field.name, {})
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
+        return super().formfield_for_dbfield(db_field, request, **kwargs, **FIELDS.get(db_field.name, {}))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         return ["name", "lawful_basis", "means", "state"] if obj else []

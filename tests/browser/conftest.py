@@ -1,0 +1,69 @@
+"""The administration and the API in one live server, over a real Redis, and somebody who looks."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.contrib.auth.models import Group, User
+from playwright.sync_api import Browser, Page
+from redis import Redis
+
+from featurestore.access import services as access
+from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
+from featurestore.access.selectors import forget_keys
+from featurestore.api.handler import feature_handler
+from featurestore.online import stores
+from featurestore.online.redis import RedisStore
+from tests.browser.world import RealWorld
+
+STAFF = {"olivia": PRIVACY_OFFICER, "petra": PLATFORM_ENGINEER, "chris": CHAT_ENGINEER}
+VIEWPORT = {"width": 1400, "height": 900}
+
+
+@pytest.fixture
+def world(
+    browser: Browser, transactional_db: None, redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RealWorld]:
+    """``browser`` comes first: it lets the ORM be used beside Playwright's event loop."""
+    with Redis.from_url(redis_server) as redis:
+        redis.flushall()
+    store = RedisStore(redis_server, 1000)
+    monkeypatch.setattr(stores, "store", lambda: store)
+    feature_handler.cache_clear()
+    forget_keys()
+    access.seed_roles()
+    for name, role in STAFF.items():
+        person = User.objects.create_user(name, password="pw", is_staff=True)
+        person.groups.add(Group.objects.get(name=role))
+    opened = RealWorld(store)
+    opened.open()
+    yield opened
+    store.close()
+    feature_handler.cache_clear()
+    forget_keys()
+
+
+Enter = Callable[[str], Page]
+
+
+@pytest.fixture
+def enter(browser: Browser, world: RealWorld, live_server: object) -> Iterator[Enter]:
+    """Log a person in; their page. Errors of the browser's console fail the test."""
+    contexts, errors = [], []
+
+    def log_in(name: str) -> Page:
+        context = browser.new_context(base_url=str(live_server), viewport=VIEWPORT)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto("/admin/")
+        page.get_by_label("Username").fill(name)
+        page.get_by_label("Password").fill("pw")
+        page.get_by_role("button", name="Log in").click()
+        return page
+
+    yield log_in
+    for context in contexts:
+        context.close()
+    assert errors == []

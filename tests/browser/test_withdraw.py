@@ -1,0 +1,94 @@
+"""A customer wants to be left alone: the officer withdraws, and the very next read of the API is withheld."""
+
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from featurestore.access import services as access
+from featurestore.consent.models import ConsentRecord
+from tests.browser.conftest import Enter
+from tests.browser.world import RealWorld
+
+
+@pytest.fixture
+def key(world: RealWorld) -> str:
+    bot = access.create_client("support-bot", owner="chat", actor="test")
+    may = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"]}
+    return access.create_key(bot, **may, actor="test")[1]
+
+
+def read(live_server: Any, key: str) -> dict[str, Any]:
+    asked = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
+    headers = {"Authorization": f"Bearer {key}"}
+    answer = httpx.post(f"{live_server}/v1/features", json=asked, headers=headers, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def find(page: Page) -> None:
+    page.get_by_role("searchbox").fill("C42")
+    page.get_by_role("button", name="Find").click()
+    page.get_by_role("link", name="C42", exact=True).click()
+    expect(page.get_by_role("heading", name="What the customer allows")).to_be_visible()
+
+
+def row(page: Page) -> Any:
+    return page.locator("tr[data-purpose=service]")
+
+
+def withdraw(page: Page) -> None:
+    row(page).get_by_role("link", name="Withdraw").click()
+    page.get_by_label("How the customer told us").select_option("email")
+    page.get_by_label("Reason").fill("Wrote to us: no more")
+    page.get_by_role("button", name="Withdraw now").click()
+
+
+def test_the_next_read_after_a_withdrawal_is_withheld(live_server: Any, key: str, enter: Enter) -> None:
+    page = enter("olivia")
+    find(page)
+    expect(row(page)).to_contain_text("Allowed")
+    expect(row(page)).to_contain_text("In the store")
+    before = read(live_server, key)
+    assert before["views"]["spend"]["status"] == "present"
+    assert "49.00" in str(before["features"]) or 49 in before["features"].values()
+
+    withdraw(page)
+    after = read(live_server, key)
+
+    assert {view["status"] for view in after["views"].values()} == {"withheld"}
+    assert "49" not in str(after["features"])
+    expect(page.get_by_text("withdrawn, and in effect")).to_be_visible()
+    expect(row(page)).to_contain_text("Denied")
+    expect(row(page)).to_contain_text("In the store")
+    newest = page.locator(".rp-timeline > li").first
+    expect(newest).to_contain_text("Withdrawn")
+    expect(newest).to_contain_text("Wrote to us: no more")
+    expect(newest).to_contain_text("recorded by olivia")
+
+
+def test_a_reason_is_asked_for_until_there_is_one(live_server: Any, key: str, enter: Enter) -> None:
+    page = enter("olivia")
+    find(page)
+    row(page).get_by_role("link", name="Withdraw").click()
+    page.get_by_role("button", name="Withdraw now").click()
+    expect(page.get_by_text("This field is required.")).to_have_count(2)
+    page.get_by_role("link", name="Cancel").click()
+    expect(row(page)).to_contain_text("Allowed")
+    assert read(live_server, key)["views"]["spend"]["status"] == "present"
+    assert ConsentRecord.objects.count() == 1
+
+
+def test_consent_given_again_starts_from_nothing(live_server: Any, key: str, enter: Enter) -> None:
+    page = enter("olivia")
+    find(page)
+    withdraw(page)
+    row(page).get_by_role("link", name="Give").click()
+    page.get_by_label("Notice that the customer was shown").select_option("privacy/1/en")
+    page.get_by_label("How the customer told us").select_option("phone")
+    page.get_by_role("button", name="Record the consent").click()
+    expect(page.get_by_text("given, and in effect")).to_be_visible()
+    answer = read(live_server, key)
+    assert answer["views"]["spend"]["status"] == "missing"
+    assert "49" not in str(answer["features"])

@@ -1,0 +1,49 @@
+"""A shop on a real Redis, with values folded for a customer, as the API's tests have it in memory."""
+
+from datetime import UTC, datetime, timedelta
+
+from featurestore.catalog import registry
+from featurestore.config import settings
+from featurestore.consent import services
+from featurestore.consent.voucher import Condition, Voucher
+from featurestore.online.redis import RedisStore
+from featurestore.online.store import Mark
+from featurestore.profiles.services import register
+from tests.api.world import World
+
+VOUCHED_MS = 600_000
+LINE = {"order_id": "O1", "sku": "LAMP", "category": "light", "kind": "completed", "quantity": 2, "amount": "49.00"}
+
+
+class RealWorld(World):
+    """C42 agreed to service a month ago and bought a lamp yesterday."""
+
+    def __init__(self, store: RedisStore):
+        self.store = store  # type: ignore[assignment]
+        self.now = datetime.now(UTC)
+
+    def vouch(self) -> None:
+        """One word of the voucher, for long. Its first step waits until no other word can be in force."""
+        clock = iter(range(0, 10**9, VOUCHED_MS)).__next__
+        voucher = Voucher(self.store, VOUCHED_MS, clock)
+        assert voucher.step() is Condition.VOUCHING
+
+    def fold(self) -> None:
+        now_ms = round(self.now.timestamp() * 1000)
+        for source in registry.sources:
+            births_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
+            for partition in range(settings().partitions):
+                assert self.store.mark(source, partition, Mark(1, 1, now_ms + 3_600_000, births_ms))
+        yesterday = (self.now - timedelta(days=1)).replace(tzinfo=None).isoformat()
+        self.happened("C42", "orders", (yesterday, LINE))
+
+    def open(self) -> None:
+        for name, basis in {"service": "consent", "fraud": "legal_obligation"}.items():
+            services.define_purpose(name, title=name.title(), lawful_basis=basis)
+        services.publish_notice("privacy", 1, "en", "What we do with your data.", ["service"])
+        self.vouch()
+        month_ago = self.now - timedelta(days=30)
+        register("C42", "eu", "acme", since=month_ago)
+        given = services.give("C42", "service", notice="privacy/1/en", method="web", actor="shop", since=month_ago)
+        assert given.effective
+        self.fold()
