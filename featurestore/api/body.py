@@ -23,6 +23,12 @@ Identifier = Annotated[
     ),
 ]
 
+
+def whole(pattern: str) -> msgspec.Meta:
+    """A text that matches to its very end: Python's ``$`` would let a last newline pass, JSON Schema's does not."""
+    return msgspec.Meta(pattern=f"^{pattern}\\Z", extra_json_schema={"pattern": f"^{pattern}$"})
+
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 

@@ -10,7 +10,7 @@ from ninja import Router
 
 from featurestore.access.scopes import Scope
 from featurestore.api.auth import authenticate, require_purpose
-from featurestore.api.body import Body, Identifier, Name, subject_at
+from featurestore.api.body import Body, Identifier, Name, subject_at, whole
 from featurestore.api.documents import operation
 from featurestore.api.door import enter
 from featurestore.api.errors import Forbidden, Malformed, Refused, TooLarge, Unauthorised, Unavailable
@@ -32,14 +32,12 @@ class ConsentRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     notice: (
         Annotated[
             str,
-            msgspec.Meta(
-                pattern=r"^[-\w]{1,64}/[0-9]{1,9}/[-\w]{1,16}$",
-                description="Reference of the notice that was shown, name/version/language. A consent needs one.",
-            ),
+            whole(r"[-\w]{1,64}/[0-9]{1,9}/[-\w]{1,16}"),
+            msgspec.Meta(description="The notice that was shown, name/version/language. A consent needs one."),
         ]
         | None
     ) = None
-    reason: Annotated[str, msgspec.Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    reason: Annotated[str, whole(r"[^\x00-\x1f\x7f]{0,500}")] = ""
     until: Annotated[datetime, msgspec.Meta(tz=True, description="When the consent ends by itself.")] | None = None
 
 

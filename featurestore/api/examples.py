@@ -180,6 +180,21 @@ BATCH = [
 CONSENT = {"customer_id": "C42", "purpose": "service", "decision": "given", "notice": "privacy/1/en", "method": "chat"}
 WITHDRAWAL = {"customer_id": "C42", "purpose": "service", "decision": "withdrawn", "method": "chat"}
 
+CUSTOMER = {"customer_id": "C42", "region": "Europe", "brand": "lamp"}
+CUSTOMERS = [
+    Example("registered", "A new customer", CUSTOMER, 201, {"created": True, "effective": True}),
+    Example("known", "The same again", CUSTOMER, 200, {"created": False, "effective": True}),
+    Example("pending", "The same while the store is away", CUSTOMER, 202, {"created": True, "effective": False}),
+    NO_KEY,
+    Example(
+        "without-brand",
+        "A customer of no brand",
+        {"customer_id": "C42", "region": "Europe"},
+        400,
+        problem(400, "malformed", "The body is malformed", "Object missing required field `brand`"),
+    ),
+]
+
 CONSENTS = [
     Example(
         "given",

@@ -10,9 +10,9 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Swagger
 from ninja.openapi.schema import OpenAPISchema
 
-from featurestore.api import consents, documents, features, health, services
+from featurestore.api import consents, customers, documents, features, health, services
 from featurestore.api.door import enter
-from featurestore.api.errors import NotAllowed, NotFound
+from featurestore.api.errors import Malformed, NotAllowed, NotFound
 from featurestore.api.reply import Call, Reply
 
 View = Callable[..., HttpResponse]
@@ -35,6 +35,15 @@ def not_found(call: Call) -> Reply:
 def nothing_here(request: HttpRequest) -> HttpResponse:
     """Whatever else is asked for below /v1."""
     return enter(request, not_found, "unknown")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What Django refuses before any route: a Host header that names none of the allowed hosts."""
+
+    def refuse(call: Call) -> Reply:
+        raise Malformed("The Host header names no host of this installation.")
+
+    return enter(request, refuse, "unknown")
 
 
 def in_one_shape(view: View) -> View:
@@ -74,6 +83,7 @@ api = Api(
 api.add_router("/features", features.router)
 api.add_router("/services", services.router)
 api.add_router("/consents", consents.router)
+api.add_router("/customers", customers.router)
 
 v1 = patterns_of(api), *api.urls[1:]
 

@@ -64,6 +64,7 @@ def test_a_consent_with_an_end(post: Post) -> None:
         ({"notice": "privacy/2/en"}, 422, "wrong-notice"),
         ({"notice": "privacy"}, 400, "malformed"),
         ({"notice": "a\0/1/en"}, 400, "malformed"),
+        ({"notice": "privacy/1/en\n"}, 400, "malformed"),
         ({"method": "admin"}, 400, "malformed"),
         ({"decision": "expired"}, 400, "malformed"),
         ({"reason": "x" * 501}, 400, "malformed"),

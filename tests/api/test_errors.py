@@ -86,3 +86,9 @@ def test_a_strange_request_id_is_replaced(post: Post, world: World, sent: str) -
 
 def test_nobody_may_keep_an_answer(post: Post, world: World) -> None:
     assert post(ONE, QUESTION)["Cache-Control"] == "no-store"
+
+
+def test_a_wrong_host_is_refused_in_the_one_shape(client: Client) -> None:
+    response = client.get("/v1/services", headers={"Host": "elsewhere.example"})
+    assert response.status_code == 400
+    assert response.json()["detail"] == "The Host header names no host of this installation."

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 
 from adminsite.demo.credentials import Credentials
 from featurestore.access.scopes import Scope
-from featurestore.access.services import create_client, create_key, seed_roles
+from featurestore.access.services import create_client, create_key
 from featurestore.catalog import registry
 from featurestore.catalog.purposes import PURPOSES, LawfulBasis
 from featurestore.consent.models import Notice
@@ -35,7 +35,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, file: Path, url: str, **options: Any) -> None:
         call_command("migrate", verbosity=0)
         call_command("seed", stdout=self.stdout)
-        seed_roles()
         customers = [f"C{number}" for number in range(1, CUSTOMERS + 1)]
         notice = Notice.objects.earliest("published_at").reference
         admit(customers, notice)

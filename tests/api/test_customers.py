@@ -1,0 +1,51 @@
+"""Customers by API: registered once, and consents may follow."""
+
+from typing import Any
+
+import pytest
+
+from featurestore.profiles.models import Customer
+from tests.api.conftest import Post
+from tests.api.world import World
+
+PATH = "/v1/customers"
+NEW = {"customer_id": "C8", "region": "Europe", "brand": "lamp"}
+
+
+def test_a_customer_is_registered_once(post: Post, world: World) -> None:
+    assert post(PATH, NEW).status_code == 201
+    assert post(PATH, NEW | {"brand": "other"}).status_code == 200
+    assert Customer.objects.get(customer_id="C8").brand == "lamp"
+    assert world.store.read([world.subject("C8")], [], [], 100).subjects[0].permission is not None
+
+
+def test_pending_while_the_store_is_away(post: Post, world: World) -> None:
+    world.store.available = False
+    response = post(PATH, NEW)
+    assert response.status_code == 202
+    assert response.json() == {"created": True, "effective": False}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"customer_id": "a\0b"},
+        {"customer_id": "x" * 10_000},
+        {"customer_id": ""},
+        {"region": ""},
+        {"region": "a\n"},
+        {"brand": "x" * 65},
+        {"brand": 7},
+        {"email": "ann@example.org"},
+    ],
+)
+def test_bad_twins(post: Post, change: dict[str, Any]) -> None:
+    response = post(PATH, NEW | change)
+    assert response.status_code == 400
+    assert response.json()["type"] == "urn:rapport:problem:malformed"
+    assert "ann" not in response.json()["detail"]
+    assert not Customer.objects.exists()
+
+
+def test_a_key_that_may_only_read_registers_nobody(post: Post) -> None:
+    assert post(PATH, NEW, authorization="Bearer rap_no_such").status_code == 401
