@@ -91,7 +91,9 @@ class RedisStore:
         return Run(found["run_id"], found["master_replid"])
 
     def vouch(self, run: Run, expiry_ms: int) -> bool:
-        return self._scripts([_call("vouch", [VOUCH, CLAIM], *run, expiry_ms)]) == [1]
+        _, ((now_s, now_us),) = self._run([("TIME",)], self.timeout_ms)
+        until_ms = int(now_s) * 1000 + int(now_us) // 1000 + expiry_ms
+        return self._scripts([_call("vouch", [VOUCH, CLAIM], *run, until_ms)]) == [1]
 
     def claim(self, run: Run, epoch: int, sequence: int) -> bool:
         claim = ENCODER.encode([*run, epoch, sequence])

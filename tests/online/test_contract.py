@@ -183,6 +183,14 @@ def test_another_run_can_be_neither_claimed_nor_vouched_for(store: OnlineStore) 
     assert not vouched(store)
 
 
+def test_a_word_that_is_heard_late_is_worth_nothing(redis_server: str) -> None:
+    store = RedisStore(redis_server, 2_000)
+    run = store.run()
+    store.claim(run, 1, 1)
+    assert store.vouch(run, -1)  # a stopped server that goes on after the expiry
+    assert not vouched(store)
+
+
 def test_every_subject_is_listed_for_the_audit(store: OnlineStore) -> None:
     store.put_permissions({ANN: allowing(), BOB: refusing()})
     store.claim(store.run(), 1, 1)
