@@ -1,6 +1,6 @@
 """docs/features.md can be believed: its code runs, its feature is sound, and it names every aggregation."""
 
-import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,22 +10,26 @@ from featurestore.catalog import registry
 from featurestore.catalog.purposes import PURPOSES
 from featurestore.config import ROOT
 from featurestore.definitions import Registry
+from tests.docs.pages import blocks, run
 
-PAGE = (ROOT / "docs" / "features.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+FILE = ROOT / "docs" / "features.md"
+PAGE = FILE.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def names() -> dict[str, Any]:
     """What the page's code leaves behind, run from top to bottom."""
-    names: dict[str, Any] = {"__name__": "page"}
-    for block in BLOCKS:
-        exec(compile(block, "docs/features.md", "exec"), names)
-    return names
+    return run(FILE)
 
 
-def test_the_first_example_has_ten_lines() -> None:
-    assert len(BLOCKS[0].splitlines()) <= 10
+@pytest.mark.parametrize("page", [ROOT / "README.md", FILE], ids=lambda page: page.name)
+def test_the_first_example_has_ten_lines(page: Path) -> None:
+    first = next(block for block in blocks(page) if block.language == "python")
+    assert len(first.text.splitlines()) <= 10
+
+
+def test_the_front_door_counts_the_aggregations() -> None:
+    assert f"{len(aggregations.every())} aggregations" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_examples_answer_what_the_page_says(names: dict[str, Any]) -> None:

@@ -1,0 +1,67 @@
+"""What a page lists, it lists whole: a new status, metric, role or model without a line of documentation fails."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from django.apps import apps
+from prometheus_client.metrics import MetricWrapperBase
+
+from featurestore.access.roles import ROLES
+from featurestore.access.scopes import Scope
+from featurestore.api import errors as problems
+from featurestore.api import metrics as api_metrics
+from featurestore.api.urls import api
+from featurestore.config import ROOT
+from featurestore.consent.errors import ConsentError, Immutable, PurposeChanged
+from featurestore.consent.permissions import Basis
+from featurestore.consent.voucher import Condition
+from featurestore.online.answer import Status
+from featurestore.permission import Denial
+from featurestore.privacy.comparison import Kind
+from streams import metrics as stream_metrics
+
+ALERTS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))
+PROCFILE = (ROOT / "Procfile").read_text(encoding="utf-8")
+
+
+def everywhere_below(parent: type[Any]) -> set[type[Any]]:
+    return {child for direct in parent.__subclasses__() for child in {direct, *everywhere_below(direct)}}
+
+
+def problem_names() -> set[str]:
+    """The types of problem documents. Two consent errors can't come from a request."""
+    names = {problem.name for problem in everywhere_below(problems.Problem)} | {problems.Problem.name}
+    decisions = everywhere_below(ConsentError) - {PurposeChanged, Immutable}
+    return names | {error.code.replace("_", "-") for error in decisions}
+
+
+def metric_names() -> set[str]:
+    counted = [metric for module in (api_metrics, stream_metrics) for metric in vars(module).values()]
+    families = [family for metric in counted if isinstance(metric, MetricWrapperBase) for family in metric.collect()]
+    return {family.name + ("_total" if family.type == "counter" else "") for family in families}
+
+
+LISTS = {
+    "api.md": {
+        *Status,
+        *(set(Denial) - {Denial.UNKNOWN}),
+        *problem_names(),
+        *Scope,
+        *api.get_openapi_schema()["paths"],
+    },
+    "consent.md": {*Basis, *Kind, *(condition.value for condition in Condition)},
+    "operating.md": {*metric_names(), *(rule["alert"] for group in ALERTS["groups"] for rule in group["rules"])},
+    "running.md": {f"`{process}`" for process in re.findall(r"^(\w+):", PROCFILE, re.MULTILINE)},
+    "security.md": {
+        *ROLES,
+        *(f"`{model.__name__}`" for model in apps.get_models() if model.__module__.startswith("featurestore.")),
+    },
+}
+
+
+@pytest.mark.parametrize("page", LISTS)
+def test_a_page_lists_all_of_them(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert {str(item) for item in LISTS[page] if str(item) not in text} == set()

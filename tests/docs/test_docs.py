@@ -1,0 +1,188 @@
+"""The documentation can be believed: its code runs, requests are answered as it says, commands and links exist."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from django.core.management import get_commands
+
+from featurestore.config import ROOT, Settings
+from tests.api.world import World
+from tests.docs.conftest import Curl
+from tests.docs.pages import PAGES, Block, anchors, blocks, links, name, prose
+
+LONGEST_LINE = 120
+LONGEST_README = 200
+AWAY = "the-store-is-away"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
+DIFFERS = {"instance", "record"}
+"""Fields that differ each time."""
+
+MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+STREAMS_COMMANDS = {"worker", "topics", "broker"}
+COMPOSE_SERVICES = set(
+    re.findall(r"^  ([a-z]+):", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"), re.MULTILINE)
+)
+
+of_every_page = pytest.mark.parametrize("page", PAGES, ids=name)
+
+
+def having(language: str) -> Any:
+    pages = [page for page in PAGES if any(block.language == language for block in blocks(page))]
+    return pytest.mark.parametrize("page", pages, ids=name)
+
+
+@having("python")
+def test_the_code_runs(page: Path) -> None:
+    """In a process of its own: a page may define an aggregation, which others would find."""
+    done = subprocess.run([sys.executable, "-m", "tests.docs.pages", page], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def requests(page: Path) -> Iterator[tuple[Block, Block]]:
+    """Each curl of a page with the answer that follows it."""
+    for block, following in pairwise(blocks(page)):
+        if block.text.startswith("curl"):
+            assert following.language == "json", f"{name(page)}:{block.line}: show what it answers"
+            yield block, following
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "\ncurl" in page.read_text(encoding="utf-8")], ids=name)
+def test_requests_are_answered_as_shown(page: Path, curl: Curl, world: World, shop: None) -> None:
+    for block, answer in requests(page):
+        world.store.available = AWAY not in block.note
+        response = curl(block.text)
+        where = f"{name(page)}:{answer.line}"
+        assert response.status_code == int(answer.note), where
+        shown, got = msgspec.json.decode(answer.text), response.json()
+        assert alike(got, shown, exact=page.name != "README.md"), f"{where}: {response.content.decode()}"
+
+
+def alike(got: Any, shown: Any, *, exact: bool) -> bool:
+    """Equal but for times and what differs each time; if not ``exact``, numbers are only numbers."""
+    if isinstance(shown, dict):
+        return got.keys() == shown.keys() and all(
+            type(got[k]) is type(shown[k]) if k in DIFFERS else alike(got[k], shown[k], exact=exact) for k in shown
+        )
+    if isinstance(shown, list):
+        return len(got) == len(shown) and all(alike(g, s, exact=exact) for g, s in zip(got, shown, strict=True))
+    if isinstance(shown, str) and TIME.fullmatch(shown):
+        return isinstance(got, str) and TIME.fullmatch(got) is not None
+    if isinstance(shown, int | float) and not isinstance(shown, bool) and not exact:
+        return isinstance(got, int | float) and not isinstance(got, bool)
+    return bool(got == shown)
+
+
+def commands(page: Path) -> Iterator[tuple[int, list[str]]]:
+    """What a page tells to type: lines of shell blocks, indented lines and code in the text, as words."""
+    text = page.read_text(encoding="utf-8")
+    for block in blocks(page):
+        if block.language == "sh" and not block.text.startswith("curl"):
+            for line in block.text.replace("\\\n", " ").splitlines():
+                yield block.line, shlex.split(line)
+    for found in re.finditer(r"^    (\S.*)$|`([^`\n]+)`", prose(page), re.MULTILINE):
+        typed = found[1] or found[2]
+        if re.match(r"(make|manage\.py|python -m|\S*python (-m|manage)|docker compose) ", typed):
+            yield text.count("\n", 0, text.find(typed)) + 1, shlex.split(typed)
+
+
+def problem(words: list[str]) -> str | None:
+    """Why a command can't be typed."""
+    while words and "=" in words[0]:
+        words = words[1:]
+    match words:
+        case ["make", *targets]:
+            gone = {word for word in targets if "=" not in word} - MAKE_TARGETS
+            missing = [path for word in targets if word.startswith("ARGS=") for path in missing_tests(word[5:])]
+            return f"no target {gone}" if gone else f"no file {missing}" if missing else None
+        case ["docker", "compose", "run", "--rm", service, _, *rest]:
+            return f"no service {service}" if service not in COMPOSE_SERVICES else problem(rest)
+        case ["docker", "compose", *_]:
+            return None
+        case [python, *rest] if python.rpartition("/")[2] == "python":
+            return problem(rest)
+        case ["manage.py", command, *_]:
+            return None if command in get_commands() else f"no command {command}"
+        case ["-m", "streams", command, *_]:
+            return None if command in STREAMS_COMMANDS else f"no command {command}"
+        case ["-m", module, *_]:
+            return None if find_spec(module) else f"no module {module}"
+        case ["set", *_]:
+            return None
+    return "nobody checks such a command: teach tests/docs to"
+
+
+def missing_tests(arguments: str) -> list[str]:
+    """Paths among pytest's arguments that are not there."""
+    return [word for word in shlex.split(arguments) if "/" in word and not (ROOT / word).exists()]
+
+
+@of_every_page
+def test_commands_exist(page: Path) -> None:
+    wrong = [
+        (f"{name(page)}:{line}", " ".join(words), why) for line, words in commands(page) if (why := problem(words))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "typed", ["make nothing", "manage.py nothing", "python -m streams nothing", "python -m no_such", "rm -rf /"]
+)
+def test_a_command_that_is_gone_is_seen(typed: str) -> None:
+    assert problem(shlex.split(typed))
+
+
+@of_every_page
+def test_links_resolve(page: Path) -> None:
+    for target in links(page):
+        if target.startswith("https://"):
+            continue
+        path, _, fragment = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{name(page)} links to {target}"
+        assert not fragment or fragment in anchors(file), f"{name(page)} links to {target}: no such heading"
+
+
+def reached_from(start: Path) -> set[Path]:
+    """Every page that links lead to."""
+    reached, waiting = set(), [start]
+    while waiting:
+        page = waiting.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        targets = (target.partition("#")[0] for target in links(page) if "://" not in target)
+        waiting += [file for target in targets if (file := (page.parent / target).resolve()).suffix == ".md"]
+    return reached
+
+
+def test_every_page_is_linked() -> None:
+    assert reached_from(ROOT / "README.md") == set(PAGES)
+    questions = {(ROOT / "docs" / target).resolve() for target in links(ROOT / "docs" / "README.md")}
+    assert {page for page in PAGES if page.parent == ROOT / "docs" and page.name != "README.md"} <= questions
+
+
+@of_every_page
+def test_lines_are_short_and_settings_exist(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > LONGEST_LINE and not line.startswith("|")] == []
+    named = set(re.findall(r"RAPPORT_([A-Z_]+)", "\n".join(lines))) - {"TEST_DATA", "HOST"}
+    assert {setting.lower() for setting in named} <= set(Settings.model_fields)
+
+
+def test_the_front_door_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < LONGEST_README
+
+
+@of_every_page
+def test_paths_exist(page: Path) -> None:
+    for path in re.findall(r"`((?:featurestore|streams|adminsite|tests|deploy|bench|docs)/[\w./-]*)`", prose(page)):
+        assert (ROOT / path).exists(), f"{name(page)} names {path}"
