@@ -24,7 +24,10 @@ from featurestore.profiles.models import Customer
 SHOWN = 50
 """Records on the customer's page; the list of records has them all."""
 
-PENDING = "Recorded, and pending: the store is away or nobody vouches for it. Reads are denied until that is over."
+PENDING = (
+    "Recorded, and pending: the store is away or nobody vouches for it. Within seconds every read is denied, "
+    "until the store is back and obeys."
+)
 
 
 class Words(NamedTuple):
