@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
+from featurestore import names
 from featurestore.config import Settings
 from featurestore.definitions import EventSource
 from featurestore.identity import partition_of, subject_of
@@ -62,7 +63,7 @@ class EventSender:
         number, self.sent = self.sent, self.sent + 1
         self._unsettled[number] = mark
         self._producer.produce(
-            f"{source.topic}.g{self.generation}",
+            names.events(source.name, self.generation),
             key=subject,
             value=source.encode(id=id, source=origin, subject=subject, time=time, data=data),
             partition=partition_of(subject, self.partitions),

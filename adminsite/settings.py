@@ -5,8 +5,8 @@ from typing import Any
 import dj_database_url
 from django.templatetags.static import static
 
-from adminsite.logs import configure_logs
 from featurestore.config import ROOT, settings
+from featurestore.logs import configure_logs
 
 conf = settings()
 

@@ -33,11 +33,12 @@ from bench.contestants.shop import Sale, registry, sales
 from deploy.kafka.broker import Broker
 from deploy.ports import free_port
 from deploy.redis_server import RedisServer
+from featurestore import names
 from featurestore.config import Settings
 from featurestore.identity import partition_of, subject_of
 from featurestore.online.redis import RedisStore
 from featurestore.permission import Grant, Permission
-from streams import names, topics
+from streams import topics
 
 PARTITIONS = 4
 CUSTOMERS = 5_000

@@ -10,8 +10,8 @@ import structlog
 from faust import ChannelT
 from faust.tables.manager import TableManager
 
+from featurestore import names
 from featurestore.config import Settings
-from streams import names
 from streams.bundles import Bundle, Undecoded
 from streams.changelog import Changelog
 from streams.deadletters import DeadLetters
@@ -35,7 +35,7 @@ async def nothing(partitions: set[int]) -> None:
 class Work(NamedTuple):
     """What a worker does, written by the rooms above the plumbing. Whatever raises ends the process.
 
-    ``handlers``: by topic (``streams.names``), awaited with one bundle at a time for a partition number; when it
+    ``handlers``: by topic (``featurestore.names``), awaited with one bundle at a time for a partition number; when it
     returns, the bundle is acknowledged. ``publish``: awaited each second with the freshness marks that moved.
     ``prepare``: awaited with the partition numbers of a new assignment, tables recovered, before any of their events.
     ``waiting_for``: why the work stands still; while it says so, the worker is not ready.

@@ -7,8 +7,8 @@ import faust
 import faust.tables
 from faust.types import TP
 
+from featurestore import names
 from featurestore.config import Settings
-from streams import names
 from streams.bundles import Undecoded
 from streams.changelog import Changelog
 from streams.stores import Changes, Store, make_store

@@ -15,8 +15,8 @@ import structlog
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
+from featurestore import names
 from featurestore.config import Settings
-from streams import names
 from streams.changelog import LARGEST_REQUEST_BYTES
 from streams.lease import longest_ms
 

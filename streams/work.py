@@ -2,10 +2,10 @@
 
 import re
 
+from featurestore import names
 from featurestore.config import Settings
 from featurestore.definitions import Registry
 from featurestore.online.store import OnlineStore
-from streams import names
 from streams.app import App, Work
 from streams.bundles import Bundle
 from streams.deadletters import DeadLetters, Rejected

@@ -3,13 +3,12 @@
 import logging
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import faust
 import mode.loop
-import structlog
 
 from featurestore.config import Settings
+from featurestore.logs import configure_logs
 from streams import topics
 from streams.app import App, Work, create_app
 
@@ -32,31 +31,11 @@ def run(settings: Settings, sources: Iterable[str], work: Callable[[App], Work])
     """Run until SIGTERM (offsets committed, exit 0) or an error (exit 70, nothing committed past it)."""
     sources = list(sources)
     configure_logs(settings.log_level)
+    for name in CHATTY:  # Faust's tables and banners only when debugging
+        logging.getLogger(name).setLevel("DEBUG" if settings.log_level == "DEBUG" else "WARNING")
     topics.wait_for_cluster(settings)
     topics.check(settings, sources)
     mode.loop.use("uvloop")
     sys.setswitchinterval(SWITCH_INTERVAL_S)  # every fetch goes from the consumer's thread to the loop's and back
     app = create_app(topics.with_allowed_session(settings), sources, work)
     Worker(app).execute_from_commandline()
-
-
-def configure_logs(level: str) -> None:
-    """One JSON object a line on standard error; Faust's tables and banners only when debugging."""
-    chain: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
-    ]
-    handler = logging.StreamHandler(sys.stderr)
-    formatter = structlog.stdlib.ProcessorFormatter
-    rendered: list[Any] = [formatter.remove_processors_meta, structlog.processors.JSONRenderer()]
-    handler.setFormatter(formatter(processors=rendered, foreign_pre_chain=chain))
-    logging.basicConfig(level=level, handlers=[handler])
-    for name in CHATTY:
-        logging.getLogger(name).setLevel("DEBUG" if level == "DEBUG" else "WARNING")
-    structlog.configure(
-        processors=[*chain, formatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from featurestore import names
 from featurestore.config import settings
 from featurestore.identity import partition_of
 
@@ -31,7 +32,7 @@ class PurgeTopic:
     """The Kafka topic ``consent.purge.g{generation}``. A purge that was sent twice is harmless."""
 
     def __init__(self, bootstrap: str, generation: int, partitions: int):
-        self.topic, self.partitions = f"consent.purge.g{generation}", partitions
+        self.topic, self.partitions = names.purge(generation), partitions
         self.producer = Producer(
             {
                 "bootstrap.servers": bootstrap,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from adminsite.logs import configure_logs
+from featurestore.logs import configure_logs
 
 EMAIL = "ada@example.org"
 

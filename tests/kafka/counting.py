@@ -15,8 +15,8 @@ import sys
 from collections import Counter
 from typing import Any
 
+from featurestore import names
 from featurestore.config import settings
-from streams import names
 from streams.app import App, Work
 from streams.bundles import Bundle, BundleScheduler
 from streams.deadletters import Rejected

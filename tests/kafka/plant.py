@@ -19,8 +19,9 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from deploy.ports import free_port
+from featurestore import names
 from featurestore.config import ROOT, Settings
-from streams import names, topics
+from streams import topics
 
 DEADLINE_S = 60
 generations = itertools.count(os.getpid() * 100)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streams import names
+from featurestore import names
 from streams.fatal import EXIT_CODE
 from tests.kafka.plant import Plant, Worker, until
 

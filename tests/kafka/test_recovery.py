@@ -6,7 +6,7 @@ from time import time
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
-from streams import names
+from featurestore import names
 from tests.kafka.plant import Plant, until
 
 Make = Callable[..., Plant]

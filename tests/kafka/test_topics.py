@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource
 
-from streams import names, topics
+from featurestore import names
+from streams import topics
 from streams.lease import longest_ms
 from tests.kafka.plant import Plant, until
 

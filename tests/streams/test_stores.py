@@ -8,8 +8,9 @@ from typing import Any, Literal
 import pytest
 from faust.types import TP
 
+from featurestore import names
 from featurestore.config import Settings
-from streams import names, stores
+from streams import stores
 from streams.app import Work, create_app
 from streams.bundles import Bundle, Record
 

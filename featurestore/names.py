@@ -1,4 +1,7 @@
-"""Names of topics, tables and the consumer group. All carry the generation: a topic made anew starts empty (trap 8)."""
+"""Names of Kafka topics, changelogs and the consumer group. Pure.
+
+All carry the generation: a topic made anew or repartitioned starts empty, and so do its tables.
+"""
 
 from collections.abc import Iterable
 
