@@ -1,7 +1,6 @@
 """The Faust app of one stream worker: tables, one agent for all topics, lanes, and everything it needs to end well."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -104,9 +103,9 @@ class App(faust.App):
 def create_app(settings: Settings, sources: Iterable[str], work: Callable[[App], Work]) -> App:
     """The worker for these event sources; ``work`` is called once, with its tables and dead letters in place."""
     app = App(names.group(settings.generation), **faust_options(settings))
-    app.lease = Lease()
-    stamp = app.lease.stamp if settings.stream_lease and not settings.kafka_embedded else time.time
-    app.changelog = Changelog(settings.kafka_bootstrap, settings.stream_member, stamp)
+    app.lease = Lease(settings.stream_session_ms)
+    leased = settings.stream_lease and not settings.kafka_embedded
+    app.changelog = Changelog(settings.kafka_bootstrap, settings.stream_member, app.lease if leased else None)
     app.dead_letters = DeadLetters(names.dead_letters(settings.generation), app.changelog)
     app.state_tables = {source: state_table(app, settings, source, app.changelog) for source in sources}
     app.health = Health(settings.stream_health_port, app.unready)

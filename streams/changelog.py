@@ -2,10 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidTimestampError
+
+from streams.lease import Lease
+
+Changes = Mapping[bytes, bytes | None]
 
 MAX_BATCH_BYTES = 900_000  # below the broker's message.max.bytes of 1,048,588
 LARGEST_REQUEST_BYTES = 4 * 2**20  # a dead letter may be larger than the event topics allow, by its headers
@@ -19,10 +24,10 @@ class ChangelogError(RuntimeError):
 class Changelog:
     """Writes batches straight to a partition, some thirty times cheaper than one ``send`` a record.
 
-    ``stamp`` is the time in seconds that every record carries: the lease (``streams.lease``), or the clock.
+    With a lease every record carries the time of the last heartbeat (``streams.lease``), else that of the clock.
     """
 
-    def __init__(self, bootstrap: str, client_id: str, stamp: Callable[[], float] = time.time) -> None:
+    def __init__(self, bootstrap: str, client_id: str, lease: Lease | None = None) -> None:
         self._options: dict[str, Any] = {
             "bootstrap_servers": bootstrap,
             "client_id": client_id,
@@ -31,7 +36,7 @@ class Changelog:
             "max_request_size": LARGEST_REQUEST_BYTES,
             "linger_ms": 0,
         }
-        self._stamp = stamp
+        self._lease = lease
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -47,18 +52,28 @@ class Changelog:
         assert self._producer, "the changelog is not started"
         return self._producer
 
-    async def append(self, topic: str, partition: int, changes: Mapping[bytes, bytes | None]) -> list[range]:
+    async def append(self, topic: str, partition: int, changes: Changes) -> list[range]:
         """Write ``changes`` (``None`` is a tombstone) and wait; the offsets they got, one range a batch."""
-        batches = list(self._batches(changes))
+        if self._lease is None:
+            return await self._append(topic, partition, changes, time.time())
+        while True:
+            stamp = self._lease.stamp()
+            try:
+                return await self._append(topic, partition, changes, stamp)
+            except InvalidTimestampError:  # of several batches some may be written: they are only written again
+                await self._lease.renewed_after(stamp)
+
+    async def _append(self, topic: str, partition: int, changes: Changes, stamp: float) -> list[range]:
+        batches = list(self._batches(changes, int(stamp * 1000)))
         futures = [await self.producer.send_batch(batch, topic, partition=partition) for batch in batches]
-        written = await asyncio.gather(*futures)
+        await asyncio.wait(futures)  # all of them, before one that was refused is written again
+        written = [future.result() for future in futures]
         return [
             range(metadata.offset, metadata.offset + batch.record_count())
             for metadata, batch in zip(written, batches, strict=True)
         ]
 
-    def _batches(self, changes: Mapping[bytes, bytes | None]) -> Iterator[Any]:
-        timestamp_ms = int(self._stamp() * 1000)
+    def _batches(self, changes: Changes, timestamp_ms: int) -> Iterator[Any]:
         batch = self.producer.create_batch()
         for key, value in changes.items():
             if value is not None and len(value) > MAX_VALUE_BYTES:

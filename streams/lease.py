@@ -8,12 +8,15 @@ would prove nothing: a stopped process believes what it knew before it was stopp
 The broker's and the workers' clocks must agree to within ``longest_skew_ms``.
 """
 
+import asyncio
 import time
 from typing import Any
 
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 
 from featurestore.config import Settings
+
+POLL_S = 0.02
 
 
 def longest_ms(settings: Settings) -> int:
@@ -26,15 +29,32 @@ def longest_skew_ms(settings: Settings) -> int:
     return settings.stream_session_ms - longest_ms(settings)
 
 
-class Lease:
-    """When this worker last knew, by the broker's word, that its partitions are its own."""
+class LeaseLost(RuntimeError):
+    """The broker refuses what this worker writes, and no heartbeat came through since: it may have been replaced."""
 
-    def __init__(self) -> None:
+
+class Lease:
+    """When this worker last knew, by the broker's word, that its partitions are its own.
+
+    A rejoin waits until the bundles in hand are done, so what renews a lease while a bundle waits for it is a heartbeat:
+    the partitions were this worker's all along, and a slow machine is not taken for a lost one.
+    """
+
+    def __init__(self, session_ms: int) -> None:
         self._renewed = 0.0
+        self._patience_s = session_ms / 1000
 
     def stamp(self) -> float:
         """Time of sending the last heartbeat, or join, that was answered well, in seconds."""
         return self._renewed
+
+    async def renewed_after(self, stamp: float) -> None:
+        """Wait for a later heartbeat than the one that ``stamp`` tells of, a session at most. Raises LeaseLost."""
+        deadline = time.monotonic() + self._patience_s
+        while self._renewed <= stamp:
+            if time.monotonic() > deadline:
+                raise LeaseLost(f"no heartbeat for {self._patience_s} s after the changelog refused a write")
+            await asyncio.sleep(POLL_S)
 
     def watch(self, coordinator: Any) -> None:
         """Learn from the answers to an aiokafka group coordinator. REBALANCE_IN_PROGRESS is no good answer."""
