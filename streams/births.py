@@ -1,7 +1,8 @@
 """Since when a partition folds each view: kept in the partition's own table, told to readers with its mark.
 
-A view that was there at the partition's beginning has everything (birth 0). One that came later counts events from the
-Kafka time of the first record it saw; one that was changed is another view and is born again.
+A view that was there at the partition's beginning has everything (birth 0). One that comes later, or changes, which
+makes it another, counts what happens more than five minutes after its birth: no event of so late a time can have been
+applied before.
 """
 
 import msgspec

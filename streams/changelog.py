@@ -12,9 +12,9 @@ from streams.lease import Lease
 
 Changes = Mapping[bytes, bytes | None]
 
-MAX_BATCH_BYTES = 900_000  # below the broker's message.max.bytes of 1,048,588
-LARGEST_REQUEST_BYTES = 4 * 2**20  # a dead letter may be larger than the event topics allow, by its headers
-MAX_VALUE_BYTES = MAX_BATCH_BYTES - 10_000
+LARGEST_BATCH_BYTES = 8 * 2**20  # what its topics take; the broker's own limit is a mebibyte
+LARGEST_REQUEST_BYTES = LARGEST_BATCH_BYTES + 2**20
+LARGEST_VALUE_BYTES = LARGEST_BATCH_BYTES - 10_000
 
 
 class ChangelogError(RuntimeError):
@@ -32,7 +32,7 @@ class Changelog:
             "bootstrap_servers": bootstrap,
             "client_id": client_id,
             "acks": "all",
-            "max_batch_size": MAX_BATCH_BYTES,
+            "max_batch_size": LARGEST_BATCH_BYTES,
             "max_request_size": LARGEST_REQUEST_BYTES,
             "linger_ms": 0,
         }
@@ -76,8 +76,8 @@ class Changelog:
     def _batches(self, changes: Changes, timestamp_ms: int) -> Iterator[Any]:
         batch = self.producer.create_batch()
         for key, value in changes.items():
-            if value is not None and len(value) > MAX_VALUE_BYTES:
-                raise ChangelogError(f"a value of {len(value)} bytes is over the changelog's {MAX_VALUE_BYTES}")
+            if value is not None and len(value) > LARGEST_VALUE_BYTES:
+                raise ChangelogError(f"a value of {len(value)} bytes is over the changelog's {LARGEST_VALUE_BYTES}")
             if batch.append(key=key, value=value, timestamp=timestamp_ms) is None:
                 yield batch
                 batch = self.producer.create_batch()

@@ -17,10 +17,11 @@ from featurestore.permission import Grant, Permission, current
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.ladder import SLACK_S
 from featurestore.tiles.served import STAMP, ServedLayout
-from featurestore.tiles.state import Record, decode, edition_of, field_name
+from featurestore.tiles.state import ENCODER, Record, decode, edition_of, field_name
 from streams import births
 from streams.bundles import Bundle
 from streams.bundles import Record as KafkaRecord
+from streams.changelog import LARGEST_VALUE_BYTES
 from streams.deadletters import DeadLetters, Rejected
 from streams.gate import Gate
 from streams.metrics import EVENT_TO_SERVED, FATES
@@ -63,8 +64,7 @@ class Folder:
 
     async def events(self, bundle: Bundle) -> None:
         """Fold a bundle. When it returns, everything of it is durable and served, or a dead letter."""
-        begins_ms = 0 if bundle.start == 0 else bundle.records[0].timestamp_ms
-        births_ms = await self.births(bundle.partition, begins_ms)
+        births_ms = await self.births(bundle.partition, at_beginning=bundle.start == 0)
         for start in range(0, len(bundle), STEP_RECORDS):
             step = bundle.records[start : start + STEP_RECORDS]
             await self._apply(bundle.partition, await self._arrivals(bundle, step), births_ms)
@@ -95,9 +95,10 @@ class Folder:
                 batch = []
         return written + await self._push(batch)
 
-    async def births(self, partition: int, begins_ms: int) -> dict[int, int]:
-        """Since when the partition folds each view, by fingerprint; one that is new to it begins at ``begins_ms``."""
+    async def births(self, partition: int, *, at_beginning: bool) -> dict[int, int]:
+        """Since when the partition folds each view, by fingerprint; one that is new to it is born now."""
         known = births.decode(self.table.get(partition, births.KEY))
+        begins_ms = 0 if at_beginning and not known else self.clock() + SLACK_S * 1000 + 1
         births_ms = {view.fingerprint: known.get(view.fingerprint, begins_ms) for view in self.views}
         if births_ms != known:
             await self.table.commit(partition, {births.KEY: births.encode(births_ms)})
@@ -120,6 +121,8 @@ class Folder:
     def _event(self, partition: int, record: KafkaRecord) -> Event:
         if record.value is None:
             raise InvalidEvent("record has no value")
+        if record.timestamp_ms < 0:
+            raise InvalidEvent("record has no timestamp")
         event = self.source.decode(record.value)
         if record.key != event.subject.encode() or partition_of(event.subject, self.partitions) != partition:
             raise InvalidEvent("record's key or partition is not its subject's", "misplaced")
@@ -153,7 +156,8 @@ class Folder:
                 new = self.fold.fold(before[subject], arrivals[subject], grants, births_ms=births_ms, counts=counts)
                 if not (new.views or key in kept):
                     continue  # nothing is kept of a subject without permission
-                if (raw := new.encode()) != kept.get(key):
+                raw = self._fitting(new, counts)
+                if raw != kept.get(key):
                     changes[key] = kept[key] = raw
                 writes += self._writes(subject, new)
             await self.table.commit(partition, changes)
@@ -162,6 +166,15 @@ class Folder:
             pending = sorted(refused)
         for fate, number in rounds[0].items() if rounds else ():
             FATES[fate].labels(self.source.name).inc(number)
+
+    @staticmethod
+    def _fitting(record: Record, counts: Counter[str]) -> bytes:
+        """The record's bytes; views that make it larger than the changelog takes are given up, the largest first."""
+        while len(raw := record.encode()) > LARGEST_VALUE_BYTES:
+            largest = max(record.views, key=lambda name: len(ENCODER.encode(record.views[name])))
+            del record.views[largest]
+            counts["oversized"] += 1
+        return raw
 
     def _grants(self, permission: Permission | None, now_ms: int) -> dict[str, Grant]:
         allowed = ((purpose, current(permission, purpose, now_ms)) for purpose in self.purposes)

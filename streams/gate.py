@@ -34,23 +34,23 @@ class Gate:
 
     async def call(self, call: Callable[..., T], *arguments: object) -> T:
         """The result of a store call, as soon as the store can answer."""
-        while True:
-            try:
-                result = await self.once(call, *arguments)
-            except StoreUnavailable as error:
-                await self._wait(str(error))
-            else:
-                self._go()
-                return result
+        result = await self._answer(call, *arguments)
+        self._go()
+        return result
 
     async def permissions(self, subjects: Sequence[str]) -> list[Permission | None]:
         """Each subject's permission, from a run that is vouched for."""
-        while True:
-            reading = await self.call(self.store.read, subjects, (), (), READ_TIMEOUT_MS)
-            if reading.vouched:
-                self._go()
-                return [stored.permission for stored in reading.subjects]
+        while not (reading := await self._answer(self.store.read, subjects, (), (), READ_TIMEOUT_MS)).vouched:
             await self._wait("nobody vouches for the store's permissions: does `manage.py vouch` run?")
+        self._go()
+        return [stored.permission for stored in reading.subjects]
+
+    async def _answer(self, call: Callable[..., T], *arguments: object) -> T:
+        while True:
+            try:
+                return await self.once(call, *arguments)
+            except StoreUnavailable as error:
+                await self._wait(str(error))
 
     async def _wait(self, reason: str) -> None:
         if self.waiting_for != reason:

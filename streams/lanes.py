@@ -104,10 +104,10 @@ class Lanes:
             try:
                 async with lane.lock:
                     await self.handlers[bundle.topic](bundle)
+                for waiting in taken:
+                    waiting.ack()
             except Exception as error:  # noqa: BLE001 whatever it is, going on would acknowledge past it
                 die("handler failed", error, topic=bundle.topic, partition=bundle.partition,
                     first=bundle.records[0].offset, last=bundle.last_offset)  # fmt: skip
-            for waiting in taken:
-                waiting.ack()
             if bundle.tp in self.applied:
                 self.applied[bundle.tp] = bundle.last_offset + 1

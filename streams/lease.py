@@ -36,7 +36,7 @@ class LeaseLost(RuntimeError):
 class Lease:
     """When this worker last knew, by the broker's word, that its partitions are its own.
 
-    A rejoin waits until the bundles in hand are done, so what renews a lease while a bundle waits for it is a heartbeat:
+    A rejoin waits until the bundles in hand are done, so what renews a lease while a bundle waits is a heartbeat:
     the partitions were this worker's all along, and a slow machine is not taken for a lost one.
     """
 

@@ -1,9 +1,11 @@
-"""Marks: readers learn from the store how far each partition is folded and pushed, and on which Redis run.
+"""Marks: readers learn from the store how far each partition is folded and pushed, and to which fill of the store.
 
-A partition whose mark is missing or of another run may have lost values with the store: all of them are pushed again
-before its mark moves on.
+A partition whose mark is missing or of another fill may have lost values with the store: all of them are pushed again
+before its mark moves on. A mark names the fill that was vouched for before the push, so that a store which is emptied
+meanwhile never looks whole.
 """
 
+import asyncio
 from collections.abc import Mapping
 
 import structlog
@@ -30,20 +32,21 @@ class Marks:
         try:
             reading = await self.gate.once(self.gate.store.read, (), (), places, READ_TIMEOUT_MS)
             if reading.vouched:
-                for (tp, until), mark in zip(due.items(), reading.marks, strict=True):
-                    await self._move(tp, until, whole=mark is not None and mark.of_this_run)
+                whole = [mark is not None and mark.fill == reading.fill for mark in reading.marks]
+                moves = zip(due.items(), whole, strict=True)
+                await asyncio.gather(*(self._move(tp, until, reading.fill, ok) for (tp, until), ok in moves))
         except StoreUnavailable as error:
             log.warning("marks stand still", reason=str(error))
 
-    async def _move(self, tp: TP, until_ms: int, *, whole: bool) -> None:
+    async def _move(self, tp: TP, until_ms: int, fill: str, whole: bool) -> None:
         folder = self.folders[tp.topic]
         async with self.lanes.alone(tp.partition):
             applied = self.lanes.applied.get(tp)
             if applied is None:
                 return  # given away meanwhile
-            births_ms = await folder.births(tp.partition, 0 if applied == 0 else until_ms)
+            births_ms = await folder.births(tp.partition, at_beginning=applied == 0)
             if not whole:
                 written = await folder.rebuild(tp.partition)
                 log.info("pushed again", source=folder.source.name, partition=tp.partition, fields=written)
-        mark = Mark(self.generation, applied - 1, until_ms, births_ms)
+        mark = Mark(self.generation, applied - 1, until_ms, births_ms, fill)
         await self.gate.once(self.gate.store.mark, folder.source.name, tp.partition, mark)

@@ -13,6 +13,9 @@ EXPIRED = Counter("rapport_stream_expired", "Events older than a view's longest 
 DUPLICATE = Counter("rapport_stream_duplicate", "Events whose id was folded already.", ["source"])
 DENIED = Counter("rapport_stream_denied", "Events that no permission allows.", ["source"])
 UNCHECKED = Counter("rapport_stream_unchecked", "Events too old to tell whether they are duplicates.", ["source"])
+OVERSIZED = Counter(
+    "rapport_stream_oversized", "States given up: a record was larger than its changelog takes.", ["source"]
+)
 FATES = {
     "events": EVENTS,
     "skipped": SKIPPED,
@@ -21,6 +24,7 @@ FATES = {
     "duplicate": DUPLICATE,
     "denied": DENIED,
     "unchecked": UNCHECKED,
+    "oversized": OVERSIZED,
 }
 DEAD_LETTERS = Counter("rapport_stream_dead_letters", "Events put aside.", ["topic", "reason"])
 REREAD = Counter("rapport_stream_reread", "Bundles lost in a rebalance and read again.", ["topic"])

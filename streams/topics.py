@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from featurestore import names
 from featurestore.config import Settings
-from streams.changelog import LARGEST_REQUEST_BYTES
+from streams.changelog import LARGEST_BATCH_BYTES, LARGEST_REQUEST_BYTES
 from streams.lease import longest_ms
 
 DAY_MS = 24 * 3600 * 1000
@@ -60,13 +60,19 @@ def wanted(settings: Settings, sources: Iterable[str]) -> list[Topic]:
     """Every topic of this installation."""
     sources = list(sources)
     durable = {"min.insync.replicas": "2"} if settings.replication >= 3 else {}
-    events = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), **durable}
+    events = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(30 * DAY_MS),
+        "message.timestamp.type": "LogAppendTime",  # consent and lateness are judged by the broker's clock
+        **durable,
+    }
     changelog = {
         "cleanup.policy": "compact",
         "min.cleanable.dirty.ratio": "0.1",
         "segment.ms": str(DAY_MS // 4),
         "max.compaction.lag.ms": str(DAY_MS),  # erased values leave the disk within a day
         "delete.retention.ms": str(DAY_MS),
+        "max.message.bytes": str(LARGEST_BATCH_BYTES),
         **durable,
     }
     if settings.stream_lease:

@@ -42,10 +42,11 @@ def purging(folders: list[Folder], gate: Gate, dead_letters: DeadLetters) -> Han
     """The handler of purge events: each record's key is a subject some of whose permission ended."""
 
     async def purge(bundle: Bundle) -> None:
-        misnamed = [record for record in bundle.records if not SUBJECT.fullmatch(record.key or b"")]
+        named = {record.key for record in bundle.records if record.key and SUBJECT.fullmatch(record.key)}
         detail = "a purge's key is the subject to purge: 32 hex digits"
-        await dead_letters.put(bundle, [Rejected(record, "invalid", detail) for record in misnamed])
-        subjects = sorted({record.key.decode() for record in bundle.records if record.key and record not in misnamed})
+        misnamed = [Rejected(record, "invalid", detail) for record in bundle.records if record.key not in named]
+        await dead_letters.put(bundle, misnamed)
+        subjects = sorted(key.decode() for key in named)
         for folder in folders:
             await folder.purge(bundle.partition, subjects)
         await gate.call(gate.store.sweep, subjects)

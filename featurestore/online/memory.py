@@ -17,10 +17,10 @@ class MemoryStore:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self.available = True
-        self._clock, self._lock, self._runs = clock, threading.RLock(), 1
+        self._clock, self._lock, self._runs, self._fills = clock, threading.RLock(), 1, 0
         self._permissions: dict[str, Permission] = {}
         self._fields: dict[str, dict[str, bytes]] = {}
-        self._marks: dict[tuple[str, int], tuple[Run, Mark]] = {}
+        self._marks: dict[tuple[str, int], Mark] = {}
         self._vouched: tuple[Run, float] | None = None
         self._claim: tuple[Run, int, int] | None = None
 
@@ -38,7 +38,7 @@ class MemoryStore:
             for subject in subjects:
                 values = self._fields.get(subject, {})
                 stored.append(Stored(self._permissions.get(subject), [values.get(name) for name in fields]))
-            return Reading(self._is_vouched(), stored, [self._mark(place) for place in marks])
+            return Reading(self._word(), stored, [self._marks.get(place) for place in marks])
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
         with self._answering():
@@ -66,7 +66,7 @@ class MemoryStore:
                 if not newer:
                     self._permissions[subject] = permission
                 self._sweep(subject)
-                puts[subject] = Put(self._is_vouched(), newer)
+                puts[subject] = Put(bool(self._word()), newer)
             return puts
 
     def sweep(self, subjects: Iterable[str]) -> None:
@@ -84,15 +84,11 @@ class MemoryStore:
 
     def mark(self, source: str, partition: int, mark: Mark) -> bool:
         with self._answering():
-            _, there = self._marks.get((source, partition), (None, None))
+            there = self._marks.get((source, partition))
             if there is not None and there[:3] > mark[:3]:
                 return False
-            self._marks[source, partition] = self.run(), mark
+            self._marks[source, partition] = mark
             return True
-
-    def _mark(self, place: tuple[str, int]) -> Mark | None:
-        run, mark = self._marks.get(place, (None, None))
-        return mark and mark._replace(of_this_run=run == self.run())
 
     def run(self) -> Run:
         with self._answering():
@@ -109,6 +105,8 @@ class MemoryStore:
         with self._answering():
             if run != self.run():
                 return False
+            if self._claim is None or self._claim[0] != run or not epoch:
+                self._fills += 1
             self._claim = run, epoch, sequence
             return True
 
@@ -120,8 +118,10 @@ class MemoryStore:
         with self._answering():
             return list(self._permissions.keys() | self._fields.keys())
 
-    def _is_vouched(self) -> bool:
-        return self._vouched is not None and self._vouched[0] == self.run() and self._clock() < self._vouched[1]
+    def _word(self) -> str:
+        if self._vouched is None or self._vouched[0] != self.run() or self._clock() >= self._vouched[1]:
+            return ""
+        return f"{self.run().run_id}:{self._fills}"
 
     def _answering(self) -> threading.RLock:
         if not self.available:

@@ -12,7 +12,7 @@ from featurestore.online.answer import Answer, Status, ViewAnswer
 from featurestore.online.guard import admit, belongs
 from featurestore.online.store import Mark, OnlineStore, Stored
 from featurestore.permission import Denial, Grant
-from featurestore.tiles.served import ServedLayout
+from featurestore.tiles.served import QuestionTooEarly, ServedLayout
 from featurestore.tiles.state import edition_of, field_name
 
 NOT_SERVED = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED)
@@ -55,8 +55,8 @@ class Reader:
     ) -> list[Answer]:
         """One answer a subject, in order. ``features`` chooses some of the service's; views without one are left out.
 
-        Raises StoreUnavailable within the time-out; QuestionTooEarly for a time more than five minutes before a
-        subject's newest event.
+        A view is stale, with its defaults, for a time more than five minutes before the subject's newest event in it.
+        Raises StoreUnavailable within the time-out.
         """
         plan = _plan(service, purpose, None if features is None else frozenset(features))
         partitions = [partition_of(subject, self.partitions) for subject in subjects]
@@ -67,7 +67,7 @@ class Reader:
         for stored, partition in zip(reading.subjects, partitions, strict=True):
             marks = [reading.marks[places[source, partition]] for source in plan.sources]
             grant = admit(stored.permission, purpose, vouched=reading.vouched, now_ms=now_ms)
-            answers.append(_answer(service.name, purpose, at, plan, stored, grant, marks, now_ms))
+            answers.append(_answer(service.name, purpose, at, plan, stored, grant, marks, reading.fill, now_ms))
         return answers
 
 
@@ -79,6 +79,7 @@ def _answer(
     stored: Stored,
     grant: Grant | Denial,
     marks: Sequence[Mark | None],
+    fill: str,
     now_ms: int,
 ) -> Answer:
     features: dict[str, Any] = {}
@@ -94,22 +95,26 @@ def _answer(
             birth_ms = mark.births_ms.get(planned.view.fingerprint) if mark else None
             if birth_ms is not None and raw is not None and belongs(raw, grant):
                 served = planned.layout.open(raw, edition_of(planned.view.fingerprint, birth_ms))
+            worth = _worth(planned.view, served is not None, grant, mark, fill, now_ms)
             if served is not None:
-                features |= served.values(planned.features, now_ms)
-            views[planned.view.name] = _worth(planned.view, served is not None, grant, mark, now_ms)
+                try:
+                    features |= served.values(planned.features, now_ms)
+                except QuestionTooEarly as error:
+                    worth = ViewAnswer(Status.STALE, worth.start, None, str(error))
+            views[planned.view.name] = worth
     return Answer(service, purpose, at, features, views)
 
 
-def _worth(view: FeatureView, present: bool, grant: Grant, mark: Mark | None, now_ms: int) -> ViewAnswer:
+def _worth(view: FeatureView, present: bool, grant: Grant, mark: Mark | None, fill: str, now_ms: int) -> ViewAnswer:
     """A view's status, start and age, from the mark of its subject's partition."""
     birth_ms = mark.births_ms.get(view.fingerprint) if mark else None
     if mark is None or birth_ms is None:
         reason = "no worker has folded this view on the subject's partition yet"
         return ViewAnswer(Status.STALE, rfc3339(grant.since_ms), None, reason)
     start_ms = max(birth_ms, grant.since_ms, _window_start_ms(view, now_ms))
-    if not mark.of_this_run:
+    if mark.fill != fill:
         return ViewAnswer(
-            Status.STALE, rfc3339(start_ms), None, "the store restarted; values are being pushed to it again"
+            Status.STALE, rfc3339(start_ms), None, "the store was filled anew; values are being pushed to it again"
         )
     age_s = max(now_ms - mark.folded_to_ms, 0) / 1000
     if age_s > view.max_age_s:

@@ -20,10 +20,15 @@ from featurestore.permission import Permission, decode
 MARKS, VOUCH, CLAIM = "fs:marks", "fs:vouch", "fs:claim"
 SCRIPTS = {path.stem: path.read_text() for path in (Path(__file__).parent / "scripts").glob("*.lua")}
 SHAS = {name: sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in SCRIPTS.items()}
-BATCH = 500  # subjects a pipeline, so that no reply waits behind a very long one
-AWAY = ("LOADING", "READONLY", "OOM", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "NOPERM", "MISCONF", "NOREPLICAS")
+BATCH, BATCH_BYTES = 500, 4 * 2**20  # subjects and bytes a pipeline, so that no reply waits behind a very long one
+FEW, BULK_TIMEOUT_MS = 10, 5_000  # nobody waits in a conversation for a pipeline of more calls
+AWAY = re.compile(  # from within a script, Redis 6.2 says it behind the script's name
+    "^(ERR Error running script .*: -)?"
+    "(LOADING|READONLY|OOM|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOAUTH|NOPERM|MISCONF|NOREPLICAS)"
+)
 ENCODER = msgspec.msgpack.Encoder()
-MARK_DECODER = msgspec.msgpack.Decoder(tuple[int, int, int, dict[int, int], str])
+MARK = msgspec.msgpack.Decoder(Mark)
+CLAIMED = msgspec.msgpack.Decoder(tuple[str, str, int, int, str])
 IDENTITY = re.compile(r"(run_id|master_replid):(\w+)")
 
 
@@ -48,8 +53,9 @@ class RedisStore:
         commands += [("HMGET", key(subject), "p", *fields) for subject in subjects]
         run_id, replies = self._run(commands, timeout_ms)
         rest = iter(replies[1:])
-        found = [_mark(raw, run_id) for raw in next(rest)] if marks else []
-        return Reading(replies[0] == run_id, [Stored(decode(p) if p else None, values) for p, *values in rest], found)
+        found = [None if raw is None else MARK.decode(raw) for raw in next(rest)] if marks else []
+        fill = replies[0].decode() if _is_word(replies[0], run_id) else ""
+        return Reading(fill, [Stored(decode(p) if p else None, values) for p, *values in rest], found)
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
         grouped: dict[str, list[int]] = {}
@@ -73,17 +79,14 @@ class RedisStore:
             batch = [*calls[start : start + BATCH], ("GET", VOUCH)]
             run_id, (*answers, voucher) = self._run_scripts(batch)
             for subject, answer in zip(subjects[start:], answers, strict=False):
-                puts[subject] = Put(vouched=voucher == run_id, newer=answer == 0)
+                puts[subject] = Put(vouched=_is_word(voucher, run_id), newer=answer == 0)
         return puts
 
     def sweep(self, subjects: Iterable[str]) -> None:
         self._scripts([_call("sweep", [key(subject)]) for subject in subjects])
 
     def mark(self, source: str, partition: int, mark: Mark) -> bool:
-        run_id = self._connected(time.monotonic() + self.timeout_ms / 1000).run_id.decode()
-        return self._scripts(
-            [_call("mark", [MARKS], f"{source}/{partition}", ENCODER.encode([*mark[:4], run_id]))]
-        ) == [1]
+        return self._scripts([_call("mark", [MARKS], f"{source}/{partition}", ENCODER.encode(mark))]) == [1]
 
     def run(self) -> Run:
         _, replies = self._run([("INFO", "server"), ("INFO", "replication")], self.timeout_ms)
@@ -103,7 +106,7 @@ class RedisStore:
         _, (raw,) = self._run([("GET", CLAIM)], self.timeout_ms)
         if raw is None:
             return None
-        run_id, replication_id, epoch, sequence = msgspec.msgpack.decode(raw)
+        run_id, replication_id, epoch, sequence, _ = CLAIMED.decode(raw)
         return Run(run_id, replication_id), epoch, sequence
 
     def subjects(self) -> Iterator[str]:
@@ -122,13 +125,14 @@ class RedisStore:
 
     def _scripts(self, calls: Sequence[Command]) -> Replies:
         answers: Replies = []
-        for start in range(0, len(calls), BATCH):
-            answers += self._run_scripts(calls[start : start + BATCH])[1]
+        for batch in _batches(calls):
+            answers += self._run_scripts(batch)[1]
         return answers
 
     def _run_scripts(self, calls: Sequence[Command]) -> tuple[bytes, Replies]:
         """Run EVALSHAs (idempotent, each of them); those that an emptied script cache refuses are run again."""
-        deadline = time.monotonic() + self.timeout_ms / 1000
+        timeout_ms = self.timeout_ms if len(calls) < FEW else BULK_TIMEOUT_MS
+        deadline = time.monotonic() + timeout_ms / 1000
         run_id, replies = self._send(calls, deadline)
         if any(isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT") for reply in replies):
             self._send([("SCRIPT", "LOAD", text) for text in SCRIPTS.values()], deadline)
@@ -170,14 +174,25 @@ def _sound(replies: Replies) -> Replies:
     for reply in replies:
         if isinstance(reply, Exception):
             text = str(reply)
-            if text.startswith(AWAY):
+            if AWAY.match(text):
                 raise StoreUnavailable(f"store can't serve now: {text}")
             raise reply
     return replies
 
 
-def _mark(raw: bytes | None, run_id: bytes) -> Mark | None:
-    if raw is None:
-        return None
-    generation, offset, folded_to_ms, births_ms, pushed_to = MARK_DECODER.decode(raw)
-    return Mark(generation, offset, folded_to_ms, births_ms, pushed_to == run_id.decode())
+def _batches(calls: Sequence[Command]) -> Iterator[Sequence[Command]]:
+    """The calls in order, so many at once as one pipeline takes."""
+    start, size = 0, 0
+    for i, call in enumerate(calls):
+        length = sum(len(part) for part in call if isinstance(part, bytes))
+        if i > start and (i - start >= BATCH or size + length > BATCH_BYTES):
+            yield calls[start:i]
+            start, size = i, 0
+        size += length
+    if calls:
+        yield calls[start:]
+
+
+def _is_word(voucher: bytes | None, run_id: bytes) -> bool:
+    """Whether what a voucher left is about the run that answered."""
+    return voucher is not None and voucher.startswith(run_id + b":")

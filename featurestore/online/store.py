@@ -29,7 +29,7 @@ class Mark(NamedTuple):
     offset: int
     folded_to_ms: int  # everything that Kafka had by this time is in the store
     births_ms: dict[int, int]  # view fingerprint -> no event before this time is counted (0: from the beginning)
-    of_this_run: bool = True  # False: read on a Redis run to which the values have not been pushed again yet
+    fill: str = ""  # the fill of the store to which the values were pushed; of another one they may be gone
 
 
 class Stored(NamedTuple):
@@ -40,11 +40,18 @@ class Stored(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """One answer of the store. Unless it is vouched for, its permissions count as absent."""
+    """One answer of the store. Unless it is vouched for, its permissions count as absent.
 
-    vouched: bool
+    ``fill`` is the voucher's word: it names the run and when it was filled with permissions; "" if nobody vouches.
+    """
+
+    fill: str
     subjects: list[Stored]
     marks: list[Mark | None]
+
+    @property
+    def vouched(self) -> bool:
+        return bool(self.fill)
 
 
 class FieldWrite(NamedTuple):
@@ -100,7 +107,8 @@ class OnlineStore(Protocol):
     def claim(self, run: Run, epoch: int, sequence: int) -> bool:
         """Say that this run holds every permission up to a (database epoch, sequence); False if the run is another.
 
-        A claim is data like the permissions: persisted and replicated after them, gone when the store is emptied.
+        A claim is data like the permissions: persisted and replicated after them, gone when the store is emptied. One
+        of epoch 0 says that the run is being filled: a new fill, to which the streams push every value again.
         """
 
     def claimed(self) -> tuple[Run, int, int] | None:

@@ -84,12 +84,15 @@ class SourceFold:
         earliest_ms = min((min(kafka_ms, event.time_ms) for _, kafka_ms, event in arrivals), default=0)
         live: list[_Folding] = []
         for view_fold, purposes in self.targets:
+            birth_ms = births_ms.get(view_fold.view.fingerprint)
+            if birth_ms is None:
+                continue  # not born on this partition yet: nothing to keep
             own: list[_Folding] = []
             for purpose in purposes:
                 if (grant := grants.get(purpose)) is None:
                     continue
                 name = field_name(view_fold.view.name, purpose)
-                folding = _Folding(view_fold, grant, births_ms[view_fold.view.fingerprint], record.views.get(name))
+                folding = _Folding(view_fold, grant, birth_ms, record.views.get(name))
                 twin = next((other for other in own if other.is_twin(folding, earliest_ms)), None)
                 if twin is None:
                     own.append(folding)

