@@ -51,7 +51,8 @@ def raw_rows(shift_s: int) -> duckdb.DuckDBPyConnection:
     )
     origin = f"retail/{RETAIL.name}?shift_s={shift_s}"
     lines = [line for (line,) in db.execute("SELECT line FROM rows ORDER BY line").fetchall()]
-    ties = [int.from_bytes(blake2b(f"{origin}|{n}".encode(), digest_size=8).digest(), "big") >> 1 for n in lines]
+    named = [f"{len(origin)}|{origin}|{n}".encode() for n in lines]
+    ties = [int.from_bytes(blake2b(name, digest_size=8).digest(), "big") >> 1 for name in named]
     db.execute("CREATE TABLE ties AS SELECT unnest(?::BIGINT[]) AS line, unnest(?::BIGINT[]) AS tie", [lines, ties])
     db.execute(
         """

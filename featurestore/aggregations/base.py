@@ -79,7 +79,7 @@ class Aggregation:
         """This aggregation over windows such as "15m", "1h", "30d" (1 minute to 400 days) or "lifetime".
 
         A feature is called VIEW_FIELD_AGGREGATION_WINDOW; ``name`` replaces VIEW_FIELD_AGGREGATION, and with one
-        window the whole. ``default`` is the answer when nothing was counted, if not the aggregation's own.
+        window the whole. ``default`` is the answer when nothing was counted, if that would be null.
         """
         frame = sys._getframe(1)
         return Windowed(self, windows, name, default, (frame.f_code.co_filename, frame.f_lineno))

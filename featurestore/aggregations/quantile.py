@@ -96,7 +96,7 @@ def small(values: Sequence[float]) -> State:
 
 
 def whole(sketches: Iterable[kll_doubles_sketch], values: Iterable[float]) -> bytes:
-    """One sketch of all. Integers up to 10**15 are exact as floats; left as integers they take it 30 times as long."""
+    """One sketch of all. Integers up to 2**53 are exact as floats; left as integers they take it 30 times as long."""
     found = kll_doubles_sketch(K)
     for each in sketches:
         found.merge(each)

@@ -9,8 +9,8 @@ from featurestore.aggregations.base import FLOAT_SUM, Aggregation, Cell, Kind, T
 class Sum(Aggregation):
     """The sum of a numeric field. Integers and scaled decimals are exact; floats to 1e-9 of the sum of their sizes.
 
-    A sum past 64 bits (9,223 values of the largest size that a source lets in, 10**15) can't be encoded, which is an
-    error and never a wrong number.
+    A sum past 64 bits (9.2 million values of the largest size that a source lets in, 10**12 of the field's smallest
+    unit) can't be encoded, which is an error and never a wrong number.
 
     >>> total = Sum("amount").bind(Kind.SCALED, places=2)
     >>> total.finish(total.update(total.update(total.zero(), 1275, 0, 1), -25, 0, 2), now_ms=0)

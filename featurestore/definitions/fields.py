@@ -13,7 +13,9 @@ Money = Annotated[Decimal, msgspec.Meta(description="Money, up to 4 decimals.", 
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 """A short text that may become a feature: a category, a code, a language."""
 
-LARGEST = 10**13  # of an integer or scaled number; 900,000 of the largest sum up within 64 bits
+LARGEST = 10**12
+"""Size of a number, in its field's smallest unit: 9.2 million of the largest sum up within signed 64 bits."""
+
 DEFAULT_PLACES = 4
 EXACT = Context(prec=40, traps=[Inexact, InvalidOperation, Overflow])
 PYTHON_TYPES: dict[Kind, tuple[type, ...]] = {
@@ -89,7 +91,7 @@ def _field(name: str, type_: inspect.Type) -> Field | None:
 
 def scaled(value: Decimal, places: int) -> int:
     """A decimal as an integer of 10**-places units, exactly."""
-    if not value.is_finite() or abs(value) > LARGEST:
+    if not value.is_finite() or value.copy_abs() > LARGEST:  # abs() rounds, and overflows at an exponent of a million
         raise ValueError(f"number is out of range: at most {LARGEST} in size")
     try:
         units = value.scaleb(places, EXACT)

@@ -13,6 +13,8 @@ from featurestore.definitions.fields import Field, fields_of
 LARGEST_EVENT_BYTES = 64 * 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+END_MS = 2**32 * 1000
+"""February 2106: what is stored for reading keeps seconds in 32 bits."""
 
 T = TypeVar("T")
 
@@ -91,7 +93,10 @@ class EventSource:
         time_ms = (event.time - EPOCH) // MILLISECOND
         if time_ms < 0:
             raise InvalidEvent("time is before 1970 - at `$.time`")
-        tie = int.from_bytes(blake2b(f"{event.source}|{event.id}".encode(), digest_size=8).digest(), "big") >> 1
+        if time_ms >= END_MS:
+            raise InvalidEvent("time is 2**32 s or more after 1970, past February 2106 - at `$.time`")
+        identity = f"{len(event.source)}|{event.source}|{event.id}"  # by its length: a source may hold any separator
+        tie = int.from_bytes(blake2b(identity.encode(), digest_size=8).digest(), "big") >> 1
         return Event(event.subject, time_ms, tie, self.values(event.data))
 
     def _reason(self, error: str) -> str:

@@ -104,7 +104,12 @@ class FeatureView:
             name = self._feature_name(windowed, window)
             if not NAME.fullmatch(name) or any(name == feature.name for feature in self.features):
                 raise self._error(f"feature {name} is there twice or ill-named: give it another name=", windowed)
-            default = defaults.get(name, aggregation.empty if windowed.default is None else windowed.default)
+            default = defaults.get(name, windowed.default)
+            if default is None:
+                default = aggregation.empty
+            elif aggregation.empty is not None:  # +5 and -5 sum up to 0 as well: a default would hide them
+                answer = f"feature {name} answers {aggregation.empty!r} when nothing was counted"
+                raise self._error(f"{answer}; a default is only for one that would answer null: leave it out", windowed)
             at = self.columns.index(column)
             self.features += (Feature(name, at, window_s, step_of(window_s), default, self._place(windowed)),)
 

@@ -1,12 +1,13 @@
 """Reading events: what is refused, with which words, and that a sound event comes back as it was sent."""
 
+import contextlib
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from featurestore.definitions import InvalidEvent
@@ -47,8 +48,10 @@ def number(text: str, field: str = "amount") -> bytes:
         (raw({"amount": "-Infinity"}), f"number is out of range: at most {LARGEST} in size - at `$.data.amount`"),
         (number("NaN"), "JSON is malformed: invalid character (byte"),
         (number("1e400"), f"number is out of range: at most {LARGEST} in size - at `$.data.amount`"),
+        (number("1E+1000000"), f"number is out of range: at most {LARGEST} in size - at `$.data.amount`"),
+        (raw({"amount": "-1E+1000000"}), f"number is out of range: at most {LARGEST} in size - at `$.data.amount`"),
         (number("1e400", "weight_kg"), "Number out of range - at `$.data.weight_kg`"),
-        (number("1e14", "weight_kg"), f"number is not finite or out of range: at most {LARGEST} in size"),
+        (number("1.1e12", "weight_kg"), f"number is not finite or out of range: at most {LARGEST} in size"),
         (number("9" * 5_000, "pieces"), "Integer value out of range - at `$.data.pieces`"),
         (raw({"pieces": LARGEST + 1}), f"number is out of range: at most {LARGEST} in size, in the field's smallest"),
         (raw({"amount": str(LARGEST // 10_000 + 1)}), f"number is out of range: at most {LARGEST} in size, in the f"),
@@ -60,6 +63,8 @@ def number(text: str, field: str = "amount") -> bytes:
         (raw(time=CANARY), "Invalid RFC3339 encoded datetime - at `$.time`"),
         (raw(time="1969-12-31T23:59:59.999Z"), "time is before 1970 - at `$.time`"),
         (raw(time="1970-01-01T01:00:00+02:00"), "time is before 1970 - at `$.time`"),
+        (raw(time="2106-02-07T06:28:16Z"), "time is 2**32 s or more after 1970, past February 2106 - at `$.time`"),
+        (raw(time="9999-12-31T23:59:59-12:00"), "time is 2**32 s or more after 1970, past February 2106 - at `$.time`"),
         (raw(time=1_700_000_000), "Expected `datetime`, got `int` - at `$.time`"),
         (raw(type=CANARY), "type must be test.bought on topic events.bought - at `$.type`"),
         (raw(specversion="2.0"), "Value is none of those that the specification allows - at `$.specversion`"),
@@ -114,6 +119,43 @@ def test_any_bytes_are_refused_at_worst(value: bytes) -> None:
         bought.decode(value)
 
 
+whole = st.from_regex(r"-?(0|[1-9][0-9]{0,40})", fullmatch=True)
+numbers = st.builds(
+    "{}{}{}".format,
+    whole,
+    st.just("") | st.from_regex(r"\.[0-9]{1,40}", fullmatch=True),
+    st.just("") | st.from_regex(r"[eE][+-]?[0-9]{1,20}", fullmatch=True),
+)
+
+
+def outcome(value: bytes) -> None:
+    """Decode it: an event that a fold can take, or InvalidEvent. Whatever else is raised ends a worker."""
+    with contextlib.suppress(InvalidEvent):
+        event = bought.decode(value)
+        assert 0 <= event.time_ms < 1000 << 32
+        assert all(abs(v) <= LARGEST for v in event.values if isinstance(v, int | float))
+
+
+@given(numbers, st.sampled_from(["pieces", "amount", "weight_kg", "gift", "category"]), st.booleans())
+@example("1E+1000000", "amount", False)
+@example("0E+99999999999999999999", "amount", True)
+@example("1E-99999999999999999999", "amount", True)
+def test_any_number_is_read_or_refused(text: str, field: str, quoted: bool) -> None:
+    outcome(number(f'"{text}"' if quoted else text, field))
+
+
+@given(st.text("0123456789eE+-.NaInfsity_ ", max_size=30))
+def test_any_text_of_a_decimal_is_read_or_refused(text: str) -> None:
+    outcome(raw({"amount": text}))
+
+
+@given(st.data(), st.binary(max_size=12))
+def test_an_event_with_any_part_overwritten_is_read_or_refused(data: st.DataObject, put: bytes) -> None:
+    value = raw({"pieces": 3, "amount": 12.5, "weight_kg": 0.5, "gift": True, "note": "x"})
+    start = data.draw(st.integers(0, len(value)))
+    outcome(value[:start] + put + value[start + data.draw(st.integers(0, 12)) :])
+
+
 amounts = st.decimals(-(LARGEST // 10_000), LARGEST // 10_000, places=4)
 short_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)
 purchases = st.builds(
@@ -121,13 +163,13 @@ purchases = st.builds(
     kind=st.sampled_from(["completed", "returned"]),
     pieces=st.none() | st.integers(-LARGEST, LARGEST),
     amount=st.none() | amounts,
-    weight_kg=st.none() | st.floats(-1e13, 1e13),
+    weight_kg=st.none() | st.floats(-LARGEST, LARGEST),
     gift=st.none() | st.booleans(),
     category=st.none() | short_texts,
     note=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=256),
 )
 zones = st.sampled_from([UTC, timezone(timedelta(hours=-9, minutes=30))])
-times = st.datetimes(datetime(1970, 1, 3), datetime(9999, 12, 1), timezones=zones)  # noqa: DTZ001
+times = st.datetimes(datetime(1970, 1, 3), datetime(2106, 2, 6), timezones=zones)  # noqa: DTZ001
 
 
 @given(purchases, times, short_texts)
@@ -140,10 +182,25 @@ def test_what_is_encoded_comes_back(data: Bought, time: datetime, event_id: str)
     assert (None if scaled is None else Decimal(scaled) / 10_000) == data.amount
 
 
+def test_nine_million_of_the_largest_sum_up_within_64_bits() -> None:
+    assert 9_200_000 * LARGEST < 1 << 63 < 9_300_000 * LARGEST
+
+
 def test_an_events_identity_is_its_source_and_id() -> None:
     ties = [bought.decode(raw(id=i, source=s)).tie for i, s in [("1", "a"), ("1", "b"), ("2", "a"), ("1", "a")]]
     assert len(set(ties)) == 3
     assert ties[0] == ties[3]
+
+
+texts = st.text("a1|\0", min_size=1, max_size=4)
+
+
+@given(st.tuples(texts, texts), st.tuples(texts, texts))
+@example(("1", "shop|x"), ("x|1", "shop"))
+@example(("1", "shop\0x"), ("x\01", "shop"))
+def test_no_two_identities_share_a_tie(one: tuple[str, str], other: tuple[str, str]) -> None:
+    ties = {bought.decode(raw(id=id_, source=source)).tie for id_, source in (one, other)}
+    assert len(ties) == len({one, other})
 
 
 def test_extension_attributes_are_let_through() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from featurestore.aggregations import Count, Last, Mean, Quantile, Sum, Windowed
+from featurestore.aggregations import Count, Last, Mean, Quantile, Sum, TopK, Windowed
 from featurestore.definitions import DefinitionError, EventSource, FeatureService, FeatureView
 from tests.definitions.shop import bought
 
@@ -55,6 +55,12 @@ def wrong_feature(make: Callable[[], Windowed]) -> str:
         (lambda: Count().over("1.5h"), "view spend: '1.5h' is no duration"),
         (lambda: Count().over("1h", "1h"), "view spend: feature spend_count_1h is there twice or ill-named"),
         (lambda: Count().over("1h", name="Grüße"), "view spend: feature Grüße is there twice or ill-named"),
+        (lambda: Sum("amount").over("1h", default=-1), "view spend: feature spend_amount_sum_1h answers 0 when noth"),
+        (lambda: Count().over("1h", default=0),
+         "view spend: feature spend_count_1h answers 0 when nothing was counted; "
+         "a default is only for one that would answer null: leave it out"),
+        (lambda: TopK("category").over("1h", default="none"),
+         "view spend: feature spend_category_top_3_1h answers [] when"),
         (lambda: Count().over(), "view spend: count: .over() needs a window, or lifetime"),
     ],
 )  # fmt: skip
@@ -70,6 +76,8 @@ def test_a_wrong_feature_names_its_own_line(make: Callable[[], Windowed], messag
         (lambda: view(Count().over("1h"), purposes=()), "view spend: name at least one purpose"),
         (lambda: view(Count().over("1h"), max_age_s=0), "view spend: max_age_s is the seconds"),
         (lambda: view(Count().over("1h"), defaults={"nope": 1}), "view spend: defaults name no feature of the"),
+        (lambda: view(Sum("amount").over("1h"), defaults={"spend_amount_sum_1h": -1}),
+         "view spend: feature spend_amount_sum_1h answers 0 when nothing was counted; a default is only"),
         (lambda: FeatureView("Spend", source=bought, purposes={"service"}, features=[Count().over("1h")]),
          "view Spend: a name has lower-case letters"),
         (lambda: FeatureService("chat", [], purpose="service"), "service chat: give it a lower-case name and at least"),
@@ -128,11 +136,12 @@ class TestFingerprint:
 
     plain = staticmethod(lambda **options: view(Sum("amount").over("1h"), **options).fingerprint)
 
-    @pytest.mark.parametrize(
-        "options", [{"description": "x"}, {"owner": "x"}, {"max_age_s": 5}, {"defaults": {"spend_amount_sum_1h": 1}}]
-    )
-    def test_words_and_answers_do_not_matter(self, options: dict[str, Any]) -> None:
+    @pytest.mark.parametrize("options", [{"description": "x"}, {"owner": "x"}, {"max_age_s": 5}])
+    def test_words_do_not_matter(self, options: dict[str, Any]) -> None:
         assert self.plain() == self.plain(**options)
+
+    def test_defaults_do_not_matter(self) -> None:
+        assert view(Last("note").over("1h")).fingerprint == view(Last("note").over("1h", default="-")).fingerprint
 
     def test_names_of_features_do_not_matter(self) -> None:
         assert self.plain() == view(Sum("amount").over("1h", name="other")).fingerprint
