@@ -46,7 +46,7 @@ def customers(world: World) -> None:
 
 def key_of_one_service() -> str:
     one = create_client("insight", owner="", actor="test")
-    may = {"services": [SHOWN.name], "purposes": [SHOWN.purpose], "scopes": ["features:read"], "actor": "test"}
+    may = {"services": [SHOWN["name"]], "purposes": [SHOWN["purpose"]], "scopes": ["features:read"], "actor": "test"}
     return create_key(one, **may)[1]
 
 

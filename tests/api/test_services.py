@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from featurestore.catalog import registry
+from featurestore.definitions.description import service_spec
 from tests.api.conftest import PURPOSES, SERVICES
 
 
@@ -27,9 +28,9 @@ def test_every_feature_is_told_so_that_it_can_be_recomputed(listed: dict[str, An
         for view, feature in service.features:
             found, aggregation = features[feature.name], view.columns[feature.column].aggregation
             assert (found["window_s"], found["step_s"]) == (feature.window_s, feature.step_s)
-            assert found["aggregation"] == aggregation.name
+            assert found["aggregation"] == type(aggregation).__name__
             assert found["default"] == feature.default
-            assert set(found["where"]) == set(aggregation.where)
+            assert set(found["filter"]) == set(aggregation.where)
 
 
 def test_one_feature_as_it_is_told(listed: dict[str, Any]) -> None:
@@ -38,16 +39,23 @@ def test_one_feature_as_it_is_told(listed: dict[str, Any]) -> None:
     assert view["purposes"] == ["service"]
     assert view["features"][1] == {
         "name": "returns_90d",
-        "aggregation": "count",
+        "view": "returns",
+        "source": "orders",
+        "aggregation": "Count",
+        "parameters": {},
         "field": None,
         "kind": None,
         "places": 0,
-        "where": {"kind": ["returned"]},
+        "filter": {"kind": ["returned"]},
         "window_s": 90 * 86_400,
         "step_s": 86_400,
         "default": 0,
         "error": "",
     }
+
+
+def test_the_api_tells_what_the_command_line_shows(listed: dict[str, Any]) -> None:
+    assert listed["services"] == [service_spec(registry.services[told["name"]]) for told in listed["services"]]
 
 
 def test_without_a_key(client: Client) -> None:

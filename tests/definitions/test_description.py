@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from featurestore.aggregations import Count, Quantile
+from featurestore.aggregations import Count, DistinctCount, Quantile, SessionCount, Variance
 from featurestore.definitions import FeatureService, FeatureView
 from featurestore.definitions.description import feature_spec, service_spec
 from featurestore.definitions.pages import duration, feature_page, service_page, view_page
@@ -36,9 +36,22 @@ def test_a_feature_in_json() -> None:
         "window_s": 30 * 86_400,
         "step_s": 43_200,
         "default": None,
-        "exact": False,
         "error": "none up to 64 values; beyond, a rank is off by at most 1.33 % of the values in 99 of 100 cases",
     }
+
+
+def test_every_parameter_and_error_is_told() -> None:
+    asked = [
+        SessionCount(gap="10m").over("1h"),
+        Variance("amount", sample=True).over("1h"),
+        DistinctCount("category").over("1h"),
+        Count().over("1h"),
+    ]
+    view = FeatureView("told", source=bought, purposes={"service"}, features=asked)
+    specs = [feature_spec(view, feature) for feature in view.features]
+    assert [spec["parameters"] for spec in specs] == [{"gap": "10m"}, {"sample": True}, {}, {}]
+    assert [bool(spec["error"]) for spec in specs] == [True, True, True, False]
+    assert not any("exact" in spec for spec in specs)
 
 
 def test_a_service_in_json_has_all_of_its_views() -> None:
