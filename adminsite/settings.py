@@ -76,7 +76,15 @@ if _database["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    _database["OPTIONS"] = {"connect_timeout": 5, "options": "-c statement_timeout=15000 -c lock_timeout=5000"}
+    _database["OPTIONS"] = {
+        "connect_timeout": 5,
+        "options": "-c statement_timeout=15000 -c lock_timeout=5000",
+        # A host that vanished sends no word: without these the kernel would wait a quarter of an hour for one.
+        "tcp_user_timeout": 8000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 1,
+        "keepalives_count": 3,
+    }
 DATABASES = {"default": _database}
 
 # ---------------------------------------------------------------------------------------------------------------- time

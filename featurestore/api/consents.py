@@ -78,9 +78,11 @@ router = Router(tags=["consents"])
 def record_consent(request: HttpRequest) -> HttpResponse:
     """Consent given or withdrawn (for a legitimate interest: objected to, or the objection taken back).
 
-    201: recorded, and every read from now on obeys. 202: recorded while the store is away; reads are denied until it
-    is back, and obey from then on. Needs the scope `consent:write`. Unlike a read, it tells whether a customer is
-    registered: a decision that nobody can keep must not look kept.
+    201: recorded, and every read from now on obeys. 202: recorded, and pending: this process could not put it into the
+    store, or nobody vouches for the store. The relay and the voucher, which tries twice a second, go on trying; until
+    one of them succeeds or the voucher's word has expired (2 s; 32 s if it can't reach the database alone), reads that
+    reach the store are answered as before. Needs the scope `consent:write`. Unlike a read, it tells whether a customer
+    is registered: a decision that nobody can keep must not look kept.
     """
     return enter(request, decide, "consents")
 

@@ -46,7 +46,7 @@ class WrongText(ConsentError):
 
 
 class WrongDate(ConsentError):
-    """A date in the future, before an earlier withdrawal, or an end before the beginning."""
+    """A date in the future, before an earlier withdrawal, out of all bounds, or an end before the beginning."""
 
     code = "wrong_date"
 

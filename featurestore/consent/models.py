@@ -5,6 +5,7 @@ Sequence order is commit order: every change takes its number from the Ledger's 
 
 from typing import Any, NoReturn
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -14,6 +15,7 @@ from featurestore.consent.errors import Immutable
 
 PENDING = models.Q(put_at=None) | models.Q(purge=True, purge_sent_at=None)
 """Changes that are not yet in effect everywhere."""
+LONGEST_VALIDITY_DAYS = 36_500
 
 
 class AppendOnly(models.QuerySet[Any]):
@@ -46,7 +48,12 @@ class Purpose(models.Model):
     description = models.TextField(blank=True)
     lawful_basis = models.CharField(max_length=32, choices=Basis.choices)
     active = models.BooleanField(default=True, help_text="A retired purpose denies, and stays retired.")
-    validity_days = models.PositiveIntegerField(null=True, blank=True, help_text="A consent ends after so many days.")
+    validity_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_VALIDITY_DAYS)],
+        help_text="A consent ends after so many days.",
+    )
     settled = models.BooleanField(
         default=False, editable=False, help_text="Earlier customers have been given, or told the end of, this purpose."
     )

@@ -5,7 +5,8 @@ since the epoch; ``grant`` is the ledger sequence of the change that allowed, so
 also after an erasure or a restored database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from featurestore.permission import Grant, Permission
 
 START_DELAY_MS = 1000
 """A grant begins this long after its recording: later than any event stamped before it by a clock that is ahead."""
+FIRST, LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Dates lie between: 0 ms says that there is none, and no calculation may leave the calendar."""
 
 
 class Basis(StrEnum):
@@ -102,13 +105,24 @@ def takes_away(before: State | None, after: State) -> bool:
     return after.grant != before.grant or (before.allowed and not after.allowed)
 
 
-def permission(epoch: int, sequence: int, states: Mapping[str, State]) -> Permission:
-    """A subject's permission from the states of its purposes by name."""
+def permission(epoch: int, sequence: int, states: Mapping[str, State], retired: Collection[str] = ()) -> Permission:
+    """A subject's permission from the states of its purposes by name. A retired one allows nothing, ended or not."""
     return Permission(
         epoch,
         sequence,
-        {name: Grant(s.allowed, s.grant, s.since_ms, s.until_ms) for name, s in sorted(states.items())},
+        {
+            name: Grant(s.allowed and name not in retired, s.grant, s.since_ms, s.until_ms)
+            for name, s in sorted(states.items())
+        },
     )
+
+
+def check_date(name: str, date: datetime | None) -> None:
+    """Raises WrongDate where a date given by somebody else is none to calculate with."""
+    if date and date.tzinfo is None:
+        raise WrongDate(f"`{name}` has no time zone.")
+    if date and not FIRST <= date < LAST:
+        raise WrongDate(f"`{name}` must lie between the years {FIRST.year} and {LAST.year}.")
 
 
 def _start(ended_ms: int, now_ms: int, since_ms: int | None) -> int:

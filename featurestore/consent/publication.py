@@ -43,12 +43,15 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
     epoch = current().epoch if epoch is None else epoch
     versions = dict(SubjectVersion.objects.filter(subject__in=subjects).values_list("subject", "sequence"))
     states: dict[str, dict[str, State]] = {subject: {} for subject in versions}
+    retired: set[str] = set()
     rows = CurrentPermission.objects.filter(customer__subject__in=versions).values_list(
-        "customer__subject", "purpose__name", "allowed", "grant", "since", "until", "ended_at"
+        "customer__subject", "purpose__name", "purpose__active", "allowed", "grant", "since", "until", "ended_at"
     )
-    for subject, purpose, allowed, grant, since, until, ended_at in rows:
+    for subject, purpose, active, allowed, grant, since, until, ended_at in rows:
         states[subject][purpose] = to_state(allowed, grant, since, until, ended_at)
-    return {subject: permission(epoch, sequence, states[subject]) for subject, sequence in versions.items()}
+        if not active:
+            retired.add(purpose)
+    return {subject: permission(epoch, sequence, states[subject], retired) for subject, sequence in versions.items()}
 
 
 def put(subjects: Collection[str], now: datetime | None = None) -> set[str]:

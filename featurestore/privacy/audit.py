@@ -4,6 +4,7 @@ A change on its way is no finding: a difference counts if a fresh reading of bot
 seen no change of that subject meanwhile. What the store allows and the database denies is repaired first.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
@@ -18,6 +19,7 @@ from featurestore.consent.ledger import database_now, milliseconds
 from featurestore.consent.models import PermissionChange, SubjectVersion
 from featurestore.consent.publication import BATCH, permissions_of, put
 from featurestore.consent.services import reissue
+from featurestore.identity import SUBJECT_LENGTH
 from featurestore.online import stores
 from featurestore.online.store import StoreUnavailable
 from featurestore.permission import Permission
@@ -29,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 LEASE_S = 120  # renewed with every batch
 STUCK_AFTER = timedelta(minutes=1)  # the voucher puts what waits before each word: then it should not wait so long
+SUBJECT = re.compile(rf"[0-9a-f]{{{SUBJECT_LENGTH}}}")
 T = TypeVar("T")
 
 
@@ -37,11 +40,13 @@ class Unvouched(StoreUnavailable):
 
 
 def audit(now: datetime | None = None) -> AuditRun | None:
-    """Audit every subject. None where another process is at it."""
+    """Audit every subject. None where another process is at it. What ends it early is recorded with the run."""
     with leased("audit", LEASE_S, now) as lease:
         if not lease:
             return None
+        services.bury(now)
         run = AuditRun.objects.create(started_at=now or database_now())
+        foreign = 0
         try:
             for subjects in _database_subjects():
                 lease.renew()
@@ -50,10 +55,20 @@ def audit(now: datetime | None = None) -> AuditRun | None:
             for subjects in chunks(stores.store().subjects(), BATCH):
                 lease.renew()
                 run.store_subjects += len(subjects)
-                _look_up(run, subjects, now)
+                ours = [subject for subject in subjects if SUBJECT.fullmatch(subject)]
+                foreign += len(subjects) - len(ours)
+                _look_up(run, ours, now)
+            if foreign:
+                detail = f"{foreign} keys that are no subject's: something else writes into the store"
+                services.record(run, {"": [Difference(Kind.UNKNOWN, "", detail)]}, repaired=(), now=now)
         except StoreUnavailable as error:
             run.error = str(error)[:300]
             log.warning("audit ended early", reason=run.error)
+        except Exception as error:
+            first_line, *_ = str(error).splitlines() or [""]  # PostgreSQL names values in the later ones
+            run.error = f"{type(error).__name__}: {first_line}"[:300]
+            services.finish(run, now)
+            raise
         services.finish(run, now)
         if run.found:
             log.error("audit found differences", found=run.found, repaired=run.repaired)

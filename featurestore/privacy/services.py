@@ -47,6 +47,11 @@ def record(
     run.save()
 
 
+def bury(now: datetime | None = None) -> None:
+    """End the audits whose process died. For the holder of the audit's lease alone: no other is at work then."""
+    AuditRun.objects.filter(finished_at=None).update(finished_at=now or database_now(), error="its process died")
+
+
 def finish(run: AuditRun, now: datetime | None = None) -> None:
     """End an audit. What was open and has not been seen again is repaired, if the audit came to its end."""
     run.finished_at = now or database_now()

@@ -8,10 +8,9 @@ from typing import NamedTuple
 from django.db import transaction
 
 from featurestore.consent.changes import Changes
-from featurestore.consent.errors import WrongDate
 from featurestore.consent.ledger import lock, milliseconds
 from featurestore.consent.models import PermissionChange, Purpose
-from featurestore.consent.permissions import Basis, registered
+from featurestore.consent.permissions import Basis, check_date, registered
 from featurestore.consent.publication import BATCH, put
 from featurestore.profiles.models import Customer
 from featurestore.profiles.selectors import subject as subject_for
@@ -39,7 +38,8 @@ def register(
 ) -> Registered:
     """Register a customer and issue the first permission. Repeats are harmless.
 
-    Must not be called within a transaction. Raises IdentifierError, and WrongDate for a date in the future.
+    Must not be called within a transaction. Raises IdentifierError, and WrongDate for a date in the future or before
+    1970.
     """
     if known := Customer.objects.filter(subject=subject_for(customer_id)).first():
         return Registered(known, False, bool(_in_effect([known])))
@@ -55,8 +55,8 @@ def register_many(registrations: Iterable[Registration], now: datetime | None = 
 
 
 def _register_batch(registrations: Sequence[Registration], now: datetime | None) -> list[Registered]:
-    if any(registration.since and registration.since.tzinfo is None for registration in registrations):
-        raise WrongDate("`since` has no time zone.")
+    for registration in registrations:
+        check_date("since", registration.since)
     wanted = {subject_for(registration.customer_id): registration for registration in registrations}
     with transaction.atomic(durable=True):
         changes = Changes(lock(now))

@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from featurestore.consent.models import Notice, Purpose
+from featurestore.permission import Denial
 from tests.admin.shop import Shop
 
 ADD_PURPOSE, ADD_NOTICE = "admin:consent_purpose_add", "admin:consent_notice_add"
@@ -72,12 +73,20 @@ def test_a_retired_purpose_stays_retired(shop: Shop, olivia: Client) -> None:
     service = Purpose.objects.get(name="service")
     page = reverse("admin:consent_purpose_retire", args=[service.pk])
     assert "Retire for good" in olivia.get(page).content.decode()
-    assert olivia.post(page).status_code == 302
+    said = olivia.post(page, follow=True).content.decode()
+    assert "What was given has ended" in said
+    assert shop.read("C42") is Denial.REFUSED
     service.refresh_from_db()
     assert not service.active
     assert olivia.post(page).status_code == 403
     assert olivia.post(reverse("admin:consent_purpose_change", args=[service.pk]), PURPOSE).status_code == 403
     assert shop.browse("chris").post(page).status_code == 403
+
+
+def test_a_retirement_that_the_store_has_not_heard_of_is_said_to_be_on_its_way(shop: Shop, olivia: Client) -> None:
+    shop.store.available = False
+    page = reverse("admin:consent_purpose_retire", args=[Purpose.objects.get(name="service").pk])
+    assert "is on its way" in olivia.post(page, follow=True).content.decode()
 
 
 def test_a_notice_is_published_once(olivia: Client) -> None:

@@ -108,6 +108,16 @@ def test_a_purpose_may_end_consents_by_itself(shop: Shop) -> None:
     assert shop.read(ann.subject, "personalisation", when=10 + 30 * 86_400) is Denial.EXPIRED
 
 
+@pytest.mark.parametrize(("asked_days", "days"), [(10, 10), (30, 30), (31, 30), (36_500, 30)])
+def test_an_end_that_is_asked_for_comes_no_later_than_the_purposes_own(shop: Shop, asked_days: int, days: int) -> None:
+    ann = shop.register().customer
+    decided = shop.give("personalisation", when=10, until=at(10 + asked_days * 86_400))
+    grant = shop.read(ann.subject, "personalisation")
+    assert isinstance(grant, Grant)
+    assert decided.record.until == at(10 + days * 86_400)
+    assert grant.until_ms == ms(at(10 + days * 86_400))
+
+
 def test_imported_decisions_carry_their_own_dates_in_order(shop: Shop) -> None:
     ann = shop.register(since=at(-9000)).customer
     shop.give(method="import", since=at(-8000))
@@ -147,6 +157,10 @@ def test_an_imported_consent_can_not_undo_a_live_withdrawal(shop: Shop) -> None:
         ({"since": at(1)}, errors.WrongDate, "future"),
         ({"since": datetime(2026, 1, 1)}, errors.WrongDate, "time zone"),  # noqa: DTZ001
         ({"until": at(-1)}, errors.WrongDate, "end before"),
+        ({"until": datetime.fromisoformat("9999-12-31T23:59:59-14:00")}, errors.WrongDate, "1970 and 9000"),
+        ({"until": datetime.fromisoformat("1970-01-01T00:00:00Z")}, errors.WrongDate, "1970 and 9000"),
+        ({"since": datetime.fromisoformat("1970-01-01T00:00:00Z")}, errors.WrongDate, "1970 and 9000"),
+        ({"since": datetime.fromisoformat("0001-01-01T00:00:00+14:00")}, errors.WrongDate, "1970 and 9000"),
     ],
 )
 def test_a_wrong_decision_is_refused_with_its_reason_and_records_nothing(

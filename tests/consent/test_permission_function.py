@@ -129,6 +129,12 @@ def test_a_refusal_before_any_consent_is_kept_as_a_refusal() -> None:
     assert permission(3, 9, {"p": refused}) == Permission(3, 9, {"p": Grant(False, 0, 0, 0)})
 
 
+def test_a_retired_purpose_allows_nothing_whatever_its_state_still_says() -> None:
+    state = given(CONSENT, None, 7, BEGIN_MS)
+    told = permission(3, 9, {"old": state, "p": state}, retired={"old"})
+    assert {name: grant.allowed for name, grant in told.purposes.items()} == {"old": False, "p": True}
+
+
 def test_a_consent_can_not_reach_back_past_a_withdrawal() -> None:
     state = withdrawn(CONSENT, given(CONSENT, None, 1, BEGIN_MS), BEGIN_MS + 5000)
     with pytest.raises(WrongDate, match="later withdrawal"):

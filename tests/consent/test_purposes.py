@@ -8,7 +8,11 @@ from django.core.management import call_command
 
 from featurestore.consent import services
 from featurestore.consent.errors import Immutable, InactivePurpose, PurposeChanged, UnknownPurpose, WrongNotice
-from featurestore.consent.models import ConsentRecord, Notice, Purpose
+from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
+from featurestore.consent.publication import put
+from featurestore.consent.relay import relay_due
+from featurestore.consent.services import expiry
+from featurestore.consent.services import purposes as retiring
 from featurestore.permission import Denial, Grant
 from tests.consent.worlds import Shop, at
 
@@ -19,7 +23,19 @@ def test_a_purpose_keeps_its_basis_and_may_change_its_words(shop: Shop) -> None:
         services.define_purpose("service", title="Help", lawful_basis="contract")
 
 
-@pytest.mark.parametrize("change", [{"name": "two words"}, {"name": ""}, {"lawful_basis": "because"}, {"title": ""}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "two words"},
+        {"name": ""},
+        {"lawful_basis": "because"},
+        {"title": ""},
+        {"validity_days": 0},
+        {"validity_days": -1},
+        {"validity_days": 36_501},
+    ],
+    ids=str,
+)
 def test_a_purpose_that_makes_no_sense_is_refused(shop: Shop, change: dict) -> None:
     with pytest.raises(ValidationError):
         services.define_purpose(**({"name": "new", "title": "New", "lawful_basis": "consent"} | change))
@@ -40,8 +56,8 @@ def test_a_retired_purpose_is_denied_to_all_for_good(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give("service")
     for purpose in ("service", "analytics"):
-        services.retire_purpose(purpose)
-    assert services.expire_due(at(5)) == 2
+        assert services.retire_purpose(purpose, at(5)).effective
+    assert services.expire_due(at(5)) == 0
     assert shop.read(ann.subject, "service") is Denial.REFUSED
     assert shop.read(ann.subject, "analytics") is Denial.REFUSED
     assert {record.reason for record in ConsentRecord.objects.filter(decision="expired")} == {"the purpose was retired"}
@@ -54,9 +70,39 @@ def test_a_retired_purpose_is_denied_to_all_for_good(shop: Shop) -> None:
 def test_a_retired_purpose_may_still_be_withdrawn_from(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give("service")
-    services.retire_purpose("service")
+    services.retire_purpose("service", at())
     assert shop.withdraw("service", when=1).effective
     assert shop.read(ann.subject, "service") is Denial.REFUSED
+
+
+def test_a_purpose_whose_retirement_was_interrupted_is_allowed_by_no_put(shop: Shop) -> None:
+    ann = shop.register().customer
+    given = shop.give("service")
+    Purpose.objects.filter(name="service").update(active=False)  # committed, and then the process died
+    assert put([ann.subject]) == {ann.subject}
+    assert shop.read(ann.subject, "service") is Denial.REFUSED
+    assert services.expire_due(at(5)) == 1
+    assert PermissionChange.objects.filter(sequence__gt=given.sequence).get().purge
+
+
+def test_a_retirement_with_the_store_away_is_on_its_way(shop: Shop) -> None:
+    ann = shop.register().customer
+    shop.give("service")
+    shop.store.available = False
+    assert not services.retire_purpose("service", at(5)).effective
+    shop.store.available = True
+    assert relay_due(at(6)).purged == 1
+    assert shop.read(ann.subject, "service") is Denial.REFUSED
+
+
+def test_a_retirement_leaves_to_beat_what_would_take_too_long(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "BATCH", 1)
+    monkeypatch.setattr(retiring, "AT_ONCE", 2)
+    for customer_id in ("ann", "bob", "cat"):
+        shop.register(customer_id)
+        shop.give("service", customer_id=customer_id)
+    assert not services.retire_purpose("service", at(5)).effective
+    assert services.expire_due(at(6)) == 1
 
 
 def test_a_customer_registered_after_a_retirement_has_no_such_purpose(shop: Shop) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 
 from featurestore.consent.leases import leased
-from featurestore.consent.models import CurrentPermission, PermissionChange
+from featurestore.consent.models import CurrentPermission, PermissionChange, Purpose
 from featurestore.consent.publication import permissions_of
 from featurestore.consent.relay import relay_due
 from featurestore.permission import Denial, Grant, Permission
@@ -116,6 +116,43 @@ def test_fields_of_nobody_are_found_and_dropped(ann: Ann) -> None:
     run()
     assert kinds() == [("unknown_subject_in_store", "", "repaired")]
     assert ann.shop.store.read([ghost], ["spend/service"], [], 100).subjects[0].fields == [None]
+
+
+def test_keys_that_are_no_subjects_are_counted_and_not_named(ann: Ann) -> None:
+    for foreign in ("x" * 40, "F" * 32, "f" * 32 + "\n", "nul\0", ""):
+        ann.shop.store._permissions[foreign] = Permission(1, 1)
+    done = run()
+    assert (done.found, done.repaired, done.error, done.finished_at) == (1, 0, "", at(100))
+    finding = Finding.objects.get()
+    assert (finding.kind, finding.subject, finding.state) == ("unknown_subject_in_store", "", "open")
+    assert finding.detail.startswith("5 keys")
+    run(200)
+    assert Finding.objects.get().seen_at == at(200)
+
+
+def test_a_retired_purpose_that_the_store_still_allows_is_found(ann: Ann) -> None:
+    Purpose.objects.filter(name="service").update(active=False)
+    run()
+    assert kinds() == [("allows_more", "service", "repaired")]
+    assert ann.shop.read(ann.subject) is Denial.REFUSED
+
+
+def test_an_audit_that_fails_is_recorded_with_its_reason(ann: Ann, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise RuntimeError(f"went wrong\nDETAIL: Key (subject)=({ann.subject})")
+
+    monkeypatch.setattr(auditing, "_look_up", failing)
+    with pytest.raises(RuntimeError):
+        run()
+    done = AuditRun.objects.get()
+    assert (done.error, done.finished_at) == ("RuntimeError: went wrong", at(100))
+
+
+def test_an_audit_whose_process_died_is_ended_by_the_next(ann: Ann) -> None:
+    dead = AuditRun.objects.create(started_at=at(1))
+    run()
+    dead.refresh_from_db()
+    assert (dead.error, dead.finished_at) == ("its process died", at(100))
 
 
 def test_a_change_that_the_store_has_not_got_yet_is_no_finding(ann: Ann) -> None:

@@ -1,5 +1,7 @@
 """Registering customers."""
 
+from datetime import datetime
+
 import pytest
 
 from featurestore.consent.errors import WrongDate
@@ -60,6 +62,13 @@ def test_a_lawful_basis_begins_a_second_after_registration_or_with_the_imported_
 def test_a_customer_from_the_future_is_refused(shop: Shop) -> None:
     with pytest.raises(WrongDate, match="future"):
         shop.register(since=at(1))
+    assert not Customer.objects.exists()
+
+
+@pytest.mark.parametrize("since", ["9999-12-31T23:59:59-14:00", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"])
+def test_a_customer_from_no_time_is_refused(shop: Shop, since: str) -> None:
+    with pytest.raises(WrongDate, match="1970 and 9000"):
+        shop.register(since=datetime.fromisoformat(since))
     assert not Customer.objects.exists()
 
 

@@ -14,7 +14,7 @@ from unfold.enums import ActionVariant
 from featurestore.access.admin.base import StaffAdmin
 from featurestore.consent import services
 from featurestore.consent.errors import ConsentError
-from featurestore.consent.models import Purpose
+from featurestore.consent.models import LONGEST_VALIDITY_DAYS, Purpose
 from featurestore.consent.permissions import Basis
 
 MEANS = {
@@ -32,7 +32,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
     "validity_days": {
         "min_value": 1,
-        "max_value": 36_500,
+        "max_value": LONGEST_VALIDITY_DAYS,
         "help_text": "A consent ends after so many days. Empty: it has no end.",
     },
 }
@@ -100,9 +100,12 @@ class PurposeAdmin(StaffAdmin):
         purpose = self.found(request, object_id)
 
         def then(answers: dict[str, Any]) -> HttpResponse:
-            retired = services.retire_purpose(purpose.name)
+            retired, effective = services.retire_purpose(purpose.name)
             self.log_change(request, retired, "Retired.")
-            messages.success(request, "Retired. What was given ends within seconds, each with a record of its own.")
+            if effective:
+                messages.success(request, "Retired. What was given has ended, each with a record of its own.")
+            else:
+                messages.warning(request, "Retired. The end of what was given is on its way: see Permission changes.")
             return self.back(retired)
 
         return self.ask(

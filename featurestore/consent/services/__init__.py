@@ -2,12 +2,19 @@
 
 from featurestore.consent.services.decisions import Choice, Decided, give, record, withdraw
 from featurestore.consent.services.expiry import expire_due
-from featurestore.consent.services.purposes import define_purpose, publish_notice, retire_purpose, settle_purposes
+from featurestore.consent.services.purposes import (
+    Retired,
+    define_purpose,
+    publish_notice,
+    retire_purpose,
+    settle_purposes,
+)
 from featurestore.consent.services.repair import raise_epoch, reissue
 
 __all__ = [
     "Choice",
     "Decided",
+    "Retired",
     "define_purpose",
     "expire_due",
     "give",

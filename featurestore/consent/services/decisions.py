@@ -31,7 +31,10 @@ MAX_REASON_LENGTH = 500
 
 
 class Choice(NamedTuple):
-    """One decision to record. ``since`` is for imports: the date that the decision was made on."""
+    """One decision to record. ``since`` is for imports: the date that the decision was made on.
+
+    ``until`` ends a consent earlier than its purpose's ``validity_days`` would, never later.
+    """
 
     customer_id: str
     purpose: str
@@ -144,8 +147,9 @@ def _give(
         changes.end(customer, purpose, before.until_ms, "its time was over")
     since_ms = milliseconds(choice.since) if choice.since else None
     until_ms = milliseconds(choice.until) if choice.until else 0
-    if not until_ms and purpose.validity_days and basis is Basis.CONSENT:
-        until_ms = (now_ms if since_ms is None else since_ms) + purpose.validity_days * DAY_MS
+    if purpose.validity_days and basis is Basis.CONSENT:
+        longest_ms = (now_ms if since_ms is None else since_ms) + purpose.validity_days * DAY_MS
+        until_ms = min(until_ms or longest_ms, longest_ms)
     before = changes.state(customer, purpose)
     after = permissions.given(basis, before, changes.next_sequence, now_ms, since_ms, until_ms)
     return _append_choice(changes, customer, purpose, choice, after, after.since_ms, notice)
@@ -194,9 +198,8 @@ def _check(choice: Choice) -> None:
         raise WrongActor(f"Say who records it: a user or client name of 1 to {MAX_ACTOR_LENGTH} characters.")
     if len(choice.reason) > MAX_REASON_LENGTH:
         raise WrongText(f"The reason has more than {MAX_REASON_LENGTH} characters.")
-    for name, date in (("since", choice.since), ("until", choice.until)):
-        if date and date.tzinfo is None:
-            raise WrongDate(f"`{name}` has no time zone.")
+    permissions.check_date("since", choice.since)
+    permissions.check_date("until", choice.until)
 
 
 def _notice(choice: Choice, purpose: Purpose, notices: dict[str, Notice]) -> Notice | None:

@@ -3,20 +3,32 @@
 import hashlib
 from collections.abc import Collection
 from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from featurestore.consent.changes import Changes
 from featurestore.consent.errors import Immutable, PurposeChanged, UnknownPurpose, WrongNotice
 from featurestore.consent.ledger import lock, milliseconds
-from featurestore.consent.models import CurrentPermission, Notice, Purpose
+from featurestore.consent.models import CurrentPermission, Notice, PermissionChange, Purpose
 from featurestore.consent.permissions import Basis, registered
 from featurestore.consent.publication import BATCH, put
+from featurestore.consent.services.expiry import expire_due
 from featurestore.profiles.models import Customer
 
 log = structlog.get_logger(__name__)
+
+AT_ONCE = 20
+"""Batches that a retirement ends before it returns: some seconds' worth."""
+
+
+class Retired(NamedTuple):
+    """``effective``: every grant of it has ended, in the store too, which is vouched for; else that is on its way."""
+
+    purpose: Purpose
+    effective: bool
 
 
 def define_purpose(
@@ -24,7 +36,7 @@ def define_purpose(
 ) -> Purpose:
     """Make a purpose, or change its words. Name and basis stay. ``settle_purposes`` then tells earlier customers' rows.
 
-    Raises PurposeChanged for another basis, or for a retired purpose.
+    Raises PurposeChanged for another basis, or for a retired purpose; ValidationError for what makes no sense.
     """
     with transaction.atomic():
         lock()  # registrations wait: a customer has a row of the purpose, or is found when it is settled
@@ -40,16 +52,23 @@ def define_purpose(
     return purpose
 
 
-def retire_purpose(name: str) -> Purpose:
-    """End a purpose for good: nobody can give it any more, and ``expire_due`` ends what was given."""
-    with transaction.atomic():
-        lock()
+def retire_purpose(name: str, now: datetime | None = None) -> Retired:
+    """End a purpose for good: nobody can give it any more, and what was given ends, customer by customer.
+
+    Must not be called within a transaction. From the commit on no permission allows it; beat ends what this call
+    leaves, and relay and voucher put what it could not.
+    """
+    with transaction.atomic(durable=True):
+        lock(now)
         purpose = Purpose.objects.filter(name=name).first()
         if purpose is None:
             raise UnknownPurpose(f"No purpose {name[:64]!r}. The administration lists them.")
         purpose.active, purpose.settled = False, True
         purpose.save(update_fields=["active", "settled"])
-    return purpose
+    expire_due(now, AT_ONCE)
+    unput = PermissionChange.objects.filter(put_at=None).values("subject")
+    left = Q(allowed=True) | Q(customer__subject__in=unput)
+    return Retired(purpose, not CurrentPermission.objects.filter(left, purpose=purpose).exists())
 
 
 def settle_purposes(now: datetime | None = None) -> int:

@@ -25,8 +25,8 @@ SHOWN = 50
 """Records on the customer's page; the list of records has them all."""
 
 PENDING = (
-    "Recorded, and pending: the store is away or nobody vouches for it. Within seconds every read is denied, "
-    "until the store is back and obeys."
+    "Recorded, and pending: the store is away or nobody vouches for it. Within seconds the store obeys, or every "
+    "read is denied until it does."
 )
 
 

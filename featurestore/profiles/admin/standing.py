@@ -85,7 +85,7 @@ def _why(purpose: Purpose, row: CurrentPermission | None, record: ConsentRecord 
     basis = Basis(purpose.lawful_basis)
     if want is Denial.EXPIRED:
         return "Its time is over."
-    if row is None and not purpose.active:
+    if not purpose.active and (row is None or row.allowed):
         return "Retired: nobody is asked any more."
     if row is None or record is None:
         return NEVER_ASKED[basis]
