@@ -28,9 +28,3 @@ def require_purpose(holder: Credential, purpose: str) -> None:
     """Raises Forbidden unless the key is bound to the purpose. Whether the purpose exists is not told."""
     if purpose not in holder.purposes:
         raise Forbidden("This key is not bound to the purpose asked for; GET /v1/services lists those it may use.")
-
-
-def require_service(holder: Credential, service: str) -> None:
-    """Raises Forbidden unless the key is bound to the service."""
-    if service not in holder.services:
-        raise Forbidden("This key is not bound to the service asked for; GET /v1/services lists those it may use.")

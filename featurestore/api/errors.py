@@ -73,6 +73,8 @@ class NotFound(Problem):
 
 
 class UnknownService(Problem):
+    """One that is not defined, or that the key is not bound to: the same words, so that nobody learns which exist."""
+
     status, name, title = HTTPStatus.NOT_FOUND, "unknown-service", "There is no such service"
 
 

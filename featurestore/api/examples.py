@@ -104,7 +104,7 @@ FEATURES = [
     ),
     Example(
         "unknown-service",
-        "A service that is not there",
+        "A service that is not there, or not for this key",
         QUESTION | {"service": "support_chatt"},
         404,
         problem(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from featurestore.access.scopes import Scope
-from featurestore.api.auth import authenticate, require_purpose, require_service
+from featurestore.api.auth import authenticate, require_purpose
 from featurestore.api.body import Body, Identifier, Name, subject_at
 from featurestore.api.errors import Unavailable, UnknownService, Unprocessable
 from featurestore.api.metrics import count_views
@@ -101,16 +101,16 @@ class FeatureHandler:
 
     def _read(self, call: Call, holder: Any, question: Question, subjects: Sequence[str]) -> list[Answer]:
         service = self.services.get(question.service)
-        if service is None:
+        if service is None or service.name not in holder.services:
             raise UnknownService("GET /v1/services lists the services that this key may use - at `$.service`")
-        require_service(holder, service.name)
         require_purpose(holder, question.purpose)
         call.noted |= {"service": service.name, "purpose": question.purpose, "subjects": len(subjects)}
+        asked = list(dict.fromkeys(subjects))
         try:
-            answers = self.reader.read(
+            read = self.reader.read(
                 service,
                 question.purpose,
-                subjects,
+                asked,
                 now_ms=call.now_ms,
                 timeout_ms=self.timeout_ms if question.timeout_ms is None else question.timeout_ms,
                 features=self._chosen(service.name, question.features),
@@ -120,8 +120,10 @@ class FeatureHandler:
             raise Unavailable("The store did not answer in time. Nothing was read.") from None
         except QuestionTooEarly:
             raise Unavailable("This server's clock is behind the events that it would read.") from None
-        for answer in answers:
+        for answer in read:
             _hide_registration(answer.views)
+        by_subject = dict(zip(asked, read, strict=True))
+        answers = [by_subject[subject] for subject in subjects]
         count_views(service.name, question.purpose, answers)
         return answers
 

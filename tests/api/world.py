@@ -31,10 +31,11 @@ class World:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.vouch()
+        fill = self.store.read([], [], [], 100).fill
         for source in registry.sources:
             births_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):
-                self.store.mark(source, partition, Mark(1, 1, NOW_MS - 400, births_ms))
+                self.store.mark(source, partition, Mark(1, 1, NOW_MS - 400, births_ms, fill))
 
     def vouch(self) -> None:
         run = self.store.run()
