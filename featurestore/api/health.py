@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import msgspec
+import structlog
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
@@ -13,11 +14,12 @@ from featurestore.config import settings
 from featurestore.online import stores
 from featurestore.online.store import StoreUnavailable
 
-OK = "ok"
+OK, AWAY, UNVOUCHED = "ok", "away", "not vouched for"
+log = structlog.get_logger(__name__)
 
 
 class Readiness(msgspec.Struct):
-    """Whether requests can be answered, and each thing that it takes: "ok", or what is wrong."""
+    """Whether requests can be answered, and each thing that it takes, in fixed words: "ok", or what is wrong."""
 
     ready: bool
     checks: dict[str, str]
@@ -31,7 +33,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 while reads and decisions can be answered, 503 with the reasons otherwise."""
+    """200 while reads and decisions can be answered, 503 otherwise. Anybody may ask: the reasons are in the log."""
     checks = {name: check() for name, check in CHECKS.items()}
     ready = all(found == OK for found in checks.values())
     return HttpResponse(encode(Readiness(ready, checks)), status=200 if ready else 503, content_type=JSON)
@@ -47,8 +49,9 @@ def database() -> str:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError:
-        return "does not answer"
+    except DatabaseError as error:
+        log.warning("not ready: the database is away", error=str(error))
+        return AWAY
     return OK
 
 
@@ -56,8 +59,12 @@ def store() -> str:
     try:
         vouched = stores.store().read([], [], [], settings().store_timeout_ms).vouched
     except StoreUnavailable as error:
-        return str(error)
-    return OK if vouched else "nobody vouches for its permissions: every read is denied. Is the voucher running?"
+        log.warning("not ready: the store is away", error=str(error))
+        return AWAY
+    if not vouched:
+        log.warning("not ready: nobody vouches for the store, so every read is denied. Is the voucher running?")
+        return UNVOUCHED
+    return OK
 
 
 CHECKS: dict[str, Callable[[], str]] = {"database": database, "store": store}

@@ -1,10 +1,13 @@
 """Probes: alive, ready with reasons, counted."""
 
+from typing import Any, NoReturn
+
 import pytest
 from django.db import DatabaseError
 from django.test import Client
 
 from featurestore.api import health
+from featurestore.online.store import StoreUnavailable
 from tests.api.conftest import Post
 from tests.api.test_features import ONE, QUESTION
 from tests.api.world import World
@@ -27,9 +30,20 @@ def test_not_ready_says_why(client: Client, world: World) -> None:
     world.store.restart()
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert "vouch" in response.json()["checks"]["store"]
+    assert response.json() == {"ready": False, "checks": {"database": "ok", "store": "not vouched for"}}
     world.store.available = False
-    assert client.get("/readyz").json()["checks"] == {"database": "ok", "store": "store is away"}
+    assert client.get("/readyz").json()["checks"] == {"database": "ok", "store": "away"}
+
+
+def test_what_the_store_said_is_for_the_log(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*_: Any) -> NoReturn:
+        raise StoreUnavailable("store can't serve now: NOAUTH of redis-7.internal")
+
+    monkeypatch.setattr(world.store, "read", refused)
+    assert "NOAUTH" not in client.get("/readyz").content.decode()
+    assert "NOAUTH of redis-7.internal" in caplog.text
 
 
 def test_database_away(client: Client, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +54,7 @@ def test_database_away(client: Client, world: World, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(health, "connection", Away())
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert response.json()["checks"]["database"] == "does not answer"
+    assert response.json()["checks"]["database"] == "away"
 
 
 def test_metrics_count_requests_and_views_without_identifiers(client: Client, post: Post, world: World) -> None:
