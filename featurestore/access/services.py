@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from guardian.shortcuts import assign_perm, remove_perm
 
@@ -121,21 +122,25 @@ def end_trust(client: ApiClient, staff: User | Group, *, actor: str) -> None:
 
 
 _used_hours: dict[str, datetime] = {}
+_writer = ThreadPoolExecutor(1, "use-of-keys")  # its thread begins with the first write
 
 
 def record_use(key_id: str, now_ms: int) -> None:
-    """Note the hour in which a key was last used: one write a key, hour and process."""
+    """Note the hour in which a key was last used: one write a key, hour and process, for which no request waits."""
     hour = datetime.fromtimestamp(now_ms // 3_600_000 * 3600, UTC)
     if _used_hours.get(key_id) == hour:
         return
     _used_hours[key_id] = hour
+    _writer.submit(_write_use, key_id, hour)
+
+
+def _write_use(key_id: str, hour: datetime) -> None:
     try:
-        with transaction.atomic():
-            keys = ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=hour), key_id=key_id)
-            keys.update(last_used_at=hour)
-    except DatabaseError:
-        # The read that used the key is worth more than this note.
+        ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=hour), key_id=key_id).update(last_used_at=hour)
+    except Exception:  # nobody waits for the result: whatever it is, it is logged
         log.warning("use of a key not noted", key_id=key_id, exc_info=True)
+    finally:
+        connection.close()  # the thread's own: the next write may be an hour away
 
 
 def seed_roles() -> list[Group]:

@@ -1,9 +1,11 @@
 """Keys: created, shown once, revoked, rotated, expired, and refused in constant time."""
 
 import hmac
+import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 from django.db import OperationalError
@@ -156,12 +158,35 @@ def test_every_key_is_hashed_and_compared_once(bot: ApiClient, now_ms: int, monk
 
 def test_last_use_is_noted_by_the_hour(bot: ApiClient, now_ms: int, django_assert_num_queries: Any) -> None:
     key, _ = services.create_key(bot, **MAY)
-    services.record_use(key.key_id, now_ms)
-    with django_assert_num_queries(0):
-        services.record_use(key.key_id, now_ms)
-    key.refresh_from_db()
-    assert key.last_used_at is not None
-    assert key.last_used_at.timestamp() == now_ms // 3_600_000 * 3600
+    hour = datetime.fromtimestamp(now_ms // 3_600_000 * 3600, UTC)
+    for used_at in (hour, hour - timedelta(hours=1)):
+        services._write_use(key.key_id, used_at)
+        key.refresh_from_db()
+        assert key.last_used_at == hour
+    with django_assert_num_queries(1):
+        services._write_use(key.key_id, hour)
+
+
+def test_no_request_waits_for_the_note_of_its_key(
+    now_ms: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    locked, tried = threading.Event(), []
+
+    def slow(**_: Any) -> NoReturn:
+        tried.append(threading.current_thread())
+        locked.wait(10)
+        raise OperationalError("canceling statement due to lock timeout")
+
+    monkeypatch.setattr(ApiKey, "objects", SimpleNamespace(filter=lambda *_, **__: SimpleNamespace(update=slow)))
+    started_s = time.perf_counter()
+    for _ in range(3):
+        services.record_use("0123456789ab", now_ms)
+    assert time.perf_counter() - started_s < 1
+    locked.set()
+    services._writer.submit(lambda: None).result(10)  # it is behind the note
+    assert len(tried) == 1, "one write a key, hour and process"
+    assert threading.current_thread() not in tried
+    assert "use of a key not noted" in caplog.text
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
