@@ -1,5 +1,6 @@
 """A worker process: logs, event loop, checks of the cluster, then Faust until it ends."""
 
+import gc
 import logging
 import sys
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from streams.app import App, Work, create_app
 
 CHATTY = ("aiokafka", "faust", "mode")
 SWITCH_INTERVAL_S = 0.0005
+GC_THRESHOLDS = (50_000, 20, 50)  # a bundle makes tens of thousands of objects, none of them in a cycle
 
 
 class Worker(faust.Worker):
@@ -36,6 +38,7 @@ def run(settings: Settings, sources: Iterable[str], work: Callable[[App], Work])
     topics.wait_for_cluster(settings)
     topics.check(settings, sources)
     mode.loop.use("uvloop")
+    gc.set_threshold(*GC_THRESHOLDS)
     sys.setswitchinterval(SWITCH_INTERVAL_S)  # every fetch goes from the consumer's thread to the loop's and back
     app = create_app(topics.with_allowed_session(settings), sources, work)
     Worker(app).execute_from_commandline()

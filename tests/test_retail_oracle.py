@@ -80,6 +80,7 @@ def read_all(client: httpx.Client, service: str, purpose: str, customers: list[s
         yield from zip(batch, response.json()["results"], strict=True)
 
 
+@pytest.mark.timeout(900)
 def test_every_feature_of_every_customer_equals_the_raw_rows(
     retail: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:

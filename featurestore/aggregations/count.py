@@ -17,6 +17,7 @@ class Count(Aggregation):
     name = "count"
     takes = ANY_KIND
     needs_field = False
+    additive = True
     empty = 0
     cells = (Cell.INT,)
 

@@ -18,6 +18,7 @@ class Sum(Aggregation):
     """
 
     name = "sum"
+    additive = True
     empty = 0
 
     @property

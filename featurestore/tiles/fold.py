@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from featurestore.definitions.source import Event
 from featurestore.definitions.view import FeatureView
 from featurestore.permission import Grant
-from featurestore.tiles.ladder import Tile, coarsen, place
+from featurestore.tiles.ladder import Tile, coarsen, in_place, place
 from featurestore.tiles.state import SEEN_MOST, SEEN_SPAN_S, Record, ViewState, edition_of, field_name, trimmed
 
 Filters = tuple[tuple[int, frozenset[Any]], ...]
@@ -137,7 +137,8 @@ class _Folding:
         self.edition = edition_of(view_fold.view.fingerprint, birth_ms)
         if state is None or state.grant != grant.grant or state.edition != self.edition:
             state = ViewState(self.edition, grant.grant)
-        self.newest_ms, self.before = state.newest_ms, state.tiles
+        self.newest_ms = self.before_ms = state.newest_ms
+        self.before = state.tiles
         self.tiles = {tile[0]: tile for tile in state.tiles}
         self.own: set[int] = set()  # tiles copied from the record, so that it is left as it was
 
@@ -164,8 +165,11 @@ class _Folding:
         """The state of each holder; none if nothing has counted. Twins share their tiles."""
         if self.tiles:
             view_fold = self.view_fold
-            placed = coarsen(self.tiles, view_fold.ladder, self.newest_ms // 1000, view_fold.aggregations)
-            tiles = [placed[start] for start in sorted(placed)]
+            newest_s, placed, starts = self.newest_ms // 1000, self.tiles, sorted(self.tiles)
+            if not in_place(starts, view_fold.ladder, self.before_ms // 1000, newest_s):
+                placed = coarsen(placed, view_fold.ladder, newest_s, view_fold.aggregations)
+                starts = sorted(placed)
+            tiles = [placed[start] for start in starts]
             for name, grant in self.holders:
                 yield name, ViewState(self.edition, grant, self.newest_ms, tiles)
 

@@ -5,6 +5,7 @@ at any time from then on finds each window's edge between two tiles. That depend
 steps are multiples of finer ones, so it does not matter when a tile is coarsened or an event arrives.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,20 @@ def place(ladder: Sequence[Rung], moment_s: int, newest_s: int) -> int | None:
         if start >= edge - edge % step_s:
             return start
     return None
+
+
+def edges(ladder: Sequence[Rung], newest_s: int) -> list[int]:
+    """Before which start a tile is too old for each finite rung."""
+    judged_s = newest_s - SLACK_S
+    return [
+        edge - edge % step_s for window_s, step_s in ladder if window_s is not None for edge in (judged_s - window_s,)
+    ]
+
+
+def in_place(starts: Sequence[int], ladder: Sequence[Rung], before_s: int, newest_s: int) -> bool:
+    """Whether sorted tiles that were in place for an earlier newest event still are: no edge has passed one."""
+    passed = zip(edges(ladder, before_s), edges(ladder, newest_s), strict=True)
+    return all(was == now or bisect_left(starts, was) == bisect_left(starts, now) for was, now in passed)
 
 
 def coarsen(

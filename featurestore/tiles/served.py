@@ -13,13 +13,14 @@ pool of distinct msgpack values.
 import math
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
+from itertools import accumulate, starmap
 from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
-from featurestore.aggregations.base import Cell
+from featurestore.aggregations.base import Aggregation, Cell
 from featurestore.definitions.view import Feature, FeatureView
 from featurestore.tiles.ladder import LIFETIME_START_S, SLACK_S
 from featurestore.tiles.state import ViewState
@@ -67,50 +68,30 @@ class ServedLayout:
 
     def body(self, state: ViewState) -> bytes:
         """The field without its stamp: the same for twins, states alike but for their grant."""
-        tiles = state.tiles[::-1]
-        lifetime = self.view.ladder[-1].window_s is None and tiles[-1][0] == LIFETIME_START_S
-        ages = [(tiles[0][0] - tile[0]) // self.unit_s for tile in tiles[: len(tiles) - lifetime]]
+        starts, *states = zip(*reversed(state.tiles), strict=True)
+        newest_start, rows = starts[0], len(starts)
+        lifetime = self.view.ladder[-1].window_s is None and starts[-1] == LIFETIME_START_S
+        ages = [(newest_start - start) // self.unit_s for start in starts[: rows - lifetime]]
         pool: dict[bytes, int] = {}
-        columns = [
-            self._cells(cell, values, pool)
-            for cell, values in zip(self.cells, zip(*self._suffixes(tiles), strict=True), strict=True)
-        ]
-        codes = _narrowest(ages, UNSIGNED) + "".join(_code(c, v) for c, v in zip(self.cells, columns, strict=True))
-        head = HEAD.pack(state.edition, state.newest_ms // 1000, tiles[0][0], len(tiles), lifetime)
-        rows = _row(codes)
-        nulls = [_null(code) for code in codes[1:]]
-        packed_rows = [
-            rows.pack(*(null if value is None else value for value, null in zip(values, nulls, strict=True)))
-            for values in zip(*columns, strict=True)
-        ]
+        codes, columns = [_narrowest(ages[-1] if ages else 0, UNSIGNED)], list[Sequence[Any]]()
+        for aggregation, column in zip(self.aggregations, states, strict=True):
+            totals = _totals(aggregation, column)
+            for cell, values in zip(
+                aggregation.cells, zip(*totals, strict=True) if len(aggregation.cells) > 1 else [totals], strict=True
+            ):
+                code, stored = _column(cell, values, pool)
+                codes.append(code)
+                columns.append(stored)
+        row = _row("".join(codes))
         return b"".join(
             (
-                head,
-                codes.encode(),
+                HEAD.pack(state.edition, state.newest_ms // 1000, newest_start, rows, lifetime),
+                "".join(codes).encode(),
                 struct.pack(f"<{len(ages)}{codes[0]}", *ages),
-                *packed_rows,
-                b"\x90" if not pool else _array_header(len(pool)) + b"".join(pool),
+                *starmap(row.pack, zip(*columns, strict=True)),
+                _array_header(len(pool)) + b"".join(pool),
             )
         )
-
-    def _suffixes(self, newest_first: list[list[Any]]) -> Iterable[list[Any]]:
-        """The cells of each row: merged from the newest tile up to this one, or this one's own if they grow."""
-        totals: list[Any] = []
-        for _, *states in newest_first:
-            totals = [
-                state if not totals or aggregation.growing else aggregation.merge(state, total)
-                for aggregation, state, total in zip(self.aggregations, states, totals or states, strict=True)
-            ]
-            row: list[Any] = []
-            for aggregation, total in zip(self.aggregations, totals, strict=True):
-                row += (total,) if len(aggregation.cells) == 1 else total
-            yield row
-
-    @staticmethod
-    def _cells(cell: Cell, values: Iterable[Any], pool: dict[bytes, int]) -> list[Any]:
-        if cell is not Cell.BLOB:
-            return list(values)
-        return [pool.setdefault(msgspec.msgpack.encode(value), len(pool)) for value in values]
 
     def open(self, raw: bytes, edition: int) -> "Served | None":
         """The field's values; None if it was packed under another edition of the view."""
@@ -193,17 +174,32 @@ def _row(codes: str) -> struct.Struct:
     return struct.Struct("<" + codes[1:])
 
 
-def _narrowest(values: Iterable[int], codes: Iterable[tuple[str, int]]) -> str:
-    largest = max(values, default=0)
-    return next(code for code, limit in codes if largest < limit)
+def _totals(aggregation: Aggregation, newest_first: Sequence[Any]) -> Sequence[Any]:
+    """Each row's state: merged from the newest tile up to this one, or this one's own if states grow."""
+    if aggregation.growing:
+        return newest_first
+    if aggregation.additive:
+        return list(accumulate(newest_first))
+    merge = aggregation.merge
+    return list(accumulate(newest_first, lambda total, state: merge(state, total)))
 
 
-def _code(cell: Cell, values: Iterable[Any]) -> str:
-    if cell is Cell.FLOAT:
-        return "d"
+def _column(cell: Cell, values: Sequence[Any], pool: dict[bytes, int]) -> tuple[str, Sequence[Any]]:
+    """The code of a column that holds some values, and how it holds them."""
     if cell is Cell.BLOB:
-        return _narrowest(values, UNSIGNED)
-    return _narrowest((abs(value) for value in values if value is not None), SIGNED)
+        indexes = [pool.setdefault(msgspec.msgpack.encode(value), len(pool)) for value in values]
+        return _narrowest(max(indexes), UNSIGNED), indexes
+    if cell is Cell.FLOAT:
+        return "d", [math.nan if value is None else value for value in values] if None in values else values
+    if None not in values:
+        return _narrowest(max(max(values), -min(values)), SIGNED), values
+    code = _narrowest(max((abs(value) for value in values if value is not None), default=0), SIGNED)
+    null = _null(code)
+    return code, [null if value is None else value for value in values]
+
+
+def _narrowest(largest: int, codes: Iterable[tuple[str, int]]) -> str:
+    return next(code for code, limit in codes if largest < limit)
 
 
 @cache
