@@ -38,7 +38,9 @@ class Settings(BaseSettings):
         f"sqlite:///{ROOT / 'var' / 'rapport.sqlite3'}", description="PostgreSQL, or SQLite on one machine."
     )
 
-    store_url: str = Field("redis://127.0.0.1:6379/0", description="The store Redis: features and permissions.")
+    store_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="The store Redis: features and permissions; rediss:// for TLS."
+    )
     store_timeout_ms: int = Field(250, description="Longest wait for the store in one feature read.")
     vouch_expiry_ms: int = Field(2000, description="How long a voucher's word for a Redis run holds.")
     control_url: str = Field("redis://127.0.0.1:6379/1", description="The control Redis: Celery.")

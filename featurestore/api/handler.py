@@ -20,7 +20,6 @@ from featurestore.online.answer import Answer, Status, ViewAnswer
 from featurestore.online.reader import Reader
 from featurestore.online.store import StoreUnavailable
 from featurestore.permission import Denial
-from featurestore.tiles.served import QuestionTooEarly
 
 LARGEST_BATCH = 100
 SHORTEST_TIMEOUT_MS, LONGEST_TIMEOUT_MS = 10, 2000
@@ -118,8 +117,6 @@ class FeatureHandler:
         except StoreUnavailable as error:
             call.noted["store"] = str(error)
             raise Unavailable("The store did not answer in time. Nothing was read.") from None
-        except QuestionTooEarly:
-            raise Unavailable("This server's clock is behind the events that it would read.") from None
         for answer in read:
             _hide_registration(answer.views)
         by_subject = dict(zip(asked, read, strict=True))

@@ -38,7 +38,7 @@ def key(subject: str) -> str:
 
 
 class RedisStore:
-    """The store at a URL: ``redis://[user:password@]host:port/db`` or ``unix:///path``. One connection a thread."""
+    """The store at a URL: ``redis[s]://[user:password@]host:port/db``, ``unix:///path``; a connection a thread."""
 
     def __init__(self, url: str, timeout_ms: int):
         self.url, self.timeout_ms = url, timeout_ms
@@ -113,7 +113,7 @@ class RedisStore:
         cursor = b"0"
         while True:
             _, ((cursor, keys),) = self._run([("SCAN", cursor, "MATCH", "fs:{*}", "COUNT", 1000)], self.timeout_ms)
-            yield from (name[4:-1].decode() for name in keys)
+            yield from (name[4:-1].decode(errors="replace") for name in keys)
             if cursor == b"0":
                 return
 

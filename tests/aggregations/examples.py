@@ -24,7 +24,7 @@ from featurestore.aggregations import (
 
 FIELD = "field"
 PLACES = 2
-LARGEST = 10**15  # of an integer or scaled number: definitions.fields
+LARGEST = 10**15  # a thousand times what sources let in
 START_MS = 1_750_000_000_000
 NOW_MS = START_MS + 400 * 86_400_000
 

@@ -28,6 +28,7 @@ def world(
         redis.flushall()
     store = RedisStore(redis_server, 1000)
     monkeypatch.setattr(stores, "store", lambda: store)
+    monkeypatch.setattr(access._writer, "submit", lambda *_: None)  # a second connection to a database in memory
     feature_handler.cache_clear()
     forget_keys()
     access.seed_roles()
