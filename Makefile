@@ -22,7 +22,7 @@ $(VENV): requirements-dev.lock
 	$(BASE_PYTHON) deploy/write_env.py $@
 
 demo: $(VENV) .env  ## Everything on this machine, with a simulated shop
-	$(PYTHON) manage.py demo
+	$(PYTHON) manage.py demo $(ARGS)
 
 run: $(VENV) .env  ## The Procfile's processes, against the servers that .env names
 	$(PYTHON) manage.py migrate --noinput

@@ -1,0 +1,143 @@
+"""A withdrawal against the real processes: denied at once, nothing kept of what comes later, nothing comes back."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from confluent_kafka import Producer
+from redis import Redis
+
+from deploy.redis_server import RedisServer
+from featurestore import names
+from featurestore.catalog.orders import OrderLine, orders
+from featurestore.identity import partition_of, subject_of
+from tests.installation import Installation, eventually, installation
+
+ANN = "ann"
+PARTITIONS = 4
+numbers = itertools.count()
+
+
+class Shop:
+    """Customers who decide and buy, and a bot that asks about them."""
+
+    def __init__(self, made: Installation, server: RedisServer) -> None:
+        self.made, self.server, self.api = made, server, made.start_api()
+        self.producer = Producer({"bootstrap.servers": str(made.settings["kafka_bootstrap"]), "log_level": 0})
+
+    def subject(self, customer: str) -> str:
+        return subject_of(customer, str(self.made.settings["subject_secret"]).encode())
+
+    def neighbours(self, customer: str, count: int) -> list[str]:
+        """Customers of the same partition: when a later event of theirs is served, earlier ones have been folded."""
+        home = partition_of(self.subject(customer), PARTITIONS)
+        found = (f"{customer}-{i}" for i in itertools.count())
+        return list(itertools.islice((c for c in found if partition_of(self.subject(c), PARTITIONS) == home), count))
+
+    def decide(self, customer: str, decision: str) -> httpx.Response:
+        body = {"customer_id": customer, "purpose": "service", "decision": decision, "method": "chat"}
+        return self.api.post("/v1/consents", json=body | ({"notice": "privacy/1/en"} if decision == "given" else {}))
+
+    def agree(self, *customers: str) -> None:
+        """Register, consent, and wait until the consent counts."""
+        for customer in customers:
+            self.api.post("/v1/customers", json={"customer_id": customer, "region": "EU", "brand": "lamp"})
+            answer = self.decide(customer, "given")
+            assert answer.status_code == 201, answer.text
+        since_s = datetime.fromisoformat(answer.json()["since"]).timestamp()
+        eventually(lambda: time.time() > since_s, "the consent counts")
+
+    def buys(self, customer: str, amount: str = "10.00") -> None:
+        line = OrderLine(kind="completed", order_id="O", sku="LAMP", quantity=1, amount=Decimal(amount))
+        subject = self.subject(customer)
+        raw = orders.encode(id=str(next(numbers)), source="test", subject=subject, time=datetime.now(UTC), data=line)
+        topic = names.events("orders", int(str(self.made.settings["generation"])))
+        self.producer.produce(topic, raw, key=subject.encode(), partition=partition_of(subject, PARTITIONS))
+        self.producer.flush()
+
+    def ask(self, customer: str) -> httpx.Response:
+        body = {"service": "support_chat", "purpose": "service", "customer_id": customer}
+        return self.api.post("/v1/features", json=body)
+
+    def spend(self, customer: str) -> tuple[str, float]:
+        """Status and sum of what a customer spent; ("away", 0) while the store is."""
+        answer = self.ask(customer)
+        if answer.status_code == 503:
+            return "away", 0
+        found: dict[str, Any] = answer.json()
+        return found["views"]["spend"]["status"], found["features"]["spend_amount_sum_1h"]
+
+
+@pytest.fixture(scope="module")
+def shop(kafka: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("withdrawal")
+    server = RedisServer(folder / "redis")  # its own, to be killed
+    server.start()
+    with installation(folder, kafka=kafka, store=server.url, partitions=PARTITIONS) as made:
+        made.prepare()
+        made.start_voucher()
+        made.start_worker()
+        shop = Shop(made, server)
+        eventually(lambda: shop.api.get("/readyz").status_code == 200, "the API is ready")
+        yield shop
+    server.stop()
+
+
+@pytest.mark.timeout(300)
+def test_what_comes_after_a_withdrawal_leaves_nothing_and_nothing_comes_back(shop: Shop) -> None:
+    (witness,) = shop.neighbours(ANN, 1)
+    shop.agree(ANN, witness)
+    shop.buys(ANN)
+    shop.buys(ANN)
+    eventually(lambda: shop.spend(ANN) == ("present", 20), "what was bought is served")
+
+    assert shop.decide(ANN, "withdrawn").status_code == 201
+    assert shop.spend(ANN) == ("withheld", 0)
+    shop.buys(ANN)
+    shop.buys(witness)
+    eventually(lambda: shop.spend(witness) == ("present", 10), "later events are folded")
+    with Redis.from_url(shop.server.url) as redis:
+        kept = redis.hkeys("fs:{" + shop.subject(ANN) + "}")
+    assert set(kept) == {b"p", b"order_risk/fraud"}, "only the law's purpose, which needs no consent, keeps values"
+
+    shop.agree(ANN)
+    shop.buys(witness)
+    eventually(lambda: shop.spend(witness) == ("present", 20), "later events are folded")
+    assert shop.spend(ANN) == ("missing", 0)
+    shop.buys(ANN, "1.00")
+    eventually(lambda: shop.spend(ANN) == ("present", 1), "what is bought under the new consent is served")
+
+
+@pytest.mark.timeout(300)
+def test_a_withdrawal_while_the_store_is_away_holds_from_its_return(shop: Shop) -> None:
+    bob, carl = shop.neighbours("bob", 2)
+    shop.agree(bob, carl)
+    shop.buys(bob)
+    shop.buys(carl)
+    eventually(lambda: (shop.spend(bob), shop.spend(carl)) == (("present", 10),) * 2, "both are served")
+
+    shop.server.kill()
+    answer = shop.decide(bob, "withdrawn")
+    assert (answer.status_code, answer.json()["effective"]) == (202, False)
+    began = time.monotonic()
+    refused = shop.ask(bob)
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"] == "1"
+    assert time.monotonic() - began < 2  # 250 ms, and what a busy machine adds
+    shop.buys(carl)
+
+    shop.server.start()  # empty
+    seen = set[str]()
+
+    def carl_is_back() -> bool:
+        seen.add(shop.spend(bob)[0])
+        return shop.spend(carl) == ("present", 20)
+
+    eventually(carl_is_back, "the streams have pushed every value again, and what came meanwhile")
+    assert seen <= {"away", "withheld"}, "what was withdrawn was never served"
+    assert shop.spend(bob) == ("withheld", 0)
