@@ -71,4 +71,5 @@ def require_free(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise CommandError(f"Port {port} is taken: stop what uses it, or run manage.py demo --port 8001") from error
+            hint = 'make demo ARGS="--port 8001"'
+            raise CommandError(f"Port {port} is taken: stop what uses it, or take another: {hint}") from error
