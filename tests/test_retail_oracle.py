@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import httpx
 import pytest
+from redis import Redis
 
 from tests.installation import Installation, eventually, installation
 from tests.oracle import Mismatch, mismatches
@@ -24,6 +25,8 @@ READS = {"support_chat": "service", "sales_chat": "personalisation", "fraud_chec
 
 @pytest.fixture(scope="module")
 def retail(kafka: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with Redis.from_url(redis_server) as redis:
+        redis.flushall()
     with installation(tmp_path_factory.mktemp("retail"), kafka=kafka, store=redis_server) as made:
         made.prepare()
         made.start_voucher()

@@ -29,11 +29,11 @@ class RealWorld(World):
         assert voucher.step() is Condition.VOUCHING
 
     def fold(self) -> None:
-        now_ms = round(self.now.timestamp() * 1000)
+        now_ms, fill = round(self.now.timestamp() * 1000), self.store.read([], [], [], 1000).fill
         for source in registry.sources:
             births_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):
-                assert self.store.mark(source, partition, Mark(1, 1, now_ms + 3_600_000, births_ms))
+                assert self.store.mark(source, partition, Mark(1, 1, now_ms + 3_600_000, births_ms, fill))
         yesterday = (self.now - timedelta(days=1)).replace(tzinfo=None).isoformat()
         self.happened("C42", "orders", (yesterday, LINE))
 

@@ -91,6 +91,7 @@ def test_a_broker_that_is_away_fails_every_purge_in_time() -> None:
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_the_voucher_begins_vouches_and_ends_when_told_to(shop: Shop, redis_server: str, tmp_path: Path) -> None:
     store = RedisStore(redis_server, 1000)
+    store._run([("FLUSHALL",)], 1000)  # another test's word may still be in force
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "adminsite.settings",
         "RAPPORT_DATABASE_URL": f"sqlite:///{tmp_path / 'rapport.sqlite3'}",
