@@ -7,7 +7,7 @@ COMPILE := uv pip compile pyproject.toml --universal --fork-strategy fewest --ge
 	--custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint format kafka kafka-stop lock
+.PHONY: bench-streaming help demo run test lint format kafka kafka-stop lock
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ kafka: $(VENV)  ## A real single-node Apache Kafka in the background (KAFKA_PORT
 
 kafka-stop: $(VENV)  ## Stop the one that `make kafka` started
 	$(PYTHON) -m deploy.kafka.broker stop
+
+bench-streaming: $(VENV)  ## Our worker beside a plain Faust agent; writes bench/results/streaming.json
+	$(PYTHON) -m bench.streaming $(ARGS)
 
 lock:  ## Pin what pyproject.toml asks for (needs uv)
 	$(COMPILE) --output-file requirements.lock

@@ -2,9 +2,10 @@
 
     python -m bench.streaming [--rounds 3] [--quick]
 
-Each worker has one core; Kafka, Redis and the load run where the machine puts them, and files are kept in memory. A round fills a new topic, starts a
-worker, and times from the first to the last event seen in Redis; then events are sent at a steady rate and each is
-looked for until it can be read. Ratios are medians over rounds of the same run: absolute figures are this machine's.
+Each worker has one core; Kafka, Redis and the load run where the machine puts them, and files are kept in memory. A
+round fills a new topic, starts a worker, and times from the first to the last event seen in Redis; then events are sent
+at a steady rate and each is looked for until it can be read. Ratios are medians over rounds of the same run: absolute
+figures are this machine's.
 """
 
 import argparse
@@ -45,7 +46,7 @@ PARTITIONS = 4
 CUSTOMERS = 5_000
 WORKER_CORE = 0
 DEADLINE_S = 120
-LOOKED_FOR = 64
+LOOKED_FOR = 64  # events at once, the oldest: looking must not cost more than folding
 
 
 class Surroundings:

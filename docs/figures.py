@@ -14,7 +14,7 @@ MARKS = re.compile(r"(<!-- figures:(?P<name>\w+) -->\n)(?P<table>.*?)(<!-- /figu
 def table(result: dict[str, Any]) -> str:
     """One run as a table, and where it was."""
     rows = [f"| {name.replace('_', ' ')} | {value:,g} |" for name, value in result["figures"].items()]
-    facts = f"`{result['command']}`, commit {result['commit']}, {result['date'][:10]}, on {result['machine']}."
+    facts = f"`{result['command']}`, commit {result['commit']}, {result['date'][:10]},\non {result['machine']}."
     return "\n".join(["", "| figure | |", "|---|---|", *rows, "", facts, "", ""])
 
 
