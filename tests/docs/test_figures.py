@@ -13,7 +13,7 @@ def test_a_run_is_shown(tmp_path: Path) -> None:
     (tmp_path / "streaming.json").write_text(json.dumps(RUN | {"figures": {"ratio_vs_quix": 3.2, "events": 28018}}))
     shown = filled(TEXT, tmp_path)
     assert "| ratio vs quix | 3.2 |\n| events | 28,018 |" in shown
-    assert "`make bench-streaming`, commit abc, 2026-11-22, on 2 x a core." in shown
+    assert "`make bench-streaming`, commit abc, 2026-11-22,\non 2 x a core." in shown
     assert "old" not in shown
     assert filled(shown, tmp_path) == shown
 
