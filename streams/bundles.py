@@ -5,7 +5,7 @@ is. With a whole fetch as the message that cost is paid once for up to 2,000 eve
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from faust import EventT
@@ -65,10 +65,6 @@ class Fetch(list[Any]):
 
 class BundleScheduler(SchedulingStrategyT):
     """Faust's consumer scheduler: one message a partition and fetch."""
-
-    @classmethod
-    def map_from_records(cls, records: Mapping[TP, list[Any]]) -> Self:
-        raise NotImplementedError("bundles are not interleaved")
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Bundle]]:
         for (topic, partition), fetch in cast(Mapping[TP, Fetch], records).items():

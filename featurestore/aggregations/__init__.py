@@ -3,6 +3,8 @@
 import pkgutil
 from collections.abc import Iterator
 from importlib import import_module
+from inspect import isabstract
+from typing import Any
 
 from featurestore.aggregations.base import ANY_KIND, NUMBERS, Aggregation, Cell, Kind, State, Tie, Value, Windowed
 from featurestore.aggregations.count import Count
@@ -57,21 +59,15 @@ __all__ = [
     "seconds",
 ]
 
-ALGEBRA = ("name", "cells", "zero", "update", "merge", "finish")
-
 
 def every() -> list[type[Aggregation]]:
     """All aggregations of this folder, also one that is not imported above: the subclasses that leave nothing open."""
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         import_module(module.name)
-    return sorted({child for child in below(Aggregation) if complete(child)}, key=lambda child: child.__name__)
+    return sorted({child for child in below(Aggregation) if not isabstract(child)}, key=lambda child: child.__name__)
 
 
-def complete(child: type[Aggregation]) -> bool:
-    return all(getattr(child, part) is not getattr(Aggregation, part) for part in ALGEBRA)
-
-
-def below(parent: type[Aggregation]) -> Iterator[type[Aggregation]]:
+def below(parent: type[Any]) -> Iterator[type[Any]]:
     """The subclasses of a class and theirs."""
     for child in parent.__subclasses__():
         yield child

@@ -15,6 +15,7 @@ The pattern of one small algebra with the tiles on top is chronon's; "one statis
 
 import dataclasses
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -58,7 +59,7 @@ class Cell(StrEnum):
 
 
 @dataclass(frozen=True)
-class Aggregation:
+class Aggregation(ABC):
     """One statistic of one field of a source's events, of those events that the filter ``where`` lets through.
 
     ``field`` is None for aggregations of events as such. ``where`` maps a field to the value it must have, or to a
@@ -90,9 +91,9 @@ class Aggregation:
         return replace(self, kind=kind, places=places)
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """In a feature's name: spend_amount_NAME_30d. It tells settings apart where one view may want several: p50."""
-        raise NotImplementedError
 
     @property
     def error(self) -> str:
@@ -115,29 +116,29 @@ class Aggregation:
         return self.number if self.kind in NUMBERS else Cell.BLOB
 
     @property
+    @abstractmethod
     def cells(self) -> tuple[Cell, ...]:
         """The parts of a state. One part: the state is the bare value. More: a sequence of them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def zero(self) -> State:
         """The state of no events."""
-        raise NotImplementedError
 
+    @abstractmethod
     def update(self, state: State, value: Value, time_ms: int, tie: Tie) -> State:
         """The state with one more event: its field's value (never None), its time and its tie-breaker."""
-        raise NotImplementedError
 
+    @abstractmethod
     def merge(self, a: State, b: State) -> State:
         """The state of the events of both."""
-        raise NotImplementedError
 
     def combine(self, states: Iterable[State]) -> State:
         """The state of the events of all: as merged one by one, but for growing states faster."""
         return reduce(self.merge, states, self.zero())
 
+    @abstractmethod
     def finish(self, state: State, now_ms: int) -> Any:
         """The feature's value at a time: a JSON value; ``empty`` when nothing was counted."""
-        raise NotImplementedError
 
     def unscale(self, number: float) -> float | int:
         """A number of the field's kind as the outside knows it: 1275 of a field of two places is 12.75."""

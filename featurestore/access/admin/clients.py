@@ -70,9 +70,6 @@ class ApiClientAdmin(ShowsNewKey):
     fields = ["name", "owner", "description", "active"]
     actions_detail = ["entrust", "create_key"]
 
-    def client_of(self, obj: ApiClient) -> ApiClient:
-        return obj
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiClient]:
         live = Q(keys__revoked_at=None, keys__expires_at__gt=datetime.now(UTC))
         counted = super().get_queryset(request).annotate(live=Count("keys", live), last_used=Max("keys__last_used_at"))

@@ -17,10 +17,11 @@ from featurestore.access.selectors import clients_of
 class EntrustedAdmin(StaffAdmin):
     """A model of clients, or of what belongs to one. What a role does not allow, an entrusted client may."""
 
-    client_path = "pk"  # from the model to its client
+    client_path = "pk"  # from the model to its client; "pk" is the client itself
 
     def client_of(self, obj: Any) -> ApiClient:
-        raise NotImplementedError
+        client: ApiClient = obj if self.client_path == "pk" else getattr(obj, self.client_path)
+        return client
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         seen = super().get_queryset(request)

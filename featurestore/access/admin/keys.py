@@ -16,7 +16,7 @@ from unfold.enums import ActionVariant
 from featurestore.access import services
 from featurestore.access.admin.guard import EntrustedAdmin
 from featurestore.access.errors import AccessError
-from featurestore.access.models import ApiClient, ApiKey
+from featurestore.access.models import ApiKey
 
 SOON = timedelta(days=14)
 COLOURS = {"Works": "success", "Ends soon": "warning", "Expired": "danger", "Revoked": "danger", "Client off": "danger"}
@@ -81,9 +81,6 @@ class ApiKeyAdmin(ShowsNewKey):
         ("Life", {"fields": ["created_at", "created_by", "expires_at", "revoked_at"]}),
     ]
     actions_detail = ["rotate", "revoke"]
-
-    def client_of(self, obj: ApiKey) -> ApiClient:
-        return obj.client
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         return super().get_queryset(request).select_related("client")
