@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, State, Tie, Value
-
-NONE = (None, None, None)
+from featurestore.aggregations.base import State, Tie, Value
+from featurestore.aggregations.held import Held
 
 
 @dataclass(frozen=True)
-class First(Aggregation):
+class First(Held):
     """The field's value in the earliest event that has it, exactly; of one millisecond's, the one of the smaller tie.
-
-    A state is the event's time, its tie and the value.
 
     >>> from featurestore.aggregations import Kind
     >>> first = First("stage").bind(Kind.TEXT)
@@ -21,14 +18,6 @@ class First(Aggregation):
     """
 
     name = "first"
-    takes = ANY_KIND
-
-    @property
-    def cells(self) -> tuple[Cell, ...]:
-        return (Cell.INT, Cell.INT, self.held)
-
-    def zero(self) -> State:
-        return NONE
 
     def update(self, state: Sequence[Value], value: Value, time_ms: int, tie: Tie) -> State:
         held_ms = state[0]
@@ -40,6 +29,3 @@ class First(Aggregation):
         if a[0] is None or b[0] is None:
             return b if a[0] is None else a
         return b if b[0] < a[0] or (b[0] == a[0] and b[1] < a[1]) else a
-
-    def finish(self, state: Sequence[Value], now_ms: int) -> Value:
-        return None if state[0] is None else self.unscale(state[2])

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from featurestore.aggregations.base import Aggregation, Cell, Tie
+from featurestore.aggregations.base import Tie
+from featurestore.aggregations.extreme import Extreme
 
 
 @dataclass(frozen=True)
-class Max(Aggregation):
+class Max(Extreme):
     """The largest value of a numeric field, exactly.
 
     >>> from featurestore.aggregations import Kind
@@ -17,13 +18,6 @@ class Max(Aggregation):
 
     name = "max"
 
-    @property
-    def cells(self) -> tuple[Cell, ...]:
-        return (self.number,)
-
-    def zero(self) -> None:
-        return None
-
     def update(self, state: float | None, value: float, time_ms: int, tie: Tie) -> float:
         return value + 0 if state is None or value > state else state  # + 0 makes -0.0 into 0.0: one zero, one state
 
@@ -31,6 +25,3 @@ class Max(Aggregation):
         if a is None or b is None:
             return b if a is None else a
         return b if b > a else a
-
-    def finish(self, state: float | None, now_ms: int) -> float | None:
-        return None if state is None else self.unscale(state)
