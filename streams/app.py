@@ -1,7 +1,7 @@
 """The Faust app of one stream worker: tables, one agent for all topics, lanes, and everything it needs to end well."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 import faust
@@ -27,22 +27,16 @@ from streams.transport import Consumer, Transport
 log = structlog.get_logger(__name__)
 
 
-async def nothing(partitions: set[int]) -> None:
-    """Prepare no partition."""
-
-
 class Work(NamedTuple):
     """What a worker does, written by the rooms above the plumbing. Whatever raises ends the process.
 
     ``handlers``: by topic (``featurestore.names``), awaited with one bundle at a time for a partition number; when it
     returns, the bundle is acknowledged. ``publish``: awaited each second with the freshness marks that moved.
-    ``prepare``: awaited with the partition numbers of a new assignment, tables recovered, before any of their events.
     ``waiting_for``: why the work stands still; while it says so, the worker is not ready.
     """
 
     handlers: Mapping[str, Handler]
     publish: Publish = nowhere
-    prepare: Callable[[set[int]], Awaitable[None]] = nothing
     waiting_for: Callable[[], str | None] = lambda: None
 
 
@@ -114,7 +108,7 @@ def create_app(settings: Settings, sources: Iterable[str], work: Callable[[App],
     app.lanes.handlers = app.work.handlers
     app.freshness = Freshness(app.lanes, app.work.publish)
     _add_agent(app, settings, app.work.handlers)
-    _prepare_assignments(app)
+    _note_assignments(app)
     return app
 
 
@@ -136,10 +130,9 @@ def _add_agent(app: App, settings: Settings, topics: Iterable[str]) -> None:
                 die("agent failed", error)
 
 
-def _prepare_assignments(app: App) -> None:
+def _note_assignments(app: App) -> None:
     @app.on_rebalance_complete.connect(weak=False)
     async def recovered(_app: Any, **_options: Any) -> None:
         partitions = {tp.partition for tp in app.assignor.assigned_actives()}
         log.info("tables recovered", partitions=sorted(partitions))
         REBALANCES.inc()
-        await app.work.prepare(partitions)

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from deploy.ports import free_port
+from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKE_KEY = """
@@ -131,11 +132,3 @@ def answers(client: httpx.Client) -> bool:
         return client.get("/healthz").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def eventually(happens: Callable[[], object], what: str, within_s: float = 60) -> None:
-    """Wait until something has happened; polled, with a deadline, so that nothing depends on how long it takes."""
-    deadline = time.monotonic() + within_s
-    while not happens():
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(0.05)

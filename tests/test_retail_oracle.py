@@ -14,8 +14,9 @@ import httpx
 import pytest
 from redis import Redis
 
-from tests.installation import Installation, eventually, installation
+from tests.installation import Installation, installation
 from tests.oracle import Mismatch, mismatches
+from tests.waiting import eventually
 
 DATA = Path(os.environ.get("RAPPORT_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 RETAIL = DATA / "online_retail_2010-12_to_2011-05.csv.gz"

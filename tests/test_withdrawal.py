@@ -16,7 +16,8 @@ from deploy.redis_server import RedisServer
 from featurestore import names
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.identity import partition_of, subject_of
-from tests.installation import Installation, eventually, installation
+from tests.installation import Installation, installation
+from tests.waiting import eventually
 
 ANN = "ann"
 PARTITIONS = 4

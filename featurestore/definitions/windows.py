@@ -37,6 +37,12 @@ def step_of(window_s: int | None) -> int:
     return 0 if window_s is None else max(step for step in STEPS if step <= window_s / 60)
 
 
+def edge(window_s: int, step_s: int, at_s: int) -> int:
+    """The first second of a window at a time: tiles that begin there or later are in it, none lies across it."""
+    edge_s = at_s - window_s
+    return edge_s - edge_s % step_s
+
+
 def ladder(windows_s: Iterable[int | None]) -> tuple[Rung, ...]:
     """Distinct windows from the shortest up, lifetime last, each with its step."""
     distinct = set(windows_s)

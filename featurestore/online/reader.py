@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.view import Feature, FeatureView
+from featurestore.definitions.windows import edge
 from featurestore.identity import partition_of
 from featurestore.online.answer import Answer, Status, ViewAnswer
 from featurestore.online.guard import admit, belongs
@@ -125,10 +126,7 @@ def _worth(view: FeatureView, present: bool, grant: Grant, mark: Mark | None, fi
 def _window_start_ms(view: FeatureView, now_ms: int) -> int:
     """The start of the view's longest window; 0 for lifetime."""
     window_s, step_s = view.ladder[-1]
-    if window_s is None:
-        return 0
-    edge_s = now_ms // 1000 - window_s
-    return (edge_s - edge_s % step_s) * 1000
+    return 0 if window_s is None else edge(window_s, step_s, now_ms // 1000) * 1000
 
 
 @lru_cache(maxsize=256)  # callers choose the features

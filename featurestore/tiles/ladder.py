@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from featurestore.aggregations.base import Aggregation
-from featurestore.definitions.windows import Rung
+from featurestore.definitions.windows import Rung, edge
 
 SLACK_S = 300  # no question is asked for an earlier time than the newest event less this
 LIFETIME_START_S = 0
@@ -25,8 +25,7 @@ def place(ladder: Sequence[Rung], moment_s: int, newest_s: int) -> int | None:
         if window_s is None:
             return LIFETIME_START_S
         start = moment_s - moment_s % step_s
-        edge = judged_s - window_s
-        if start >= edge - edge % step_s:
+        if start >= edge(window_s, step_s, judged_s):
             return start
     return None
 
@@ -34,9 +33,7 @@ def place(ladder: Sequence[Rung], moment_s: int, newest_s: int) -> int | None:
 def edges(ladder: Sequence[Rung], newest_s: int) -> list[int]:
     """Before which start a tile is too old for each finite rung."""
     judged_s = newest_s - SLACK_S
-    return [
-        edge - edge % step_s for window_s, step_s in ladder if window_s is not None for edge in (judged_s - window_s,)
-    ]
+    return [edge(window_s, step_s, judged_s) for window_s, step_s in ladder if window_s is not None]
 
 
 def in_place(starts: Sequence[int], ladder: Sequence[Rung], before_s: int, newest_s: int) -> bool:

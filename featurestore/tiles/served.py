@@ -22,6 +22,7 @@ import msgspec
 
 from featurestore.aggregations.base import Aggregation, Cell
 from featurestore.definitions.view import Feature, FeatureView
+from featurestore.definitions.windows import edge
 from featurestore.tiles.ladder import LIFETIME_START_S, SLACK_S
 from featurestore.tiles.state import ViewState
 
@@ -141,8 +142,8 @@ class Served:
         """How many rows, from the newest, begin within a window."""
         if window_s is None:
             return self.rows
-        edge = now_s - window_s
-        return bisect_right(self.ages, (self.base_s - (edge - edge % step_s)) // self.layout.unit_s)
+        oldest = (self.base_s - edge(window_s, step_s, now_s)) // self.layout.unit_s
+        return bisect_right(self.ages, oldest)
 
     def _state(self, column: int, cells: tuple[Any, ...], end: int) -> Any:
         aggregation, (first, last) = self.layout.aggregations[column], self.layout.spans[column]

@@ -86,7 +86,8 @@ def main(sources: list[str]) -> None:
     conf = settings()
 
     def work(app: App) -> Work:
-        async def prepared(partitions: set[int]) -> None:
+        @app.on_rebalance_complete.connect(weak=False)
+        async def recovered(_app: Any, **_options: Any) -> None:
             by_topic: dict[str, list[int]] = {}
             for topic, partition in sorted(app.assignor.assigned_actives()):
                 by_topic.setdefault(topic, []).append(partition)
@@ -95,7 +96,7 @@ def main(sources: list[str]) -> None:
         if LOSES:
             app.conf.ConsumerScheduler = LosingScheduler
         handlers = {names.events(source, conf.generation): counter(app, source) for source in sources}
-        return Work({**handlers, names.purge(conf.generation): purge}, fresh, prepared)
+        return Work({**handlers, names.purge(conf.generation): purge}, fresh)
 
     run(conf, sources, work)
 

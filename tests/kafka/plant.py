@@ -7,11 +7,10 @@ import random
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,19 +21,9 @@ from deploy.ports import free_port
 from featurestore import names
 from featurestore.config import ROOT, Settings
 from streams import topics
+from tests.waiting import eventually
 
-DEADLINE_S = 60
 generations = itertools.count(os.getpid() * 100)
-
-
-def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S, every_s: float = 0.02) -> Any:
-    """The condition's value as soon as it is true."""
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(every_s)
-    raise AssertionError(f"not within {deadline_s} s: {what}")
 
 
 class Worker:
@@ -85,7 +74,7 @@ class Worker:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
     def wait_ready(self) -> "Worker":
-        until(lambda: self.ready()[0] or self.process.poll() is not None, f"{self.member} ready")
+        eventually(lambda: self.ready()[0] or self.process.poll() is not None, f"{self.member} ready")
         assert self.process.poll() is None, f"{self.member} ended with {self.process.returncode}"
         return self
 
@@ -185,7 +174,7 @@ class Plant:
         found = {key: (state["count"], state["sum"]) for key, state in counted.items()}
         return found == {key: (count, self.sums[source][key]) for key, count in self.truth[source].items()}
 
-    def wait_exact(self, source: str = "orders", deadline_s: float = DEADLINE_S) -> None:
+    def wait_exact(self, source: str = "orders") -> None:
         """Wait until every event counts; one that counts twice never goes away."""
         produced = sum(self.truth[source].values())
         total = 0
@@ -195,7 +184,7 @@ class Plant:
             total = sum(state["count"] for state in self.counted(source).values())
             return total >= produced
 
-        until(all_counted, f"{produced} events of {source} counted", deadline_s, every_s=0.25)
+        eventually(all_counted, f"{produced} events of {source} counted", every_s=0.25)
         assert self.exact(source), f"{total} counted of {produced} produced"
 
     def close(self) -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from featurestore.config import ROOT
-from tests.kafka.plant import Plant, until
+from tests.kafka.plant import Plant
+from tests.waiting import eventually
 
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Iterator[str]:
     file = tmp_path / "address"
     process = subprocess.Popen([sys.executable, "-m", "streams", "broker", "--address-file", str(file)], cwd=ROOT)
-    until(file.exists, "the broker's address")
+    eventually(file.exists, "the broker's address")
     yield file.read_text(encoding="utf-8")
     process.terminate()
     assert process.wait(30) == 0

@@ -8,7 +8,8 @@ import pytest
 
 from featurestore import names
 from streams.fatal import EXIT_CODE
-from tests.kafka.plant import Plant, Worker, until
+from tests.kafka.plant import Plant, Worker
+from tests.waiting import eventually
 
 Make = Callable[..., Plant]
 
@@ -21,7 +22,7 @@ def test_counts_are_exact_though_a_worker_is_killed(plant: Make, tables: str) ->
     first = it.worker("one").wait_ready()
     it.produce(3_000)
     second = it.worker("two").wait_ready()
-    until(lambda: shared(it, first, second), "partitions shared by both workers")
+    eventually(lambda: shared(it, first, second), "partitions shared by both workers")
     assert_copartitioned(it, first, second)
     it.produce(3_000)
     it.produce(1_000, "chat")
@@ -62,10 +63,12 @@ def test_a_zombie_writes_nothing(plant: Make) -> None:
     it = plant()
     zombie = it.worker("one", COUNTING_SLOW_S="1").wait_ready()
     it.produce(400)
-    until(lambda: zombie.said("took"), "a bundle in hand")
+    eventually(lambda: zombie.said("took"), "a bundle in hand")
     zombie.process.send_signal(signal.SIGSTOP)
     heir = it.worker("two").wait_ready()
-    until(lambda: len(heir.assigned().get(names.purge(it.generation), [])) == it.partitions, "partitions taken over")
+    eventually(
+        lambda: len(heir.assigned().get(names.purge(it.generation), [])) == it.partitions, "partitions taken over"
+    )
     it.produce(2_000)
     it.wait_exact()
     zombie.process.send_signal(signal.SIGCONT)

@@ -7,7 +7,8 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
 from featurestore import names
-from tests.kafka.plant import Plant, until
+from tests.kafka.plant import Plant
+from tests.waiting import eventually
 
 Make = Callable[..., Plant]
 
@@ -26,7 +27,7 @@ def test_a_restart_goes_on_from_commits_and_reads_the_changelog_as_its_tables_ne
     it.produce(4_000)
     worker = it.worker("one").wait_ready()
     it.wait_exact()
-    until(lambda: settled(it, 4_000), "commits reach the end")
+    eventually(lambda: settled(it, 4_000), "commits reach the end")
     worker.kill()
 
     kept = it.worker("one").wait_ready()
@@ -35,12 +36,12 @@ def test_a_restart_goes_on_from_commits_and_reads_the_changelog_as_its_tables_ne
     it.wait_exact()
     handled = sum(int(last) - int(start) + 1 for _, _, start, last in kept.said("handled"))
     assert handled == 1_000
-    until(lambda: settled(it, 5_000), "commits reach the end")  # a replay would write the changelog again
+    eventually(lambda: settled(it, 5_000), "commits reach the end")  # a replay would write the changelog again
     kept.kill()
 
     elsewhere = it.worker("three").wait_ready()  # the same partitions, another folder
     purge = names.purge(it.generation)
-    until(lambda: len(elsewhere.assigned().get(purge, [])) == it.partitions, "the killed worker's partitions")
+    eventually(lambda: len(elsewhere.assigned().get(purge, [])) == it.partitions, "the killed worker's partitions")
     written = sum(1 for _ in it.read(names.changelog("orders", it.generation)))
     assert elsewhere.metric("rapport_stream_recovered_records_total") == written
     it.produce(1_000)
@@ -57,7 +58,7 @@ def test_idle_and_busy_partitions_are_known_to_be_whole(plant: Make) -> None:
         until_ms = {(topic, partition): int(ms) for topic, partition, ms in worker.said("fresh")}
         return len(until_ms) == 2 * it.partitions and min(until_ms.values()) > produced_ms
 
-    until(whole, "marks of events and purges past the last event", 20)
+    eventually(whole, "marks of events and purges past the last event", 20)
 
 
 def test_what_cannot_be_folded_is_put_aside_with_its_place(plant: Make) -> None:

@@ -8,7 +8,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 from featurestore import names
 from streams import topics
 from streams.lease import longest_ms
-from tests.kafka.plant import Plant, until
+from tests.kafka.plant import Plant
+from tests.waiting import eventually
 
 Make = Callable[..., Plant]
 
@@ -39,7 +40,7 @@ def test_a_new_source_and_a_changed_setting_are_steps(plant: Make) -> None:
     changelog = names.changelog("orders", it.generation)
     assert steps.alter == {changelog: {"message.timestamp.before.max.ms": str(longest_ms(later))}}
     topics.apply(later, it.sources)
-    until(lambda: topics.plan(later, it.sources).lines() == [], "the cluster as planned")
+    eventually(lambda: topics.plan(later, it.sources).lines() == [], "the cluster as planned")
 
 
 def test_other_partition_counts_are_refused_with_what_mends_them(plant: Make) -> None:
