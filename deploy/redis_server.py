@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError, TimeoutError
 
 from deploy.ports import free_port
+from deploy.server import Server
 
 START_TIMEOUT_S = 10
 
@@ -28,7 +29,7 @@ def executable() -> str | None:
 
 
 @dataclass
-class RedisServer:
+class RedisServer(Server):
     """One server with its files in ``folder``; ``kill`` and ``start`` again to see what a crash does.
 
     ``durable`` keeps an append-only file, as the control Redis must; without it nothing survives.
@@ -66,13 +67,3 @@ class RedisServer:
                     time.sleep(0.02)
         self.kill()
         raise RedisServerError(f"redis-server did not answer at {self.url}; its output is in {output}")
-
-    def stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(timeout=30)
-
-    def kill(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(timeout=30)

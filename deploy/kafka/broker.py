@@ -21,6 +21,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.ports import free_port
+from deploy.server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / "var" / "kafka"
@@ -76,7 +77,7 @@ def fetch_jars() -> None:
 
 
 @dataclass
-class Broker:
+class Broker(Server):
     """One broker with its data in ``folder``; ``kill`` and ``start`` again to see what a crash does."""
 
     folder: Path
@@ -111,16 +112,6 @@ class Broker:
                 start_new_session=True,  # outlives the terminal's Ctrl-C: stopped by its pid alone
             )
         self._wait_until_answers(output)
-
-    def stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(timeout=30)
-
-    def kill(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(timeout=30)
 
     def _java(self, main: str, *arguments: str) -> list[str]:
         return ["java", "-Xmx512m", "-Xms128m", "-cp", f"{LIBS}/*", main, *arguments]

@@ -33,6 +33,9 @@ MAX_REASON_LENGTH = 500
 class Choice(NamedTuple):
     """One decision to record. ``since`` is for imports: the date that the decision was made on.
 
+    Import before the history that it allows: events that were denied before do not come back, and yet the start that
+    answers state would be this date.
+
     ``until`` ends a consent earlier than its purpose's ``validity_days`` would, never later.
     """
 
