@@ -3,8 +3,6 @@
 All carry the generation: a topic made anew or repartitioned starts empty, and so do its tables.
 """
 
-from collections.abc import Iterable
-
 
 def group(generation: int) -> str:
     return f"rapport.g{generation}"
@@ -24,9 +22,3 @@ def purge(generation: int) -> str:
 
 def dead_letters(generation: int) -> str:
     return f"dead-letters.g{generation}"
-
-
-def copartitioned(sources: Iterable[str], generation: int) -> list[str]:
-    """Every topic whose partition n must be on the same worker as the others'."""
-    names = [name for source in sources for name in (events(source, generation), changelog(source, generation))]
-    return [*names, purge(generation)]

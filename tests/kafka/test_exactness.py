@@ -44,7 +44,8 @@ def shared(it: Plant, *workers: Worker) -> bool:
 
 def assert_copartitioned(it: Plant, *workers: Worker) -> None:
     for assigned in (worker.assigned() for worker in workers):
-        assert set(assigned) == set(names.copartitioned(it.sources, it.generation))
+        tables = [f(source, it.generation) for source in it.sources for f in (names.events, names.changelog)]
+        assert set(assigned) == {*tables, names.purge(it.generation)}
         assert len(set(map(tuple, assigned.values()))) == 1, assigned
 
 
