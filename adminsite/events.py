@@ -11,7 +11,7 @@ from featurestore import names
 from featurestore.config import Settings
 from featurestore.definitions import EventSource
 from featurestore.identity import partition_of, subject_of
-from featurestore.tiles.state import SEEN_MOST
+from featurestore.tiles.identities import KEPT
 
 DELIVERY_TIMEOUT_MS = 30_000
 
@@ -69,7 +69,7 @@ class EventSender:
             partition=partition_of(subject, self.partitions),
             on_delivery=lambda error, message: self._settle(number, error, message),
         )
-        self._wait_below(SEEN_MOST)
+        self._wait_below(KEPT)
 
     def flush(self) -> None:
         """Wait until every event is settled. Raises NotDelivered."""

@@ -1,13 +1,14 @@
 """The Faust app of one stream worker: tables, one agent for all topics, lanes, and everything it needs to end well."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, cast
 
 import faust
 import structlog
 from faust import ChannelT
 from faust.tables.manager import TableManager
+from faust.types import TP
 
 from featurestore import names
 from featurestore.config import Settings
@@ -30,12 +31,13 @@ log = structlog.get_logger(__name__)
 class Work(NamedTuple):
     """What a worker does, written by the rooms above the plumbing. Whatever raises ends the process.
 
-    ``handlers``: by topic (``featurestore.names``), awaited with one bundle at a time for a partition number; when it
-    returns, the bundle is acknowledged. ``publish``: awaited each second with the freshness marks that moved.
-    ``waiting_for``: why the work stands still; while it says so, the worker is not ready.
+    ``topics`` (``featurestore.names``) are read; ``handle`` is awaited with at most one bundle of each partition, alone
+    for their partition numbers, and when it returns they are acknowledged. ``publish``: awaited each second with the
+    freshness marks that moved. ``waiting_for``: why the work stands still; while it says so, the worker is not ready.
     """
 
-    handlers: Mapping[str, Handler]
+    topics: Iterable[str]
+    handle: Handler
     publish: Publish = nowhere
     waiting_for: Callable[[], str | None] = lambda: None
 
@@ -105,9 +107,9 @@ def create_app(settings: Settings, sources: Iterable[str], work: Callable[[App],
     app.health = Health(settings.stream_health_port, app.unready)
     app.lanes = Lanes()
     app.work = work(app)
-    app.lanes.handlers = app.work.handlers
+    app.lanes.handle = app.work.handle
     app.freshness = Freshness(app.lanes, app.work.publish)
-    _add_agent(app, settings, app.work.handlers)
+    _add_agent(app, settings, app.work.topics)
     _note_assignments(app)
     return app
 
@@ -131,6 +133,10 @@ def _add_agent(app: App, settings: Settings, topics: Iterable[str]) -> None:
 
 
 def _note_assignments(app: App) -> None:
+    @app.on_partitions_revoked.connect(weak=False)
+    async def revoked(_app: Any, partitions: Iterable[TP], **_options: Any) -> None:
+        app.lanes.give_away(partitions)
+
     @app.on_rebalance_complete.connect(weak=False)
     async def recovered(_app: Any, **_options: Any) -> None:
         partitions = {tp.partition for tp in app.assignor.assigned_actives()}

@@ -1,11 +1,14 @@
-"""The heart of a worker: bundles of events folded into tables and pushed to the store, purges carried out.
+"""The heart of a worker: rounds of events folded into tables and pushed to the store, purges carried out.
 
-For each bundle: permissions of its subjects (one pipeline), fold, one changelog record a changed subject, acknowledged,
-table, one fenced write a field (one pipeline). A crash anywhere replays: what a record has applied is skipped, and what
-is skipped is written to the store again. A write that the store refuses, because the permission changed after it was
-read, sends its subject back to where it was before the bundle, to be folded again under the new one.
+For each round: permissions of its subjects (one pipeline), fold, one changelog record a changed subject, acknowledged,
+table, one fenced write a changed field (one pipeline). A crash anywhere replays: what a record has applied is skipped,
+and a subject of whom something is skipped is written to the store again. A write that the store refuses, because the
+permission changed after it was read, sends its subject back to where it was before the round, to be folded again under
+the new one.
 """
 
+import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,8 +19,9 @@ from featurestore.online.store import FieldWrite, Written
 from featurestore.permission import Grant, Permission, current
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.ladder import SLACK_S
+from featurestore.tiles.layout import edition_in
 from featurestore.tiles.served import STAMP, ServedLayout
-from featurestore.tiles.state import ENCODER, Record, decode, edition_of, field_name
+from featurestore.tiles.state import Record, decode, edition_of, field_name
 from streams import births
 from streams.bundles import Bundle
 from streams.bundles import Record as KafkaRecord
@@ -28,8 +32,9 @@ from streams.metrics import EVENT_TO_SERVED, FATES
 from streams.tables import StateTable
 
 EMPTY = Record()
-STEP_RECORDS = 1_000  # folded at once: some 50 ms in which the event loop does nothing else
-REBUILD_BATCH = 500
+SUBJECT = re.compile(rb"[0-9a-f]{32}")
+
+Arrivals = Mapping[str, Sequence[Arrival]]
 
 
 def clock_ms() -> int:
@@ -37,86 +42,49 @@ def clock_ms() -> int:
 
 
 class Folder:
-    """Folds one source's events; one a source and worker, called for one bundle a partition at a time."""
+    """What becomes of one source's events and states; one a source and worker."""
 
     def __init__(
         self,
         source: EventSource,
         registry: Registry,
         table: StateTable,
-        gate: Gate,
-        dead_letters: DeadLetters,
         *,
         generation: int,
         partitions: int,
         clock: Callable[[], int] = clock_ms,
     ):
-        self.source, self.table, self.gate, self.dead_letters = source, table, gate, dead_letters
+        self.source, self.table = source, table
         self.generation, self.partitions, self.clock = generation, partitions, clock
         self.views = registry.views_of(source.name)
         self.purposes = sorted({purpose for view in self.views for purpose in view.purposes})
         self.fold = SourceFold(self.views)
-        self.layouts = {
-            field_name(view.name, purpose): (purpose, ServedLayout(view))
-            for view in self.views
-            for purpose in view.purposes
-        }
-
-    async def events(self, bundle: Bundle) -> None:
-        """Fold a bundle. When it returns, everything of it is durable and served, or a dead letter."""
-        births_ms = await self.births(bundle.partition, at_beginning=bundle.start == 0)
-        for start in range(0, len(bundle), STEP_RECORDS):
-            step = bundle.records[start : start + STEP_RECORDS]
-            await self._apply(bundle.partition, await self._arrivals(bundle, step), births_ms)
-            now_ms = self.clock()
-            for record in step:
-                EVENT_TO_SERVED.observe((now_ms - record.timestamp_ms) / 1000)
-
-    async def purge(self, partition: int, subjects: Sequence[str]) -> None:
-        """Drop what the subjects' permissions no longer hold; the offsets stay, so that no replay brings it back."""
-        kept = [subject for subject in subjects if self.table.get(partition, subject.encode()) is not None]
-        await self._apply(
-            partition, {subject: [] for subject in kept}, births.decode(self.table.get(partition, births.KEY))
-        )
-
-    async def rebuild(self, partition: int) -> int:
-        """Push every value of a partition to the store; how many fields were written."""
-        written, batch = 0, list[FieldWrite]()
-        known = births.decode(self.table.get(partition, births.KEY))
-        editions = {edition_of(fingerprint, birth_ms) for fingerprint, birth_ms in known.items()}
-        for key, raw in self.table.items(partition):
-            if key == births.KEY:
-                continue
-            record = decode(raw)
-            record.views = {name: state for name, state in record.views.items() if state.edition in editions}
-            batch += self._writes(key.decode(), record)
-            if len(batch) >= REBUILD_BATCH:
-                written += await self._push(batch)
-                batch = []
-        return written + await self._push(batch)
+        self.layouts = {view.name: ServedLayout(view) for view in self.views}
 
     async def births(self, partition: int, *, at_beginning: bool) -> dict[int, int]:
         """Since when the partition folds each view, by fingerprint; one that is new to it is born now."""
-        known = births.decode(self.table.get(partition, births.KEY))
+        known = self.known_births(partition)
         begins_ms = 0 if at_beginning and not known else self.clock() + SLACK_S * 1000 + 1
         births_ms = {view.fingerprint: known.get(view.fingerprint, begins_ms) for view in self.views}
         if births_ms != known:
             await self.table.commit(partition, {births.KEY: births.encode(births_ms)})
         return births_ms
 
-    async def _arrivals(self, bundle: Bundle, records: Sequence[KafkaRecord]) -> dict[str, list[Arrival]]:
-        """The records' events by subject; what can't be folded becomes a dead letter with its reason."""
+    def known_births(self, partition: int) -> dict[int, int]:
+        return births.decode(self.table.get(partition, births.KEY))
+
+    def arrivals(self, bundle: Bundle) -> tuple[dict[str, list[Arrival]], list[Rejected]]:
+        """The bundle's events by subject, and what can't be folded, with its reason."""
         arrivals: dict[str, list[Arrival]] = {}
         rejected: list[Rejected] = []
-        for record in records:
+        for record in bundle.records:
             try:
                 event = self._event(bundle.partition, record)
             except InvalidEvent as error:
                 rejected.append(Rejected(record, error.reason, str(error)))
             else:
                 arrivals.setdefault(event.subject, []).append(Arrival(record.offset, record.timestamp_ms, event))
-        await self.dead_letters.put(bundle, rejected)
-        return arrivals
+        return arrivals, rejected
 
     def _event(self, partition: int, record: KafkaRecord) -> Event:
         if record.value is None:
@@ -133,62 +101,148 @@ class Folder:
             )
         return event
 
-    async def _apply(
-        self,
-        partition: int,
-        arrivals: Mapping[str, Sequence[Arrival]],
-        births_ms: Mapping[int, int],
-    ) -> None:
-        """Fold, keep and push, until no write is refused."""
-        kept = self.table.get_many(partition, (subject.encode() for subject in arrivals))
-        before = {subject: decode(raw) if (raw := kept.get(subject.encode())) else EMPTY for subject in arrivals}
-        pending, rounds = list(arrivals), list[Counter[str]]()
-        while pending:
-            counts = Counter[str]()
-            rounds.append(counts)
-            permissions = await self.gate.permissions(pending)
-            now_ms = self.clock()
-            writes: list[FieldWrite] = []
-            changes: dict[bytes, bytes | None] = {}
-            for subject, permission in zip(pending, permissions, strict=True):
-                grants = self._grants(permission, now_ms)
-                key = subject.encode()
-                new = self.fold.fold(before[subject], arrivals[subject], grants, births_ms=births_ms, counts=counts)
-                if not (new.views or key in kept):
-                    continue  # nothing is kept of a subject without permission
-                raw = self._fitting(new, counts)
-                if raw != kept.get(key):
-                    changes[key] = kept[key] = raw
-                writes += self._writes(subject, new)
-            await self.table.commit(partition, changes)
-            outcome = await self.gate.call(self.gate.store.write, writes, now_ms)
-            refused = {w.subject for w, became in zip(writes, outcome, strict=True) if became is Written.REFUSED}
-            pending = sorted(refused)
-        for fate, number in rounds[0].items() if rounds else ():
-            FATES[fate].labels(self.source.name).inc(number)
-
-    @staticmethod
-    def _fitting(record: Record, counts: Counter[str]) -> bytes:
-        """The record's bytes; views that make it larger than the changelog takes are given up, the largest first."""
-        while len(raw := record.encode()) > LARGEST_VALUE_BYTES:
-            largest = max(record.views, key=lambda name: len(ENCODER.encode(record.views[name])))
-            del record.views[largest]
-            counts["oversized"] += 1
-        return raw
-
-    def _grants(self, permission: Permission | None, now_ms: int) -> dict[str, Grant]:
+    def grants(self, permission: Permission | None, now_ms: int) -> dict[str, Grant]:
+        """By purpose, the grants of a permission that are in force."""
+        if permission is None:
+            return {}
         allowed = ((purpose, current(permission, purpose, now_ms)) for purpose in self.purposes)
         return {purpose: grant for purpose, grant in allowed if isinstance(grant, Grant)}
 
-    def _writes(self, subject: str, record: Record) -> Iterable[FieldWrite]:
-        bodies: dict[int, bytes] = {}
-        for name, state in record.views.items():
-            purpose, layout = self.layouts[name]
-            if (body := bodies.get(id(state.tiles))) is None:
-                body = bodies[id(state.tiles)] = layout.body(state)
-            stamp = STAMP.pack(self.generation, record.offset, state.grant)
-            yield FieldWrite(subject, name, purpose, stamp + body)
+    def writes(
+        self, subject: str, record: Record, before: Record = EMPTY, totals: Mapping[bytes, bytes] | None = None
+    ) -> Iterable[FieldWrite]:
+        """The fields of a record that are not those of ``before``; ``totals`` as ``SourceFold.fold`` tells them."""
+        totals = totals or {}
+        for view, states in record.views.items():
+            if states == before.views.get(view):
+                continue
+            for kept in states:
+                served = totals.get(kept.tiles) or self.layouts[view].totals(kept.tiles)
+                for purpose, grant in kept.grants.items():
+                    stamp = STAMP.pack(self.generation, record.offset, grant)
+                    yield FieldWrite(subject, field_name(view, purpose), purpose, stamp + served)
 
-    async def _push(self, writes: Sequence[FieldWrite]) -> int:
-        outcome = await self.gate.call(self.gate.store.write, writes, self.clock()) if writes else []
-        return sum(became is Written.DONE for became in outcome)
+    def stored(self, partition: int, keys: Iterable[bytes]) -> Iterable[FieldWrite]:
+        """Every field of some subjects, as the table has them: what a rebuild pushes."""
+        births_ms = self.known_births(partition)
+        born = [view for view in self.views if view.fingerprint in births_ms]
+        editions = {view.name: edition_of(view.fingerprint, births_ms[view.fingerprint]) for view in born}
+        for key, raw in self.table.get_many(partition, keys).items():
+            record = decode(raw)
+            now = {
+                name: [k for k in states if edition_in(k.tiles) == editions.get(name)]
+                for name, states in record.views.items()
+            }
+            yield from self.writes(key.decode(), Record(record.offset, views=now))
+
+
+class Share:
+    """One source's part of a round in one partition: who is concerned, with which events, and what was there."""
+
+    def __init__(self, folder: Folder, partition: int, arrivals: Arrivals, births_ms: Mapping[int, int]):
+        self.folder, self.partition, self.arrivals, self.births_ms = folder, partition, arrivals, births_ms
+        self.kept = folder.table.get_many(partition, [subject.encode() for subject in arrivals])
+        self.before = {
+            subject: decode(raw) if (raw := self.kept.get(subject.encode())) else EMPTY for subject in arrivals
+        }
+        self.fates = Counter[str]()
+        self.folds = 0
+
+    def fold(
+        self, permissions: Mapping[str, Permission | None], now_ms: int
+    ) -> tuple[dict[bytes, bytes | None], list[FieldWrite]]:
+        """Fold the subjects that have a permission here, from where they were: what changes, what to write."""
+        folder = self.folder
+        counts = Counter[str]()
+        changes: dict[bytes, bytes | None] = {}
+        writes: list[FieldWrite] = []
+        for subject in self.arrivals.keys() & permissions.keys() if self.folds else self.arrivals:
+            before, arrivals, key = self.before[subject], self.arrivals[subject], subject.encode()
+            grants = folder.grants(permissions[subject], now_ms)
+            record, totals = folder.fold.fold(before, arrivals, grants, births_ms=self.births_ms, counts=counts)
+            if not (record.views or key in self.kept):
+                continue  # nothing is kept of a subject without permission
+            raw = fitting(record, counts)
+            if raw != self.kept.get(key):
+                changes[key] = self.kept[key] = raw
+            replayed = not arrivals or arrivals[0].offset <= before.offset
+            writes += folder.writes(subject, record, EMPTY if replayed or self.folds else before, totals)
+        self.fates = self.fates or counts
+        self.folds += 1
+        return changes, writes
+
+
+def fitting(record: Record, counts: Counter[str]) -> bytes:
+    """The record's bytes; views that make it larger than the changelog takes are given up, the largest first."""
+    while len(raw := record.encode()) > LARGEST_VALUE_BYTES:
+        largest = max(record.views, key=lambda name: sum(len(kept.tiles) for kept in record.views[name]))
+        del record.views[largest]
+        counts["oversized"] += 1
+    return raw
+
+
+class Rounds:
+    """Carries out rounds. ``folders``: by event topic. A record of any other topic is a purge of its key."""
+
+    def __init__(
+        self,
+        folders: Mapping[str, Folder],
+        gate: Gate,
+        dead_letters: DeadLetters,
+        clock: Callable[[], int] = clock_ms,
+    ):
+        self.folders, self.gate, self.dead_letters, self.clock = folders, gate, dead_letters, clock
+
+    async def handle(self, bundles: Sequence[Bundle]) -> None:
+        """When it returns, everything of the bundles is served or carried out, and durable, or a dead letter."""
+        events = [bundle for bundle in bundles if bundle.topic in self.folders]
+        purges = [bundle for bundle in bundles if bundle.topic not in self.folders]
+        arrivals: dict[tuple[str, int], dict[str, Sequence[Arrival]]] = {}
+        births_ms: dict[tuple[str, int], Mapping[int, int]] = {}
+        for bundle in purges:
+            subjects = await self._purged(bundle)
+            for topic, folder in self.folders.items():
+                arrivals[topic, bundle.partition] = dict.fromkeys(subjects, ())
+                births_ms[topic, bundle.partition] = folder.known_births(bundle.partition)
+        for bundle in events:
+            folder, place = self.folders[bundle.topic], (bundle.topic, bundle.partition)
+            births_ms[place] = await folder.births(bundle.partition, at_beginning=bundle.start == 0)
+            found, rejected = folder.arrivals(bundle)
+            await self.dead_letters.put(bundle, rejected)
+            arrivals.setdefault(place, {}).update(found)
+        shares = [Share(self.folders[topic], n, found, births_ms[topic, n]) for (topic, n), found in arrivals.items()]
+        await self._apply(shares)
+        if purges:
+            await self.gate.call(self.gate.store.sweep, sorted({s for share in shares for s in share.arrivals}))
+        now_ms = self.clock()
+        for bundle in events:
+            EVENT_TO_SERVED.observe(now_ms, [record.timestamp_ms for record in bundle.records])
+
+    async def _purged(self, bundle: Bundle) -> list[str]:
+        """The subjects that purges name."""
+        named = {record.key for record in bundle.records if record.key and SUBJECT.fullmatch(record.key)}
+        detail = "a purge's key is the subject to purge: 32 hex digits"
+        misnamed = [Rejected(record, "invalid", detail) for record in bundle.records if record.key not in named]
+        await self.dead_letters.put(bundle, misnamed)
+        return sorted(key.decode() for key in named)
+
+    async def _apply(self, shares: Sequence[Share]) -> None:
+        """Fold, keep and push, until no write is refused."""
+        pending = list(dict.fromkeys(subject for share in shares for subject in share.arrivals))
+        while pending:
+            permissions = dict(zip(pending, await self.gate.permissions(pending), strict=True))
+            now_ms = self.clock()
+            commits, writes = [], list[FieldWrite]()
+            for share in shares:
+                changes, of_share = share.fold(permissions, now_ms)
+                commits.append(share.folder.table.commit(share.partition, changes))
+                writes += of_share
+                await asyncio.sleep(0)  # a round may have thousands of events: the loop has other things to do
+            await asyncio.gather(*commits)
+            outcome = await self.gate.call(self.gate.store.write, writes, now_ms) if writes else []
+            pending = sorted(
+                {w.subject for w, became in zip(writes, outcome, strict=True) if became is Written.REFUSED}
+            )
+        for share in shares:
+            for fate, number in share.fates.items():
+                FATES[fate].labels(share.folder.source.name).inc(number)

@@ -1,13 +1,15 @@
-"""Lanes: one bundle at a time within a partition number, different partitions side by side.
+"""Lanes: what waits for each partition number, taken in rounds by a few hands.
 
-Events, purges and rebuilds of a partition must not overlap, whatever their topic. While a lane waits for its changelog
-and its store, the bundles that arrive for it are joined, so that load makes bundles longer, not queues.
+A hand takes what waits in every free lane and has it handled at once, so that many small bundles cost one permission
+read, one changelog request and one pipeline to the store; load makes rounds longer, not queues. While one hand waits
+for its changelog and store, another works on other lanes. Nobody shares a lane: rounds and rebuilds of a partition
+number never overlap, whatever the topic.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from faust.types import TP
@@ -15,10 +17,11 @@ from faust.types import TP
 from streams.bundles import Bundle
 from streams.fatal import die
 
-Handler = Callable[[Bundle], Awaitable[None]]
+Handler = Callable[[Sequence[Bundle]], Awaitable[None]]
 
 FULL_RECORDS = 8_000  # a lane that holds so many makes the fetcher wait
-JOINED_RECORDS = 4_000
+ROUND_RECORDS = 2_000  # a hand that has so many takes no further bundle
+HANDS = 2
 
 
 class Waiting(NamedTuple):
@@ -32,82 +35,127 @@ class Lane:
     """The bundles waiting for one partition number."""
 
     def __init__(self) -> None:
-        self.lock = asyncio.Lock()
         self.waiting: deque[Waiting] = deque()
         self.records = 0
-        self.filled = asyncio.Event()
-        self.drained = asyncio.Event()
+        self.busy = False
+        self.wanted = 0  # by who wants it alone
+        self.changed = asyncio.Event()
 
-    def add(self, waiting: Waiting) -> None:
-        self.waiting.append(waiting)
-        self.records += len(waiting.bundle)
-        self.filled.set()
-
-    async def take(self) -> list[Waiting]:
-        """The first bundle and those of the same topic right behind it."""
-        while not self.waiting:
-            self.filled.clear()
-            await self.filled.wait()
-        taken = [self.waiting.popleft()]
-        topic, size = taken[0].bundle.topic, len(taken[0].bundle)
-        while self.waiting and self.waiting[0].bundle.topic == topic and size < JOINED_RECORDS:
+    def take(self, most: int) -> list[Waiting]:
+        """The first bundles, until there are ``most`` records."""
+        taken: list[Waiting] = []
+        while self.waiting and most > 0:
             taken.append(self.waiting.popleft())
-            size += len(taken[-1].bundle)
-        self.records -= size
-        self.drained.set()
+            most -= len(taken[-1].bundle)
+            self.records -= len(taken[-1].bundle)
+        self.changed.set()
         return taken
 
 
 class Lanes:
-    """All lanes of a worker. ``handlers``: by topic, set before the first bundle."""
+    """All lanes of a worker. ``handle`` is set before the first bundle."""
 
     def __init__(self) -> None:
-        self.handlers: Mapping[str, Handler] = {}
+        self.handle: Handler | None = None
         self.applied: dict[TP, int] = {}  # the offset after the last one handled, by partition
         self._lanes: dict[int, Lane] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._hands: list[asyncio.Task[None]] = []
+        self._news = asyncio.Event()
 
-    def alone(self, partition: int) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def alone(self, partition: int) -> AsyncIterator[None]:
         """Keep events and purges of ``partition`` out meanwhile, for a rebuild."""
-        return self._lane(partition).lock
+        lane = self._lane(partition)
+        lane.wanted += 1
+        try:
+            while lane.busy:
+                await self._changed(lane)
+            lane.busy = True
+        finally:
+            lane.wanted -= 1
+        try:
+            yield
+        finally:
+            self._free(lane)
 
     def idle(self, partition: int) -> bool:
         lane = self._lane(partition)
-        return not lane.waiting and not lane.lock.locked()
+        return not lane.waiting and not lane.busy
 
     async def put(self, bundle: Bundle, ack: Callable[[], object]) -> None:
         """Queue a bundle, to be acknowledged when handled; wait while its lane is full."""
+        if not self._hands:
+            self._hands = [asyncio.create_task(self._work(), name=f"hand-{i}") for i in range(HANDS)]
         lane = self._lane(bundle.partition)
         while lane.records >= FULL_RECORDS:
-            lane.drained.clear()
-            await lane.drained.wait()
-        lane.add(Waiting(bundle, ack))
+            await self._changed(lane)
+        lane.waiting.append(Waiting(bundle, ack))
+        lane.records += len(bundle)
+        self._news.set()
 
     def restart(self, positions: Mapping[TP, int]) -> None:
         """Of the partitions assigned now, everything before these offsets is applied."""
         self.applied = dict(positions)
 
+    def give_away(self, partitions: Iterable[TP]) -> None:
+        """These partitions may be another worker's from now on: no rebuild touches their tables any more."""
+        for tp in partitions:
+            self.applied.pop(tp, None)
+
     def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        for hand in self._hands:
+            hand.cancel()
 
     def _lane(self, partition: int) -> Lane:
         if partition not in self._lanes:
             self._lanes[partition] = Lane()
-            self._tasks.add(asyncio.create_task(self._run(self._lanes[partition]), name=f"lane-{partition}"))
         return self._lanes[partition]
 
-    async def _run(self, lane: Lane) -> None:
+    @staticmethod
+    async def _changed(lane: Lane) -> None:
+        lane.changed.clear()
+        await lane.changed.wait()
+
+    def _free(self, lane: Lane) -> None:
+        lane.busy = False
+        lane.changed.set()
+        self._news.set()
+
+    def _take(self) -> dict[int, list[Waiting]]:
+        """What a hand works on next, by partition number: its lanes are busy from now on."""
+        taken: dict[int, list[Waiting]] = {}
+        left = ROUND_RECORDS
+        for partition in list(self._lanes):
+            lane = self._lanes[partition]
+            if left > 0 and lane.waiting and not (lane.busy or lane.wanted):
+                lane.busy = True
+                taken[partition] = lane.take(left)
+                left -= sum(len(waiting.bundle) for waiting in taken[partition])
+                self._lanes[partition] = self._lanes.pop(partition)  # the last to be served again
+        return taken
+
+    async def _work(self) -> None:
+        assert self.handle, "nothing handles what comes"
         while True:
-            taken = await lane.take()
-            bundle = Bundle.joined(waiting.bundle for waiting in taken)
+            taken = self._take()
+            if not taken:
+                self._news.clear()
+                await self._news.wait()
+                continue
+            waiting = [each for of_lane in taken.values() for each in of_lane]
+            by_tp: dict[TP, list[Bundle]] = {}
+            for bundle, _ in waiting:
+                by_tp.setdefault(bundle.tp, []).append(bundle)
+            bundles = [Bundle.joined(parts) for parts in by_tp.values()]
             try:
-                async with lane.lock:
-                    await self.handlers[bundle.topic](bundle)
-                for waiting in taken:
-                    waiting.ack()
+                await self.handle(bundles)
+                for _, ack in waiting:
+                    ack()
             except Exception as error:  # noqa: BLE001 whatever it is, going on would acknowledge past it
-                die("handler failed", error, topic=bundle.topic, partition=bundle.partition,
-                    first=bundle.records[0].offset, last=bundle.last_offset)  # fmt: skip
-            if bundle.tp in self.applied:
-                self.applied[bundle.tp] = bundle.last_offset + 1
+                places = [f"{b.topic}:{b.partition}:{b.start}-{b.last_offset}" for b in bundles]
+                die("handler failed", error, bundles=places)
+            for bundle in bundles:
+                if bundle.tp in self.applied:
+                    self.applied[bundle.tp] = bundle.last_offset + 1
+            for partition in taken:
+                self._free(self._lanes[partition])

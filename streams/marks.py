@@ -1,8 +1,8 @@
 """Marks: readers learn from the store how far each partition is folded and pushed, and to which fill of the store.
 
 A partition whose mark is missing or of another fill may have lost values with the store: all of them are pushed again
-before its mark moves on. A mark names the fill that was vouched for before the push, so that a store which is emptied
-meanwhile never looks whole.
+(streams.rebuild) before its mark moves on. A mark names the fill that was vouched for before the push, so that a store
+which is emptied meanwhile never looks whole.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from featurestore.online.store import Mark, StoreUnavailable
 from streams.fold import Folder
 from streams.gate import READ_TIMEOUT_MS, Gate
 from streams.lanes import Lanes
+from streams.rebuild import Rebuilds
 
 log = structlog.get_logger(__name__)
 
@@ -22,31 +23,34 @@ log = structlog.get_logger(__name__)
 class Marks:
     """Publishes what ``streams.freshness`` found, for the topics that have a folder."""
 
-    def __init__(self, folders: Mapping[str, Folder], lanes: Lanes, gate: Gate, generation: int):
-        self.folders, self.lanes, self.gate, self.generation = folders, lanes, gate, generation
+    def __init__(self, folders: Mapping[str, Folder], lanes: Lanes, gate: Gate, rebuilds: Rebuilds, generation: int):
+        self.folders, self.lanes, self.gate, self.rebuilds = folders, lanes, gate, rebuilds
+        self.generation = generation
 
     async def publish(self, until_ms: Mapping[TP, int]) -> None:
         """Move the marks of partitions that are folded up to a time. While the store is away, none moves."""
-        due = {tp: until for tp, until in until_ms.items() if tp.topic in self.folders}
+        due = [tp for tp in until_ms if tp.topic in self.folders]
         places = [(self.folders[tp.topic].source.name, tp.partition) for tp in due]
         try:
             reading = await self.gate.once(self.gate.store.read, (), (), places, READ_TIMEOUT_MS)
-            if reading.vouched:
-                whole = [mark is not None and mark.fill == reading.fill for mark in reading.marks]
-                moves = zip(due.items(), whole, strict=True)
-                await asyncio.gather(*(self._move(tp, until, reading.fill, ok) for (tp, until), ok in moves))
+            if not reading.vouched:
+                return
+            moves = []
+            for tp, mark in zip(due, reading.marks, strict=True):
+                if (mark is not None and mark.fill == reading.fill) or self.rebuilds.whole(tp, reading.fill):
+                    moves.append(self._move(tp, until_ms[tp], reading.fill))
+                else:
+                    self.rebuilds.start(tp, self.folders[tp.topic], reading.fill)
+            await asyncio.gather(*moves)
         except StoreUnavailable as error:
             log.warning("marks stand still", reason=str(error))
 
-    async def _move(self, tp: TP, until_ms: int, fill: str, whole: bool) -> None:
+    async def _move(self, tp: TP, until_ms: int, fill: str) -> None:
         folder = self.folders[tp.topic]
         async with self.lanes.alone(tp.partition):
             applied = self.lanes.applied.get(tp)
             if applied is None:
                 return  # given away meanwhile
             births_ms = await folder.births(tp.partition, at_beginning=applied == 0)
-            if not whole:
-                written = await folder.rebuild(tp.partition)
-                log.info("pushed again", source=folder.source.name, partition=tp.partition, fields=written)
         mark = Mark(self.generation, applied - 1, until_ms, births_ms, fill)
         await self.gate.once(self.gate.store.mark, folder.source.name, tp.partition, mark)

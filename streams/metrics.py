@@ -1,10 +1,13 @@
 """What a worker counts, for Prometheus, and a Faust monitor that costs nothing a message."""
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 
 from faust.sensors.base import Sensor
 from faust.types import TP
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 EVENTS = Counter("rapport_stream_events", "Events folded.", ["source"])
 SKIPPED = Counter("rapport_stream_skipped", "Events of a replay, applied before.", ["source"])
@@ -31,12 +34,39 @@ REREAD = Counter("rapport_stream_reread", "Bundles lost in a rebalance and read 
 LAG = Gauge("rapport_stream_lag", "Events of a partition not folded yet.", ["topic", "partition"])
 COMMITTED = Gauge("rapport_stream_committed_offset", "Committed offset.", ["topic", "partition"])
 RECOVERED = Counter("rapport_stream_recovered_records", "Changelog records read to recover a table.", ["table"])
+REBUILDING = Gauge("rapport_stream_rebuilding", "Partitions whose values are being pushed to the store again.")
+REBUILT = Counter("rapport_stream_rebuilt_fields", "Fields pushed to the store again.", ["source"])
 REBALANCES = Counter("rapport_stream_rebalances", "Assignments of partitions to this worker.")
-EVENT_TO_SERVED = Histogram(
-    "rapport_stream_event_to_served_seconds",
-    "From the event's Kafka timestamp to its value in the online store.",
-    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
-)
+
+
+class EventToServed(Collector):
+    """A histogram that takes a whole bundle at once: one observation an event would cost a twentieth of a fold."""
+
+    BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+    def __init__(self) -> None:
+        self._within = [0] * (len(self.BUCKETS_S) + 1)
+        self._sum_s = 0.0
+
+    def observe(self, now_ms: int, timestamps_ms: Sequence[int]) -> None:
+        """Events of these Kafka timestamps, ascending, are readable now."""
+        for i, bound_s in enumerate(self.BUCKETS_S):
+            self._within[i] += len(timestamps_ms) - bisect_left(timestamps_ms, now_ms - bound_s * 1000)
+        self._within[-1] += len(timestamps_ms)
+        self._sum_s += (now_ms * len(timestamps_ms) - sum(timestamps_ms)) / 1000
+
+    def collect(self) -> Iterator[Metric]:
+        bounds = [*map(str, map(float, self.BUCKETS_S)), "+Inf"]
+        yield HistogramMetricFamily(
+            "rapport_stream_event_to_served_seconds",
+            "From the event's Kafka timestamp to its value in the online store.",
+            buckets=list(zip(bounds, map(float, self._within), strict=True)),
+            sum_value=self._sum_s,
+        )
+
+
+EVENT_TO_SERVED = EventToServed()
+REGISTRY.register(EVENT_TO_SERVED)
 
 
 class Monitor(Sensor):

@@ -6,6 +6,8 @@ interface, which guesses the partition from the event at hand and searches all o
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from heapq import nsmallest
+from itertools import islice
 from typing import Any, Protocol, cast
 
 import rocksdict
@@ -38,6 +40,7 @@ class Store(Protocol):
     def read(self, partition: int, key: bytes) -> bytes | None: ...
     def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]: ...
     def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]: ...
+    def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]: ...
     def write(self, partition: int, changes: Changes, offset: int | None) -> None: ...
 
 
@@ -71,6 +74,9 @@ class MemoryStore(RecoversBundles, memory.Store):
     def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         yield from list(self.partitions[partition].items())
 
+    def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
+        return nsmallest(most, (key for key in self.partitions[partition] if key > last))
+
     def write(self, partition: int, changes: Changes, offset: int | None) -> None:
         kept = self.partitions[partition]
         for key, value in changes.items():
@@ -102,6 +108,10 @@ class RocksStore(RecoversBundles, rocksdb.Store):
 
     def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         return self._visible_items(self._db_for_partition(partition))
+
+    def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
+        keys = self._db_for_partition(partition).keys(from_key=last)
+        return list(islice((key for key in keys if key not in (last, self.offset_key)), most))
 
     def write(self, partition: int, changes: Changes, offset: int | None) -> None:
         batch = rocksdict.WriteBatch(raw_mode=True)

@@ -55,6 +55,10 @@ class StateTable:
         """Everything of a partition, as it is now."""
         return self._store.scan(partition)
 
+    def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
+        """The first keys of a partition behind ``last``, in their order."""
+        return self._store.keys_after(partition, last, most)
+
     async def commit(self, partition: int, changes: Changes) -> None:
         """Make ``changes`` durable, then visible; ``None`` deletes. An error of the broker's propagates."""
         if not changes:

@@ -74,7 +74,7 @@ class Aggregation(ABC):
     takes: ClassVar[frozenset[Kind]] = NUMBERS
     needs_field: ClassVar[bool] = True
     growing: ClassVar[bool] = False  # a state grows when merged: stored per tile and merged at reading
-    additive: ClassVar[bool] = False  # merging is plain addition: tiles are totalled without calling merge
+    additive: ClassVar[bool] = False  # merging adds, cell by cell: totals are made without calling merge
     empty: ClassVar[Any] = None  # the answer when nothing was counted
 
     def over(self, *windows: str, name: str | None = None, default: Any = None) -> "Windowed":

@@ -20,6 +20,7 @@ class Mean(Aggregation):
     """
 
     name = "mean"
+    additive = True
 
     @property
     def error(self) -> str:

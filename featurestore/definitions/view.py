@@ -14,7 +14,7 @@ from featurestore.definitions.source import EventSource
 from featurestore.definitions.windows import Rung, ladder, step_of, window_seconds
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
-STATE_FORMAT = 1  # raise it when the meaning of stored states changes
+STATE_FORMAT = 2  # raise it when the meaning of stored states changes
 
 
 class Column(NamedTuple):

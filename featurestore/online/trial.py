@@ -11,8 +11,8 @@ from featurestore.definitions.source import EPOCH, MILLISECOND
 from featurestore.definitions.view import FeatureView
 from featurestore.permission import Grant
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.served import ServedLayout
-from featurestore.tiles.state import Record, edition_of, field_name
+from featurestore.tiles.served import STAMP, ServedLayout
+from featurestore.tiles.state import Record, edition_of
 
 SOMEBODY = "0" * 32
 
@@ -28,11 +28,10 @@ def answer_of(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct
         sent = source.encode(id=str(offset), source="trial", subject=SOMEBODY, time=time, data=data)
         arrivals.append(Arrival(offset, at_ms, source.decode(sent)))
     births_ms, grants = {view.fingerprint: 0}, {purpose: Grant(allowed=True, grant=1, since_ms=0)}
-    record = SourceFold([view]).fold(Record(), arrivals, grants, births_ms=births_ms, counts=Counter())
-    state = record.views.get(field_name(view.name, purpose))
-    if state is None:
+    record = SourceFold([view]).fold(Record(), arrivals, grants, births_ms=births_ms, counts=Counter()).record
+    if view.name not in record.views:
         return {feature.name: feature.default for feature in view.features}
-    layout = ServedLayout(view)
-    served = layout.open(layout.pack(state, 1, record.offset), edition_of(view.fingerprint, 0))
+    (kept,), layout = record.views[view.name], ServedLayout(view)
+    served = layout.open(STAMP.pack(1, record.offset, 1) + layout.totals(kept.tiles), edition_of(view.fingerprint, 0))
     assert served is not None
     return served.values(view.features, at_ms)

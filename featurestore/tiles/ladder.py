@@ -7,15 +7,11 @@ steps are multiples of finer ones, so it does not matter when a tile is coarsene
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any
 
-from featurestore.aggregations.base import Aggregation
 from featurestore.definitions.windows import Rung, edge
 
 SLACK_S = 300  # no question is asked for an earlier time than the newest event less this
 LIFETIME_START_S = 0
-
-Tile = list[Any]
 
 
 def place(ladder: Sequence[Rung], moment_s: int, newest_s: int) -> int | None:
@@ -33,29 +29,32 @@ def place(ladder: Sequence[Rung], moment_s: int, newest_s: int) -> int | None:
 def edges(ladder: Sequence[Rung], newest_s: int) -> list[int]:
     """Before which start a tile is too old for each finite rung."""
     judged_s = newest_s - SLACK_S
-    return [edge(window_s, step_s, judged_s) for window_s, step_s in ladder if window_s is not None]
+    return [(at := judged_s - window_s) - at % step_s for window_s, step_s in ladder if window_s is not None]
 
 
-def in_place(starts: Sequence[int], ladder: Sequence[Rung], before_s: int, newest_s: int) -> bool:
-    """Whether sorted tiles that were in place for an earlier newest event still are: no edge has passed one."""
-    passed = zip(edges(ladder, before_s), edges(ladder, newest_s), strict=True)
-    return all(was == now or bisect_left(starts, was) == bisect_left(starts, now) for was, now in passed)
+def regrouped(
+    starts: Sequence[int], ladder: Sequence[Rung], before_s: int, newest_s: int
+) -> list[tuple[int | None, int, int]]:
+    """What to do with sorted tiles, in place for an earlier newest event, at a later one: rows to merge or to drop.
 
-
-def coarsen(
-    tiles: dict[int, Tile], ladder: Sequence[Rung], newest_s: int, aggregations: Sequence[Aggregation]
-) -> dict[int, Tile]:
-    """The tiles as they should be for a newest event: each in its place, those of one place merged, the rest gone."""
-    placed: dict[int, Tile] = {}
-    for start in sorted(tiles):
-        tile, place_s = tiles[start], place(ladder, start, newest_s)
-        if place_s is None:
-            continue
-        if (there := placed.get(place_s)) is None:
-            placed[place_s] = tile if place_s == start else [place_s, *tile[1:]]
+    Each item is (start, first row, row after the last): those rows become the tile of that start, or none if it is
+    None. In order of rows; rows that stay as they are may be left out.
+    """
+    was, now = edges(ladder, before_s), edges(ladder, newest_s)
+    if was == now:
+        return []
+    passing = [bisect_left(starts, edge) for edge in was]
+    if passing == [bisect_left(starts, edge) for edge in now]:
+        return []
+    if bisect_left(starts, now[-1]) > passing[-1]:
+        steady = 0
+    else:  # of the coarsest rung, or of lifetime, and stays there
+        steady = passing[-2] if len(was) > 1 else len(starts)
+    groups: list[tuple[int | None, int, int]] = []
+    for row in range(max(steady - 1, 0), len(starts)):
+        start = place(ladder, starts[row], newest_s)
+        if groups and groups[-1][0] == start:
+            groups[-1] = (start, groups[-1][1], row + 1)
         else:
-            placed[place_s] = [
-                place_s,
-                *(a.merge(x, y) for a, x, y in zip(aggregations, there[1:], tile[1:], strict=True)),
-            ]
-    return placed
+            groups.append((start, row, row + 1))
+    return groups

@@ -5,37 +5,28 @@ their order, batching or replay (float sums and sketches: within their stated er
 """
 
 import struct
-from typing import Any
 from zlib import crc32
 
 import msgspec
 
-SEEN_SPAN_S = 7 * 86_400
-SEEN_MOST = 256
 
+class Kept(msgspec.Struct, array_like=True):
+    """The tiles of one view (featurestore.tiles.layout), and the grant by which each of some purposes holds them."""
 
-class ViewState(msgspec.Struct, array_like=True):
-    """One view's tiles for one purpose, stamped with the grant and the edition they were folded under.
-
-    A tile is ``[start_s, state of column 0, state of column 1, ...]``; tiles are in order of their start.
-    """
-
-    edition: int
-    grant: int
-    newest_ms: int = 0
-    tiles: list[list[Any]] = []
+    grants: dict[str, int]
+    tiles: bytes
 
 
 class Record(msgspec.Struct, array_like=True):
     """All that is kept of one subject for one source.
 
-    ``offset`` is the last one applied. ``seen`` maps the identity of an event that counted to its time in seconds, the
-    newest SEEN_MOST within SEEN_SPAN_S of the newest; ``views`` maps VIEW/PURPOSE to its state.
+    ``offset`` is the last one applied; ``identities`` those of the events that counted lately
+    (featurestore.tiles.identities). ``views`` has what a view keeps, once for all purposes whose tiles are the same.
     """
 
     offset: int = -1
-    seen: dict[int, int] = {}
-    views: dict[str, ViewState] = {}
+    identities: bytes = b""
+    views: dict[str, list[Kept]] = {}
 
     def encode(self) -> bytes:
         return ENCODER.encode(self)
@@ -58,15 +49,6 @@ def decode(raw: bytes) -> Record:
     return DECODER.decode(raw)
 
 
-def trimmed(seen: dict[int, int]) -> dict[int, int]:
-    """The identities that are kept, in canonical order: oldest first."""
-    if not seen:
-        return seen
-    floor_s = max(seen.values()) - SEEN_SPAN_S
-    kept = sorted((time_s, tie) for tie, time_s in seen.items() if time_s >= floor_s)[-SEEN_MOST:]
-    return {tie: time_s for time_s, tie in kept}
-
-
 def field_name(view: str, purpose: str) -> str:
-    """The name of a view's state for a purpose: in a record, and as a field of the subject's hash in the store."""
+    """The name of a view's field for a purpose, of the subject's hash in the store."""
     return f"{view}/{purpose}"

@@ -16,7 +16,7 @@ from featurestore.catalog import registry
 from featurestore.config import settings as conf
 from featurestore.online.memory import MemoryStore
 from tests.api.conftest import Post
-from tests.api.world import World
+from tests.api.world import NOW_MS, World
 
 pytestmark = pytest.mark.usefixtures("world")
 
@@ -222,7 +222,8 @@ def test_keys_that_are_not_taken_get_one_answer(client: Client, post: Post, key:
     bot = create_client("old-bot", owner="", actor="test")
     may = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"], "actor": "test"}
     expired, expired_text = create_key(bot, **may)
-    ApiKey.objects.filter(pk=expired.pk).update(expires_at=datetime.now(UTC) - timedelta(days=1))
+    yesterday = datetime.fromtimestamp(NOW_MS / 1000, UTC) - timedelta(days=1)
+    ApiKey.objects.filter(pk=expired.pk).update(expires_at=yesterday)
     revoked, revoked_text = create_key(bot, **may)
     revoke(revoked, actor="test")
     wrong = [key[:-1] + "z", expired_text, revoked_text, "", "rap_x", "é" * 30]

@@ -13,8 +13,8 @@ from featurestore.online.memory import MemoryStore
 from featurestore.online.store import FieldWrite, Mark, Written
 from featurestore.permission import Grant, Permission
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.served import ServedLayout
-from featurestore.tiles.state import Record
+from featurestore.tiles.served import STAMP, ServedLayout
+from featurestore.tiles.state import Record, field_name
 
 
 def ms(text: str) -> int:
@@ -60,12 +60,14 @@ class World:
         permission = self.store.read([subject], [], [], 100).subjects[0].permission
         assert permission is not None
         births_ms = {view.fingerprint: 0 for view in views}
-        record = SourceFold(views).fold(Record(), arrivals, permission.purposes, births_ms=births_ms, counts=Counter())
+        grants = permission.purposes
+        record = SourceFold(views).fold(Record(), arrivals, grants, births_ms=births_ms, counts=Counter()).record
         layouts = {view.name: ServedLayout(view) for view in views}
         writes = [
-            FieldWrite(subject, name, name.rpartition("/")[2], layouts[name.partition("/")[0]].pack(state, 1, 1))
-            for name, state in record.views.items()
-            if state.tiles
+            FieldWrite(subject, field_name(view, p), p, STAMP.pack(1, 1, grant) + layouts[view].totals(kept.tiles))
+            for view, states in record.views.items()
+            for kept in states
+            for p, grant in kept.grants.items()
         ]
         assert set(self.store.write(writes, NOW_MS)) == {Written.DONE}
 

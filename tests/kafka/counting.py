@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from featurestore import names
@@ -21,14 +22,14 @@ from streams.app import App, Work
 from streams.bundles import Bundle, BundleScheduler
 from streams.deadletters import Rejected
 from streams.freshness import Marks
-from streams.lanes import Handler
 from streams.worker import run
 
+Handles = Callable[[Bundle], Awaitable[None]]
 LOSES = int(os.environ.get("COUNTING_LOSES", "0"))
 SLOW_S = float(os.environ.get("COUNTING_SLOW_S", "0"))
 
 
-def counter(app: App, source: str) -> Handler:
+def counter(app: App, source: str) -> Handles:
     table = app.state_tables[source]
 
     async def count(bundle: Bundle) -> None:
@@ -96,7 +97,12 @@ def main(sources: list[str]) -> None:
         if LOSES:
             app.conf.ConsumerScheduler = LosingScheduler
         handlers = {names.events(source, conf.generation): counter(app, source) for source in sources}
-        return Work({**handlers, names.purge(conf.generation): purge}, fresh)
+        handlers[names.purge(conf.generation)] = purge
+
+        async def handle(bundles: Sequence[Bundle]) -> None:
+            await asyncio.gather(*(handlers[bundle.topic](bundle) for bundle in bundles))
+
+        return Work(handlers, handle, fresh)
 
     run(conf, sources, work)
 

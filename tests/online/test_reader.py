@@ -12,8 +12,9 @@ from featurestore.online.memory import MemoryStore
 from featurestore.online.reader import Reader
 from featurestore.online.store import FieldWrite, Mark, StoreUnavailable
 from featurestore.permission import Grant, Permission
-from featurestore.tiles.served import ServedLayout
-from featurestore.tiles.state import ViewState, edition_of, field_name
+from featurestore.tiles.layout import Layout, Tiles
+from featurestore.tiles.served import STAMP
+from featurestore.tiles.state import edition_of, field_name
 from tests.tiles.shop import EPOCH_S, purchases
 
 ANN, BOB = "a" * 32, "b" * 32
@@ -38,8 +39,9 @@ class Shop:
     def write(
         self, subject: str = ANN, *, view: FeatureView = visits, purpose: str = "service", birth_ms: int = 0
     ) -> None:
-        state = ViewState(edition_of(view.fingerprint, birth_ms), 1, NOW_MS, [[EPOCH_S - 60, 2], [EPOCH_S, 1]])
-        value = ServedLayout(view).pack(state, 1, 0)
+        tiles = Tiles(EPOCH_S, [EPOCH_S - 60, EPOCH_S], [[2, 1]])
+        totals = Layout(view).pack(edition_of(view.fingerprint, birth_ms), tiles).totals
+        value = STAMP.pack(1, 0, 1) + totals
         self.store.write([FieldWrite(subject, field_name(view.name, purpose), purpose, value)], NOW_MS)
 
     def fill(self) -> str:
@@ -175,9 +177,9 @@ def test_no_value_leaves_without_a_grant_that_is_its_own(
     held: tuple[bool, int, int] | None, vouched: bool, stamped: int, asked: str
 ) -> None:
     shop = Shop()
-    state = ViewState(edition_of(visits.fingerprint, 0), stamped, NOW_MS, [[EPOCH_S, 1]])
+    totals = Layout(visits).pack(edition_of(visits.fingerprint, 0), Tiles(EPOCH_S, [EPOCH_S], [[1]])).totals
     for purpose in ("service", "sales"):
-        shop.store._fields.setdefault(ANN, {})[f"visits/{purpose}"] = ServedLayout(visits).pack(state, 1, 0)
+        shop.store._fields.setdefault(ANN, {})[f"visits/{purpose}"] = STAMP.pack(1, 0, stamped) + totals
     shop.mark()
     until_ms = 0
     if held is not None:

@@ -1,10 +1,8 @@
 """The folder: what it keeps, what it pushes, and what changes of permission in between do to it."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import ClassVar
 
 import pytest
 from faust.types import TP
@@ -19,14 +17,19 @@ from featurestore.tiles.state import decode
 from streams import births
 from streams.bundles import Bundle, Record
 from streams.deadletters import Rejected
-from streams.fold import Folder
+from streams.fold import Folder, Rounds
 from streams.gate import Gate
+from streams.lanes import Lanes
 from streams.marks import Marks
+from streams.rebuild import Rebuilds
 from tests.tiles.shop import EPOCH_S, Purchase, iso, purchases, spend
 
 NOW_MS = EPOCH_S * 1000
 ANN, BOB = "00000000" + "a" * 24, "00000000" + "b" * 24  # both of partition 0
 SERVICE = FeatureService("chat", [spend], purpose="service")
+
+
+TOPIC, PURGE = "events.purchases.g1", "purge.g1"
 
 
 class Table:
@@ -44,6 +47,9 @@ class Table:
 
     def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         return iter(list(self.kept.items()))
+
+    def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
+        return sorted(key for key in self.kept if key > last)[:most]
 
     async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
         self.commits.append(dict(changes))
@@ -66,11 +72,37 @@ class Shop:
         self.store.claim(self.store.run(), 1, 0)
         self.store.vouch(self.store.run(), 10**9)
         self.now_ms, self.offset, self.sequence = NOW_MS, 0, 0
-        self.folder = self.new_worker()
+        self.lanes = Lanes()
+        self.rounds = self.new_worker()
 
-    def new_worker(self) -> Folder:
-        options = {"generation": 1, "partitions": 8, "clock": lambda: self.now_ms}
-        return Folder(purchases, Registry([purchases, spend]), self.table, Gate(self.store), self.dead, **options)
+    def new_worker(self) -> Rounds:
+        clock = lambda: self.now_ms  # noqa: E731
+        self.gate = Gate(self.store)
+        self.folder = Folder(
+            purchases, Registry([purchases, spend]), self.table, generation=1, partitions=8, clock=clock
+        )
+        return Rounds({TOPIC: self.folder}, self.gate, self.dead, clock)
+
+    def empty(self) -> None:
+        """The store is another run, without data, vouched for."""
+        self.store.restart(emptied=True)
+        self.store.claim(self.store.run(), 1, 0)
+        self.store.vouch(self.store.run(), 10**9)
+
+    def published(self, subject: str = ANN, meanwhile: Callable[[], None] = lambda: None) -> Status:
+        """What a reader sees after the marks were published until no rebuild is under way."""
+
+        async def publish() -> None:
+            rebuilds = Rebuilds(self.lanes, self.gate, lambda: self.now_ms)
+            marks = Marks({TOPIC: self.folder}, self.lanes, self.gate, rebuilds, 1)
+            await marks.publish({TP(TOPIC, 0): self.now_ms})
+            meanwhile()
+            while rebuilds.reason:
+                await asyncio.sleep(0)
+            await marks.publish({TP(TOPIC, 0): self.now_ms})
+
+        asyncio.run(publish())
+        return self.read(subject).views["spend"].status
 
     def permit(self, subject: str = ANN, *, allowed: bool = True, grant: int = 1, until_ms: int = 0) -> None:
         self.sequence += 1
@@ -87,13 +119,18 @@ class Shop:
         return Record(self.offset - 1, NOW_MS, subject.encode(), raw)
 
     def bundle(self, *records: Record) -> Bundle:
-        return Bundle("events.purchases.g1", 0, records[0].offset, list(records))
+        return Bundle(TOPIC, 0, records[0].offset, list(records))
 
     def fold(self, *records: Record) -> Bundle:
         bundle = self.bundle(*records)
-        asyncio.run(self.folder.events(bundle))
+        asyncio.run(self.rounds.handle([bundle]))
+        self.lanes.applied[TP(TOPIC, 0)] = bundle.last_offset + 1
         self.mark(bundle.last_offset)
         return bundle
+
+    def purge(self, *subjects: str) -> None:
+        purges = [Record(i, NOW_MS, subject.encode(), None) for i, subject in enumerate(subjects)]
+        asyncio.run(self.rounds.handle([Bundle(PURGE, 0, 0, purges)]))
 
     def mark(self, offset: int) -> None:
         """What ``streams.marks`` tells readers."""
@@ -139,11 +176,9 @@ def test_nothing_is_kept_of_a_subject_without_permission(shop: Shop) -> None:
 
 def test_a_replay_folds_nothing_and_pushes_again(shop: Shop) -> None:
     bundle = shop.fold(shop.record(shop.raw()))
-    shop.store.restart(emptied=True)  # the crash came between the table and the store
-    shop.store.claim(shop.store.run(), 1, 0)
-    shop.store.vouch(shop.store.run(), 10**9)
+    shop.empty()  # the crash came between the table and the store
     shop.permit()
-    asyncio.run(shop.new_worker().events(bundle))
+    asyncio.run(shop.new_worker().handle([bundle]))
     shop.mark(0)
     assert shop.count() == 1
 
@@ -166,7 +201,7 @@ def interleaved(meanwhile: Callable[[Shop], None]) -> Shop:
     shop.store = Interleaving()
     shop.store.claim(shop.store.run(), 1, 0)
     shop.store.vouch(shop.store.run(), 10**9)
-    shop.folder = shop.new_worker()
+    shop.rounds = shop.new_worker()
     shop.permit()
     shop.store.meanwhile = [lambda: meanwhile(shop)]
     return shop
@@ -185,7 +220,7 @@ def test_a_new_grant_between_read_and_write_is_folded_again_under_it() -> None:
     shop = interleaved(lambda shop: shop.permit(grant=2))
     shop.fold(shop.record(shop.raw()), shop.record(shop.raw()))
     assert shop.count() == 2
-    assert decode(shop.table.kept[ANN.encode()]).views["spend/service"].grant == 2
+    assert decode(shop.table.kept[ANN.encode()]).views["spend"][0].grants == {"service": 2}
 
 
 def test_a_permission_that_ends_is_no_longer_folded_under(shop: Shop) -> None:
@@ -200,11 +235,11 @@ def test_a_permission_that_ends_is_no_longer_folded_under(shop: Shop) -> None:
 def test_a_purge_drops_the_values_and_keeps_the_offset(shop: Shop) -> None:
     bundle = shop.fold(shop.record(shop.raw()), shop.record(shop.raw()))
     shop.permit(allowed=False)
-    asyncio.run(shop.folder.purge(0, [ANN, BOB]))
+    shop.purge(ANN, BOB)
     assert decode(shop.table.kept[ANN.encode()]).views == {}
-    assert decode(shop.table.kept[ANN.encode()]).seen == {}
+    assert decode(shop.table.kept[ANN.encode()]).identities == b""
     shop.permit(grant=2)
-    asyncio.run(shop.folder.events(bundle))  # a replay from before the purge
+    asyncio.run(shop.rounds.handle([bundle]))  # a replay from before the purge
     assert shop.read().features["spend_count_lifetime"] == 0
 
 
@@ -212,33 +247,44 @@ def test_a_late_purge_does_not_touch_a_new_grant(shop: Shop) -> None:
     shop.permit(allowed=False)
     shop.permit(grant=2)
     shop.fold(shop.record(shop.raw()))
-    asyncio.run(shop.folder.purge(0, [ANN]))
+    shop.purge(ANN)
     assert shop.count() == 1
 
 
 def test_a_rebuild_pushes_every_value_to_an_emptied_store(shop: Shop) -> None:
     shop.permit(BOB)
     shop.fold(shop.record(shop.raw(ANN)), shop.record(shop.raw(BOB), BOB))
-    shop.store.restart(emptied=True)
-    shop.store.claim(shop.store.run(), 1, 0)
-    shop.store.vouch(shop.store.run(), 10**9)
-    shop.permit(ANN)
-    assert asyncio.run(shop.folder.rebuild(0)) == 1  # Bob's permission is not there, so his values are not either
-    shop.mark(1)
+    shop.empty()
+    shop.permit(ANN)  # Bob's permission is not there, so his values are not either
+    assert shop.published() is Status.PRESENT
     assert shop.count(ANN) == 1
     assert shop.read(BOB).views["spend"].status is Status.WITHHELD
+
+
+def test_a_rebuild_takes_more_subjects_than_one_batch_and_stops_where_the_partition_is_given_away(shop: Shop) -> None:
+    subjects = [f"00000000{number:024x}" for number in range(1_200)]
+    for subject in subjects:
+        shop.permit(subject)
+    shop.fold(*(shop.record(shop.raw(subject), subject) for subject in subjects))
+    shop.empty()
+    for subject in subjects:
+        shop.permit(subject)
+    assert shop.published(subjects[0], shop.lanes.applied.clear) is Status.STALE
+    shop.lanes.applied[TP(TOPIC, 0)] = shop.offset
+    assert shop.published(subjects[0]) is Status.PRESENT
+    assert {shop.count(subject) for subject in subjects} == {1}
 
 
 def test_the_worker_waits_for_a_store_that_is_away_and_says_why(shop: Shop) -> None:
     async def scenario() -> str | None:
         shop.store.available = False
-        folding = asyncio.create_task(shop.folder.events(shop.bundle(shop.record(shop.raw()))))
-        while shop.folder.gate.waiting_for is None:
+        folding = asyncio.create_task(shop.rounds.handle([shop.bundle(shop.record(shop.raw()))]))
+        while shop.gate.waiting_for is None:
             await asyncio.sleep(0)
-        reason = shop.folder.gate.waiting_for
+        reason = shop.gate.waiting_for
         shop.store.available = True
         await folding
-        assert shop.folder.gate.waiting_for is None
+        assert shop.gate.waiting_for is None
         return reason
 
     assert asyncio.run(scenario()) == "store is away"
@@ -258,41 +304,27 @@ def test_a_view_born_later_counts_from_five_minutes_after_its_birth(shop: Shop) 
 def test_a_purge_before_the_first_event_of_a_new_view_is_carried_out(shop: Shop) -> None:
     shop.fold(shop.record(shop.raw()))
     shop.table.kept[births.KEY] = births.encode({1: 0})  # the births of an earlier definition
-    asyncio.run(shop.folder.purge(0, [ANN]))
+    shop.purge(ANN)
     assert decode(shop.table.kept[ANN.encode()]).views == {}
 
 
 def test_a_view_that_is_new_to_a_partition_never_begins_with_what_was_applied_before(shop: Shop) -> None:
     bundle = shop.fold(shop.record(shop.raw()))
     shop.table.kept[births.KEY] = births.encode({1: 0})
-    asyncio.run(shop.folder.events(bundle))  # a replay from the beginning, after a deploy
+    asyncio.run(shop.rounds.handle([bundle]))  # a replay from the beginning, after a deploy
     assert births.decode(shop.table.kept[births.KEY]) == {spend.fingerprint: NOW_MS + 300_001}
 
 
-def test_a_store_that_is_emptied_between_push_and_mark_does_not_look_whole(shop: Shop) -> None:
-    class Lanes:
-        applied: ClassVar = {TP("events.purchases.g1", 0): 1}
-
-        @contextlib.asynccontextmanager
-        async def alone(self, partition: int) -> AsyncIterator[None]:
-            if self.meanwhile:
-                self.meanwhile.pop()()
-            yield
-
-        def __init__(self, *meanwhile: Callable[[], None]) -> None:
-            self.meanwhile = list(meanwhile)
-
+def test_a_store_that_is_emptied_while_it_is_filled_does_not_look_whole(shop: Shop) -> None:
     def emptied() -> None:
-        shop.store.restart(emptied=True)
-        shop.store.claim(shop.store.run(), 1, 0)
-        shop.store.vouch(shop.store.run(), 10**9)
+        shop.empty()
         shop.permit()
 
     shop.fold(shop.record(shop.raw()))
-    marks = Marks({"events.purchases.g1": shop.folder}, Lanes(emptied), shop.folder.gate, 1)
-    asyncio.run(marks.publish({TP("events.purchases.g1", 0): NOW_MS}))
-    assert shop.read().views["spend"].status is Status.STALE
-    asyncio.run(marks.publish({TP("events.purchases.g1", 0): NOW_MS}))
+    shop.empty()
+    shop.permit()
+    assert shop.published(meanwhile=emptied) is Status.STALE
+    assert shop.published() is Status.PRESENT
     assert shop.count() == 1
 
 

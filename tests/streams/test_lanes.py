@@ -1,7 +1,7 @@
-"""One bundle at a time within a partition number, partitions side by side."""
+"""Rounds: everything that waits, at once; nothing of a partition number beside another thing of it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from faust.types import TP
@@ -18,21 +18,25 @@ def bundle(topic: str, partition: int, *offsets: int) -> Bundle:
 
 
 class Work:
-    """Handlers that wait to be let go, and what they were given."""
+    """Rounds that wait to be let go, and what they were given."""
 
-    def __init__(self, *topics: str) -> None:
-        self.seen: list[Bundle] = []
+    def __init__(self) -> None:
+        self.rounds: list[list[Bundle]] = []
         self.running: list[Bundle] = []
         self.acked: list[str] = []
         self.go = asyncio.Event()
         self.lanes = Lanes()
-        self.lanes.handlers = dict.fromkeys(topics, self.handle)
+        self.lanes.handle = self.handle
 
-    async def handle(self, given: Bundle) -> None:
-        self.seen.append(given)
-        self.running.append(given)
+    async def handle(self, given: Sequence[Bundle]) -> None:
+        self.rounds.append(list(given))
+        self.running += given
         await self.go.wait()
-        self.running.remove(given)
+        for bundle in given:
+            self.running.remove(bundle)
+
+    def seen(self) -> list[list[tuple[str, int, int, int]]]:
+        return [[(b.topic, b.partition, b.start, b.last_offset) for b in given] for given in self.rounds]
 
     async def put(self, given: Bundle) -> None:
         await self.lanes.put(given, lambda: self.acked.append(f"{given.topic}:{given.last_offset}"))
@@ -49,39 +53,44 @@ async def rounds(number: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-async def test_events_and_purges_of_a_partition_do_not_overlap_and_partitions_do() -> None:
-    work = Work("events", "purge")
-    await work.put(bundle("events", 0, 1))
-    await work.put(bundle("purge", 0, 1))
-    await work.put(bundle("events", 1, 1))
-    await until(lambda: len(work.running) == 2)
-    await rounds()
-    assert {(b.topic, b.partition) for b in work.running} == {("events", 0), ("events", 1)}
+async def test_a_round_takes_what_waits_in_every_lane_and_joins_it() -> None:
+    work = Work()
+    for topic, partition, *offsets in (("events", 0, 0), ("events", 1, 5, 6), ("purge", 0, 3), ("events", 0, 1)):
+        await work.put(bundle(topic, partition, *offsets))
     work.go.set()
-    await until(lambda: len(work.acked) == 3)
-    assert work.seen[-1].topic == "purge"
+    await until(lambda: len(work.acked) == 4)
+    assert work.seen() == [[("events", 0, 0, 1), ("purge", 0, 3, 3), ("events", 1, 5, 6)]]
     work.lanes.close()
 
 
-async def test_what_arrives_meanwhile_is_joined_and_each_is_acknowledged() -> None:
-    work = Work("events", "purge")
-    for topic, *offsets in (("events", 0), ("events", 1, 2), ("events", 3), ("purge", 0), ("events", 4)):
-        await work.put(bundle(topic, 0, *offsets))
-        await rounds()
+async def test_a_partition_number_is_in_one_round_at_a_time_and_others_go_on() -> None:
+    work = Work()
+    await work.put(bundle("events", 0, 0))
+    await until(lambda: len(work.running) == 1)
+    await work.put(bundle("purge", 0, 0))
+    await work.put(bundle("events", 1, 0))
+    await until(lambda: len(work.running) == 2)
+    await rounds()
+    assert work.seen() == [[("events", 0, 0, 0)], [("events", 1, 0, 0)]]
     work.go.set()
-    await until(lambda: len(work.acked) == 5)
-    assert [(b.topic, b.start, b.last_offset) for b in work.seen] == [
-        ("events", 0, 0),
-        ("events", 1, 3),
-        ("purge", 0, 0),
-        ("events", 4, 4),
-    ]
-    assert work.acked == ["events:0", "events:2", "events:3", "purge:0", "events:4"]
+    await until(lambda: len(work.acked) == 3)
+    assert work.seen()[-1] == [("purge", 0, 0, 0)]
+    work.lanes.close()
+
+
+async def test_a_round_that_has_enough_leaves_the_rest_to_the_next_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROUND_RECORDS", 3)
+    work = Work()
+    for partition in range(3):
+        await work.put(bundle("events", partition, 0, 1))
+    await until(lambda: len(work.running) == 3)
+    assert [len(given) for given in work.seen()] == [2, 1]
+    work.go.set()
     work.lanes.close()
 
 
 async def test_nothing_is_acknowledged_before_it_is_handled() -> None:
-    work = Work("events")
+    work = Work()
     work.lanes.restart({TP("events", 0): 7})
     await work.put(bundle("events", 0, 7, 8))
     await until(lambda: bool(work.running))
@@ -97,7 +106,7 @@ async def test_nothing_is_acknowledged_before_it_is_handled() -> None:
 
 async def test_a_full_lane_makes_the_fetcher_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FULL_RECORDS", 3)
-    work = Work("events")
+    work = Work()
     await work.put(bundle("events", 0, 0))
     await until(lambda: bool(work.running))
     await work.put(bundle("events", 0, 1, 2, 3))
@@ -110,14 +119,14 @@ async def test_a_full_lane_makes_the_fetcher_wait(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_rebuild_keeps_its_partition_alone() -> None:
-    work = Work("events")
+    work = Work()
     work.go.set()
     async with work.lanes.alone(0):
         await work.put(bundle("events", 0, 0))
         await work.put(bundle("events", 1, 0))
         await until(lambda: len(work.acked) == 1)
         await rounds()
-        assert [b.partition for b in work.seen] == [1]
+        assert work.seen() == [[("events", 1, 0, 0)]]
     await until(lambda: len(work.acked) == 2)
     work.lanes.close()
 
@@ -132,12 +141,12 @@ async def test_a_failing_handler_ends_the_worker_without_acknowledging(monkeypat
         ends.append(f"{reason}: {error}")
         raise Dead
 
-    async def fail(given: Bundle) -> None:
+    async def fail(given: Sequence[Bundle]) -> None:
         raise ValueError("no")
 
     monkeypatch.setattr(module, "die", die)
     work = Work()
-    work.lanes.handlers = {"events": fail}
+    work.lanes.handle = fail
     await work.put(bundle("events", 0, 0))
     await until(lambda: bool(ends))
     assert ends == ["handler failed: no"]

@@ -24,8 +24,12 @@ def kind(request: pytest.FixtureRequest) -> Literal["memory", "rocksdb"]:
     return request.param
 
 
+async def nothing(bundles: object) -> None:
+    """No work."""
+
+
 def table(kind: Literal["memory", "rocksdb"], folder: Path) -> Any:
-    app = create_app(Settings(stream_tables=kind, stream_data_dir=folder), ["orders"], lambda app: Work({"t": None}))
+    app = create_app(Settings(stream_tables=kind, stream_data_dir=folder), ["orders"], lambda app: Work(["t"], nothing))
     app._create_directories()
     return app.state_tables["orders"]._table
 
@@ -101,3 +105,11 @@ async def test_memory_drops_a_partition_that_went_to_another_worker(tmp_path: Pa
     await store.on_rebalance(set(), {TP(CHANGELOG, 0), TP("events.orders.g1", 1)}, set())
     assert dict(store.scan(0)) == {}
     assert dict(store.scan(1)) == {b"a": b"1"}
+
+
+def test_keys_are_read_in_pages_in_their_order(store: Any) -> None:
+    store.write(0, {b"d": b"4", b"b": b"2", b"a": b"1", b"c": b"3"}, 7)
+    assert store.keys_after(0, b"", 3) == [b"a", b"b", b"c"]
+    assert store.keys_after(0, b"c", 3) == [b"d"]
+    assert store.keys_after(0, b"bb", 1) == [b"c"]
+    assert store.keys_after(0, b"d", 3) == []

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from featurestore.definitions import Event
 from featurestore.permission import Grant
+from featurestore.tiles import identities
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.served import QuestionTooEarly, ServedLayout, stamp_of
+from featurestore.tiles.served import STAMP, QuestionTooEarly, ServedLayout, stamp_of
 from featurestore.tiles.state import Record, decode, edition_of
 from tests.tiles.shop import EPOCH_S, arrivals, both, expected, purchase, spend
 
-NAME = "spend/service"
 FOLD = SourceFold([spend])
 LAYOUT = ServedLayout(spend)
 ALWAYS = {"service": Grant(True, 1, 0)}
@@ -50,11 +50,17 @@ def fold(
 ) -> Record:
     """One fold, through the bytes that a table would hold."""
     folded = FOLD.fold(record, events, grants, births_ms=births_ms, counts=Counter() if counts is None else counts)
-    return decode(folded.encode())
+    return decode(folded.record.encode())
+
+
+def field(record: Record, generation: int = 1) -> bytes:
+    """What the store would hold."""
+    (kept,) = record.views["spend"]
+    return STAMP.pack(generation, record.offset, kept.grants["service"]) + LAYOUT.totals(kept.tiles)
 
 
 def values(record: Record, now_ms: int) -> dict[str, object]:
-    served = LAYOUT.open(LAYOUT.pack(record.views[NAME], 1, record.offset), EDITION)
+    served = LAYOUT.open(field(record), EDITION)
     assert served is not None
     return served.values(spend.features, now_ms)
 
@@ -87,7 +93,7 @@ def test_the_bytes_do_not_depend_on_order_batching_or_replay(events: list[Event]
         piecewise = fold(piecewise, shuffled[start:position]) if start <= piecewise.offset + 1 else piecewise
         position = piecewise.offset + 1
     assert piecewise.encode() == at_once.encode()
-    assert LAYOUT.pack(piecewise.views[NAME], 1, 9) == LAYOUT.pack(at_once.views[NAME], 1, 9)
+    assert field(piecewise) == field(at_once)
 
 
 @given(purchases(), st.data())
@@ -122,8 +128,9 @@ def test_a_new_grant_starts_empty_and_a_missing_one_keeps_the_offset_alone() -> 
 
 def test_a_changed_definition_starts_empty() -> None:
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
-    record.views[NAME].edition += 1
-    assert LAYOUT.open(LAYOUT.pack(record.views[NAME], 1, 0), EDITION) is None
+    (kept,) = record.views["spend"]
+    kept.tiles = (EDITION + 1).to_bytes(4, "little") + kept.tiles[4:]
+    assert LAYOUT.open(field(record), EDITION) is None
     assert values(fold(record, arrivals([purchase(2, EPOCH_S * 1000, 5)], 1)), EPOCH_S * 1000)["spend_count_1h"] == 1
 
 
@@ -131,7 +138,7 @@ def test_only_events_since_the_birth_of_a_view_count() -> None:
     events = [purchase(1, EPOCH_S * 1000, 5), purchase(2, EPOCH_S * 1000 + 10, 5)]
     birth_ms = EPOCH_S * 1000 + 10
     record = fold(Record(), arrivals(events), births_ms={spend.fingerprint: birth_ms})
-    served = LAYOUT.open(LAYOUT.pack(record.views[NAME], 1, 1), edition_of(spend.fingerprint, birth_ms))
+    served = LAYOUT.open(field(record), edition_of(spend.fingerprint, birth_ms))
     assert served is not None
     assert served.values(spend.features, birth_ms)["spend_count_lifetime"] == 1
 
@@ -139,7 +146,7 @@ def test_only_events_since_the_birth_of_a_view_count() -> None:
 def test_identities_are_bounded_and_what_lies_beyond_is_counted_unchecked() -> None:
     counts: Counter[str] = Counter()
     record = fold(Record(), arrivals([purchase(i, EPOCH_S * 1000 + i * 1000, 1) for i in range(1, 301)]), counts=counts)
-    assert len(record.seen) == 256
+    assert len(record.identities) == identities.KEPT * identities.SIZE
     assert counts["unchecked"] == 0
     fold(record, arrivals([purchase(1, EPOCH_S * 1000 + 1000, 1)], 300), counts=counts)
     assert counts["unchecked"] == 1
@@ -154,7 +161,7 @@ def test_a_question_before_the_newest_event_less_five_minutes_is_refused() -> No
 
 def test_the_stamp_leads_the_field() -> None:
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]), {"service": Grant(True, 7, 0)})
-    assert stamp_of(LAYOUT.pack(record.views[NAME], 3, 2**40)) == (3, 2**40, 7)
+    assert stamp_of(field(record, 3)) == (3, 0, 7)
 
 
 @given(purchases(), st.integers(2, 2**60))
@@ -179,6 +186,12 @@ def test_purposes_that_share_a_folding_keep_what_each_would_alone(
             held = grants if alone is None else {alone: grants[alone]}
             born = {both.fingerprint: 0}
             folded = shared.fold(record, rest[:size], held, births_ms=born, counts=Counter())
-            records[alone] = decode(folded.encode())
+            records[alone] = decode(folded.record.encode())
         rest = rest[size:]
-    assert records[None].views == records["service"].views | records["personalisation"].views
+    alone = {**purposes(records["service"]), **purposes(records["personalisation"])}
+    assert purposes(records[None]) == alone
+
+
+def purposes(record: Record) -> dict[str, tuple[int, bytes]]:
+    """What each purpose holds of the view."""
+    return {p: (grant, kept.tiles) for kept in record.views.get("both", ()) for p, grant in kept.grants.items()}
