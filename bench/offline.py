@@ -1,0 +1,92 @@
+"""The streams without Kafka: the folder of each source over a table in memory, and the real store that it fills."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from bench.populations import Told
+from featurestore import names
+from featurestore.definitions import Registry
+from featurestore.identity import subject_of
+from featurestore.online.redis import RedisStore
+from featurestore.permission import Grant, Permission
+from streams.bundles import Bundle, Record
+from streams.deadletters import Rejected
+from streams.fold import Folder
+from streams.gate import Gate
+
+BUNDLE = 20_000
+FOR_EVER_MS = 10**10
+
+
+class Table:
+    """What a state table holds, by key."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, bytes] = {}
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        return self.kept.get(key)
+
+    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        return {key: self.kept[key] for key in keys if key in self.kept}
+
+    def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        return iter(list(self.kept.items()))
+
+    async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
+        for key, value in changes.items():
+            if value is None:
+                self.kept.pop(key, None)
+            else:
+                self.kept[key] = value
+
+
+class NoDeadLetters:
+    """No event of a population is one that its source refuses."""
+
+    async def put(self, bundle: Bundle, rejected: Sequence[Rejected]) -> None:
+        if rejected:
+            raise ValueError(f"an event of the population is refused: {rejected[0].detail}")
+
+
+class Offline:
+    """Folds events as workers would. ``tables`` by source; ``subjects`` are those who have events."""
+
+    def __init__(self, registry: Registry, url: str):
+        self.store = RedisStore(url, 5_000)
+        self.store.claim(self.store.run(), 1, 0)
+        self.store.vouch(self.store.run(), FOR_EVER_MS)
+        self.now_ms = 0
+        self.tables = {name: Table() for name in registry.sources}
+        self.purposes = sorted({purpose for view in registry.views.values() for purpose in view.purposes})
+        self.subjects: list[str] = []
+        gate, dead_letters = Gate(self.store), NoDeadLetters()
+        self.folders = {
+            name: Folder(
+                source,
+                registry,
+                self.tables[name],
+                gate,
+                dead_letters,
+                generation=1,
+                partitions=1,
+                clock=lambda: self.now_ms,
+            )
+            for name, source in registry.sources.items()
+        }
+
+    async def fold(self, events: Sequence[Told]) -> None:
+        """Fold the events of customers who allow everything. Raises ValueError for one that is refused."""
+        customers = {one.customer_id: subject_of(one.customer_id, b"bench") for one in events}
+        self.subjects = list(customers.values())
+        since_ms = int(min(one.at for one in events).timestamp() * 1000)
+        allowed = Permission(1, 1, {purpose: Grant(True, 1, since_ms) for purpose in self.purposes})
+        self.store.put_permissions(dict.fromkeys(self.subjects, allowed))
+        records: dict[str, list[Record]] = {name: [] for name in self.folders}
+        for i, (customer_id, source, at, data) in enumerate(events):
+            subject, mine = customers[customer_id], records[source.name]
+            raw = source.encode(id=str(i), source="bench", subject=subject, time=at, data=data)
+            mine.append(Record(len(mine), int(at.timestamp() * 1000), subject.encode(), raw))
+        self.now_ms = max(record.timestamp_ms for mine in records.values() for record in mine)
+        for name, folder in self.folders.items():
+            for start in range(0, len(mine := records[name]), BUNDLE):
+                await folder.events(Bundle(names.events(name, 1), 0, start, mine[start : start + BUNDLE]))

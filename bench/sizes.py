@@ -1,0 +1,193 @@
+"""What a windowed feature costs: in Redis, in the tables and in their changelog, on real data and in the worst case.
+
+    python -m bench.sizes
+
+The streams' own folder folds whole populations into a real Redis; their records go into a real RocksDB. Nothing is
+timed, so that the figures are the same on every machine with the same Redis.
+
+A *windowed feature* is one feature of one customer for one purpose, as it can be read: a view of seven features, kept
+for two purposes, is fourteen. What one costs in Redis is MEMORY USAGE of the customers' hashes, less that of the same
+hashes with their permissions alone, by the number of features in them; in RocksDB, the files' size by that number.
+Views with a sketch (top K, quantile, distinct count) are left out of the figures, and listed below them. Feast's stored
+double, without any window, takes 24 bytes in Redis.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from faust.stores.rocksdb import RocksDBOptions
+from redis import Redis
+
+from bench.distribution import quantile
+from bench.offline import Offline
+from bench.populations import Told, retail, shop
+from deploy.redis_server import RedisServer
+from featurestore.aggregations import DistinctCount, Quantile, TopK
+from featurestore.catalog import registry
+from featurestore.definitions import FeatureView, Registry
+from featurestore.online.redis import key
+from featurestore.tiles.state import ENCODER, Record, decode
+from streams import births
+from streams.stores import ROCKSDB_OPTIONS
+
+SKETCHES = (TopK, Quantile, DistinctCount)
+PERMISSION = b"p"
+BATCH = 500
+BUSIEST = 10
+
+Hash = dict[bytes, bytes]
+
+
+class Kept(NamedTuple):
+    """All that is kept of a population."""
+
+    hashes: dict[str, Hash]  # the store's, by subject
+    encodings: dict[str, int]  # how many of them Redis keeps in which form
+    redis_bytes: int  # what values take there, permissions and the hashes as such not counted
+    tables: dict[str, dict[bytes, bytes]]  # records by source and subject
+    rocksdb_bytes: int
+
+    @property
+    def features(self) -> int:
+        """How many windowed features there are."""
+        fields = (name.decode() for hash_ in self.hashes.values() for name in hash_ if name != PERMISSION)
+        return sum(len(registry.views[name.partition("/")[0]].features) for name in fields)
+
+    def records(self) -> Iterator[Record]:
+        return (decode(raw) for table in self.tables.values() for raw in table.values())
+
+
+def rows_of(record: Record) -> dict[str, int]:
+    """How many tiles a record has of each VIEW/PURPOSE."""
+    return {name: len(state.tiles) for name, state in record.views.items()}
+
+
+def parts_of(record: Record) -> dict[str, int]:
+    """Bytes of a record's parts: the identities of its events, and each VIEW/PURPOSE."""
+    parts = {"identities": len(ENCODER.encode(record.seen))}
+    return parts | {name: len(ENCODER.encode(state)) for name, state in record.views.items()}
+
+
+def is_sketched(view: FeatureView) -> bool:
+    return any(isinstance(column.aggregation, SKETCHES) for column in view.columns)
+
+
+def kept(server: RedisServer, events: Sequence[Told], *, sketches: bool) -> Kept:
+    """Fold a population by the shipped definitions, with or without the views that have a sketch."""
+    sources = {one.source for one in events}
+    views = [v for v in registry.views.values() if v.source in sources and (sketches or not is_sketched(v))]
+    with Redis(port=server.port) as redis, Redis(port=server.port, db=1) as bare:
+        redis.flushall()
+        offline = Offline(Registry([*sources, *views]), server.url)
+        asyncio.run(offline.fold(events))
+        subjects = offline.subjects
+        hashes = dict(zip(subjects, pipelined(redis, subjects, lambda to, name: to.hgetall(name)), strict=True))
+        encodings = [form.decode() for form in pipelined(redis, subjects, lambda to, name: to.object("ENCODING", name))]
+        for subject, hash_ in hashes.items():
+            bare.hset(key(subject), PERMISSION, hash_[PERMISSION])
+        value_bytes = memory_bytes(redis, subjects) - memory_bytes(bare, subjects)
+    tables = {
+        name: {subject: raw for subject, raw in table.kept.items() if subject != births.KEY}
+        for name, table in offline.tables.items()
+    }
+    return Kept(hashes, {form: encodings.count(form) for form in set(encodings)}, value_bytes, tables, on_disk(tables))
+
+
+def pipelined(redis: Redis, subjects: Sequence[str], command: Callable[[Any, str], object]) -> Iterator[Any]:
+    """What Redis answers to a command about each subject's hash."""
+    for start in range(0, len(subjects), BATCH):
+        pipeline = redis.pipeline(transaction=False)
+        for subject in subjects[start : start + BATCH]:
+            command(pipeline, key(subject))
+        yield from pipeline.execute()
+
+
+def memory_bytes(redis: Redis, subjects: Sequence[str]) -> int:
+    return sum(pipelined(redis, subjects, lambda to, name: to.memory_usage(name, samples=0)))
+
+
+def on_disk(tables: Mapping[str, Mapping[bytes, bytes]]) -> int:
+    """Size of the files of RocksDBs, one a source, that hold the records and nothing older."""
+    with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder:
+        for name, values in tables.items():
+            database = RocksDBOptions(**ROCKSDB_OPTIONS, use_rocksdict=True).open(Path(folder) / name)
+            for subject, raw in values.items():
+                database[subject] = raw
+            database.flush()
+            database.compact_range(None, None)
+            database.close()
+        return sum(file.stat().st_size for file in Path(folder).rglob("*.sst"))
+
+
+def measured(server: RedisServer) -> dict[str, float]:
+    """All figures of sizes, from an empty Redis."""
+    figures: dict[str, float] = {}
+    for suffix, title, events in (
+        ("", "retail data", list(retail())),
+        ("_busiest", f"the simulated shop's {BUSIEST} busiest customers", shop(BUSIEST)),
+    ):
+        found = kept(server, events, sketches=False)
+        figures[f"redis_bytes_per_windowed_feature{suffix}"] = found.redis_bytes / found.features
+        figures[f"rocksdb_bytes_per_windowed_feature{suffix}"] = found.rocksdb_bytes / found.features
+        figures[f"table_record_bytes{suffix}"] = fmean(len(raw) for t in found.tables.values() for raw in t.values())
+        print(f"\n{title}: {len(events):,} events, {len(found.hashes):,} customers, {found.features:,} features")
+        print(f"  as {' and '.join(f'{number:,} {form}s' for form, number in found.encodings.items())} in Redis")
+        for name in ("redis", "rocksdb"):
+            figure = figures[f"{name}_bytes_per_windowed_feature{suffix}"]
+            print(f"  {figure:6.1f} bytes a windowed feature in {name}")
+        whole = kept(server, events, sketches=True)
+        print("\n".join([*view_lines(whole), "", *part_lines(whole)]), flush=True)
+    return figures
+
+
+def view_lines(found: Kept) -> Iterator[str]:
+    """A table of views: how many tiles, and how many bytes of the store's field they become."""
+    rows: dict[str, list[int]] = {}
+    for record in found.records():
+        for name, number in rows_of(record).items():
+            rows.setdefault(name, []).append(number)
+    fields: dict[str, list[int]] = {}
+    for hash_ in found.hashes.values():
+        for name, value in hash_.items():
+            fields.setdefault(name.decode(), []).append(len(value))
+    yield f"  {'field in Redis':<28}{'features':>9}{'customers':>10}{'rows p50':>10}{'p99':>6}{'bytes p50':>11}{'p99':>7}{'a feature':>11}"
+    for name in sorted(rows):
+        view, lengths, numbers = registry.views[name.partition("/")[0]], fields[name], rows[name]
+        title = f"{name} (sketch)" if is_sketched(view) else name
+        yield (
+            f"  {title:<28}{len(view.features):>9}{len(lengths):>10,}"
+            f"{quantile(numbers, 0.5):>10,}{quantile(numbers, 0.99):>6,}"
+            f"{quantile(lengths, 0.5):>11,}{quantile(lengths, 0.99):>7,}{fmean(lengths) / len(view.features):>11.1f}"
+        )
+
+
+def part_lines(found: Kept) -> Iterator[str]:
+    """A table of what the records in tables and changelog consist of."""
+    for source, table in found.tables.items():
+        parts: dict[str, list[int]] = {"whole record": [len(raw) for raw in table.values()]}
+        for raw in table.values():
+            for name, length in parts_of(decode(raw)).items():
+                parts.setdefault(name, []).append(length)
+        yield f"  {f'record of {source}':<28}{'customers':>10}{'bytes p50':>11}{'p99':>7}{'mean':>9}"
+        for name, lengths in parts.items():
+            p50, p99 = quantile(lengths, 0.5), quantile(lengths, 0.99)
+            yield f"  {name:<28}{len(lengths):>10,}{p50:>11,}{p99:>7,}{fmean(lengths):>9,.0f}"
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        try:
+            for name, value in measured(server).items():
+                print(f"{name:<48} {value:,.1f}")
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()
