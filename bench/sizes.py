@@ -14,7 +14,7 @@ double, without any window, takes 24 bytes in Redis.
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from redis import Redis
 
 from bench.distribution import quantile
 from bench.offline import Offline
-from bench.populations import Told, retail, shop
+from bench.populations import NoRetailData, Told, busiest, demo_hour, retail, year_and_hour
 from deploy.redis_server import RedisServer
 from featurestore.aggregations import DistinctCount, Quantile, TopK
 from featurestore.catalog import registry
@@ -51,11 +51,15 @@ class Kept(NamedTuple):
     tables: dict[str, dict[bytes, bytes]]  # records by source and subject
     rocksdb_bytes: int
 
+    def fields(self) -> Iterator[tuple[str, bytes]]:
+        """VIEW/PURPOSE and value of all that the store holds."""
+        pairs = (pair for hash_ in self.hashes.values() for pair in hash_.items())
+        return ((name.decode(), value) for name, value in pairs if name != PERMISSION)
+
     @property
     def features(self) -> int:
         """How many windowed features there are."""
-        fields = (name.decode() for hash_ in self.hashes.values() for name in hash_ if name != PERMISSION)
-        return sum(len(registry.views[name.partition("/")[0]].features) for name in fields)
+        return sum(len(view_of(name).features) for name, _ in self.fields())
 
     def records(self) -> Iterator[Record]:
         return (decode(raw) for table in self.tables.values() for raw in table.values())
@@ -72,13 +76,18 @@ def parts_of(record: Record) -> dict[str, int]:
     return parts | {name: len(ENCODER.encode(state)) for name, state in record.views.items()}
 
 
+def view_of(name: str) -> FeatureView:
+    """The view of a VIEW/PURPOSE."""
+    return registry.views[name.partition("/")[0]]
+
+
 def is_sketched(view: FeatureView) -> bool:
     return any(isinstance(column.aggregation, SKETCHES) for column in view.columns)
 
 
 def kept(server: RedisServer, events: Sequence[Told], *, sketches: bool) -> Kept:
     """Fold a population by the shipped definitions, with or without the views that have a sketch."""
-    sources = {one.source for one in events}
+    sources = list({one.source.name: one.source for one in events}.values())
     views = [v for v in registry.views.values() if v.source in sources and (sketches or not is_sketched(v))]
     with Redis(port=server.port) as redis, Redis(port=server.port, db=1) as bare:
         redis.flushall()
@@ -124,23 +133,32 @@ def on_disk(tables: Mapping[str, Mapping[bytes, bytes]]) -> int:
 
 
 def measured(server: RedisServer) -> dict[str, float]:
-    """All figures of sizes, from an empty Redis."""
+    """All figures of sizes, from an empty Redis. Without the retail data those of it are missing."""
     figures: dict[str, float] = {}
-    for suffix, title, events in (
-        ("", "retail data", list(retail())),
-        ("_busiest", f"the simulated shop's {BUSIEST} busiest customers", shop(BUSIEST)),
-    ):
-        found = kept(server, events, sketches=False)
-        figures[f"redis_bytes_per_windowed_feature{suffix}"] = found.redis_bytes / found.features
-        figures[f"rocksdb_bytes_per_windowed_feature{suffix}"] = found.rocksdb_bytes / found.features
-        figures[f"table_record_bytes{suffix}"] = fmean(len(raw) for t in found.tables.values() for raw in t.values())
-        print(f"\n{title}: {len(events):,} events, {len(found.hashes):,} customers, {found.features:,} features")
-        print(f"  as {' and '.join(f'{number:,} {form}s' for form, number in found.encodings.items())} in Redis")
-        for name in ("redis", "rocksdb"):
-            figure = figures[f"{name}_bytes_per_windowed_feature{suffix}"]
-            print(f"  {figure:6.1f} bytes a windowed feature in {name}")
-        whole = kept(server, events, sketches=True)
-        print("\n".join([*view_lines(whole), "", *part_lines(whole)]), flush=True)
+    try:
+        figures |= weighed(server, "", "retail data", retail())
+    except NoRetailData as error:
+        print(f"retail data left out: {error}")
+    title = f"the simulated shop's {BUSIEST} busiest customers, "
+    figures |= weighed(server, "_busiest", title + "an hour of the demo", busiest(demo_hour(), BUSIEST))
+    return figures | weighed(server, "_fullest", title + "a year and that hour", busiest(year_and_hour(), BUSIEST))
+
+
+def weighed(server: RedisServer, suffix: str, title: str, events: Sequence[Told]) -> dict[str, float]:
+    """The figures of one population, with a table of where the bytes go."""
+    found = kept(server, events, sketches=False)
+    figures = {
+        f"redis_bytes_per_windowed_feature{suffix}": found.redis_bytes / found.features,
+        f"rocksdb_bytes_per_windowed_feature{suffix}": found.rocksdb_bytes / found.features,
+        f"table_record_bytes{suffix}": fmean(len(raw) for table in found.tables.values() for raw in table.values()),
+    }
+    forms = " and ".join(f"{number:,} {form}s" for form, number in found.encodings.items())
+    print(f"\n{title}: {len(events):,} events, {len(found.hashes):,} customers, {found.features:,} windowed features")
+    values_bytes = sum(len(value) for _, value in found.fields()) / found.features
+    print(f"in Redis {forms}; without sketches, of which the packed values are {values_bytes:.1f} bytes a feature:")
+    print("\n".join(f"  {name:<52}{value:,.1f}" for name, value in figures.items()))
+    whole = kept(server, events, sketches=True)
+    print("\n".join([*view_lines(whole), *part_lines(whole)]), flush=True)
     return figures
 
 
@@ -151,17 +169,17 @@ def view_lines(found: Kept) -> Iterator[str]:
         for name, number in rows_of(record).items():
             rows.setdefault(name, []).append(number)
     fields: dict[str, list[int]] = {}
-    for hash_ in found.hashes.values():
-        for name, value in hash_.items():
-            fields.setdefault(name.decode(), []).append(len(value))
-    yield f"  {'field in Redis':<28}{'features':>9}{'customers':>10}{'rows p50':>10}{'p99':>6}{'bytes p50':>11}{'p99':>7}{'a feature':>11}"
+    for name, value in found.fields():
+        fields.setdefault(name, []).append(len(value))
+    heads = f"{'features':>9}{'customers':>10}{'rows p50':>10}{'p99':>6}{'bytes p50':>11}{'p99':>9}{'a feature':>11}"
+    yield f"  {'field in Redis':<34}{heads}"
     for name in sorted(rows):
-        view, lengths, numbers = registry.views[name.partition("/")[0]], fields[name], rows[name]
+        view, lengths, numbers = view_of(name), fields[name], rows[name]
         title = f"{name} (sketch)" if is_sketched(view) else name
         yield (
-            f"  {title:<28}{len(view.features):>9}{len(lengths):>10,}"
+            f"  {title:<34}{len(view.features):>9}{len(lengths):>10,}"
             f"{quantile(numbers, 0.5):>10,}{quantile(numbers, 0.99):>6,}"
-            f"{quantile(lengths, 0.5):>11,}{quantile(lengths, 0.99):>7,}{fmean(lengths) / len(view.features):>11.1f}"
+            f"{quantile(lengths, 0.5):>11,}{quantile(lengths, 0.99):>9,}{fmean(lengths) / len(view.features):>11.1f}"
         )
 
 
@@ -172,10 +190,10 @@ def part_lines(found: Kept) -> Iterator[str]:
         for raw in table.values():
             for name, length in parts_of(decode(raw)).items():
                 parts.setdefault(name, []).append(length)
-        yield f"  {f'record of {source}':<28}{'customers':>10}{'bytes p50':>11}{'p99':>7}{'mean':>9}"
+        yield f"  {f'record of {source}':<34}{'':>9}{'customers':>10}{'':>16}{'bytes p50':>11}{'p99':>9}{'mean':>11}"
         for name, lengths in parts.items():
             p50, p99 = quantile(lengths, 0.5), quantile(lengths, 0.99)
-            yield f"  {name:<28}{len(lengths):>10,}{p50:>11,}{p99:>7,}{fmean(lengths):>9,.0f}"
+            yield f"  {name:<34}{'':>9}{len(lengths):>10,}{'':>16}{p50:>11,}{p99:>9,}{fmean(lengths):>11,.0f}"
 
 
 def main() -> None:
@@ -183,8 +201,7 @@ def main() -> None:
         server = RedisServer(Path(folder))
         server.start()
         try:
-            for name, value in measured(server).items():
-                print(f"{name:<48} {value:,.1f}")
+            measured(server)
         finally:
             server.stop()
 
