@@ -10,7 +10,7 @@ from featurestore.online.redis import RedisStore
 from featurestore.permission import Grant, Permission
 from streams.bundles import Bundle, Record
 from streams.deadletters import Rejected
-from streams.fold import Folder
+from streams.fold import Folder, Rounds
 from streams.gate import Gate
 
 BUNDLE = 20_000
@@ -59,20 +59,13 @@ class Offline:
         self.tables = {name: Table() for name in registry.sources}
         self.purposes = sorted({purpose for view in registry.views.values() for purpose in view.purposes})
         self.subjects: list[str] = []
-        gate, dead_letters = Gate(self.store), NoDeadLetters()
-        self.folders = {
-            name: Folder(
-                source,
-                registry,
-                self.tables[name],
-                gate,
-                dead_letters,
-                generation=1,
-                partitions=1,
-                clock=lambda: self.now_ms,
+        folders = {
+            names.events(name, 1): Folder(
+                source, registry, self.tables[name], generation=1, partitions=1, clock=lambda: self.now_ms
             )
             for name, source in registry.sources.items()
         }
+        self.rounds = Rounds(folders, Gate(self.store), NoDeadLetters(), lambda: self.now_ms)
 
     async def fold(self, events: Sequence[Told]) -> None:
         """Fold the events of customers who allow everything. Raises ValueError for one that is refused."""
@@ -81,12 +74,12 @@ class Offline:
         since_ms = int(min(one.at for one in events).timestamp() * 1000)
         allowed = Permission(1, 1, {purpose: Grant(True, 1, since_ms) for purpose in self.purposes})
         self.store.put_permissions(dict.fromkeys(self.subjects, allowed))
-        records: dict[str, list[Record]] = {name: [] for name in self.folders}
+        records: dict[str, list[Record]] = {name: [] for name in self.tables}
         for i, (customer_id, source, at, data) in enumerate(events):
             subject, mine = customers[customer_id], records[source.name]
             raw = source.encode(id=str(i), source="bench", subject=subject, time=at, data=data)
             mine.append(Record(len(mine), int(at.timestamp() * 1000), subject.encode(), raw))
         self.now_ms = max(record.timestamp_ms for mine in records.values() for record in mine)
-        for name, folder in self.folders.items():
-            for start in range(0, len(mine := records[name]), BUNDLE):
-                await folder.events(Bundle(names.events(name, 1), 0, start, mine[start : start + BUNDLE]))
+        for name, mine in records.items():
+            for start in range(0, len(mine), BUNDLE):
+                await self.rounds.handle([Bundle(names.events(name, 1), 0, start, mine[start : start + BUNDLE])])

@@ -30,7 +30,8 @@ from featurestore.aggregations import DistinctCount, Quantile, TopK
 from featurestore.catalog import registry
 from featurestore.definitions import FeatureView, Registry
 from featurestore.online.redis import key
-from featurestore.tiles.state import ENCODER, Record, decode
+from featurestore.tiles.layout import Layout
+from featurestore.tiles.state import ENCODER, Record, decode, field_name
 from streams import births
 from streams.stores import ROCKSDB_OPTIONS
 
@@ -67,13 +68,18 @@ class Kept(NamedTuple):
 
 def rows_of(record: Record) -> dict[str, int]:
     """How many tiles a record has of each VIEW/PURPOSE."""
-    return {name: len(state.tiles) for name, state in record.views.items()}
+    return {
+        field_name(name, purpose): len(Layout(registry.views[name]).open(kept.tiles).starts)
+        for name, states in record.views.items()
+        for kept in states
+        for purpose in kept.grants
+    }
 
 
 def parts_of(record: Record) -> dict[str, int]:
-    """Bytes of a record's parts: the identities of its events, and each VIEW/PURPOSE."""
-    parts = {"identities": len(ENCODER.encode(record.seen))}
-    return parts | {name: len(ENCODER.encode(state)) for name, state in record.views.items()}
+    """Bytes of a record's parts: the identities of its events, and each view, once for purposes that hold the same."""
+    parts = {"identities": len(ENCODER.encode(record.identities))}
+    return parts | {name: len(ENCODER.encode(states)) for name, states in record.views.items()}
 
 
 def view_of(name: str) -> FeatureView:
