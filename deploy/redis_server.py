@@ -54,7 +54,8 @@ class RedisServer(Server):
         with output.open("ab") as log:
             self.process = subprocess.Popen(
                 [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "",
-                 "--appendonly", "yes" if self.durable else "no", "--maxmemory-policy", "noeviction"],
+                 "--appendonly", "yes" if self.durable else "no", "--maxmemory-policy", "noeviction",
+                 "--hash-max-listpack-value", "4096"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -74,6 +74,7 @@ class Aggregation(ABC):
     takes: ClassVar[frozenset[Kind]] = NUMBERS
     needs_field: ClassVar[bool] = True
     growing: ClassVar[bool] = False  # a state grows when merged: stored per tile and merged at reading
+    fills: ClassVar[bool] = False  # a state may be full: ``full`` tells
     additive: ClassVar[bool] = False  # merging adds, cell by cell: totals are made without calling merge
     empty: ClassVar[Any] = None  # the answer when nothing was counted
 
@@ -131,6 +132,10 @@ class Aggregation(ABC):
     @abstractmethod
     def merge(self, a: State, b: State) -> State:
         """The state of the events of both."""
+
+    def full(self, state: State) -> bool:
+        """Whether no earlier event can change a state."""
+        return False
 
     def combine(self, states: Iterable[State]) -> State:
         """The state of the events of all: as merged one by one, but for growing states faster."""

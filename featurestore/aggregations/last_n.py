@@ -30,6 +30,7 @@ class LastN(Aggregation):
 
     takes = ANY_KIND
     growing = True
+    fills = True
     empty = []
     cells = (Cell.BLOB,)
 
@@ -54,6 +55,9 @@ class LastN(Aggregation):
         if not a or not b:
             return a or b
         return self.combine((a, b))
+
+    def full(self, state: Sequence[Value]) -> bool:
+        return len(state) == SIZE * self.n
 
     def combine(self, states: Iterable[Sequence[Value]]) -> State:
         events = [state[at : at + SIZE] for state in states for at in range(0, len(state), SIZE)]

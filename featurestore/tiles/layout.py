@@ -13,6 +13,7 @@ from featurestore.tiles.ladder import LIFETIME_START_S, regrouped
 from featurestore.tiles.states import States, states_of
 
 HEAD = Struct("<IIHB")
+LIKE = "="
 MOST_ROWS = (1 << 16) - 1
 
 
@@ -35,10 +36,11 @@ class Packed(NamedTuple):
 class Layout:
     """One view's way to hold tiles and to write tables of their cells.
 
-    The bytes, little-endian: HEAD (edition u32, newest event s u32, rows u16, lifetime row u8), one letter a column
+    The bytes, little-endian: HEAD (edition u32, newest event s u32, rows u16, lifetime row u8), the form of each column
     (featurestore.tiles.columns), then the columns: the gaps between the rows' starts in steps of the finest rung, the
-    newest first and without the lifetime row, and every cell's. The newest row begins where the newest event lies.
-    Tiles are kept the oldest first; what is served are their running totals, the newest first (tiles.served).
+    newest first and without the lifetime row, and every cell's. The newest row begins where the newest event lies. A
+    cell's column that is like an earlier one's has the form = and holds that one's number. Tiles are kept the oldest
+    first; what is served are their running totals, the newest first (featurestore.tiles.served).
     """
 
     def __init__(self, view: FeatureView):
@@ -48,6 +50,9 @@ class Layout:
         for column in view.columns:
             self.states.append(states_of(column.aggregation, self.states[-1].end if self.states else 0))
         self.cells: list[Cell] = [cell for states in self.states for cell in states.aggregation.cells]
+        finite = [feature for feature in view.features if feature.window_s is not None]
+        steps = [min([f.step_s for f in finite if f.column == i], default=None) for i in range(len(self.states))]
+        self.steps = list(zip(self.states, steps, strict=True))  # of each aggregation's shortest window; None: lifetime
         self.zeros = [zero for states in self.states for zero in states.zeros]
 
     def empty(self) -> Tiles:
@@ -91,42 +96,71 @@ class Layout:
             gaps.reverse()
             dates.append(columns.pack(Cell.INT, gaps))
         newest_first = [cells[::-1] for cells in tiles.cells]
-        running = [cells for states in self.states for cells in states.running(newest_first)]
-        return Packed(
-            *[_table(head, [*dates, *map(columns.pack, self.cells, cells)]) for cells in (tiles.cells, running)]
-        )
+        running: list[Sequence[Any]] = []
+        for states, step_s in self.steps:
+            totals = states.running(newest_first)
+            if rows >= columns.RUNS_FROM and step_s != unit_s and not states.aggregation.growing:
+                ends = step_ends(starts, step_s)
+                totals = [[cells[end] for end in ends] for cells in totals]
+            running += totals
+        return Packed(*[self._table(head, dates, cells) for cells in (tiles.cells, running)])
+
+    def _table(self, head: bytes, dates: Sequence[tuple[str, bytes]], cells: Sequence[Sequence[Any]]) -> bytes:
+        forms, raws = [form for form, _ in dates], [raw for _, raw in dates]
+        there: dict[bytes, int] = {}
+        for number, (cell, values) in enumerate(zip(self.cells, cells, strict=True)):
+            form, raw = columns.pack(cell, values)
+            if len(raw) > 1 and number < 256 and (earlier := there.setdefault(form.encode() + raw, number)) < number:
+                form, raw = LIKE, bytes([earlier])
+            forms.append(form)
+            raws.append(raw)
+        return b"".join((head, "".join(forms).encode(), *raws))
 
     def open(self, raw: bytes) -> Tiles:
         """The tiles that ``pack`` wrote."""
-        newest_s, rows, lifetime, ages, letters, at = self.opened(raw, 0)
+        newest_s, rows, lifetime, ages, forms, at = self.opened(raw, 0)
         newest_start = newest_s - newest_s % self.unit_s
         starts = [newest_start - age * self.unit_s for age in reversed(ages)]
-        cells = []
-        for letter in letters:
-            values, at = columns.unpack(letter, raw, at, rows)
-            cells.append(values)
+        cells: list[list[Any]] = []
+        for form in forms:
+            if form == LIKE:
+                cells.append(cells[raw[at]].copy())
+                at += 1
+            else:
+                values, at = columns.unpack(form, raw, at, rows)
+                cells.append(values)
         return Tiles(newest_s, [LIFETIME_START_S, *starts] if lifetime else starts, cells)
 
     def opened(self, raw: bytes, at: int) -> tuple[int, int, int, list[int], str, int]:
         """Of a table from ``at``: newest event s, rows, lifetime rows, the other rows' ages in steps, the newest first,
-        the cells' letters, and where their columns begin.
+        the forms of the cells' columns, and where these begin.
         """
         _, newest_s, rows, lifetime = HEAD.unpack_from(raw, at)
         at += HEAD.size
         gaps = rows - lifetime - 1
-        letters = raw[at : at + len(self.cells) + (gaps > 0)].decode()
-        at += len(letters)
+        forms = raw[at : at + len(self.cells) + (gaps > 0)].decode()
+        at += len(forms)
         if gaps < 0:
-            return newest_s, rows, lifetime, [], letters, at
+            return newest_s, rows, lifetime, [], forms, at
         if gaps == 0:
-            return newest_s, rows, lifetime, [0], letters, at
-        found, at = columns.unpack(letters[0], raw, at, gaps)
-        return newest_s, rows, lifetime, list(accumulate(found, initial=0)), letters[1:], at
+            return newest_s, rows, lifetime, [0], forms, at
+        found, at = columns.unpack(forms[0], raw, at, gaps)
+        return newest_s, rows, lifetime, list(accumulate(found, initial=0)), forms[1:], at
 
 
-def _table(head: bytes, packed: Sequence[tuple[str, bytes]]) -> bytes:
-    letters, raws = zip(*packed, strict=True)
-    return b"".join((head, "".join(letters).encode(), *raws))
+def step_ends(starts: Sequence[int], step_s: int | None) -> list[int]:
+    """For each row, the newest first, the last row of the same step: no window of such steps ends between the two.
+
+    Running totals are only ever read there, and become runs that take no room.
+    """
+    last = len(starts) - 1
+    if step_s is None:
+        return [last] * len(starts)
+    ends = [last]
+    for row in range(1, len(starts)):
+        ends.append(ends[-1] if starts[row] // step_s == starts[row - 1] // step_s else last - row)
+    ends.reverse()
+    return ends
 
 
 def edition_in(raw: bytes, at: int = 0) -> int:

@@ -15,7 +15,7 @@ from featurestore.definitions.view import Feature, FeatureView
 from featurestore.definitions.windows import edge
 from featurestore.tiles import columns
 from featurestore.tiles.ladder import SLACK_S
-from featurestore.tiles.layout import Layout, edition_in
+from featurestore.tiles.layout import LIKE, Layout, edition_in
 
 STAMP = struct.Struct("<IQI")
 
@@ -57,10 +57,15 @@ class Served:
 
     def __init__(self, layout: Layout, raw: bytes):
         self.layout, self.raw = layout, raw
-        self.newest_s, self.rows, _, self.ages, self.letters, at = layout.opened(raw, STAMP.size)
-        self.at = [at]
-        for letter in self.letters[:-1]:
-            self.at.append(columns.end(letter, raw, self.at[-1], self.rows))
+        self.newest_s, self.rows, _, self.ages, forms, at = layout.opened(raw, STAMP.size)
+        self.columns: list[tuple[str, int]] = []  # form and place of each cell's
+        for form in forms:
+            if form == LIKE:
+                self.columns.append(self.columns[raw[at]])
+                at += 1
+            else:
+                self.columns.append((form, at))
+                at = columns.end(form, raw, at, self.rows)
 
     def values(self, features: Iterable[Feature], now_ms: int) -> dict[str, Any]:
         """Each feature's value at a time; its default where nothing was counted.
@@ -92,10 +97,12 @@ class Served:
         return bisect_right(self.ages, (newest_start - edge(window_s, step_s, now_s)) // unit_s)
 
     def number(self, cell: int, row: int) -> float | None:
-        return columns.number(self.letters[cell], self.raw, self.at[cell], row)
+        form, at = self.columns[cell]
+        return columns.number(form, self.raw, at, row)
 
     def blob(self, cell: int, row: int) -> bytes:
         return self.blobs(cell)[row]
 
     def blobs(self, cell: int) -> list[bytes]:
-        return columns.unpack(self.letters[cell], self.raw, self.at[cell], self.rows)[0]
+        form, at = self.columns[cell]
+        return columns.unpack(form, self.raw, at, self.rows)[0]

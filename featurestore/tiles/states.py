@@ -103,8 +103,18 @@ class Blob(States):
 
     def running(self, cells: Cells) -> Cells:
         if self.aggregation.growing:
-            return [cells[self.first]]
+            return [self._until_full(cells) if self.aggregation.fills else cells[self.first]]
         return [list(map(encode, self.totals(cells)))]
+
+    def _until_full(self, cells: Cells) -> list[bytes]:
+        """The states that count: every window begins with the newest."""
+        column, total = cells[self.first], self.zero
+        for row, raw in enumerate(column):
+            if self.aggregation.full(total):
+                return [*column[:row], *repeat(b"", len(column) - row)]
+            if raw:
+                total = self.aggregation.merge(total, decode(raw))
+        return column
 
     def total(self, table: Table, rows: int) -> State:
         if not self.aggregation.growing:

@@ -60,6 +60,13 @@ both = FeatureView(
     features=[Sum("amount").over("1h", "lifetime"), Count().over("2d")],
 )
 
+refunds = FeatureView(
+    "refunds",
+    source=purchases,
+    purposes={"service"},
+    features=[Sum("amount", where={"kind": "returned"}).over("1h", "2d")],
+)
+
 
 def purchase(number: int, at_ms: int, amount: int, *, returned: bool = False, item: str | None = None) -> Event:
     """An event at a time, its identity from a number; ``amount`` in the field's 1/10,000."""

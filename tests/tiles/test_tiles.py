@@ -1,6 +1,7 @@
 """Tiles: exact for any window at any time, and the same bytes for any order, batching and replay."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -8,11 +9,11 @@ from hypothesis import strategies as st
 
 from featurestore.definitions import Event
 from featurestore.permission import Grant
-from featurestore.tiles import identities
+from featurestore.tiles import columns, identities
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.served import STAMP, QuestionTooEarly, ServedLayout, stamp_of
 from featurestore.tiles.state import Record, decode, edition_of
-from tests.tiles.shop import EPOCH_S, arrivals, both, expected, purchase, spend
+from tests.tiles.shop import EPOCH_S, arrivals, both, expected, purchase, refunds, spend
 
 FOLD = SourceFold([spend])
 LAYOUT = ServedLayout(spend)
@@ -20,6 +21,15 @@ ALWAYS = {"service": Grant(True, 1, 0)}
 BORN = {spend.fingerprint: 0}
 EDITION = edition_of(spend.fingerprint, 0)
 DAY_MS = 86_400_000
+
+
+@pytest.fixture(scope="module", params=[2, 16], autouse=True)
+def runs_from(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs in columns begin where few tiles are, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "RUNS_FROM", request.param)
+        yield
+
 
 times = st.one_of(
     st.integers(0, 4 * DAY_MS),
@@ -195,3 +205,14 @@ def test_purposes_that_share_a_folding_keep_what_each_would_alone(
 def purposes(record: Record) -> dict[str, tuple[int, bytes]]:
     """What each purpose holds of the view."""
     return {p: (grant, kept.tiles) for kept in record.views.get("both", ()) for p, grant in kept.grants.items()}
+
+
+@given(purchases(), st.data())
+def test_an_event_that_no_filter_lets_through_leaves_a_view_alone(events: list[Event], data: st.DataObject) -> None:
+    fold_returns = SourceFold([refunds])
+    returned = [event for event in events if event.values[0] == "returned"]
+    born = {refunds.fingerprint: 0}
+    shuffled = arrivals(data.draw(st.permutations(events)))
+    with_all = fold_returns.fold(Record(), shuffled, ALWAYS, births_ms=born, counts=Counter()).record
+    alone = fold_returns.fold(Record(), arrivals(returned), ALWAYS, births_ms=born, counts=Counter()).record
+    assert (with_all.views, with_all.identities) == (alone.views, alone.identities)

@@ -1,0 +1,76 @@
+"""Columns: what is packed comes back, in the fewest bytes, the same bytes for the same cells."""
+
+import math
+from itertools import groupby
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurestore.aggregations.base import Cell
+from featurestore.tiles import columns
+
+integers = st.none() | st.integers(-(2**63) + 1, 2**63 - 1) | st.integers(-200, 200)
+floats = st.none() | st.floats(allow_nan=False).map(lambda value: value + 0.0)
+blobs = st.binary(max_size=12) | st.just(b"") | st.binary(min_size=300, max_size=400)
+CELLS = {Cell.INT: integers, Cell.FLOAT: floats, Cell.BLOB: blobs}
+
+
+@st.composite
+def column(draw: st.DrawFn) -> tuple[Cell, list[Any]]:
+    """Cells of one kind, often in runs of like ones."""
+    cell = draw(st.sampled_from(list(CELLS)))
+    runs = draw(st.lists(st.tuples(CELLS[cell], st.integers(1, 30)), min_size=1, max_size=12))
+    return cell, [value for value, length in runs for _ in range(length)]
+
+
+@given(column(), st.binary(max_size=5), st.binary(max_size=5))
+def test_cells_come_back_from_anywhere_in_a_table(packed: tuple[Cell, list[Any]], before: bytes, behind: bytes) -> None:
+    cell, values = packed
+    form, raw = columns.pack(cell, values)
+    table, at = before + raw + behind, len(before)
+    assert columns.unpack(form, table, at, len(values)) == (values, at + len(raw))
+    assert columns.end(form, table, at, len(values)) == at + len(raw)
+    if cell is not Cell.BLOB:
+        assert [columns.number(form, table, at, row) for row in range(len(values))] == values
+
+
+@given(column())
+def test_runs_and_like_cells_are_never_larger_than_a_cell_a_row(packed: tuple[Cell, list[Any]]) -> None:
+    cell, values = packed
+    runs = len(list(groupby(values)))
+    form, raw = columns.pack(cell, values)
+    if runs == 1:
+        assert form.isupper()
+    if form.isdigit():
+        assert len(raw) < len(columns._packed(cell, values)[1])
+
+
+@pytest.mark.parametrize(
+    ("values", "form", "size"),
+    [
+        ([1, 127], "b", 2),
+        ([1, -127], "b", 2),
+        ([1, -128], "h", 4),  # the least value stands for None
+        ([1, 2**31], "q", 16),
+        ([None, 2**15], "i", 8),
+        ([7, 7, 7], "B", 1),
+        ([None, None], "B", 1),
+        ([0] * 10 + [900] * 10, "1", 2 + 4 + 4),
+    ],
+)
+def test_integers_take_the_fewest_bytes(values: list[int | None], form: str, size: int) -> None:
+    packed = columns.pack(Cell.INT, values)
+    assert (packed[0], len(packed[1])) == (form, size)
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63), 2**200])
+def test_an_integer_of_more_than_64_bits_is_an_error_and_never_another_number(value: int) -> None:
+    with pytest.raises(OverflowError):
+        columns.pack(Cell.INT, [0, value])
+
+
+def test_infinite_floats_are_kept() -> None:
+    form, raw = columns.pack(Cell.FLOAT, [math.inf, None, -math.inf])
+    assert columns.unpack(form, raw, 0, 3)[0] == [math.inf, None, -math.inf]
