@@ -16,7 +16,7 @@ CODE = "\n".join(
 )
 COUNTED = {
     name + suffix
-    for kind, name in re.findall(r'\b(Counter|Gauge|Histogram)\(\s*"(rapport_\w+)"', CODE)
+    for kind, name in re.findall(r'\b(Counter|Gauge|Histogram)(?:MetricFamily)?\(\s*"(rapport_\w+)"', CODE)
     for suffix in {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket", "_count", "_sum"]}[kind]
 }
 

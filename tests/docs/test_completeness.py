@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from django.apps import apps
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
 
 from featurestore.access.roles import ROLES
 from featurestore.access.scopes import Scope
@@ -39,7 +39,7 @@ def problem_names() -> set[str]:
 
 def metric_names() -> set[str]:
     counted = [metric for module in (api_metrics, stream_metrics) for metric in vars(module).values()]
-    families = [family for metric in counted if isinstance(metric, MetricWrapperBase) for family in metric.collect()]
+    families = [family for metric in counted if isinstance(metric, Collector) for family in metric.collect()]
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}
 
 
