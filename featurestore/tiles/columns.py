@@ -10,7 +10,7 @@ are all machines that this runs on. The form depends on the cells alone, so equa
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain, pairwise, repeat
 from operator import ne
@@ -38,31 +38,27 @@ def array(rows: int, letter: str) -> Struct:
 
 def pack(cell: Cell, values: Sequence[Any]) -> tuple[str, bytes]:
     """The form and the bytes of a column of at least one cell. Raises OverflowError for an integer over 64 bits."""
-    if len(values) >= RUNS_FROM:
+    rows = len(values)
+    if rows >= RUNS_FROM:
         changes = list(map(ne, values, values[1:]))
         runs = sum(changes) + 1
-        if 1 < runs <= len(values) // 4:
+        if 1 < runs <= rows // 4:
             ends = [row for row, change in enumerate(changes, 1) if change]
-            ends.append(len(values))
-            letter, raw = _packed(cell, [values[end - 1] for end in ends])
+            ends.append(rows)
+            letter, raw = PACKERS[cell]([values[end - 1] for end in ends])
             return DIGITS[letter], b"".join((COUNT.pack(runs), array(runs, "m").pack(*ends), raw))
-    return _packed(cell, values)
-
-
-def _packed(cell: Cell, values: Sequence[Any]) -> tuple[str, bytes]:
-    if cell is Cell.INT:
-        return _integers(values)
-    return _floats(values) if cell is Cell.FLOAT else _blobs(values)
+    return PACKERS[cell](values)
 
 
 def _integers(values: Sequence[Any]) -> tuple[str, bytes]:
     try:
         low, high = min(values), max(values)
-        if low is None or high is None:
-            return "B", NULL_BYTE
-    except TypeError:  # some are None
+        size = high if high > -low else -low
+        letter = NARROWEST[size.bit_length()]
+    except (TypeError, AttributeError):  # some are None, or all
         return _nullable(values)
-    letter = _narrowest(high if high > -low else -low)
+    except IndexError:
+        raise OverflowError(f"a column holds no integer of {size.bit_length()} bits") from None
     if low == high:
         return letter.upper(), array(1, letter).pack(low)
     return letter, array(len(values), letter).pack(*values)
@@ -72,16 +68,9 @@ def _nullable(values: Sequence[Any]) -> tuple[str, bytes]:
     present = [value for value in values if value is not None]
     if not present:
         return "B", NULL_BYTE
-    letter = _narrowest(max(max(present), -min(present)))
+    letter = _integers(present)[0].lower()
     null = NULLS[letter]
     return letter, array(len(values), letter).pack(*[null if value is None else value for value in values])
-
-
-def _narrowest(size: int) -> str:
-    try:
-        return NARROWEST[size.bit_length()]
-    except IndexError:
-        raise OverflowError(f"a column holds no integer of {size.bit_length()} bits") from None
 
 
 def _floats(values: Sequence[float | None]) -> tuple[str, bytes]:
@@ -97,6 +86,13 @@ def _blobs(values: Sequence[bytes]) -> tuple[str, bytes]:
     lengths = list(map(len, stored))
     letter = next(letter for letter, limit in BLOBS.items() if max(lengths) < limit)
     return letter.upper() if alike else letter, b"".join((array(len(stored), letter).pack(*lengths), *stored))
+
+
+PACKERS: dict[Cell, Callable[[Sequence[Any]], tuple[str, bytes]]] = {
+    Cell.INT: _integers,
+    Cell.FLOAT: _floats,
+    Cell.BLOB: _blobs,
+}
 
 
 def unpack(form: str, raw: bytes, at: int, rows: int) -> tuple[list[Any], int]:

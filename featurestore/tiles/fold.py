@@ -129,21 +129,23 @@ class ViewFold:
         if birth_ms is None:
             return []  # not born on this partition yet: nothing to keep
         edition = edition_of(self.view.fingerprint, birth_ms)
-        kept = {
-            (purpose, grant): one.tiles
-            for one in record.views.get(self.name, ())
-            for purpose, grant in one.grants.items()
-            if edition_in(one.tiles) == edition
-        }
+        kept = record.views.get(self.name, ())
         own: list[Folding] = []
         for purpose in self.purposes:
             if (grant := grants.get(purpose)) is None:
                 continue
-            folding = Folding(self.layout, edition, grant, birth_ms, kept.get((purpose, grant.grant), b""))
-            twin = next((other for other in own if other.is_twin(folding, earliest_ms)), None)
-            if twin is None:
+            before = b""
+            for one in kept:
+                if one.grants.get(purpose) == grant.grant and edition_in(one.tiles) == edition:
+                    before = one.tiles
+            folding = Folding(self.layout, edition, grant, birth_ms, before)
+            for other in own:
+                if other.is_twin(folding, earliest_ms):
+                    other.grants[purpose] = grant.grant
+                    break
+            else:
+                folding.grants[purpose] = grant.grant
                 own.append(folding)
-            (twin or folding).grants[purpose] = grant.grant
         return own
 
 
@@ -196,6 +198,8 @@ def together(foldings: Iterable[Folding], totals: dict[bytes, bytes]) -> list[Ke
         if packed := folding.done():
             tiles = packed.tiles
             totals[tiles] = packed.totals
-        if tiles:
-            kept.setdefault(tiles, {}).update(folding.grants)
-    return [Kept(dict(sorted(grants.items())), tiles) for tiles, grants in kept.items()]
+        if tiles in kept:  # two that came to be the same
+            kept[tiles] = dict(sorted((kept[tiles] | folding.grants).items()))
+        elif tiles:
+            kept[tiles] = folding.grants
+    return [Kept(grants, tiles) for tiles, grants in kept.items()]

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from featurestore.aggregations.base import Cell
 from featurestore.definitions.view import FeatureView
-from featurestore.tiles import columns
+from featurestore.tiles import columns, table
 from featurestore.tiles.ladder import LIFETIME_START_S, regrouped
 from featurestore.tiles.states import States, states_of
+from featurestore.tiles.table import Table
 
 HEAD = Struct("<IIHB")
-LIKE = "="
 MOST_ROWS = (1 << 16) - 1
 
 
@@ -36,11 +36,10 @@ class Packed(NamedTuple):
 class Layout:
     """One view's way to hold tiles and to write tables of their cells.
 
-    The bytes, little-endian: HEAD (edition u32, newest event s u32, rows u16, lifetime row u8), the form of each column
-    (featurestore.tiles.columns), then the columns: the gaps between the rows' starts in steps of the finest rung, the
-    newest first and without the lifetime row, and every cell's. The newest row begins where the newest event lies. A
-    cell's column that is like an earlier one's has the form = and holds that one's number. Tiles are kept the oldest
-    first; what is served are their running totals, the newest first (featurestore.tiles.served).
+    The bytes, little-endian: HEAD (edition u32, newest event s u32, rows u16, lifetime row u8); if there are any, the
+    gaps between the rows' starts in steps of the finest rung, the newest first and without the lifetime row, as a column
+    behind its form; and a table of the cells. The newest row begins where the newest event lies. Tiles are kept the
+    oldest first; what is served are their running totals, the newest first (featurestore.tiles.served).
     """
 
     def __init__(self, view: FeatureView):
@@ -91,10 +90,11 @@ class Layout:
         lifetime = starts[0] == LIFETIME_START_S and self.ladder[-1].window_s is None
         unit_s = self.unit_s
         gaps = [(b - a) // unit_s for a, b in pairwise(starts[1:] if lifetime else starts)]
-        head, dates = HEAD.pack(edition, tiles.newest_s, rows, lifetime), list[tuple[str, bytes]]()
+        dates = HEAD.pack(edition, tiles.newest_s, rows, lifetime)
         if gaps:
             gaps.reverse()
-            dates.append(columns.pack(Cell.INT, gaps))
+            form, packed = columns.pack(Cell.INT, gaps)
+            dates += form.encode() + packed
         newest_first = [cells[::-1] for cells in tiles.cells]
         running: list[Sequence[Any]] = []
         for states, step_s in self.steps:
@@ -103,49 +103,24 @@ class Layout:
                 ends = step_ends(starts, step_s)
                 totals = [[cells[end] for end in ends] for cells in totals]
             running += totals
-        return Packed(*[self._table(head, dates, cells) for cells in (tiles.cells, running)])
-
-    def _table(self, head: bytes, dates: Sequence[tuple[str, bytes]], cells: Sequence[Sequence[Any]]) -> bytes:
-        forms, raws = [form for form, _ in dates], [raw for _, raw in dates]
-        there: dict[bytes, int] = {}
-        for number, (cell, values) in enumerate(zip(self.cells, cells, strict=True)):
-            form, raw = columns.pack(cell, values)
-            if len(raw) > 1 and number < 256 and (earlier := there.setdefault(form.encode() + raw, number)) < number:
-                form, raw = LIKE, bytes([earlier])
-            forms.append(form)
-            raws.append(raw)
-        return b"".join((head, "".join(forms).encode(), *raws))
+        return Packed(*[dates + table.write(self.cells, cells) for cells in (tiles.cells, running)])
 
     def open(self, raw: bytes) -> Tiles:
         """The tiles that ``pack`` wrote."""
-        newest_s, rows, lifetime, ages, forms, at = self.opened(raw, 0)
-        newest_start = newest_s - newest_s % self.unit_s
-        starts = [newest_start - age * self.unit_s for age in reversed(ages)]
-        cells: list[list[Any]] = []
-        for form in forms:
-            if form == LIKE:
-                cells.append(cells[raw[at]].copy())
-                at += 1
-            else:
-                values, at = columns.unpack(form, raw, at, rows)
-                cells.append(values)
-        return Tiles(newest_s, [LIFETIME_START_S, *starts] if lifetime else starts, cells)
+        newest_s, lifetime, ages, cells = self.opened(raw, 0)
+        newest_start, unit_s = newest_s - newest_s % self.unit_s, self.unit_s
+        starts = [newest_start - age * unit_s for age in reversed(ages)]
+        return Tiles(newest_s, [LIFETIME_START_S, *starts] if lifetime else starts, cells.columns())
 
-    def opened(self, raw: bytes, at: int) -> tuple[int, int, int, list[int], str, int]:
-        """Of a table from ``at``: newest event s, rows, lifetime rows, the other rows' ages in steps, the newest first,
-        the forms of the cells' columns, and where these begin.
-        """
+    def opened(self, raw: bytes, at: int) -> tuple[int, int, list[int], Table]:
+        """Newest event s, lifetime rows, the other rows' ages in steps, the newest first, and the table of cells."""
         _, newest_s, rows, lifetime = HEAD.unpack_from(raw, at)
         at += HEAD.size
-        gaps = rows - lifetime - 1
-        forms = raw[at : at + len(self.cells) + (gaps > 0)].decode()
-        at += len(forms)
-        if gaps < 0:
-            return newest_s, rows, lifetime, [], forms, at
-        if gaps == 0:
-            return newest_s, rows, lifetime, [0], forms, at
-        found, at = columns.unpack(forms[0], raw, at, gaps)
-        return newest_s, rows, lifetime, list(accumulate(found, initial=0)), forms[1:], at
+        ages = [0] if rows > lifetime else []
+        if gaps := max(rows - lifetime - 1, 0):
+            found, at = columns.unpack(chr(raw[at]), raw, at + 1, gaps)
+            ages = list(accumulate(found, initial=0))
+        return newest_s, lifetime, ages, Table(raw, at, len(self.cells), rows)
 
 
 def step_ends(starts: Sequence[int], step_s: int | None) -> list[int]:

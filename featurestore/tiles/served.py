@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 from featurestore.definitions.view import Feature, FeatureView
 from featurestore.definitions.windows import edge
-from featurestore.tiles import columns
 from featurestore.tiles.ladder import SLACK_S
-from featurestore.tiles.layout import LIKE, Layout, edition_in
+from featurestore.tiles.layout import Layout, edition_in
 
 STAMP = struct.Struct("<IQI")
 
@@ -56,16 +55,8 @@ class Served:
     """One subject's values of one view, opened for reading."""
 
     def __init__(self, layout: Layout, raw: bytes):
-        self.layout, self.raw = layout, raw
-        self.newest_s, self.rows, _, self.ages, forms, at = layout.opened(raw, STAMP.size)
-        self.columns: list[tuple[str, int]] = []  # form and place of each cell's
-        for form in forms:
-            if form == LIKE:
-                self.columns.append(self.columns[raw[at]])
-                at += 1
-            else:
-                self.columns.append((form, at))
-                at = columns.end(form, raw, at, self.rows)
+        self.layout = layout
+        self.newest_s, _, self.ages, self.table = layout.opened(raw, STAMP.size)
 
     def values(self, features: Iterable[Feature], now_ms: int) -> dict[str, Any]:
         """Each feature's value at a time; its default where nothing was counted.
@@ -84,25 +75,14 @@ class Served:
                 answer[name] = default
                 continue
             states = self.layout.states[column]
-            value = states.aggregation.finish(states.total(self, end), now_ms)
+            value = states.aggregation.finish(states.total(self.table, end), now_ms)
             answer[name] = default if value == states.aggregation.empty else value
         return answer
 
     def _rows_within(self, now_s: int, window_s: int | None, step_s: int) -> int:
         """How many rows, from the newest, begin within a window."""
         if window_s is None:
-            return self.rows
+            return self.table.rows
         unit_s = self.layout.unit_s
         newest_start = self.newest_s - self.newest_s % unit_s
         return bisect_right(self.ages, (newest_start - edge(window_s, step_s, now_s)) // unit_s)
-
-    def number(self, cell: int, row: int) -> float | None:
-        form, at = self.columns[cell]
-        return columns.number(form, self.raw, at, row)
-
-    def blob(self, cell: int, row: int) -> bytes:
-        return self.blobs(cell)[row]
-
-    def blobs(self, cell: int) -> list[bytes]:
-        form, at = self.columns[cell]
-        return columns.unpack(form, self.raw, at, self.rows)[0]

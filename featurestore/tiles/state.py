@@ -5,6 +5,7 @@ their order, batching or replay (float sums and sketches: within their stated er
 """
 
 import struct
+from functools import lru_cache
 from zlib import crc32
 
 import msgspec
@@ -36,6 +37,7 @@ ENCODER = msgspec.msgpack.Encoder()
 DECODER = msgspec.msgpack.Decoder(Record)
 
 
+@lru_cache(maxsize=1_024)  # a partition and view has one
 def edition_of(fingerprint: int, birth_ms: int) -> int:
     """32 bits that name one life of a view's definition on one partition.
 

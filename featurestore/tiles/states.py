@@ -7,23 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from itertools import accumulate, repeat
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from featurestore.aggregations.base import Aggregation, Cell, State
+from featurestore.tiles.table import Table
 
 Cells = Sequence[list[Any]]  # of a view: a list a cell, all of the same length
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder().decode
-
-
-class Table(Protocol):
-    """Cells to be read one by one."""
-
-    def number(self, cell: int, row: int) -> float | None: ...
-    def blob(self, cell: int, row: int) -> bytes: ...
-    def blobs(self, cell: int) -> Sequence[bytes]: ...
 
 
 class States(ABC):
@@ -118,8 +111,8 @@ class Blob(States):
 
     def total(self, table: Table, rows: int) -> State:
         if not self.aggregation.growing:
-            return decode(table.blob(self.first, rows - 1))
-        return self.aggregation.combine([decode(raw) for raw in table.blobs(self.first)[:rows] if raw])
+            return decode(table.column(self.first)[rows - 1])
+        return self.aggregation.combine([decode(raw) for raw in table.column(self.first)[:rows] if raw])
 
 
 class Several(States):
@@ -158,7 +151,7 @@ class Several(States):
 
     def total(self, table: Table, rows: int) -> State:
         cells = enumerate(self.blobs, self.first)
-        return self.state([table.blob(at, rows - 1) if blob else table.number(at, rows - 1) for at, blob in cells])
+        return self.state([table.column(at)[rows - 1] if blob else table.number(at, rows - 1) for at, blob in cells])
 
 
 def states_of(aggregation: Aggregation, first: int) -> States:

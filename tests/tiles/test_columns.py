@@ -44,7 +44,7 @@ def test_runs_and_like_cells_are_never_larger_than_a_cell_a_row(packed: tuple[Ce
     if runs == 1:
         assert form.isupper()
     if form.isdigit():
-        assert len(raw) < len(columns._packed(cell, values)[1])
+        assert len(raw) < len(columns.PACKERS[cell](values)[1])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""A table: columns of as many rows each, behind their forms, to be read a cell at a time. Pure.
+
+The bytes: a form a column (featurestore.tiles.columns); then the columns of which the forms alone tell the length; then
+the others. A column that is like an earlier one has the form ``=`` and holds that one's number.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from featurestore.aggregations.base import Cell
+from featurestore.tiles import columns
+from featurestore.tiles.columns import BLOBS, NULLS, WIDTHS
+
+LIKE = "="
+
+
+class Numbers(NamedTuple):
+    """Where the numbers of one column lie, from the first column on, and how one is read. ``width`` 0: all are one."""
+
+    at: int
+    width: int
+    unpack: Callable[[bytes, int], tuple[Any, ...]]
+    null: int | None
+
+
+class Shape(NamedTuple):
+    """What some forms tell of a table with some rows: the place of each column, if they tell it."""
+
+    numbers: list[Numbers | None]
+    places: list[int]  # of likes, too
+    open: list[int]  # columns whose length is in the data
+    size: int  # of the others
+
+
+@lru_cache(maxsize=4_096)  # customers are alike: a few forms, as many lengths as they have tiles
+def shape(forms: str, rows: int) -> Shape:
+    numbers: list[Numbers | None] = []
+    places: list[int] = []
+    size = 0
+    for form in forms:
+        letter, found = form.lower(), None
+        places.append(size)
+        if form == LIKE:
+            size += 1
+        elif letter in WIDTHS and letter not in BLOBS:
+            width = 0 if form.isupper() else WIDTHS[letter]
+            found = Numbers(size, width, columns.array(1, letter).unpack_from, NULLS.get(letter))
+            size += width * rows or WIDTHS[letter]
+        numbers.append(found)
+    sized = [form == LIKE or found is not None for form, found in zip(forms, numbers, strict=True)]
+    return Shape(numbers, places, [number for number, known in enumerate(sized) if not known], size)
+
+
+def write(kinds: Sequence[Cell], cells: Sequence[Sequence[Any]]) -> bytes:
+    """Columns of at least one row, as bytes. Raises OverflowError for an integer over 64 bits."""
+    forms, sized, others = list[str](), list[bytes](), list[bytes]()
+    there: dict[bytes, int] = {}
+    for number, (kind, values) in enumerate(zip(kinds, cells, strict=True)):
+        form, raw = columns.pack(kind, values)
+        if len(raw) > 1 and number < 256:
+            earlier = there.setdefault(raw, number)
+            if earlier < number and forms[earlier] == form:
+                form, raw = LIKE, bytes((earlier,))
+        forms.append(form)
+        (others if form in OPEN else sized).append(raw)
+    return b"".join(("".join(forms).encode(), *sized, *others))
+
+
+OPEN = frozenset([*columns.LETTERS, *BLOBS, *map(str.upper, BLOBS)])
+
+
+class Table:
+    """A table of so many columns and rows that begins at ``at``."""
+
+    __slots__ = ("at", "forms", "raw", "rows", "shape")
+
+    def __init__(self, raw: bytes, at: int, width: int, rows: int):
+        self.raw, self.rows = raw, rows
+        self.forms = raw[at : at + width].decode()
+        self.shape = shape(self.forms, rows)
+        self.at = at + width
+
+    def number(self, column: int, row: int) -> Any:
+        """One cell of a column of numbers."""
+        if (found := self.shape.numbers[column]) is not None:
+            (value,) = found.unpack(self.raw, self.at + found.at + row * found.width)
+            return None if value == found.null or value != value else value
+        if self.forms[column] == LIKE:
+            return self.number(self.raw[self.at + self.shape.places[column]], row)
+        return columns.number(self.forms[column], self.raw, self._place(column), row)
+
+    def column(self, number: int) -> list[Any]:
+        """All cells of a column, blobs as bytes; a list of the caller's own."""
+        if self.forms[number] == LIKE:
+            return self.column(self.raw[self.at + self.shape.places[number]])
+        return columns.unpack(self.forms[number], self.raw, self._place(number), self.rows)[0]
+
+    def columns(self) -> list[list[Any]]:
+        return list(map(self.column, range(len(self.forms))))
+
+    def _place(self, column: int) -> int:
+        at = self.at
+        if (found := self.shape.numbers[column]) is not None:
+            return at + found.at
+        at += self.shape.size
+        for other in self.shape.open:
+            if other == column:
+                break
+            at = columns.end(self.forms[other], self.raw, at, self.rows)
+        return at
