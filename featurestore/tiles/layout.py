@@ -37,9 +37,9 @@ class Layout:
     """One view's way to hold tiles and to write tables of their cells.
 
     The bytes, little-endian: HEAD (edition u32, newest event s u32, rows u16, lifetime row u8); if there are any, the
-    gaps between the rows' starts in steps of the finest rung, the newest first and without the lifetime row, as a column
-    behind its form; and a table of the cells. The newest row begins where the newest event lies. Tiles are kept the
-    oldest first; what is served are their running totals, the newest first (featurestore.tiles.served).
+    gaps between the rows' starts in steps of the finest rung, the newest first and without the lifetime row, as a
+    column behind its form; and a table of the cells. The newest row begins where the newest event lies. Tiles are kept
+    the oldest first; what is served are their running totals, the newest first (featurestore.tiles.served).
     """
 
     def __init__(self, view: FeatureView):
