@@ -3,6 +3,8 @@
 All carry the generation: a topic made anew or repartitioned starts empty, and so do its tables.
 """
 
+import re
+
 
 def group(generation: int) -> str:
     return f"rapport.g{generation}"
@@ -10,6 +12,16 @@ def group(generation: int) -> str:
 
 def events(source: str, generation: int) -> str:
     return f"events.{source}.g{generation}"
+
+
+def source_of(topic: str) -> str | None:
+    """The source whose events a topic of any generation holds; None if it is none of ``events``.
+
+    >>> source_of(events("orders", 3)), source_of(purge(3))
+    ('orders', None)
+    """
+    found = re.fullmatch(r"events\.(.+)\.g\d+", topic)
+    return found and found[1]
 
 
 def changelog(source: str, generation: int) -> str:

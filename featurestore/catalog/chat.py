@@ -5,15 +5,15 @@ from typing import Annotated, Literal
 import msgspec
 
 from featurestore.aggregations import Count, DecayedSum, Last, LastN, Mean, Min, SessionCount, TopK, Variance
-from featurestore.definitions import EventSource, FeatureView, Label
+from featurestore.definitions import EventSource, FeatureView, Label, Personal
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One message. ``sentiment`` from -1 (furious) to 1 (delighted) and ``intent`` are scored by the source."""
 
     author: Literal["customer", "bot", "agent"]
-    conversation_id: Label
-    sentiment: Annotated[float, msgspec.Meta(ge=-1, le=1)] | None = None
+    conversation_id: Personal[Label]
+    sentiment: Personal[Annotated[float, msgspec.Meta(ge=-1, le=1)]] | None = None
     intent: Label | None = None
 
 

@@ -2,12 +2,17 @@
 
 from collections.abc import Callable
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import inspect
 
 from featurestore.aggregations.base import Kind
+
+T = TypeVar("T")
+
+Personal = Annotated[T, msgspec.Meta(extra={"personal": True})]
+"""A field that tells who somebody is, or leads to it in another system: ``Personal[Label]``. Staff see it masked."""
 
 Money = Annotated[Decimal, msgspec.Meta(description="Money, up to 4 decimals.", extra={"places": 4})]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -34,6 +39,7 @@ class Field(NamedTuple):
     kind: Kind
     places: int = 0
     literals: tuple[Any, ...] = ()  # the only values there are, if the type says so
+    personal: bool = False
 
     @property
     def convert(self) -> Callable[[Any], Any] | None:
@@ -71,8 +77,8 @@ def fields_of(data: type[msgspec.Struct]) -> dict[str, Field]:
 def _field(name: str, type_: inspect.Type) -> Field | None:
     if isinstance(type_, inspect.Metadata):
         inner = _field(name, type_.type)
-        places = (type_.extra or {}).get("places")
-        return inner if inner is None or places is None else inner._replace(places=places)
+        told = {name: said for name, said in (type_.extra or {}).items() if name in ("places", "personal")}
+        return inner and inner._replace(**told)
     if isinstance(type_, inspect.UnionType):
         options = [option for option in type_.types if not isinstance(option, inspect.NoneType)]
         return _field(name, options[0]) if len(options) == 1 else None
