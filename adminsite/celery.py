@@ -24,8 +24,10 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     for task, every_s in {
         "consent.relay": 1.0,
         "consent.expire": 10.0,
+        "ingest.collect": 30.0,
         "privacy.audit": float(AUDIT_S),
         "consent.prune": float(DAY_S),
+        "ingest.prune": float(DAY_S),
         "privacy.prune": float(DAY_S),
     }.items()
 }

@@ -12,6 +12,7 @@ from featurestore.access.selectors import clients_of
 from featurestore.consent import selectors as consent
 from featurestore.consent.models import ConsentRecord
 from featurestore.consent.selectors import Day, Standing
+from featurestore.ingest import selectors as letters
 from featurestore.privacy import selectors as privacy
 
 DAYS = 14
@@ -53,6 +54,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         figures += [_propagation(), _pending()]
     if may("privacy.view_finding"):
         figures.append(_findings())
+    if may("ingest.view_deadletter"):
+        figures.append(_letters())
     context |= {"title": "Overview", "figures": figures}
     if may("consent.view_consentrecord"):
         days = consent.decisions_by_day(DAYS)
@@ -98,6 +101,15 @@ def _findings() -> Figure:
     if last and last.error:
         audited += ", which ended early"
     return Figure("Open findings", f"{count:,}", audited, link, not count and last is not None and not last.error)
+
+
+def _letters() -> Figure:
+    found = letters.standing()
+    words = f"The oldest waits for {letters.since(found.oldest_at)}" if found.waiting else "No record waits"
+    if unread := letters.unread(found.read_at):
+        words += "; not read from Kafka lately"
+    link = reverse("admin:ingest_deadletter_changelist")
+    return Figure("Dead letters", f"{found.waiting:,}", words, link, not (found.waiting or unread))
 
 
 def _duration(ms: float) -> str:

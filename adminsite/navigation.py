@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from featurestore.access.models import ApiClient, ApiKey
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
+from featurestore.ingest.models import DeadLetter
 from featurestore.privacy.models import AuditRun, Finding
 from featurestore.profiles.models import Customer
 
@@ -30,6 +31,7 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
             ("Findings", "troubleshoot", Finding),
             ("Audit runs", "fact_check", AuditRun),
             ("Permission changes", "outbox", PermissionChange),
+            ("Dead letters", "unsubscribe", DeadLetter),
         ],
     ),
     ("Access", [("API clients", "smart_toy", ApiClient), ("API keys", "key", ApiKey)]),

@@ -30,6 +30,7 @@ INSTALLED_APPS = [
     "ninja",
     "featurestore.access",
     "featurestore.consent",
+    "featurestore.ingest",
     "featurestore.privacy",
     "featurestore.profiles",
 ]

@@ -18,6 +18,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "privacy.add_*",
         "privacy.change_*",
         "access.view_*",
+        "ingest.view_deadletter",
     ),
     CHAT_ENGINEER: ("consent.view_purpose", "consent.view_notice"),
     PLATFORM_ENGINEER: (
@@ -29,5 +30,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "consent.view_permissionchange",
         "privacy.view_auditrun",
         "privacy.view_finding",
+        "ingest.view_deadletter",
+        "ingest.change_deadletter",
     ),
 }

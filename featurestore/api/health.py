@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from featurestore.api.reply import JSON, encode
 from featurestore.config import settings
+from featurestore.ingest import metrics as letters
 from featurestore.online import stores
 from featurestore.online.store import StoreUnavailable
 
@@ -42,6 +43,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format. Keep it inside: it tells load, though nothing of customers."""
+    letters.measure()
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 

@@ -1,6 +1,6 @@
 """What every page of the administration keeps to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from django.contrib.admin import ShowFacets
@@ -24,11 +24,11 @@ class Results(ChangeList):
 
 
 class StaffAdmin(ModelAdmin):
-    """Nothing is deleted from a page, nothing is changed in bulk, and what a service refuses is said in its words."""
+    """Nothing is deleted from a page or changed in bulk unasked, and what a service refuses is said in its words."""
 
     refusals: ClassVar[tuple[type[Exception], ...]] = ()
     searched: ClassVar[str] = ""  # the field whose whole value is searched for: an index finds it, a space is no break
-    actions = None
+    actions: Sequence[str] | None = None
     list_per_page = 50
     list_filter_submit = True
     show_full_result_count = False

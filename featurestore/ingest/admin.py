@@ -1,0 +1,256 @@
+"""Dead letters: what was put aside and why, what of it may be seen, and what is decided about it."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Case, QuerySet, Value, When
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from featurestore.access.admin.filters import DaysFilter
+from featurestore.ingest import selectors, services
+from featurestore.ingest.errors import LetterError
+from featurestore.ingest.letters import obstacle
+from featurestore.ingest.models import DeadLetter
+from featurestore.ingest.services import Outcome
+from featurestore.profiles.admin.links import OfSubjectAdmin
+
+AT_ONCE = 500
+"""Letters decided in one request, which names each of them; the command line has no such limit."""
+WORDS_AT_MOST = 5
+State = DeadLetter.State
+COLOURS = {"Open": "danger", "Being replayed": "warning", "Replayed": "success", "Expired": "warning"}
+
+
+class DiscardForm(forms.Form):
+    reason = forms.CharField(
+        max_length=500,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="Why this need not be counted. Kept with the letter and your name; name no customer.",
+    )
+
+
+class Selection(forms.Form):
+    """What was chosen in the list, each letter by its key: what comes in meanwhile is not among them."""
+
+    _selected_action = forms.CharField(widget=forms.MultipleHiddenInput)
+    action = forms.CharField(widget=forms.HiddenInput)
+    confirmed = forms.CharField(widget=forms.HiddenInput)
+
+
+class DiscardSelection(Selection, DiscardForm):
+    """The same with a reason."""
+
+
+class Decision(NamedTuple):
+    """What is decided about letters: words of its page, what it asks of one letter and of several, what it does."""
+
+    title: str
+    act: str
+    lead: str
+    done: str
+    form: type[forms.Form]
+    form_of_selected: type[Selection]
+    decide: Callable[..., Outcome]
+
+
+REPLAY = Decision(
+    "Replay",
+    "Replay now",
+    "Once the definition or the sender is mended: the record goes to its topic again, byte for byte. An event that "
+    "counted already is recognised by its id. What still can't be folded comes back as a new letter.",
+    "Replayed: {} on the way to the streams.",
+    forms.Form,
+    Selection,
+    services.replay,
+)
+DISCARD = Decision(
+    "Discard",
+    "Discard",
+    "The record is never folded. Kafka keeps it until its 30 days are over, but nobody can replay it from here.",
+    "Discarded: {}.",
+    DiscardForm,
+    DiscardSelection,
+    services.discard,
+)
+
+
+def counted(letters: int) -> str:
+    return f"{letters} letter{'s' * (letters != 1)}"
+
+
+class ValuesFilter(DropdownFilter):
+    """One of the values that a column has."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        values = DeadLetter.objects.order_by(self.parameter_name).values_list(self.parameter_name, flat=True)
+        return [(value, value) for value in values.distinct()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{self.parameter_name: self.value()}) if self.value() else queryset
+
+
+class TopicFilter(ValuesFilter):
+    title = parameter_name = "topic"
+
+
+class ReasonFilter(ValuesFilter):
+    title = parameter_name = "reason"
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(OfSubjectAdmin):
+    refusals = (LetterError,)
+    list_display = ["put_at", "status", "why", "place", "customer", "tries", "decision"]
+    list_filter = [("state", ChoicesDropdownFilter), ReasonFilter, TopicFilter, ("put_at", DaysFilter)]
+    ordering = [Case(When(selectors.WAITING, then=Value(0)), default=Value(1)), "-put_at", "-pk"]
+    list_before_template = "admin/ingest/deadletter/groups.html"
+    fieldsets = [
+        (None, {"fields": ["status", "reason", "detail", "advice", "place", "tries"]}),
+        ("The record", {"fields": ["customer", "subject", "recorded_at", "put_at", "size", "sha256", "content"]}),
+        ("Decision", {"fields": ["decision", "sent"]}),
+    ]
+    actions = ["replay_selected", "discard_selected"]
+    actions_list = ["look_now"]
+    actions_detail = ["replay", "discard"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
+        return selectors.with_tries(super().get_queryset(request))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        read_at = selectors.read_at()
+        groups = selectors.groups(DeadLetter.objects.filter(selectors.WAITING))
+        context = {"groups": groups, "read_at": read_at, "unread": selectors.unread(read_at)}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    @display(description="State", ordering="state", label=COLOURS)
+    def status(self, letter: DeadLetter) -> str:
+        return letter.get_state_display()
+
+    @display(description="Reason", ordering="reason")
+    def why(self, letter: DeadLetter) -> str:
+        return format_html("{}<small>{}</small>", letter.reason, letter.detail)
+
+    @display(description="Record")
+    def place(self, letter: DeadLetter) -> str:
+        return format_html('<span class="rp-code">{}</span>', letter)
+
+    @display(description="Replayed before", ordering="tries")
+    def tries(self, letter: Any) -> str | None:
+        return f"{letter.tries} ×" if letter.tries else None
+
+    @display(description="Decided")
+    def decision(self, letter: DeadLetter) -> str | None:
+        if not letter.decided_at:
+            return None
+        who = f"{letter.decided_by}, " if letter.decided_by else ""
+        return format_html("{}<small>{}</small>", f"{who}{letter.decided_at:%-d %b, %H:%M} UTC", letter.decided_reason)
+
+    @display(description="Sent as")
+    def sent(self, letter: DeadLetter) -> str | None:
+        if letter.state != State.REPLAYED:
+            return None
+        return format_html(
+            '<span class="rp-code">{}/{}/{}</span>', letter.sent_topic, letter.sent_partition, letter.sent_offset
+        )
+
+    @display(description="Would a replay help?")
+    def advice(self, letter: DeadLetter) -> str:
+        return obstacle(letter) or "Yes, when what the detail names is mended."
+
+    @display(description="What it holds")
+    def content(self, letter: DeadLetter) -> str:
+        try:
+            shown = selectors.content(letter)
+        except LetterError as error:
+            return str(error)
+        if not shown:
+            return "It is no event that could be shown in parts: see its size and SHA-256."
+        rows = ((field.name, "rp-hidden" if field.hidden else "rp-code", field.text) for field in shown)
+        lines = format_html_join("", '<div><dt>{}</dt><dd class="{}">{}</dd></div>', rows)
+        return format_html('<dl class="rp-facts">{}</dl>', lines)
+
+    def has_decide_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        if not request.user.has_perm("ingest.change_deadletter"):
+            return False
+        letter = self.get_object(request, object_id) if object_id else None
+        return letter is None or letter.state in (State.OPEN, State.SENDING)
+
+    def has_replay_permission(self, request: HttpRequest, object_id: str) -> bool:
+        letter = self.get_object(request, object_id)
+        return letter is not None and obstacle(letter) is None and self.has_decide_permission(request, object_id)
+
+    @action(description="Look now", url_path="look", permissions=["view"])
+    def look_now(self, request: HttpRequest) -> HttpResponse:
+        try:
+            left = services.collect()
+        except LetterError as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, f"Read; {left:,} are left: look again." if left else "Read to the last letter.")
+        return self.back(None)
+
+    @action(description="Replay", url_path="replay", permissions=["replay"], variant=ActionVariant.PRIMARY)
+    def replay(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.decide(request, self.found(request, object_id), REPLAY)
+
+    @action(description="Discard", url_path="discard", permissions=["decide"])
+    def discard(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self.decide(request, self.found(request, object_id), DISCARD)
+
+    @action(description="Replay the selected", permissions=["decide"])
+    def replay_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> HttpResponse | None:
+        return self.decide_selected(request, queryset, REPLAY)
+
+    @action(description="Discard the selected", permissions=["decide"])
+    def discard_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> HttpResponse | None:
+        return self.decide_selected(request, queryset, DISCARD)
+
+    def decide(self, request: HttpRequest, letter: DeadLetter, decision: Decision) -> HttpResponse:
+        facts = [("Record", str(letter)), ("Reason", letter.reason), ("Detail", letter.detail)]
+        return self._ask(request, letter, [letter.pk], decision, decision.form, facts)
+
+    def decide_selected(
+        self, request: HttpRequest, letters: QuerySet[DeadLetter], decision: Decision
+    ) -> HttpResponse | None:
+        keys = list(letters.values_list("pk", flat=True)[: AT_ONCE + 1])
+        if len(keys) > AT_ONCE:
+            messages.error(request, f"At most {AT_ONCE} at once; `manage.py deadletters` takes as many as there are.")
+            return None
+        chosen = selectors.groups(DeadLetter.objects.filter(pk__in=keys))
+        facts = [(counted(group.letters), f"{group.topic}, {group.reason}") for group in chosen]
+        carried = {"action": request.POST.get("action"), "confirmed": "yes", ACTION_CHECKBOX_NAME: keys}
+
+        def form_of(posted: Any) -> forms.Form:
+            return decision.form_of_selected(posted if posted and "confirmed" in posted else None, initial=carried)
+
+        return self._ask(request, None, keys, decision, form_of, facts)
+
+    def _ask(
+        self,
+        request: HttpRequest,
+        letter: DeadLetter | None,
+        keys: Sequence[int],
+        decision: Decision,
+        form_of: Callable[[Any], forms.Form],
+        facts: Sequence[tuple[str, str]],
+    ) -> HttpResponse:
+        def then(answers: dict[str, Any]) -> HttpResponse:
+            told = {"reason": answers["reason"]} if "reason" in answers else {}
+            done, refused = decision.decide(keys, actor=request.user.get_username(), **told)
+            if done:
+                messages.success(request, decision.done.format(counted(len(done))))
+            for why, number in Counter(refused.values()).most_common(WORDS_AT_MOST):
+                messages.warning(request, f"{counted(number)} left alone. {why}" if letter is None else why)
+            return self.back(letter)
+
+        title = f"{decision.title} {counted(len(keys)) if letter is None else 'this letter'}"
+        return self.ask(request, letter, form_of, then, title=title, act=decision.act, lead=decision.lead, facts=facts)

@@ -1,0 +1,145 @@
+"""Dead letters on the command line: which wait and why, what of one may be seen, and what is decided about them."""
+
+import getpass
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import QuerySet
+
+from featurestore import names
+from featurestore.config import settings
+from featurestore.ingest import selectors, services
+from featurestore.ingest.errors import KafkaAway, LetterError
+from featurestore.ingest.letters import obstacle
+from featurestore.ingest.models import DeadLetter
+from featurestore.ingest.services import Outcome
+
+State = DeadLetter.State
+PAGE = 50
+
+
+class Command(BaseCommand):
+    help = "List, show, replay and discard the records that the streams put aside."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        listed = commands.add_parser("list", help="how many wait by topic and reason, then each of them")
+        listed.add_argument("--state", choices=State.values, help="those of a state instead of those that wait")
+        listed.add_argument("--page", type=int, default=1, help=f"{PAGE} letters each, the newest first")
+        narrow(listed)
+        show = commands.add_parser("show", help="one letter, with what may be seen of its record")
+        show.add_argument("place", help="TOPIC/PARTITION/OFFSET, as `list` names it")
+        replay = commands.add_parser("replay", help="send records to their topics again, byte for byte")
+        discard = commands.add_parser("discard", help="settle letters without a replay")
+        discard.add_argument("--because", required=True, metavar="TEXT", help="kept with the letter; name no customer")
+        for decision in (replay, discard):
+            decision.add_argument("places", nargs="*", metavar="PLACE", help="TOPIC/PARTITION/OFFSET")
+            decision.add_argument("--all", action="store_true", help="all that wait, or those that the options narrow")
+            decision.add_argument("--by", default=getpass.getuser(), help="who decides; without it, the shell's user")
+            narrow(decision)
+
+    def handle(self, *args: Any, command: str, **options: Any) -> None:
+        try:
+            for line in {"list": list_, "show": show, "replay": replay, "discard": discard}[command](options):
+                self.stdout.write(line)
+        except LetterError as error:
+            raise CommandError(str(error)) from None
+
+
+def narrow(parser: ArgumentParser) -> None:
+    parser.add_argument("--topic", help="of this topic, or source of the present generation")
+    parser.add_argument("--reason", help="of this reason")
+
+
+def list_(options: dict[str, Any]) -> Iterator[str]:
+    """What the database knows is listed though Kafka is away; that it is away is said in the end."""
+    away = None
+    try:
+        while services.collect():
+            pass
+    except KafkaAway as error:
+        away = error
+    state = options["state"]
+    letters = narrowed(DeadLetter.objects.filter(state=state) if state else waiting(), options)
+    for group in selectors.groups(letters):
+        oldest, newest = f"{group.oldest:%Y-%m-%d %H:%M}", f"{group.newest:%Y-%m-%d %H:%M}"
+        yield f"{group.letters:>6} {group.topic} {group.reason}, {oldest} to {newest} UTC, such as: {group.such_as}"
+    number, page = letters.count(), max(options["page"], 1)
+    first = (page - 1) * PAGE
+    rows = list(selectors.with_tries(letters)[first : first + PAGE])
+    if rows:
+        yield ""
+    for letter in rows:
+        tried = f", replayed {letter.tries} times before" if letter.tries else ""
+        yield f"{letter}  {letter.put_at:%Y-%m-%d %H:%M:%S}  {letter.state}  {letter.reason}: {letter.detail}{tried}"
+    if first + len(rows) < number:
+        yield f"{first + 1} to {first + len(rows)} of {number}; the next: --page {page + 1}"
+    elif not rows:
+        yield "No letter." if state else "No letter waits."
+    if away:
+        raise CommandError(f"{away} Newer letters may be missing.")
+
+
+def show(options: dict[str, Any]) -> Iterator[str]:
+    letter = selectors.letter_at(options["place"])
+    yield f"{letter}: {letter.reason}"
+    yield f"  {letter.detail}"
+    yield f"  record of {letter.recorded_at:%Y-%m-%d %H:%M:%S} UTC, put aside {letter.put_at:%Y-%m-%d %H:%M:%S} UTC"
+    yield f"  key: {letter.subject or 'no subject, not shown'}"
+    yield f"  value: {letter.size:,} bytes, SHA-256 {letter.sha256}"
+    yield f"  {letter.get_state_display().lower()}{decided(letter)}"
+    yield f"  replayed before: {letter.tries}"
+    yield f"  a replay: {obstacle(letter) or 'possible'}"
+    yield ""
+    for name, text, _ in selectors.content(letter):
+        yield f"  {name}: {text}"
+
+
+def decided(letter: DeadLetter) -> str:
+    """What is to be said after its state."""
+    words = f" by {letter.decided_by}" if letter.decided_by else ""
+    if letter.decided_at:
+        words += f" on {letter.decided_at:%Y-%m-%d %H:%M:%S} UTC"
+    if letter.state == State.REPLAYED:
+        words += f" as {letter.sent_topic}/{letter.sent_partition}/{letter.sent_offset}"
+    return words + (f": {letter.decided_reason}" if letter.decided_reason else "")
+
+
+def replay(options: dict[str, Any]) -> Iterator[str]:
+    yield from told("replayed", services.replay(chosen(options), actor=options["by"]))
+
+
+def discard(options: dict[str, Any]) -> Iterator[str]:
+    yield from told("discarded", services.discard(chosen(options), actor=options["by"], reason=options["because"]))
+
+
+def chosen(options: dict[str, Any]) -> list[int]:
+    """Primary keys, the oldest letter first."""
+    if bool(options["places"]) == options["all"]:
+        raise CommandError("Name letters as `list` does, or say --all, which --topic and --reason narrow.")
+    if options["places"]:
+        return [selectors.letter_at(place).pk for place in options["places"]]
+    return list(narrowed(waiting(), options).order_by("put_at", "pk").values_list("pk", flat=True))
+
+
+def waiting() -> QuerySet[DeadLetter]:
+    return DeadLetter.objects.filter(selectors.WAITING)
+
+
+def narrowed(letters: QuerySet[DeadLetter], options: dict[str, Any]) -> QuerySet[DeadLetter]:
+    if topic := options["topic"]:
+        letters = letters.filter(topic__in=[topic, names.events(topic, settings().generation)])
+    return letters.filter(reason=options["reason"]) if options["reason"] else letters
+
+
+def told(word: str, outcome: Outcome) -> Iterator[str]:
+    """What was done; an error where anything was not."""
+    yield f"{len(outcome.done):,} {word}"
+    for why, number in Counter(outcome.refused.values()).items():
+        places = [place for place, its in outcome.refused.items() if its == why]
+        yield f"{number:,} left alone, {places[0]}{' and more' * (number > 1)}: {why}"
+    if outcome.refused:
+        raise CommandError(f"{len(outcome.refused):,} were left alone.")

@@ -1,0 +1,87 @@
+"""Dead letters: where each record that could not be folded lies in Kafka, and what was decided about it.
+
+The records themselves stay in Kafka. Here is what one needs to find, count and judge them.
+"""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class DeadLetter(models.Model):
+    """One record that the streams put aside. ``topic``, ``partition`` and ``offset`` are where it was: its identity."""
+
+    personal_data = "A subject (pseudonym), and size and SHA-256 of what a record held; names of staff who decided."
+    erased_by = "Erasure deletes a subject's letters; retention deletes those settled 90 days ago."
+
+    class State(models.TextChoices):
+        OPEN = "open", _("Open")
+        SENDING = "sending", _("Being replayed")
+        REPLAYED = "replayed", _("Replayed")
+        DISCARDED = "discarded", _("Discarded")
+        EXPIRED = "expired", _("Expired")
+
+    generation = models.PositiveBigIntegerField(help_text="Of the topic of dead letters that holds it.")
+    topic = models.CharField(max_length=249)
+    partition = models.PositiveIntegerField(help_text="Of the record and of its letter.")
+    offset = models.PositiveBigIntegerField()
+    reason = models.CharField(max_length=32)
+    detail = models.CharField(max_length=500, blank=True)
+    recorded_at = models.DateTimeField(help_text="When Kafka took the record.")
+    letter_offset = models.PositiveBigIntegerField(help_text="Where it lies among the dead letters.")
+    put_at = models.DateTimeField(help_text="When it was put aside.")
+    subject = models.CharField(max_length=32, blank=True, help_text="The record's key, if it is one.")
+    size = models.PositiveIntegerField(help_text="Bytes of its value.")
+    sha256 = models.CharField("SHA-256", max_length=64, help_text="Of its value: replays of the same bytes share it.")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.CharField(max_length=150, blank=True)
+    decided_reason = models.CharField(max_length=500, blank=True)
+    sent_topic = models.CharField(max_length=249, blank=True)
+    sent_partition = models.PositiveIntegerField(null=True, blank=True)
+    sent_offset = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Where the replay is; while it is being replayed, where it can begin."
+    )
+
+    class Meta:
+        ordering = ["-put_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(name="one_letter", fields=["topic", "partition", "offset"]),
+            models.CheckConstraint(
+                name="decided_by_somebody", condition=Q(state__in=["open", "expired"]) | ~Q(decided_by="")
+            ),
+            models.CheckConstraint(
+                name="discarded_with_reason", condition=~Q(state="discarded") | ~Q(decided_reason="")
+            ),
+            models.CheckConstraint(
+                name="replayed_to_somewhere",
+                condition=~Q(state__in=["sending", "replayed"]) | Q(sent_offset__isnull=False),
+            ),
+        ]
+        indexes = [
+            models.Index(name="letter_by_state", fields=["state", "topic", "reason", "put_at"]),
+            models.Index(name="letter_by_age", fields=["put_at"]),
+            models.Index(name="letter_by_bytes", fields=["sha256"]),
+            models.Index(name="letter_by_subject", fields=["subject"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class LetterPosition(models.Model):
+    """How far a partition of dead letters has been read, and when last."""
+
+    personal_data = "None."
+    erased_by = "Never: one a partition and generation."
+
+    generation = models.PositiveBigIntegerField()
+    partition = models.PositiveIntegerField()
+    next_offset = models.PositiveBigIntegerField()
+    read_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="one_position", fields=["generation", "partition"])]
+
+    def __str__(self) -> str:
+        return f"{self.generation}/{self.partition}"

@@ -1,0 +1,26 @@
+"""What beat starts. Any number of workers may run them at once."""
+
+import structlog
+from celery import shared_task
+
+from featurestore.ingest import services
+from featurestore.ingest.errors import KafkaAway
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task(name="ingest.collect")
+def collect_letters() -> None:
+    try:
+        services.collect()
+    except KafkaAway as error:
+        log.warning("dead letters not read", reason=str(error))
+
+
+@shared_task(name="ingest.prune")
+def prune_letters() -> None:
+    services.prune()
+    try:
+        services.expire()
+    except KafkaAway as error:
+        log.warning("dead letters not compared with Kafka", reason=str(error))

@@ -1,0 +1,26 @@
+"""Post offices on a real Kafka."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from featurestore.config import settings
+from tests.ingest.post import PostOffice, generations, make_topics
+
+
+@pytest.fixture
+def post(kafka: str, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostOffice]:
+    """A post office, and settings that lead there."""
+    for name, value in {"KAFKA_BOOTSTRAP": kafka, "GENERATION": next(generations), "PARTITIONS": 4}.items():
+        monkeypatch.setenv(f"RAPPORT_{name}", str(value))
+    settings.cache_clear()
+    make_topics(settings())
+    yield PostOffice(settings())
+    settings.cache_clear()
+
+
+@pytest.fixture
+def no_kafka(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Kafka that does not answer, asked for a short time."""
+    monkeypatch.setattr("featurestore.ingest.letterbox.TIMEOUT_S", 0.5)
+    assert settings().kafka_bootstrap == "127.0.0.1:1"
