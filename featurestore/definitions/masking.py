@@ -77,8 +77,14 @@ def _shown(name: str, found: dict[str, Any], key: str, type_: Any, check: Any = 
             check(taken)
     except ValueError:  # msgspec's own is one
         return Shown(name, _not_taken(value), True)
-    text = value if isinstance(value, str) and value.isprintable() else repr(value)  # no terminal obeys what it shows
+    text = _text(value)
     return Shown(name, text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        return msgspec.json.encode(value).decode()
+    return value if value.isprintable() else repr(value)  # no terminal obeys what it is shown
 
 
 def _not_taken(value: Any) -> str:

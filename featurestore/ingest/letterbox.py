@@ -51,6 +51,7 @@ class Letterbox:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 10,  # nobody waits for new records here, but other questions for their turn
                 "log_level": 0,
             }
         )

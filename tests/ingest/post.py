@@ -70,7 +70,7 @@ class PostOffice:
         await DeadLetters(names.dead_letters(self.conf.generation), changelog).put(bundle, rejected)
         await changelog.stop()
 
-    def write(self, topic: str, value: bytes, key: bytes | None = None, **headers: bytes) -> None:
+    def write(self, topic: str, value: bytes, key: bytes | None, headers: dict[str, bytes]) -> None:
         """A record that somebody else wrote."""
         producer = Producer({"bootstrap.servers": self.conf.kafka_bootstrap, "log_level": 0})
         producer.produce(topic, value, key, 0, headers=list(headers.items()))
