@@ -17,7 +17,7 @@ UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 class Shown(NamedTuple):
-    """One field as ``data.amount``. ``text`` is its value, or why it is not shown (``hidden``)."""
+    """One field, such as ``data.amount``. ``text`` is its value or, if ``hidden``, why there is none to see."""
 
     name: str
     text: str
@@ -69,7 +69,7 @@ def _object(raw: bytes) -> dict[str, Any] | None:
 
 def _shown(name: str, found: dict[str, Any], key: str, type_: Any, check: Any = None) -> Shown:
     if key not in found:
-        return Shown(name, ABSENT)
+        return Shown(name, ABSENT, True)
     value = found[key]
     try:
         taken = msgspec.convert(value, type_)

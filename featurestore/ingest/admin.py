@@ -122,6 +122,10 @@ class DeadLetterAdmin(OfSubjectAdmin):
     actions_list = ["look_now"]
     actions_detail = ["replay", "discard"]
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        shown = super().get_fieldsets(request, obj)
+        return shown if obj and obj.decided_at else shown[:-1]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         return selectors.with_tries(super().get_queryset(request))
 
@@ -164,6 +168,10 @@ class DeadLetterAdmin(OfSubjectAdmin):
 
     @display(description="Would a replay help?")
     def advice(self, letter: DeadLetter) -> str:
+        if letter.state == State.SENDING:
+            return services.UNSETTLED
+        if letter.state != State.OPEN:
+            return "It is settled."
         return obstacle(letter) or "Yes, when what the detail names is mended."
 
     @display(description="What it holds")

@@ -7,8 +7,10 @@ import pytest
 from featurestore.access.selectors import forget_keys
 from featurestore.consent.ledger import current
 from featurestore.consent.models import Ledger
+from featurestore.ingest import letterbox as ingest
 from featurestore.online import stores
 from featurestore.online.memory import MemoryStore
+from tests.admin.letterbox import MemoryLetterbox
 from tests.admin.shop import Shop
 
 
@@ -16,11 +18,13 @@ from tests.admin.shop import Shop
 def shop(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     store = MemoryStore()
     monkeypatch.setattr(stores, "store", lambda: store)
+    letterbox = MemoryLetterbox()
+    monkeypatch.setattr(ingest, "opened", letterbox.opened)
     run = store.run()
     assert store.claim(run, current().epoch, 0)
     assert store.vouch(run, 3_600_000)
     Ledger.objects.update(run="/".join(run))
-    opened = Shop(store)
+    opened = Shop(store, letterbox)
     opened.open()
     yield opened
     forget_keys()

@@ -10,12 +10,14 @@ from featurestore.access import services as access
 from featurestore.access.models import ApiClient, ApiKey
 from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
 from featurestore.consent import services
+from featurestore.ingest.models import DeadLetter
 from featurestore.online.guard import admit
 from featurestore.online.memory import MemoryStore
 from featurestore.permission import Denial, Grant
 from featurestore.privacy.models import AuditRun, Finding
 from featurestore.profiles.models import Customer
 from featurestore.profiles.services import register
+from tests.admin.letterbox import MemoryLetterbox, put_aside
 
 PURPOSES = {
     "service": "consent",
@@ -32,6 +34,7 @@ class Shop:
     """``browse`` logs in: olivia is a privacy officer, petra and chris are engineers, root may do everything."""
 
     store: MemoryStore
+    letterbox: MemoryLetterbox
     customers: dict[str, Customer] = field(default_factory=dict)
 
     def open(self) -> None:
@@ -68,6 +71,10 @@ class Shop:
         return Finding.objects.create(
             run=run, kind=kind, subject=subject, detail="", found_at=now, seen_at=now, state=state, **told
         )
+
+    def letter(self, customer_id: str = "C42", value: bytes = b"{}", reason: str = "invalid") -> DeadLetter:
+        """A record of the customer's that was put aside two hours ago."""
+        return put_aside(self.letterbox, self.customers[customer_id].subject, value, reason)
 
     def read(self, customer_id: str, purpose: str = "service") -> Grant | Denial:
         """What a reader is told a little later, when a new grant has begun."""

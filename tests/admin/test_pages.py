@@ -13,7 +13,7 @@ from tests.admin.shop import Shop
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 OFFICER = {
     "access.ApiClient", "access.ApiKey", "consent.ConsentRecord", "consent.Notice", "consent.PermissionChange",
-    "consent.Purpose", "privacy.AuditRun", "privacy.Finding", "profiles.Customer",
+    "consent.Purpose", "ingest.DeadLetter", "privacy.AuditRun", "privacy.Finding", "profiles.Customer",
 }  # fmt: skip
 SEEN = {
     "root": OFFICER | {"auth.User", "auth.Group"},
@@ -38,6 +38,7 @@ def full(shop: Shop) -> Shop:
     """One of everything."""
     shop.key()
     shop.finding()
+    shop.letter()
     return shop
 
 
@@ -94,7 +95,7 @@ def test_engineers_meet_no_customer(full: Shop, name: str) -> None:
     assert found.status_code == 403 or found.context["cl"].result_count == 0, "an id leads to no subject"
 
 
-@pytest.mark.parametrize("app", ["access", "consent", "privacy", "profiles", "auth"])
+@pytest.mark.parametrize("app", ["access", "consent", "ingest", "privacy", "profiles", "auth"])
 def test_pages_of_apps(full: Shop, app: str) -> None:
     assert full.browse("root").get(reverse("admin:app_list", args=[app])).status_code == 200
 

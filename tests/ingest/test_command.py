@@ -48,7 +48,7 @@ def test_what_was_decided_is_said(post: PostOffice) -> None:
     deadletters("list")
     assert deadletters("replay", first, "--by", "petra") == "1 replayed\n"
     assert deadletters("discard", second, "--by", "petra", "--because", "a test order") == "1 discarded\n"
-    assert f"replayed by petra on 20" in deadletters("show", first)
+    assert "replayed by petra on 20" in deadletters("show", first)
     assert f" as {post.topic}/{post.home}/0" in deadletters("show", first)
     assert "UTC: a test order" in deadletters("show", second)
     assert third in deadletters("list")
