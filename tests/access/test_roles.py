@@ -27,6 +27,9 @@ def test_seeding_is_harmless_when_repeated() -> None:
         (PRIVACY_OFFICER, "access.view_apiclient", "access.add_apikey"),
         (PRIVACY_OFFICER, "profiles.view_customer", "profiles.delete_customer"),
         (PLATFORM_ENGINEER, "access.add_apikey", "profiles.view_customer"),
+        (PLATFORM_ENGINEER, "ingest.change_deadletter", "ingest.delete_deadletter"),
+        (PRIVACY_OFFICER, "ingest.view_deadletter", "ingest.change_deadletter"),
+        (CHAT_ENGINEER, "consent.view_notice", "ingest.view_deadletter"),
         (CHAT_ENGINEER, "consent.view_purpose", "access.view_apiclient"),
     ],
 )

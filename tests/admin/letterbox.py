@@ -42,13 +42,11 @@ class MemoryLetterbox:
         return {replay.letter: len(self.sent) for replay in replays}, {}
 
 
-def put_aside(
-    box: MemoryLetterbox, subject: str, value: bytes, reason: str = "invalid", hours: float = 2
-) -> DeadLetter:
-    """A letter of a subject's record, noted in the database."""
+def put_aside(box: MemoryLetterbox, subject: str, value: bytes, reason: str = "invalid") -> DeadLetter:
+    """A letter of two hours ago with a subject's record, noted in the database."""
     partition, offset = place = 0, len(box.values)
     box.values[place] = value
-    put_at = datetime.now(UTC) - timedelta(hours=hours)
+    put_at = datetime.now(UTC) - timedelta(hours=2)
     record = Record(partition, offset, round(put_at.timestamp() * 1000), subject.encode(), value, {})
     letter = letter_of(record, settings().generation)
     letter.topic, letter.reason, letter.detail = "events.orders.g1", reason, "Object missing required field `id`"

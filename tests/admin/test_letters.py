@@ -35,12 +35,8 @@ def test_waiting_letters_come_first_and_are_counted_by_reason(shop: Shop) -> Non
     assert [letter.state for letter in page.context["cl"].result_list] == ["open", "open", "discarded"]
     groups = [(group.topic, group.reason, group.letters) for group in page.context["groups"]]
     assert groups == [(old.topic, "invalid", 1), (old.topic, "misplaced", 1)]
-    for query, number in {
-        "?state__exact=open": 2,
-        "?reason=misplaced": 2,
-        f"?topic={old.topic}": 3,
-        "?topic=x": 0,
-    }.items():
+    wanted = {"?state__exact=open": 2, "?reason=misplaced": 2, f"?topic={old.topic}": 3, "?topic=x": 0}
+    for query, number in wanted.items():
         assert shop.browse("petra").get(reverse(LIST) + query).context["cl"].result_count == number, query
 
 
@@ -151,7 +147,7 @@ def test_the_overview_and_the_list_say_when_nobody_reads_letters(shop: Shop) -> 
         return figures["Dead letters"].value, figures["Dead letters"].words, figures["Dead letters"].good
 
     assert figure() == ("0", "No record waits; not read from Kafka lately", False)
-    assert "Are Celery&#x27;s worker and beat running?" in said(petra.get(reverse(LIST)))
+    assert "Are Celery's worker and beat running?" in said(petra.get(reverse(LIST)))
     assert "Read to the last letter." in said(petra.get(reverse("admin:ingest_deadletter_look_now"), follow=True))
     assert figure() == ("0", "No record waits", True)
     shop.letter()

@@ -17,6 +17,7 @@ from featurestore.config import ROOT
 from featurestore.consent.errors import ConsentError, Immutable, PurposeChanged
 from featurestore.consent.permissions import Basis
 from featurestore.consent.voucher import Condition
+from featurestore.ingest import metrics as letter_metrics
 from featurestore.online.answer import Status
 from featurestore.permission import Denial
 from featurestore.privacy.comparison import Kind
@@ -39,7 +40,8 @@ def problem_names() -> set[str]:
 
 
 def metric_names() -> set[str]:
-    counted = [metric for module in (api_metrics, stream_metrics) for metric in vars(module).values()]
+    modules = (api_metrics, letter_metrics, stream_metrics)
+    counted = [metric for module in modules for metric in vars(module).values()]
     families = [family for metric in counted if isinstance(metric, COUNTS) for family in metric.collect()]
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}
 
