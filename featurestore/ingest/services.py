@@ -22,7 +22,7 @@ from featurestore.ingest.letterbox import Letterbox, Record, Replay
 from featurestore.ingest.letters import GONE, letter_of, obstacle
 from featurestore.ingest.models import DeadLetter, LetterPosition
 from featurestore.ingest.selectors import WAITING, records_of
-from featurestore.tiles.state import SEEN_MOST
+from featurestore.tiles.identities import KEPT
 
 READ_AT_MOST = 20_000
 ROWS = 1_000
@@ -80,7 +80,7 @@ def replay(keys: Sequence[int], *, actor: str, now: datetime | None = None) -> O
     if not actor:
         raise NoReason("Say who replays the letters.")
     outcome, at = Outcome([], {}), now or database_now()
-    for batch in batches(keys, SEEN_MOST):
+    for batch in batches(keys, KEPT):
         letters = list(DeadLetter.objects.filter(pk__in=batch).order_by("topic", "partition", "offset"))
         outcome.refused.update({str(one): why for one in letters if (why := _settled(one, at) or obstacle(one))})
         willing = [one for one in letters if str(one) not in outcome.refused]
