@@ -168,6 +168,16 @@ def test_one_changelog_record_a_changed_subject(shop: Shop) -> None:
     assert [commit.keys() for commit in shop.table.commits] == [{births.KEY}, {ANN.encode(), BOB.encode()}]
 
 
+def test_a_burst_of_one_customer_is_one_changelog_record_and_one_write(shop: Shop) -> None:
+    written: list[FieldWrite] = []
+    write = shop.store.write
+    shop.store.write = lambda writes, now_ms: written.extend(writes) or write(writes, now_ms)  # type: ignore[method-assign]
+    shop.fold(*(shop.record(shop.raw(at_ms=NOW_MS - 10_000 + i, amount=1)) for i in range(10_000)))
+    assert [commit.keys() for commit in shop.table.commits] == [{births.KEY}, {ANN.encode()}]
+    assert len(written) == 1
+    assert shop.count() == 10_000
+
+
 def test_nothing_is_kept_of_a_subject_without_permission(shop: Shop) -> None:
     shop.fold(shop.record(shop.raw(BOB), BOB))
     assert BOB.encode() not in shop.table.kept
