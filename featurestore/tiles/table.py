@@ -97,7 +97,18 @@ class Table:
         return columns.unpack(self.forms[number], self.raw, self._place(number), self.rows)[0]
 
     def columns(self) -> list[list[Any]]:
-        return list(map(self.column, range(len(self.forms))))
+        """All cells of all columns."""
+        found: list[list[Any]] = [[]] * len(self.forms)
+        for number, column in enumerate(self.shape.numbers):
+            if column is not None:
+                found[number], _ = columns.unpack(self.forms[number], self.raw, self.at + column.at, self.rows)
+        at = self.at + self.shape.size
+        for number in self.shape.open:
+            found[number], at = columns.unpack(self.forms[number], self.raw, at, self.rows)
+        for number, form in enumerate(self.forms):
+            if form == LIKE:
+                found[number] = found[self.raw[self.at + self.shape.places[number]]].copy()
+        return found
 
     def _place(self, column: int) -> int:
         at = self.at
