@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 BASE_PYTHON ?= python3
 KAFKA_PORT ?= 9092
 VENV := .venv/installed
-COMPILE := uv pip compile pyproject.toml --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate \
+COMPILE := uv pip compile --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate \
 	--custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
@@ -54,5 +54,6 @@ bench-streaming: $(VENV)  ## Our worker beside a plain Faust agent; writes bench
 	$(PYTHON) -m bench.streaming $(ARGS)
 
 lock:  ## Pin what pyproject.toml asks for (needs uv)
-	$(COMPILE) --output-file requirements.lock
-	$(COMPILE) --extra demo --group dev --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra demo --group dev --output-file requirements-dev.lock
+	$(COMPILE) --group bench-quix --output-file bench/contestants/quix.lock

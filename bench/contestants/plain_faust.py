@@ -1,7 +1,6 @@
 """The same job as a Faust user writes it: an agent, a table with its changelog, a Redis pipeline now and then.
 
-The table keeps a customer's hourly, daily and monthly tiles of sum and count, as our tiles do; it has no consent, no
-duplicates, no late tiles. ``PLAIN_TOPIC``, ``PLAIN_KAFKA``, ``PLAIN_REDIS`` and ``PLAIN_DATA`` name its surroundings.
+``PLAIN_TOPIC``, ``PLAIN_KAFKA``, ``PLAIN_REDIS`` and ``PLAIN_DATA`` name its surroundings.
 """
 
 import os
@@ -12,7 +11,8 @@ from typing import Any
 import faust
 from redis.asyncio import Redis
 
-STEPS_S = {"1h": (3_600, 60), "1d": (86_400, 900), "30d": (2_592_000, 43_200)}  # window and tile step
+from bench.contestants.tiles import update
+
 MOST, EVERY_S = 500, 0.02  # results that wait for one pipeline, and how long
 
 app = faust.App(
@@ -30,14 +30,14 @@ table = app.Table("spend", default=dict, partitions=4)
 redis: Redis = Redis.from_url(os.environ["PLAIN_REDIS"])
 
 
-waiting: dict[str, dict[str, Any]] = {}
+waiting: dict[str, dict[str, int]] = {}
 
 
 @app.agent(topic)
 async def fold(stream: Any) -> AsyncIterator[None]:
     async for event in stream:
         subject, at_s = event["subject"], int(datetime.fromisoformat(event["time"]).timestamp())
-        state = dict(table[subject])
+        state = table[subject]
         waiting[subject] = update(state, at_s, round(float(event["data"]["amount"]) * 100))
         table[subject] = state
         if len(waiting) >= MOST:
@@ -52,20 +52,6 @@ async def push() -> None:
         pipeline.hset(f"plain:{subject}", mapping=features)
     waiting.clear()
     await pipeline.execute()
-
-
-def update(state: dict[str, Any], at_s: int, amount: int) -> dict[str, Any]:
-    """Count an event into the tiles of each window, drop the old ones, and finish the windows."""
-    features: dict[str, Any] = {}
-    for window, (length_s, step_s) in STEPS_S.items():
-        tiles = state.setdefault(window, {})
-        total, count = tiles.get(str(at_s // step_s), (0, 0))
-        tiles[str(at_s // step_s)] = (total + amount, count + 1)
-        edge = (at_s - length_s) // step_s
-        state[window] = tiles = {tile: kept for tile, kept in tiles.items() if int(tile) >= edge}
-        features[f"sum_{window}"] = sum(total for total, _ in tiles.values())
-        features[f"count_{window}"] = sum(count for _, count in tiles.values())
-    return features
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from featurestore.aggregations import Count, Sum
-from featurestore.definitions import EventSource, FeatureView, Money, Registry
+from featurestore.definitions import EventSource, FeatureService, FeatureView, Money, Registry
 
 WINDOWS = ("1h", "1d", "30d")
 
@@ -22,4 +22,5 @@ spend = FeatureView(
     purposes={"service"},
     features=[Sum("amount").over(*WINDOWS), Count().over(*WINDOWS)],
 )
-registry = Registry([sales, spend])
+chat = FeatureService("chat", [spend], purpose="service")
+registry = Registry([sales, spend, chat])

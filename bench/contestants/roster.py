@@ -1,0 +1,211 @@
+"""Who takes part: what each contestant needs, how its worker is started, where its results can be read."""
+
+import os
+import shutil
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+import psutil
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from bench.contestants.shop import chat, registry
+from bench.report import ROOT
+from bench.surroundings import PARTITIONS, WORKER_CORE, Surroundings
+from deploy.ports import free_port
+from featurestore import names
+from featurestore.config import Settings
+from featurestore.online.reader import Reader
+from streams import topics
+
+QUIX_LOCK = Path(__file__).with_name("quix.lock")
+QUIX = ROOT / "var" / "bench" / "quix"
+STOP_TIMEOUT_S = 20
+
+
+class Contestant(ABC):
+    """One turn of a contestant, with new topics. Its command works from the repository's folder.
+
+    ``prefix`` begins the names of its figures. ``hurried``: latency is measured, not throughput.
+    """
+
+    title: ClassVar[str]
+    prefix: ClassVar[str]
+    changelog: str  # its changelog topics, as a glob
+
+    def __init__(self, around: Surroundings, *, hurried: bool = False) -> None:
+        around.clear()
+        self.around, self.hurried = around, hurried
+        self.topic = f"{type(self).__name__.lower()}.g{around.generation}"
+        self.data = around.folder / self.topic
+
+    @abstractmethod
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        """What starts its worker, and what to add to the environment."""
+
+    @abstractmethod
+    def key(self, subject: str) -> str:
+        """The Redis key of a customer's results."""
+
+    @abstractmethod
+    def counts(self, subjects: list[str]) -> list[int]:
+        """Each customer's number of purchases in 30 days, as a reader finds it."""
+
+    def seen(self, subjects: list[str]) -> list[bool]:
+        """Whether each customer has results."""
+        pipeline = self.around.redis.pipeline(transaction=False)
+        for subject in subjects:
+            pipeline.exists(self.key(subject))
+        return [bool(answer) for answer in pipeline.execute()]
+
+    def changelog_bytes(self) -> int:
+        return self.around.log_bytes(self.changelog)
+
+    def state_bytes(self) -> int:
+        """Size of its tables on disk, the write-ahead log included."""
+        return sum(file.stat().st_size for file in self.data.rglob("*") if file.is_file())
+
+    def _create(self, *wanted: str) -> None:
+        admin = AdminClient({"bootstrap.servers": self.around.broker.bootstrap})
+        for future in admin.create_topics([NewTopic(name, PARTITIONS) for name in wanted]).values():
+            future.result()
+
+
+class Rapport(Contestant):
+    """Our worker, as it is shipped."""
+
+    title, prefix = "Rapport", ""
+
+    def __init__(self, around: Surroundings, *, hurried: bool = False) -> None:
+        super().__init__(around, hurried=hurried)
+        generation = around.generation
+        self.settings = Settings(
+            store_url=around.redis_server.url,
+            kafka_bootstrap=around.broker.bootstrap,
+            partitions=PARTITIONS,
+            generation=generation,
+            stream_data_dir=self.data,
+            stream_health_port=free_port(),
+            stream_member=f"bench-{generation}",
+        )
+        self.topic, self.changelog = names.events("sales", generation), names.changelog("sales", generation)
+        topics.apply(self.settings, registry.sources)
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        values = {f"RAPPORT_{k.upper()}": str(v) for k, v in self.settings.model_dump(exclude_unset=True).items()}
+        return [sys.executable, "-m", "bench.contestants.rapport"], values
+
+    def key(self, subject: str) -> str:
+        return "fs:{" + subject + "}"
+
+    def seen(self, subjects: list[str]) -> list[bool]:
+        pipeline = self.around.redis.pipeline(transaction=False)
+        for subject in subjects:
+            pipeline.hlen(self.key(subject))
+        return [fields > 1 for fields in pipeline.execute()]  # more than the permission
+
+    def counts(self, subjects: list[str]) -> list[int]:
+        now_ms = int(self.around.redis.time()[0]) * 1000
+        reader = Reader(self.around.store, PARTITIONS)
+        answers = reader.read(chat, "service", subjects, now_ms=now_ms, timeout_ms=5_000)
+        return [answer.features["spend_count_30d"] for answer in answers]
+
+
+class PlainFaust(Contestant):
+    """A Faust agent with a table, as its documentation has it."""
+
+    title, prefix = "plain Faust", "plain_faust_"
+
+    def __init__(self, around: Surroundings, *, hurried: bool = False) -> None:
+        super().__init__(around, hurried=hurried)
+        self.changelog = f"{self.topic}-spend-changelog"
+        self._create(self.topic, self.changelog)
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        around = self.around
+        return [sys.executable, "-m", "bench.contestants.plain_faust", "worker", "-l", "warn", "--without-web"], {
+            "PLAIN_TOPIC": self.topic,
+            "PLAIN_KAFKA": around.broker.bootstrap,
+            "PLAIN_REDIS": around.redis_server.url,
+            "PLAIN_DATA": str(self.data),
+        }
+
+    def key(self, subject: str) -> str:
+        return f"plain:{subject}"
+
+    def counts(self, subjects: list[str]) -> list[int]:
+        return [int(self.around.redis.hget(self.key(subject), "count_30d") or 0) for subject in subjects]
+
+
+class Quix(Contestant):
+    """Quix Streams with its state and a sink, in an environment of its own."""
+
+    title, prefix = "Quix Streams", "quix_"
+    THROUGHPUT_COMMIT_S, LATENCY_COMMIT_S = 1.0, 0.02
+
+    def __init__(self, around: Surroundings, *, hurried: bool = False) -> None:
+        super().__init__(around, hurried=hurried)
+        self.changelog = f"changelog__{self.topic}--*"
+        self._create(self.topic)
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        around = self.around
+        return [str(quix_python()), "-m", "bench.contestants.quix"], {
+            "QUIX_TOPIC": self.topic,
+            "QUIX_KAFKA": around.broker.bootstrap,
+            "QUIX_REDIS_PORT": str(around.redis_server.port),
+            "QUIX_DATA": str(self.data),
+            "QUIX_COMMIT_S": str(self.LATENCY_COMMIT_S if self.hurried else self.THROUGHPUT_COMMIT_S),
+        }
+
+    def key(self, subject: str) -> str:
+        return f"quix:{subject}"
+
+    def counts(self, subjects: list[str]) -> list[int]:
+        values = self.around.redis.mget([self.key(subject) for subject in subjects])
+        return [msgspec.json.decode(value)["count_30d"] if value else 0 for value in values]
+
+
+ROSTER: list[type[Contestant]] = [PlainFaust, Quix, Rapport]
+
+
+def quix_python() -> Path:
+    """The Python of Quix Streams' environment, which is made at the first use and when its lock changes."""
+    python, made_from = QUIX / "bin" / "python", QUIX / "quix.lock"
+    if not made_from.exists() or made_from.read_bytes() != QUIX_LOCK.read_bytes():
+        print(f"making an environment for Quix Streams in {QUIX}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", QUIX], check=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--require-hashes", "-r", QUIX_LOCK], check=True)
+        shutil.copy(QUIX_LOCK, made_from)
+    return python
+
+
+@contextmanager
+def working(contestant: Contestant) -> Iterator[psutil.Process]:
+    """The contestant's worker, on the worker's core. When what is awaited of it fails, its last words are shown."""
+    command, environment = contestant.command()
+    log = contestant.around.folder / f"{contestant.topic}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=output,
+            preexec_fn=lambda: os.sched_setaffinity(0, {WORKER_CORE}),
+        )  # fmt: skip
+    try:
+        yield psutil.Process(process.pid)
+    except AssertionError:
+        words = log.read_text(encoding="utf-8", errors="replace")[-3_000:]
+        print(f"{contestant.topic}: last words, ended with {process.poll()}:\n{words}")
+        raise
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

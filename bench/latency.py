@@ -1,0 +1,114 @@
+"""From produce to readable: since an event was handed to the producer, until its customer's new value is in Redis.
+
+Every event is another customer's, whose state and value are there from an earlier event. Redis itself tells what was
+written (its keyspace notifications, which cost it a message a write, the same for everybody); the bench only listens,
+so nothing is polled. What a notification takes to be noticed is measured beside it, by a probe that writes keys of its
+own fifty times a second: a latency is too long by at most what the probe's writes take, which is among the figures.
+"""
+
+import socket
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import hiredis
+from redis import Redis
+
+from bench.contestants.roster import Contestant, working
+from bench.load import CONTEXT, sending, stamps
+from bench.patience import wait_until
+from bench.surroundings import PARTITIONS, subjects_of
+from bench.throughput import at_once
+
+LATE_S = 30
+PROBE = "probe:"
+PROBES_PER_S = 50
+CHANNEL = b"__keyspace@0__:"
+WRITES = "Kh$"  # keyspace notifications of hashes and strings
+
+
+def latencies_ms(contestant: Contestant, rate: int, seconds: int) -> tuple[list[float], list[float]]:
+    """Of every event sent at a steady rate, and of the probe's writes. Fails if an event is not seen in time."""
+    around, count = contestant.around, rate * seconds
+    subjects = subjects_of(f"{contestant.topic}-{rate}", count)
+    around.permit(subjects)
+    sent, probed = stamps(count), stamps(PROBES_PER_S * seconds)
+    with working(contestant) as worker:
+        around.send(contestant.topic, at_once(subjects, 10**9))
+        last = subjects[-PARTITIONS * 20 :]
+        wait_until("the last customers are known", lambda: all(contestant.seen(last)), worker)
+        wait_until("all customers are known", lambda: all(contestant.seen(subjects)), worker)
+        by_key = {contestant.key(subject).encode(): i for i, subject in enumerate(subjects)}
+        probes = {f"{PROBE}{i}".encode(): i for i in range(len(probed))}
+        with listening(around.redis_server.port, by_key.keys() | probes.keys()) as listener:
+            records = at_once(subjects, 2 * 10**9)
+            with (
+                probing(around.redis_server.port, probed),
+                sending(around.broker.bootstrap, contestant.topic, records, sent, rate),
+            ):
+                listener.listen(seconds + LATE_S)
+    unseen = len(by_key.keys() - listener.heard.keys())
+    assert not unseen, f"{contestant.title} at {rate}/s: {unseen} events were not readable within {LATE_S} s"
+    return (
+        [(listener.heard[key] - sent[i]) * 1000 for key, i in by_key.items()],
+        [(listener.heard[key] - probed[i]) * 1000 for key, i in probes.items() if key in listener.heard],
+    )
+
+
+class Listener:
+    """When the first write of each key was heard of, once it is listened for."""
+
+    def __init__(self, connection: socket.socket, wanted: Collection[bytes]) -> None:
+        self.heard: dict[bytes, float] = {}
+        self._connection, self._waiting, self._reader = connection, set(wanted), hiredis.Reader()
+
+    def listen(self, timeout_s: float) -> None:
+        """Until all were heard of, or the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while self._waiting and (left_s := deadline - time.monotonic()) > 0:
+            self._connection.settimeout(left_s)
+            try:
+                received = self._connection.recv(1 << 16)
+            except TimeoutError:
+                return
+            now = time.monotonic()
+            self._reader.feed(received)
+            while (message := self._reader.gets()) is not False:
+                name = message[2].removeprefix(CHANNEL) if message[0] == b"pmessage" else b""
+                if name in self._waiting:
+                    self._waiting.remove(name)
+                    self.heard[name] = now
+
+
+@contextmanager
+def listening(port: int, wanted: Collection[bytes]) -> Iterator[Listener]:
+    """Redis's word on what is written, for as long as it is wanted."""
+    with Redis(port=port) as redis, socket.create_connection(("127.0.0.1", port)) as connection:
+        redis.config_set("notify-keyspace-events", WRITES)
+        connection.sendall(hiredis.pack_command(("PSUBSCRIBE", CHANNEL + b"*")))
+        try:
+            yield Listener(connection, wanted)
+        finally:
+            redis.config_set("notify-keyspace-events", "")
+
+
+@contextmanager
+def probing(port: int, probed: Any) -> Iterator[None]:
+    """Write the probe's keys meanwhile; ``probed`` takes when."""
+    process = CONTEXT.Process(target=probe, args=(port, probed), daemon=True)
+    process.start()
+    try:
+        yield
+        process.join()
+    finally:
+        process.terminate()
+
+
+def probe(port: int, probed: Any) -> None:
+    with Redis(port=port) as redis:
+        redis.ping()
+        for i in range(len(probed)):
+            probed[i] = time.monotonic()
+            redis.set(f"{PROBE}{i}", b"")
+            time.sleep(1 / PROBES_PER_S)

@@ -1,0 +1,67 @@
+"""Events a second on one core: from the first event sent until the last result can be read in Redis.
+
+A worker that is up and has nothing to do gets all events at once, sent faster than anybody folds them: purchases of
+5,000 customers over the last month, each customer's in order. Afterwards the counts in Redis are compared with what was
+sent, so that nobody is fast by leaving out.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from bench.contestants.roster import Contestant, working
+from bench.load import sending, stamps
+from bench.patience import wait_until
+from bench.surroundings import Record, by_partition, record, subjects_of
+
+CUSTOMERS = 5_000
+DAYS = 29  # inside the longest window
+CHECKED = 200
+CHECK_S = 20
+
+
+class Turn(NamedTuple):
+    """What one turn of a contestant shows."""
+
+    events_per_s: float
+    worker_rss_mb: float
+    changelog_bytes_per_event: float
+    table_bytes_per_customer: float
+
+
+def throughput(contestant: Contestant, events: int) -> Turn:
+    """One turn. Fails when the contestant does not get through, or counts wrongly."""
+    around = contestant.around
+    customers = subjects_of("customer", CUSTOMERS)
+    first, last = (by_partition(f"{contestant.topic}-{place}") for place in ("first", "last"))
+    around.permit([*customers, *first, *last])
+    records = [*purchases(customers, events), *at_once(last, events)]
+    sent = stamps(len(records))
+    right = [events // CUSTOMERS + (i < events % CUSTOMERS) for i in range(CHECKED)]
+    with working(contestant) as worker:
+        around.send(contestant.topic, at_once(first, 10**9))
+        wait_until("it works", lambda: all(contestant.seen(first)), worker)
+        changelog_bytes = contestant.changelog_bytes()
+        with sending(around.broker.bootstrap, contestant.topic, records, sent):
+            ended = wait_until("the last events are readable", lambda: all(contestant.seen(last)), worker)
+        rss_mb = worker.memory_info().rss / 1e6
+        wait_until("every event is counted", lambda: contestant.counts(customers[:CHECKED]) == right, worker, CHECK_S)
+        changelog_bytes = contestant.changelog_bytes() - changelog_bytes
+    return Turn(
+        events / (ended - sent[0]),
+        rss_mb,
+        changelog_bytes / events,
+        contestant.state_bytes() / CUSTOMERS,
+    )
+
+
+def purchases(customers: list[str], events: int) -> list[Record]:
+    """Each customer's in turn, spread over the last month."""
+    now = datetime.now(UTC)
+    ages = (timedelta(days=DAYS) * (1 - i / events) for i in range(events))
+    return [record(customers[i % len(customers)], i, now - age) for i, age in enumerate(ages)]
+
+
+def at_once(subjects: list[str], number: int) -> list[Record]:
+    """One purchase each, now."""
+    now = datetime.now(UTC)
+    return [record(subject, number + i, now) for i, subject in enumerate(subjects)]
