@@ -8,7 +8,7 @@ own fifty times a second: a latency is too long by at most what the probe's writ
 
 import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ from bench.surroundings import PARTITIONS, subjects_of
 from bench.throughput import at_once
 
 LATE_S = 30
+QUIET_S = 2.0
 PROBE = "probe:"
 PROBES_PER_S = 50
 CHANNEL = b"__keyspace@0__:"
@@ -41,11 +42,12 @@ def latencies_ms(contestant: Contestant, rate: int, seconds: int) -> tuple[list[
         wait_until("all customers are known", lambda: all(contestant.seen(subjects)), worker)
         by_key = {contestant.key(subject).encode(): i for i, subject in enumerate(subjects)}
         probes = {f"{PROBE}{i}".encode(): i for i in range(len(probed))}
-        with listening(around.redis_server.port, by_key.keys() | probes.keys()) as listener:
-            records = at_once(subjects, 2 * 10**9)
+        times = {key: (sent, i) for key, i in by_key.items()} | {key: (probed, i) for key, i in probes.items()}
+        with listening(around.redis_server.port, times) as listener:
+            listener.wait_for_quiet(LATE_S)
             with (
                 probing(around.redis_server.port, probed),
-                sending(around.broker.bootstrap, contestant.topic, records, sent, rate),
+                sending(around.broker.bootstrap, contestant.topic, at_once(subjects, 2 * 10**9), sent, rate),
             ):
                 listener.listen(seconds + LATE_S)
     unseen = len(by_key.keys() - listener.heard.keys())
@@ -57,38 +59,56 @@ def latencies_ms(contestant: Contestant, rate: int, seconds: int) -> tuple[list[
 
 
 class Listener:
-    """When the first write of each key was heard of, once it is listened for."""
+    """Hears of every write. ``times`` has for each key where its sender writes the time: what was written before that
+    is not its event's. ``heard`` has when the first write after it was heard of.
+    """
 
-    def __init__(self, connection: socket.socket, wanted: Collection[bytes]) -> None:
+    def __init__(self, connection: socket.socket, times: Mapping[bytes, tuple[Any, int]]) -> None:
         self.heard: dict[bytes, float] = {}
-        self._connection, self._waiting, self._reader = connection, set(wanted), hiredis.Reader()
+        self._connection, self._waiting, self._reader = connection, dict(times), hiredis.Reader()
 
     def listen(self, timeout_s: float) -> None:
         """Until all were heard of, or the time is over."""
         deadline = time.monotonic() + timeout_s
         while self._waiting and (left_s := deadline - time.monotonic()) > 0:
-            self._connection.settimeout(left_s)
-            try:
-                received = self._connection.recv(1 << 16)
-            except TimeoutError:
-                return
-            now = time.monotonic()
-            self._reader.feed(received)
-            while (message := self._reader.gets()) is not False:
-                name = message[2].removeprefix(CHANNEL) if message[0] == b"pmessage" else b""
-                if name in self._waiting:
-                    self._waiting.remove(name)
+            now, names = self._receive(left_s)
+            for name in names:
+                if (place := self._waiting.get(name)) and place[0][place[1]]:
+                    del self._waiting[name]
                     self.heard[name] = now
+
+    def wait_for_quiet(self, timeout_s: float) -> None:
+        """Until no wanted key was written for a while: a worker may have values to push that it pushed before."""
+        began = quiet_since = time.monotonic()
+        while (now := time.monotonic()) < quiet_since + QUIET_S:
+            assert now < began + timeout_s, "values are pushed without end"
+            now, names = self._receive(quiet_since + QUIET_S - now)
+            if any(name in self._waiting for name in names):
+                quiet_since = now
+
+    def _receive(self, timeout_s: float) -> tuple[float, list[bytes]]:
+        """When something came, and the keys that were written."""
+        self._connection.settimeout(timeout_s)
+        try:
+            received = self._connection.recv(1 << 16)
+        except TimeoutError:
+            return time.monotonic(), []
+        now, names = time.monotonic(), list[bytes]()
+        self._reader.feed(received)
+        while (message := self._reader.gets()) is not False:
+            if message[0] == b"pmessage":
+                names.append(message[2].removeprefix(CHANNEL))
+        return now, names
 
 
 @contextmanager
-def listening(port: int, wanted: Collection[bytes]) -> Iterator[Listener]:
+def listening(port: int, times: Mapping[bytes, tuple[Any, int]]) -> Iterator[Listener]:
     """Redis's word on what is written, for as long as it is wanted."""
     with Redis(port=port) as redis, socket.create_connection(("127.0.0.1", port)) as connection:
         redis.config_set("notify-keyspace-events", WRITES)
         connection.sendall(hiredis.pack_command(("PSUBSCRIBE", CHANNEL + b"*")))
         try:
-            yield Listener(connection, wanted)
+            yield Listener(connection, times)
         finally:
             redis.config_set("notify-keyspace-events", "")
 

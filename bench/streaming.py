@@ -12,14 +12,14 @@ from collections import defaultdict
 from statistics import median
 
 from bench import growth, report, sizes
-from bench.contestants.roster import ROSTER, Contestant, PlainFaust, Quix, Rapport
+from bench.contestants.roster import PEERS, ROSTER, Contestant, Rapport
 from bench.distribution import quantile
 from bench.latency import latencies_ms
 from bench.surroundings import Surroundings, surroundings
 from bench.throughput import Turn, throughput
 
-EVENTS = 60_000
-RATES = {200: 60, 2_000: 25}  # events a second, and for how many seconds
+EVENTS = 100_000
+RATES = {200: 40, 2_000: 25}  # events a second, and for how many seconds
 SPARE = 1.25  # so much faster than a rate must a contestant be to be asked for its latency there
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99_9": 0.999}
 
@@ -44,8 +44,9 @@ def throughputs(around: Surroundings, rounds: int, events: int) -> Figures:
         figures[f"{kind.prefix}worker_rss_mb"] = median(turn.worker_rss_mb for turn in taken)
         figures[f"{kind.prefix}changelog_bytes_per_event"] = median(turn.changelog_bytes_per_event for turn in taken)
         figures[f"{kind.prefix}table_bytes_per_customer"] = median(turn.table_bytes_per_customer for turn in taken)
-    for name, peer in (("plain_faust", PlainFaust), ("quix", Quix)):
+    for peer in PEERS:
         pairs = zip(turns[Rapport], turns[peer], strict=True)
+        name = peer.prefix.removesuffix("_")
         figures[f"ratio_vs_{name}"] = median(ours.events_per_s / theirs.events_per_s for ours, theirs in pairs)
     return figures
 
@@ -59,7 +60,7 @@ def latencies(around: Surroundings, throughput: Figures, scale: int) -> Figures:
             if throughput[f"{kind.prefix}events_per_s_core"] < SPARE * rate:
                 print(f"{kind.title:<13}at {rate:,}/s: not asked, it is too slow for that")
                 continue
-            took, probes = latencies_ms(kind(around, hurried=True), rate, max(seconds // scale, 4))
+            took, probes = latencies_ms(kind(around), rate, max(seconds // scale, 4))
             probed += probes
             found = {label: quantile(took, share) for label, share in QUANTILES.items()}
             figures |= {f"{kind.prefix}produce_to_readable_{label}_ms_{rate}": ms for label, ms in found.items()}

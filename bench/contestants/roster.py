@@ -29,24 +29,21 @@ STOP_TIMEOUT_S = 20
 
 
 class Contestant(ABC):
-    """One turn of a contestant, with new topics. Its command works from the repository's folder.
-
-    ``prefix`` begins the names of its figures. ``hurried``: latency is measured, not throughput.
-    """
+    """One turn of a contestant, with new topics. ``prefix`` begins the names of its figures."""
 
     title: ClassVar[str]
     prefix: ClassVar[str]
     changelog: str  # its changelog topics, as a glob
 
-    def __init__(self, around: Surroundings, *, hurried: bool = False) -> None:
+    def __init__(self, around: Surroundings) -> None:
         around.clear()
-        self.around, self.hurried = around, hurried
+        self.around = around
         self.topic = f"{type(self).__name__.lower()}.g{around.generation}"
         self.data = around.folder / self.topic
 
     @abstractmethod
     def command(self) -> tuple[list[str], dict[str, str]]:
-        """What starts its worker, and what to add to the environment."""
+        """What starts its worker in the repository's folder, and what to add to the environment."""
 
     @abstractmethod
     def key(self, subject: str) -> str:
@@ -81,8 +78,8 @@ class Rapport(Contestant):
 
     title, prefix = "Rapport", ""
 
-    def __init__(self, around: Surroundings, *, hurried: bool = False) -> None:
-        super().__init__(around, hurried=hurried)
+    def __init__(self, around: Surroundings) -> None:
+        super().__init__(around)
         generation = around.generation
         self.settings = Settings(
             store_url=around.redis_server.url,
@@ -121,8 +118,8 @@ class PlainFaust(Contestant):
 
     title, prefix = "plain Faust", "plain_faust_"
 
-    def __init__(self, around: Surroundings, *, hurried: bool = False) -> None:
-        super().__init__(around, hurried=hurried)
+    def __init__(self, around: Surroundings) -> None:
+        super().__init__(around)
         self.changelog = f"{self.topic}-spend-changelog"
         self._create(self.topic, self.changelog)
 
@@ -143,13 +140,13 @@ class PlainFaust(Contestant):
 
 
 class Quix(Contestant):
-    """Quix Streams with its state and a sink, in an environment of its own."""
+    """Quix Streams with its state and a sink, in an environment of its own, set up for throughput."""
 
     title, prefix = "Quix Streams", "quix_"
-    THROUGHPUT_COMMIT_S, LATENCY_COMMIT_S = 1.0, 0.02
+    commit_s = 1.0
 
-    def __init__(self, around: Surroundings, *, hurried: bool = False) -> None:
-        super().__init__(around, hurried=hurried)
+    def __init__(self, around: Surroundings) -> None:
+        super().__init__(around)
         self.changelog = f"changelog__{self.topic}--*"
         self._create(self.topic)
 
@@ -160,7 +157,7 @@ class Quix(Contestant):
             "QUIX_KAFKA": around.broker.bootstrap,
             "QUIX_REDIS_PORT": str(around.redis_server.port),
             "QUIX_DATA": str(self.data),
-            "QUIX_COMMIT_S": str(self.LATENCY_COMMIT_S if self.hurried else self.THROUGHPUT_COMMIT_S),
+            "QUIX_COMMIT_S": str(self.commit_s),
         }
 
     def key(self, subject: str) -> str:
@@ -171,7 +168,15 @@ class Quix(Contestant):
         return [msgspec.json.decode(value)["count_30d"] if value else 0 for value in values]
 
 
-ROSTER: list[type[Contestant]] = [PlainFaust, Quix, Rapport]
+class HurriedQuix(Quix):
+    """Quix Streams set up for latency."""
+
+    title, prefix = "Quix, hurried", "quix_hurried_"
+    commit_s = 0.02
+
+
+PEERS: list[type[Contestant]] = [PlainFaust, Quix, HurriedQuix]
+ROSTER = [*PEERS, Rapport]
 
 
 def quix_python() -> Path:
