@@ -77,12 +77,12 @@ class Listener:
                     del self._waiting[name]
                     self.heard[name] = now
 
-    def wait_for_quiet(self, timeout_s: float) -> None:
+    def wait_for_quiet(self, timeout_s: float, quiet_s: float = QUIET_S) -> None:
         """Until no wanted key was written for a while: a worker may have values to push that it pushed before."""
         began = quiet_since = time.monotonic()
-        while (now := time.monotonic()) < quiet_since + QUIET_S:
+        while (now := time.monotonic()) < quiet_since + quiet_s:
             assert now < began + timeout_s, "values are pushed without end"
-            now, names = self._receive(quiet_since + QUIET_S - now)
+            now, names = self._receive(quiet_since + quiet_s - now)
             if any(name in self._waiting for name in names):
                 quiet_since = now
 
@@ -94,6 +94,7 @@ class Listener:
         except TimeoutError:
             return time.monotonic(), []
         now, names = time.monotonic(), list[bytes]()
+        assert received, "Redis ended"
         self._reader.feed(received)
         while (message := self._reader.gets()) is not False:
             if message[0] == b"pmessage":

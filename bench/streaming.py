@@ -34,7 +34,7 @@ def throughputs(around: Surroundings, rounds: int, events: int) -> Figures:
             turn = throughput(kind(around), events)
             turns[kind].append(turn)
             print(
-                f"round {number + 1}: {kind.title:<13}{turn.events_per_s:>8,.0f} events/s"
+                f"round {number + 1}: {kind.title:<14}{turn.events_per_s:>8,.0f} events/s"
                 f"{turn.worker_rss_mb:>6.0f} MB{turn.changelog_bytes_per_event:>7,.0f} changelog bytes an event",
                 flush=True,
             )
@@ -58,14 +58,14 @@ def latencies(around: Surroundings, throughput: Figures, scale: int) -> Figures:
     for rate, seconds in RATES.items():
         for kind in ROSTER:
             if throughput[f"{kind.prefix}events_per_s_core"] < SPARE * rate:
-                print(f"{kind.title:<13}at {rate:,}/s: not asked, it is too slow for that")
+                print(f"{kind.title:<14}at {rate:,}/s: not asked, it is too slow for that")
                 continue
             took, probes = latencies_ms(kind(around), rate, max(seconds // scale, 4))
             probed += probes
             found = {label: quantile(took, share) for label, share in QUANTILES.items()}
             figures |= {f"{kind.prefix}produce_to_readable_{label}_ms_{rate}": ms for label, ms in found.items()}
             shown = ", ".join(f"{label.replace('_', '.')} {ms:.1f} ms" for label, ms in found.items())
-            print(f"{kind.title:<13}at {rate:,}/s: {shown} of {len(took):,}", flush=True)
+            print(f"{kind.title:<14}at {rate:,}/s: {shown} of {len(took):,}", flush=True)
     figures["latency_probe_p50_ms"], figures["latency_probe_p99_ms"] = quantile(probed, 0.5), quantile(probed, 0.99)
     return figures
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -87,7 +87,7 @@ class Surroundings:
         for start in range(0, len(subjects), PERMITTED):
             self.store.put_permissions(dict.fromkeys(subjects[start : start + PERMITTED], allowed))
 
-    def send(self, topic: str, records: Iterator[Record] | list[Record]) -> None:
+    def send(self, topic: str, records: Iterable[Record]) -> None:
         """Send records that are not measured, and wait until Kafka has them."""
         for subject, partition, value in records:
             while True:

@@ -1,21 +1,95 @@
-"""Puts the figures of bench/results/NAME.json between README.md's marks: python docs/figures.py"""
+"""Puts the figures of bench/results/NAME.json between the marks of README.md and docs/: python docs/figures.py
+
+``<!-- figures:NAME -->`` stands before all tables of a run, ``<!-- figures:NAME peers others -->`` before those.
+"""
 
 import json
 import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 RESULTS = ROOT / "bench" / "results"
-MARKS = re.compile(r"(<!-- figures:(?P<name>\w+) -->\n)(?P<table>.*?)(<!-- /figures -->)", re.DOTALL)
+MARKS = re.compile(
+    r"(<!-- figures:(?P<name>\w+)(?P<parts>(?: \w+)*) -->\n)(?P<tables>.*?)(<!-- /figures -->)", re.DOTALL
+)
+
+CONTESTANTS = {  # what begins the names of their figures; longer before shorter
+    "quix_hurried_": "Quix Streams, hurried",
+    "quix_": "Quix Streams",
+    "plain_faust_": "plain Faust",
+}
+SIZES = {"_1k": "1,000", "_10k": "10,000", "_100k": "100,000", "_1m": "1,000,000"}  # followed by _customers
+
+Figures = Mapping[str, float]
 
 
-def table(result: dict[str, Any]) -> str:
-    """One run as a table, and where it was."""
-    rows = [f"| {name.replace('_', ' ')} | {value:,g} |" for name, value in result["figures"].items()]
+def contestant_of(name: str) -> tuple[str, str]:
+    """Whose figure it is ("" is ours), and of what."""
+    prefix = next((prefix for prefix in CONTESTANTS if name.startswith(prefix)), "")
+    return prefix, name.removeprefix(prefix)
+
+
+def size_of(name: str) -> tuple[str, str]:
+    """Of how many customers a figure is ("" if it does not say), and of what."""
+    size = next((size for size in SIZES if name.endswith(f"{size}_customers")), "")
+    return size, name.removesuffix(f"{size}_customers") if size else name
+
+
+def peers(figures: Figures) -> list[str]:
+    """The figures that peers have too, side by side."""
+    found = [contestant_of(name) for name in figures]
+    shared = sorted({stem for prefix, stem in found if prefix})
+    columns = {"": "Rapport"} | {prefix: CONTESTANTS[prefix] for prefix, _ in sorted(found) if prefix}
+    return side_by_side("", columns, {stem: [figures.get(f"{prefix}{stem}") for prefix in columns] for stem in shared})
+
+
+def growth(figures: Figures) -> list[str]:
+    """The figures that were taken at several sizes, side by side."""
+    found = [size_of(name) for name in figures]
+    grown = sorted({stem for size, stem in found if size})
+    columns = {size: title for size, title in SIZES.items() if any(size == at for at, _ in found)}
+    rows = {stem: [figures.get(f"{stem}{size}_customers") for size in columns] for stem in grown}
+    return side_by_side("customers", columns, rows)
+
+
+def others(figures: Figures) -> list[str]:
+    """What stands alone."""
+    shared = {stem for prefix, stem in map(contestant_of, figures) if prefix}
+    alone = [name for name in figures if contestant_of(name)[1] not in shared and not size_of(name)[0]]
+    return side_by_side("figure", {"": ""}, {name: [figures[name]] for name in alone})
+
+
+PARTS: dict[str, Callable[[Figures], list[str]]] = {"peers": peers, "growth": growth, "others": others}
+
+
+def side_by_side(head: str, columns: Mapping[str, str], rows: Mapping[str, Iterable[float | None]]) -> list[str]:
+    """A table's lines, after an empty one; none without rows."""
+    if not rows:
+        return []
+    titles = f"| {' | '.join([head, *columns.values()])} |".replace("|  |", "| |")
+    lines = [f"| {label(name)} | {' | '.join(map(number, values))} |" for name, values in rows.items()]
+    return ["", titles, "|---" * (len(columns) + 1) + "|", *lines]
+
+
+def label(name: str) -> str:
+    """A figure's name in words: p99_9_ms_200 is p99.9 in ms at 200 events a second."""
+    rate = re.sub(r"_ms_(\d+)$", r" ms at \1/s", re.sub(r"(p\d+)_(\d)_", r"\1.\2_", name))
+    return rate.replace("_", " ")
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:g}"
+
+
+def tables(result: dict[str, Any], parts: Iterable[str] = ()) -> str:
+    """One run as tables, and where it was."""
+    shown = [line for part in parts or PARTS for line in PARTS[part](result["figures"])]
     facts = f"`{result['command']}`, commit {result['commit']}, {result['date'][:10]},\non {result['machine']}."
-    return "\n".join(["", "| figure | |", "|---|---|", *rows, "", facts, "", ""])
+    return "\n".join([*shown, "", facts, "", ""])
 
 
 def filled(text: str, results: Path = RESULTS) -> str:
@@ -23,11 +97,14 @@ def filled(text: str, results: Path = RESULTS) -> str:
 
     def fill(found: re.Match[str]) -> str:
         file = results / f"{found['name']}.json"
-        made = table(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else found["table"]
-        return f"{found[1]}{made}{found[4]}"
+        if not file.exists():
+            return found[0]
+        result = json.loads(file.read_text(encoding="utf-8"))
+        return f"{found[1]}{tables(result, found['parts'].split())}{found[5]}"
 
     return MARKS.sub(fill, text)
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -63,7 +63,7 @@ def test_no_documented_setting_is_gone() -> None:
     assert documented == [field.upper() for field in Settings.model_fields]
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "bench/contestants/quix.lock"])
 def test_a_lock_pins_everything_and_names_no_address(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
     requirements = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]

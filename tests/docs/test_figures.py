@@ -1,27 +1,63 @@
-"""README.md shows the figures that were measured, as they were."""
+"""README.md and docs/ show the figures that were measured, as they were."""
 
 import json
 from pathlib import Path
 
-from docs.figures import README, filled
+import pytest
+
+from docs.figures import MARKS, PAGES, filled
+from tests.docs.pages import name
 
 RUN = {"date": "2026-11-22T03:00:00+00:00", "machine": "2 x a core", "commit": "abc", "command": "make bench-streaming"}
 TEXT = "before\n<!-- figures:streaming -->\nold\n<!-- /figures -->\nafter\n"
+SHOWING = [page for page in PAGES if MARKS.search(page.read_text(encoding="utf-8"))]
+
+
+def shown(folder: Path, figures: dict[str, float], text: str = TEXT) -> str:
+    (folder / "streaming.json").write_text(json.dumps(RUN | {"figures": figures}))
+    made = filled(text, folder)
+    assert filled(made, folder) == made
+    return made
 
 
 def test_a_run_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "streaming.json").write_text(json.dumps(RUN | {"figures": {"ratio_vs_quix": 3.2, "events": 28018}}))
-    shown = filled(TEXT, tmp_path)
-    assert "| ratio vs quix | 3.2 |\n| events | 28,018 |" in shown
-    assert "`make bench-streaming`, commit abc, 2026-11-22,\non 2 x a core." in shown
-    assert "old" not in shown
-    assert filled(shown, tmp_path) == shown
+    made = shown(tmp_path, {"ratio_vs_quix": 3.2, "events": 28018, "read_p99_9_ms_200": 12.5})
+    assert (
+        "| figure | |\n|---|---|\n| ratio vs quix | 3.2 |\n| events | 28,018 |\n| read p99.9 ms at 200/s | 12.5 |"
+        in made
+    )
+    assert "`make bench-streaming`, commit abc, 2026-11-22,\non 2 x a core." in made
+    assert "old" not in made
+
+
+def test_peers_stand_side_by_side(tmp_path: Path) -> None:
+    made = shown(tmp_path, {"rate": 9, "quix_rate": 3, "quix_hurried_rate": 2, "rss": 1, "quix_rss": 2, "alone": 5})
+    assert "| | Rapport | Quix Streams | Quix Streams, hurried |\n|---|---|---|---|\n| rate | 9 | 3 | 2 |" in made
+    assert "| rss | 1 | 2 |  |" in made
+    assert "| figure | |\n|---|---|\n| alone | 5 |\n\n" in made
+
+
+def test_growth_stands_side_by_side(tmp_path: Path) -> None:
+    made = shown(tmp_path, {"rate_1k_customers": 9, "rate_1m_customers": 1234567, "rate": 8})
+    assert "| customers | 1,000 | 1,000,000 |\n|---|---|---|\n| rate | 9 | 1,234,567 |" in made
+
+
+def test_a_page_may_show_a_part(tmp_path: Path) -> None:
+    text = TEXT.replace("streaming", "streaming growth")
+    made = shown(tmp_path, {"rate_1k_customers": 9, "rate": 8, "quix_rate": 7}, text)
+    assert "| rate | 9 |" in made
+    assert "Quix" not in made
 
 
 def test_a_place_without_a_run_stays(tmp_path: Path) -> None:
     assert filled(TEXT, tmp_path) == TEXT
 
 
-def test_the_front_door_is_up_to_date() -> None:
-    text = README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", SHOWING, ids=name)
+def test_a_page_is_up_to_date(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     assert filled(text) == text, "run python docs/figures.py"
+
+
+def test_the_front_door_shows_figures() -> None:
+    assert "README.md" in map(name, SHOWING)

@@ -1,0 +1,70 @@
+"""What is weighed is what the store and the tables hold."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from bench.populations import Told
+from bench.sizes import PERMISSION, kept, parts_of, rows_of
+from deploy.redis_server import RedisServer
+from featurestore.catalog import registry
+from featurestore.catalog.orders import OrderLine, orders
+from featurestore.online.redis import key
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+def bought(customer: str, days_ago: int) -> Told:
+    line = OrderLine(kind="completed", order_id="O1", sku="S1", quantity=1, amount=Decimal(5))
+    return Told(customer, orders, NOON - timedelta(days=days_ago), line)
+
+
+EVENTS = [bought("C1", 20), bought("C2", 10), bought("C1", 0)]
+
+
+def test_views_without_sketches_are_kept_for_every_purpose_of_theirs(server: RedisServer) -> None:
+    found = kept(server, EVENTS, sketches=False)
+    names = {name for name, _ in found.fields()}
+    assert "spend/service" in names
+    assert not any(name.startswith("taste/") for name in names)
+    views = {name.partition("/")[0] for name in names}
+    assert names == {f"{view}/{purpose}" for view in views for purpose in registry.views[view].purposes}
+    assert found.features == 2 * sum(len(registry.views[name.partition("/")[0]].features) for name in names)
+
+
+def test_a_sketch_is_kept_where_it_is_asked_for(server: RedisServer) -> None:
+    assert "taste/personalisation" in {name for name, _ in kept(server, EVENTS, sketches=True).fields()}
+
+
+def test_the_bytes_are_those_of_the_values_in_redis(server: RedisServer) -> None:
+    found = kept(server, EVENTS, sketches=False)
+    with Redis(port=server.port) as redis:
+        whole = sum(redis.memory_usage(key(subject), samples=0) for subject in found.hashes)
+    lengths = sum(len(value) for _, value in found.fields())
+    assert lengths < found.redis_bytes < whole
+
+
+def test_a_record_is_its_identities_and_its_views(server: RedisServer) -> None:
+    found = kept(server, EVENTS, sketches=False)
+    for record in found.records():
+        assert parts_of(record).keys() == {"identities", *record.views}
+    assert sorted(rows["spend/service"] for rows in map(rows_of, found.records())) == [1, 2]
+    assert all(PERMISSION in hash_ for hash_ in found.hashes.values())
+
+
+def test_an_event_that_its_source_refuses_stops_the_measurement(server: RedisServer, tmp_path: Path) -> None:
+    ahead = Told("C1", orders, datetime(2106, 3, 1, tzinfo=UTC), EVENTS[0].data)
+    with pytest.raises(ValueError, match="is refused"):
+        kept(server, [*EVENTS, ahead], sketches=False)
