@@ -50,8 +50,8 @@ kafka: $(VENV)  ## A real single-node Apache Kafka in the background (KAFKA_PORT
 kafka-stop: $(VENV)  ## Stop the one that `make kafka` started
 	$(PYTHON) -m deploy.kafka.broker stop
 
-bench-streaming: $(VENV)  ## Our worker beside a plain Faust agent; writes bench/results/streaming.json
-	$(PYTHON) -m bench.streaming $(ARGS)
+bench-streaming: $(VENV)  ## Our worker beside Quix Streams and plain Faust; writes bench/results/streaming.json
+	$(PYTHON) -m bench.streaming --growth $(ARGS)
 
 lock:  ## Pin what pyproject.toml asks for (needs uv)
 	$(COMPILE) pyproject.toml --output-file requirements.lock
