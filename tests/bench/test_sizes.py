@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from bench import populations
 from bench.populations import Told
 from bench.sizes import PERMISSION, kept, parts_of, rows_of
 from deploy.redis_server import RedisServer
@@ -64,7 +65,13 @@ def test_a_record_is_its_identities_and_its_views(server: RedisServer) -> None:
     assert all(PERMISSION in hash_ for hash_ in found.hashes.values())
 
 
-def test_an_event_that_its_source_refuses_stops_the_measurement(server: RedisServer, tmp_path: Path) -> None:
+def test_an_event_that_its_source_refuses_stops_the_measurement(server: RedisServer) -> None:
     ahead = Told("C1", orders, datetime(2106, 3, 1, tzinfo=UTC), EVENTS[0].data)
     with pytest.raises(ValueError, match="is refused"):
         kept(server, [*EVENTS, ahead], sketches=False)
+
+
+def test_retail_data_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(populations, "RETAIL", tmp_path / "online_retail.csv.gz")
+    with pytest.raises(populations.NoRetailData, match=r"online_retail\.csv\.gz is not there: RAPPORT_TEST_DATA"):
+        populations.retail()
