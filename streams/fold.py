@@ -105,8 +105,11 @@ class Folder:
         """By purpose, the grants of a permission that are in force."""
         if permission is None:
             return {}
-        allowed = ((purpose, current(permission, purpose, now_ms)) for purpose in self.purposes)
-        return {purpose: grant for purpose, grant in allowed if isinstance(grant, Grant)}
+        grants = {}
+        for purpose in self.purposes:
+            if isinstance(grant := current(permission, purpose, now_ms), Grant):
+                grants[purpose] = grant
+        return grants
 
     def writes(
         self, subject: str, record: Record, before: Record = EMPTY, totals: Mapping[bytes, bytes] | None = None

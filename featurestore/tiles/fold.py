@@ -186,7 +186,8 @@ class Folding:
         """The tiles, if an event changed them."""
         if self.tiles is None or not self.tiles.starts:
             return None
-        self.layout.coarsen(self.tiles, self.before_s)
+        if len(self.tiles.starts) > 1 or self.before:  # else it has just been placed
+            self.layout.coarsen(self.tiles, self.before_s)
         return self.layout.pack(self.edition, self.tiles)
 
 

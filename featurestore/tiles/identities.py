@@ -37,6 +37,8 @@ def remembers(identities: bytes, time_s: int, tie: int) -> bool:
 def with_one(identities: bytes, time_s: int, tie: int) -> bytes:
     """The identities with one more, which is not among them."""
     entry = ENTRY.pack(time_s, tie)
+    if not identities:
+        return entry
     if entry > identities[-SIZE:]:
         identities += entry
     else:

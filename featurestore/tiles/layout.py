@@ -91,6 +91,9 @@ class Layout:
         unit_s = self.unit_s
         gaps = [(b - a) // unit_s for a, b in pairwise(starts[1:] if lifetime else starts)]
         dates = HEAD.pack(edition, tiles.newest_s, rows, lifetime)
+        if rows == 1:  # is its own total
+            only = dates + table.write(self.cells, tiles.cells)
+            return Packed(only, only)
         if gaps:
             gaps.reverse()
             form, packed = columns.pack(Cell.INT, gaps)
