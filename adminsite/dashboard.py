@@ -19,6 +19,7 @@ DAYS = 14
 LATEST = 8
 STORE = {
     Standing.VOUCHED: ("Vouched for", "Its permissions are the database's. Reads are answered.", True),
+    Standing.PARTLY: ("Partly vouched for", "Some nodes' customers are denied. The voucher's log says which.", False),
     Standing.UNVOUCHED: ("Not vouched for", "Reads are denied. Is manage.py vouch running?", False),
     Standing.UNREACHABLE: ("Away", "Reads are denied. Decisions are recorded and wait.", False),
 }

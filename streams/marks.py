@@ -1,17 +1,17 @@
 """Marks: readers learn from the store how far each partition is folded and pushed, and to which fill of the store.
 
-A partition whose mark is missing or of another fill may have lost values with the store: all of them are pushed again
-(streams.rebuild) before its mark moves on. A mark names the fill that was vouched for before the push, so that a store
-which is emptied meanwhile never looks whole.
+Each node of the store has its own. A partition whose mark is missing or of another fill may have lost values with the
+node: those of its subjects are pushed again (streams.rebuild) before the mark moves on. A mark names the fill that was
+vouched for before the push, so that a node which is emptied meanwhile never looks whole.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 from faust.types import TP
 
-from featurestore.online.store import Mark, StoreUnavailable
+from featurestore.online.store import Mark, Node, StoreUnavailable
 from streams.fold import Folder
 from streams.gate import READ_TIMEOUT_MS, Gate
 from streams.lanes import Lanes
@@ -32,20 +32,30 @@ class Marks:
         due = [tp for tp in until_ms if tp.topic in self.folders]
         places = [(self.folders[tp.topic].source.name, tp.partition) for tp in due]
         try:
-            reading = await self.gate.once(self.gate.store.read, (), (), places, READ_TIMEOUT_MS)
-            if not reading.vouched:
-                return
-            moves = []
-            for tp, mark in zip(due, reading.marks, strict=True):
-                if (mark is not None and mark.fill == reading.fill) or self.rebuilds.whole(tp, reading.fill):
-                    moves.append(self._move(tp, until_ms[tp], reading.fill))
-                else:
-                    self.rebuilds.start(tp, self.folders[tp.topic], reading.fill)
-            await asyncio.gather(*moves)
+            nodes = await self.gate.once(self.gate.store.nodes)
         except StoreUnavailable as error:
             log.warning("marks stand still", reason=str(error))
+        else:
+            await asyncio.gather(*(self._publish_to(node, until_ms, due, places) for node in nodes))
 
-    async def _move(self, tp: TP, until_ms: int, fill: str) -> None:
+    async def _publish_to(
+        self, node: Node, until_ms: Mapping[TP, int], due: Sequence[TP], places: Sequence[tuple[str, int]]
+    ) -> None:
+        try:
+            ((fill, marks),) = (await self.gate.once(node.read, (), (), places, READ_TIMEOUT_MS)).nodes
+            if not fill:
+                return
+            moves = []
+            for tp, mark in zip(due, marks, strict=True):
+                if (mark is not None and mark.fill == fill) or self.rebuilds.whole(tp, node, fill):
+                    moves.append(self._move(tp, until_ms[tp], node, fill))
+                else:
+                    self.rebuilds.start(tp, self.folders[tp.topic], node, fill)
+            await asyncio.gather(*moves)
+        except StoreUnavailable as error:
+            log.warning("marks stand still", node=node.name, reason=str(error))
+
+    async def _move(self, tp: TP, until_ms: int, node: Node, fill: str) -> None:
         folder = self.folders[tp.topic]
         async with self.lanes.alone(tp.partition):
             applied = self.lanes.applied.get(tp)
@@ -53,4 +63,4 @@ class Marks:
                 return  # given away meanwhile
             births_ms = await folder.births(tp.partition, at_beginning=applied == 0)
         mark = Mark(self.generation, applied - 1, until_ms, births_ms, fill)
-        await self.gate.once(self.gate.store.mark, folder.source.name, tp.partition, mark)
+        await self.gate.once(node.mark, folder.source.name, tp.partition, mark)

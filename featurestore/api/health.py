@@ -59,13 +59,16 @@ def database() -> str:
 
 def store() -> str:
     try:
-        vouched = stores.store().read([], [], [], settings().store_timeout_ms).vouched
+        nodes = stores.store().read([], [], [], settings().store_timeout_ms).nodes
     except StoreUnavailable as error:
         log.warning("not ready: the store is away", error=str(error))
         return AWAY
+    vouched = sum(bool(node.fill) for node in nodes)
     if not vouched:
         log.warning("not ready: nobody vouches for the store, so every read is denied. Is the voucher running?")
         return UNVOUCHED
+    if vouched < len(nodes):
+        log.warning("some of the store's nodes deny", vouched=vouched, nodes=len(nodes))
     return OK
 
 

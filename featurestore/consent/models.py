@@ -106,7 +106,7 @@ class Ledger(models.Model):
     epoch = models.BigIntegerField(help_text="Raised when a database is restored: puts of an older one are refused.")
     sequence = models.BigIntegerField(default=0)
     at = models.DateTimeField(help_text="Time of the last change. Changes never go back in time.")
-    run = models.CharField(max_length=128, blank=True, help_text="The store's run that was vouched for last.")
+    runs = models.TextField(blank=True, help_text="The run of each node that was vouched for last, one a line.")
 
     class Meta:
         constraints = [models.CheckConstraint(name="one_ledger", condition=models.Q(id=1))]

@@ -17,7 +17,7 @@ from featurestore.permission import Permission
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
-UNVOUCHED = "nobody vouches for the store: is `manage.py vouch` running?"
+UNVOUCHED = "the store's node is away, or nobody vouches for it: is `manage.py vouch` running?"
 T = TypeVar("T")
 
 

@@ -46,6 +46,7 @@ class Standing(StrEnum):
     """Whether the store's permissions count. Reads are denied unless they are vouched for."""
 
     VOUCHED = "vouched"
+    PARTLY = "partly"  # of several nodes, some
     UNVOUCHED = "unvouched"
     UNREACHABLE = "unreachable"
 
@@ -56,7 +57,8 @@ def in_store(subjects: Sequence[str] = ()) -> tuple[Standing, list[Permission | 
         reading = stores.store().read(subjects, [], [], settings().store_timeout_ms)
     except StoreUnavailable:
         return Standing.UNREACHABLE, [None] * len(subjects)
-    standing = Standing.VOUCHED if reading.vouched else Standing.UNVOUCHED
+    partly = Standing.PARTLY if any(node.fill for node in reading.nodes) else Standing.UNVOUCHED
+    standing = Standing.VOUCHED if reading.vouched else partly
     return standing, [stored.permission for stored in reading.subjects]
 
 

@@ -95,12 +95,25 @@ class Connection:
 
         Raises StoreUnavailable at the monotonic deadline or when the connection breaks, and closes it.
         """
+        self.send(commands, deadline)
+        return self.receive(len(commands), deadline)
+
+    def send(self, commands: Sequence[Command], deadline: float) -> None:
         try:
             self.socket.settimeout(_left_s(deadline))
             packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub errs
             self.socket.sendall(b"".join(packed))
+        except (OSError, hiredis.HiredisError) as error:
+            raise self._lost(error) from None
+        except BaseException:
+            self.close()  # the next reply would answer another question
+            raise
+
+    def receive(self, count: int, deadline: float) -> Replies:
+        """The next replies. Each reply to what was sent must be received, or its connection be closed."""
+        try:
             replies: Replies = []
-            while len(replies) < len(commands):
+            while len(replies) < count:
                 reply = self.reader.gets()
                 if reply is False:
                     self.socket.settimeout(_left_s(deadline))
@@ -112,12 +125,15 @@ class Connection:
                     replies.append(reply)
             return replies
         except (OSError, hiredis.HiredisError) as error:
-            self.close()
-            late = isinstance(error, TimeoutError)
-            raise StoreUnavailable("store did not answer in time" if late else f"store is gone: {error}") from None
+            raise self._lost(error) from None
         except BaseException:
-            self.close()  # its next reply would answer another question
+            self.close()  # the next reply would answer another question
             raise
+
+    def _lost(self, error: Exception) -> StoreUnavailable:
+        self.close()
+        late = isinstance(error, TimeoutError)
+        return StoreUnavailable("store did not answer in time" if late else f"store is gone: {error}")
 
     def close(self) -> None:
         self.socket.close()

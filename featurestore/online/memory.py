@@ -7,13 +7,25 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from featurestore.online.store import FieldWrite, Mark, Put, Reading, Run, Stored, StoreUnavailable, Written
+from featurestore.online.store import (
+    FieldWrite,
+    Mark,
+    NodeState,
+    Put,
+    Reading,
+    Run,
+    Stored,
+    StoreUnavailable,
+    Written,
+)
 from featurestore.permission import Grant, Permission, current
 from featurestore.tiles.served import stamp_of
 
 
 class MemoryStore:
     """``restart`` and ``available`` play a Redis that comes back as another run, or goes away."""
+
+    name = ""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self.available = True
@@ -34,11 +46,11 @@ class MemoryStore:
         self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], timeout_ms: int
     ) -> Reading:
         with self._answering():
-            stored = []
+            node, stored = NodeState(self._word(), [self._marks.get(place) for place in marks]), []
             for subject in subjects:
                 values = self._fields.get(subject, {})
-                stored.append(Stored(self._permissions.get(subject), [values.get(name) for name in fields]))
-            return Reading(self._word(), stored, [self._marks.get(place) for place in marks])
+                stored.append(Stored(self._permissions.get(subject), [values.get(name) for name in fields], node))
+            return Reading(stored, [node])
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
         with self._answering():
@@ -117,6 +129,12 @@ class MemoryStore:
     def subjects(self) -> Iterable[str]:
         with self._answering():
             return list(self._permissions.keys() | self._fields.keys())
+
+    def nodes(self) -> "tuple[MemoryStore]":
+        return (self,)
+
+    def owns(self, subject: str) -> bool:
+        return True
 
     def _word(self) -> str:
         if self._vouched is None or self._vouched[0] != self.run() or self._clock() >= self._vouched[1]:

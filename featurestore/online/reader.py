@@ -57,7 +57,8 @@ class Reader:
         """One answer a subject, in order. ``features`` chooses some of the service's; views without one are left out.
 
         A view is stale, with its defaults, for a time more than five minutes before the subject's newest event in it.
-        Raises StoreUnavailable within the time-out.
+        Raises StoreUnavailable within the time-out if no node of the subjects answers; the subjects of one that does
+        not are withheld.
         """
         plan = _plan(service, purpose, None if features is None else frozenset(features))
         partitions = [partition_of(subject, self.partitions) for subject in subjects]
@@ -66,9 +67,9 @@ class Reader:
         at = rfc3339(now_ms)
         answers = []
         for stored, partition in zip(reading.subjects, partitions, strict=True):
-            marks = [reading.marks[places[source, partition]] for source in plan.sources]
-            grant = admit(stored.permission, purpose, vouched=reading.vouched, now_ms=now_ms)
-            answers.append(_answer(service.name, purpose, at, plan, stored, grant, marks, reading.fill, now_ms))
+            marks = [stored.node.marks[places[source, partition]] for source in plan.sources]
+            grant = admit(stored.permission, purpose, vouched=stored.vouched, now_ms=now_ms)
+            answers.append(_answer(service.name, purpose, at, plan, stored, grant, marks, now_ms))
         return answers
 
 
@@ -80,7 +81,6 @@ def _answer(
     stored: Stored,
     grant: Grant | Denial,
     marks: Sequence[Mark | None],
-    fill: str,
     now_ms: int,
 ) -> Answer:
     features: dict[str, Any] = {}
@@ -96,7 +96,7 @@ def _answer(
             birth_ms = mark.births_ms.get(planned.view.fingerprint) if mark else None
             if birth_ms is not None and raw is not None and belongs(raw, grant):
                 served = planned.layout.open(raw, edition_of(planned.view.fingerprint, birth_ms))
-            worth = _worth(planned.view, served is not None, grant, mark, fill, now_ms)
+            worth = _worth(planned.view, served is not None, grant, mark, stored.node.fill, now_ms)
             if served is not None:
                 try:
                     features |= served.values(planned.features, now_ms)

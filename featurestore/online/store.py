@@ -16,10 +16,11 @@ class StoreUnavailable(Exception):
 
 
 class Run(NamedTuple):
-    """Which Redis run this is: a restart changes run_id, a promotion changes replication_id."""
+    """Which Redis run this is: a restart changes run_id, a promotion replication_id, resharding the slots it owns."""
 
     run_id: str
     replication_id: str
+    slots: str = ""  # as featurestore.online.slots names them; of a single server "": all
 
 
 class Mark(NamedTuple):
@@ -32,26 +33,41 @@ class Mark(NamedTuple):
     fill: str = ""  # the fill of the store to which the values were pushed; of another one they may be gone
 
 
-class Stored(NamedTuple):
-    """What the store holds of one subject: the permission and the raw fields asked for, in order."""
+class NodeState(NamedTuple):
+    """What one node says beside its subjects: the voucher's word, and the marks asked for, in order.
 
-    permission: Permission | None
-    fields: list[bytes | None]
-
-
-class Reading(NamedTuple):
-    """One answer of the store. Unless it is vouched for, its permissions count as absent.
-
-    ``fill`` is the voucher's word: it names the run and when it was filled with permissions; "" if nobody vouches.
+    ``fill`` is that word: it names the run, its slots and when it was filled with permissions; "" if nobody vouches.
     """
 
     fill: str
-    subjects: list[Stored]
     marks: list[Mark | None]
+
+
+class Stored(NamedTuple):
+    """What the store holds of one subject: the permission and the raw fields asked for, in order.
+
+    Unless its node is vouched for, the permission counts as absent.
+    """
+
+    permission: Permission | None
+    fields: list[bytes | None]
+    node: NodeState
 
     @property
     def vouched(self) -> bool:
-        return bool(self.fill)
+        return bool(self.node.fill)
+
+
+class Reading(NamedTuple):
+    """One answer of the store: the subjects in order, and the nodes that were asked."""
+
+    subjects: list[Stored]
+    nodes: list[NodeState]
+
+    @property
+    def vouched(self) -> bool:
+        """Whether every node that was asked answered and is vouched for."""
+        return all(node.fill for node in self.nodes)
 
 
 class FieldWrite(NamedTuple):
@@ -79,21 +95,46 @@ class Put(NamedTuple):
 
 
 class OnlineStore(Protocol):
-    """One hash a subject: its permission and one packed field per view and purpose."""
+    """One hash a subject: its permission and one packed field per view and purpose. One node or several hold them."""
 
     def read(
         self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], timeout_ms: int
     ) -> Reading:
-        """In one round trip: the voucher, marks of (source, partition) pairs, each subject's permission and fields."""
+        """In one round trip to each node of the subjects, all at once: its voucher, its marks of (source, partition)
+        pairs, each subject's permission and fields. Without subjects every node is asked.
+
+        Raises StoreUnavailable if none answers; nobody vouches for the subjects of one that does not.
+        """
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
         """Write values where permission, grant and fence allow it; what became of each, in order."""
 
     def put_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, Put]:
-        """Put permissions (fenced) and in the same step drop every field that they do not hold."""
+        """Put permissions (fenced) and in the same step drop every field that they do not hold.
+
+        Raises StoreUnavailable if none was put; the subjects of a node that is away are left out of the answer.
+        """
 
     def sweep(self, subjects: Iterable[str]) -> None:
         """Drop every field that the stored permission does not hold (all of them where there is none)."""
+
+    def subjects(self) -> Iterable[str]:
+        """Every subject that has a hash, for the audit. May repeat one, may miss one that comes meanwhile."""
+
+    def nodes(self) -> "Sequence[Node]":
+        """The nodes as they are now, each a store of its own. Raises StoreUnavailable if they can't be learnt."""
+
+
+class Node(OnlineStore, Protocol):
+    """One primary: a store of the subjects in its slots, with a voucher, a claim and marks of its own.
+
+    A single server is its only node. A node whose slots changed is another one.
+    """
+
+    name: str  # for logs: host and port; "" of a single server
+
+    def owns(self, subject: str) -> bool:
+        """Whether the subject lies in the node's slots."""
 
     def mark(self, source: str, partition: int, mark: Mark) -> bool:
         """Move a mark forward; False where a newer (generation, offset) is there."""
@@ -113,6 +154,3 @@ class OnlineStore(Protocol):
 
     def claimed(self) -> tuple[Run, int, int] | None:
         """The claim that the store holds, perhaps of an earlier run whose data this one loaded."""
-
-    def subjects(self) -> Iterable[str]:
-        """Every subject that has a hash, for the audit. May repeat one, may miss one that comes meanwhile."""

@@ -3,6 +3,7 @@
 from functools import cache
 
 from featurestore.config import settings
+from featurestore.online.cluster import ClusterStore
 from featurestore.online.redis import RedisStore
 from featurestore.online.store import OnlineStore
 
@@ -10,4 +11,9 @@ from featurestore.online.store import OnlineStore
 @cache
 def store() -> OnlineStore:
     """The process's store, as the settings name it."""
-    return RedisStore(settings().store_url, settings().store_timeout_ms)
+    return store_at(settings().store_url, settings().store_timeout_ms)
+
+
+def store_at(url: str, timeout_ms: int) -> RedisStore | ClusterStore:
+    """The store at a URL, a single server's or a cluster's; no call but a bulk one takes longer than the time-out."""
+    return ClusterStore(url, timeout_ms) if "+cluster://" in url else RedisStore(url, timeout_ms)

@@ -23,7 +23,7 @@ def shop(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     run = store.run()
     assert store.claim(run, current().epoch, 0)
     assert store.vouch(run, 3_600_000)
-    Ledger.objects.update(run="/".join(run))
+    Ledger.objects.update(runs="/".join(run))
     opened = Shop(store, letterbox)
     opened.open()
     yield opened

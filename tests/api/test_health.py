@@ -7,7 +7,8 @@ from django.db import DatabaseError
 from django.test import Client
 
 from featurestore.api import health
-from featurestore.online.store import StoreUnavailable
+from featurestore.consent.selectors import Standing, in_store
+from featurestore.online.store import NodeState, Reading, StoreUnavailable
 from tests.api.conftest import Post
 from tests.api.test_features import ONE, QUESTION
 from tests.api.world import World
@@ -33,6 +34,19 @@ def test_not_ready_says_why(client: Client, world: World) -> None:
     assert response.json() == {"ready": False, "checks": {"database": "ok", "store": "not vouched for"}}
     world.store.available = False
     assert client.get("/readyz").json()["checks"] == {"database": "ok", "store": "away"}
+
+
+def test_ready_while_any_node_of_the_store_is_vouched_for(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    states = [NodeState("", []), NodeState("a word", [])]
+    monkeypatch.setattr(world.store, "read", lambda *_: Reading([], states))
+    assert client.get("/readyz").json()["checks"]["store"] == "ok"
+    assert "some of the store's nodes deny" in caplog.text
+    assert in_store()[0] is Standing.PARTLY
+    states.pop()
+    assert client.get("/readyz").json()["checks"]["store"] == "not vouched for"
+    assert in_store()[0] is Standing.UNVOUCHED
 
 
 def test_what_the_store_said_is_for_the_log(

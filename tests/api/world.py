@@ -31,7 +31,7 @@ class World:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.vouch()
-        fill = self.store.read([], [], [], 100).fill
+        fill = self.store.read([], [], [], 100).nodes[0].fill
         for source in registry.sources:
             births_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):

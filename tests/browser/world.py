@@ -29,7 +29,7 @@ class RealWorld(World):
         assert voucher.step() is Condition.VOUCHING
 
     def fold(self) -> None:
-        now_ms, fill = round(self.now.timestamp() * 1000), self.store.read([], [], [], 1000).fill
+        now_ms, fill = round(self.now.timestamp() * 1000), self.store.read([], [], [], 1000).nodes[0].fill
         for source in registry.sources:
             births_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):

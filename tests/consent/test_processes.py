@@ -20,7 +20,7 @@ from featurestore.consent.models import Ledger
 from featurestore.consent.purges import Purge, PurgeTopic
 from featurestore.consent.relay import Relayed
 from featurestore.identity import partition_of
-from featurestore.online.redis import RedisStore
+from featurestore.online.stores import store_at
 from featurestore.privacy.models import AuditRun
 from tests.consent.worlds import Shop
 
@@ -89,13 +89,18 @@ def test_a_broker_that_is_away_fails_every_purge_in_time() -> None:
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_the_voucher_begins_vouches_and_ends_when_told_to(shop: Shop, redis_server: str, tmp_path: Path) -> None:
-    store = RedisStore(redis_server, 1000)
-    store._run([("FLUSHALL",)], 1000)  # another test's word may still be in force
+@pytest.mark.parametrize("servers", ["redis_server", "redis_cluster"])
+def test_the_voucher_begins_vouches_and_ends_when_told_to(
+    shop: Shop, servers: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url = request.getfixturevalue(servers)
+    store = store_at(url, 1000)
+    for node in store.nodes():
+        node._run([("FLUSHALL",)])  # another test's word may still be in force
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "adminsite.settings",
         "RAPPORT_DATABASE_URL": f"sqlite:///{tmp_path / 'rapport.sqlite3'}",
-        "RAPPORT_STORE_URL": redis_server,
+        "RAPPORT_STORE_URL": url,
         "RAPPORT_VOUCH_EXPIRY_MS": "600",
         "RAPPORT_LOG_LEVEL": "INFO",
     }

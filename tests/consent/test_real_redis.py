@@ -1,5 +1,6 @@
 """Consent on real Redis servers: what a reader is told, through deaths and promotions."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,7 @@ class Live:
     def __init__(self, server: RedisServer, monkeypatch: pytest.MonkeyPatch):
         self.server, self.monkeypatch = server, monkeypatch
         self.connect(server)
-        self.voucher._vouched_at = {None: -1e9}  # no voucher was here before: nothing to wait for
+        self.voucher._words = {None: -1e9}  # no voucher was here before: nothing to wait for
         self.subject = register("ann", "eu", "acme").customer.subject
 
     def connect(self, server: RedisServer) -> None:
@@ -135,6 +136,26 @@ def test_a_promoted_replica_that_lags_never_shows_what_was_withdrawn(live: Live,
         assert live.read(old) is Denial.UNVOUCHED
     finally:
         replica.kill()
+
+
+def test_a_redis_restored_from_a_dump_never_shows_what_was_withdrawn(live: Live) -> None:
+    live.give()
+    live.until_vouching()
+    with Redis.from_url(live.server.url) as client:
+        client.save()
+    dump = live.server.folder / "dump.rdb"
+    kept = shutil.copy(dump, live.server.folder / "kept.rdb")
+    assert live.withdraw().effective
+    assert live.read() is Denial.REFUSED
+    live.server.kill()
+    shutil.copy(kept, dump)
+    live.server.start()
+    stored = live.store.read([live.subject], [], [], 1000).subjects[0].permission
+    assert stored is not None
+    assert stored.purposes["service"].allowed  # the dump never heard of it
+    assert live.read() is Denial.UNVOUCHED
+    live.until_vouching()
+    assert live.read() is Denial.REFUSED
 
 
 def test_of_two_masters_one_is_vouched_for(live: Live, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Watch:
 def watch(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Watch:
     """A voucher that has just begun, on a store that nobody has vouched for."""
     shop.store.restart(emptied=True)
-    Ledger.objects.update(run="")
+    Ledger.objects.update(runs="")
     monkeypatch.setattr(voucher, "BATCH", 100)
     return Watch(Voucher(shop.store, EXPIRY_MS, clock), clock)
 
@@ -236,9 +236,9 @@ def test_the_claim_follows_what_is_put_and_stops_before_what_is_not(shop: Shop, 
     assert claim(shop)[2] == first
     later = shop.withdraw(when=5).sequence
     PermissionChange.objects.filter(sequence=later).update(put_at=None)
-    assert voucher.settled_to() == first
+    assert watch.voucher.settled_to() == first
     watch.steps()
-    assert claim(shop)[2] == voucher.settled_to() == later
+    assert claim(shop)[2] == watch.voucher.settled_to() == later
 
 
 def test_a_raised_epoch_has_everything_put_again(shop: Shop, watch: Watch) -> None:

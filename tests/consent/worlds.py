@@ -179,7 +179,7 @@ def vouch(store: OnlineStore, epoch: int = 1, sequence: int = 0) -> None:
     run = store.run()
     assert store.claim(run, epoch, sequence)
     assert store.vouch(run, 1_000_000)
-    Ledger.objects.filter(pk=1).update(run="/".join(run))
+    Ledger.objects.filter(pk=1).update(runs="/".join(run))
 
 
 @pytest.fixture

@@ -11,22 +11,26 @@ from deploy.redis_server import RedisServer
 from featurestore.online.connection import Command
 from featurestore.online.memory import MemoryStore
 from featurestore.online.redis import RedisStore
-from featurestore.online.store import FieldWrite, Mark, OnlineStore, Put, Run, Stored, StoreUnavailable, Written
+from featurestore.online.store import FieldWrite, Mark, OnlineStore, Put, StoreUnavailable, Written
+from featurestore.online.stores import store_at
 from featurestore.permission import Grant, Permission
 
 ANN, BOB = "a" * 32, "b" * 32
 NOW_MS = 1_800_000_000_000
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis_server", "valkey_server", "redis_cluster", "valkey_cluster"])
 def store(request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
+    """Every backend, empty and vouched for by nobody."""
     if request.param == "memory":
         yield MemoryStore()
         return
-    redis = RedisStore(request.getfixturevalue("redis_server"), 2_000)
-    redis._run([("FLUSHALL",)], 2_000)
-    yield redis
-    redis.close()
+    served = store_at(request.getfixturevalue(request.param), 2_000)
+    for node in served.nodes():
+        node._run([("FLUSHALL",)])
+    yield served
+    for node in served.nodes():
+        node.close()
 
 
 def allowing(grant: int = 1, *, sequence: int = 1, epoch: int = 1, until_ms: int = 0) -> Permission:
@@ -42,26 +46,29 @@ def field(offset: int, *, grant: int = 1, generation: int = 1, subject: str = AN
     return FieldWrite(subject, f"{view}/service", "service", value)
 
 
-def stored(store: OnlineStore, subject: str = ANN) -> Stored:
-    return store.read([subject], ["spend/service"], [], 1_000).subjects[0]
+def stored(store: OnlineStore, subject: str = ANN) -> tuple[Permission | None, list[bytes | None]]:
+    """A subject's permission and values of the view."""
+    return store.read([subject], ["spend/service"], [], 1_000).subjects[0][:2]
 
 
 def vouched(store: OnlineStore) -> bool:
-    return store.read([ANN], [], [], 1_000).vouched
+    return store.read([ANN, BOB], [], [], 1_000).vouched
 
 
 def test_an_unknown_subject_has_neither_permission_nor_values(store: OnlineStore) -> None:
-    assert stored(store) == Stored(None, [None])
+    assert stored(store) == (None, [None])
 
 
 def test_a_read_answers_each_subject_field_and_mark_in_order(store: OnlineStore) -> None:
     mark = Mark(1, 7, NOW_MS, {5: 6, 2**32 - 1: 0}, "run:1")
-    assert store.mark("orders", 3, mark)
+    assert all(node.mark("orders", 3, mark) for node in store.nodes())
     store.put_permissions({ANN: allowing(), BOB: refusing()})
     store.write([field(1)], NOW_MS)
     reading = store.read([BOB, ANN], ["none/service", "spend/service"], [("orders", 2), ("orders", 3)], 1_000)
-    assert reading.marks == [None, mark]
-    assert reading.subjects == [Stored(refusing(), [None, None]), Stored(allowing(), [None, field(1).value])]
+    assert [subject.node.marks for subject in reading.subjects] == [[None, mark]] * 2
+    bob, ann = reading.subjects
+    assert (bob.permission, bob.fields) == (refusing(), [None, None])
+    assert (ann.permission, ann.fields) == (allowing(), [None, field(1).value])
 
 
 def test_a_write_is_refused_without_permission(store: OnlineStore) -> None:
@@ -70,7 +77,7 @@ def test_a_write_is_refused_without_permission(store: OnlineStore) -> None:
     assert store.write([field(1)], NOW_MS) == [Written.REFUSED]
     store.put_permissions({ANN: Permission(1, 3, {"personalisation": Grant(True, 1, 0)})})
     assert store.write([field(1)], NOW_MS) == [Written.REFUSED]
-    assert stored(store).fields == [None]
+    assert stored(store)[1] == [None]
 
 
 def test_a_write_is_refused_under_another_grant(store: OnlineStore) -> None:
@@ -92,7 +99,7 @@ def test_an_older_value_never_replaces_a_newer_one(store: OnlineStore) -> None:
     assert store.write([field(9)], NOW_MS) == [Written.DONE]  # a replay writes the same again
     assert store.write([field(1, generation=2)], NOW_MS) == [Written.DONE]
     assert store.write([field(100)], NOW_MS) == [Written.STALE]
-    assert stored(store).fields == [field(1, generation=2).value]
+    assert stored(store)[1] == [field(1, generation=2).value]
 
 
 def test_offsets_are_compared_as_numbers(store: OnlineStore) -> None:
@@ -125,14 +132,14 @@ def test_a_new_grant_drops_what_an_earlier_one_left(store: OnlineStore) -> None:
     store.put_permissions({ANN: allowing()})
     store.write([field(1)], NOW_MS)
     store.put_permissions({ANN: allowing(grant=2, sequence=2)})
-    assert stored(store).fields == [None]
+    assert stored(store)[1] == [None]
 
 
 def test_a_put_with_a_lower_fence_is_refused_and_the_same_is_taken_again(store: OnlineStore) -> None:
     store.put_permissions({ANN: refusing(sequence=10)})
     assert store.put_permissions({ANN: allowing(sequence=9)}) == {ANN: Put(vouched=False, newer=True)}
     assert store.put_permissions({ANN: refusing(sequence=10)}) == {ANN: Put(vouched=False, newer=False)}
-    assert stored(store).permission == refusing(sequence=10)
+    assert stored(store)[0] == refusing(sequence=10)
 
 
 def test_a_higher_database_epoch_wins_over_any_sequence(store: OnlineStore) -> None:
@@ -145,64 +152,75 @@ def test_a_sweep_drops_everything_of_a_subject_whose_permission_is_gone(store: O
     store.put_permissions({ANN: allowing(), BOB: allowing()})
     store.write([field(1), field(1, subject=BOB)], NOW_MS)
     store.sweep([ANN, BOB, "c" * 32])
-    assert stored(store).fields == [field(1).value]
+    assert stored(store)[1] == [field(1).value]
     store.put_permissions({ANN: Permission(1, 5)})
-    assert stored(store) == Stored(Permission(1, 5), [None])
+    assert stored(store) == (Permission(1, 5), [None])
 
 
 def test_a_mark_moves_only_forward(store: OnlineStore) -> None:
-    assert store.mark("orders", 0, Mark(1, 10, 1_000, {}))
-    assert not store.mark("orders", 0, Mark(1, 9, 2_000, {}))
-    assert not store.mark("orders", 0, Mark(1, 10, 999, {}))
-    assert store.mark("orders", 0, Mark(1, 10, 2_000, {1: 2}))
-    assert store.mark("orders", 0, Mark(2, 0, 0, {}))
-    assert store.read([], [], [("orders", 0), ("orders", 1)], 1_000).marks == [Mark(2, 0, 0, {}), None]
+    for node in store.nodes():
+        assert node.mark("orders", 0, Mark(1, 10, 1_000, {}))
+        assert not node.mark("orders", 0, Mark(1, 9, 2_000, {}))
+        assert not node.mark("orders", 0, Mark(1, 10, 999, {}))
+        assert node.mark("orders", 0, Mark(1, 10, 2_000, {1: 2}))
+        assert node.mark("orders", 0, Mark(2, 0, 0, {}))
+    states = store.read([], [], [("orders", 0), ("orders", 1)], 1_000).nodes
+    assert [state.marks for state in states] == [[Mark(2, 0, 0, {}), None]] * len(store.nodes())
 
 
-def filled(store: OnlineStore) -> str:
-    """The word of a voucher that has just filled the run."""
-    run = store.run()
-    assert store.claim(run, 0, 0)
-    assert store.claim(run, 1, 5)
-    assert store.vouch(run, 5_000)
-    return store.read([], [], [], 1_000).fill
+def filled(store: OnlineStore) -> list[str]:
+    """The words of vouchers that have just filled the runs."""
+    for node in store.nodes():
+        run = node.run()
+        assert node.claim(run, 0, 0)
+        assert node.claim(run, 1, 5)
+        assert node.vouch(run, 5_000)
+    return fills(store)
+
+
+def fills(store: OnlineStore) -> list[str]:
+    return [state.fill for state in store.read([], [], [], 1_000).nodes]
 
 
 def test_the_voucher_s_word_names_the_fill(store: OnlineStore) -> None:
     first = filled(store)
-    assert store.claim(store.run(), 1, 6)  # moves on, and is the same fill
-    assert store.vouch(store.run(), 5_000)
-    assert store.read([], [], [], 1_000).fill == first
-    assert filled(store) != first
+    for node in store.nodes():
+        assert node.claim(node.run(), 1, 6)  # moves on, and is the same fill
+        assert node.vouch(node.run(), 5_000)
+    assert fills(store) == first
+    assert not set(filled(store)) & set(first)
 
 
 def test_a_store_that_was_emptied_is_another_fill(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
     first = filled(store)
-    store._run([("FLUSHALL",)], 2_000)
+    store._run([("FLUSHALL",)])
     assert store.claim(store.run(), 1, 6)  # a voucher that did not see it
     assert store.vouch(store.run(), 5_000)
-    assert store.read([], [], [], 1_000).fill not in ("", first)
+    assert not set(fills(store)) & {"", *first}
 
 
 def test_a_run_is_vouched_for_only_when_it_is_claimed(store: OnlineStore) -> None:
-    run = store.run()
-    assert store.claimed() is None
-    assert not store.vouch(run, 5_000)
+    assert not any(node.vouch(node.run(), 5_000) for node in store.nodes())
     assert not vouched(store)
-    assert store.claim(run, 1, 42)
-    assert store.claimed() == (run, 1, 42)
-    assert store.vouch(run, 5_000)
+    for node in store.nodes():
+        run = node.run()
+        assert node.claimed() is None
+        assert node.claim(run, 1, 42)
+        assert node.claimed() == (run, 1, 42)
+        assert node.vouch(run, 5_000)
     assert vouched(store)
-    assert store.put_permissions({ANN: allowing()})[ANN].vouched
+    puts = store.put_permissions({ANN: allowing(), BOB: refusing()})
+    assert puts == dict.fromkeys((ANN, BOB), Put(vouched=True, newer=False))
 
 
 def test_another_run_can_be_neither_claimed_nor_vouched_for(store: OnlineStore) -> None:
-    run = store.run()
-    for other in (Run("0" * 40, run.replication_id), Run(run.run_id, "0" * 40)):
-        assert not store.claim(other, 1, 1)
-        store.claim(run, 1, 1)
-        assert not store.vouch(other, 5_000)
+    for node in store.nodes():
+        run = node.run()
+        for other in (run._replace(run_id="0" * 40), run._replace(replication_id="0" * 40)):
+            assert not node.claim(other, 1, 1)
+            node.claim(run, 1, 1)
+            assert not node.vouch(other, 5_000)
     assert not vouched(store)
 
 
@@ -216,14 +234,15 @@ def test_a_word_that_is_heard_late_is_worth_nothing(redis_server: str) -> None:
 
 def test_every_subject_is_listed_for_the_audit(store: OnlineStore) -> None:
     store.put_permissions({ANN: allowing(), BOB: refusing()})
-    store.claim(store.run(), 1, 1)
-    store.mark("orders", 0, Mark(1, 10, 1_000, {}))
+    for node in store.nodes():
+        node.claim(node.run(), 1, 1)
+        node.mark("orders", 0, Mark(1, 10, 1_000, {}))
     assert set(store.subjects()) == {ANN, BOB}
 
 
 def test_an_emptied_script_cache_is_filled_again(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
-    store._run([("FLUSHALL",), ("SCRIPT", "FLUSH")], 2_000)
+    store._run([("FLUSHALL",), ("SCRIPT", "FLUSH")])
     assert store.write([field(1)], NOW_MS) == [Written.REFUSED]
 
 
@@ -231,8 +250,8 @@ def test_a_connection_that_the_server_closed_is_made_anew(redis_server: str) -> 
     store = RedisStore(redis_server, 2_000)
     store.put_permissions({ANN: allowing()})
     other = RedisStore(redis_server, 2_000)
-    other._run([("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")], 2_000)
-    assert stored(store).permission == allowing()
+    other._run([("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")])
+    assert stored(store)[0] == allowing()
 
 
 @pytest.mark.parametrize(
@@ -270,12 +289,12 @@ def test_a_store_that_takes_no_writes_is_unavailable(
     store = RedisStore(server.url, 2_000)
     try:
         store.put_permissions({ANN: allowing()})
-        store._run(break_it, 2_000)
+        store._run(break_it)
         with pytest.raises(StoreUnavailable, match="can't serve now"):
             store.put_permissions({ANN: refusing()})
         with pytest.raises(StoreUnavailable, match="can't serve now"):
             store.write([field(1)], NOW_MS)
-        store._run(mend, 2_000)
+        store._run(mend)
         assert not store.put_permissions({ANN: refusing()})[ANN].newer
     finally:
         server.stop()
@@ -283,9 +302,9 @@ def test_a_store_that_takes_no_writes_is_unavailable(
 
 def test_a_long_pipeline_is_cut_by_its_bytes(redis_server: str) -> None:
     store = RedisStore(redis_server, 250)
-    store._run([("FLUSHALL",)], 2_000)
+    store._run([("FLUSHALL",)])
     subjects = [f"{i:032x}" for i in range(100)]
     store.put_permissions({subject: allowing() for subject in subjects})
     writes = [field(1, subject=subject)._replace(value=field(1).value + bytes(200_000)) for subject in subjects]
     assert set(store.write(writes, NOW_MS)) == {Written.DONE}
-    store._run([("FLUSHALL",)], 2_000)
+    store._run([("FLUSHALL",)])

@@ -45,7 +45,7 @@ class Shop:
         self.store.write([FieldWrite(subject, field_name(view.name, purpose), purpose, value)], NOW_MS)
 
     def fill(self) -> str:
-        return self.store.read([], [], [], 100).fill
+        return self.store.read([], [], [], 100).nodes[0].fill
 
     def mark(self, subject: str = ANN, *, folded_to_ms: int = NOW_MS, birth_ms: int = 0) -> None:
         births_ms = dict.fromkeys((visits.fingerprint, tastes.fingerprint), birth_ms)

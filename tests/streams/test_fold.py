@@ -9,9 +9,10 @@ from faust.types import TP
 
 from featurestore.definitions import FeatureService, Registry
 from featurestore.online.answer import Answer, Status
+from featurestore.online.cluster import ClusterStore
 from featurestore.online.memory import MemoryStore
 from featurestore.online.reader import Reader
-from featurestore.online.store import FieldWrite, Mark, Written
+from featurestore.online.store import FieldWrite, Mark, Node, Written
 from featurestore.permission import Grant, Permission
 from featurestore.tiles.state import decode
 from streams import births
@@ -64,13 +65,20 @@ class DeadLetters:
         self.sent += rejected
 
 
-class Shop:
-    """A folder on a memory store, and a reader that asks it."""
+def vouch(node: Node) -> None:
+    """As a voucher does that has filled it."""
+    node.claim(node.run(), 0, 0)
+    node.claim(node.run(), 1, 0)
+    node.vouch(node.run(), 10**9)
 
-    def __init__(self) -> None:
-        self.store, self.table, self.dead = MemoryStore(), Table(), DeadLetters()
-        self.store.claim(self.store.run(), 1, 0)
-        self.store.vouch(self.store.run(), 10**9)
+
+class Shop:
+    """A folder on a store, in memory as a rule, and a reader that asks it."""
+
+    def __init__(self, store: Any = None) -> None:
+        self.store, self.table, self.dead = store or MemoryStore(), Table(), DeadLetters()
+        for node in self.store.nodes():
+            vouch(node)
         self.now_ms, self.offset, self.sequence = NOW_MS, 0, 0
         self.lanes = Lanes()
         self.rounds = self.new_worker()
@@ -86,8 +94,7 @@ class Shop:
     def empty(self) -> None:
         """The store is another run, without data, vouched for."""
         self.store.restart(emptied=True)
-        self.store.claim(self.store.run(), 1, 0)
-        self.store.vouch(self.store.run(), 10**9)
+        vouch(self.store)
 
     def published(self, subject: str = ANN, meanwhile: Callable[[], None] = lambda: None) -> Status:
         """What a reader sees after the marks were published until no rebuild is under way."""
@@ -135,12 +142,13 @@ class Shop:
     def mark(self, offset: int) -> None:
         """What ``streams.marks`` tells readers."""
         births_ms = births.decode(self.table.get(0, births.KEY))
-        fill = self.store.read((), (), (), 100).fill
-        self.store.mark("purchases", 0, Mark(1, offset, self.now_ms, births_ms, fill))
+        for node in self.store.nodes():
+            (state,) = node.read((), (), (), 1_000).nodes
+            node.mark("purchases", 0, Mark(1, offset, self.now_ms, births_ms, state.fill))
 
     def read(self, subject: str = ANN) -> Answer:
         reader = Reader(self.store, 8)
-        return reader.read(SERVICE, "service", [subject], now_ms=self.now_ms, timeout_ms=100)[0]
+        return reader.read(SERVICE, "service", [subject], now_ms=self.now_ms, timeout_ms=1_000)[0]
 
     def count(self, subject: str = ANN) -> int | None:
         answer = self.read(subject)
@@ -336,6 +344,28 @@ def test_a_store_that_is_emptied_while_it_is_filled_does_not_look_whole(shop: Sh
     assert shop.published(meanwhile=emptied) is Status.STALE
     assert shop.published() is Status.PRESENT
     assert shop.count() == 1
+
+
+def test_values_are_pushed_again_to_the_node_that_was_filled_anew_alone(redis_cluster: str) -> None:
+    store = ClusterStore(redis_cluster, 2_000)
+    for node in store.nodes():
+        node._run([("FLUSHALL",)])
+    shop, (new, old, _) = Shop(store), store.nodes()
+    names = [f"{n:032x}" for n in range(100)]  # all of partition 0
+    lost, kept = (next(name for name in names if node.owns(name)) for node in (new, old))
+    for name in (lost, kept):
+        shop.permit(name)
+        shop.fold(shop.record(shop.raw(name), name))
+    new._run([("FLUSHALL",)])
+    vouch(new)
+    shop.permit(lost)
+    assert shop.read(lost).views["spend"].status is Status.STALE
+    assert shop.count(kept) == 1, "the other node's mark stands"
+    written, write = list[str](), store.write
+    shop.gate.store.write = lambda writes, now_ms: (written.extend(w.subject for w in writes), write(writes, now_ms))[1]
+    assert shop.published(lost) is Status.PRESENT
+    assert written == [lost]
+    assert shop.count(lost) == shop.count(kept) == 1
 
 
 BAD: list[tuple[Callable[[Shop], bytes | None], str]] = [

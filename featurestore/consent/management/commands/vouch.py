@@ -7,10 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from featurestore.config import settings
-from featurestore.consent.voucher import Voucher
+from featurestore.consent.vouching import Vouching
 from featurestore.online.stores import store
-
-STEP_S = 0.5
 
 
 class Command(BaseCommand):
@@ -20,7 +18,4 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        voucher = Voucher(store(), settings().vouch_expiry_ms, stopping=stop.is_set)
-        while not stop.is_set():
-            voucher.step()
-            stop.wait(STEP_S)
+        Vouching(store(), settings().vouch_expiry_ms, stop).run()

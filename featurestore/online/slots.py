@@ -1,0 +1,66 @@
+"""Hash slots of a Redis Cluster: where a subject lies, and the text that names a primary's slots. Pure.
+
+The text is the same for everybody who sees the same slots: ``0-5460,8000-8000``. Of a single server it is empty, which
+stands for every slot.
+"""
+
+from binascii import crc_hqx  # the CRC-16 of the cluster's specification
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import count
+from typing import Any, NamedTuple
+
+SLOTS = 16384
+
+
+def slot_of(hash_tag: str) -> int:
+    """The slot of every key with this hash tag; a subject is its own."""
+    return crc_hqx(hash_tag.encode(), 0) % SLOTS
+
+
+def named(ranges: Iterable[tuple[int, int]]) -> str:
+    """The text of ranges, first and last slot of each, in any order."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if joined and joined[-1][1] + 1 == first:
+            joined[-1] = joined[-1][0], last
+        else:
+            joined.append((first, last))
+    return ",".join(f"{first}-{last}" for first, last in joined)
+
+
+@lru_cache(maxsize=64)
+def numbers(slots: str) -> frozenset[int]:
+    """The slots that a text names."""
+    if not slots:
+        return frozenset(range(SLOTS))
+    ranges = (part.split("-") for part in slots.split(","))
+    return frozenset(number for first, last in ranges for number in range(int(first), int(last) + 1))
+
+
+def overlap(slots: str, others: str) -> bool:
+    return not numbers(slots).isdisjoint(numbers(others))
+
+
+@lru_cache(maxsize=64)
+def hash_tag(slots: str) -> str:
+    """The hash tag of keys that a primary with these slots keeps about itself: the first number that lies in them."""
+    return next(tag for tag in map(str, count()) if slot_of(tag) in numbers(slots))
+
+
+class Primary(NamedTuple):
+    """A primary as CLUSTER SLOTS tells of it. ``host`` is empty where it is the one that was asked."""
+
+    host: str
+    port: int
+    slots: str
+
+
+def primaries(reply: Sequence[Any]) -> dict[bytes, Primary]:
+    """The primaries in an answer to CLUSTER SLOTS, by node id: of each row the first after its slots."""
+    ranges: dict[bytes, list[tuple[int, int]]] = {}
+    places: dict[bytes, tuple[str, int]] = {}
+    for first, last, (host, port, node_id, *_), *_replicas in reply:
+        ranges.setdefault(node_id, []).append((first, last))
+        places[node_id] = "" if host in (None, b"?") else host.decode(), port
+    return {node_id: Primary(*places[node_id], named(owned)) for node_id, owned in ranges.items()}

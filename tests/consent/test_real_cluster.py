@@ -1,0 +1,218 @@
+"""Consent on a real Redis Cluster: what readers are told while primaries die, change and come back with old data."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from deploy.redis_cluster import RedisCluster, ask
+from deploy.redis_server import RedisServer
+from featurestore.consent import services
+from featurestore.consent.models import Ledger, PermissionChange
+from featurestore.consent.services import Decided
+from featurestore.consent.vouching import Vouching
+from featurestore.online import stores
+from featurestore.online.cluster import ClusterStore
+from featurestore.online.guard import admit
+from featurestore.online.redis import key
+from featurestore.online.slots import slot_of
+from featurestore.online.store import Node, StoreUnavailable
+from featurestore.permission import Denial, Grant, Permission
+from featurestore.profiles.services import register
+from tests.conftest import clustered
+from tests.consent.worlds import Shop
+from tests.waiting import eventually
+
+EXPIRY_MS = 3000  # longer than a busy machine pauses
+FAR_FUTURE_MS = 4_000_000_000_000
+CUSTOMERS = [f"c{n}" for n in range(24)]
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
+class Live:
+    """A shop on a real cluster, in real time, where everybody has said yes."""
+
+    def __init__(self, cluster: RedisCluster, store: ClusterStore):
+        self.cluster, self.store = cluster, store
+        self.subjects = {name: register(name, "eu", "acme").customer.subject for name in CUSTOMERS}
+        for name in CUSTOMERS:
+            services.give(name, "service", notice="privacy/1/en", method="web", actor="shop")
+
+    @contextmanager
+    def vouching(self) -> Iterator[None]:
+        """The voucher's process, as a thread."""
+        stop = threading.Event()
+        thread = threading.Thread(target=Vouching(self.store, EXPIRY_MS, stop).run)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def withdraw(self, name: str) -> Decided:
+        return services.withdraw(name, "service", method="web", actor="shop")
+
+    def read(self, name: str) -> Grant | Denial | StoreUnavailable:
+        try:
+            (stored,) = self.store.read([self.subjects[name]], [], [], 500).subjects
+        except StoreUnavailable as error:
+            return error
+        return admit(stored.permission, "service", vouched=stored.vouched, now_ms=FAR_FUTURE_MS)
+
+    def served(self) -> list[str]:
+        return [name for name in CUSTOMERS if isinstance(self.read(name), Grant)]
+
+    def until_served(self, names: list[str]) -> None:
+        eventually(lambda: self.served() == names, "just these are served")
+
+    def node_of(self, name: str) -> Node:
+        return next(node for node in self.store.nodes() if node.owns(self.subjects[name]))
+
+    def server_of(self, name: str) -> RedisServer:
+        port = int(self.node_of(name).name.rpartition(":")[2])
+        return next(server for server in self.cluster.servers if server.port == port)
+
+    def replica_of(self, primary: RedisServer) -> RedisServer:
+        port = ask(primary, "ROLE")[2][0][1]
+        return next(server for server in self.cluster.servers if server.port == int(port))
+
+    def stored(self, name: str) -> Permission | None:
+        """What the store holds, whether or not anybody vouches for it."""
+        return self.store.read([self.subjects[name]], [], [], 500).subjects[0].permission
+
+    def holds_the_old_grant(self, name: str) -> bool:
+        try:
+            stored = self.stored(name)
+        except StoreUnavailable:
+            return False
+        return stored is not None and stored.purposes["service"].allowed
+
+    def until_refused(self, name: str) -> None:
+        """Wait until a customer is told no, never yes before."""
+
+        def refused() -> bool:
+            said = self.read(name)
+            assert not isinstance(said, Grant), "the old grant was served"
+            return said is Denial.REFUSED
+
+        eventually(refused, "the withdrawal is in effect")
+
+
+@pytest.fixture
+def live(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+    Ledger.objects.update(runs="")
+    with clustered(RedisCluster(tmp_path / "cluster")) as cluster:
+        store = ClusterStore(cluster.url, 500)
+        monkeypatch.setattr(stores, "store", lambda: store)
+        yield Live(cluster, store)
+
+
+def test_a_dead_primary_stops_its_own_customers_until_its_replica_is_vouched_for(live: Live) -> None:
+    with live.vouching():
+        live.until_served(CUSTOMERS)
+        one, *rest = CUSTOMERS
+        node, primary = live.node_of(one), live.server_of(one)
+        stopped = {name for name in CUSTOMERS if node.owns(live.subjects[name])}
+        others = [name for name in CUSTOMERS if name not in stopped]
+        primary.kill()
+        decided = live.withdraw(one)
+        assert not decided.effective
+        assert live.withdraw(others[0]).effective, "other nodes' decisions go on"
+
+        def back() -> bool:
+            served = live.served()
+            assert one not in served
+            assert set(others[1:]) <= set(served), "the others are served all the time"
+            return served == [name for name in rest if name != others[0]]
+
+        eventually(back, "everybody else is served again")
+        assert live.read(one) is live.read(others[0]) is Denial.REFUSED
+        eventually(lambda: not PermissionChange.objects.filter(put_at=None).exists(), "every change is in effect")
+        primary.start()
+        eventually(lambda: ask(primary, "ROLE")[0] == "slave", "the old primary is a replica")
+        assert live.served() == [name for name in rest if name != others[0]]
+        assert len(Ledger.objects.get().runs.split()) == 3, "of each primary's slots one run is known"
+
+
+def test_through_a_fail_over_and_back_no_withdrawal_is_forgotten(live: Live) -> None:
+    with live.vouching():
+        live.until_served(CUSTOMERS)
+        for name in CUSTOMERS[:2]:
+            primary = live.server_of(name)
+            replica = live.replica_of(primary)
+            for follower in (replica, primary):
+                ask(follower, "CLUSTER FAILOVER")
+                live.withdraw(name)
+                live.until_refused(name)
+                eventually(lambda now=follower: ask(now, "ROLE")[0] == "master", "the replica took over")
+                live.until_refused(name)
+        live.until_served(CUSTOMERS[2:])
+
+
+def test_a_promoted_replica_that_lags_never_serves_an_old_grant(live: Live) -> None:
+    with live.vouching():
+        live.until_served(CUSTOMERS)
+        name = CUSTOMERS[0]
+        primary = live.server_of(name)
+        ask(primary, "ACL SETUSER default", "-psync", "-sync")  # the replica can't follow any more
+        ask(primary, "CLIENT KILL TYPE replica")
+        assert live.withdraw(name).effective
+        assert live.read(name) is Denial.REFUSED
+        primary.kill()
+        eventually(lambda: live.holds_the_old_grant(name), "the replica is promoted, and never heard of it")
+        live.until_refused(name)
+        live.until_served(CUSTOMERS[1:])
+
+
+def restore_an_old_dump(live: Live, name: str) -> RedisServer:
+    """Of a customer who withdraws: the primary comes back from a dump that was made before."""
+    primary = live.server_of(name)
+    replica = live.replica_of(primary)
+    ask(primary, "SAVE")
+    dump = primary.folder / "dump.rdb"
+    kept = shutil.copy(dump, primary.folder / "kept.rdb")
+    assert live.withdraw(name).effective
+    assert live.read(name) is Denial.REFUSED
+    replica.kill()
+    primary.kill()
+    shutil.copy(kept, dump)
+    primary.start()
+    eventually(lambda: live.holds_the_old_grant(name), "the dump knows nothing of the withdrawal")
+    return primary
+
+
+def test_a_primary_restored_from_a_dump_never_serves_an_old_grant(live: Live) -> None:
+    with live.vouching():
+        live.until_served(CUSTOMERS)
+        name = CUSTOMERS[0]
+        restore_an_old_dump(live, name)
+        live.until_refused(name)
+        live.until_served(CUSTOMERS[1:])
+
+
+def test_an_old_grant_that_moves_to_a_node_which_is_vouched_for_is_not_served_there(live: Live) -> None:
+    name = CUSTOMERS[0]
+    with live.vouching():
+        live.until_served(CUSTOMERS)
+        primary = restore_an_old_dump(live, name)
+    taker = next(node for node in live.store.nodes() if not node.owns(live.subjects[name]))
+    assert taker.vouch(taker.run(), 60_000)
+    target = next(server for server in live.cluster.servers if taker.name.endswith(f":{server.port}"))
+    subject = live.subjects[name]
+    slot, ids = slot_of(subject), {server.port: ask(server, "CLUSTER MYID") for server in (primary, target)}
+    ask(target, f"CLUSTER SETSLOT {slot} IMPORTING", ids[primary.port])
+    ask(primary, f"CLUSTER SETSLOT {slot} MIGRATING", ids[target.port])
+    ask(primary, "MIGRATE 127.0.0.1", target.port, key(subject), 0, 5000)
+    assert live.read(name) is Denial.UNVOUCHED
+    for server in (target, primary):
+        ask(server, f"CLUSTER SETSLOT {slot} NODE", ids[target.port])
+    assert live.read(name) is Denial.UNVOUCHED
+    assert live.holds_the_old_grant(name)
+    with live.vouching():
+        live.until_refused(name)
+        live.until_served(CUSTOMERS[1:])
