@@ -64,7 +64,7 @@ class RedisServer(Server):
             self.process = subprocess.Popen(
                 [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "",
                  "--appendonly", "yes" if self.durable else "no", "--maxmemory-policy", "noeviction",
-                 "--hash-max-listpack-value", "4096", *self.options],
+                 "--hash-max-ziplist-value", "4096", *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         deadline = time.monotonic() + START_TIMEOUT_S
