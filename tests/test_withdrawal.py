@@ -27,8 +27,8 @@ numbers = itertools.count()
 class Shop:
     """Customers who decide and buy, and a bot that asks about them."""
 
-    def __init__(self, made: Installation, server: RedisServer) -> None:
-        self.made, self.server, self.api = made, server, made.start_api()
+    def __init__(self, made: Installation) -> None:
+        self.made, self.api = made, made.start_api()
         self.producer = Producer({"bootstrap.servers": str(made.settings["kafka_bootstrap"]), "log_level": 0})
 
     def subject(self, customer: str) -> str:
@@ -75,22 +75,28 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(kafka: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A store to be killed."""
+    made = RedisServer(tmp_path_factory.mktemp("withdrawal-redis"))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def shop(kafka: str, server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("withdrawal")
-    server = RedisServer(folder / "redis")  # its own, to be killed
-    server.start()
     with installation(folder, kafka=kafka, store=server.url, partitions=PARTITIONS) as made:
         made.prepare()
         made.start_voucher()
         made.start_worker()
-        shop = Shop(made, server)
+        shop = Shop(made)
         eventually(lambda: shop.api.get("/readyz").status_code == 200, "the API is ready")
         yield shop
-    server.stop()
 
 
 @pytest.mark.timeout(300)
-def test_what_comes_after_a_withdrawal_leaves_nothing_and_nothing_comes_back(shop: Shop) -> None:
+def test_what_comes_after_a_withdrawal_leaves_nothing_and_nothing_comes_back(shop: Shop, server: RedisServer) -> None:
     (witness,) = shop.neighbours(ANN, 1)
     shop.agree(ANN, witness)
     shop.buys(ANN)
@@ -102,7 +108,7 @@ def test_what_comes_after_a_withdrawal_leaves_nothing_and_nothing_comes_back(sho
     shop.buys(ANN)
     shop.buys(witness)
     eventually(lambda: shop.spend(witness) == ("present", 10), "later events are folded")
-    with Redis.from_url(shop.server.url) as redis:
+    with Redis.from_url(server.url) as redis:
         kept = redis.hkeys("fs:{" + shop.subject(ANN) + "}")
     assert set(kept) == {b"p", b"order_risk/fraud"}, "only the law's purpose, which needs no consent, keeps values"
 
@@ -115,14 +121,14 @@ def test_what_comes_after_a_withdrawal_leaves_nothing_and_nothing_comes_back(sho
 
 
 @pytest.mark.timeout(300)
-def test_a_withdrawal_while_the_store_is_away_holds_from_its_return(shop: Shop) -> None:
+def test_a_withdrawal_while_the_store_is_away_holds_from_its_return(shop: Shop, server: RedisServer) -> None:
     bob, carl = shop.neighbours("bob", 2)
     shop.agree(bob, carl)
     shop.buys(bob)
     shop.buys(carl)
     eventually(lambda: (shop.spend(bob), shop.spend(carl)) == (("present", 10),) * 2, "both are served")
 
-    shop.server.kill()
+    server.kill()
     answer = shop.decide(bob, "withdrawn")
     assert (answer.status_code, answer.json()["effective"]) == (202, False)
     began = time.monotonic()
@@ -132,7 +138,7 @@ def test_a_withdrawal_while_the_store_is_away_holds_from_its_return(shop: Shop) 
     assert time.monotonic() - began < 2  # 250 ms, and what a busy machine adds
     shop.buys(carl)
 
-    shop.server.start()  # empty
+    server.start()  # empty
     seen = set[str]()
 
     def carl_is_back() -> bool:

@@ -1,6 +1,7 @@
 """The voucher: nobody reads from a run that does not hold the database's permissions."""
 
 from dataclasses import dataclass
+from itertools import count
 
 import pytest
 from django.db import OperationalError
@@ -9,8 +10,10 @@ from featurestore.consent import services, voucher
 from featurestore.consent.models import Ledger, PermissionChange, SubjectVersion
 from featurestore.consent.voucher import Condition, Voucher
 from featurestore.online.memory import MemoryStore
+from featurestore.online.slots import SLOTS, named, numbers, slot_of
 from featurestore.online.store import Run, StoreUnavailable
 from featurestore.permission import Denial, Grant
+from featurestore.profiles.selectors import subject as subject_for
 from featurestore.profiles.services import Registration, register_many
 from tests.consent.worlds import Clock, Shop, at
 
@@ -312,3 +315,79 @@ def test_only_changes_of_condition_are_logged(shop: Shop, watch: Watch, monkeypa
         Condition.VOUCHING.value,
         Condition.STORE_AWAY.value,
     ]
+
+
+class HalfStore(MemoryStore):
+    """A node with half of the slots."""
+
+    slots = named([(0, SLOTS // 2 - 1)])
+
+    def run(self) -> Run:
+        return super().run()._replace(slots=self.slots)
+
+    def owns(self, subject: str) -> bool:
+        return slot_of(subject) in numbers(self.slots)
+
+
+@pytest.fixture
+def half(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """The voucher of a node that has not been vouched for; nobody reaches the store of the others."""
+    node = HalfStore(clock)
+    monkeypatch.setattr(shop, "store", node)
+    Ledger.objects.update(runs="")
+    return Watch(Voucher(node, EXPIRY_MS, clock), clock)
+
+
+def registered(shop: Shop, owned: bool) -> str:
+    """A customer's subject that the node owns, or one that it does not."""
+    names = (f"c{n}" for n in count())
+    subjects = ((name, subject_for(name)) for name in names)
+    name = next(name for name, subject in subjects if shop.store.owns(subject) is owned)
+    return shop.register(name).customer.subject
+
+
+def test_a_node_gets_the_permissions_of_its_own_subjects_alone(shop: Shop, half: Watch) -> None:
+    ours, theirs = registered(shop, True), registered(shop, False)
+    PermissionChange.objects.update(put_at=None)
+    half.until_vouching()
+    assert list(shop.store.subjects()) == [ours]
+    waiting = PermissionChange.objects.filter(put_at=None)
+    assert [change.subject for change in waiting] == [theirs], "another node's voucher puts it"
+    assert half.voucher.settled_to() == Ledger.objects.get().sequence
+    PermissionChange.objects.update(put_at=None)
+    assert half.voucher.settled_to() == SubjectVersion.objects.get(subject=ours).sequence - 1
+    assert half.steps() == [Condition.VOUCHING]
+    assert [change.subject for change in waiting.all()] == [theirs]
+
+
+@pytest.mark.parametrize("meanwhile", ["nobody's", "another's"])
+def test_a_promoted_node_lacks_what_changed_since_its_claim_and_everything_if_its_slots_were_away(
+    shop: Shop, half: Watch, meanwhile: str
+) -> None:
+    ours = registered(shop, True)
+    half.until_vouching()
+    half.steps()
+    shop.store._permissions.pop(ours)  # shows whether it is put again
+    if meanwhile == "another's":
+        voucher.remember(Run("x", "y", "5-7"))
+    shop.store.restart()  # a replica with the same claim
+    assert half.until_vouching() > 0
+    assert (shop.stored(ours) is None) == (meanwhile == "nobody's")
+
+
+def test_words_for_other_slots_are_not_waited_for(shop: Shop, half: Watch) -> None:
+    half.clock.pass_s(2)  # of an earlier voucher
+    half.voucher._words[Run("x", "y", f"{SLOTS // 2}-{SLOTS - 1}")] = half.clock()
+    assert half.until_vouching() == 0.0
+    half.voucher._words[Run("x", "y", f"{SLOTS // 2 - 1}-{SLOTS - 1}")] = half.clock()
+    shop.store.restart()
+    assert half.until_vouching() == 2.0
+
+
+def test_a_run_is_remembered_until_another_of_its_slots_is(shop: Shop) -> None:
+    Ledger.objects.update(runs="")
+    for run in (Run("a", "1", "0-5"), Run("b", "1", "6-9,12-12"), Run("c", "1", "10-11"), Run("d", "1", "5-6")):
+        voucher.remember(run)
+    assert Ledger.objects.get().runs.split() == ["c/1/10-11", "d/1/5-6"]
+    voucher.remember(Run("single", "1"))
+    assert Ledger.objects.get().runs.split() == ["single/1/"]
