@@ -104,16 +104,17 @@ class RedisNode:
         voucher, *rest = _sound(replies[:first])
         found = [None if raw is None else MARK.decode(raw) for raw in rest[0]] if marks else []
         node = NodeState(voucher.decode() if self._is_word(voucher, run_id) else "", found)
-        stored = []
+        stored, nodes = [], [node]
         for reply in replies[first:]:
             if isinstance(reply, list):
                 p, *values = reply
                 stored.append(Stored(decode(p) if p else None, values, node))
-            elif _on_its_way(reply):  # for its slot nobody vouches where it goes
-                stored.append(Stored(None, [None] * len(fields), NodeState("", found)))
+            elif _on_its_way(reply):  # to a node that nobody vouches for as to this slot
+                nodes.append(NodeState("", [None] * len(marks)))
+                stored.append(Stored(None, [None] * len(fields), nodes[-1]))
             else:
                 raise _refusal(reply)
-        return Reading(stored, [node])
+        return Reading(stored, nodes)
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
         return complete(self.writing(writes, now_ms))
@@ -187,10 +188,9 @@ class RedisNode:
         if raw is None:
             return None
         claim = CLAIM.decode(raw)
-        if self.slots and not (
-            claim.slots == self.slots and claim.replication_id in LINEAGE.findall(replication.decode())
-        ):
-            return None  # it came with a slot, from a primary whose data need not have come with it
+        ours = claim.slots == self.slots and claim.replication_id in LINEAGE.findall(replication.decode())
+        if self.slots and not ours:
+            return None  # it came with a slot, and says nothing of the others
         return Run(claim.run_id, claim.replication_id, claim.slots), claim.epoch, claim.sequence
 
     def subjects(self) -> Iterator[str]:

@@ -59,14 +59,14 @@ class Stored(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """One answer of the store: the subjects in order, and the nodes that were asked."""
+    """One answer of the store: the subjects in order, and the nodes that were asked or should have been."""
 
     subjects: list[Stored]
     nodes: list[NodeState]
 
     @property
     def vouched(self) -> bool:
-        """Whether every node that was asked answered and is vouched for."""
+        """Whether all of them answered and are vouched for."""
         return all(node.fill for node in self.nodes)
 
 
