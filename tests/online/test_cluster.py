@@ -222,7 +222,7 @@ def test_a_reader_that_gives_up_leaves_no_answer_behind(redis_cluster: str) -> N
     """Answers that nobody took must not be the next question's."""
     store = filled(redis_cluster)
     node = store.nodes()[0]
-    call = node.reading(of(node), ["spend/service"], [], time.monotonic() + 1)
+    call = node.reading(of(node), ["another/service"], [], time.monotonic() + 1)
     next(call)  # the question is sent
     call.close()
     assert served(store) == SUBJECTS
