@@ -74,8 +74,9 @@ def test_a_mistake_ends_every_call(pairs: list[Pair]) -> None:
         yield None, 0
 
     with pytest.raises(ValueError, match="a mistake of ours"):
-        at_once([waiting(), mistaken()])
+        at_once([kept := waiting(), mistaken()])
     assert ended == ["closed"]
+    assert next(kept, None) is None
 
 
 def test_one_call_is_completed() -> None:
