@@ -39,7 +39,9 @@ class Settings(BaseSettings):
     )
 
     store_url: str = Field(
-        "redis://127.0.0.1:6379/0", description="The store Redis: features and permissions; rediss:// for TLS."
+        "redis://127.0.0.1:6379/0",
+        description="The store Redis: features and permissions; rediss:// for TLS. A cluster is "
+        "redis+cluster://HOST:PORT,HOST:PORT/ (rediss+cluster://), some of its servers.",
     )
     store_timeout_ms: int = Field(250, description="Longest wait for the store in one feature read.")
     vouch_expiry_ms: int = Field(2000, description="How long a voucher's word for a Redis run holds.")

