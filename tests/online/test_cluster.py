@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlparse
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from featurestore.online.cluster import ClusterStore
 from featurestore.online.connection import Connection
 from featurestore.online.reader import Reader
 from featurestore.online.redis import RedisNode, RedisStore, key
+from featurestore.online.server import Server
 from featurestore.online.slots import slot_of
 from featurestore.online.store import FieldWrite, Put, Run, StoreUnavailable, Written
 from featurestore.permission import Denial, Grant, Permission
@@ -112,6 +114,21 @@ def test_a_cluster_that_is_taken_for_one_server_is_an_error_that_says_so(redis_c
     elsewhere = next(subject for subject in SUBJECTS if not node.owns(subject))
     with pytest.raises(StoreUnavailable, match=r"a cluster's store_url begins with redis\+cluster://"):
         RedisStore(f"redis://{node.name}/", 500).put_permissions({elsewhere: allowing()})
+
+
+def test_a_password_is_told_to_every_node(cluster: RedisCluster) -> None:
+    for server in cluster.servers:
+        ask(server, "CONFIG SET", "masterauth", "secret", "requirepass", "secret")
+    assert served(filled(cluster.url.replace("://", "://default:secret@"))) == SUBJECTS
+    with pytest.raises(StoreUnavailable, match="NOAUTH"):
+        ClusterStore(cluster.url, 500).read(SUBJECTS, [], [], 500)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.2", "redis-2.internal", "2001:db8::2"])
+def test_another_server_of_a_cluster_is_reached_as_the_first(host: str) -> None:
+    beside = urlparse(Server("rediss://app:p%40ss@redis-1.internal:6379/").beside(f"{host}:6380"))
+    assert (beside.scheme, beside.username, beside.password) == ("rediss", "app", "p%40ss")
+    assert (beside.hostname, beside.port) == (host, 6380)
 
 
 def test_a_cluster_nobody_of_which_answers_is_away() -> None:
