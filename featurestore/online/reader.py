@@ -67,9 +67,10 @@ class Reader:
         at = rfc3339(now_ms)
         answers = []
         for stored, partition in zip(reading.subjects, partitions, strict=True):
-            marks = [stored.node.marks[places[source, partition]] for source in plan.sources]
-            grant = admit(stored.permission, purpose, vouched=stored.vouched, now_ms=now_ms)
-            answers.append(_answer(service.name, purpose, at, plan, stored, grant, marks, now_ms))
+            fill, found = stored.node
+            marks = [found[places[source, partition]] for source in plan.sources]
+            grant = admit(stored.permission, purpose, vouched=bool(fill), now_ms=now_ms)
+            answers.append(_answer(service.name, purpose, at, plan, stored, grant, marks, fill, now_ms))
         return answers
 
 
@@ -81,6 +82,7 @@ def _answer(
     stored: Stored,
     grant: Grant | Denial,
     marks: Sequence[Mark | None],
+    fill: str,
     now_ms: int,
 ) -> Answer:
     features: dict[str, Any] = {}
@@ -96,7 +98,7 @@ def _answer(
             birth_ms = mark.births_ms.get(planned.view.fingerprint) if mark else None
             if birth_ms is not None and raw is not None and belongs(raw, grant):
                 served = planned.layout.open(raw, edition_of(planned.view.fingerprint, birth_ms))
-            worth = _worth(planned.view, served is not None, grant, mark, stored.node.fill, now_ms)
+            worth = _worth(planned.view, served is not None, grant, mark, fill, now_ms)
             if served is not None:
                 try:
                     features |= served.values(planned.features, now_ms)
