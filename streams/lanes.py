@@ -38,11 +38,14 @@ class Lane:
         self.waiting: deque[Waiting] = deque()
         self.records = 0
         self.busy = False
-        self.wanted = 0  # by who wants it alone
+        self.rounds = 0  # that took from it
+        self.wanted: list[int] = []  # by who wants it alone: after how many rounds each may have it
         self.changed = asyncio.Event()
 
     def take(self, most: int) -> list[Waiting]:
         """The first bundles, until there are ``most`` records."""
+        self.busy = True
+        self.rounds += 1
         taken: list[Waiting] = []
         while self.waiting and most > 0:
             taken.append(self.waiting.popleft())
@@ -64,15 +67,17 @@ class Lanes:
 
     @asynccontextmanager
     async def alone(self, partition: int) -> AsyncIterator[None]:
-        """Keep events and purges of ``partition`` out meanwhile, for a rebuild."""
+        """Keep events and purges of ``partition`` out meanwhile, for a rebuild. What waits already goes first."""
         lane = self._lane(partition)
-        lane.wanted += 1
+        turn = lane.rounds + bool(lane.waiting)
+        lane.wanted.append(turn)
         try:
-            while lane.busy:
+            while lane.busy or lane.rounds < turn:
                 await self._changed(lane)
             lane.busy = True
         finally:
-            lane.wanted -= 1
+            lane.wanted.remove(turn)
+            self._news.set()  # who is cancelled leaves a lane that a hand has passed by
         try:
             yield
         finally:
@@ -127,8 +132,7 @@ class Lanes:
         left = ROUND_RECORDS
         for partition in list(self._lanes):
             lane = self._lanes[partition]
-            if left > 0 and lane.waiting and not (lane.busy or lane.wanted):
-                lane.busy = True
+            if left > 0 and lane.waiting and not lane.busy and all(turn > lane.rounds for turn in lane.wanted):
                 taken[partition] = lane.take(left)
                 left -= sum(len(waiting.bundle) for waiting in taken[partition])
                 self._lanes[partition] = self._lanes.pop(partition)  # the last to be served again

@@ -131,6 +131,52 @@ async def test_a_rebuild_keeps_its_partition_alone() -> None:
     work.lanes.close()
 
 
+async def test_rebuilds_of_one_partition_number_let_a_round_in_between() -> None:
+    work = Work()
+    work.go.set()
+
+    async def rebuild() -> None:
+        for _ in range(100):
+            async with work.lanes.alone(0):
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    rebuilds = [asyncio.create_task(rebuild()) for _ in range(3)]  # as after a Redis that was emptied: one a source
+    for offset in range(5):
+        await work.put(bundle("events", 0, offset))
+        await until(lambda: len(work.acked) > offset)  # noqa: B023 awaited here
+    assert not any(task.done() for task in rebuilds)
+    await asyncio.gather(*rebuilds)
+    work.lanes.close()
+
+
+async def test_a_rebuild_that_is_called_off_while_it_waits_leaves_its_lane_to_the_rounds() -> None:
+    work, let_go = Work(), asyncio.Event()
+
+    async def handle(given: Sequence[Bundle]) -> None:
+        await (let_go if given[0].partition == 0 else work.go).wait()
+
+    work.lanes.handle = handle
+    await work.put(bundle("events", 0, 0))
+    await rounds()
+    await work.put(bundle("events", 1, 0))  # the other hand is busy until the end
+    await rounds()
+
+    async def rebuild() -> None:
+        async with work.lanes.alone(0):
+            raise AssertionError("called off before")
+
+    called_off = asyncio.create_task(rebuild())
+    await rounds()
+    await work.put(bundle("events", 0, 1))
+    let_go.set()
+    while not work.acked:
+        await asyncio.sleep(0)
+    called_off.cancel()
+    await until(lambda: work.acked == ["events:0", "events:1"])
+    work.lanes.close()
+
+
 async def test_a_failing_handler_ends_the_worker_without_acknowledging(monkeypatch: pytest.MonkeyPatch) -> None:
     class Dead(BaseException):
         pass
