@@ -147,8 +147,14 @@ class FeatureView:
     def fingerprint(self) -> int:
         """32 bits of everything that the stored state, and its start, depend on. A changed one starts empty."""
         who = [STATE_FORMAT, self.name, self.version, sorted(self.purposes), self.source.name]
-        text = json.dumps([who, self.ladder, [self._spec(column) for column in self.columns]], sort_keys=True)
+        columns = [(self._spec(column), self.finest_step_s(i)) for i, column in enumerate(self.columns)]
+        text = json.dumps([who, self.ladder, columns], sort_keys=True)
         return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big")
+
+    def finest_step_s(self, column: int) -> int | None:
+        """The step of a column's shortest window, which its totals are served in; None if it has lifetime alone."""
+        windowed = (f.step_s for f in self.features if f.column == column and f.window_s is not None)
+        return min(windowed, default=None)
 
     @property
     def longest_s(self) -> int | None:

@@ -49,9 +49,7 @@ class Layout:
         for column in view.columns:
             self.states.append(states_of(column.aggregation, self.states[-1].end if self.states else 0))
         self.cells: list[Cell] = [cell for states in self.states for cell in states.aggregation.cells]
-        finite = [feature for feature in view.features if feature.window_s is not None]
-        steps = [min([f.step_s for f in finite if f.column == i], default=None) for i in range(len(self.states))]
-        self.steps = list(zip(self.states, steps, strict=True))  # of each aggregation's shortest window; None: lifetime
+        self.steps = [(states, view.finest_step_s(i)) for i, states in enumerate(self.states)]
         self.zeros = [zero for states in self.states for zero in states.zeros]
 
     def empty(self) -> Tiles:

@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.definitions import Event
+from featurestore.aggregations import Count, Sum
+from featurestore.definitions import Event, FeatureView
 from featurestore.permission import Grant
 from featurestore.tiles import columns, identities
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.served import STAMP, QuestionTooEarly, ServedLayout, stamp_of
 from featurestore.tiles.state import Record, decode, edition_of
 from tests.tiles.shop import EPOCH_S, arrivals, both, expected, purchase, refunds, spend
+from tests.tiles.shop import purchases as purchases_source
 
 FOLD = SourceFold([spend])
 LAYOUT = ServedLayout(spend)
@@ -142,6 +144,16 @@ def test_a_changed_definition_starts_empty() -> None:
     kept.tiles = (EDITION + 1).to_bytes(4, "little") + kept.tiles[4:]
     assert LAYOUT.open(field(record), EDITION) is None
     assert values(fold(record, arrivals([purchase(2, EPOCH_S * 1000, 5)], 1)), EPOCH_S * 1000)["spend_count_1h"] == 1
+
+
+@pytest.mark.parametrize("windows", [("1m", "lifetime"), ("2d", "lifetime"), ("1m",)])
+def test_totals_served_in_coarser_steps_are_not_read_for_a_window_of_finer_ones(windows: tuple[str, ...]) -> None:
+    def view(*counted: str) -> FeatureView:
+        features = [Sum("amount").over("1m", "2d", "lifetime"), Count().over(*counted)]
+        return FeatureView("spend", source=purchases_source, purposes={"service"}, features=features)
+
+    assert view("lifetime").ladder == view(*windows).ladder
+    assert view("lifetime").fingerprint != view(*windows).fingerprint
 
 
 def test_only_events_since_the_birth_of_a_view_count() -> None:
