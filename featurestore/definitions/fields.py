@@ -115,7 +115,7 @@ def bounded(value: int) -> int:
 def finite(value: float) -> float:
     if not -LARGEST <= value <= LARGEST:  # false for a number that is none, too
         raise ValueError(f"number is not finite or out of range: at most {LARGEST} in size")
-    return value
+    return value + 0.0  # makes -0.0 into 0.0: a column of like cells holds one of them
 
 
 def short(value: str) -> str:

@@ -2,10 +2,11 @@
 
 The states of tiles lie in columns, in tables as in the store: an array is read and written at C's speed, where a row at
 a time costs ten times more. A letter says how a cell is stored: ``b h i q`` for integers of 1 to 8 bytes, whose least
-value stands for None, ``d`` for floats with NaN for None, ``s m l`` for blobs behind all their lengths, of 1, 2 or 4
-bytes each. A capital: all rows hold the one value that is stored. A digit, the letter's place among ``bhiqdsml``: the
-rows are runs of like values; their number (u16) and the rows at which they end (u16 each) come first. Little-endian, as
-are all machines that this runs on. The form depends on the cells alone, so equal columns are equal bytes.
+value stands for None, ``d`` for floats with NaN for None (and one zero, or like cells would not be), ``s m l`` for
+blobs behind all their lengths, of 1, 2 or 4 bytes each. A capital: all rows hold the one value that is stored. A digit,
+the letter's place among ``bhiqdsml``: the rows are runs of like values; their number (u16) and the rows at which they
+end (u16 each) come first. Little-endian, as are all machines that this runs on. The form depends on the cells alone, so
+equal columns are equal bytes.
 """
 
 import math

@@ -182,6 +182,10 @@ def test_what_is_encoded_comes_back(data: Bought, time: datetime, event_id: str)
     assert (None if scaled is None else Decimal(scaled) / 10_000) == data.amount
 
 
+def test_there_is_one_zero() -> None:
+    assert str(bought.decode(number("-0.0", "weight_kg")).values[bought.positions["weight_kg"]]) == "0.0"
+
+
 def test_nine_million_of_the_largest_sum_up_within_64_bits() -> None:
     assert 9_200_000 * LARGEST < 1 << 63 < 9_300_000 * LARGEST
 
