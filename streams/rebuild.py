@@ -1,6 +1,8 @@
 """Rebuilds: every value of a partition pushed again, to a node of the store that may have lost them.
 
 A rebuild goes on beside the rounds: it takes the lane for one batch at a time, and pushes what the table holds by then.
+Few rebuilds push at once: to make a batch takes the event loop tens of milliseconds, and a round waits for all of them
+at each of its steps.
 """
 
 import asyncio
@@ -17,7 +19,8 @@ from streams.gate import Gate
 from streams.lanes import Lanes
 from streams.metrics import REBUILDING, REBUILT
 
-BATCH = 500  # subjects
+BATCH = 100  # subjects
+AT_ONCE = 2  # one is written while another is made
 PROGRESS_EVERY = 50_000
 
 Place = tuple[TP, str]  # a partition and the name of a node
@@ -30,6 +33,7 @@ class Rebuilds:
 
     def __init__(self, lanes: Lanes, gate: Gate, clock: Callable[[], int] = clock_ms):
         self.lanes, self.gate, self.clock = lanes, gate, clock
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._whole: dict[Place, str] = {}
         self._running: dict[Place, tuple[str, asyncio.Task[None]]] = {}
 
@@ -76,7 +80,7 @@ class Rebuilds:
         subjects = fields = 0
         last = b""
         while True:
-            async with self.lanes.alone(tp.partition):
+            async with self._turns, self.lanes.alone(tp.partition):
                 if tp not in self.lanes.applied:
                     return False
                 keys = folder.table.keys_after(tp.partition, last, BATCH)
