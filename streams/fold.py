@@ -32,6 +32,7 @@ from streams.metrics import EVENT_TO_SERVED, FATES
 from streams.tables import StateTable
 
 EMPTY = Record()
+STEP_SUBJECTS = 100  # folded at once: tens of milliseconds in which the event loop does nothing else
 SUBJECT = re.compile(rb"[0-9a-f]{32}")
 
 Arrivals = Mapping[str, Sequence[Arrival]]
@@ -151,7 +152,7 @@ class Share:
         self.fates = Counter[str]()
         self.folds = 0
 
-    def fold(
+    async def fold(
         self, permissions: Mapping[str, Permission | None], now_ms: int
     ) -> tuple[dict[bytes, bytes | None], list[FieldWrite]]:
         """Fold the subjects that have a permission here, from where they were: what changes, what to write."""
@@ -159,7 +160,10 @@ class Share:
         counts = Counter[str]()
         changes: dict[bytes, bytes | None] = {}
         writes: list[FieldWrite] = []
-        for subject in self.arrivals.keys() & permissions.keys() if self.folds else self.arrivals:
+        pending = self.arrivals.keys() & permissions.keys() if self.folds else self.arrivals
+        for number, subject in enumerate(pending, 1):
+            if number % STEP_SUBJECTS == 0:
+                await asyncio.sleep(0)
             before, arrivals, key = self.before[subject], self.arrivals[subject], subject.encode()
             grants = folder.grants(permissions[subject], now_ms)
             record, totals = folder.fold.fold(before, arrivals, grants, births_ms=self.births_ms, counts=counts)
@@ -237,10 +241,10 @@ class Rounds:
             now_ms = self.clock()
             commits, writes = [], list[FieldWrite]()
             for share in shares:
-                changes, of_share = share.fold(permissions, now_ms)
+                changes, of_share = await share.fold(permissions, now_ms)
                 commits.append(share.folder.table.commit(share.partition, changes))
                 writes += of_share
-                await asyncio.sleep(0)  # a round may have thousands of events: the loop has other things to do
+                await asyncio.sleep(0)  # a round may have many shares, too
             await asyncio.gather(*commits)
             outcome = await self.gate.call(self.gate.store.write, writes, now_ms) if writes else []
             pending = sorted(

@@ -98,11 +98,13 @@ class Layout:
             dates += form.encode() + packed
         newest_first = [cells[::-1] for cells in tiles.cells]
         running: list[Sequence[Any]] = []
+        ends: dict[int | None, list[int]] = {}
         for states, step_s in self.steps:
             totals = states.running(newest_first)
             if rows >= columns.RUNS_FROM and step_s != unit_s and not states.aggregation.growing:
-                ends = step_ends(starts, step_s)
-                totals = [[cells[end] for end in ends] for cells in totals]
+                if step_s not in ends:
+                    ends[step_s] = step_ends(starts, step_s)
+                totals = [[cells[end] for end in ends[step_s]] for cells in totals]
             running += totals
         return Packed(*[dates + table.write(self.cells, cells) for cells in (tiles.cells, running)])
 

@@ -145,9 +145,12 @@ class Several(States):
             column[row] = part
 
     def running(self, cells: Cells) -> Cells:
+        own = cells[self.first : self.end]
         if self.aggregation.additive:
-            return [list(accumulate(column)) for column in cells[self.first : self.end]]
-        return list(map(list, zip(*map(self.stored, self.totals(cells)), strict=True)))
+            return [list(accumulate(column)) for column in own]
+        if any(self.blobs):
+            return list(map(list, zip(*map(self.stored, self.totals(cells)), strict=True)))
+        return list(map(list, zip(*accumulate(zip(*own, strict=True), self.aggregation.merge), strict=True)))
 
     def total(self, table: Table, rows: int) -> State:
         cells = enumerate(self.blobs, self.first)
