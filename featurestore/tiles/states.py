@@ -111,7 +111,8 @@ class Blob(States):
 
     def total(self, table: Table, rows: int) -> State:
         if not self.aggregation.growing:
-            return decode(table.column(self.first)[rows - 1])
+            raw = table.column(self.first)[rows - 1]
+            return decode(raw) if raw else self.zero  # a single tile is its own total
         return self.aggregation.combine([decode(raw) for raw in table.column(self.first)[:rows] if raw])
 
 

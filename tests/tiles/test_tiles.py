@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.aggregations import Count, Sum
+from featurestore.aggregations import Count, Sum, TopK
 from featurestore.definitions import Event, FeatureView
 from featurestore.permission import Grant
 from featurestore.tiles import columns, identities
@@ -154,6 +154,12 @@ def test_totals_served_in_coarser_steps_are_not_read_for_a_window_of_finer_ones(
 
     assert view("lifetime").ladder == view(*windows).ladder
     assert view("lifetime").fingerprint != view(*windows).fingerprint
+
+
+def test_a_single_tile_without_a_value_reads_as_nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TopK, "growing", False)  # blobs whose totals are made when written, as anybody may write one
+    record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
+    assert values(record, EPOCH_S * 1000)["favourites_1h"] == []
 
 
 def test_only_events_since_the_birth_of_a_view_count() -> None:
