@@ -239,13 +239,13 @@ class Rounds:
         while pending:
             permissions = dict(zip(pending, await self.gate.permissions(pending), strict=True))
             now_ms = self.clock()
-            commits, writes = [], list[FieldWrite]()
+            folded, writes = [], list[FieldWrite]()
             for share in shares:
                 changes, of_share = await share.fold(permissions, now_ms)
-                commits.append(share.folder.table.commit(share.partition, changes))
+                folded.append((share, changes))
                 writes += of_share
                 await asyncio.sleep(0)  # a round may have many shares, too
-            await asyncio.gather(*commits)
+            await asyncio.gather(*(share.folder.table.commit(share.partition, changes) for share, changes in folded))
             outcome = await self.gate.call(self.gate.store.write, writes, now_ms) if writes else []
             pending = sorted(
                 {w.subject for w, became in zip(writes, outcome, strict=True) if became is Written.REFUSED}

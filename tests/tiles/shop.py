@@ -78,9 +78,9 @@ def arrivals(events: list[Event], first_offset: int = 0) -> list[Arrival]:
     return [Arrival(first_offset + i, 2**45, event) for i, event in enumerate(events)]
 
 
-def expected(feature: Feature, events: list[Event], now_ms: int) -> Any:
+def expected(feature: Feature, events: list[Event], now_ms: int, view: FeatureView = spend) -> Any:
     """A feature's value from the raw events, by its definition alone: all at or after the window's start."""
-    column = spend.columns[feature.column]
+    column = view.columns[feature.column]
     start_ms = 0
     if feature.window_s is not None:
         edge_s = now_ms // 1000 - feature.window_s

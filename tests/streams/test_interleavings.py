@@ -1,0 +1,243 @@
+"""Whatever happens when, the values served in the end are those of the raw events, and nothing else is left.
+
+One partition, its events and purges, and a worker that dies between any two steps, while permissions change, the store
+is emptied and the partition is given away and comes back. Each seed is one history.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from functools import partial
+
+import pytest
+from faust.types import TP
+
+from featurestore.definitions import Event, FeatureService, Registry
+from featurestore.online.answer import Status
+from featurestore.online.memory import MemoryStore
+from featurestore.online.reader import Reader
+from featurestore.online.store import FieldWrite, Written
+from featurestore.permission import Grant, Permission
+from featurestore.tiles.state import decode
+from streams import lanes, rebuild
+from streams.bundles import Bundle, Record
+from streams.fold import Folder, Rounds
+from streams.gate import Gate
+from streams.lanes import Lanes
+from streams.marks import Marks
+from streams.rebuild import Rebuilds
+from tests.streams.test_fold import PURGE, TOPIC, DeadLetters, Table
+from tests.tiles.shop import EPOCH_S, Purchase, both, expected, iso, purchases, refunds, spend
+
+EVENTS, PURGES = TP(TOPIC, 0), TP(PURGE, 0)
+SUBJECTS = ["00000000" + letter * 24 for letter in "abcd"]  # of partition 0
+VIEWS = {"service": [spend, both, refunds], "personalisation": [both]}
+AGES_MS = (0, 0, 500, 400_000, 7_200_000, 3 * 86_400_000)
+
+
+class Crash(Exception):
+    """The worker dies here."""
+
+
+class FragileTable(Table):
+    dies: Callable[[], None] = staticmethod(lambda: None)
+
+    async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
+        await asyncio.sleep(0)
+        self.dies()
+        await super().commit(partition, changes)
+        self.dies()
+
+
+class FragileStore(MemoryStore):
+    meanwhile: Callable[[], int | None] = staticmethod(lambda: None)
+
+    def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
+        most = self.meanwhile()
+        if most is None:
+            return super().write(writes, now_ms)
+        super().write(writes[:most], now_ms)
+        raise Crash
+
+
+class History:
+    """What Kafka, the database, the tables and the store hold. ``logs``: key, Kafka's time and value by partition."""
+
+    def __init__(self, seed: int) -> None:
+        self.random, self.now_ms, self.changes = random.Random(seed), EPOCH_S * 1000, 0
+        self.logs: dict[TP, list[tuple[str, int, bytes | None]]] = {EVENTS: [], PURGES: []}
+        self.committed = dict.fromkeys(self.logs, 0)
+        self.permissions = {subject: Permission(1, 0, {}) for subject in SUBJECTS}
+        self.table, self.store = FragileTable(), FragileStore()
+        self.fill()
+
+    def fill(self) -> None:
+        self.store.restart(emptied=True)
+        self.store.put_permissions(self.permissions)
+        self.store.claim(self.store.run(), 1, 0)
+        self.store.vouch(self.store.run(), 10**9)
+
+    def decide(self) -> None:
+        """A grant given or withdrawn; a new one begins after everything that there is."""
+        subject, purpose = self.random.choice(SUBJECTS), self.random.choice(list(VIEWS))
+        purposes = dict(self.permissions[subject].purposes)
+        self.changes += 1
+        self.now_ms += 2
+        if (old := purposes.get(purpose)) and old.allowed:
+            purposes[purpose] = Grant(False, old.grant, old.since_ms)
+            self.logs[PURGES].append((subject, self.now_ms, None))
+        else:
+            purposes[purpose] = Grant(True, self.changes, self.now_ms - 1)
+        self.permissions[subject] = Permission(1, self.changes, purposes)
+        self.store.put_permissions({subject: self.permissions[subject]})
+
+    def happen(self) -> None:
+        """An event, sometimes one that was there before."""
+        self.now_ms += self.random.choice((1, 1_000, 60_000, 3_600_000))
+        if (log := self.logs[EVENTS]) and self.random.random() < 0.15:
+            subject, _, raw = self.random.choice(log)
+        else:
+            subject, at_ms = self.random.choice(SUBJECTS), self.now_ms - self.random.choice(AGES_MS)
+            kind, item = self.random.choice(("bought", "returned")), self.random.choice((None, "shoe"))
+            data = Purchase(kind=kind, amount=Decimal(self.random.randint(1, 99)), item=item)
+            raw = purchases.encode(id=f"e{len(log)}", source="shop", subject=subject, time=iso(at_ms), data=data)
+        log.append((subject, self.now_ms, raw))
+
+    def counting(self, subject: str, grant: Grant) -> list[Event]:
+        events = {}
+        for key, kafka_ms, raw in self.logs[EVENTS]:
+            if key == subject and raw and kafka_ms >= grant.since_ms:
+                event = purchases.decode(raw)
+                if event.time_ms >= grant.since_ms:
+                    events[event.tie] = event
+        return list(events.values())
+
+
+class Life:
+    """One worker's life, from the committed offsets on."""
+
+    def __init__(self, history: History) -> None:
+        self.history, self.dead, self.fetched = history, asyncio.Event(), dict(history.committed)
+        clock = lambda: history.now_ms  # noqa: E731
+        self.gate, self.lanes = Gate(history.store), Lanes()
+        registry = Registry([purchases, spend, both, refunds])
+        folder = Folder(purchases, registry, history.table, generation=1, partitions=8, clock=clock)
+        self.lanes.handle = Rounds({TOPIC: folder}, self.gate, DeadLetters(), clock).handle
+        self.rebuilds = Rebuilds(self.lanes, self.gate, clock)
+        self.marks = Marks({TOPIC: folder}, self.lanes, self.gate, self.rebuilds, 1)
+        self.lanes.restart(history.committed)
+
+    def die(self, reason: str, error: BaseException, **where: object) -> None:
+        assert isinstance(error, Crash), error
+        self.dead.set()
+        raise asyncio.CancelledError
+
+    async def fetch(self, most: int) -> None:
+        for tp, log in self.history.logs.items():
+            start = self.fetched[tp]
+            if rows := log[start : start + most]:
+                records = [Record(start + i, at, key.encode(), raw) for i, (key, at, raw) in enumerate(rows)]
+                self.fetched[tp] = start + len(rows)
+                ack = partial(self.history.committed.__setitem__, tp, self.fetched[tp])
+                await self.lanes.put(Bundle(*tp, start, records), ack)
+
+    async def publish(self) -> None:
+        if self.lanes.applied.get(EVENTS, -1) >= len(self.history.logs[EVENTS]):
+            await self.marks.publish({EVENTS: self.history.now_ms})
+
+    async def give_away(self) -> None:
+        self.lanes.give_away(self.history.logs)
+        await asyncio.sleep(0.001)
+        self.lanes.restart(self.history.committed)
+
+    def break_a_write(self) -> None:
+        history = self.history
+
+        def meanwhile() -> int | None:
+            del history.store.meanwhile
+            chance = history.random.random()
+            if chance < 0.5:
+                return history.random.randint(0, 5)
+            history.decide() if chance < 0.9 else history.fill()
+            return None
+
+        history.store.meanwhile = meanwhile  # type: ignore[method-assign]
+
+    def break_a_commit(self) -> None:
+        def dies() -> None:
+            if self.history.random.random() < 0.5:
+                del self.history.table.dies
+                raise Crash
+
+        self.history.table.dies = dies  # type: ignore[method-assign]
+
+    async def live(self) -> None:
+        chance, history = self.history.random, self.history
+        steps: list[Callable[[], object]] = [history.happen, history.decide, self.break_a_write, self.break_a_commit]
+        others = [lambda: self.fetch(chance.choice((1, 2, 5, 50))), self.publish, self.give_away]
+        tasks = []
+        for _ in range(chance.randrange(2, 30)):
+            if chance.random() < 0.5:
+                chance.choices(steps, (6, 3, 1, 1))[0]()
+            elif chance.random() < 0.02:
+                history.fill()
+            else:
+                tasks.append(asyncio.create_task(chance.choices(others, (6, 3, 1))[0]()))
+            await asyncio.sleep(chance.choice((0, 0, 0.0005)))
+            if self.dead.is_set():
+                break
+        vars(history.store).pop("meanwhile", None)
+        vars(history.table).pop("dies", None)
+
+    async def settle(self) -> None:
+        """Everything is applied and every mark moves."""
+        await self.fetch(10**6)
+        while not self.lanes.idle(0):
+            await asyncio.sleep(0)
+        await self.publish()
+        while self.rebuilds.reason:
+            await asyncio.sleep(0)
+        await self.publish()
+
+
+async def run(history: History, patch: pytest.MonkeyPatch, *, last: bool) -> None:
+    life = Life(history)
+    patch.setattr(lanes, "die", life.die)
+    patch.setattr(rebuild, "die", life.die)
+    await (life.settle() if last else life.live())
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    life.gate._threads.shutdown()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_in_the_end_the_values_are_those_of_the_raw_events(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuild, "BATCH", 1)
+    history = History(seed)
+    asyncio.run(run(history, monkeypatch, last=True))  # so that the marks stand, and nothing is rebuilt without need
+    for _ in range(history.random.randint(1, 6)):
+        asyncio.run(run(history, monkeypatch, last=False))
+    asyncio.run(run(history, monkeypatch, last=True))
+    reader = Reader(history.store, 8)
+    for subject in SUBJECTS:
+        record = decode(raw) if (raw := history.table.kept.get(subject.encode())) else None
+        for purpose, views in VIEWS.items():
+            grant = history.permissions[subject].purposes.get(purpose)
+            service = FeatureService("chat", views, purpose=purpose)
+            answer = reader.read(service, purpose, [subject], now_ms=history.now_ms, timeout_ms=100)[0]
+            for view in views:
+                status = answer.views[view.name].status
+                if grant is None or not grant.allowed:
+                    assert status is Status.WITHHELD
+                    assert f"{view.name}/{purpose}" not in history.store._fields.get(subject, {})
+                    kept = record.views.get(view.name, ()) if record else ()
+                    assert not any(purpose in one.grants for one in kept)
+                    continue
+                events = history.counting(subject, grant)
+                assert status in (Status.PRESENT, Status.MISSING)
+                assert {f.name: answer.features[f.name] for f in view.features} == {
+                    f.name: expected(f, events, history.now_ms, view) for f in view.features
+                }
