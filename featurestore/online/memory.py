@@ -33,7 +33,7 @@ class MemoryStore:
         self._permissions: dict[str, Permission] = {}
         self._fields: dict[str, dict[str, bytes]] = {}
         self._marks: dict[tuple[str, int], Mark] = {}
-        self._vouched: tuple[Run, float] | None = None
+        self._vouched: tuple[Run, float, str] | None = None
         self._claim: tuple[Run, int, int] | None = None
 
     def restart(self, *, emptied: bool = False) -> None:
@@ -110,7 +110,7 @@ class MemoryStore:
         with self._answering():
             if run != self.run() or self._claim is None or self._claim[0] != run:
                 return False
-            self._vouched = run, self._clock() + expiry_ms / 1000
+            self._vouched = run, self._clock() + expiry_ms / 1000, f"{run.run_id}:{self._fills}"
             return True
 
     def claim(self, run: Run, epoch: int, sequence: int) -> bool:
@@ -139,7 +139,7 @@ class MemoryStore:
     def _word(self) -> str:
         if self._vouched is None or self._vouched[0] != self.run() or self._clock() >= self._vouched[1]:
             return ""
-        return f"{self.run().run_id}:{self._fills}"
+        return self._vouched[2]
 
     def _answering(self) -> threading.RLock:
         if not self.available:

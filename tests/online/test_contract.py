@@ -200,6 +200,16 @@ def test_the_voucher_s_word_names_the_fill(store: OnlineStore) -> None:
     assert not set(filled(store)) & set(first)
 
 
+def test_a_word_that_was_given_names_its_own_fill_until_the_next(store: OnlineStore) -> None:
+    first = filled(store)
+    for node in store.nodes():
+        assert node.claim(node.run(), 0, 0)  # is being filled anew
+    assert fills(store) == first
+    for node in store.nodes():
+        assert node.vouch(node.run(), 60_000)
+    assert not set(fills(store)) & {"", *first}
+
+
 def test_a_store_that_was_emptied_is_another_fill(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
     first = filled(store)
