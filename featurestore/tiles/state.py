@@ -46,9 +46,17 @@ def edition_of(fingerprint: int, birth_ms: int) -> int:
     return crc32(struct.pack("<IQ", fingerprint, birth_ms))
 
 
+class UnknownFormat(ValueError):
+    """A table's value that is no record of this version's."""
+
+
 def decode(raw: bytes) -> Record:
-    """The record in a table's value."""
-    return DECODER.decode(raw)
+    """The record in a table's value. Raises UnknownFormat."""
+    try:
+        return DECODER.decode(raw)
+    except msgspec.DecodeError as error:
+        what = f"a table holds what this version can't read ({error})"
+        raise UnknownFormat(f"{what}: start a new generation, RAPPORT_GENERATION one higher") from None
 
 
 def field_name(view: str, purpose: str) -> str:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from featurestore.permission import Grant
 from featurestore.tiles import columns, identities
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.served import STAMP, QuestionTooEarly, ServedLayout, stamp_of
-from featurestore.tiles.state import Record, decode, edition_of
+from featurestore.tiles.state import Record, UnknownFormat, decode, edition_of
 from tests.tiles.shop import EPOCH_S, arrivals, both, expected, purchase, refunds, spend
 from tests.tiles.shop import purchases as purchases_source
 
@@ -160,6 +161,12 @@ def test_a_single_tile_without_a_value_reads_as_nothing_counted(monkeypatch: pyt
     monkeypatch.setattr(TopK, "growing", False)  # blobs whose totals are made when written, as anybody may write one
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
     assert values(record, EPOCH_S * 1000)["favourites_1h"] == []
+
+
+def test_a_record_of_an_earlier_version_says_what_to_do() -> None:
+    earlier = msgspec.msgpack.encode([7, {123: 1_700_000_000}, {"spend/service": [1, 1, 0, []]}])
+    with pytest.raises(UnknownFormat, match="RAPPORT_GENERATION one higher"):
+        decode(earlier)
 
 
 def test_only_events_since_the_birth_of_a_view_count() -> None:
