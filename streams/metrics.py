@@ -36,6 +36,7 @@ COMMITTED = Gauge("rapport_stream_committed_offset", "Committed offset.", ["topi
 RECOVERED = Counter("rapport_stream_recovered_records", "Changelog records read to recover a table.", ["table"])
 REBUILDING = Gauge("rapport_stream_rebuilding", "Partitions whose values are being pushed to the store again.")
 REBUILT = Counter("rapport_stream_rebuilt_fields", "Fields pushed to the store again.", ["source"])
+RECOVERY_REMAINING = Gauge("rapport_stream_recovery_remaining_records", "Changelog records still to read.")
 REBALANCES = Counter("rapport_stream_rebalances", "Assignments of partitions to this worker.")
 
 

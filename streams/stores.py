@@ -8,16 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import nsmallest
 from itertools import islice
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import rocksdict
-from faust import EventT
 from faust.stores import memory, rocksdb
 from faust.types import TP, CollectionT
-
-from streams.bundles import Bundle
-from streams.fatal import die
-from streams.metrics import RECOVERED
 
 Changes = Mapping[bytes, bytes | None]
 
@@ -44,21 +39,7 @@ class Store(Protocol):
     def write(self, partition: int, changes: Changes, offset: int | None) -> None: ...
 
 
-class RecoversBundles:
-    """Faust's recovery of a table, a bundle at a time."""
-
-    def apply_changelog_batch(self: Any, batch: Iterable[EventT], to_key: Any = None, to_value: Any = None) -> None:
-        try:
-            for event in batch:
-                bundle = cast(Bundle, event.value)
-                changes = {record.key: record.value for record in bundle.records if record.key is not None}
-                self.write(bundle.partition, changes, bundle.last_offset)
-                RECOVERED.labels(self.table_name).inc(len(bundle))
-        except Exception as error:  # noqa: BLE001 Faust would log it and go on with a table that lacks these
-            die("recovery failed", error, table=self.table_name)
-
-
-class MemoryStore(RecoversBundles, memory.Store):
+class MemoryStore(memory.Store):
     """A dictionary a partition."""
 
     def __post_init__(self) -> None:
@@ -95,7 +76,7 @@ class MemoryStore(RecoversBundles, memory.Store):
         """Nothing is left over from other partitions."""
 
 
-class RocksStore(RecoversBundles, rocksdb.Store):
+class RocksStore(rocksdb.Store):
     """A RocksDB a partition, with the offset it is whole up to, so that a restart reads only the tail."""
 
     def read(self, partition: int, key: bytes) -> bytes | None:

@@ -11,13 +11,18 @@ from featurestore import names
 from featurestore.config import Settings
 from streams.bundles import Undecoded
 from streams.changelog import Changelog
+from streams.recovery import Recovery
 from streams.stores import Changes, Store, make_store
-
-RECOVERY_BUNDLES = 2  # 1 makes Faust keep the changelog partitions running, and read its own writes again
 
 
 class TableManager(faust.tables.TableManager):
-    """Faust's, without the second it waits for modules that may still declare a table: ours are all declared."""
+    """Faust's with our recovery, without the second it waits for modules that may still declare a table."""
+
+    @property
+    def recovery(self) -> Recovery:
+        if self._recovery is None:
+            self._recovery = Recovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return cast(Recovery, self._recovery)
 
     async def on_start(self) -> None:
         await self._update_channels()
@@ -28,7 +33,7 @@ class BytesTable(faust.Table):
     """A Faust table that keeps undecoded bytes in a store of ours."""
 
     def __init__(self, app: Any, kind: str, **options: Any) -> None:
-        super().__init__(app, recovery_buffer_size=RECOVERY_BUNDLES, **options)
+        super().__init__(app, **options)
         self._kind = kind
 
     def _new_store(self) -> Any:

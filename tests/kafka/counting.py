@@ -5,7 +5,8 @@
 It says what it does, a line each, on standard output. A value of ``poison`` raises, one that begins with ``junk`` is
 put aside.
 ``COUNTING_LOSES=3`` loses the third bundle behind the fetcher's back, as a rebalance does; ``COUNTING_SLOW_S=2``
-takes so long for a bundle of which the changelog is written at the end.
+takes so long for a bundle of which the changelog is written at the end; ``COUNTING_RECOVERY_S=0.2`` for a bundle of a
+changelog read back.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from featurestore import names
 from featurestore.config import settings
@@ -22,11 +23,14 @@ from streams.app import App, Work
 from streams.bundles import Bundle, BundleScheduler
 from streams.deadletters import Rejected
 from streams.freshness import Marks
+from streams.recovery import Recovery
+from streams.tables import TableManager
 from streams.worker import run
 
 Handles = Callable[[Bundle], Awaitable[None]]
 LOSES = int(os.environ.get("COUNTING_LOSES", "0"))
 SLOW_S = float(os.environ.get("COUNTING_SLOW_S", "0"))
+RECOVERY_S = float(os.environ.get("COUNTING_RECOVERY_S", "0"))
 
 
 def counter(app: App, source: str) -> Handles:
@@ -79,6 +83,16 @@ class LosingScheduler(BundleScheduler):
                 yield tp, bundle
 
 
+def slow_down(recovery: Recovery) -> None:
+    take = recovery.take
+
+    async def take_slowly(bundle: Bundle) -> None:
+        await asyncio.sleep(RECOVERY_S)
+        await take(bundle)
+
+    recovery.take = take_slowly  # type: ignore[method-assign]
+
+
 def say(*words: object) -> None:
     print(*words, flush=True)
 
@@ -94,6 +108,7 @@ def main(sources: list[str]) -> None:
                 by_topic.setdefault(topic, []).append(partition)
             say("assigned", json.dumps(by_topic))
 
+        slow_down(cast(TableManager, app.tables).recovery)
         if LOSES:
             app.conf.ConsumerScheduler = LosingScheduler
         handlers = {names.events(source, conf.generation): counter(app, source) for source in sources}

@@ -10,7 +10,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,9 +130,13 @@ class Plant:
 
     def produce(self, number: int, source: str = "orders", keys: int = 300) -> None:
         """Write events with random keys, acknowledged."""
+        self.produce_to((f"k{self.random.randrange(keys)}" for _ in range(number)), source)
+
+    def produce_to(self, keys: Iterable[str], source: str = "orders") -> None:
+        """Write an event to each of these keys, acknowledged."""
         topic = names.events(source, self.generation)
-        for _ in range(number):
-            key, value = f"k{self.random.randrange(keys)}", self.random.randrange(1000)
+        for key in keys:
+            value = self.random.randrange(1000)
             self.truth.setdefault(source, Counter())[key] += 1
             self.sums.setdefault(source, Counter())[key] += value
             self.producer.produce(topic, str(value), key, on_delivery=delivered)
@@ -142,6 +146,16 @@ class Plant:
     def produce_raw(self, value: bytes, partition: int = 0, source: str = "orders") -> None:
         topic = names.events(source, self.generation)
         self.producer.produce(topic, value, "raw", partition, on_delivery=delivered)
+        self.producer.flush()
+
+    def fill_changelog(self, keys: int, source: str = "orders") -> None:
+        """What a worker that counted one event of each key would have left, acknowledged."""
+        topic, state = names.changelog(source, self.generation), {"count": 1, "sum": 0, "offset": -1}
+        for key in (f"k{number}" for number in range(keys)):
+            self.truth.setdefault(source, Counter())[key] += 1
+            self.sums.setdefault(source, Counter())[key] += 0
+            self.producer.produce(topic, json.dumps(state), key, on_delivery=delivered)
+            self.producer.poll(0)
         self.producer.flush()
 
     def read(self, topic: str) -> Iterator[Any]:

@@ -1,13 +1,15 @@
 """A worker that comes back: what it reads, what it knows, where it goes on."""
 
+import re
 from collections.abc import Callable
 from time import time
 
+import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
 from featurestore import names
-from tests.kafka.plant import Plant
+from tests.kafka.plant import Plant, Worker
 from tests.waiting import eventually
 
 Make = Callable[..., Plant]
@@ -45,6 +47,35 @@ def test_a_restart_goes_on_from_commits_and_reads_the_changelog_as_its_tables_ne
     written = sum(1 for _ in it.read(names.changelog("orders", it.generation)))
     assert elsewhere.metric("rapport_stream_recovered_records_total") == written
     it.produce(1_000)
+    it.wait_exact()
+
+
+def recovering(worker: Worker) -> bool:
+    ready, reasons = worker.ready()
+    return not ready and any(re.match(r"recovering: [1-9]\d* changelog records to read", reason) for reason in reasons)
+
+
+@pytest.mark.parametrize("tables", ["memory", "rocksdb"])
+def test_tables_are_whole_though_the_recovery_was_disturbed(plant: Make, tables: str) -> None:
+    """A worker is killed while it reads the changelog, and another joins while it reads on."""
+    keys = 20_000
+    it = plant(tables=tables)
+    it.fill_changelog(keys)
+    killed = it.worker("one", COUNTING_RECOVERY_S="0.3")
+    eventually(
+        lambda: recovering(killed) and killed.metric("rapport_stream_recovered_records_total") > 0, "a part read"
+    )
+    assert killed.metric("rapport_stream_recovery_remaining_records") > 0
+    killed.kill()
+    first = it.worker("one", COUNTING_RECOVERY_S="0.3")
+    eventually(lambda: recovering(first), "the rest being read")
+    second = it.worker("two", COUNTING_RECOVERY_S="0.3")
+    purge = names.purge(it.generation)
+    eventually(lambda: len(second.assigned().get(purge, [])) == it.partitions // 2, "partitions of the second")
+    first.wait_ready()
+    second.wait_ready()
+    assert second.metric("rapport_stream_recovery_remaining_records") == 0
+    it.produce_to(f"k{number}" for number in range(keys))  # a key that a table lacks would count 1, not 2
     it.wait_exact()
 
 

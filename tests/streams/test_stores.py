@@ -1,8 +1,7 @@
-"""Both stores keep bytes by partition, and are recovered by bundles."""
+"""Both stores keep bytes by partition."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -10,9 +9,7 @@ from faust.types import TP
 
 from featurestore import names
 from featurestore.config import Settings
-from streams import stores
 from streams.app import Work, create_app
-from streams.bundles import Bundle, Record
 
 pytestmark = pytest.mark.anyio
 
@@ -39,11 +36,6 @@ def store(kind: Literal["memory", "rocksdb"], tmp_path: Path) -> Iterator[Any]:
     return table(kind, tmp_path).data
 
 
-def event(partition: int, *changes: tuple[int, bytes, bytes | None]) -> Any:
-    records = [Record(offset, 0, key, value) for offset, key, value in changes]
-    return SimpleNamespace(value=Bundle(CHANGELOG, partition, records[0].offset, records))
-
-
 def test_partitions_are_apart(store: Any) -> None:
     store.write(0, {b"a": b"1", b"b": b"2"}, None)
     store.write(1, {b"a": b"3"}, None)
@@ -67,23 +59,6 @@ def test_a_scan_shows_what_was_there_when_it_began(store: Any) -> None:
     seen = [next(scan)]
     store.write(0, {b"c": b"3", b"b": b"4"}, None)
     assert [*seen, *scan] == [(b"a", b"1"), (b"b", b"2")]
-
-
-def test_recovery_applies_records_in_order(store: Any) -> None:
-    store.apply_changelog_batch(
-        [event(0, (0, b"a", b"1"), (1, b"b", b"2"), (2, b"a", b"3")), event(1, (0, b"a", b"9"))]
-    )
-    store.apply_changelog_batch([event(0, (3, b"b", None))])
-    assert dict(store.scan(0)) == {b"a": b"3"}
-    assert dict(store.scan(1)) == {b"a": b"9"}
-
-
-def test_an_error_of_recovery_ends_the_worker(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Faust would log it and go on with a table that lacks the rest."""
-    ends: list[str] = []
-    monkeypatch.setattr(stores, "die", lambda reason, error, **where: ends.append(reason))
-    store.apply_changelog_batch([SimpleNamespace(value=None)])
-    assert ends == ["recovery failed"]
 
 
 def test_rocksdb_remembers_how_far_it_is_whole(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""Our worker with nothing to fold: it recovers one source's table and says when, a line each, on standard output.
+
+python -m bench.contestants.recovering SOURCE      settings from the environment
+"""
+
+import sys
+from typing import Any
+
+from featurestore import names
+from featurestore.config import settings
+from streams.app import App, Work
+from streams.bundles import Bundle
+from streams.worker import run
+
+
+async def nothing(bundle: Bundle) -> None:
+    """There are no events."""
+
+
+def main(source: str) -> None:
+    conf = settings()
+
+    def work(app: App) -> Work:
+        @app.on_partitions_assigned.connect(weak=False)
+        async def assigned(_app: Any, *_partitions: Any, **_options: Any) -> None:
+            print("assigned", flush=True)
+
+        @app.on_rebalance_complete.connect(weak=False)
+        async def recovered(_app: Any, **_options: Any) -> None:
+            print("recovered", flush=True)
+
+        return Work({names.events(source, conf.generation): nothing, names.purge(conf.generation): nothing})
+
+    run(conf, [source], work)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,128 @@
+"""Reading a changelog back: in order, without a hole, and saying how far it is."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+from structlog.testing import capture_logs
+
+from featurestore import names
+from featurestore.config import Settings
+from streams import recovery as module
+from streams.app import Work, create_app
+from streams.bundles import Bundle, Record
+from streams.metrics import RECOVERY_REMAINING
+from streams.recovery import TELL_EVERY_S, Progress, Recovery
+
+pytestmark = pytest.mark.anyio
+
+ORDERS, CHAT = names.changelog("orders", 1), names.changelog("chat", 1)
+
+
+def bundle(topic: str, partition: int, *changes: tuple[int, bytes, bytes | None], start: int | None = None) -> Bundle:
+    records = [Record(offset, 0, key, value) for offset, key, value in changes]
+    return Bundle(topic, partition, records[0].offset if start is None else start, records)
+
+
+class Worker:
+    """A worker's recovery with two tables, of which partition 0 is assigned, and what it seeks back to."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        conf = Settings(stream_tables=kind, stream_data_dir=folder)  # type: ignore[arg-type]
+        app: Any = create_app(conf, ["orders", "chat"], lambda app: Work({"t": nothing}))
+        app._create_directories()
+        self.sought: list[dict[TP, int]] = []
+        app.consumer = SimpleNamespace(rewind=self.rewind)
+        self.recovery: Recovery = app.tables.recovery
+        for source in ("orders", "chat"):
+            table = app.state_tables[source]._table
+            self.recovery.add_active(table, TP(table.changelog_topic_name, 0))
+            self.recovery.active_offsets[TP(table.changelog_topic_name, 0)] = -1
+        self.tables = {source: app.state_tables[source] for source in ("orders", "chat")}
+
+    async def rewind(self, positions: dict[TP, int]) -> None:
+        self.sought.append(positions)
+
+    def items(self, source: str, partition: int = 0) -> dict[bytes, bytes]:
+        return dict(self.tables[source].items(partition))
+
+
+async def nothing(_bundle: Bundle) -> None:
+    """No event comes."""
+
+
+@pytest.fixture(params=["memory", "rocksdb"])
+async def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Worker:
+    return Worker(tmp_path, request.param)
+
+
+async def test_records_are_applied_in_order(worker: Worker) -> None:
+    await worker.recovery.take(bundle(ORDERS, 0, (0, b"a", b"1"), (1, b"b", b"2"), (2, b"a", b"3")))
+    await worker.recovery.take(bundle(ORDERS, 0, (3, b"b", None)))
+    await worker.recovery.take(bundle(CHAT, 0, (0, b"a", b"9")))
+    assert worker.items("orders") == {b"a": b"3"}
+    assert worker.items("chat") == {b"a": b"9"}
+    assert worker.recovery.active_offsets[TP(ORDERS, 0)] == 3
+
+
+async def test_what_a_compacted_changelog_lacks_is_no_hole(worker: Worker) -> None:
+    await worker.recovery.take(bundle(ORDERS, 0, (7, b"a", b"1"), start=0))
+    await worker.recovery.take(bundle(ORDERS, 0, (40, b"b", b"2"), start=8))
+    assert worker.items("orders") == {b"a": b"1", b"b": b"2"}
+    assert not worker.sought
+
+
+async def test_a_bundle_that_was_lost_is_read_again(worker: Worker) -> None:
+    await worker.recovery.take(bundle(ORDERS, 0, (0, b"a", b"1")))
+    await worker.recovery.take(bundle(ORDERS, 0, (3, b"b", b"4")))
+    assert worker.sought == [{TP(ORDERS, 0): 1}]
+    assert worker.items("orders") == {b"a": b"1"}
+    await worker.recovery.take(bundle(ORDERS, 0, (1, b"b", b"2"), (2, b"a", None), (3, b"b", b"4")))
+    assert worker.items("orders") == {b"b": b"4"}
+
+
+async def test_what_comes_again_is_not_applied_again(worker: Worker) -> None:
+    await worker.recovery.take(bundle(ORDERS, 0, (0, b"a", b"1"), (1, b"a", b"2")))
+    await worker.recovery.take(bundle(ORDERS, 0, (0, b"a", b"1")))
+    assert worker.items("orders") == {b"a": b"2"}
+
+
+async def test_what_is_on_its_way_for_a_partition_given_away_touches_no_table(worker: Worker) -> None:
+    await worker.recovery.take(bundle(CHAT, 0, (0, b"a", b"1")))
+    await worker.recovery.take(bundle(ORDERS, 1, (0, b"a", b"2")))
+    assert worker.items("chat") == {b"a": b"1"}
+    assert TP(ORDERS, 1) not in worker.recovery.active_offsets
+
+
+async def test_a_new_recovery_is_not_ended_by_the_one_before(worker: Worker) -> None:
+    worker.recovery.signal_recovery_end.set()
+    worker.recovery._set_recovery_started()
+    assert not worker.recovery.signal_recovery_end.is_set()
+
+
+def test_progress_is_told_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [100.0]
+    with capture_logs() as logs:
+        monkeypatch.setattr(module, "log", module.structlog.get_logger())
+        progress = Progress(lambda: now_s[0])
+        progress.start()
+        progress.add(1_000)
+        progress.tell(9_000)
+        assert not logs
+        now_s[0] += TELL_EVERY_S
+        progress.tell(9_000)
+        progress.tell(8_999)
+        now_s[0] += 1
+        progress.add(9_000)
+        assert RECOVERY_REMAINING._value.get() == 8_999
+        progress.end()
+        progress.end()
+    told, ended = logs
+    assert {**told, "log_level": ""} == {
+        "event": "recovering tables", "read": 1_000, "remaining": 9_000, "per_s": 200, "seconds_left": 45,
+        "log_level": "",
+    }  # fmt: skip
+    assert (ended["event"], ended["records"], ended["seconds"]) == ("changelog read", 10_000, 6.0)
+    assert RECOVERY_REMAINING._value.get() == 0
