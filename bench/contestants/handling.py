@@ -1,0 +1,29 @@
+"""Our worker with a handler that only says which partition it handled, a line each, on standard output.
+
+python -m bench.contestants.handling SOURCE      settings from the environment
+"""
+
+import sys
+
+from featurestore import names
+from featurestore.config import settings
+from streams.app import Work
+from streams.bundles import Bundle
+from streams.worker import run
+
+
+async def handle(bundle: Bundle) -> None:
+    print(bundle.partition, flush=True)
+
+
+def main(source: str) -> None:
+    generation = settings().generation
+    run(
+        settings(),
+        [source],
+        lambda _app: Work({names.events(source, generation): handle, names.purge(generation): handle}),
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
