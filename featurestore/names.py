@@ -34,3 +34,7 @@ def purge(generation: int) -> str:
 
 def dead_letters(generation: int) -> str:
     return f"dead-letters.g{generation}"
+
+
+def clock(generation: int) -> str:
+    return f"rapport.clock.g{generation}"

@@ -14,12 +14,13 @@ from featurestore import names
 from featurestore.config import Settings
 from streams.bundles import Bundle, Undecoded
 from streams.changelog import Changelog
+from streams.clocks import ClockError, Clocks
 from streams.deadletters import DeadLetters
 from streams.fatal import die
 from streams.freshness import Freshness, Publish, nowhere
 from streams.health import Health
 from streams.lanes import Handler, Lanes
-from streams.lease import Lease
+from streams.lease import Lease, longest_skew_ms
 from streams.metrics import REBALANCES, REREAD
 from streams.options import faust_options
 from streams.tables import StateTable, state_table
@@ -53,7 +54,7 @@ class App(faust.App):
     freshness: Freshness
     health: Health
     work: Work
-    _marking: "asyncio.Future[None] | None" = None
+    _watches: "tuple[asyncio.Future[None], ...]" = ()
 
     def unready(self) -> list[str]:
         """Why the worker does not serve all its partitions, if so."""
@@ -75,8 +76,14 @@ class App(faust.App):
     async def on_start(self) -> None:
         await super().on_start()
         await self.health.start()
-        await self.changelog.start()
-        self._marking = self.add_future(self.freshness.run(self.consumer))
+        try:
+            await self.changelog.start()
+        except ClockError as error:
+            die("worker may not start", error)
+        self._watches = (
+            self.add_future(self.freshness.run(self.consumer)),
+            self.add_future(self.changelog.watch_clocks()),
+        )
 
     def on_rebalance_end(self) -> None:
         super().on_rebalance_end()
@@ -84,8 +91,8 @@ class App(faust.App):
         self.add_future(consumer.rewind(dict(consumer.expected)))
 
     async def on_stop(self) -> None:
-        if self._marking:
-            self._marking.cancel()  # before the consumer it asks
+        for watch in self._watches:
+            watch.cancel()  # before the consumer and the producer that they ask
         await super().on_stop()
         self.lanes.close()
         await self.changelog.stop()
@@ -101,7 +108,8 @@ def create_app(settings: Settings, sources: Iterable[str], work: Callable[[App],
     app = App(names.group(settings.generation), **faust_options(settings))
     app.lease = Lease(settings.stream_session_ms)
     leased = settings.stream_lease and not settings.kafka_embedded
-    app.changelog = Changelog(settings.kafka_bootstrap, settings.stream_member, app.lease if leased else None)
+    clocks = Clocks(names.clock(settings.generation), settings.partitions, longest_skew_ms(settings))
+    app.changelog = Changelog(settings.kafka_bootstrap, settings.stream_member, app.lease if leased else None, clocks)
     app.dead_letters = DeadLetters(names.dead_letters(settings.generation), app.changelog)
     app.state_tables = {source: state_table(app, settings, source, app.changelog) for source in sources}
     app.health = Health(settings.stream_health_port, app.unready)

@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import InvalidTimestampError
+from aiokafka.errors import InvalidTimestampError, KafkaError
 
+from streams.clocks import Clocks
 from streams.lease import Lease
 
 Changes = Mapping[bytes, bytes | None]
@@ -15,6 +17,9 @@ Changes = Mapping[bytes, bytes | None]
 LARGEST_BATCH_BYTES = 8 * 2**20  # what its topics take; the broker's own limit is a mebibyte
 LARGEST_REQUEST_BYTES = LARGEST_BATCH_BYTES + 2**20
 LARGEST_VALUE_BYTES = LARGEST_BATCH_BYTES - 10_000
+CLOCKS_EVERY_S = 60
+
+log = structlog.get_logger(__name__)
 
 
 class ChangelogError(RuntimeError):
@@ -24,10 +29,11 @@ class ChangelogError(RuntimeError):
 class Changelog:
     """Writes batches straight to a partition, some thirty times cheaper than one ``send`` a record.
 
-    With a lease every record carries the time of the last heartbeat (``streams.lease``), else that of the clock.
+    With a lease every record carries the time of the last heartbeat (``streams.lease``), and the clocks it needs are
+    compared; else records carry the time of the clock.
     """
 
-    def __init__(self, bootstrap: str, client_id: str, lease: Lease | None = None) -> None:
+    def __init__(self, bootstrap: str, client_id: str, lease: Lease | None, clocks: Clocks) -> None:
         self._options: dict[str, Any] = {
             "bootstrap_servers": bootstrap,
             "client_id": client_id,
@@ -36,12 +42,27 @@ class Changelog:
             "max_request_size": LARGEST_REQUEST_BYTES,
             "linger_ms": 0,
         }
-        self._lease = lease
+        self._lease, self._clocks = lease, clocks
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
         self._producer = AIOKafkaProducer(**self._options)
         await self._producer.start()
+        await self.check_clocks()
+
+    async def check_clocks(self) -> None:
+        """Raises ClockError if they are too far apart for the lease."""
+        if self._lease:
+            await self._clocks.check(self.producer)
+
+    async def watch_clocks(self) -> None:
+        """Check again now and then: clocks drift, and are set."""
+        while True:
+            await asyncio.sleep(CLOCKS_EVERY_S)
+            try:
+                await self.check_clocks()
+            except KafkaError as error:
+                log.warning("cannot compare clocks", error=repr(error))
 
     async def stop(self) -> None:
         if self._producer:
@@ -62,6 +83,7 @@ class Changelog:
                 return await self._append(topic, partition, changes, stamp)
             except InvalidTimestampError:  # of several batches some may be written: they are only written again
                 await self._lease.renewed_after(stamp)
+                await self.check_clocks()
 
     async def _append(self, topic: str, partition: int, changes: Changes, stamp: float) -> list[range]:
         batches = list(self._batches(changes, int(stamp * 1000)))

@@ -5,7 +5,7 @@ is older than ``longest_ms`` (``message.timestamp.before.max.ms``). It gives par
 the heartbeat came, so whatever it accepts was written by the owner. Asking for the group's generation before writing
 would prove nothing: a stopped process believes what it knew before it was stopped.
 
-The broker's and the workers' clocks must agree to within ``longest_skew_ms``.
+The broker's and the workers' clocks must agree to within ``longest_skew_ms``, which ``streams.clocks`` checks.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ def longest_ms(settings: Settings) -> int:
 
 
 def longest_skew_ms(settings: Settings) -> int:
-    """How far a worker's clock may be ahead of the broker's."""
+    """How far a worker's clock may be from the broker's."""
     return settings.stream_session_ms - longest_ms(settings)
 
 

@@ -38,6 +38,9 @@ REBUILDING = Gauge("rapport_stream_rebuilding", "Partitions whose values are bei
 REBUILT = Counter("rapport_stream_rebuilt_fields", "Fields pushed to the store again.", ["source"])
 RECOVERY_REMAINING = Gauge("rapport_stream_recovery_remaining_records", "Changelog records still to read.")
 REBALANCES = Counter("rapport_stream_rebalances", "Assignments of partitions to this worker.")
+CLOCK_SKEW = Gauge(
+    "rapport_stream_clock_skew_seconds", "How far the worker's clock is ahead of the brokers', at worst."
+)
 
 
 class EventToServed(Collector):

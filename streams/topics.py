@@ -81,6 +81,7 @@ def wanted(settings: Settings, sources: Iterable[str]) -> list[Topic]:
     by_name |= {names.changelog(source, settings.generation): changelog for source in sources}
     by_name[names.purge(settings.generation)] = events
     by_name[names.dead_letters(settings.generation)] = {**events, "max.message.bytes": str(LARGEST_REQUEST_BYTES)}
+    by_name[names.clock(settings.generation)] = {**events, "retention.ms": str(DAY_MS)}
     return [Topic(name, settings.partitions, settings.replication, config) for name, config in by_name.items()]
 
 

@@ -6,13 +6,14 @@ It says what it does, a line each, on standard output. A value of ``poison`` rai
 put aside.
 ``COUNTING_LOSES=3`` loses the third bundle behind the fetcher's back, as a rebalance does; ``COUNTING_SLOW_S=2``
 takes so long for a bundle of which the changelog is written at the end; ``COUNTING_RECOVERY_S=0.2`` for a bundle of a
-changelog read back.
+changelog read back; ``COUNTING_AHEAD_S=1.5`` puts its clock forward.
 """
 
 import asyncio
 import json
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
@@ -30,6 +31,7 @@ from streams.worker import run
 Handles = Callable[[Bundle], Awaitable[None]]
 LOSES = int(os.environ.get("COUNTING_LOSES", "0"))
 SLOW_S = float(os.environ.get("COUNTING_SLOW_S", "0"))
+AHEAD_S = float(os.environ.get("COUNTING_AHEAD_S", "0"))
 RECOVERY_S = float(os.environ.get("COUNTING_RECOVERY_S", "0"))
 
 
@@ -97,8 +99,14 @@ def say(*words: object) -> None:
     print(*words, flush=True)
 
 
+def put_clock_forward() -> None:
+    true = time.time
+    time.time = lambda: true() + AHEAD_S
+
+
 def main(sources: list[str]) -> None:
     conf = settings()
+    put_clock_forward()
 
     def work(app: App) -> Work:
         @app.on_rebalance_complete.connect(weak=False)

@@ -1,6 +1,7 @@
 """Nothing lost and nothing counted twice, whatever happens to workers."""
 
 import itertools
+import re
 import signal
 from collections.abc import Callable
 
@@ -74,6 +75,26 @@ def test_a_zombie_writes_nothing(plant: Make) -> None:
     it.wait_exact()
     zombie.process.send_signal(signal.SIGCONT)
     assert zombie.process.wait(30) == EXIT_CODE
+    it.wait_exact()
+
+
+@pytest.mark.parametrize(("ahead_s", "way"), [("1.4", "ahead of"), ("-1.4", "behind")])
+def test_a_worker_whose_clock_is_off_ends_and_says_what_to_do(plant: Make, ahead_s: str, way: str) -> None:
+    """Ahead of the broker by more than the margin it could write after it was replaced."""
+    it = plant()
+    worker = it.worker("one", COUNTING_AHEAD_S=ahead_s)
+    assert worker.process.wait(60) == EXIT_CODE
+    assert not worker.said("assigned")
+    log = (it.folder / "one.log").read_text(encoding="utf-8")
+    assert re.search(rf"ClockError.*clock is 1[34]\d\d ms {way} the broker's; they must agree to 1000 ms.*NTP", log)
+
+
+def test_a_worker_whose_clock_is_within_the_margin_warns_and_counts(plant: Make) -> None:
+    it = plant()
+    worker = it.worker("one", COUNTING_AHEAD_S="0.7").wait_ready()
+    assert 0.6 < worker.metric("rapport_stream_clock_skew_seconds") < 0.8
+    assert "clocks differ" in (it.folder / "one.log").read_text(encoding="utf-8")
+    it.produce(500)
     it.wait_exact()
 
 
