@@ -3,15 +3,20 @@
     python -m tests.kafka.counting SOURCE...       settings from the environment
 
 It says what it does, a line each, on standard output. A value of ``poison`` raises, one that begins with ``junk`` is
-put aside.
-``COUNTING_LOSES=3`` loses the third bundle behind the fetcher's back, as a rebalance does; ``COUNTING_SLOW_S=2``
-takes so long for a bundle of which the changelog is written at the end; ``COUNTING_RECOVERY_S=0.2`` for a bundle of a
-changelog read back; ``COUNTING_AHEAD_S=1.5`` puts its clock forward.
+put aside. In the environment, besides:
+
+    COUNTING_STORE=redis://...   every state is pushed to this store, too
+    COUNTING_LOSES=3             the third bundle is lost behind the fetcher's back, as a rebalance does
+    COUNTING_SLOW_S=2            it takes so long for a bundle before its changelog is written
+    COUNTING_PUSH_S=2            and so long before its states are pushed
+    COUNTING_RECOVERY_S=0.2      and for a bundle of a changelog read back
+    COUNTING_AHEAD_S=1.5         its clock is put forward
 """
 
 import asyncio
 import json
 import os
+import struct
 import sys
 import time
 from collections import Counter
@@ -20,6 +25,8 @@ from typing import Any, cast
 
 from featurestore import names
 from featurestore.config import settings
+from featurestore.online.redis import RedisStore
+from featurestore.online.store import FieldWrite, Written
 from streams.app import App, Work
 from streams.bundles import Bundle, BundleScheduler
 from streams.deadletters import Rejected
@@ -29,8 +36,12 @@ from streams.tables import TableManager
 from streams.worker import run
 
 Handles = Callable[[Bundle], Awaitable[None]]
+FIELD, PURPOSE = "counts/service", "service"
+STAMP = struct.Struct("<IQI")  # generation, offset, grant
 LOSES = int(os.environ.get("COUNTING_LOSES", "0"))
 SLOW_S = float(os.environ.get("COUNTING_SLOW_S", "0"))
+PUSH_S = float(os.environ.get("COUNTING_PUSH_S", "0"))
+STORE = RedisStore(os.environ["COUNTING_STORE"], 5_000) if "COUNTING_STORE" in os.environ else None
 AHEAD_S = float(os.environ.get("COUNTING_AHEAD_S", "0"))
 RECOVERY_S = float(os.environ.get("COUNTING_RECOVERY_S", "0"))
 
@@ -57,9 +68,27 @@ def counter(app: App, source: str) -> Handles:
         await app.dead_letters.put(bundle, rejected)
         await asyncio.sleep(SLOW_S)
         await table.commit(bundle.partition, {key: json.dumps(value).encode() for key, value in state.items()})
+        say("kept", source, bundle.partition, bundle.start, bundle.last_offset)
+        await asyncio.sleep(PUSH_S)
+        if STORE:
+            say("pushed", *sorted(set(push(STORE, state))))
         say("handled", source, bundle.partition, bundle.start, bundle.last_offset)
 
     return count
+
+
+def push(store: RedisStore, state: dict[bytes, Any]) -> list[Written]:
+    """Each key is a subject, its state a field that the store fences by the offset of its last event."""
+    writes = [
+        FieldWrite(
+            key.decode(),
+            FIELD,
+            PURPOSE,
+            STAMP.pack(settings().generation, mine["offset"], 1) + json.dumps(mine).encode(),
+        )
+        for key, mine in state.items()
+    ]
+    return store.write(writes, int(time.time() * 1000))
 
 
 async def purge(bundle: Bundle) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from deploy.ports import free_port
 from featurestore import names
@@ -162,15 +163,39 @@ class Plant:
         """Every message of a topic, as it is now."""
         options = {"bootstrap.servers": self.bootstrap, "group.id": "reader", "enable.auto.commit": False}
         consumer = Consumer({**options, "auto.offset.reset": "earliest"})
-        places = [TopicPartition(topic, partition, 0) for partition in range(self.partitions)]
-        left = sum(high - low for low, high in (consumer.get_watermark_offsets(place) for place in places))
-        consumer.assign(places)
-        while left:
-            for message in consumer.consume(left, timeout=1):
+        ends = self.ends(topic)
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
+        while ends:  # a compacted topic has fewer messages than offsets, but it keeps the last
+            for message in consumer.consume(10_000, timeout=0.2):
                 assert not message.error()
-                left -= 1
                 yield message
+                if message.offset() >= ends.get(message.partition(), 0) - 1:
+                    ends.pop(message.partition(), None)
         consumer.close()
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The offset after the last message of each partition that has any."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader"})
+        places = [TopicPartition(topic, partition) for partition in range(self.partitions)]
+        marks = {place.partition: consumer.get_watermark_offsets(place) for place in places}
+        consumer.close()
+        return {partition: high for partition, (low, high) in marks.items() if high > low}
+
+    def compact_eagerly(self, source: str = "orders") -> None:
+        """Let the cleaner have whatever of a changelog is older than a moment."""
+        eager = {"segment.ms": "100", "min.cleanable.dirty.ratio": "0.01", "delete.retention.ms": "0"}
+        entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in eager.items()]
+        topic = names.changelog(source, self.generation)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        changes = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+        for altered in admin.incremental_alter_configs([changes]).values():
+            altered.result(10)
+
+    def compacted(self, source: str = "orders") -> int:
+        """How many records of a changelog the cleaner has removed."""
+        topic = names.changelog(source, self.generation)
+        written = sum(self.ends(topic).values())
+        return max(0, written - sum(1 for _ in self.read(topic)))
 
     def counted(self, source: str = "orders") -> dict[str, dict[str, int]]:
         """State by key as the changelog has it; a key that is in two partitions is an error."""

@@ -1,6 +1,7 @@
 """Nothing lost and nothing counted twice, whatever happens to workers."""
 
 import itertools
+import json
 import re
 import signal
 from collections.abc import Callable
@@ -8,7 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from featurestore import names
+from featurestore.online.redis import RedisStore
+from featurestore.permission import Grant, Permission
 from streams.fatal import EXIT_CODE
+from tests.kafka.counting import FIELD, PURPOSE, STAMP
 from tests.kafka.plant import Plant, Worker
 from tests.waiting import eventually
 
@@ -60,21 +64,56 @@ def test_a_bundle_lost_behind_the_fetcher_is_read_again(plant: Make) -> None:
     assert worker.metric("rapport_stream_reread_total") >= 1
 
 
-def test_a_zombie_writes_nothing(plant: Make) -> None:
-    """A worker stopped in the middle of a bundle, past its session, wakes up when another has its partitions."""
-    it = plant()
-    zombie = it.worker("one", COUNTING_SLOW_S="1").wait_ready()
+def stored(it: Plant, store: RedisStore) -> dict[str, tuple[int, int]]:
+    """Count and sum by key, as pushed to the store."""
+    keys = sorted(it.truth["orders"])
+    fields = [subject.fields[0] for subject in store.read(keys, [FIELD], [], 5_000).subjects]
+    states = {key: json.loads(field[STAMP.size :]) for key, field in zip(keys, fields, strict=True) if field}
+    return {key: (state["count"], state["sum"]) for key, state in states.items()}
+
+
+def refused_writes(worker: Worker, since: int) -> bool:
+    return any("stale\n" in became for became in worker.said("pushed")[since:])
+
+
+@pytest.mark.parametrize(("stopped", "slow"), [("took", "COUNTING_SLOW_S"), ("kept", "COUNTING_PUSH_S")])
+def test_a_zombie_writes_nothing_though_its_changelog_is_compacted(
+    plant: Make, redis_server: str, stopped: str, slow: str
+) -> None:
+    """A worker stopped in the middle of a bundle, before or after the changelog, wakes up when another has gone on."""
+    it = plant(settings={"COUNTING_STORE": redis_server})
+    it.compact_eagerly()
+    store = RedisStore(redis_server, 5_000)
+    store.put_permissions({f"k{number}": Permission(1, 1, {PURPOSE: Grant(True, 1, 0)}) for number in range(300)})
+    zombie = it.worker("one", **{slow: "1"}).wait_ready()
     it.produce(400)
-    eventually(lambda: zombie.said("took"), "a bundle in hand")
+    eventually(lambda: zombie.said(stopped), "a bundle in hand")
     zombie.process.send_signal(signal.SIGSTOP)
     heir = it.worker("two").wait_ready()
-    eventually(
-        lambda: len(heir.assigned().get(names.purge(it.generation), [])) == it.partitions, "partitions taken over"
-    )
-    it.produce(2_000)
+    purge = names.purge(it.generation)
+    eventually(lambda: len(heir.assigned().get(purge, [])) == it.partitions, "partitions taken over")
+
+    def cleaned_after_another_round(more_than: int) -> bool:
+        it.produce(200)
+        return it.compacted() > more_than
+
+    eventually(lambda: cleaned_after_another_round(0), "the cleaner at work", every_s=0.2)
     it.wait_exact()
+    before, pushed = it.compacted(), len(zombie.said("pushed"))
     zombie.process.send_signal(signal.SIGCONT)
-    assert zombie.process.wait(30) == EXIT_CODE
+    if stopped == "took":
+        assert zombie.process.wait(30) == EXIT_CODE  # its write to the changelog was refused
+    else:
+        eventually(lambda: refused_writes(zombie, pushed), "its write to the store, refused")
+    eventually(lambda: cleaned_after_another_round(before), "the cleaner going on", every_s=0.2)
+    it.wait_exact()
+    truth = {key: (count, it.sums["orders"][key]) for key, count in it.truth["orders"].items()}
+    eventually(lambda: stored(it, store) == truth, "the store as exact")
+
+    for worker in it.workers:
+        worker.kill()
+    it.worker("three").wait_ready()  # from nothing but the compacted changelog
+    it.produce_to(truth)
     it.wait_exact()
 
 
