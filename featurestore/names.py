@@ -5,6 +5,8 @@ All carry the generation: a topic made anew or repartitioned starts empty, and s
 
 import re
 
+PREFIXES = ("events.", "rapport.", "consent.purge.", "dead-letters.")  # what topics of ours begin with
+
 
 def group(generation: int) -> str:
     return f"rapport.g{generation}"

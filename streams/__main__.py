@@ -1,7 +1,7 @@
 """The command line of the streams.
 
 python -m streams worker                   fold events, carry out purges, push to the store
-python -m streams topics plan | apply      what the cluster's topics lack; mend it
+python -m streams topics plan | apply      what the cluster's topics lack (exit code 2 if anything); mend it
 python -m streams broker [--address-file]  the demo's broker, in the foreground
 """
 
@@ -14,6 +14,8 @@ from featurestore.config import settings
 from featurestore.online.stores import store
 from streams import embedded, topics, worker
 from streams.work import work
+
+DUE = 2  # 1 is an error
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,11 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def show_topics(step: str) -> int:
-    """Print the steps, taken already if ``step`` is ``apply``."""
+    """Print the steps, taken already if ``step`` is ``apply``; 2 if a plan has any."""
     steps = {"plan": topics.plan, "apply": topics.apply}[step](settings(), registry.sources)
     lines = steps.lines() or ["the cluster's topics are as they should be"]
     sys.stdout.write("\n".join(lines) + "\n")
-    return 0
+    return DUE if step == "plan" and steps.due else 0
 
 
 if __name__ == "__main__":

@@ -1,19 +1,28 @@
 """Topics as code: which there must be, how they differ from the cluster's, and the steps between.
 
-    python -m streams topics plan
-    python -m streams topics apply
+    python -m streams topics plan       exit code 2 if there is something to do
+    python -m streams topics apply      0 when it is done; what only a person can do is printed
 
 Every event topic, its changelog and the purge topic have the same number of partitions, for partition n of all of them
 belongs to one worker.
 """
 
+import json
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewTopic,
+)
 
 from featurestore import names
 from featurestore.config import Settings
@@ -23,6 +32,7 @@ from streams.lease import longest_ms
 DAY_MS = 24 * 3600 * 1000
 TIMEOUT_S = 20
 LEASE = "message.timestamp.before.max.ms"
+DURABLE = "min.insync.replicas"
 EMBEDDED_PARTITIONS = 4  # librdkafka's broker makes topics by itself, always with so many
 
 
@@ -45,24 +55,60 @@ class Topic:
 
 @dataclass
 class Plan:
-    """What to do to a cluster: topics to create, settings to change."""
+    """What to do to a cluster: topics to create, settings to change, settings to take back.
+
+    ``replicate`` and ``unwanted`` are for a person: Kafka's admin protocol as our client speaks it moves no replicas,
+    and what holds data is not deleted by a command that people run without looking.
+    """
 
     create: list[Topic] = field(default_factory=list)
     alter: dict[str, dict[str, str]] = field(default_factory=dict)
+    reset: dict[str, list[str]] = field(default_factory=dict)
+    replicate: dict[str, list[list[int]]] = field(default_factory=dict)  # brokers of each partition, as it should be
+    unwanted: list[str] = field(default_factory=list)
+
+    @property
+    def due(self) -> bool:
+        """Whether the cluster is not as it should be. A topic too many does no harm."""
+        return bool(self.create or self.alter or self.reset or self.replicate)
 
     def lines(self) -> list[str]:
         """The plan as one reads it."""
-        made = [f"create {topic.name}: {topic.partitions} partitions, {_listed(topic.config)}" for topic in self.create]
-        return [*made, *(f"change {name}: {_listed(config)}" for name, config in self.alter.items())]
+        return [
+            *(f"create {topic.name}: {topic.partitions} partitions, {_listed(topic.config)}" for topic in self.create),
+            *(f"change {name}: {_listed(config)}" for name, config in self.alter.items()),
+            *(f"take back {name}: {', '.join(keys)}" for name, keys in self.reset.items()),
+            *self._by_hand(),
+        ]
+
+    def _by_hand(self) -> Iterator[str]:
+        if self.replicate:
+            yield (
+                f"by hand: too few replicas of {', '.join(self.replicate)}. Write the next line to replicas.json, run "
+                f"kafka-reassign-partitions.sh --bootstrap-server HOST:PORT --reassignment-json-file replicas.json "
+                f"--execute, the same with --verify until it is complete, then: python -m streams topics apply"
+            )
+            places = [
+                {"topic": name, "partition": partition, "replicas": brokers}
+                for name, partitions in self.replicate.items()
+                for partition, brokers in enumerate(partitions)
+            ]
+            yield json.dumps({"version": 1, "partitions": places})
+        for name in self.unwanted:
+            yield (
+                f"by hand: {name} belongs to no source of the catalog; nothing reads it. When its data is not needed: "
+                f"kafka-topics.sh --bootstrap-server HOST:PORT --delete --topic {name}"
+            )
 
 
 def wanted(settings: Settings, sources: Iterable[str]) -> list[Topic]:
     """Every topic of this installation."""
     sources = list(sources)
-    durable = {"min.insync.replicas": "2"} if settings.replication >= 3 else {}
+    durable = {DURABLE: "2"} if settings.replication >= 3 else {}
     events = {
         "cleanup.policy": "delete",
         "retention.ms": str(30 * DAY_MS),
+        "segment.ms": str(DAY_MS),  # a segment leaves whole: the last of 30 days goes within a day
         "message.timestamp.type": "LogAppendTime",  # consent and lateness are judged by the broker's clock
         **durable,
     }
@@ -88,19 +134,45 @@ def wanted(settings: Settings, sources: Iterable[str]) -> list[Topic]:
 def plan(settings: Settings, sources: Iterable[str]) -> Plan:
     """Steps from the cluster as it is to the cluster as it should be; refuses what no step can mend."""
     admin = _admin(settings)
-    present = {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=TIMEOUT_S).topics.items()}
+    cluster = admin.list_topics(timeout=TIMEOUT_S)
+    brokers = sorted(cluster.brokers)
+    present = {
+        name: [list(topic.partitions[number].replicas) for number in sorted(topic.partitions)]
+        for name, topic in cluster.topics.items()
+    }
     topics = wanted(settings, sources)
-    _refuse_other_partitions(topics, present, settings)
-    result = Plan(create=[topic for topic in topics if topic.name not in present])
-    resources = {ConfigResource(ConfigResource.Type.TOPIC, t.name): t for t in topics if t.name in present}
-    described = admin.describe_configs(list(resources)) if resources else {}
-    for resource, future in described.items():
-        actual = future.result(TIMEOUT_S)
-        expected = resources[resource].config
-        differing = {key: value for key, value in expected.items() if actual[key].value != value}
-        if differing:
+    _refuse_other_partitions(topics, {name: len(partitions) for name, partitions in present.items()}, settings)
+    there = {topic.name: topic for topic in topics if topic.name in present}
+    result = Plan(
+        create=[topic for topic in topics if topic.name not in present],
+        replicate={
+            name: [
+                spread(replicas, brokers, number, topic.replication) for number, replicas in enumerate(present[name])
+            ]
+            for name, topic in there.items()
+            if min(len(replicas) for replicas in present[name]) < topic.replication
+        },
+        unwanted=sorted(name for name in present if _ours(name, settings.generation) and name not in there),
+    )
+    if result.create:
+        _refuse_too_few_brokers(brokers, settings)
+    resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in there]
+    for resource, future in (admin.describe_configs(resources) if resources else {}).items():
+        actual, expected = future.result(TIMEOUT_S), dict(there[resource.name].config)
+        if resource.name in result.replicate:
+            expected.pop(DURABLE, None)  # with fewer replicas than it asks for, nothing could be written
+        if differing := {key: value for key, value in expected.items() if actual[key].value != value}:
             result.alter[resource.name] = differing
+        if drifted := [key for key, entry in sorted(actual.items()) if _set_by_others(entry, expected)]:
+            result.reset[resource.name] = drifted
     return result
+
+
+def spread(replicas: Sequence[int], brokers: Sequence[int], partition: int, wanted: int) -> list[int]:
+    """``replicas`` and as many other brokers as make ``wanted``, each partition beginning with another."""
+    others = [broker for broker in brokers if broker not in replicas]
+    shift = partition % len(others) if others else 0
+    return [*replicas, *others[shift:], *others[:shift]][: max(wanted, len(replicas))]
 
 
 def apply(settings: Settings, sources: Iterable[str]) -> Plan:
@@ -114,15 +186,14 @@ def apply(settings: Settings, sources: Iterable[str]) -> Plan:
     for future in admin.create_topics(new).values() if new else ():
         future.result(TIMEOUT_S)
     _wait_until_known(admin, {topic.name for topic in steps.create})
+    entries: defaultdict[str, list[ConfigEntry]] = defaultdict(list)
+    for name, config in steps.alter.items():
+        entries[name] += (ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in config.items())
+    for name, keys in steps.reset.items():
+        entries[name] += (ConfigEntry(k, None, incremental_operation=AlterConfigOpType.DELETE) for k in keys)
     changed = [
-        ConfigResource(
-            ConfigResource.Type.TOPIC,
-            name,
-            incremental_configs=[
-                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()
-            ],
-        )
-        for name, config in steps.alter.items()
+        ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=of_topic)
+        for name, of_topic in entries.items()
     ]
     for future in admin.incremental_alter_configs(changed).values() if changed else ():
         future.result(TIMEOUT_S)
@@ -179,6 +250,27 @@ def _refuse_other_partitions(topics: list[Topic], present: dict[str, int], setti
             f"partitions. Either keep the old number (RAPPORT_PARTITIONS), or start a new generation: "
             f"RAPPORT_GENERATION={settings.generation + 1} python -m streams topics apply"
         )
+
+
+def _refuse_too_few_brokers(brokers: list[int], settings: Settings) -> None:
+    if len(brokers) < settings.replication:
+        raise TopicsError(
+            f"RAPPORT_REPLICATION is {settings.replication}, and the cluster has {len(brokers)} "
+            f"broker{'s' if len(brokers) > 1 else ''}. Start more brokers, or set RAPPORT_REPLICATION={len(brokers)}"
+        )
+
+
+def _ours(name: str, generation: int) -> bool:
+    return name.startswith(names.PREFIXES) and name.endswith(f".g{generation}")
+
+
+def _set_by_others(entry: ConfigEntry, expected: Mapping[str, str]) -> bool:
+    """Whether a topic has a setting of its own that we do not give it. Kafka's tools throttle a move by two."""
+    return (
+        entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+        and entry.name not in expected
+        and not entry.name.endswith("replication.throttled.replicas")
+    )
 
 
 def _wait_until_known(admin: AdminClient, created: set[str]) -> None:
