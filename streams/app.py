@@ -26,6 +26,8 @@ from streams.options import faust_options
 from streams.tables import StateTable, state_table
 from streams.transport import Consumer, Transport
 
+PATIENCE_S = 5.0  # that an answer of Kafka's may take before the worker calls itself not ready
+
 log = structlog.get_logger(__name__)
 
 
@@ -64,6 +66,10 @@ class App(faust.App):
             reasons.append(f"recovering: {manager.recovery.active_remaining_total()} changelog records to read")
         elif not manager.actives_ready:
             reasons.append("waiting for partitions to be assigned")
+        if (silent_s := self.freshness.silent_s()) > PATIENCE_S:
+            reasons.append(f"Kafka has not answered for {silent_s:.0f} s")
+        if (waiting_s := self.changelog.waiting_s()) > PATIENCE_S:
+            reasons.append(f"the changelog has not acknowledged a write for {waiting_s:.0f} s")
         return reasons
 
     def _new_transport(self) -> Transport:

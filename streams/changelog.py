@@ -44,6 +44,7 @@ class Changelog:
         }
         self._lease, self._clocks = lease, clocks
         self._producer: AIOKafkaProducer | None = None
+        self._under_way: dict[object, float] = {}
 
     async def start(self) -> None:
         self._producer = AIOKafkaProducer(**self._options)
@@ -73,8 +74,20 @@ class Changelog:
         assert self._producer, "the changelog is not started"
         return self._producer
 
+    def waiting_s(self) -> float:
+        """For how long the oldest write under way has waited for the broker."""
+        return time.monotonic() - min(self._under_way.values()) if self._under_way else 0.0
+
     async def append(self, topic: str, partition: int, changes: Changes) -> list[range]:
         """Write ``changes`` (``None`` is a tombstone) and wait; the offsets they got, one range a batch."""
+        write = object()
+        self._under_way[write] = time.monotonic()
+        try:
+            return await self._append_leased(topic, partition, changes)
+        finally:
+            del self._under_way[write]
+
+    async def _append_leased(self, topic: str, partition: int, changes: Changes) -> list[range]:
         if self._lease is None:
             return await self._append(topic, partition, changes, time.time())
         while True:

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streams.lanes import Lanes
-from streams.metrics import LAG
+from streams.metrics import LAG, WAITING
 
 INTERVAL_S = 1.0
 SETTLE_S = 0.05  # most of what was appended when the question was asked is applied so soon
@@ -37,6 +37,7 @@ class Freshness:
         self.until_ms: dict[TP, int] = {}
         self._lanes = lanes
         self._publish = publish
+        self._asking_since_s: float | None = None
         self._pending: dict[TP, tuple[int, int]] = {}  # end of the partition, and when it was asked for
 
     async def run(self, consumer: Any) -> None:
@@ -50,9 +51,17 @@ class Freshness:
                 await self._publish(marks)
             await asyncio.sleep(INTERVAL_S - SETTLE_S)
 
+    def silent_s(self) -> float:
+        """For how long the broker has owed an answer."""
+        return time.monotonic() - self._asking_since_s if self._asking_since_s else 0.0
+
     async def _ask(self, consumer: Any) -> None:
+        if self._asking_since_s is None:
+            self._asking_since_s = time.monotonic()
         asked_ms = int(time.time() * 1000)
         ends = await consumer.highwaters(*self._lanes.applied) if self._lanes.applied else {}
+        self._asking_since_s = None
+        WAITING.set(self._lanes.records)
         LAG.clear()
         for tp, applied in self._lanes.applied.items():
             if tp in ends:

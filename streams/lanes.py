@@ -83,6 +83,11 @@ class Lanes:
         finally:
             self._free(lane)
 
+    @property
+    def records(self) -> int:
+        """How many wait, in all lanes."""
+        return sum(lane.records for lane in self._lanes.values())
+
     def idle(self, partition: int) -> bool:
         lane = self._lane(partition)
         return not lane.waiting and not lane.busy

@@ -32,6 +32,7 @@ FATES = {
 DEAD_LETTERS = Counter("rapport_stream_dead_letters", "Events put aside.", ["topic", "reason"])
 REREAD = Counter("rapport_stream_reread", "Bundles lost in a rebalance and read again.", ["topic"])
 LAG = Gauge("rapport_stream_lag", "Events of a partition not folded yet.", ["topic", "partition"])
+WAITING = Gauge("rapport_stream_waiting_records", "Fetched events that wait to be folded.")
 COMMITTED = Gauge("rapport_stream_committed_offset", "Committed offset.", ["topic", "partition"])
 RECOVERED = Counter("rapport_stream_recovered_records", "Changelog records read to recover a table.", ["table"])
 REBUILDING = Gauge("rapport_stream_rebuilding", "Partitions whose values are being pushed to the store again.")

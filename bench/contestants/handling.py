@@ -4,6 +4,7 @@ python -m bench.contestants.handling SOURCE      settings from the environment
 """
 
 import sys
+from collections.abc import Sequence
 
 from featurestore import names
 from featurestore.config import settings
@@ -12,17 +13,15 @@ from streams.bundles import Bundle
 from streams.worker import run
 
 
-async def handle(bundle: Bundle) -> None:
-    print(bundle.partition, flush=True)
+async def handle(bundles: Sequence[Bundle]) -> None:
+    for bundle in bundles:
+        print(bundle.partition, flush=True)
 
 
 def main(source: str) -> None:
     generation = settings().generation
-    run(
-        settings(),
-        [source],
-        lambda _app: Work({names.events(source, generation): handle, names.purge(generation): handle}),
-    )
+    topics = [names.events(source, generation), names.purge(generation)]
+    run(settings(), [source], lambda _app: Work(topics, handle))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ python -m bench.contestants.recovering SOURCE      settings from the environment
 """
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from featurestore import names
@@ -13,7 +14,7 @@ from streams.bundles import Bundle
 from streams.worker import run
 
 
-async def nothing(bundle: Bundle) -> None:
+async def nothing(bundles: Sequence[Bundle]) -> None:
     """There are no events."""
 
 
@@ -29,7 +30,7 @@ def main(source: str) -> None:
         async def recovered(_app: Any, **_options: Any) -> None:
             print("recovered", flush=True)
 
-        return Work({names.events(source, conf.generation): nothing, names.purge(conf.generation): nothing})
+        return Work([names.events(source, conf.generation), names.purge(conf.generation)], nothing)
 
     run(conf, [source], work)
 

@@ -1,5 +1,6 @@
 """Reading a changelog back: in order, without a hole, and saying how far it is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +32,7 @@ class Worker:
 
     def __init__(self, folder: Path, kind: str) -> None:
         conf = Settings(stream_tables=kind, stream_data_dir=folder)  # type: ignore[arg-type]
-        app: Any = create_app(conf, ["orders", "chat"], lambda app: Work({"t": nothing}))
+        app: Any = create_app(conf, ["orders", "chat"], lambda app: Work(["t"], nothing))
         app._create_directories()
         self.sought: list[dict[TP, int]] = []
         app.consumer = SimpleNamespace(rewind=self.rewind)
@@ -49,7 +50,7 @@ class Worker:
         return dict(self.tables[source].items(partition))
 
 
-async def nothing(_bundle: Bundle) -> None:
+async def nothing(_bundles: Sequence[Bundle]) -> None:
     """No event comes."""
 
 

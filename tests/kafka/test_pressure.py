@@ -1,0 +1,81 @@
+"""More events than can be folded, and a broker that is away: the worker keeps what it has, and goes on by itself."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.kafka.broker import Broker
+from streams.fatal import EXIT_CODE
+from streams.lanes import FULL_RECORDS
+from tests.kafka.plant import Plant, Worker
+from tests.waiting import eventually
+
+Make = Callable[..., Plant]
+FETCH_RECORDS = 2_000  # at most, in one bundle
+
+
+def test_what_waits_in_a_worker_is_bounded(plant: Make) -> None:
+    """A backlog of half as much again as a worker may hold, folded slowly."""
+    it = plant()
+    bound = it.partitions * (FULL_RECORDS + FETCH_RECORDS)
+    it.produce(bound * 3 // 2)
+    worker = it.worker("one", COUNTING_SLOW_S="0.7").wait_ready()
+    seen: list[float] = []
+
+    def folded() -> bool:
+        seen.append(worker.metric("rapport_stream_waiting_records"))
+        return seen[-1] == 0 < max(seen)
+
+    eventually(folded, "the backlog folded", within_s=120, every_s=0.2)
+    assert FULL_RECORDS < max(seen) <= bound
+    it.wait_exact()
+
+
+@pytest.fixture
+def broker(kafka: str, tmp_path: Path) -> Iterator[Broker]:
+    """One of this test's own, to be stopped and continued. ``kafka`` says why there may be none."""
+    own = Broker(tmp_path / "kafka")
+    own.start()
+    yield own
+    assert own.process
+    own.process.send_signal(signal.SIGCONT)
+    own.stop()
+
+
+def complains(worker: Worker, of: str) -> bool:
+    ready, reasons = worker.ready()
+    return not ready and any(of in reason for reason in reasons)
+
+
+def test_a_broker_that_was_away_finds_its_workers_again(broker: Broker, tmp_path: Path) -> None:
+    """An idle worker waits for it. One with a write under way may have lost its lease: it ends, to be started again."""
+    it = Plant(broker.bootstrap, tmp_path / "plant", tables="rocksdb")
+    it.folder.mkdir()
+    it.make_topics()
+    assert broker.process
+    try:
+        worker = it.worker("one", COUNTING_SLOW_S="0.5").wait_ready()
+        it.produce(500)
+        it.wait_exact()
+        broker.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: complains(worker, "Kafka has not answered"), "the reason")
+        broker.process.send_signal(signal.SIGCONT)
+        worker.wait_ready()
+        it.produce(500)
+        it.wait_exact()
+
+        before = len(worker.said("took"))
+        it.produce(500)
+        eventually(lambda: len(worker.said("took")) > before, "a bundle in hand")
+        broker.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: complains(worker, "the changelog has not acknowledged a write"), "the reason")
+        broker.process.send_signal(signal.SIGCONT)
+        eventually(lambda: worker.ready()[0] or worker.process.poll() == EXIT_CODE, "served again, or ended")
+        if worker.process.poll() is not None:
+            it.worker("one").wait_ready()
+        it.produce(500)
+        it.wait_exact()
+    finally:
+        it.close()
