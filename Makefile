@@ -7,7 +7,7 @@ COMPILE := uv pip compile --universal --fork-strategy fewest --generate-hashes -
 	--custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: bench-streaming help demo run test lint format kafka kafka-stop lock
+.PHONY: bench-recovery bench-streaming help demo run test lint format kafka kafka-stop lock
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ kafka-stop: $(VENV)  ## Stop the one that `make kafka` started
 
 bench-streaming: $(VENV)  ## Our worker beside Quix Streams and plain Faust; writes bench/results/streaming.json
 	$(PYTHON) -m bench.streaming --growth $(ARGS)
+
+bench-recovery: $(VENV)  ## A lost disk, a lost worker, a backlog; writes bench/results/recovery.json
+	$(PYTHON) -m bench.recovery $(ARGS)
 
 lock:  ## Pin what pyproject.toml asks for (needs uv)
 	$(COMPILE) pyproject.toml --output-file requirements.lock

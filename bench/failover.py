@@ -1,18 +1,13 @@
 """How long partitions wait for a worker: after one of two is killed, and while one is restarted in an orderly way.
 
-    python -m bench.failover [--rounds 5]
-
 Events come all the while. Counted is until the first event of one of its partitions is handled: after SIGKILL by the
 other worker, after SIGTERM by the worker itself, started again at once by its supervisor.
 """
 
-import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,8 +16,6 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from bench import report
-from deploy.kafka.broker import Broker
 from deploy.ports import free_port
 from featurestore import names
 from featurestore.config import Settings
@@ -127,7 +120,7 @@ def failover_s(stays: Worker, goes: Worker) -> float:
     return took_s
 
 
-def measure(bootstrap: str, folder: Path, rounds: int) -> dict[str, float]:
+def measured(bootstrap: str, folder: Path, rounds: int) -> dict[str, float]:
     """Seconds, the median and the longest of ``rounds``, on a Kafka that runs."""
     conf = Settings(
         kafka_bootstrap=bootstrap,
@@ -148,24 +141,3 @@ def measure(bootstrap: str, folder: Path, rounds: int) -> dict[str, float]:
             worker.process.kill()
     longest = {f"{figure.removesuffix('_s')}_longest_s": max(seconds) for figure, seconds in took.items()}
     return {figure: statistics.median(seconds) for figure, seconds in took.items()} | longest
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="rapport-bench-"))
-    broker = Broker(folder / "kafka")
-    broker.start()
-    try:
-        figures = measure(broker.bootstrap, folder, options.rounds)
-        for name, value in figures.items():
-            print(f"{name:<40} {value:>14.2f}")
-        print(report.write("failover", figures))
-    finally:
-        broker.stop()
-        shutil.rmtree(folder)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,10 @@
 """Recovery: a worker that lost its disk reads the changelog, one that kept it the tail; a plain Faust table beside.
 
-    python -m bench.recovery [--subjects 1000000] [--quick]
+    make bench-recovery
+    python -m bench.recovery --quick
+
+Beside it, what else there is to bear: a fail-over, an orderly restart (``bench.failover``), a backlog of a million
+events (``bench.backlog``).
 
 The changelog holds one record a subject: the subject as key, and 200 to 300 random bytes, about what a customer with
 some thirty windowed features has. Each worker has one core; Kafka runs where the machine puts it. The rate is that
@@ -10,10 +14,8 @@ between the assignment of the partitions and the recovered table; the seconds ar
 import argparse
 import os
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -24,8 +26,8 @@ import psutil
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from bench import report
-from deploy.kafka.broker import Broker
+from bench import backlog, failover, report
+from bench.surroundings import WORKER_CORE, surroundings
 from deploy.ports import free_port
 from featurestore import names
 from featurestore.config import Settings
@@ -36,7 +38,8 @@ SOURCE = "sales"
 PARTITIONS = 8
 SUBJECTS = 1_000_000
 PLAIN_SHARE = 10  # plain Faust reads a tenth of the subjects: it would take minutes
-WORKER_CORE = 0
+FAILOVERS = 5
+BACKLOG = 1_000_000
 DEADLINE_S = 300
 
 
@@ -166,7 +169,7 @@ def plain_faust(bootstrap: str, folder: Path, subjects: int) -> dict[str, float]
     }
 
 
-def measure(bootstrap: str, folder: Path, subjects: int = SUBJECTS) -> dict[str, float]:
+def measured(bootstrap: str, folder: Path, subjects: int = SUBJECTS) -> dict[str, float]:
     """All figures of recovery, on a Kafka that runs."""
     figures = rapport(bootstrap, folder, subjects) | plain_faust(bootstrap, folder, subjects // PLAIN_SHARE)
     ratio = figures["recovery_records_per_s"] / figures["plain_faust_recovery_records_per_s"]
@@ -175,22 +178,20 @@ def measure(bootstrap: str, folder: Path, subjects: int = SUBJECTS) -> dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--subjects", type=int, default=SUBJECTS)
-    parser.add_argument("--quick", action="store_true", help="a twentieth of the subjects: to see that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="a twentieth of everything, to see that it runs; writes nothing"
+    )
     options = parser.parse_args()
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(prefix="rapport-bench-", dir=memory if memory.is_dir() else None))
-    broker = Broker(folder / "kafka")
-    broker.start()
-    try:
-        figures = measure(broker.bootstrap, folder, options.subjects // 20 if options.quick else options.subjects)
-        for name, value in figures.items():
-            print(f"{name:<40} {value:>14,.1f}")
-        if not options.quick:
-            print(report.write("recovery", figures))
-    finally:
-        broker.stop()
-        shutil.rmtree(folder)
+    scale = 20 if options.quick else 1
+    with surroundings() as around:
+        figures = measured(around.broker.bootstrap, around.folder, SUBJECTS // scale)
+        around.clear()
+        figures |= failover.measured(around.broker.bootstrap, around.folder, 1 if options.quick else FAILOVERS)
+        figures |= backlog.measured(around, BACKLOG // scale)
+    for name, value in sorted(figures.items()):
+        print(f"{name:<56}{value:>12,.4g}")
+    if not options.quick:
+        print(report.write("recovery", figures))
 
 
 if __name__ == "__main__":

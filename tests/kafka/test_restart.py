@@ -63,7 +63,7 @@ def test_an_orderly_restart_disturbs_nobody(plant: Make) -> None:
 
 
 def test_a_killed_worker_is_replaced_within_a_session_or_so(plant: Make) -> None:
-    """How long it takes exactly is measured by bench.failover."""
+    """How long it takes exactly is measured by make bench-recovery."""
     it = plant(tables="rocksdb")
     first, second = two_workers(it)
     mine = owned(it, second)

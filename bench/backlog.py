@@ -1,0 +1,31 @@
+"""A backlog: how much memory a worker takes that finds a million events waiting.
+
+The events are there before the worker starts; its memory is looked at until the last of them can be read. What waits in
+the worker is bounded (``streams.lanes.FULL_RECORDS``), so its memory should not grow with the backlog.
+"""
+
+from bench.contestants.roster import Rapport, working
+from bench.patience import wait_until
+from bench.surroundings import Surroundings, by_partition, subjects_of
+from bench.throughput import CUSTOMERS, at_once, purchases
+
+
+def measured(around: Surroundings, events: int) -> dict[str, float]:
+    """The worker's memory in MB while it folds a backlog: at its most, and at its half."""
+    contestant, customers = Rapport(around), subjects_of("customer", CUSTOMERS)
+    last = by_partition(f"{contestant.topic}-last")
+    around.permit([*customers, *last])
+    around.send(contestant.topic, [*purchases(customers, events), *at_once(last, events)])
+    took_mb: list[float] = []
+    with working(contestant) as worker:
+
+        def readable() -> bool:
+            took_mb.append(worker.memory_info().rss / 1e6)
+            return all(contestant.seen(last))
+
+        wait_until("the last events are readable", readable, worker)
+    return {
+        "backlog_events": events,
+        "backlog_peak_rss_mb": max(took_mb),
+        "backlog_rss_mb_at_half": took_mb[len(took_mb) // 2],
+    }
