@@ -2,6 +2,7 @@
 
 python -m streams worker                   fold events, carry out purges, push to the store
 python -m streams topics plan | apply      what the cluster's topics lack (exit code 2 if anything); mend it
+python -m streams rebuild                  put every permission and value into the store again, with progress
 python -m streams broker [--address-file]  the demo's broker, in the foreground
 """
 
@@ -11,8 +12,10 @@ from pathlib import Path
 
 from featurestore.catalog import registry
 from featurestore.config import settings
+from featurestore.online.store import StoreUnavailable
 from featurestore.online.stores import store
 from streams import embedded, topics, worker
+from streams.refill import refill
 from streams.work import work
 
 DUE = 2  # 1 is an error
@@ -23,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("worker")
     commands.add_parser("topics").add_argument("step", choices=["plan", "apply"])
+    commands.add_parser("rebuild")
     commands.add_parser("broker").add_argument("--address-file", type=Path)
     chosen = parser.parse_args(arguments)
     if chosen.command == "broker":
@@ -31,19 +35,32 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.command == "worker":
         worker.run(settings(), registry.sources, lambda app: work(app, settings(), registry, store()))
         return 0
+    if chosen.command == "rebuild":
+        return rebuild()
     return show_topics(chosen.step)
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def rebuild() -> int:
+    places = [(source, partition) for source in registry.sources for partition in range(settings().partitions)]
+    refill(store(), places, say)
+    return 0
 
 
 def show_topics(step: str) -> int:
     """Print the steps, taken already if ``step`` is ``apply``; 2 if a plan has any."""
     steps = {"plan": topics.plan, "apply": topics.apply}[step](settings(), registry.sources)
     lines = steps.lines() or ["the cluster's topics are as they should be"]
-    sys.stdout.write("\n".join(lines) + "\n")
+    say("\n".join(lines))
     return DUE if step == "plan" and steps.due else 0
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except topics.TopicsError as error:
+    except (topics.TopicsError, StoreUnavailable) as error:
         sys.exit(str(error))

@@ -148,3 +148,21 @@ def test_a_withdrawal_while_the_store_is_away_holds_from_its_return(shop: Shop, 
     eventually(carl_is_back, "the streams have pushed every value again, and what came meanwhile")
     assert seen <= {"away", "withheld"}, "what was withdrawn was never served"
     assert shop.spend(bob) == ("withheld", 0)
+
+
+@pytest.mark.timeout(300)
+def test_a_rebuild_puts_everything_in_again_and_denies_meanwhile(shop: Shop, server: RedisServer) -> None:
+    dora, eva = shop.neighbours("dora", 2)
+    shop.agree(dora, eva)
+    shop.buys(dora)
+    shop.buys(eva)
+    eventually(lambda: (shop.spend(dora), shop.spend(eva)) == (("present", 10),) * 2, "both are served")
+    with Redis.from_url(server.url) as redis:
+        redis.hdel("fs:{" + shop.subject(dora) + "}", "p")  # what a repair by hand may do
+        redis.hdel("fs:{" + shop.subject(eva) + "}", "spend/service")
+    assert shop.spend(dora)[0] == "withheld"
+    assert shop.spend(eva)[0] == "missing"
+    said = shop.made.run("-m", "streams", "rebuild").stdout.splitlines()
+    assert said[0].startswith("vouched for 0 of 1; pushed 0 of ")
+    assert said[-1] == "vouched for 1 of 1; pushed 20 of 20 partitions"
+    eventually(lambda: (shop.spend(dora), shop.spend(eva)) == (("present", 10),) * 2, "both are served again")
