@@ -6,6 +6,8 @@ from itertools import accumulate, pairwise
 from struct import Struct
 from typing import Any, NamedTuple
 
+import msgspec
+
 from featurestore.aggregations.base import Cell
 from featurestore.definitions.view import FeatureView
 from featurestore.tiles import columns, table
@@ -13,17 +15,21 @@ from featurestore.tiles.ladder import LIFETIME_START_S, regrouped
 from featurestore.tiles.states import States, states_of
 from featurestore.tiles.table import Table
 
+EDITION = Struct("<I")
 HEAD = Struct("<IIHB")
 MOST_ROWS = (1 << 16) - 1
 
 
-class Tiles:
+class Tiles(msgspec.Struct, array_like=True):
     """A subject's tiles of one view, the oldest first. ``cells[c][r]`` is cell ``c`` of tile ``r``; blobs are bytes."""
 
-    __slots__ = ("cells", "newest_s", "starts")
+    newest_s: int
+    starts: list[int]
+    cells: list[list[Any]]
 
-    def __init__(self, newest_s: int, starts: list[int], cells: list[list[Any]]):
-        self.newest_s, self.starts, self.cells = newest_s, starts, cells
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(Tiles).decode
 
 
 class Packed(NamedTuple):
@@ -34,12 +40,13 @@ class Packed(NamedTuple):
 
 
 class Layout:
-    """One view's way to hold tiles and to write tables of their cells.
+    """One view's way to hold tiles, and to write and read them.
 
-    The bytes, little-endian: HEAD (edition u32, newest event s u32, rows u16, lifetime row u8); if there are any, the
-    gaps between the rows' starts in steps of the finest rung, the newest first and without the lifetime row, as a
-    column behind its form; and a table of the cells. The newest row begins where the newest event lies. Tiles are kept
-    the oldest first; what is served are their running totals, the newest first (featurestore.tiles.served).
+    A table keeps the edition (u32) and the tiles as msgpack, which is read and written at C's speed. The store serves
+    running totals, the newest first (featurestore.tiles.served). Their bytes, little-endian: HEAD (edition u32, newest
+    event s u32, rows u16, lifetime row u8); if there are any, the gaps between the rows' starts in steps of the finest
+    rung, without the lifetime row, as a column behind its form; and a table of the cells. The newest row begins where
+    the newest event lies.
     """
 
     def __init__(self, view: FeatureView):
@@ -80,22 +87,31 @@ class Layout:
             for cells in (tiles.starts, *tiles.cells):
                 del cells[first:end]
 
-    def pack(self, edition: int, tiles: Tiles) -> "Packed":
-        """Tiles, at least one, as bytes. Raises OverflowError."""
-        starts, rows = tiles.starts, len(tiles.starts)
+    def pack(self, edition: int, tiles: Tiles) -> Packed:
+        """Tiles, at least one, as bytes. Raises OverflowError for a number of more than 64 bits."""
+        return Packed(EDITION.pack(edition) + encode(tiles), self._totals(edition, tiles))
+
+    def open(self, raw: bytes) -> Tiles:
+        """The tiles that a table keeps."""
+        return decode(memoryview(raw)[EDITION.size :])
+
+    def totals(self, raw: bytes) -> bytes:
+        """What the store serves of the tiles that a table keeps."""
+        return self._totals(edition_in(raw), self.open(raw))
+
+    def _totals(self, edition: int, tiles: Tiles) -> bytes:
+        starts, rows, unit_s = tiles.starts, len(tiles.starts), self.unit_s
         if rows > MOST_ROWS:
             raise OverflowError(f"view {self.view.name}: {rows} tiles of one subject")
         lifetime = starts[0] == LIFETIME_START_S and self.ladder[-1].window_s is None
-        unit_s = self.unit_s
-        gaps = [(b - a) // unit_s for a, b in pairwise(starts[1:] if lifetime else starts)]
-        dates = HEAD.pack(edition, tiles.newest_s, rows, lifetime)
+        head = HEAD.pack(edition, tiles.newest_s, rows, lifetime)
         if rows == 1:  # is its own total
-            only = dates + table.write(self.cells, tiles.cells)
-            return Packed(only, only)
-        if gaps:
+            return head + table.write(self.cells, tiles.cells)
+        if rows - lifetime > 1:
+            gaps = [(b - a) // unit_s for a, b in pairwise(starts[1:] if lifetime else starts)]
             gaps.reverse()
             form, packed = columns.pack(Cell.INT, gaps)
-            dates += form.encode() + packed
+            head += form.encode() + packed
         newest_first = [cells[::-1] for cells in tiles.cells]
         running: list[Sequence[Any]] = []
         ends: dict[int | None, list[int]] = {}
@@ -106,24 +122,17 @@ class Layout:
                     ends[step_s] = step_ends(starts, step_s)
                 totals = [[cells[end] for end in ends[step_s]] for cells in totals]
             running += totals
-        return Packed(*[dates + table.write(self.cells, cells) for cells in (tiles.cells, running)])
+        return head + table.write(self.cells, running)
 
-    def open(self, raw: bytes) -> Tiles:
-        """The tiles that ``pack`` wrote."""
-        newest_s, lifetime, ages, cells = self.opened(raw, 0)
-        newest_start, unit_s = newest_s - newest_s % self.unit_s, self.unit_s
-        starts = [newest_start - age * unit_s for age in reversed(ages)]
-        return Tiles(newest_s, [LIFETIME_START_S, *starts] if lifetime else starts, cells.columns())
-
-    def opened(self, raw: bytes, at: int) -> tuple[int, int, list[int], Table]:
-        """Newest event s, lifetime rows, the other rows' ages in steps, the newest first, and the table of cells."""
+    def opened(self, raw: bytes, at: int) -> tuple[int, list[int], Table]:
+        """Of totals from ``at``: newest event s, the rows' ages in steps, the newest first, and the table of cells."""
         _, newest_s, rows, lifetime = HEAD.unpack_from(raw, at)
         at += HEAD.size
         ages = [0] if rows > lifetime else []
-        if gaps := max(rows - lifetime - 1, 0):
-            found, at = columns.unpack(chr(raw[at]), raw, at + 1, gaps)
-            ages = list(accumulate(found, initial=0))
-        return newest_s, lifetime, ages, Table(raw, at, len(self.cells), rows)
+        if rows - lifetime > 1:
+            gaps, at = columns.unpack(chr(raw[at]), raw, at + 1, rows - lifetime - 1)
+            ages = list(accumulate(gaps, initial=0))
+        return newest_s, ages, Table(raw, at, len(self.cells), rows)
 
 
 def step_ends(starts: Sequence[int], step_s: int | None) -> list[int]:
@@ -142,5 +151,5 @@ def step_ends(starts: Sequence[int], step_s: int | None) -> list[int]:
 
 
 def edition_in(raw: bytes, at: int = 0) -> int:
-    """The edition under which a table was written."""
-    return int.from_bytes(raw[at : at + 4], "little")
+    """The edition under which tiles or totals were written."""
+    return int(EDITION.unpack_from(raw, at)[0])

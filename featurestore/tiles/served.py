@@ -44,7 +44,7 @@ class ServedLayout:
 
     def totals(self, tiles: bytes) -> bytes:
         """A field without its stamp, from the tiles that a table keeps: the same for all purposes that hold them."""
-        return self.layout.pack(edition_in(tiles), self.layout.open(tiles)).totals
+        return self.layout.totals(tiles)
 
     def open(self, raw: bytes, edition: int) -> "Served | None":
         """The field's values; None if it was written under another edition of the view."""
@@ -56,7 +56,7 @@ class Served:
 
     def __init__(self, layout: Layout, raw: bytes):
         self.layout = layout
-        self.newest_s, _, self.ages, self.table = layout.opened(raw, STAMP.size)
+        self.newest_s, self.ages, self.table = layout.opened(raw, STAMP.size)
 
     def values(self, features: Iterable[Feature], now_ms: int) -> dict[str, Any]:
         """Each feature's value at a time; its default where nothing was counted.

@@ -91,24 +91,10 @@ class Table:
         return columns.number(self.forms[column], self.raw, self._place(column), row)
 
     def column(self, number: int) -> list[Any]:
-        """All cells of a column, blobs as bytes; a list of the caller's own."""
+        """All cells of a column, blobs as bytes."""
         if self.forms[number] == LIKE:
             return self.column(self.raw[self.at + self.shape.places[number]])
         return columns.unpack(self.forms[number], self.raw, self._place(number), self.rows)[0]
-
-    def columns(self) -> list[list[Any]]:
-        """All cells of all columns."""
-        found: list[list[Any]] = [[]] * len(self.forms)
-        for number, column in enumerate(self.shape.numbers):
-            if column is not None:
-                found[number], _ = columns.unpack(self.forms[number], self.raw, self.at + column.at, self.rows)
-        at = self.at + self.shape.size
-        for number in self.shape.open:
-            found[number], at = columns.unpack(self.forms[number], self.raw, at, self.rows)
-        for number, form in enumerate(self.forms):
-            if form == LIKE:
-                found[number] = found[self.raw[self.at + self.shape.places[number]]].copy()
-        return found
 
     def _place(self, column: int) -> int:
         at = self.at
