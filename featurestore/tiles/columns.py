@@ -37,8 +37,14 @@ def array(rows: int, letter: str) -> Struct:
     return Struct(f"<{rows}{FORMATS[letter]}")
 
 
-def pack(cell: Cell, values: Sequence[Any]) -> tuple[str, bytes]:
-    """The form and the bytes of a column of at least one cell. Raises OverflowError for an integer over 64 bits."""
+Packer = Callable[[Sequence[Any]], tuple[str, bytes]]
+
+
+def pack(packer: Packer, values: Sequence[Any]) -> tuple[str, bytes]:
+    """The form and the bytes of a column of at least one cell; ``packer`` is PACKERS' for its kind of cells.
+
+    Raises OverflowError for an integer of more than 64 bits.
+    """
     rows = len(values)
     if rows >= RUNS_FROM:
         changes = list(map(ne, values, values[1:]))
@@ -46,12 +52,12 @@ def pack(cell: Cell, values: Sequence[Any]) -> tuple[str, bytes]:
         if 1 < runs <= rows // 4:
             ends = [row for row, change in enumerate(changes, 1) if change]
             ends.append(rows)
-            letter, raw = PACKERS[cell]([values[end - 1] for end in ends])
+            letter, raw = packer([values[end - 1] for end in ends])
             return DIGITS[letter], b"".join((COUNT.pack(runs), array(runs, "m").pack(*ends), raw))
-    return PACKERS[cell](values)
+    return packer(values)
 
 
-def _integers(values: Sequence[Any]) -> tuple[str, bytes]:
+def integers(values: Sequence[Any]) -> tuple[str, bytes]:
     try:
         low, high = min(values), max(values)
         size = high if high > -low else -low
@@ -69,19 +75,19 @@ def _nullable(values: Sequence[Any]) -> tuple[str, bytes]:
     present = [value for value in values if value is not None]
     if not present:
         return "B", NULL_BYTE
-    letter = _integers(present)[0].lower()
+    letter = integers(present)[0].lower()
     null = NULLS[letter]
     return letter, array(len(values), letter).pack(*[null if value is None else value for value in values])
 
 
-def _floats(values: Sequence[float | None]) -> tuple[str, bytes]:
+def floats(values: Sequence[float | None]) -> tuple[str, bytes]:
     stored = [math.nan if value is None else value for value in values]
     if values.count(values[0]) == len(values):
         return "D", array(1, "d").pack(stored[0])
     return "d", array(len(values), "d").pack(*stored)
 
 
-def _blobs(values: Sequence[bytes]) -> tuple[str, bytes]:
+def blobs(values: Sequence[bytes]) -> tuple[str, bytes]:
     alike = values.count(values[0]) == len(values)
     stored = values[:1] if alike else values
     lengths = list(map(len, stored))
@@ -89,11 +95,7 @@ def _blobs(values: Sequence[bytes]) -> tuple[str, bytes]:
     return letter.upper() if alike else letter, b"".join((array(len(stored), letter).pack(*lengths), *stored))
 
 
-PACKERS: dict[Cell, Callable[[Sequence[Any]], tuple[str, bytes]]] = {
-    Cell.INT: _integers,
-    Cell.FLOAT: _floats,
-    Cell.BLOB: _blobs,
-}
+PACKERS: dict[Cell, Packer] = {Cell.INT: integers, Cell.FLOAT: floats, Cell.BLOB: blobs}
 
 
 def unpack(form: str, raw: bytes, at: int, rows: int) -> tuple[list[Any], int]:

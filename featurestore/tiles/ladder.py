@@ -41,15 +41,16 @@ def regrouped(
     None. In order of rows; rows that stay as they are may be left out.
     """
     was, now = edges(ladder, before_s), edges(ladder, newest_s)
-    if was == now:
-        return []
-    passing = [bisect_left(starts, edge) for edge in was]
-    if passing == [bisect_left(starts, edge) for edge in now]:
-        return []
-    if bisect_left(starts, now[-1]) > passing[-1]:
+    oldest, newest = starts[0], starts[-1]
+    for old, new in zip(was, now, strict=True):
+        if new > oldest and old <= newest and bisect_left(starts, old) < bisect_left(starts, new):
+            break
+    else:
+        return []  # no edge has passed a tile
+    if bisect_left(starts, was[-1]) < bisect_left(starts, now[-1]):
         steady = 0
     else:  # of the coarsest rung, or of lifetime, and stays there
-        steady = passing[-2] if len(was) > 1 else len(starts)
+        steady = bisect_left(starts, was[-2]) if len(was) > 1 else len(starts)
     groups: list[tuple[int | None, int, int]] = []
     for row in range(max(steady - 1, 0), len(starts)):
         start = place(ladder, starts[row], newest_s)

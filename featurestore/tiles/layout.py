@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from featurestore.aggregations.base import Cell
 from featurestore.definitions.view import FeatureView
 from featurestore.tiles import columns, table
 from featurestore.tiles.ladder import LIFETIME_START_S, regrouped
@@ -55,12 +54,12 @@ class Layout:
         self.states: list[States] = []
         for column in view.columns:
             self.states.append(states_of(column.aggregation, self.states[-1].end if self.states else 0))
-        self.cells: list[Cell] = [cell for states in self.states for cell in states.aggregation.cells]
+        self.packers = [columns.PACKERS[cell] for states in self.states for cell in states.aggregation.cells]
         self.steps = [(states, view.finest_step_s(i)) for i, states in enumerate(self.states)]
         self.zeros = [zero for states in self.states for zero in states.zeros]
 
     def empty(self) -> Tiles:
-        return Tiles(0, [], [[] for _ in self.cells])
+        return Tiles(0, [], [[] for _ in self.packers])
 
     def row(self, tiles: Tiles, start: int) -> int:
         """The row of the tile that begins at ``start``, made if it is not there."""
@@ -106,11 +105,11 @@ class Layout:
         lifetime = starts[0] == LIFETIME_START_S and self.ladder[-1].window_s is None
         head = HEAD.pack(edition, tiles.newest_s, rows, lifetime)
         if rows == 1:  # is its own total
-            return head + table.write(self.cells, tiles.cells)
+            return head + table.write(self.packers, tiles.cells)
         if rows - lifetime > 1:
             gaps = [(b - a) // unit_s for a, b in pairwise(starts[1:] if lifetime else starts)]
             gaps.reverse()
-            form, packed = columns.pack(Cell.INT, gaps)
+            form, packed = columns.pack(columns.integers, gaps)
             head += form.encode() + packed
         newest_first = [cells[::-1] for cells in tiles.cells]
         running: list[Sequence[Any]] = []
@@ -122,7 +121,7 @@ class Layout:
                     ends[step_s] = step_ends(starts, step_s)
                 totals = [[cells[end] for end in ends[step_s]] for cells in totals]
             running += totals
-        return head + table.write(self.cells, running)
+        return head + table.write(self.packers, running)
 
     def opened(self, raw: bytes, at: int) -> tuple[int, list[int], Table]:
         """Of totals from ``at``: newest event s, the rows' ages in steps, the newest first, and the table of cells."""
@@ -132,7 +131,7 @@ class Layout:
         if rows - lifetime > 1:
             gaps, at = columns.unpack(chr(raw[at]), raw, at + 1, rows - lifetime - 1)
             ages = list(accumulate(gaps, initial=0))
-        return newest_s, ages, Table(raw, at, len(self.cells), rows)
+        return newest_s, ages, Table(raw, at, len(self.packers), rows)
 
 
 def step_ends(starts: Sequence[int], step_s: int | None) -> list[int]:

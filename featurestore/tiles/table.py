@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from featurestore.aggregations.base import Cell
 from featurestore.tiles import columns
-from featurestore.tiles.columns import BLOBS, NULLS, WIDTHS
+from featurestore.tiles.columns import BLOBS, NULLS, WIDTHS, Packer
 
 LIKE = "="
 
@@ -52,19 +51,20 @@ def shape(forms: str, rows: int) -> Shape:
     return Shape(numbers, places, [number for number, known in enumerate(sized) if not known], size)
 
 
-def write(kinds: Sequence[Cell], cells: Sequence[Sequence[Any]]) -> bytes:
-    """Columns of at least one row, as bytes. Raises OverflowError for an integer over 64 bits."""
-    forms, sized, others = list[str](), list[bytes](), list[bytes]()
+def write(packers: Sequence[Packer], cells: Sequence[Sequence[Any]]) -> bytes:
+    """Columns of at least one row, as bytes. Raises OverflowError for an integer of more than 64 bits."""
+    plain = len(cells[0]) < columns.RUNS_FROM
+    forms, sized, others = "", list[bytes](), list[bytes]()
     there: dict[bytes, int] = {}
-    for number, (kind, values) in enumerate(zip(kinds, cells, strict=True)):
-        form, raw = columns.pack(kind, values)
+    for number, (packer, values) in enumerate(zip(packers, cells, strict=True)):
+        form, raw = packer(values) if plain else columns.pack(packer, values)
         if len(raw) > 1 and number < 256:
             earlier = there.setdefault(raw, number)
             if earlier < number and forms[earlier] == form:
                 form, raw = LIKE, bytes((earlier,))
-        forms.append(form)
+        forms += form
         (others if form in OPEN else sized).append(raw)
-    return b"".join(("".join(forms).encode(), *sized, *others))
+    return b"".join((forms.encode(), *sized, *others))
 
 
 OPEN = frozenset([*columns.LETTERS, *BLOBS, *map(str.upper, BLOBS)])
