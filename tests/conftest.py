@@ -5,20 +5,16 @@ A server that this machine lacks skips its tests with the reason; under ``CI=tru
 
 import os
 import shutil
-import subprocess
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from deploy.kafka.broker import Broker, missing
-from deploy.ports import free_port
+from deploy.postgres_server import PostgresServer, programs
 from deploy.redis_cluster import RedisCluster
 from deploy.redis_server import RedisServer, valkey
 
@@ -93,41 +89,15 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """Address of a database in a temporary PostgreSQL cluster."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = str(found[-1]) if found else shutil.which("initdb")
-    if not initdb:
+    if not programs():
         pytest.skip("PostgreSQL's server programs are not installed")
-    # PostgreSQL refuses to run as root, and its user must be able to enter the folder: pytest's own are closed to it.
-    folder = Path(tempfile.mkdtemp(prefix="rapport-postgres-"))
-    owner = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
-    if owner:
-        shutil.chown(folder, "postgres", "postgres")
-    data, port = folder / "data", free_port()
-    initialise = [initdb, "-D", data, "-U", "rapport", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-    subprocess.run(initialise, check=True, stdout=subprocess.DEVNULL, cwd=folder, **owner)
-    serve = [Path(initdb).with_name("postgres"), "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"]
-    with (folder / "output.log").open("wb") as log:
-        process = subprocess.Popen(serve, stdout=log, stderr=log, cwd=folder, **owner)
-    url = f"postgresql://rapport@127.0.0.1:{port}/postgres"
+    server = PostgresServer()
     try:
-        wait_for_postgres(url, process)
-        yield url
+        server.start()
+        yield server.url
     finally:
-        process.terminate()
-        process.wait(timeout=30)
-        shutil.rmtree(folder)
-
-
-def wait_for_postgres(url: str, process: "subprocess.Popen[bytes]") -> None:
-    for _ in range(200):
-        try:
-            psycopg.connect(url, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            assert process.poll() is None, "PostgreSQL ended while starting"
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("PostgreSQL did not answer within 10 s")
+        server.stop()
+        shutil.rmtree(server.folder)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised_port},CONTROLLER://127.0.0.1:{controller_port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
@@ -78,10 +78,14 @@ def fetch_jars() -> None:
 
 @dataclass
 class Broker(Server):
-    """One broker with its data in ``folder``; ``kill`` and ``start`` again to see what a crash does."""
+    """One broker with its data in ``folder``; ``kill`` and ``start`` again to see what a crash does.
+
+    ``advertised_port`` is that of a proxy, where clients are to go; 0: they come to the broker itself.
+    """
 
     folder: Path
     port: int = field(default_factory=free_port)
+    advertised_port: int = 0
     controller_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -95,8 +99,9 @@ class Broker(Server):
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self.folder / "server.properties"
         logs = self.folder / "logs"
+        ports = {"port": self.port, "advertised_port": self.advertised_port or self.port}
         properties.write_text(
-            PROPERTIES.format(port=self.port, controller_port=self.controller_port, logs=logs), encoding="utf-8"
+            PROPERTIES.format(**ports, controller_port=self.controller_port, logs=logs), encoding="utf-8"
         )
         output = self.folder / "output.log"
         with output.open("ab") as log:
@@ -148,7 +153,7 @@ def start(port: int) -> None:
         return
     if reason := missing():
         sys.exit(reason)
-    broker = Broker(HOME / "data", port, port + 1)
+    broker = Broker(HOME / "data", port, controller_port=port + 1)
     broker.start()
     assert broker.process
     PID.write_text(str(broker.process.pid), encoding="utf-8")
