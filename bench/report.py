@@ -23,8 +23,13 @@ def machine() -> str:
     return f"{cores} x {processor}, {memory_gib:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
 
 
-def write(name: str, figures: dict[str, float]) -> Path:
-    """Write a result; figures are rounded to four significant digits."""
+def called(name: str) -> str:
+    """How this measurement was called."""
+    return " ".join(["python -m", f"bench.{name}", *sys.argv[1:]]) if sys.argv[1:] else f"make bench-{name}"
+
+
+def write(name: str, figures: dict[str, float], command: str = "") -> Path:
+    """Write a result; figures are rounded to four significant digits. ``command`` made them, if not bench.NAME did."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -32,9 +37,7 @@ def write(name: str, figures: dict[str, float]) -> Path:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "commit": commit.stdout.strip(),
-        "command": f"make bench-{name}"
-        if len(sys.argv) == 1
-        else " ".join(["python -m", f"bench.{name}", *sys.argv[1:]]),
+        "command": command or called(name),
         "figures": {key: float(f"{value:.4g}") for key, value in sorted(figures.items())},
     }
     path = RESULTS / f"{name}.json"

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -11,13 +12,9 @@ from pathlib import Path
 import psycopg
 
 from deploy.ports import free_port
-from deploy.server import Server
+from deploy.server import DidNotStart, Server
 
 START_TIMEOUT_S = 30
-
-
-class PostgresServerError(RuntimeError):
-    """The server did not start; the message says where its output is."""
 
 
 def programs() -> Path | None:
@@ -48,7 +45,7 @@ class PostgresServer(Server):
         """Initialise the folder if it is new, start, and return when the server answers."""
         bin_ = programs()
         if not bin_:
-            raise PostgresServerError("PostgreSQL's server programs are not installed")
+            raise DidNotStart("PostgreSQL's server programs are not installed")
         data = self.folder / "data"
         owner = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
         with (self.folder / "output.log").open("ab") as log:
@@ -71,4 +68,10 @@ class PostgresServer(Server):
             else:
                 return
         self.kill()
-        raise PostgresServerError(f"PostgreSQL did not answer at {self.url}; its output is in {self.folder}")
+        raise DidNotStart(f"PostgreSQL did not answer at {self.url}; its output is in {self.folder}")
+
+    def stop(self) -> None:
+        """Ask it to end though clients are connected, and wait."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(timeout=30)

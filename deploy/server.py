@@ -3,6 +3,10 @@
 import subprocess
 
 
+class DidNotStart(RuntimeError):
+    """A server did not start; the message says where its output is."""
+
+
 class Server:
     """What a broker and a Redis have in common: how they end."""
 

@@ -68,7 +68,10 @@ class Installation:
         environment = self.environment | {f"RAPPORT_{key.upper()}": str(value) for key, value in settings.items()}
         command = [sys.executable, *map(str, arguments)]
         with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            # Its own group: who kills it can kill what it started, as the end of a container does.
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
         self.processes[name] = process
         return process
 
@@ -86,14 +89,26 @@ class Installation:
 
     def start_api(self) -> httpx.Client:
         """The API in its own process, and a client of it that holds a key for everything."""
-        path = self.folder / "key"
-        self.manage("shell", "-c", MAKE_KEY.format(path=str(path)))
-        server = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.api_port), "--blocking-threads", "4"]
-        self.start("api", "-m", "granian", *server, "adminsite.wsgi:application")
-        headers = {"Authorization": f"Bearer {path.read_text()}"}
-        client = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", headers=headers, timeout=30)
+        client = self.client(self.make_key())
+        self.start("api", *self.api_command)
         eventually(lambda: answers(client), "the API answers")
         return client
+
+    @property
+    def api_command(self) -> tuple[str, ...]:
+        server = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.api_port), "--blocking-threads", "4"]
+        return "-m", "granian", *server, "adminsite.wsgi:application"
+
+    def make_key(self) -> str:
+        """A key for everything."""
+        path = self.folder / "key"
+        self.manage("shell", "-c", MAKE_KEY.format(path=str(path)))
+        return path.read_text()
+
+    def client(self, key: str, timeout_s: float = 30) -> httpx.Client:
+        """A client of the API."""
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", headers=headers, timeout=timeout_s)
 
     def stop(self) -> None:
         for process in self.processes.values():
@@ -103,7 +118,7 @@ class Installation:
             try:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait(timeout=20)
 
     def logs(self, name: str) -> list[dict[str, Any]]:

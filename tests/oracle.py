@@ -11,6 +11,16 @@ import duckdb
 
 Spec = dict[str, Any]
 
+TIMES = "list_sort(list(t_ms))"
+PAUSES = (
+    f"list_filter(list_transform(list_zip({TIMES}[2:], {TIMES}, true), lambda pair: pair[1] - pair[2]), "
+    "lambda pause: pause > {gap_ms})"
+)
+SESSIONS = f"(len({PAUSES}) + 1)"
+AS_OF_MS = "greatest({now_ms}, max(t_ms))"
+LEAD = f"pow(2, ({{now_ms}} - {AS_OF_MS}) / {{half_life_ms}})"
+"""While the latest event is ahead of now, answers are as of its time: no part of a decayed sum is more than whole."""
+
 SQL = {
     "Count": "count(*)",
     "Sum": "coalesce(sum({field}), 0)",
@@ -21,10 +31,12 @@ SQL = {
     "StdDev": "stddev_pop({field}::DOUBLE)",
     "First": "arg_min({field}, (t_ms, tie))",
     "Last": "arg_max({field}, (t_ms, tie))",
-    "TimeSinceLast": "({now_ms} - max(t_ms)) / 1000.0",
+    "TimeSinceLast": f"({AS_OF_MS} - max(t_ms)) / 1000.0",
     "DistinctCount": "count(DISTINCT {field})",
-    "DecayedCount": "sum(pow(2, (t_ms - {now_ms}) / {half_life_ms}))",
-    "DecayedSum": "sum({field}::DOUBLE * pow(2, (t_ms - {now_ms}) / {half_life_ms}))",
+    "DecayedCount": f"sum(pow(2, (t_ms - {{now_ms}}) / {{half_life_ms}})) * {LEAD}",
+    "DecayedSum": f"sum({{field}}::DOUBLE * pow(2, (t_ms - {{now_ms}}) / {{half_life_ms}})) * {LEAD}",
+    "SessionCount": SESSIONS,
+    "SessionMeanDuration": f"(max(t_ms) - min(t_ms) - coalesce(list_sum({PAUSES}), 0)) / {SESSIONS} / 1000.0",
     "TopK": "histogram({field})",
     "Quantile": "list_sort(list({field}::DOUBLE))",
     "LastN": "list({field} ORDER BY t_ms DESC, tie DESC)[:{n}]",
@@ -60,9 +72,9 @@ def recomputed(db: duckdb.DuckDBPyConnection, spec: Spec, customers: Sequence[st
     if spec["field"]:
         conditions.append(f"{spec['field']} IS NOT NULL")
     parameters = dict(spec["parameters"])
-    if "half_life" in parameters:
-        text = parameters.pop("half_life")
-        parameters["half_life_ms"] = f"{int(text[:-1]) * UNITS_MS[text[-1]]}.0"
+    for name in {"half_life", "gap"} & parameters.keys():
+        text = parameters.pop(name)
+        parameters[f"{name}_ms"] = f"{int(text[:-1]) * UNITS_MS[text[-1]]}.0"
     expression = SQL[spec["aggregation"]].format(field=spec["field"], now_ms=now_ms, **parameters)
     query = f"SELECT customer, {expression} FROM events WHERE {' AND '.join(conditions)} GROUP BY customer"
     return dict(db.execute(query, [list(customers)]).fetchall())
@@ -76,6 +88,8 @@ def agrees(spec: Spec, served: Any, expected: Any) -> bool:
     """Whether a served value is the expected one: floats to 1e-9 relative, sketches within their stated error."""
     if expected is None:
         return bool(served == spec["default"])
+    if served is None:
+        return False
     kind = spec["aggregation"]
     if kind == "TopK":
         return agrees_top(served, dict(expected), spec["parameters"]["k"])

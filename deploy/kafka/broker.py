@@ -21,7 +21,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.ports import free_port
-from deploy.server import Server
+from deploy.server import DidNotStart, Server
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / "var" / "kafka"
@@ -52,10 +52,6 @@ group.min.session.timeout.ms=500
 log.cleaner.backoff.ms=1000
 log.retention.check.interval.ms=5000
 """
-
-
-class BrokerError(RuntimeError):
-    """Kafka did not start; the message says where its output is."""
 
 
 def missing() -> str | None:
@@ -132,7 +128,7 @@ class Broker(Server):
             except KafkaException:
                 continue
         self.kill()
-        raise BrokerError(f"Kafka did not answer on {self.bootstrap}; its output is in {output}")
+        raise DidNotStart(f"Kafka did not answer on {self.bootstrap}; its output is in {output}")
 
 
 PID = HOME / "broker.pid"

@@ -17,7 +17,7 @@ from adminsite.demo.processes import manager
 from adminsite.demo.servers import ServerError, Servers, servers
 from adminsite.demo.welcome import awaited, wait, welcome
 from deploy.ports import free_port
-from deploy.redis_server import RedisServerError
+from deploy.server import DidNotStart
 from featurestore.config import ROOT
 
 READY_TIMEOUT_S = 120
@@ -38,7 +38,7 @@ class Command(BaseCommand):
                 require_free(port)
                 with servers(FOLDER) as running:
                     self.run(running, port, rate)
-        except (GroundError, RedisServerError, ServerError) as error:
+        except (GroundError, DidNotStart, ServerError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write("Stopped.")
 

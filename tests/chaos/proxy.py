@@ -1,0 +1,70 @@
+"""A TCP proxy between the broker and its clients, which can be cut.
+
+While it is cut no byte passes in either direction, no connection is closed and none is refused: a network partition.
+What was sent meanwhile arrives when it is mended. So a worker that was replaced long ago has its old requests carried
+out after all, which a stopped or refusing broker would spare it.
+"""
+
+import asyncio
+import contextlib
+import threading
+
+from deploy.ports import free_port
+
+CHUNK_BYTES = 1 << 18
+
+
+class Proxy:
+    """Listens on ``port`` and passes everything on to ``target_port``, both of loopback."""
+
+    def __init__(self, target_port: int) -> None:
+        self.port, self.target_port = free_port(), target_port
+        self._loop = asyncio.new_event_loop()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._carrying: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+        self._listening = threading.Event()
+
+    def start(self) -> None:
+        self._thread.start()
+        self._listening.wait()
+
+    def cut(self) -> None:
+        self._loop.call_soon_threadsafe(self._open.clear)
+
+    def mend(self) -> None:
+        self._loop.call_soon_threadsafe(self._open.set)
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", self.port))
+        self._listening.set()
+        self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+
+    async def _accept(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        await self._open.wait()
+        try:
+            from_server, to_server = await asyncio.open_connection("127.0.0.1", self.target_port)
+        except OSError:  # the broker is dead: its client is told so by the end of the connection
+            to_client.close()
+            return
+        for source, target in ((from_client, to_server), (from_server, to_client)):
+            task = self._loop.create_task(self._carry(source, target))
+            self._carrying.add(task)
+            task.add_done_callback(self._carrying.discard)
+
+    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):  # either side may be killed at any time; the other one learns it here
+            while data := await source.read(CHUNK_BYTES):
+                await self._open.wait()
+                target.write(data)
+                await target.drain()
+        target.close()

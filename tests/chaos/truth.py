@@ -1,0 +1,72 @@
+"""What the producer was told is written: one line an event and source, in files that DuckDB reads afterwards."""
+
+import json
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from featurestore.aggregations.base import Kind
+from featurestore.catalog import registry
+from featurestore.definitions import EventSource
+from tests.chaos.customers import Customer
+
+ORIGIN = "chaos"
+COLUMNS = {
+    Kind.INTEGER: "BIGINT",
+    Kind.SCALED: "DECIMAL(18,4)",
+    Kind.FLOAT: "DOUBLE",
+    Kind.TEXT: "VARCHAR",
+    Kind.BOOLEAN: "BOOLEAN",
+}
+KEY_COLUMNS = {"customer": "VARCHAR", "t_ms": "BIGINT", "tie": "BIGINT", "kafka_ms": "BIGINT"}
+
+
+def columns(source: EventSource) -> dict[str, str]:
+    return KEY_COLUMNS | {name: COLUMNS[field.kind] for name, field in source.fields.items()}
+
+
+class Truth:
+    """Written events by source. One thread writes; ``database`` is for afterwards."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.events = 0
+        folder.mkdir()
+        self._files = {name: (folder / f"{name}.jsonl").open("w", encoding="utf-8") for name in registry.sources}
+
+    def add(self, source: str, customer: str, event_id: str, time_ms: int, kafka_ms: int, data: dict[str, Any]) -> None:
+        identity = f"{len(ORIGIN)}|{ORIGIN}|{event_id}".encode()
+        tie = int.from_bytes(blake2b(identity, digest_size=8).digest(), "big") >> 1
+        row = {"customer": customer, "t_ms": time_ms, "tie": tie, "kafka_ms": kafka_ms, **data}
+        self._files[source].write(json.dumps(row) + "\n")
+        self.events += 1
+
+    def database(self, customers: list[Customer]) -> duckdb.DuckDBPyConnection:
+        """A table a source, and ``grants``: since when each customer's events count for each purpose."""
+        db = duckdb.connect()
+        for name, source in registry.sources.items():
+            self._files[name].close()
+            fields = ", ".join(f"{column}: '{type_}'" for column, type_ in columns(source).items())
+            file = self.folder / f"{name}.jsonl"
+            db.execute(f"CREATE TABLE {name} AS SELECT * FROM read_json('{file}', columns={{{fields}}})")
+        db.execute("CREATE TABLE grants (customer VARCHAR, purpose VARCHAR, since_ms BIGINT)")
+        granted = [
+            (customer.customer_id, purpose, promise.since_ms)
+            for customer in customers
+            for purpose, promise in customer.promises.items()
+            if promise.since_ms is not None
+        ]
+        db.executemany("INSERT INTO grants VALUES (?, ?, ?)", granted)
+        return db
+
+
+def counting(db: duckdb.DuckDBPyConnection, source: str, purpose: str) -> None:
+    """Make ``events`` those of a source that count for a purpose: at or after its grant, by both clocks."""
+    db.execute(
+        f"""
+        CREATE OR REPLACE TEMP VIEW events AS SELECT written.* FROM {source} AS written JOIN grants USING (customer)
+        WHERE purpose = '{purpose}' AND t_ms >= since_ms AND kafka_ms >= since_ms
+        """
+    )
