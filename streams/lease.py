@@ -12,11 +12,14 @@ import asyncio
 import time
 from typing import Any
 
-from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
+from aiokafka.errors import RebalanceInProgressError
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 
 from featurestore.config import Settings
 
 POLL_S = 0.02
+REBALANCE_TIMEOUT_S = 60.0
+"""How long the broker waits in a rebalance for each member to rejoin."""
 
 
 def longest_ms(settings: Settings) -> int:
@@ -34,18 +37,16 @@ class LeaseLost(RuntimeError):
 
 
 class Lease:
-    """When this worker last knew, by the broker's word, that its partitions are its own.
-
-    A rejoin waits until the bundles in hand are done, so what renews a lease while a bundle waits is a heartbeat:
-    the partitions were this worker's all along, and a slow machine is not taken for a lost one.
-    """
+    """When this worker last knew, by the broker's word, that its partitions are its own."""
 
     def __init__(self, session_ms: int) -> None:
         self._renewed = 0.0
+        self._settled = 0.0  # when a heartbeat or join was sent that was answered well: no rebalance had begun
+        self._rejoining = False
         self._patience_s = session_ms / 1000
 
     def stamp(self) -> float:
-        """Time of sending the last heartbeat, or join, that was answered well, in seconds."""
+        """Time of sending the last heartbeat, or join, whose answer says that the partitions are ours, in seconds."""
         return self._renewed
 
     async def renewed_after(self, stamp: float) -> None:
@@ -57,14 +58,26 @@ class Lease:
             await asyncio.sleep(POLL_S)
 
     def watch(self, coordinator: Any) -> None:
-        """Learn from the answers to an aiokafka group coordinator. REBALANCE_IN_PROGRESS is no good answer."""
+        """Learn from the answers to an aiokafka group coordinator."""
         send = coordinator._send_req
 
         async def send_and_learn(request: Any) -> Any:
             sent = time.time()
+            if isinstance(request, JoinGroupRequest):
+                self._rejoining = True
             response = await send(request)
-            if isinstance(request, HeartbeatRequest | SyncGroupRequest) and response.error_code == 0:
-                self._renewed = max(self._renewed, sent)
+            if isinstance(request, HeartbeatRequest | SyncGroupRequest):
+                self._learn(request, sent, response.error_code)
             return response
 
         coordinator._send_req = send_and_learn
+
+    def _learn(self, request: Any, sent: float, error_code: int) -> None:
+        if error_code == 0:
+            self._rejoining = self._rejoining and not isinstance(request, SyncGroupRequest)
+            self._settled = max(self._settled, sent)
+            self._renewed = max(self._renewed, sent)
+        elif error_code == RebalanceInProgressError.errno and isinstance(request, HeartbeatRequest):
+            waits_until = self._settled + REBALANCE_TIMEOUT_S - self._patience_s
+            if not self._rejoining:
+                self._renewed = max(self._renewed, min(sent, waits_until))

@@ -4,6 +4,7 @@ from typing import Any
 
 from featurestore.config import Settings
 from streams.bundles import BundleScheduler
+from streams.lease import REBALANCE_TIMEOUT_S
 from streams.metrics import Monitor
 from streams.tables import TableManager
 
@@ -32,6 +33,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "consumer_group_instance_id": settings.stream_member,
         "broker_session_timeout": session_s,
         "broker_heartbeat_interval": session_s / 6,
+        "broker_rebalance_timeout": REBALANCE_TIMEOUT_S,
         "broker_max_poll_records": 2_000,
         "broker_max_poll_interval": DAY_S,  # a worker that waits for its store keeps its partitions
         "broker_check_crcs": False,

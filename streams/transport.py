@@ -31,7 +31,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         await super().on_start()
-        cast(Any, self.app).lease.watch(self._ensure_consumer()._coordinator)
+        coordinator = self._ensure_consumer()._coordinator
+        cast(Any, self.app).lease.watch(coordinator)
+        beat_while_joining(coordinator)
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: set[TP], timeout: float | None = None, max_records: int | None = None
@@ -40,6 +42,21 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         starts = {tp: assignment.state_value(tp)._position for tp in assignment.tps} if assignment else {}
         records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         return {tp: Fetch(fetched, starts.get(tp)) for tp, fetched in records.items()}
+
+
+def beat_while_joining(coordinator: Any) -> None:
+    """Send heartbeats also while Faust takes over its partitions, which aiokafka does not.
+
+    Dozens of RocksDBs are opened there: on a busy machine that takes a session, and the worker would be given up for
+    dead as soon as it is ready, come again, and so on.
+    """
+    complete = coordinator._on_join_complete
+
+    async def beat_and_complete(*arguments: Any) -> None:
+        coordinator._start_heartbeat_task()
+        await complete(*arguments)
+
+    coordinator._on_join_complete = beat_and_complete
 
 
 class Consumer(driver.Consumer):

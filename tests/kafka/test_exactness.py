@@ -137,6 +137,18 @@ def test_a_worker_whose_clock_is_within_the_margin_warns_and_counts(plant: Make)
     it.wait_exact()
 
 
+def test_a_rebalance_waits_for_a_bundle_that_takes_longer_than_a_session(plant: Make) -> None:
+    """Its worker holds the partitions meanwhile, so it may write, and lives."""
+    it = plant()
+    slow = it.worker("one", COUNTING_SLOW_S="5").wait_ready()
+    it.produce(400)
+    eventually(lambda: slow.said("took"), "a bundle in hand")
+    second = it.worker("two").wait_ready()
+    eventually(lambda: shared(it, slow, second), "partitions shared by both workers", within_s=120)
+    assert slow.process.poll() is None
+    it.wait_exact()
+
+
 def test_a_poison_event_ends_the_worker_and_is_never_passed(plant: Make) -> None:
     it = plant()
     it.produce(500)
