@@ -29,6 +29,8 @@ LATE_SHARE, LATE_MOST_S = 0.03, 600
 AHEAD_SHARE, AHEAD_MOST_S = 0.02, 240
 AGAIN_SHARE, AGAIN_OF = 0.02, 500
 """Which share of delivered events is sent once more, and among how many of the last ones."""
+MOST_UNSETTLED = 64
+"""Events of one customer on their way. The streams keep 256 ids of each source: older ones, sent again, count again."""
 DELIVERY_TIMEOUT_MS = 20_000  # less than an outage lasts: some deliveries stay unknown
 
 
@@ -134,19 +136,27 @@ class Traffic:
     def _tell(self, happening: Happening) -> None:
         customer = self.by_id[happening.customer_id]
         with customer.lock:
-            if customer.deciding:
-                self.counts["not told: the customer is deciding"] += 1
+            if customer.deciding or customer.unsettled >= MOST_UNSETTLED:
+                self.counts["not told: the customer is deciding, or many events are on their way"] += 1
                 return
-            chance = self.random.random()
-            if chance < LATE_SHARE:
-                self.happens(customer, happening.source, happening.data, -self.random.uniform(1, LATE_MOST_S))
-            elif chance < LATE_SHARE + AHEAD_SHARE and not customer.changes_mind:
-                # Of two copies of an event ahead of the clock the later one may be allowed by a grant in between.
-                self.happens(customer, happening.source, happening.data, self.random.uniform(1, AHEAD_MOST_S))
-            else:
-                self.happens(customer, happening.source, happening.data)
+            self.happens(customer, happening.source, happening.data, self._shift_s(customer))
         if self._delivered and self.random.random() < AGAIN_SHARE:
             self._copy(self.random.choice(self._delivered))
+
+    def _shift_s(self, customer: Customer) -> float:
+        """How far an event's time is from now: as a rule not at all.
+
+        Ids are kept by the event's time: the lively customer's late ones would soon be forgotten. Of two copies of an
+        event ahead of the clock the later one may be allowed by a grant in between.
+        """
+        chance = self.random.random()
+        if customer is self.customers[0]:
+            return 0
+        if chance < LATE_SHARE:
+            return -self.random.uniform(1, LATE_MOST_S)
+        if chance < LATE_SHARE + AHEAD_SHARE and not customer.changes_mind:
+            return self.random.uniform(1, AHEAD_MOST_S)
+        return 0
 
     def _copy(self, event: Event) -> None:
         with event.customer.lock:
