@@ -12,7 +12,7 @@ import asyncio
 import time
 from typing import Any
 
-from aiokafka.errors import RebalanceInProgressError
+from aiokafka.errors import IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 
 from featurestore.config import Settings
@@ -20,6 +20,7 @@ from featurestore.config import Settings
 POLL_S = 0.02
 REBALANCE_TIMEOUT_S = 60.0
 """How long the broker waits in a rebalance for each member to rejoin."""
+DISOWNED = {UnknownMemberIdError.errno, IllegalGenerationError.errno}
 
 
 def longest_ms(settings: Settings) -> int:
@@ -33,7 +34,7 @@ def longest_skew_ms(settings: Settings) -> int:
 
 
 class LeaseLost(RuntimeError):
-    """The broker refuses what this worker writes, and no heartbeat came through since: it may have been replaced."""
+    """The broker refuses what this worker writes, and has given its partitions away, or sends no word of it."""
 
 
 class Lease:
@@ -42,7 +43,7 @@ class Lease:
     def __init__(self, session_ms: int) -> None:
         self._renewed = 0.0
         self._settled = 0.0  # when a heartbeat or join was sent that was answered well: no rebalance had begun
-        self._rejoining = False
+        self._rejoining = self._disowned = False
         self._patience_s = session_ms / 1000
 
     def stamp(self) -> float:
@@ -53,6 +54,8 @@ class Lease:
         """Wait for a later heartbeat than the one that ``stamp`` tells of, a session at most. Raises LeaseLost."""
         deadline = time.monotonic() + self._patience_s
         while self._renewed <= stamp:
+            if self._disowned:  # only a rejoin helps, which waits for the write in hand
+                raise LeaseLost("the changelog refused a write, and the broker has given the partitions away")
             if time.monotonic() > deadline:
                 raise LeaseLost(f"no heartbeat for {self._patience_s} s after the changelog refused a write")
             await asyncio.sleep(POLL_S)
@@ -74,9 +77,12 @@ class Lease:
 
     def _learn(self, request: Any, sent: float, error_code: int) -> None:
         if error_code == 0:
-            self._rejoining = self._rejoining and not isinstance(request, SyncGroupRequest)
+            if isinstance(request, SyncGroupRequest):
+                self._rejoining = self._disowned = False
             self._settled = max(self._settled, sent)
             self._renewed = max(self._renewed, sent)
+        elif error_code in DISOWNED:
+            self._disowned = True
         elif error_code == RebalanceInProgressError.errno and isinstance(request, HeartbeatRequest):
             waits_until = self._settled + REBALANCE_TIMEOUT_S - self._patience_s
             if not self._rejoining:

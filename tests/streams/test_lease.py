@@ -81,8 +81,16 @@ async def test_a_rebalance_renews_nothing_of_a_worker_that_never_joined(coordina
 
 
 @pytest.mark.parametrize("error_code", [UNKNOWN_MEMBER, ILLEGAL_GENERATION])
-async def test_a_bad_answer_renews_nothing(coordinator: Coordinator, error_code: int) -> None:
-    assert await coordinator.answers(HEARTBEAT, error_code) == 0
+async def test_a_worker_that_was_replaced_does_not_wait_for_another_heartbeat(
+    coordinator: Coordinator, error_code: int
+) -> None:
+    await coordinator.answers(HEARTBEAT, 0)
+    assert await coordinator.answers(HEARTBEAT, error_code) == 100
+    with pytest.raises(LeaseLost, match="given the partitions away"):
+        await coordinator.lease.renewed_after(100)
+    await coordinator.answers(JOIN, 0)
+    assert await coordinator.answers(SYNC, 0) == 106
+    await coordinator.lease.renewed_after(100)
 
 
 async def test_another_request_renews_nothing(coordinator: Coordinator) -> None:
