@@ -2,12 +2,13 @@
 PYTHON := .venv/bin/python
 BASE_PYTHON ?= python3
 KAFKA_PORT ?= 9092
+CHAOS_MINUTES ?= 35
 VENV := .venv/installed
 COMPILE := uv pip compile --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate \
 	--custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: bench-recovery bench-streaming help demo run test lint format kafka kafka-stop lock
+.PHONY: bench-recovery bench-streaming chaos help demo run test lint format kafka kafka-stop lock
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -55,6 +56,9 @@ bench-streaming: $(VENV)  ## Our worker beside Quix Streams and plain Faust; wri
 
 bench-recovery: $(VENV)  ## A lost disk, a lost worker, a backlog; writes bench/results/recovery.json
 	$(PYTHON) -m bench.recovery $(ARGS)
+
+chaos: $(VENV)  ## Kills every part under load, then compares with DuckDB; writes bench/results/chaos.json (CHAOS_MINUTES, CHAOS_SEED)
+	$(PYTHON) -m tests.chaos --minutes $(CHAOS_MINUTES) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 lock:  ## Pin what pyproject.toml asks for (needs uv)
 	$(COMPILE) pyproject.toml --output-file requirements.lock

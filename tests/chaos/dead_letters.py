@@ -1,9 +1,9 @@
 """What was put aside against the poison that was sent: each piece of it, with its reason, and nothing else."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from featurestore import names
 from tests.chaos.poison import Poison
@@ -12,37 +12,43 @@ from tests.chaos.world import PARTITIONS
 Place = tuple[str, int, int]  # topic, partition, offset
 
 
+class Letter(NamedTuple):
+    """A dead letter: the record as it was, where it came from, and why it was put aside."""
+
+    place: Place
+    reason: str
+    key: bytes | None
+    value: bytes
+
+
 class Judgement(NamedTuple):
     """``missing``: poison that was not put aside, or for another reason. ``unasked``: what no poison explains."""
 
     missing: list[str]
     unasked: list[str]
-    letters: int
 
 
-def judge(bootstrap: str, generation: int, poisons: Mapping[Place, Poison]) -> Judgement:
-    """Read all dead letters. One may be there twice, as a replay puts the same record aside again."""
+def judge(letters: Iterable[Letter], poisons: Mapping[Place, Poison]) -> Judgement:
+    """One letter may be there twice, as a replay puts the same record aside again."""
     reasons: dict[Place, set[str]] = {}
-    unasked, letters = [], 0
+    unasked = []
     known = {(poison.key, poison.value or b"") for poison in poisons.values()}
-    for letter in read(bootstrap, names.dead_letters(generation)):
-        letters += 1
-        headers = {name: value.decode() for name, value in letter.headers()}
-        place = (headers["topic"], int(headers["partition"]), int(headers["offset"]))
-        reasons.setdefault(place, set()).add(headers["reason"])
-        if (letter.key(), letter.value()) not in known:
-            unasked.append(f"{place}: {headers['reason']}, {headers['detail']}")
+    for letter in letters:
+        reasons.setdefault(letter.place, set()).add(letter.reason)
+        if (letter.key, letter.value) not in known:
+            unasked.append(f"{letter.place}: {letter.reason}")
     missing = [
         f"{place}: {poison.reason} expected, got {reasons.get(place)}"
         for place, poison in poisons.items()
         if reasons.get(place) != {poison.reason}
     ]
-    return Judgement(missing, unasked, letters)
+    return Judgement(missing, unasked)
 
 
-def read(bootstrap: str, topic: str) -> Iterator[Message]:
-    """Everything of a topic, as it is now."""
+def read(bootstrap: str, generation: int) -> Iterator[Letter]:
+    """All dead letters that there are."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "chaos-letters", "enable.auto.commit": False})
+    topic = names.dead_letters(generation)
     places = [TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)]
     left = sum(high - low for low, high in (consumer.get_watermark_offsets(place, timeout=30) for place in places))
     consumer.assign(places)
@@ -50,5 +56,7 @@ def read(bootstrap: str, topic: str) -> Iterator[Message]:
         for message in consumer.consume(left, timeout=1):
             assert not message.error(), message.error()
             left -= 1
-            yield message
+            headers = {name: value.decode() for name, value in message.headers()}
+            place = (headers["topic"], int(headers["partition"]), int(headers["offset"]))
+            yield Letter(place, headers["reason"], message.key(), message.value())
     consumer.close()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from featurestore import names
 from featurestore.catalog import registry
 from featurestore.catalog.support import TicketChange, support
-from featurestore.definitions.source import LARGEST_EVENT_BYTES
+from featurestore.definitions.source import LARGEST_EVENT_BYTES, InvalidEvent
 from tests.chaos.customers import Customer
 from tests.chaos.truth import ORIGIN
 from tests.chaos.world import PARTITIONS
@@ -126,3 +126,15 @@ KINDS: dict[str, Callable[[Customer, str, int], Poison]] = {
     "too large": too_large,
     "a purge of nobody": purge_of_nobody,
 }
+
+
+def refusal(made: Poison) -> str | None:
+    """Why its topic's source can't read it, in one word; None if only place or time are wrong."""
+    source = next((source for source in registry.sources.values() if made.topic.startswith(f"{source.topic}.")), None)
+    if source is None or made.value is None:
+        return "invalid"
+    try:
+        source.decode(made.value)
+    except InvalidEvent as error:
+        return error.reason
+    return None

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from tests.chaos.run import Outcome
 
 AWAY = "worker killed, stays away"
+NAMED = "failover_s", "broker_back_s", "undisturbed_s"
 SHOWN = 20
 """How many of a kind of failure are shown."""
 
@@ -38,6 +39,7 @@ def figures(outcome: Outcome) -> dict[str, float]:
         "doubled": len(comparison.doubled),
         "leaked": len(outcome.leaks) + len(comparison.leaked),
         "failover_s": median(s.first_s for s in outcome.survived if s.fault == AWAY),
+        "broker_back_s": median(outcome.broker_back_s),
         "undisturbed_s": median(outcome.undisturbed_s),
         "minutes": outcome.minutes,
         "events": counts["events written"],

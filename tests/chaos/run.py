@@ -63,9 +63,10 @@ class Outcome:
     undisturbed_s: list[float] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     leaks: list[Leak] = field(default_factory=list)
+    broker_back_s: list[float] = field(default_factory=list)
     sees_one_event: bool = False
     comparison: Comparison = field(default_factory=lambda: Comparison(0, 0, [], [], []))
-    letters: Judgement = field(default_factory=lambda: Judgement([], [], 0))
+    letters: Judgement = field(default_factory=lambda: Judgement([], []))
     minutes: float = 0.0
 
 
@@ -120,12 +121,14 @@ def _chaos(world: World, plan: Plan, outcome: Outcome, closing: ExitStack) -> No
         outcome.comparison = compare(client, everybody, db)
         outcome.sees_one_event = sees_one_event(client, people[:1], db)
     outcome.leaks = watch.leaks
-    outcome.letters = dead_letters.judge(str(bootstrap), int(str(generation)), traffic.poisons)
+    letters = dead_letters.read(str(bootstrap), int(str(generation)))
+    outcome.letters = dead_letters.judge(letters, traffic.poisons)
     outcome.counts = traffic.counts + decisions.counts + watch.counts
     outcome.counts["events written"] = truth.events
     outcome.counts["purges seen"] = purge_probe.purges
+    outcome.broker_back_s = world.processes["kafka"].back_s
     for process in world.processes.values():
-        outcome.counts[f"ends of {process.name}"] = process.ends
+        outcome.counts[f"ends of {process.name}"] = len(process.back_s)
 
 
 class Measure:

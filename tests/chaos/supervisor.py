@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 
 from deploy.server import DidNotStart
@@ -18,11 +19,12 @@ Start = Callable[[], "subprocess.Popen[bytes]"]
 class Supervised:
     """A process that is started again a second after its end, unless it is held.
 
-    ``ends`` counts how often it ended. A signal goes to its whole group, as the end of a container does.
+    ``back_s``: how long that took each time, for a server until it answered. A signal goes to its whole group, as the
+    end of a container does.
     """
 
     def __init__(self, name: str, start: Start) -> None:
-        self.name, self.ends = name, 0
+        self.name, self.back_s = name, list[float]()
         self._start = start
         self._held = threading.Event()
         self._over = threading.Event()
@@ -75,8 +77,9 @@ class Supervised:
     def _keep(self) -> None:
         while not self._over.wait(POLL_S):
             if not self.running and not self._held.is_set():
-                self.ends += 1
+                ended = time.monotonic()
                 self._again()
+                self.back_s.append(time.monotonic() - ended)
 
     def _again(self) -> None:
         while not self._over.wait(RESTART_S) and not self._held.is_set():
