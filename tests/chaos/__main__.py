@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,7 @@ def main() -> int:
     if wrong := failures(outcome):
         say("\n".join(["", "FAILED", *wrong]))
         return 1
+    shutil.rmtree(folder)
     if len(outcome.survived) >= FAULTS:  # a short run is no result
         say(
             str(

@@ -22,9 +22,7 @@ def table(outcome: Outcome) -> str:
 def summary(outcome: Outcome) -> str:
     """The table, and what it was counted on."""
     named = (
-        f"{name}: {value:,g}"
-        for name, value in figures(outcome).items()
-        if name == "failover_s" or not name.endswith("_s")
+        f"{name}: {value:,g}" for name, value in figures(outcome).items() if name in NAMED or not name.endswith("_s")
     )
     counted = (f"{number:>9,}  {what}" for what, number in sorted(outcome.counts.items()))
     return "\n".join(["", table(outcome), "", *named, "", *counted])

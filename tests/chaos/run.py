@@ -109,6 +109,9 @@ def _chaos(world: World, plan: Plan, outcome: Outcome, closing: ExitStack) -> No
                 break
             outcome.undisturbed_s.append(measure(Blow()).all_s)
             outcome.survived.append(strike(name, it, measure))
+            for part in (traffic, watch, decisions):
+                if part.error:
+                    raise part.error
             say(told(outcome, time.monotonic() - began, traffic, watch))
             time.sleep(choices.uniform(*CALM_S))
 
@@ -152,8 +155,11 @@ class Measure:
 def strike(name: str, it: Setting, measure: Measure) -> Survived:
     """Do a fault, and measure until the world is whole again."""
     struck_at = time.monotonic()
-    served = [measure(blow) for blow in FAULTS[name](it)]
-    served += measure.until_whole(struck_at)
+    try:
+        served = [measure(blow) for blow in FAULTS[name](it)]
+        served += measure.until_whole(struck_at)
+    except AssertionError as error:
+        raise AssertionError(f"{name}: {error}; logs in {it.world.folder}") from error
     return Survived(name, max(one.all_s for one in served), served[0].first_s)
 
 
