@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 BASE_PYTHON ?= python3
 KAFKA_PORT ?= 9092
-CHAOS_MINUTES ?= 35
+CHAOS_MINUTES ?= 30
 VENV := .venv/installed
 COMPILE := uv pip compile --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate \
 	--custom-compile-command "make lock" --quiet

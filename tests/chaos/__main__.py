@@ -1,4 +1,4 @@
-"""The long run: python -m tests.chaos [--minutes 35] [--seed N]; writes bench/results/chaos.json."""
+"""The long run: python -m tests.chaos [--minutes 30] [--seed N]; writes bench/results/chaos.json."""
 
 import argparse
 import random
@@ -17,7 +17,7 @@ FAULTS = 60
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=35.0)
+    parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--faults", type=int, default=FAULTS, help="survive so many at least")
     parser.add_argument("--seed", type=int, default=None, help="of everything that is random; printed")
     chosen = parser.parse_args()
@@ -32,13 +32,8 @@ def main() -> int:
         return 1
     shutil.rmtree(folder)
     if len(outcome.survived) >= FAULTS:  # a short run is no result
-        say(
-            str(
-                results.write(
-                    "chaos", figures(outcome), command=f"make chaos CHAOS_MINUTES={chosen.minutes:g} CHAOS_SEED={seed}"
-                )
-            )
-        )
+        command = f"make chaos CHAOS_MINUTES={chosen.minutes:g} CHAOS_SEED={seed}"
+        say(str(results.write("chaos", figures(outcome), command)))
     return 0
 
 
