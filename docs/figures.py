@@ -24,6 +24,8 @@ CONTESTANTS = {  # what begins the names of their figures; longer before shorter
 }
 SIZES = {"_1k": "1,000", "_10k": "10,000", "_100k": "100,000", "_1m": "1,000,000"}  # followed by _customers
 
+FAULT = {"_times": "survived", "_s": "served again after s, median", "_worst_s": "worst"}  # behind a fault's name
+
 Figures = Mapping[str, float]
 
 
@@ -56,14 +58,27 @@ def growth(figures: Figures) -> list[str]:
     return side_by_side("customers", columns, rows)
 
 
+def faults(figures: Figures) -> list[str]:
+    """What was measured of each fault, side by side."""
+    names = [name.removesuffix("_times") for name in figures if name.endswith("_times")]
+    return side_by_side("fault", FAULT, {name: [figures.get(f"{name}{part}") for part in FAULT] for name in names})
+
+
 def others(figures: Figures) -> list[str]:
     """What stands alone."""
     shared = {stem for prefix, stem in map(contestant_of, figures) if prefix}
-    alone = [name for name in figures if contestant_of(name)[1] not in shared and not size_of(name)[0]]
+    of_faults = {name.removesuffix("_times") + part for name in figures if name.endswith("_times") for part in FAULT}
+    grouped = shared | of_faults
+    alone = [name for name in figures if contestant_of(name)[1] not in grouped and not size_of(name)[0]]
     return side_by_side("figure", {"": ""}, {name: [figures[name]] for name in alone})
 
 
-PARTS: dict[str, Callable[[Figures], list[str]]] = {"peers": peers, "growth": growth, "others": others}
+PARTS: dict[str, Callable[[Figures], list[str]]] = {
+    "peers": peers,
+    "growth": growth,
+    "faults": faults,
+    "others": others,
+}
 
 
 def side_by_side(head: str, columns: Mapping[str, str], rows: Mapping[str, Iterable[float | None]]) -> list[str]:

@@ -22,7 +22,9 @@ def table(outcome: Outcome) -> str:
 def summary(outcome: Outcome) -> str:
     """The table, and what it was counted on."""
     named = (
-        f"{name}: {value:,g}" for name, value in figures(outcome).items() if name in NAMED or not name.endswith("_s")
+        f"{name}: {value:,g}"
+        for name, value in figures(outcome).items()
+        if name in NAMED or not name.endswith(("_s", "_times"))
     )
     counted = (f"{number:>9,}  {what}" for what, number in sorted(outcome.counts.items()))
     return "\n".join(["", table(outcome), "", *named, "", *counted])
@@ -48,7 +50,11 @@ def figures(outcome: Outcome) -> dict[str, float]:
     }
     for fault, seconds in by_fault(outcome).items():
         name = "_".join(fault.lower().replace("'", "").replace(",", "").split())
-        found |= {f"{name}_s": statistics.median(seconds), f"{name}_worst_s": max(seconds)}
+        found |= {
+            f"{name}_times": len(seconds),
+            f"{name}_s": statistics.median(seconds),
+            f"{name}_worst_s": max(seconds),
+        }
     return {name: float(value) for name, value in found.items()}
 
 

@@ -42,6 +42,15 @@ def test_growth_stands_side_by_side(tmp_path: Path) -> None:
     assert "| customers | 1,000 | 1,000,000 |\n|---|---|---|\n| rate | 9 | 1,234,567 |" in made
 
 
+def test_faults_stand_side_by_side(tmp_path: Path) -> None:
+    made = shown(tmp_path, {"api_killed_times": 4, "api_killed_s": 2.1, "api_killed_worst_s": 3.5, "failover_s": 3.6})
+    assert (
+        "| fault | survived | served again after s, median | worst |\n|---|---|---|---|\n| api killed | 4 | 2.1 | 3.5 |"
+        in made
+    )
+    assert "| figure | |\n|---|---|\n| failover s | 3.6 |\n\n" in made
+
+
 def test_a_page_may_show_a_part(tmp_path: Path) -> None:
     text = TEXT.replace("streaming", "streaming growth")
     made = shown(tmp_path, {"rate_1k_customers": 9, "rate": 8, "quix_rate": 7}, text)
