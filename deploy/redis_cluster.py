@@ -1,17 +1,16 @@
 """A Redis Cluster for tests, on this machine alone: three primaries, a replica each, and a short fail-over."""
 
-import socket
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
 
-from deploy.ports import free_port
-from deploy.redis_server import RedisServer, RedisServerError, executable
+from deploy.ports import free_port, is_free
+from deploy.redis_server import RedisServer, executable
+from deploy.server import DidNotStart
 
 PRIMARIES, SLOTS = 3, 16384
 NODE_TIMEOUT_MS = 1500  # silence after which the others vote; a busy machine pauses too
@@ -71,7 +70,7 @@ class RedisCluster:
         while not all(true(server) for server in self.servers):
             if time.monotonic() > deadline:
                 self.stop()
-                raise RedisServerError(f"The cluster did not form; its servers' output is in {self.folder}")
+                raise DidNotStart(f"The cluster did not form; its servers' output is in {self.folder}")
             time.sleep(0.05)
 
 
@@ -90,9 +89,6 @@ def information(server: RedisServer, command: str, *arguments: object) -> dict[s
 
 def port_of_cluster() -> int:
     """A free port whose bus port is free too."""
-    while True:
-        port = free_port()
-        if port + BUS < 2**16:
-            with closing(socket.socket()) as probe:
-                if probe.connect_ex(("127.0.0.1", port + BUS)):
-                    return port
+    while not is_free((port := free_port()) + BUS):
+        pass
+    return port
