@@ -5,6 +5,10 @@ is older than ``longest_ms`` (``message.timestamp.before.max.ms``). It gives par
 the heartbeat came, so whatever it accepts was written by the owner. Asking for the group's generation before writing
 would prove nothing: a stopped process believes what it knew before it was stopped.
 
+In a rebalance the broker waits for this worker's rejoin, which waits for the bundles in hand, and these wait for their
+writes. So heartbeats renew the lease then too, though they are answered REBALANCE_IN_PROGRESS: until the worker has
+asked to rejoin, or the broker may have stopped waiting (``REBALANCE_TIMEOUT_S``).
+
 The broker's and the workers' clocks must agree to within ``longest_skew_ms``, which ``streams.clocks`` checks.
 """
 
