@@ -11,14 +11,15 @@ import argparse
 from collections import defaultdict
 from statistics import median
 
-from bench import growth, report, sizes
+from bench import catalog, growth, recovery, report, sizes
 from bench.contestants.roster import PEERS, ROSTER, Contestant, Rapport
 from bench.distribution import quantile
 from bench.latency import latencies_ms
 from bench.surroundings import Surroundings, surroundings
-from bench.throughput import Turn, throughput
+from bench.throughput import Turn, burst, throughput
 
 EVENTS = 100_000
+BURST = 10_000
 RATES = {200: 40, 2_000: 25}  # events a second, and for how many seconds
 SPARE = 1.25  # so much faster than a rate must a contestant be to be asked for its latency there
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99_9": 0.999}
@@ -82,7 +83,11 @@ def main() -> None:
     with surroundings() as around:
         figures = throughputs(around, options.rounds, EVENTS // scale)
         figures |= latencies(around, figures, scale)
+        figures["burst_of_one_customer_events_per_s_core"] = burst(Rapport(around), BURST // scale)
         around.clear()
+        figures |= recovery.rapport(around.broker.bootstrap, around.folder, recovery.SUBJECTS // scale)
+        around.clear()
+        figures |= catalog.measured(around.redis_server)
         figures |= sizes.measured(around.redis_server)
         if options.growth:
             figures |= growth.measured(around, scale)

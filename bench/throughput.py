@@ -55,6 +55,24 @@ def throughput(contestant: Contestant, events: int) -> Turn:
     )
 
 
+def burst(contestant: Contestant, events: int) -> float:
+    """Events a second of one hot customer's, all within a minute."""
+    around = contestant.around
+    (hot,), (first, last) = subjects_of("hot", 1), (by_partition(f"{contestant.topic}-{place}") for place in ("a", "z"))
+    around.permit([hot, *first, *last])
+    now = datetime.now(UTC)
+    records = [record(hot, i, now - timedelta(minutes=1) * (1 - i / events)) for i in range(events)]
+    records += at_once(last, events)
+    sent = stamps(len(records))
+    with working(contestant) as worker:
+        around.send(contestant.topic, at_once(first, 10**9))
+        wait_until("it works", lambda: all(contestant.seen(first)), worker)
+        with sending(around.broker.bootstrap, contestant.topic, records, sent):
+            ended = wait_until("the last events are readable", lambda: all(contestant.seen(last)), worker)
+        wait_until("every event is counted", lambda: contestant.counts([hot]) == [events], worker, CHECK_S)
+    return events / (ended - sent[0])
+
+
 def purchases(customers: list[str], events: int) -> list[Record]:
     """Each customer's in turn, spread over the last month."""
     now = datetime.now(UTC)
