@@ -23,7 +23,9 @@ from streams import topics
 from streams.bundles import Bundle
 from streams.bundles import Record as Arrived
 from streams.changelog import Changelog
+from streams.clocks import Clocks
 from streams.deadletters import DeadLetters, Rejected
+from streams.lease import longest_skew_ms
 from tests.waiting import eventually
 
 SUBJECT = "0123456789abcdef0123456789abcdef"
@@ -65,7 +67,8 @@ class PostOffice:
         return [f"{bundle.topic}/{partition}/{record.offset}" for record in arrived]
 
     async def _put(self, bundle: Bundle, rejected: list[Rejected]) -> None:
-        changelog = Changelog(self.conf.kafka_bootstrap, "tests")
+        clocks = Clocks(names.clock(self.conf.generation), self.conf.partitions, longest_skew_ms(self.conf))
+        changelog = Changelog(self.conf.kafka_bootstrap, "tests", None, clocks)
         await changelog.start()
         await DeadLetters(names.dead_letters(self.conf.generation), changelog).put(bundle, rejected)
         await changelog.stop()
