@@ -5,13 +5,16 @@ from all of them are measured.
 """
 
 import random
+import time
 from datetime import UTC, datetime
+
+from psutil import Process
 
 from bench.contestants.roster import Contestant, Rapport, working
 from bench.load import sending, stamps
 from bench.patience import wait_until
 from bench.sizes import memory_bytes
-from bench.surroundings import Surroundings, by_partition, record, subjects_of
+from bench.surroundings import PARTITIONS, Surroundings, by_partition, record, subjects_of
 from bench.throughput import at_once
 
 SIZES = {"1k": 1_000, "10k": 10_000, "100k": 100_000, "1m": 1_000_000}
@@ -54,7 +57,30 @@ def measured(around: Surroundings, scale: int = 1) -> dict[str, float]:
             figures |= {f"{name}_{label}_customers": value for name, value in taken.items()}
             shown = ", ".join(f"{name.replace('_', ' ')} {value:,.0f}" for name, value in taken.items())
             print(f"{there:>9,} customers: {shown}", flush=True)
+        figures["rebuilt_subjects_per_s_core"] = rebuilt_per_s(contestant, customers[:there], worker)
+        print(
+            f"an emptied Redis: {figures['rebuilt_subjects_per_s_core']:,.0f} subjects pushed again a second",
+            flush=True,
+        )
     return figures
+
+
+def rebuilt_per_s(contestant: Contestant, customers: list[str], worker: Process) -> float:
+    """Subjects whose values are in Redis again, a second from the first word for a Redis that was emptied and has all
+    permissions again.
+    """
+    around, places = contestant.around, [("sales", partition) for partition in range(PARTITIONS)]
+    around.redis.flushall()
+    around.permit(customers)
+
+    def whole() -> bool:
+        (node,) = around.store.read((), (), places, 5_000).nodes
+        return all(mark is not None and mark.fill == node.fill for mark in node.marks)
+
+    began_s = time.monotonic()
+    around.vouch()
+    ended_s = wait_until("every value is there again", whole, worker, ENTERED_S)
+    return len(customers) / (ended_s - began_s)
 
 
 def enter(contestant: Contestant, customers: list[str], number: int) -> None:

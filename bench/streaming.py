@@ -8,6 +8,8 @@ Contestants take turns, and ratios are medians over the rounds of one run: absol
 """
 
 import argparse
+import subprocess
+import sys
 from collections import defaultdict
 from statistics import median
 
@@ -19,7 +21,7 @@ from bench.surroundings import Surroundings, surroundings
 from bench.throughput import Turn, burst, throughput
 
 EVENTS = 100_000
-BURST = 10_000
+BURST, FILLED = 10_000, 100_000
 RATES = {200: 40, 2_000: 25}  # events a second, and for how many seconds
 SPARE = 1.25  # so much faster than a rate must a contestant be to be asked for its latency there
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99_9": 0.999}
@@ -71,6 +73,12 @@ def latencies(around: Surroundings, throughput: Figures, scale: int) -> Figures:
     return figures
 
 
+def filled_per_s(customers: int) -> float:
+    """``bench.filling`` in a process of its own, for it needs Django."""
+    command = [sys.executable, "-m", "bench.filling", "--customers", str(customers)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
@@ -87,6 +95,7 @@ def main() -> None:
         around.clear()
         figures |= recovery.rapport(around.broker.bootstrap, around.folder, recovery.SUBJECTS // scale)
         around.clear()
+        figures["permissions_filled_per_s"] = filled_per_s(FILLED // scale)
         figures |= catalog.measured(around.redis_server)
         figures |= sizes.measured(around.redis_server)
         if options.growth:
