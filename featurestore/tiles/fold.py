@@ -46,9 +46,7 @@ class SourceFold:
         ``births_ms`` says for each view's fingerprint since when its partition folds it. ``counts`` takes what became
         of the events: events, skipped, duplicate, denied, late, expired, unchecked. The record given is not changed.
         """
-        earliest_ms = min([min(kafka_ms, event.time_ms) for _, kafka_ms, event in arrivals], default=0)
-        live = [(view, view.foldings(record, grants, births_ms, earliest_ms)) for view in self.views]
-        live = [(view, own) for view, own in live if own]
+        live = [(view, own) for view in self.views if (own := view.foldings(record, grants, births_ms, arrivals))]
         known = record.identities if live else b""
         offset = record.offset
         for offset_, kafka_ms, event in arrivals:
@@ -78,9 +76,8 @@ class SourceFold:
             if not identities.remembers(known, time_s, event.tie):
                 counts["unchecked"] += 1
             known = identities.with_one(known, time_s, event.tie)
-            for fate in {folding.add(event, changes) for folding, changes in takers}:
-                if fate:
-                    counts[fate] += 1
+            for fate in {folding.add(event, changes) for folding, changes in takers} - NOTHING:
+                counts[fate] += 1
         totals: dict[bytes, bytes] = {}
         views = {view.name: kept for view, own in live if (kept := together(own, totals))}
         return Folded(Record(offset, known if views else b"", views), totals)
@@ -93,6 +90,7 @@ class Folded(NamedTuple):
     totals: dict[bytes, bytes]
 
 
+NOTHING = {""}
 Change = tuple[States, Any]  # states that an event changes, and the value that it has for them
 
 
@@ -122,7 +120,11 @@ class ViewFold:
         return found
 
     def foldings(
-        self, record: Record, grants: Mapping[str, Grant], births_ms: Mapping[int, int], earliest_ms: int
+        self,
+        record: Record,
+        grants: Mapping[str, Grant],
+        births_ms: Mapping[int, int],
+        arrivals: Sequence[Arrival],
     ) -> list["Folding"]:
         """What to fold into. Purposes that hold the same tiles, and will after these arrivals, share one folding."""
         birth_ms = births_ms.get(self.view.fingerprint)
@@ -140,7 +142,7 @@ class ViewFold:
                     before = one.tiles
             folding = Folding(self.layout, edition, grant, birth_ms, before)
             for other in own:
-                if other.is_twin(folding, earliest_ms):
+                if other.is_twin(folding, arrivals):
                     other.grants[purpose] = grant.grant
                     break
             else:
@@ -159,11 +161,14 @@ class Folding:
         self.tiles: Tiles | None = None  # opened by the first event
         self.before_s = 0
 
-    def is_twin(self, other: "Folding", earliest_ms: int) -> bool:
-        """Whether both hold the same and would take the same of arrivals none of which is earlier than a time."""
-        return self.before == other.before and (
-            self.since_ms == other.since_ms or max(self.from_ms, other.from_ms) <= earliest_ms
-        )
+    def is_twin(self, other: "Folding", arrivals: Sequence[Arrival]) -> bool:
+        """Whether both hold the same and would take the same of some arrivals."""
+        if self.before != other.before:
+            return False
+        if self.since_ms == other.since_ms:
+            return True
+        from_ms = max(self.from_ms, other.from_ms)
+        return all(event.time_ms >= from_ms and kafka_ms >= from_ms for _, kafka_ms, event in arrivals)
 
     def add(self, event: Event, changes: Iterable[Change]) -> str:
         """Fold one event; tells "late" or "expired" for what came out of order, "" otherwise."""
