@@ -20,6 +20,7 @@ def test_nothing_is_lost_doubled_or_leaked_whatever_is_killed(
     with capsys.disabled():
         outcome = run(tmp_path_factory.mktemp("chaos"), plan)
         print(summary(outcome))
+        print("\n".join(failures(outcome)))  # whole: pytest would shorten it
     assert failures(outcome) == []
     found = figures(outcome)
     assert (found["lost"], found["doubled"], found["leaked"]) == (0, 0, 0)
