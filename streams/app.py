@@ -150,6 +150,7 @@ def _note_assignments(app: App) -> None:
     @app.on_partitions_revoked.connect(weak=False)
     async def revoked(_app: Any, partitions: Iterable[TP], **_options: Any) -> None:
         app.lanes.give_away(partitions)
+        cast(Consumer, app.consumer).give_away(partitions)
 
     @app.on_rebalance_complete.connect(weak=False)
     async def recovered(_app: Any, **_options: Any) -> None:

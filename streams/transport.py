@@ -4,7 +4,7 @@ Offsets are acknowledged in order and a worker that meets an error ends, so the 
 partition is all there is to commit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import aiokafka
@@ -99,10 +99,21 @@ class Consumer(driver.Consumer):
         self.expected = {**committed, **(await self.earliest_offsets(*fresh) if fresh else {})}
         cast(Any, self.app).lanes.restart(self.expected)
 
+    def give_away(self, partitions: Iterable[TP]) -> None:
+        """Expect nothing of these partitions until ``perform_seek``: another worker may have gone on."""
+        for tp in partitions:
+            self.expected.pop(tp, None)
+
     async def follows(self, bundle: Bundle) -> bool:
-        """Whether ``bundle`` comes next or repeats what came; after a lost one, seek back to it and say no."""
+        """Whether ``bundle`` comes next or repeats what came; after a lost one, seek back to it and say no.
+
+        One of a partition that was assigned a moment ago may come before the position to begin at is known, and behind
+        others that were dropped. Nothing of it is taken: the seek to that position is on its way.
+        """
         tp = bundle.tp
-        expected = self.expected.get(tp, bundle.start)
+        if tp not in self.expected:
+            return False
+        expected = self.expected[tp]
         if bundle.start > expected:
             kept = (await self.earliest_offsets(tp))[tp]
             if kept > expected:

@@ -61,6 +61,18 @@ async def test_after_a_lost_bundle_the_consumer_seeks_back_until_it_came() -> No
     assert await broker.follows(bundle(10, *range(10, 30)))
 
 
+async def test_nothing_of_a_partition_is_taken_before_its_position_is_known() -> None:
+    """What was fetched right after an assignment is dropped in part: the rest, taken first, would hide the hole."""
+    broker = Broker({})
+    assert not await broker.follows(bundle(20, 20, 21))
+    assert not broker.sought, "the seek to the position is on its way"
+    broker.expected[HERE] = 10
+    assert not await broker.follows(bundle(22, 22))
+    assert broker.sought == [10]
+    Consumer.give_away(broker, [HERE])  # type: ignore[arg-type]
+    assert not await broker.follows(bundle(10, 10))
+
+
 async def test_offsets_that_the_topic_lacks_are_no_loss() -> None:
     """A transaction's marker, for one: the fetch began where it should have."""
     broker = Broker({HERE: 10})
