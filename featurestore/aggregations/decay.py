@@ -18,7 +18,8 @@ class Decay(Aggregation):
     """A sum in which each event's part halves every ``half_life``: "12h", "7d".
 
     Forward decay of Cormode, Shkapenyuk, Srivastava and Xu (2009), whose landmark moves on to the latest event: merging
-    scales the older state to the newer's time. An event ahead of now counts as now, so no part is ever more than whole.
+    scales the older state to the newer's time. No part is ever more than whole: an event ahead of now counts whole, and
+    what came before it has decayed to its time.
     """
 
     half_life: str = dataclasses.field(kw_only=True)
