@@ -4,10 +4,12 @@ No e-mail, name or raw identifier leaves the database for Kafka, Redis, logs or 
 """
 
 import hmac
+import re
 import unicodedata
 
 MAX_IDENTIFIER_LENGTH = 256
 SUBJECT_LENGTH = 32
+SUBJECT = re.compile(rb"[0-9a-f]{%d}" % SUBJECT_LENGTH)
 
 
 class IdentifierError(ValueError):
@@ -25,6 +27,11 @@ def subject_of(identifier: str, secret: bytes, kind: str = "customer_id") -> str
         raise IdentifierError(f"{kind} must not hold control characters")
     message = f"{kind}\0{identifier}".encode()
     return hmac.digest(secret, message, "sha256")[:16].hex()
+
+
+def is_subject(found: bytes) -> bool:
+    """Whether bytes from outside, a Kafka key or a part of a Redis key, name a subject."""
+    return SUBJECT.fullmatch(found) is not None
 
 
 def partition_of(subject: str, partitions: int) -> int:

@@ -8,13 +8,12 @@ the new one.
 """
 
 import asyncio
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from featurestore.definitions import Event, EventSource, InvalidEvent, Registry
-from featurestore.identity import partition_of
+from featurestore.identity import is_subject, partition_of
 from featurestore.online.store import FieldWrite, Written
 from featurestore.permission import Grant, Permission, current
 from featurestore.tiles.fold import Arrival, SourceFold
@@ -33,7 +32,6 @@ from streams.tables import StateTable
 
 EMPTY = Record()
 STEP_SUBJECTS = 100  # folded at once: tens of milliseconds in which the event loop does nothing else
-SUBJECT = re.compile(rb"[0-9a-f]{32}")
 
 Arrivals = Mapping[str, Sequence[Arrival]]
 
@@ -227,7 +225,7 @@ class Rounds:
 
     async def _purged(self, bundle: Bundle) -> list[str]:
         """The subjects that purges name."""
-        named = {record.key for record in bundle.records if record.key and SUBJECT.fullmatch(record.key)}
+        named = {record.key for record in bundle.records if record.key and is_subject(record.key)}
         detail = "a purge's key is the subject to purge: 32 hex digits"
         misnamed = [Rejected(record, "invalid", detail) for record in bundle.records if record.key not in named]
         await self.dead_letters.put(bundle, misnamed)

@@ -8,11 +8,10 @@ from featurestore.catalog import registry
 from featurestore.consent.ledger import moment
 from featurestore.definitions import EventSource
 from featurestore.definitions.source import LARGEST_EVENT_BYTES
-from featurestore.identity import SUBJECT_LENGTH
+from featurestore.identity import is_subject
 from featurestore.ingest.letterbox import Record
 from featurestore.ingest.models import DeadLetter
 
-SUBJECT = re.compile(rb"[0-9a-f]{%d}" % SUBJECT_LENGTH)
 TOPIC = re.compile(rb"[\w.-]{1,249}", re.ASCII)
 REASON = re.compile(rb"[a-z_]{1,32}")
 NUMBER = re.compile(rb"\d{1,18}")
@@ -31,7 +30,7 @@ def letter_of(record: Record, generation: int) -> DeadLetter:
         partition=record.partition,
         letter_offset=record.offset,
         put_at=moment(record.timestamp_ms),
-        subject=key.decode() if SUBJECT.fullmatch(key) else "",
+        subject=key.decode() if is_subject(key) else "",
         size=len(record.value),
         sha256=digest(record.value),
     )

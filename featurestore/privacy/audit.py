@@ -4,7 +4,6 @@ A change on its way is no finding: a difference counts if a fresh reading of bot
 seen no change of that subject meanwhile. What the store allows and the database denies is repaired first.
 """
 
-import re
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
@@ -19,7 +18,7 @@ from featurestore.consent.ledger import database_now, milliseconds
 from featurestore.consent.models import PermissionChange, SubjectVersion
 from featurestore.consent.publication import BATCH, permissions_of, put
 from featurestore.consent.services import reissue
-from featurestore.identity import SUBJECT_LENGTH
+from featurestore.identity import is_subject
 from featurestore.online import stores
 from featurestore.online.store import StoreUnavailable
 from featurestore.permission import Permission
@@ -31,7 +30,6 @@ log = structlog.get_logger(__name__)
 
 LEASE_S = 120  # renewed with every batch
 STUCK_AFTER = timedelta(minutes=1)  # the voucher puts what waits before each word: then it should not wait so long
-SUBJECT = re.compile(rf"[0-9a-f]{{{SUBJECT_LENGTH}}}")
 T = TypeVar("T")
 
 
@@ -55,7 +53,7 @@ def audit(now: datetime | None = None) -> AuditRun | None:
             for subjects in chunks(stores.store().subjects(), BATCH):
                 lease.renew()
                 run.store_subjects += len(subjects)
-                ours = [subject for subject in subjects if SUBJECT.fullmatch(subject)]
+                ours = [subject for subject in subjects if is_subject(subject.encode())]
                 foreign += len(subjects) - len(ours)
                 _look_up(run, ours, now)
             if foreign:
