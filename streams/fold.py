@@ -19,7 +19,7 @@ from featurestore.permission import Grant, Permission, current
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.ladder import SLACK_S
 from featurestore.tiles.layout import edition_in
-from featurestore.tiles.served import STAMP, ServedLayout
+from featurestore.tiles.served import STAMP
 from featurestore.tiles.state import Record, decode, edition_of, field_name
 from streams import births
 from streams.bundles import Bundle
@@ -58,7 +58,7 @@ class Folder:
         self.views = registry.views_of(source.name)
         self.purposes = sorted({purpose for view in self.views for purpose in view.purposes})
         self.fold = SourceFold(self.views)
-        self.layouts = {view.name: ServedLayout(view) for view in self.views}
+        self.layouts = {view.name: view.layout for view in self.fold.views}
 
     async def births(self, partition: int, *, at_beginning: bool) -> dict[int, int]:
         """Since when the partition folds each view, by fingerprint; one that is new to it is born now."""

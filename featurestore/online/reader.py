@@ -13,7 +13,8 @@ from featurestore.online.answer import Answer, Status, ViewAnswer
 from featurestore.online.guard import admit, belongs
 from featurestore.online.store import Mark, OnlineStore, Stored
 from featurestore.permission import Denial, Grant
-from featurestore.tiles.served import QuestionTooEarly, ServedLayout
+from featurestore.tiles.layout import Layout
+from featurestore.tiles.served import QuestionTooEarly, opened
 from featurestore.tiles.state import edition_of, field_name
 
 NOT_SERVED = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED)
@@ -23,7 +24,7 @@ class PlannedView(NamedTuple):
     """A view of a service as one purpose reads it. ``slot`` is its place among the fields read; None: not served."""
 
     view: FeatureView
-    layout: ServedLayout
+    layout: Layout
     features: tuple[Feature, ...]
     defaults: dict[str, Any]
     slot: int | None
@@ -97,7 +98,7 @@ def _answer(
             raw, mark, served = stored.fields[planned.slot], marks[planned.source], None
             birth_ms = mark.births_ms.get(planned.view.fingerprint) if mark else None
             if birth_ms is not None and raw is not None and belongs(raw, grant):
-                served = planned.layout.open(raw, edition_of(planned.view.fingerprint, birth_ms))
+                served = opened(planned.layout, raw, edition_of(planned.view.fingerprint, birth_ms))
             worth = _worth(planned.view, served is not None, grant, mark, fill, now_ms)
             if served is not None:
                 try:
@@ -146,7 +147,7 @@ def _plan(service: FeatureService, purpose: str, chosen: frozenset[str] | None) 
             fields.append(field_name(view.name, purpose))
         defaults = {feature.name: feature.default for feature in features}
         source = sources.index(view.source.name)
-        views.append(PlannedView(view, ServedLayout(view), features, defaults, slot, source))
+        views.append(PlannedView(view, Layout(view), features, defaults, slot, source))
     return Plan(fields, sources, views)
 
 

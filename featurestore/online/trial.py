@@ -11,7 +11,8 @@ from featurestore.definitions.source import EPOCH, MILLISECOND
 from featurestore.definitions.view import FeatureView
 from featurestore.permission import Grant
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.served import STAMP, ServedLayout
+from featurestore.tiles.layout import Layout
+from featurestore.tiles.served import STAMP, opened
 from featurestore.tiles.state import Record, edition_of
 
 SOMEBODY = "0" * 32
@@ -31,7 +32,8 @@ def answer_of(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct
     record = SourceFold([view]).fold(Record(), arrivals, grants, births_ms=births_ms, counts=Counter()).record
     if view.name not in record.views:
         return {feature.name: feature.default for feature in view.features}
-    (kept,), layout = record.views[view.name], ServedLayout(view)
-    served = layout.open(STAMP.pack(1, record.offset, 1) + layout.totals(kept.tiles), edition_of(view.fingerprint, 0))
+    (kept,), layout = record.views[view.name], Layout(view)
+    field = STAMP.pack(1, record.offset, 1) + layout.totals(kept.tiles)
+    served = opened(layout, field, edition_of(view.fingerprint, 0))
     assert served is not None
     return served.values(view.features, at_ms)

@@ -123,7 +123,7 @@ class Layout:
             running += totals
         return head + table.write(self.packers, running)
 
-    def opened(self, raw: bytes, at: int) -> tuple[int, list[int], Table]:
+    def parts(self, raw: bytes, at: int) -> tuple[int, list[int], Table]:
         """Of totals from ``at``: newest event s, the rows' ages in steps, the newest first, and the table of cells."""
         _, newest_s, rows, lifetime = HEAD.unpack_from(raw, at)
         at += HEAD.size

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from featurestore.definitions.view import Feature, FeatureView
+from featurestore.definitions.view import Feature
 from featurestore.definitions.windows import edge
 from featurestore.tiles.ladder import SLACK_S
 from featurestore.tiles.layout import Layout, edition_in
@@ -36,27 +36,12 @@ def stamp_of(raw: bytes) -> Stamp:
     return Stamp(*STAMP.unpack_from(raw))
 
 
-class ServedLayout:
-    """One view's way to write and read its fields."""
-
-    def __init__(self, view: FeatureView):
-        self.view, self.layout = view, Layout(view)
-
-    def totals(self, tiles: bytes) -> bytes:
-        """A field without its stamp, from the tiles that a table keeps: the same for all purposes that hold them."""
-        return self.layout.totals(tiles)
-
-    def open(self, raw: bytes, edition: int) -> "Served | None":
-        """The field's values; None if it was written under another edition of the view."""
-        return Served(self.layout, raw) if edition_in(raw, STAMP.size) == edition else None
-
-
 class Served:
-    """One subject's values of one view, opened for reading."""
+    """One subject's values of one view, opened for reading from a field."""
 
     def __init__(self, layout: Layout, raw: bytes):
         self.layout = layout
-        self.newest_s, self.ages, self.table = layout.opened(raw, STAMP.size)
+        self.newest_s, self.ages, self.table = layout.parts(raw, STAMP.size)
 
     def values(self, features: Iterable[Feature], now_ms: int) -> dict[str, Any]:
         """Each feature's value at a time; its default where nothing was counted.
@@ -86,3 +71,8 @@ class Served:
         unit_s = self.layout.unit_s
         newest_start = self.newest_s - self.newest_s % unit_s
         return bisect_right(self.ages, (newest_start - edge(window_s, step_s, now_s)) // unit_s)
+
+
+def opened(layout: Layout, raw: bytes, edition: int) -> Served | None:
+    """A field's values; None if it was written under another edition of the view."""
+    return Served(layout, raw) if edition_in(raw, STAMP.size) == edition else None

@@ -13,7 +13,8 @@ from featurestore.online.memory import MemoryStore
 from featurestore.online.store import FieldWrite, Mark, Written
 from featurestore.permission import Grant, Permission
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.served import STAMP, ServedLayout
+from featurestore.tiles.layout import Layout
+from featurestore.tiles.served import STAMP
 from featurestore.tiles.state import Record, field_name
 
 
@@ -62,7 +63,7 @@ class World:
         births_ms = {view.fingerprint: 0 for view in views}
         grants = permission.purposes
         record = SourceFold(views).fold(Record(), arrivals, grants, births_ms=births_ms, counts=Counter()).record
-        layouts = {view.name: ServedLayout(view) for view in views}
+        layouts = {view.name: Layout(view) for view in views}
         writes = [
             FieldWrite(subject, field_name(view, p), p, STAMP.pack(1, 1, grant) + layouts[view].totals(kept.tiles))
             for view, states in record.views.items()

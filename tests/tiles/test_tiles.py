@@ -13,13 +13,14 @@ from featurestore.definitions import Event, FeatureView
 from featurestore.permission import Grant
 from featurestore.tiles import columns, identities
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.served import STAMP, QuestionTooEarly, ServedLayout, stamp_of
+from featurestore.tiles.layout import Layout
+from featurestore.tiles.served import STAMP, QuestionTooEarly, opened, stamp_of
 from featurestore.tiles.state import Record, UnknownFormat, decode, edition_of
 from tests.tiles.shop import EPOCH_S, arrivals, both, expected, purchase, refunds, spend
 from tests.tiles.shop import purchases as purchases_source
 
 FOLD = SourceFold([spend])
-LAYOUT = ServedLayout(spend)
+LAYOUT = Layout(spend)
 ALWAYS = {"service": Grant(True, 1, 0)}
 BORN = {spend.fingerprint: 0}
 EDITION = edition_of(spend.fingerprint, 0)
@@ -73,7 +74,7 @@ def field(record: Record, generation: int = 1) -> bytes:
 
 
 def values(record: Record, now_ms: int) -> dict[str, object]:
-    served = LAYOUT.open(field(record), EDITION)
+    served = opened(LAYOUT, field(record), EDITION)
     assert served is not None
     return served.values(spend.features, now_ms)
 
@@ -143,7 +144,7 @@ def test_a_changed_definition_starts_empty() -> None:
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
     (kept,) = record.views["spend"]
     kept.tiles = (EDITION + 1).to_bytes(4, "little") + kept.tiles[4:]
-    assert LAYOUT.open(field(record), EDITION) is None
+    assert opened(LAYOUT, field(record), EDITION) is None
     assert values(fold(record, arrivals([purchase(2, EPOCH_S * 1000, 5)], 1)), EPOCH_S * 1000)["spend_count_1h"] == 1
 
 
@@ -173,7 +174,7 @@ def test_only_events_since_the_birth_of_a_view_count() -> None:
     events = [purchase(1, EPOCH_S * 1000, 5), purchase(2, EPOCH_S * 1000 + 10, 5)]
     birth_ms = EPOCH_S * 1000 + 10
     record = fold(Record(), arrivals(events), births_ms={spend.fingerprint: birth_ms})
-    served = LAYOUT.open(field(record), edition_of(spend.fingerprint, birth_ms))
+    served = opened(LAYOUT, field(record), edition_of(spend.fingerprint, birth_ms))
     assert served is not None
     assert served.values(spend.features, birth_ms)["spend_count_lifetime"] == 1
 
