@@ -1,6 +1,6 @@
 """A refill: everything is put into the store again, though it did not lose it.
 
-A claim of epoch 0 says that a node's run is being filled. The voucher then puts every permission into it from the
+A claim of FILLING_EPOCH says that a node's run is being filled. The voucher then puts every permission into it from the
 database, and vouches for a new fill; the workers find their marks to be of another fill, and push every value again
 from their tables (streams.rebuild). Reads are denied from the end of the voucher's last word until its next one, and
 stale until a partition has been pushed.
@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from featurestore.online.store import OnlineStore, StoreUnavailable
+from featurestore.online.store import FILLING_EPOCH, OnlineStore, StoreUnavailable
+from streams.gate import READ_TIMEOUT_MS
 
-READ_TIMEOUT_MS = 2_000
 EVERY_S = 0.5
 PATIENCE_S = 15  # without progress, it says who may be missing
 
@@ -36,7 +36,7 @@ def refill(
     nodes = store.nodes()
     before = {node.fill for node in store.read((), (), places, READ_TIMEOUT_MS).nodes}
     for node in nodes:
-        node.claim(node.run(), 0, 0)
+        node.claim(node.run(), FILLING_EPOCH, 0)
     whole, now, waited_s = Progress(len(nodes), len(nodes) * len(places)), Progress(-1, -1), 0.0
     while now != whole:
         reached = progress(store, places, before)

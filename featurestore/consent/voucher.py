@@ -17,11 +17,10 @@ from featurestore.consent.ledger import current, database_now
 from featurestore.consent.models import Ledger, PermissionChange, SubjectVersion
 from featurestore.consent.publication import BATCH, batches, permissions_of
 from featurestore.online.slots import overlap
-from featurestore.online.store import Node, Run, StoreUnavailable
+from featurestore.online.store import FILLING_EPOCH, Node, Run, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-UNCLAIMED_EPOCH = 0  # the claim of a run that is being filled: of no database's epoch, and gone when it is emptied
 DATABASE_GRACE_S = 30
 PROGRESS_EVERY = 50_000
 
@@ -104,7 +103,7 @@ class Voucher:
         others = [at for other, at in words if other is None or (other != run and overlap(other.slots, run.slots))]
         if self.clock() < max(others) + self.expiry_ms / 1000:
             return Condition.WAITING
-        mark, epoch = (run, UNCLAIMED_EPOCH, 0), ledger.epoch
+        mark, epoch = (run, FILLING_EPOCH, 0), ledger.epoch
         if claim == mark and self._filled and self._filled[:2] == (run, epoch):
             start = self._filled[2]
         else:

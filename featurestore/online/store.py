@@ -10,6 +10,9 @@ from typing import NamedTuple, Protocol
 
 from featurestore.permission import Permission
 
+FILLING_EPOCH = 0
+"""The epoch in the claim of a run that is being filled: no database's, and gone when the run is emptied."""
+
 
 class StoreUnavailable(Exception):
     """The store did not answer in time, is not reachable, or is loading, read-only or full. The message says which."""
@@ -149,7 +152,7 @@ class Node(OnlineStore, Protocol):
         """Say that this run holds every permission up to a (database epoch, sequence); False if the run is another.
 
         A claim is data like the permissions: persisted and replicated after them, gone when the store is emptied. One
-        of epoch 0 says that the run is being filled: a new fill, to which the streams push every value again.
+        of FILLING_EPOCH says that the run is being filled: a new fill, to which the streams push every value again.
         """
 
     def claimed(self) -> tuple[Run, int, int] | None:
