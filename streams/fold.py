@@ -147,19 +147,16 @@ class Share:
         self.before = {
             subject: decode(raw) if (raw := self.kept.get(subject.encode())) else EMPTY for subject in arrivals
         }
-        self.fates = Counter[str]()
-        self.folds = 0
+        self.fates: Counter[str] | None = None  # of the first fold; another one judges the same events again
 
     async def fold(
         self, permissions: Mapping[str, Permission | None], now_ms: int
     ) -> tuple[dict[bytes, bytes | None], list[FieldWrite]]:
         """Fold the subjects that have a permission here, from where they were: what changes, what to write."""
-        folder = self.folder
-        counts = Counter[str]()
+        folder, again, counts = self.folder, self.fates is not None, Counter[str]()
         changes: dict[bytes, bytes | None] = {}
         writes: list[FieldWrite] = []
-        pending = self.arrivals.keys() & permissions.keys() if self.folds else self.arrivals
-        for number, subject in enumerate(pending, 1):
+        for number, subject in enumerate([subject for subject in self.arrivals if subject in permissions], 1):
             if number % STEP_SUBJECTS == 0:
                 await asyncio.sleep(0)
             before, arrivals, key = self.before[subject], self.arrivals[subject], subject.encode()
@@ -171,9 +168,9 @@ class Share:
             if raw != self.kept.get(key):
                 changes[key] = self.kept[key] = raw
             replayed = not arrivals or arrivals[0].offset <= before.offset
-            writes += folder.writes(subject, record, EMPTY if replayed or self.folds else before, totals)
-        self.fates = self.fates or counts
-        self.folds += 1
+            writes += folder.writes(subject, record, EMPTY if replayed or again else before, totals)
+        if not again:
+            self.fates = counts
         return changes, writes
 
 
@@ -249,5 +246,5 @@ class Rounds:
                 {w.subject for w, became in zip(writes, outcome, strict=True) if became is Written.REFUSED}
             )
         for share in shares:
-            for fate, number in share.fates.items():
+            for fate, number in (share.fates or {}).items():
                 FATES[fate].labels(share.folder.source.name).inc(number)
