@@ -99,6 +99,7 @@ class App(faust.App):
     async def on_stop(self) -> None:
         for watch in self._watches:
             watch.cancel()  # before the consumer and the producer that they ask
+        self.lanes.give_away(list(self.lanes.applied))  # a rebuild ends before its table does
         await super().on_stop()
         self.lanes.close()
         await self.changelog.stop()
