@@ -146,13 +146,7 @@ def end(form: str, raw: bytes, at: int, rows: int) -> int:
     return at + rows * WIDTHS[letter]
 
 
-def number(form: str, raw: bytes, at: int, row: int) -> float | None:
-    """One cell of a column of numbers."""
-    if form.isdigit():
-        ends, at = _ends(raw, at)
-        row, letter = bisect_right(ends, row), LETTERS[form]
-    else:
-        letter = form.lower()
-        row = 0 if form.isupper() else row
-    (value,) = array(1, letter).unpack_from(raw, at + row * WIDTHS[letter])
-    return None if value != value or value == NULLS.get(letter) else value
+def run_of(raw: bytes, at: int, row: int) -> tuple[int, int]:
+    """Of a column of runs: the run that a row is in, and where the runs' values begin."""
+    ends, at = _ends(raw, at)
+    return bisect_right(ends, row), at

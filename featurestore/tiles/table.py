@@ -23,6 +23,13 @@ class Numbers(NamedTuple):
     null: int | None
 
 
+def numbers_of(letter: str, at: int = 0) -> Numbers:
+    return Numbers(at, WIDTHS[letter], columns.array(1, letter).unpack_from, NULLS.get(letter))
+
+
+RUNS = {digit: numbers_of(letter) for digit, letter in columns.LETTERS.items() if letter not in BLOBS}
+
+
 class Shape(NamedTuple):
     """What some forms tell of a table with some rows: the place of each column, if they tell it."""
 
@@ -43,9 +50,9 @@ def shape(forms: str, rows: int) -> Shape:
         if form == LIKE:
             size += 1
         elif letter in WIDTHS and letter not in BLOBS:
-            width = 0 if form.isupper() else WIDTHS[letter]
-            found = Numbers(size, width, columns.array(1, letter).unpack_from, NULLS.get(letter))
-            size += width * rows or WIDTHS[letter]
+            found = numbers_of(letter, size)
+            size += found.width * (1 if form.isupper() else rows)
+            found = found._replace(width=0) if form.isupper() else found
         numbers.append(found)
     sized = [form == LIKE or found is not None for form, found in zip(forms, numbers, strict=True)]
     return Shape(numbers, places, [number for number, known in enumerate(sized) if not known], size)
@@ -84,11 +91,14 @@ class Table:
     def number(self, column: int, row: int) -> Any:
         """One cell of a column of numbers."""
         if (found := self.shape.numbers[column]) is not None:
-            (value,) = found.unpack(self.raw, self.at + found.at + row * found.width)
-            return None if value == found.null or value != value else value
-        if self.forms[column] == LIKE:
+            at = self.at + found.at
+        elif self.forms[column] == LIKE:
             return self.number(self.raw[self.at + self.shape.places[column]], row)
-        return columns.number(self.forms[column], self.raw, self._place(column), row)
+        else:
+            found = RUNS[self.forms[column]]
+            row, at = columns.run_of(self.raw, self._place(column), row)
+        (value,) = found.unpack(self.raw, at + row * found.width)
+        return None if value == found.null or value != value else value
 
     def column(self, number: int) -> list[Any]:
         """All cells of a column, blobs as bytes."""
