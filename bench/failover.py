@@ -10,12 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from itertools import cycle
 from pathlib import Path
 
 from confluent_kafka import Producer
 
+from bench.patience import meanwhile
 from deploy.ports import free_port
 from featurestore import names
 from featurestore.config import Settings
@@ -55,26 +56,16 @@ class Worker:
             handled.add(int(line))
 
 
-@contextmanager
-def events(conf: Settings) -> Iterator[None]:
+def events(conf: Settings) -> AbstractContextManager[None]:
     """An event for one partition after the other."""
     producer = Producer({"bootstrap.servers": conf.kafka_bootstrap, "log_level": 0})
-    topic = names.events(SOURCE, conf.generation)
-    ended = threading.Event()
+    topic, partitions = names.events(SOURCE, conf.generation), cycle(range(PARTITIONS))
 
     def produce() -> None:
-        number = 0
-        while not ended.wait(EVERY_S):
-            producer.produce(topic, b"{}", partition=(number := number + 1) % PARTITIONS)
-            producer.poll(0)
+        producer.produce(topic, b"{}", partition=next(partitions))
+        producer.poll(0)
 
-    thread = threading.Thread(target=produce)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return meanwhile(produce, EVERY_S)
 
 
 def until(worker: Worker, partitions: set[int]) -> None:

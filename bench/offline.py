@@ -1,7 +1,7 @@
 """The streams without Kafka: the folder of each source over a table in memory, and the real store that it fills."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bench.populations import Told
 from featurestore import names
@@ -18,7 +18,7 @@ FOR_EVER_MS = 10**10
 
 
 class Table:
-    """What a state table holds, by key."""
+    """A state table without Kafka, of one partition."""
 
     def __init__(self) -> None:
         self.kept: dict[bytes, bytes] = {}
@@ -28,9 +28,6 @@ class Table:
 
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         return {key: self.kept[key] for key in keys if key in self.kept}
-
-    def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        return iter(list(self.kept.items()))
 
     async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
         for key, value in changes.items():

@@ -1,7 +1,9 @@
-"""Waiting for what a contestant should do."""
+"""Waiting for what a contestant should do, and what goes on meanwhile."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psutil
 
@@ -17,3 +19,21 @@ def wait_until(what: str, happens: Callable[[], bool], worker: psutil.Process, w
         assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
         time.sleep(LOOK_S)
     return time.monotonic()
+
+
+@contextmanager
+def meanwhile(act: Callable[[], object], every_s: float) -> Iterator[None]:
+    """Have a thread do something again and again until the block ends."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(every_s):
+            act()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

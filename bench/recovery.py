@@ -188,10 +188,7 @@ def main() -> None:
         around.clear()
         figures |= failover.measured(around.broker.bootstrap, around.folder, 1 if options.quick else FAILOVERS)
         figures |= backlog.measured(around, BACKLOG // scale)
-    for name, value in sorted(figures.items()):
-        print(f"{name:<56}{value:>12,.4g}")
-    if not options.quick:
-        print(report.write("recovery", figures))
+    report.tell("recovery", figures, write_it=not options.quick)
 
 
 if __name__ == "__main__":

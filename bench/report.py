@@ -44,3 +44,11 @@ def write(name: str, figures: dict[str, float], command: str = "") -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def tell(name: str, figures: dict[str, float], *, write_it: bool) -> None:
+    """Print figures; write them too, unless the run only tried whether it runs."""
+    for figure, value in sorted(figures.items()):
+        print(f"{figure:<56}{value:>12,.4g}")
+    if write_it:
+        print(write(name, figures))

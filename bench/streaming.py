@@ -100,10 +100,7 @@ def main() -> None:
         figures |= sizes.measured(around.redis_server)
         if options.growth:
             figures |= growth.measured(around, scale)
-    for name, value in sorted(figures.items()):
-        print(f"{name:<56}{value:>12,.4g}")
-    if not options.quick:
-        print(report.write("streaming", figures))
+    report.tell("streaming", figures, write_it=not options.quick)
 
 
 if __name__ == "__main__":

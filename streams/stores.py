@@ -5,7 +5,7 @@ interface, which guesses the partition from the event at hand and searches all o
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from heapq import nsmallest
 from itertools import islice
 from typing import Any, Protocol
@@ -34,7 +34,6 @@ class Store(Protocol):
 
     def read(self, partition: int, key: bytes) -> bytes | None: ...
     def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]: ...
-    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]: ...
     def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]: ...
     def write(self, partition: int, changes: Changes, offset: int | None) -> None: ...
 
@@ -51,9 +50,6 @@ class MemoryStore(memory.Store):
     def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         kept = self.partitions[partition]
         return {key: kept[key] for key in keys if key in kept}
-
-    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        yield from list(self.partitions[partition].items())
 
     def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
         return nsmallest(most, (key for key in self.partitions[partition] if key > last))
@@ -86,9 +82,6 @@ class RocksStore(rocksdb.Store):
         asked = list(keys)
         found = self._db_for_partition(partition).get(asked) if asked else []
         return {key: value for key, value in zip(asked, found, strict=True) if value is not None}
-
-    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        return self._visible_items(self._db_for_partition(partition))
 
     def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
         keys = self._db_for_partition(partition).keys(from_key=last)

@@ -1,6 +1,6 @@
 """State tables: bytes by partition and key, one table an event source, durable in their changelog topic."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, cast
 
 import faust
@@ -55,10 +55,6 @@ class StateTable:
     def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The values of those ``keys`` that have one."""
         return self._store.read_many(partition, keys)
-
-    def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """Everything of a partition, as it is now."""
-        return self._store.scan(partition)
 
     def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
         """The first keys of a partition behind ``last``, in their order."""

@@ -1,6 +1,5 @@
 """The listener hears of the write that an event led to, and of no other."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ import pytest
 from redis import Redis
 
 from bench.latency import listening
+from bench.patience import meanwhile
 
 KEYS = {b"a": 0, b"b": 1}
 
@@ -41,20 +41,8 @@ def test_others_are_not_heard(port: int) -> None:
 
 @contextmanager
 def writing_without_end(port: int) -> Iterator[None]:
-    ended = threading.Event()
-
-    def write() -> None:
-        with Redis(port=port) as redis:
-            while not ended.wait(0.01):
-                redis.set("a", 1)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
+    with Redis(port=port) as redis, meanwhile(lambda: redis.set("a", 1), 0.01):
         yield
-    finally:
-        ended.set()
-        writer.join()
 
 
 def test_a_measurement_begins_when_nothing_is_written_any_more(port: int) -> None:

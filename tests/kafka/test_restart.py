@@ -1,16 +1,15 @@
 """Workers that go and come: what the others notice."""
 
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
+from bench.patience import meanwhile
 from featurestore import names
 from tests.kafka.plant import Plant, Worker
 from tests.waiting import eventually
 
 Make = Callable[..., Plant]
-FEW = 20
+FEW, EVERY_S = 20, 0.05
 
 
 def owned(it: Plant, worker: Worker) -> set[int]:
@@ -24,23 +23,6 @@ def two_workers(it: Plant) -> tuple[Worker, Worker]:
     return first, second
 
 
-@contextmanager
-def events_all_the_while(it: Plant) -> Iterator[None]:
-    ended = threading.Event()
-
-    def produce() -> None:
-        while not ended.wait(0.05):
-            it.produce(FEW)
-
-    thread = threading.Thread(target=produce)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
 def served(worker: Worker, partitions: set[int], since: int = 0) -> bool:
     """Whether the worker handled events of these partitions, by the lines after ``since``."""
     return bool(partitions & {int(partition) for _, partition, *_ in worker.said("handled")[since:]})
@@ -50,7 +32,7 @@ def test_an_orderly_restart_disturbs_nobody(plant: Make) -> None:
     it = plant(tables="rocksdb")
     first, second = two_workers(it)
     before, mine, theirs = len(first.said("assigned")), owned(it, second), owned(it, first)
-    with events_all_the_while(it):
+    with meanwhile(lambda: it.produce(FEW), EVERY_S):
         eventually(lambda: served(second, mine), "events of the second")
         assert second.stop() == 0
         handled = len(first.said("handled"))
@@ -67,7 +49,7 @@ def test_a_killed_worker_is_replaced_within_a_session_or_so(plant: Make) -> None
     it = plant(tables="rocksdb")
     first, second = two_workers(it)
     mine = owned(it, second)
-    with events_all_the_while(it):
+    with meanwhile(lambda: it.produce(FEW), EVERY_S):
         eventually(lambda: served(second, mine), "events of the second")
         handled = len(first.said("handled"))
         second.process.send_signal(signal.SIGKILL)

@@ -1,13 +1,14 @@
 """The folder: what it keeps, what it pushes, and what changes of permission in between do to it."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from faust.types import TP
 
+from bench import offline
 from featurestore.definitions import FeatureService, Registry
 from featurestore.online.answer import Answer, Status
 from featurestore.online.cluster import ClusterStore
@@ -34,28 +35,19 @@ SERVICE = FeatureService("chat", [spend], purpose="service")
 TOPIC, PURGE = "events.purchases.g1", "purge.g1"
 
 
-class Table:
-    """A state table without Kafka."""
+class Table(offline.Table):
+    """A state table that tells what was committed."""
 
     def __init__(self) -> None:
-        self.kept: dict[bytes, bytes] = {}
+        super().__init__()
         self.commits: list[dict[bytes, bytes | None]] = []
-
-    def get(self, partition: int, key: bytes) -> bytes | None:
-        return self.kept.get(key)
-
-    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        return {key: self.kept[key] for key in keys if key in self.kept}
-
-    def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        return iter(list(self.kept.items()))
 
     def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
         return sorted(key for key in self.kept if key > last)[:most]
 
     async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
         self.commits.append(dict(changes))
-        self.kept |= {key: value for key, value in changes.items() if value is not None}
+        await super().commit(partition, changes)
 
 
 class DeadLetters:

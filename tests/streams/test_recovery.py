@@ -47,7 +47,8 @@ class Worker:
         self.sought.append(positions)
 
     def items(self, source: str, partition: int = 0) -> dict[bytes, bytes]:
-        return dict(self.tables[source].items(partition))
+        table = self.tables[source]
+        return table.get_many(partition, table.keys_after(partition, b"", 1_000))
 
 
 async def nothing(_bundles: Sequence[Bundle]) -> None:
