@@ -4,9 +4,9 @@ Both are Faust stores, so Faust's rebalancing and recovery drive them; neither i
 interface, which guesses the partition from the event at hand and searches all of them otherwise.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from heapq import nsmallest
 from itertools import islice
 from typing import Any, Protocol
 
@@ -43,6 +43,7 @@ class MemoryStore(memory.Store):
 
     def __post_init__(self) -> None:
         self.partitions: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self._ordered: dict[int, list[bytes]] = {}  # keys of partitions that are read in pages, until one comes or goes
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         return self.partitions[partition].get(key)
@@ -52,10 +53,16 @@ class MemoryStore(memory.Store):
         return {key: kept[key] for key in keys if key in kept}
 
     def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
-        return nsmallest(most, (key for key in self.partitions[partition] if key > last))
+        if partition not in self._ordered:
+            self._ordered[partition] = sorted(self.partitions[partition])
+        keys = self._ordered[partition]
+        first = bisect_right(keys, last)
+        return keys[first : first + most]
 
     def write(self, partition: int, changes: Changes, offset: int | None) -> None:
         kept = self.partitions[partition]
+        if any((key in kept) is (value is None) for key, value in changes.items()):
+            self._ordered.pop(partition, None)
         for key, value in changes.items():
             if value is None:
                 kept.pop(key, None)
@@ -67,6 +74,7 @@ class MemoryStore(memory.Store):
         for topic, partition in revoked:
             if topic in self.table.changelog_topic.topics:
                 self.partitions.pop(partition, None)
+                self._ordered.pop(partition, None)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Nothing is left over from other partitions."""

@@ -1,4 +1,4 @@
-"""What a letter says: a record that the streams put aside, as they wrote it, read without trust. Pure."""
+"""What a letter says: a record that the streams put aside, as they wrote it, read without trust. No query, no Kafka."""
 
 import re
 from hashlib import sha256

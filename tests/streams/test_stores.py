@@ -85,3 +85,5 @@ def test_keys_are_read_in_pages_in_their_order(store: Any) -> None:
     assert store.keys_after(0, b"c", 3) == [b"d"]
     assert store.keys_after(0, b"bb", 1) == [b"c"]
     assert store.keys_after(0, b"d", 3) == []
+    store.write(0, {b"e": b"5", b"a": None}, 8)
+    assert store.keys_after(0, b"", 9) == [b"b", b"c", b"d", b"e"]
