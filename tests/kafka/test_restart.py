@@ -18,8 +18,13 @@ def owned(it: Plant, worker: Worker) -> set[int]:
 
 def two_workers(it: Plant) -> tuple[Worker, Worker]:
     first, second = it.worker("one").wait_ready(), it.worker("two").wait_ready()
-    eventually(lambda: owned(it, first) | owned(it, second) == set(range(it.partitions)), "all partitions owned")
-    eventually(lambda: owned(it, first) and owned(it, second), "partitions of both")
+
+    def shared() -> bool:
+        """Each partition has one owner, by what both have said: the first may not have heard of the second yet."""
+        one, two = owned(it, first), owned(it, second)
+        return bool(one) and bool(two) and sorted([*one, *two]) == list(range(it.partitions))
+
+    eventually(shared, "partitions shared out")
     return first, second
 
 
