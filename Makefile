@@ -63,4 +63,5 @@ chaos: $(VENV)  ## Kills every part under load, then compares with DuckDB; write
 lock:  ## Pin what pyproject.toml asks for (needs uv)
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra demo --group dev --output-file requirements-dev.lock
+	$(COMPILE) --group bench-feast --output-file bench/contestants/feast.lock
 	$(COMPILE) --group bench-quix --output-file bench/contestants/quix.lock
