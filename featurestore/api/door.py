@@ -13,9 +13,9 @@ def enter(request: HttpRequest, handle: Handle, route: str) -> HttpResponse:
     """Answer a Django request by a handler."""
     # One byte more than allowed is enough to see that there are too many.
     body = request.read(LARGEST_BODY_BYTES + 1) if request.method == "POST" else b""
-    call = Call(body, request.headers.get("Authorization", ""), now_ms())
     request_id = request_id_of(request.headers.get("X-Request-Id"))
-    return respond(exchange(route, handle, call, request_id), request_id)
+    call = Call(body, request.headers.get("Authorization", ""), now_ms(), request_id)
+    return respond(exchange(route, handle, call), request_id)
 
 
 def now_ms() -> int:

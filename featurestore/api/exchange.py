@@ -23,24 +23,24 @@ def request_id_of(header: str | None) -> str:
     return header if header and REQUEST_ID.fullmatch(header) else uuid.uuid4().hex
 
 
-def exchange(route: str, handle: Handle, call: Call, request_id: str) -> Reply:
+def exchange(route: str, handle: Handle, call: Call) -> Reply:
     """Let a handler answer a call. Never raises; logs no identifier, no value, no secret."""
     started_s = time.perf_counter()
     try:
         reply = handle(call)
     except Problem as problem:
         call.noted["problem"] = problem.name
-        reply = problem.reply(request_id)
+        reply = problem.reply(call.request_id)
     except (DatabaseError, KeysUnavailable) as error:
         call.noted |= _broken(error)
-        reply = Unavailable("The database did not answer.").reply(request_id)
+        reply = Unavailable("The database did not answer.").reply(call.request_id)
     except Exception as error:  # noqa: BLE001  (the last resort of a server: logged, and answered in the one shape)
         call.noted |= _broken(error)
-        reply = Internal().reply(request_id)
+        reply = Internal().reply(call.request_id)
     seconds = time.perf_counter() - started_s
     count_request(route, reply.status, seconds)
     tell = log.error if "error" in call.noted else log.info
-    tell("request", route=route, status=reply.status, ms=round(seconds * 1000, 2), request_id=request_id, **call.noted)
+    tell("request", route=route, status=reply.status, ms=round(seconds * 1000, 2), request_id=call.request_id, **call.noted)
     return reply
 
 

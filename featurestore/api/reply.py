@@ -17,6 +17,7 @@ class Call:
     body: bytes
     authorization: str
     now_ms: int
+    request_id: str
     noted: dict[str, Any] = field(default_factory=dict)
 
 
