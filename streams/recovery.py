@@ -19,6 +19,7 @@ from streams.stores import Store
 from streams.transport import Consumer
 
 POLL_S = 1.0
+STUCK_S = 3.0  # of silence; twice as long each time, lest a slow broker's answer be dropped for ever
 TELL_EVERY_S = 5.0
 
 log = structlog.get_logger(__name__)
@@ -70,12 +71,17 @@ class Recovery(recovery.Recovery):
 
     @Service.task
     async def _slurp_changelogs(self) -> None:
+        silent_s, patience_s = 0.0, STUCK_S
         while not self.should_stop:
             try:
                 event = await asyncio.wait_for(self.tables.changelog_queue.get(), POLL_S)
             except TimeoutError:
-                pass
+                silent_s += POLL_S
+                if silent_s >= patience_s:
+                    await self.read_again()
+                    silent_s, patience_s = 0.0, 2 * patience_s
             else:
+                silent_s, patience_s = 0.0, STUCK_S
                 await self.take(event.value)
             if self.in_recovery:
                 self.progress.tell(self.active_remaining_total())
@@ -100,6 +106,15 @@ class Recovery(recovery.Recovery):
         self.active_offsets[tp] = bundle.last_offset
         self.progress.add(len(bundle))
         RECOVERED.labels(table.name).inc(len(bundle))
+
+    async def read_again(self) -> None:
+        """Seek to what does not come: the end of a changelog, lost in a rebalance, shows no hole."""
+        if not self.in_recovery:
+            return
+        behind = {tp: self.active_offsets[tp] + 1 for tp, left in self.active_remaining().items() if left > 0}
+        if behind:
+            log.warning("changelogs are silent, reading again", partitions=[f"{t}:{p}" for t, p in behind])
+            await cast(Consumer, self.app.consumer).rewind(behind)
 
     def _set_recovery_started(self) -> None:
         super()._set_recovery_started()

@@ -15,7 +15,7 @@ from streams import recovery as module
 from streams.app import Work, create_app
 from streams.bundles import Bundle, Record
 from streams.metrics import RECOVERY_REMAINING
-from streams.recovery import TELL_EVERY_S, Progress, Recovery
+from streams.recovery import STUCK_S, TELL_EVERY_S, Progress, Recovery
 
 pytestmark = pytest.mark.anyio
 
@@ -83,6 +83,39 @@ async def test_a_bundle_that_was_lost_is_read_again(worker: Worker) -> None:
     assert worker.items("orders") == {b"a": b"1"}
     await worker.recovery.take(bundle(ORDERS, 0, (1, b"b", b"2"), (2, b"a", None), (3, b"b", b"4")))
     assert worker.items("orders") == {b"b": b"4"}
+
+
+async def test_the_lost_end_of_a_changelog_is_read_again(worker: Worker) -> None:
+    worker.recovery.active_highwaters.update({TP(ORDERS, 0): 1, TP(CHAT, 0): 0})
+    await worker.recovery.take(bundle(CHAT, 0, (0, b"a", b"1")))
+    await worker.recovery.read_again()
+    assert not worker.sought, "nothing is being recovered"
+    worker.recovery._set_recovery_started()
+    await worker.recovery.read_again()
+    assert worker.sought == [{TP(ORDERS, 0): 0}]
+    await worker.recovery.take(bundle(ORDERS, 0, (0, b"a", b"1"), (1, b"b", b"2")))
+    await worker.recovery.read_again()
+    assert len(worker.sought) == 1, "all is there"
+
+
+async def test_silence_is_answered_with_growing_patience(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    polls: list[float] = []
+    sought_at: list[float] = []
+
+    async def silent(waited: Any, timeout_s: float) -> None:
+        waited.close()
+        polls.append(timeout_s)
+        if sum(polls) >= 9 * STUCK_S:
+            worker.recovery._stopped.set()
+        raise TimeoutError
+
+    async def read_again() -> None:
+        sought_at.append(sum(polls))
+
+    monkeypatch.setattr(module.asyncio, "wait_for", silent)
+    monkeypatch.setattr(worker.recovery, "read_again", read_again)
+    await worker.recovery._slurp_changelogs(worker.recovery)
+    assert sought_at == [STUCK_S, 3 * STUCK_S, 7 * STUCK_S]
 
 
 async def test_what_comes_again_is_not_applied_again(worker: Worker) -> None:
