@@ -15,17 +15,21 @@ SECRET_KEY = conf.secret_key
 ALLOWED_HOSTS = conf.allowed_hosts
 CSRF_TRUSTED_ORIGINS = conf.csrf_trusted_origins
 
-INSTALLED_APPS = [
-    "adminsite.apps.AdminsiteConfig",
+# An API alone carries neither the administration nor what only pages need.
+_ADMINISTRATION = [
     "unfold",  # before the admin, whose templates it replaces
     "unfold.contrib.filters",
     "django.contrib.admin",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+]
+INSTALLED_APPS = [
+    "adminsite.apps.AdminsiteConfig",
+    *(_ADMINISTRATION if conf.serves != "api" else []),
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
     "guardian",
     "ninja",
     "featurestore.access",
@@ -45,6 +49,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+if conf.serves == "api":
+    MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]  # refuses hosts that are not ours
 
 TEMPLATES = [
     {

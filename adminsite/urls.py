@@ -1,11 +1,18 @@
-"""Addresses: the administration, and the API with its health pages."""
+"""Addresses: the administration, the API, and the health pages of both, as far as this process serves them."""
 
-from django.contrib import admin
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
+
+from featurestore.api.urls import health_pages
+from featurestore.config import settings
 
 handler400 = "featurestore.api.urls.bad_request"
 
-urlpatterns = [
-    path("admin/", admin.site.urls),
-    path("", include("featurestore.api.urls")),
-]
+urlpatterns: list[URLPattern | URLResolver] = [*health_pages]
+
+if settings().serves != "admin":
+    urlpatterns += [path("", include("featurestore.api.urls"))]
+
+if settings().serves != "api":
+    from django.contrib import admin
+
+    urlpatterns += [path("admin/", admin.site.urls)]

@@ -1,11 +1,17 @@
-"""What granian serves: ``granian --interface wsgi adminsite.wsgi:application``."""
+"""What granian serves: ``granian --interface wsgi adminsite.wsgi:application``; the fast lane before Django."""
 
 import os
+from wsgiref.types import WSGIApplication
 
 from django.core.wsgi import get_wsgi_application
 
 from adminsite.checks import refuse_if_unsafe
+from featurestore.config import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
 refuse_if_unsafe()
-application = get_wsgi_application()
+application: WSGIApplication = get_wsgi_application()
+if settings().serves != "admin":
+    from featurestore.api.lane import fast_lane  # Django is set up now
+
+    application = fast_lane(application)

@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     )
     debug: bool = Field(False, description="Django's error pages with settings and data. Never in production.")
     https: bool = Field(False, description="Served through TLS: secure cookies, HSTS, the proxy's forwarded scheme.")
+    serves: Literal["all", "api", "admin"] = Field(
+        "all", description="What this web process answers: the API, the administration, or both (small installations)."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     secret_key: str = Field(INSECURE, description="Django's signing key.")
     subject_secret: str = Field(INSECURE, description="Key of the HMAC that turns an identifier into a subject.")

@@ -7,15 +7,23 @@ identifies a person or a secret is replaced.
 
 import logging
 import logging.config
+import os
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import structlog
 
 PRIVATE = frozenset(
     "authorization body cookie customer_id device_id email first_name identifier key last_name name password payload "
     "phone secret token value".split()
 )
+
+
+STDERR = 2
+REQUESTS = logging.getLogger("featurestore.requests")
+encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def conceal(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -30,6 +38,13 @@ def first_lines(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> 
     for raised in event.get("exception", ()):
         raised["exc_value"] = raised["exc_value"].partition("\n")[0]
     return event
+
+
+def tell_request(fields: dict[str, Any]) -> None:
+    """One line about one request, as the chain below would write it: that takes 20 us, a sixth of a feature read."""
+    if REQUESTS.isEnabledFor(logging.INFO):
+        line = {"event": "request", "level": "info", "logger": REQUESTS.name, "timestamp": datetime.now(UTC), **fields}
+        os.write(STDERR, encode(line if PRIVATE.isdisjoint(line) else conceal(None, "info", line)) + b"\n")
 
 
 def configure_logs(level: str) -> None:

@@ -15,7 +15,7 @@ def enter(request: HttpRequest, handle: Handle, route: str) -> HttpResponse:
     body = request.read(LARGEST_BODY_BYTES + 1) if request.method == "POST" else b""
     request_id = request_id_of(request.headers.get("X-Request-Id"))
     call = Call(body, request.headers.get("Authorization", ""), now_ms(), request_id)
-    return respond(exchange(route, handle, call), request_id)
+    return respond(exchange(route, handle, call), call)
 
 
 def now_ms() -> int:
@@ -23,9 +23,19 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def respond(reply: Reply, request_id: str) -> HttpResponse:
-    """A reply as Django sends it. Answers are about one person at one moment: nobody may keep them."""
-    headers = {"Cache-Control": "no-store", "X-Request-Id": request_id, **reply.headers}
-    response = HttpResponse(reply.body, status=reply.status, content_type=reply.media_type, headers=headers)
+def headers_of(reply: Reply, call: Call) -> dict[str, str]:
+    """What every door sends beside a body. Answers are about one person at one moment: nobody may keep them."""
+    return {
+        "Content-Type": reply.media_type,
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "X-Request-Id": call.request_id,
+        **reply.headers,
+    }
+
+
+def respond(reply: Reply, call: Call) -> HttpResponse:
+    """A reply as Django sends it."""
+    response = HttpResponse(reply.body, status=reply.status, headers=headers_of(reply, call))
     response._has_been_logged = True  # type: ignore[attr-defined]  # by exchange; Django would say it once more
     return response

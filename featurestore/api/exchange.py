@@ -13,6 +13,7 @@ from featurestore.access.errors import KeysUnavailable
 from featurestore.api.errors import Internal, Problem, Unavailable
 from featurestore.api.metrics import count_request
 from featurestore.api.reply import Call, Handle, Reply
+from featurestore.logs import tell_request
 
 REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
 log = structlog.get_logger(__name__)
@@ -39,8 +40,11 @@ def exchange(route: str, handle: Handle, call: Call) -> Reply:
         reply = Internal().reply(call.request_id)
     seconds = time.perf_counter() - started_s
     count_request(route, reply.status, seconds)
-    tell = log.error if "error" in call.noted else log.info
-    tell("request", route=route, status=reply.status, ms=round(seconds * 1000, 2), request_id=call.request_id, **call.noted)
+    fields = {"route": route, "status": reply.status, "ms": round(seconds * 1000, 2), "request_id": call.request_id}
+    if "error" in call.noted:
+        log.error("request", **fields, **call.noted)
+    else:
+        tell_request(fields | call.noted)
     return reply
 
 

@@ -88,9 +88,11 @@ api.add_router("/customers", customers.router)
 v1 = patterns_of(api), *api.urls[1:]
 
 urlpatterns = [
-    re_path(r"^v1/?$", nothing_here),
+    re_path(r"^v1/?$", nothing_here),  # ninja shows a page there
     path("v1/", v1),
     re_path(r"^v1/", nothing_here),
+]
+health_pages = [
     path("healthz", in_one_shape(health.healthz)),
     path("readyz", in_one_shape(health.readyz)),
     path("metrics", in_one_shape(health.metrics)),

@@ -1,5 +1,6 @@
 """One shape for everything that goes wrong, and nothing of a request in the logs."""
 
+import json
 import logging
 import re
 
@@ -66,15 +67,18 @@ def test_a_database_that_is_away(post: Post, world: World, monkeypatch: pytest.M
 
 
 def test_the_log_tells_who_asked_what_for_and_not_about_whom(
-    post: Post, world: World, key: str, caplog: pytest.LogCaptureFixture
+    post: Post, world: World, key: str, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         response = post(ONE, QUESTION, **{"X-Request-Id": "a-request-of-mine"})
     assert response["X-Request-Id"] == "a-request-of-mine"
-    for part in ("a-request-of-mine", "support-bot", "support_chat", key[4:16]):
-        assert part in caplog.text
+    told = capfd.readouterr().err
+    line = json.loads(told)
+    assert line["event"] == "request"
+    assert line["request_id"] == "a-request-of-mine"
+    assert {line["client"], line["service"], line["key_id"]} == {"support-bot", "support_chat", key[4:16]}
     for part in ("C42", World.subject("C42"), key, key[17:], "36.5"):
-        assert part not in caplog.text
+        assert part not in told + caplog.text
 
 
 @pytest.mark.parametrize("sent", ["", "short", "x" * 65, "jane@example.org", "two words", 'a"b\\cdefgh'])
