@@ -202,7 +202,7 @@ class RedisNode:
                 return
 
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close the connections that nobody uses now."""
         self.server.close()
 
     def _is_word(self, voucher: bytes | None, run_id: bytes) -> bool:

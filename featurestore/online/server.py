@@ -1,4 +1,4 @@
-"""One Redis server, as the threads of this process reach it: a connection a thread, and calls that wait together.
+"""One Redis server, as this process reaches it: a connection a call at a time, and calls that wait together.
 
 A *call* is a generator that sends and then yields what it waits for; its value is the answer. One call is driven by
 ``complete``, calls on several servers by ``at_once``: all are sent before the first answer is waited for.
@@ -6,9 +6,10 @@ A *call* is a generator that sends and then yields what it waits for; its value 
 
 import select
 import socket
-import threading
 import time
+from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 from urllib.parse import urlparse
 
@@ -28,7 +29,7 @@ class Server:
 
     def __init__(self, url: str):
         self.url = url
-        self._local = threading.local()
+        self._idle: deque[Connection] = deque()
 
     @property
     def host(self) -> str:
@@ -43,36 +44,36 @@ class Server:
 
     def ask(self, commands: Sequence[Command], deadline: float) -> Call[tuple[bytes, Replies]]:
         """The run that answered and its replies. A kept connection may have died meanwhile: once more on a new one."""
-        kept: Connection | None = getattr(self._local, "connection", None)
-        if kept is not None:
+        try:
+            connection = self._idle.pop()  # the one used last, whose memory is warm
+        except IndexError:
+            connection = None
+        if connection is not None:
             try:
-                kept.send(commands, deadline)
-                yield kept.socket, deadline
-                return kept.run_id, kept.receive(len(commands), deadline)
+                connection.send(commands, deadline)
+                yield connection.socket, deadline
+                replies = connection.receive(len(commands), deadline)
             except StoreUnavailable:
-                self._local.connection = None
                 if time.monotonic() >= deadline:
                     raise
+                self.close()  # what broke this one broke the others
             except BaseException:  # nobody waits for the answer any more
-                self.close()
+                connection.close()
                 raise
+            else:
+                self._idle.append(connection)
+                return connection.run_id, replies
         yield None, deadline
-        fresh = self._connected(deadline)
-        return fresh.run_id, fresh.run(commands, deadline)
-
-    def _connected(self, deadline: float) -> Connection:
-        """This thread's connection, made if there is none."""
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            left_ms = int((deadline - time.monotonic()) * 1000)
-            connection = self._local.connection = Connection(self.url, max(left_ms, 1))
-        return connection
+        connection = Connection(self.url, max(int((deadline - time.monotonic()) * 1000), 1))
+        replies = connection.run(commands, deadline)
+        self._idle.append(connection)
+        return connection.run_id, replies
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        if (connection := getattr(self._local, "connection", None)) is not None:
-            connection.close()
-            self._local.connection = None
+        """Close the connections that nobody uses now."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
 
 def complete(call: Call[T]) -> T:

@@ -92,8 +92,10 @@ json_values = st.recursive(
 )
 fields = ["service", "purpose", "customer_id", "customer_ids", "features", "timeout_ms", "surprise"]
 nearly = st.dictionaries(st.sampled_from(fields), json_values, max_size=4).map(lambda odd: QUESTION | odd)
-bodies = st.binary(max_size=200) | json_values.map(lambda v: json.dumps(v).encode()) | nearly.map(
-    lambda question: json.dumps(question).encode()
+bodies = (
+    st.binary(max_size=200)
+    | json_values.map(lambda v: json.dumps(v).encode())
+    | nearly.map(lambda question: json.dumps(question).encode())
 )
 
 
@@ -117,7 +119,9 @@ def test_whatever_is_sent(doors: Doors, path: str, body: bytes) -> None:
     ],
     ids=str,
 )
-def test_whoever_asks_and_however(doors: Doors, changes: dict[str, str | None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_asks_and_however(
+    doors: Doors, changes: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("featurestore.api.exchange.uuid.uuid4", lambda: type("Id", (), {"hex": "0" * 32}))
     doors.alike(ONE, json.dumps(QUESTION).encode(), **changes)
     assert not doors.passed_on

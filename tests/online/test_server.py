@@ -3,10 +3,12 @@
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from redis import Redis
 
-from featurestore.online.server import Call, at_once, complete
+from featurestore.online.server import Call, Server, at_once, complete
 from featurestore.online.store import StoreUnavailable
 
 Pair = tuple[socket.socket, socket.socket]
@@ -86,3 +88,41 @@ def test_one_call_is_completed() -> None:
         return 3
 
     assert complete(two_steps()) == 3
+
+
+def client_id(server: Server, *before: tuple[str, ...]) -> int:
+    """Redis' number of the connection that a call was on."""
+    return complete(server.ask([*before, ("CLIENT", "ID")], time.monotonic() + 5))[1][-1]
+
+
+def test_calls_at_once_have_a_connection_each_and_leave_it_to_the_next(redis_server: str) -> None:
+    server = Server(redis_server)
+    first = client_id(server)
+    assert client_id(server) == first
+    with ThreadPoolExecutor(3) as threads:
+        going = [threads.submit(client_id, server, ("BLPOP", "nothing-comes", "0.2")) for _ in range(3)]
+        at_once_ids = {call.result() for call in going}
+    assert len(at_once_ids) == 3
+    assert first in at_once_ids
+    assert client_id(server) in at_once_ids
+
+
+def test_connections_that_all_broke_are_replaced_at_the_first_call(redis_server: str) -> None:
+    server = Server(redis_server)
+    with ThreadPoolExecutor(3) as threads:
+        going = [threads.submit(client_id, server, ("BLPOP", "nothing-comes", "0.2")) for _ in range(3)]
+        broken = [call.result() for call in going]
+    with Redis.from_url(redis_server) as other:
+        for number in broken:
+            other.client_kill_filter(_id=str(number))
+    assert client_id(server) not in broken
+    assert client_id(server) not in broken
+
+
+def test_a_call_that_nobody_waits_for_leaves_no_answer_to_the_next(redis_server: str) -> None:
+    server = Server(redis_server)
+    first = client_id(server)
+    call = server.ask([("ECHO", "an answer of another question")], time.monotonic() + 5)
+    next(call)
+    call.close()
+    assert client_id(server) != first
