@@ -1,19 +1,18 @@
 """Who takes part: what each contestant needs, how its worker is started, where its results can be read."""
 
 import os
-import shutil
 import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 import psutil
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from bench.contestants.environment import environment_of
 from bench.contestants.shop import chat, registry
 from bench.report import ROOT
 from bench.surroundings import PARTITIONS, WORKER_CORE, Surroundings
@@ -23,8 +22,6 @@ from featurestore.config import Settings
 from featurestore.online.reader import Reader
 from streams import topics
 
-QUIX_LOCK = Path(__file__).with_name("quix.lock")
-QUIX = ROOT / "var" / "bench" / "quix"
 STOP_TIMEOUT_S = 20
 
 
@@ -152,7 +149,7 @@ class Quix(Contestant):
 
     def command(self) -> tuple[list[str], dict[str, str]]:
         around = self.around
-        return [str(quix_python()), "-m", "bench.contestants.quix"], {
+        return [str(environment_of("quix") / "python"), "-m", "bench.contestants.quix"], {
             "QUIX_TOPIC": self.topic,
             "QUIX_KAFKA": around.broker.bootstrap,
             "QUIX_REDIS_PORT": str(around.redis_server.port),
@@ -177,18 +174,6 @@ class HurriedQuix(Quix):
 
 PEERS: list[type[Contestant]] = [PlainFaust, Quix, HurriedQuix]
 ROSTER = [*PEERS, Rapport]
-
-
-def quix_python() -> Path:
-    """The Python of Quix Streams' environment, which is made at the first use and when its lock changes."""
-    python, made_from = QUIX / "bin" / "python", QUIX / "quix.lock"
-    if not made_from.exists() or made_from.read_bytes() != QUIX_LOCK.read_bytes():
-        print(f"making an environment for Quix Streams in {QUIX}", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", QUIX], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--require-hashes", "-r", QUIX_LOCK], check=True)
-        shutil.copy(QUIX_LOCK, made_from)
-    return python
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha1
 from pathlib import Path
 from typing import NamedTuple
@@ -64,6 +65,11 @@ class Claim(NamedTuple):
 CLAIM = msgspec.msgpack.Decoder(Claim)
 
 
+@lru_cache(maxsize=1_024)  # a mark moves once a second, and every read asks for some
+def mark_in(raw: bytes) -> Mark:
+    return MARK.decode(raw)
+
+
 def key(subject: str) -> str:
     """The subject's hash; the braces are its cluster hash tag."""
     return "fs:{" + subject + "}"
@@ -102,7 +108,7 @@ class RedisNode:
         run_id, replies = yield from self.server.ask(commands, deadline)
         first = len(commands) - len(subjects)
         voucher, *rest = _sound(replies[:first])
-        found = [None if raw is None else MARK.decode(raw) for raw in rest[0]] if marks else []
+        found = [None if raw is None else mark_in(raw) for raw in rest[0]] if marks else []
         node = NodeState(voucher.decode() if self._is_word(voucher, run_id) else "", found)
         stored, nodes = [], [node]
         for reply in replies[first:]:

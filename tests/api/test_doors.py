@@ -122,7 +122,7 @@ def test_whatever_is_sent(doors: Doors, path: str, body: bytes) -> None:
 def test_whoever_asks_and_however(
     doors: Doors, changes: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("featurestore.api.exchange.uuid.uuid4", lambda: type("Id", (), {"hex": "0" * 32}))
+    monkeypatch.setattr("featurestore.api.exchange.getrandbits", lambda bits: 0)
     doors.alike(ONE, json.dumps(QUESTION).encode(), **changes)
     assert not doors.passed_on
 

@@ -1,0 +1,27 @@
+"""The floor: what a bare Django view with one redis-py GET costs, without authentication, consent or windows.
+
+    granian --interface wsgi bench.contestants.floor:application
+
+``FLOOR_REDIS`` is the Redis' URL; a customer's JSON lies there as it is answered.
+"""
+
+import json
+import os
+
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from redis import Redis
+
+settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, MIDDLEWARE=[], SECRET_KEY="floor", LOGGING_CONFIG=None)
+redis = Redis.from_url(os.environ["FLOOR_REDIS"])
+
+
+def read(request: HttpRequest) -> HttpResponse:
+    customer_id = json.loads(request.body)["customer_id"]
+    return HttpResponse(redis.get(f"floor:{customer_id}"), content_type="application/json")
+
+
+urlpatterns = [path("features", read)]
+application = get_wsgi_application()

@@ -1,0 +1,231 @@
+"""Who answers in ``bench.serving``: Rapport by both doors, Feast plain and precomputed, and a bare Django view."""
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from redis import Redis
+
+from bench.asking import Question
+from bench.contestants.environment import environment_of
+from bench.readers import FEATURES, PURPOSE, SERVICE
+from bench.report import ROOT
+from deploy.ports import free_port
+from deploy.redis_server import RedisServer
+
+CORE = 0
+START_S, LOOK_S = 60, 0.02
+GRANIAN = ["-m", "granian", "--interface", "wsgi", "--workers", "1", "--no-ws", "--log-level", "warning"]
+MAKE_KEY = f"""
+from featurestore.access.services import create_client, create_key
+client = create_client("bench", owner="bench", actor="bench")
+print(create_key(client, services=["{SERVICE}"], purposes=["{PURPOSE}"], scopes=["features:read"], actor="bench")[1])
+"""
+
+
+class Around:
+    """What all of them stand in: a Redis for the store, one for control, a database with a key, a folder."""
+
+    def __init__(self, folder: Path, customers: Sequence[str]) -> None:
+        self.folder, self.customers = folder, customers
+        self.store, self.control = RedisServer(folder / "store"), RedisServer(folder / "control", durable=True)
+        self.store.start()
+        self.control.start()
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")} | {
+            "DJANGO_SETTINGS_MODULE": "adminsite.settings",
+            "RAPPORT_SECRET_KEY": "a-key-of-the-bench-with-more-than-32-characters",
+            "RAPPORT_SUBJECT_SECRET": "bench",
+            "RAPPORT_DATABASE_URL": f"sqlite:///{folder / 'bench.sqlite3'}",
+            "RAPPORT_STORE_URL": self.store.url,
+            "RAPPORT_CONTROL_URL": self.control.url,
+            "RAPPORT_PARTITIONS": "1",
+        }
+        self.run("manage.py", "migrate", "--noinput", "--verbosity", "0")
+        self.key = self.run("manage.py", "shell", "--no-imports", "--command", MAKE_KEY).split()[-1]
+
+    def run(self, *arguments: str) -> str:
+        """What a program of the project says."""
+        command = [sys.executable, *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+
+    def stop(self) -> None:
+        self.store.stop()
+        self.control.stop()
+
+
+class Server:
+    """One way to answer. ``prefix`` begins its figures' names; ``path`` and ``headers`` are of its questions."""
+
+    title = prefix = path = ""
+    batches = True
+
+    def __init__(self, around: Around) -> None:
+        self.around, self.port = around, free_port()
+
+    def prepare(self) -> None:
+        """Whatever must be there before it is started; nothing, as a rule."""
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        return self.around.environment
+
+    def headers(self) -> dict[str, str]:
+        return {}
+
+    def body(self, customers: Sequence[str]) -> bytes:
+        """A question about one customer, or several at once."""
+        raise NotImplementedError
+
+    def question(self, batch: int = 1) -> Question:
+        names = self.around.customers
+        groups = [names[start : start + batch] for start in range(0, len(names) - batch + 1, batch)]
+        return Question(
+            self.port,
+            self.path_of(batch),
+            {"Content-Type": "application/json"} | self.headers(),
+            [self.body(group) for group in groups],
+        )
+
+    def path_of(self, batch: int) -> str:
+        return self.path
+
+    @contextmanager
+    def serving(self) -> Iterator[psutil.Process]:
+        """The process, on the servers' core, when it has answered; ``ready_s`` tells how long that took."""
+        log = self.around.folder / f"{self.prefix}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                self.command(), cwd=ROOT, env=self.environment(), stdout=output, stderr=output,
+                preexec_fn=lambda: os.sched_setaffinity(0, {CORE}),
+            )  # fmt: skip
+        began = time.monotonic()
+        try:
+            while not self.answers():
+                assert process.poll() is None, f"{self.title} ended: {log.read_text(errors='replace')[-2000:]}"
+                assert time.monotonic() < began + START_S, f"{self.title} does not answer, see {log}"
+                time.sleep(LOOK_S)
+            self.ready_s = time.monotonic() - began
+            yield psutil.Process(process.pid)
+        finally:
+            process.terminate()
+            process.wait(START_S)
+
+    def answers(self) -> bool:
+        port, path, headers, bodies = self.question()
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("POST", path, bodies[0], headers)
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+
+class Lane(Server):
+    """Rapport as it is served: feature reads by the fast lane."""
+
+    title, prefix = "Rapport, fast lane", "lane"
+    application = "adminsite.wsgi:application"
+
+    def command(self) -> list[str]:
+        return [
+            sys.executable,
+            *GRANIAN,
+            "--port",
+            str(self.port),
+            "--blocking-threads",
+            os.environ.get("BT", "2"),
+            self.application,
+        ]
+
+    def environment(self) -> dict[str, str]:
+        return self.around.environment | {"RAPPORT_SERVES": "api"}
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.around.key}"}
+
+    def path_of(self, batch: int) -> str:
+        return "/v1/features" if batch == 1 else "/v1/features/batch"
+
+    def body(self, customers: Sequence[str]) -> bytes:
+        who = {"customer_id": customers[0]} if len(customers) == 1 else {"customer_ids": list(customers)}
+        return json.dumps({"service": SERVICE, "purpose": PURPOSE, "features": FEATURES, **who}).encode()
+
+
+class Ninja(Lane):
+    """Rapport's other door: the same process with Django and django-ninja before the handler."""
+
+    title, prefix = "Rapport, django-ninja", "ninja"
+    application = "bench.contestants.ninja:application"
+
+
+class Floor(Server):
+    """A bare Django view with one redis-py GET."""
+
+    title, prefix, path = "bare Django view, one GET", "floor", "/features"
+    batches = False
+
+    def prepare(self) -> None:
+        answer = json.dumps(dict.fromkeys(FEATURES, 1234.5))
+        with Redis.from_url(self.around.store.url) as redis:
+            redis.mset({f"floor:{name}": answer for name in self.around.customers})
+
+    def command(self) -> list[str]:
+        return [
+            sys.executable, *GRANIAN, "--port", str(self.port), "--blocking-threads", os.environ.get("BT","2"),
+            "bench.contestants.floor:application",
+        ]  # fmt: skip
+
+    def environment(self) -> dict[str, str]:
+        return self.around.environment | {"FLOOR_REDIS": self.around.store.url}
+
+    def body(self, customers: Sequence[str]) -> bytes:
+        return json.dumps({"customer_id": customers[0]}).encode()
+
+
+class Feast(Server):
+    """Feast's Python server with twenty stored doubles: no authentication, consent or window."""
+
+    title, prefix, path = "Feast", "feast", "/get-online-features"
+    service = "plain"
+
+    def prepare(self) -> None:
+        self.repository = self.around.folder / "feast"
+        if not self.repository.exists():
+            self.repository.mkdir()
+            python = environment_of("feast") / "python"
+            script = ROOT / "bench" / "contestants" / "feast_store.py"
+            where = [str(self.repository), f"127.0.0.1:{self.around.store.port}", str(len(self.around.customers))]
+            subprocess.run([python, script, *where], check=True, stdout=subprocess.DEVNULL)
+
+    def command(self) -> list[str]:
+        return [
+            str(environment_of("feast") / "feast"), "--chdir", str(self.repository), "serve", "--workers", "1",
+            "--no-access-log", "--max-requests", "0", "--keep-alive-timeout", "120", "--registry_ttl_sec", "300",
+            "--port", str(self.port),
+        ]  # fmt: skip
+
+    def body(self, customers: Sequence[str]) -> bytes:
+        asked = {"feature_service": self.service, "entities": {"customer_id": list(customers)}}
+        return json.dumps(asked | {"full_feature_names": True}).encode()
+
+
+class PrecomputedFeast(Feast):
+    """The same with a vector a customer that was computed before."""
+
+    title, prefix, service = "Feast, precompute_online", "feast_precomputed", "precomputed"
+
+
+ROSTER: list[type[Server]] = [Lane, Ninja, Floor, Feast, PrecomputedFeast]

@@ -1,0 +1,26 @@
+-- wrk's load: the bodies of a file, one a line, in turn, by one connection or several. Behind "--": the file, then headers.
+local requests, place = {}, 0
+
+function init(arguments)
+  local headers = {}
+  for i = 2, #arguments do
+    local name, value = arguments[i]:match("^([^:]+): (.*)$")
+    headers[name] = value
+  end
+  for body in io.lines(arguments[1]) do
+    requests[#requests + 1] = wrk.format("POST", nil, headers, body)
+  end
+end
+
+function request()
+  place = place % #requests + 1
+  return requests[place]
+end
+
+function done(summary, latency, all)
+  local errors = summary.errors
+  local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
+  io.write(string.format('{"requests":%d,"seconds":%f,"failed":%d,"p50_us":%d,"p99_us":%d,"p999_us":%d}\n',
+    summary.requests, summary.duration / 1e6, failed, latency:percentile(50), latency:percentile(99),
+    latency:percentile(99.9)))
+end
