@@ -30,6 +30,7 @@ def headers_of(reply: Reply, call: Call) -> dict[str, str]:
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         "X-Request-Id": call.request_id,
+        **call.headers,
         **reply.headers,
     }
 

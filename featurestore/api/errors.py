@@ -109,6 +109,27 @@ class Unavailable(Problem):
         super().__init__(detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
+class Overloaded(Problem):
+    """As much is in hand as this process takes: it says so at once, and another may be free."""
+
+    status, name, title = HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too much is in hand"
+
+    def __init__(self) -> None:
+        super().__init__("Nothing was done. Try again, or ask another process.", {"Retry-After": str(RETRY_AFTER_S)})
+
+
+class TooMany(Problem):
+    """The client has used up its window."""
+
+    status, name, title = HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", "The client's rate limit is reached"
+
+    def __init__(self, reset_s: int) -> None:
+        super().__init__(
+            "Ask less often: the RateLimit headers say how much, and Retry-After when again.",
+            {"Retry-After": str(reset_s)},
+        )
+
+
 class Internal(Problem):
     def __init__(self) -> None:
         super().__init__("Something broke that is not your fault. Quote the instance when you report it.")

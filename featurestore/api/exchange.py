@@ -10,11 +10,13 @@ import structlog
 from django.db import Error as DatabaseError
 
 from featurestore.access.errors import KeysUnavailable
+from featurestore.api.admission import others, reads
 from featurestore.api.errors import Internal, Problem, Unavailable
 from featurestore.api.metrics import count_request
 from featurestore.api.reply import Call, Handle, Reply
 from featurestore.logs import tell_request
 
+READ_ROUTES = frozenset({"features", "features/batch"})
 REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
 log = structlog.get_logger(__name__)
 
@@ -27,8 +29,10 @@ def request_id_of(header: str | None) -> str:
 def exchange(route: str, handle: Handle, call: Call) -> Reply:
     """Let a handler answer a call. Never raises; logs no identifier, no value, no secret."""
     started_s = time.perf_counter()
+    room = reads if route in READ_ROUTES else others
     try:
-        reply = handle(call)
+        with room:
+            reply = handle(call)
     except Problem as problem:
         call.noted["problem"] = problem.name
         reply = problem.reply(call.request_id)

@@ -19,6 +19,7 @@ class Call:
     now_ms: int
     request_id: str
     noted: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)  # of the answer, whatever becomes of it
 
 
 class Reply(NamedTuple):

@@ -1,0 +1,69 @@
+"""Room for so many requests: a few work, a few wait, and who comes then is told at once."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from featurestore.api import admission
+from featurestore.api.admission import Admission, Room
+from featurestore.api.errors import Overloaded
+
+
+class Work:
+    """Requests in hand, each until it is told to end."""
+
+    def __init__(self, room: Room) -> None:
+        self.admission, self.began, self.end = Admission(room), threading.Semaphore(0), threading.Event()
+
+    def __call__(self) -> str:
+        with self.admission:
+            self.began.release()
+            self.end.wait(10)
+        return "done"
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
+
+
+def test_who_comes_when_all_is_full_is_refused_at_once(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "PATIENCE_S", 10)
+    work = Work(Room(working=2, waiting=3))
+    going: list[Future[str]] = [threads.submit(work) for _ in range(5)]
+    for _ in range(2):
+        assert work.began.acquire(timeout=5)
+    while work.admission._waiting.qsize():
+        time.sleep(0.001)
+    began_s = time.perf_counter()
+    with pytest.raises(Overloaded):
+        work()
+    assert time.perf_counter() - began_s < 0.1
+    work.end.set()
+    assert [one.result(5) for one in going] == ["done"] * 5, "who waited had their turn"
+
+
+def test_nobody_waits_for_long(threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "PATIENCE_S", 0.01)
+    work = Work(Room(working=1, waiting=3))
+    going = threads.submit(work)
+    assert work.began.acquire(timeout=5)
+    for _ in range(5):
+        with pytest.raises(Overloaded):
+            work()
+    work.end.set()
+    assert going.result(5) == "done"
+    assert work() == "done", "its places are free again"
+
+
+def test_a_failure_leaves_its_place() -> None:
+    room = Admission(Room(working=1, waiting=0))
+    for _ in range(3):
+        with pytest.raises(KeyError), room:
+            raise KeyError
