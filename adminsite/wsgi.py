@@ -1,4 +1,4 @@
-"""What granian serves: ``granian --interface wsgi adminsite.wsgi:application``; the fast lane before Django."""
+"""What granian serves: ``python -m adminsite.serve``; the fast lane before Django."""
 
 import os
 from wsgiref.types import WSGIApplication
@@ -6,12 +6,15 @@ from wsgiref.types import WSGIApplication
 from django.core.wsgi import get_wsgi_application
 
 from adminsite.checks import refuse_if_unsafe
+from featurestore.api.draining import drain, draining
 from featurestore.config import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
 refuse_if_unsafe()
 application: WSGIApplication = get_wsgi_application()
+drain.listen()
 if settings().serves != "admin":
     from featurestore.api.lane import fast_lane  # Django is set up now
 
     application = fast_lane(application)
+application = draining(application)

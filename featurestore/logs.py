@@ -8,7 +8,7 @@ identifies a person or a secret is replaced.
 import logging
 import logging.config
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,41 +47,41 @@ def tell_request(fields: dict[str, Any]) -> None:
         os.write(STDERR, encode(line if PRIVATE.isdisjoint(line) else conceal(None, "info", line)) + b"\n")
 
 
+SHARED: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.stdlib.ExtraAdder(allow={"status_code"}),
+    conceal,
+]
+RENDER: list[Any] = [
+    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+    structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+    first_lines,
+    structlog.processors.JSONRenderer(),
+]
+
+
 def configure_logs(level: str) -> None:
     """Send structlog's and the standard library's records through one chain."""
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.ExtraAdder(allow={"status_code"}),
-        conceal,
-    ]
-    render = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
-        first_lines,
-        structlog.processors.JSONRenderer(),
-    ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "formatters": {
-                "json": {
-                    "()": structlog.stdlib.ProcessorFormatter,
-                    "foreign_pre_chain": shared,
-                    "processors": render,
-                }
-            },
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-            "root": {"level": level, "handlers": ["stderr"]},
-            "loggers": {"django.server": {"level": "WARNING"}},
-        }
-    )
+    logging.config.dictConfig(configuration(level))
+
+
+def configuration(level: str, loggers: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The standard library's part of it, for whoever configures logging by itself; ``loggers`` are its own."""
+    json = {"()": structlog.stdlib.ProcessorFormatter, "foreign_pre_chain": SHARED, "processors": RENDER}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": json},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"level": level, "handlers": ["stderr"]},
+        "loggers": {"django.server": {"level": "WARNING"}, **(loggers or {})},
+    }

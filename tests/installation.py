@@ -96,8 +96,7 @@ class Installation:
 
     @property
     def api_command(self) -> tuple[str, ...]:
-        server = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.api_port), "--blocking-threads", "4"]
-        return "-m", "granian", *server, "adminsite.wsgi:application"
+        return "-m", "adminsite.serve", "--port", str(self.api_port), "--drain-s", "0"
 
     def make_key(self) -> str:
         """A key for everything."""

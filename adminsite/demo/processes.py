@@ -45,7 +45,7 @@ def manager(environment: dict[str, str], folder: Path, port: int, rate: float) -
     python = shlex.quote(sys.executable)
     found = Manager(Log(folder / "logs"))
     for name, command in {
-        "api": f"-m granian --interface wsgi --port {port} --blocking-threads 4 adminsite.wsgi:application",
+        "api": f"-m adminsite.serve --port {port}",
         "worker": "-m celery --app adminsite worker --loglevel WARNING --concurrency 2",
         "beat": f"-m celery --app adminsite beat --loglevel WARNING --schedule {shlex.quote(str(folder / 'beat'))}",
         "voucher": "manage.py vouch",

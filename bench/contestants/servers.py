@@ -137,18 +137,10 @@ class Lane(Server):
     """Rapport as it is served: feature reads by the fast lane."""
 
     title, prefix = "Rapport, fast lane", "lane"
-    application = "adminsite.wsgi:application"
+    program = "adminsite.serve"
 
     def command(self) -> list[str]:
-        return [
-            sys.executable,
-            *GRANIAN,
-            "--port",
-            str(self.port),
-            "--blocking-threads",
-            os.environ.get("BT", "2"),
-            self.application,
-        ]
+        return [sys.executable, "-m", self.program, "--port", str(self.port), "--drain-s", "0"]
 
     def environment(self) -> dict[str, str]:
         return self.around.environment | {"RAPPORT_SERVES": "api"}
@@ -168,7 +160,7 @@ class Ninja(Lane):
     """Rapport's other door: the same process with Django and django-ninja before the handler."""
 
     title, prefix = "Rapport, django-ninja", "ninja"
-    application = "bench.contestants.ninja:application"
+    program = "bench.contestants.ninja"
 
 
 class Floor(Server):
@@ -184,7 +176,7 @@ class Floor(Server):
 
     def command(self) -> list[str]:
         return [
-            sys.executable, *GRANIAN, "--port", str(self.port), "--blocking-threads", os.environ.get("BT","2"),
+            sys.executable, *GRANIAN, "--port", str(self.port), "--blocking-threads", "2",
             "bench.contestants.floor:application",
         ]  # fmt: skip
 

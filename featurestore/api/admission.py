@@ -1,8 +1,7 @@
 """How much may be in hand: what comes when that is full is refused at once, and no queue grows.
 
 Feature reads and everything else have room of their own: decisions that wait for a slow database keep no read waiting.
-Whoever serves must have as many threads as there is room (THREADS), and some to refuse by; otherwise requests queue
-before they are seen.
+Whoever serves has a thread for every connection, or requests would queue before they are seen.
 """
 
 from queue import Empty, SimpleQueue
@@ -21,8 +20,6 @@ class Room(NamedTuple):
 
 
 READS, OTHERS = Room(8, 48), Room(8, 16)
-SPARE_THREADS = 8
-THREADS = sum(READS) + sum(OTHERS) + SPARE_THREADS
 
 
 class Admission:

@@ -9,13 +9,14 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from featurestore.api.draining import drain
 from featurestore.api.reply import JSON, encode
 from featurestore.config import settings
 from featurestore.ingest import metrics as letters
 from featurestore.online import stores
 from featurestore.online.store import StoreUnavailable
 
-OK, AWAY, UNVOUCHED = "ok", "away", "not vouched for"
+OK, AWAY, UNVOUCHED, DRAINING = "ok", "away", "not vouched for", "draining"
 log = structlog.get_logger(__name__)
 
 
@@ -72,4 +73,8 @@ def store() -> str:
     return OK
 
 
-CHECKS: dict[str, Callable[[], str]] = {"database": database, "store": store}
+def process() -> str:
+    return DRAINING if drain.begun else OK
+
+
+CHECKS: dict[str, Callable[[], str]] = {"process": process, "database": database, "store": store}

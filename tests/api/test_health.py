@@ -23,7 +23,7 @@ def test_ready(client: Client, world: World) -> None:
     response = client.get("/readyz")
     assert (response.status_code, response.json()) == (
         200,
-        {"ready": True, "checks": {"database": "ok", "store": "ok"}},
+        {"ready": True, "checks": {"process": "ok", "database": "ok", "store": "ok"}},
     )
 
 
@@ -31,7 +31,8 @@ def test_not_ready_says_why(client: Client, world: World) -> None:
     world.store.restart()
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert response.json() == {"ready": False, "checks": {"database": "ok", "store": "not vouched for"}}
+    checks = {"process": "ok", "database": "ok", "store": "not vouched for"}
+    assert response.json() == {"ready": False, "checks": checks}
     world.store.available = False
     assert client.get("/readyz").json()["checks"] == {"database": "ok", "store": "away"}
 

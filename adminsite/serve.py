@@ -1,0 +1,87 @@
+"""The web processes: ``python -m adminsite.serve [--port 8000] [--workers 1]``, by Granian.
+
+SIGHUP exchanges the workers one by one, SIGTERM and SIGINT end them; both drain first, so that no request fails
+(featurestore.api.draining). Everything is logged as JSON lines; each request once, by the API itself.
+
+A connection has a thread of its own: one that sends its body slowly keeps no other waiting, and how much is in hand is
+bounded behind (featurestore.api.admission). Headers must come within HEADERS_MS and are no more than HEADERS_BYTES;
+what a body may hold, the API says.
+"""
+
+import argparse
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.mp import MPServer
+
+from featurestore.api.draining import SIGNAL
+from featurestore.config import settings
+from featurestore.logs import configuration
+
+CONNECTIONS = 512  # of a worker
+HEADERS_MS, HEADERS_BYTES = 5_000, 64 * 1024
+READY_S = 2.0  # until a new worker answers
+DRAIN_S = 2.0  # until whoever asks again has heard from the old one
+STOP_S = 20  # longer than any request takes
+
+
+class DrainingServer(MPServer):
+    """Granian, whose workers are told ``drain_s`` before they are stopped."""
+
+    drain_s = DRAIN_S
+
+    def _stop_workers(self) -> None:
+        for worker in self.wrks:
+            tell(worker)
+        time.sleep(self.drain_s)
+        super()._stop_workers()
+
+    def _respawn_workers(self, workers: list[int], *target: Any, delay: float = 0) -> None:
+        for place in workers:
+            if delay:  # else it has died
+                threading.Timer(READY_S, tell, [self.wrks[place]]).start()
+            super()._respawn_workers([place], *target, delay=delay and READY_S + self.drain_s)
+
+
+def tell(worker: Any) -> None:
+    """Have a worker drain, if it still lives."""
+    if worker.is_alive():
+        os.kill(worker.inner.pid, SIGNAL)
+
+
+def main(application: str = "adminsite.wsgi:application") -> None:
+    parser = argparse.ArgumentParser(prog="python -m adminsite.serve", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--workers", type=int, default=1, help="processes; as many as cores, where nothing else runs")
+    parser.add_argument("--pid-file", type=Path, help="where to write whom to signal")
+    parser.add_argument("--drain-s", type=float, default=DRAIN_S, help="from the word that it ends to the end")
+    asked = parser.parse_args()
+    loggers = {name: {"level": "INFO", "propagate": True} for name in ("_granian", "granian.access")}
+    server = DrainingServer(
+        application,
+        address=asked.host,
+        port=asked.port,
+        workers=asked.workers,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        blocking_threads=CONNECTIONS,
+        backpressure=CONNECTIONS,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADERS_MS, max_buffer_size=HEADERS_BYTES),
+        log_dictconfig=configuration(settings().log_level, loggers),
+        workers_kill_timeout=STOP_S,
+        respawn_failed_workers=True,
+        pid_file=asked.pid_file,
+    )
+    server.drain_s = asked.drain_s
+    server.serve()
+
+
+if __name__ == "__main__":
+    main()
