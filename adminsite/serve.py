@@ -41,11 +41,11 @@ class DrainingServer(MPServer):
         time.sleep(self.drain_s)
         super()._stop_workers()
 
-    def _respawn_workers(self, workers: list[int], *target: Any, delay: float = 0) -> None:
+    def _respawn_workers(self, workers: list[int], target: Any, loader: Any, delay: float = 0) -> None:
         for place in workers:
             if delay:  # else it has died
                 threading.Timer(READY_S, tell, [self.wrks[place]]).start()
-            super()._respawn_workers([place], *target, delay=delay and READY_S + self.drain_s)
+            super()._respawn_workers([place], target, loader, delay=delay and READY_S + self.drain_s)
 
 
 def tell(worker: Any) -> None:
