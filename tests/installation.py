@@ -31,6 +31,8 @@ open({path!r}, "w").write(create_key(client, actor="tests", **allowance)[1])
 class Installation:
     """Processes with one environment; ``folder`` has the database, the tables and a log a process."""
 
+    drain_s = 0.0
+
     def __init__(self, folder: Path, *, kafka: str, store: str, database: str = "", **settings: object):
         self.folder, self.processes = folder, dict[str, subprocess.Popen[bytes]]()
         self.api_port = free_port()
@@ -96,7 +98,7 @@ class Installation:
 
     @property
     def api_command(self) -> tuple[str, ...]:
-        return "-m", "adminsite.serve", "--port", str(self.api_port), "--drain-s", "0"
+        return "-m", "adminsite.serve", "--port", str(self.api_port), "--drain-s", str(self.drain_s)
 
     def make_key(self) -> str:
         """A key for everything."""

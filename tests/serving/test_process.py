@@ -1,0 +1,97 @@
+"""The web process: exchanged and stopped without a failed request, unmoved by the slow, silent about persons."""
+
+import http.client
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from adminsite.serve import CONNECTIONS, HEADERS_BYTES, HEADERS_MS
+from tests.serving.conftest import Api, Asking
+from tests.waiting import eventually
+
+QUESTION = {"service": "support_chat", "purpose": "service", "customer_id": "jane@example.org"}
+
+
+def said(api: Api, words: str) -> int:
+    """How many lines of the log begin so."""
+    return sum(str(line["event"]).startswith(words) for line in api.lines())
+
+
+def test_workers_are_exchanged_without_a_failed_request(api: Api) -> None:
+    with Asking(api.port).going_on() as asking:
+        eventually(lambda: asking.answered["keeps"] > 50, "they ask")
+        api.process.send_signal(signal.SIGHUP)
+        eventually(
+            lambda: any(str(line["event"]).startswith("Stopped old worker") for line in api.lines()),
+            "the end of the old one",
+        )
+        seen = asking.answered.copy()
+        eventually(lambda: asking.answered["keeps"] > seen["keeps"] + 50, "the new one answers")
+    assert said(api, "Started worker") == 2
+    assert not asking.failed
+
+
+def test_who_sends_slowly_keeps_nobody_waiting(api: Api) -> None:
+    slow = []
+    for i in range(CONNECTIONS // 4):
+        connected = socket.create_connection(("127.0.0.1", api.port), timeout=10)
+        headers = b"POST /v1/features HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"
+        connected.sendall(headers if i % 2 else headers[:20])
+        slow.append(connected)
+    try:
+        began_s = time.perf_counter()
+        assert api.client.get("/healthz").status_code == 200
+        assert time.perf_counter() - began_s < 1
+        eventually(lambda: slow[0].recv(100) == b"", "headers that do not come are not waited for", HEADERS_MS / 500)
+    finally:
+        for connected in slow:
+            connected.close()
+    assert api.client.get("/healthz").status_code == 200
+
+
+def test_headers_have_a_bound(api: Api) -> None:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connected:
+        connected.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 2 * HEADERS_BYTES)
+        assert connected.recv(100).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("head", [b"GARBAGE\r\n\r\n", b"GET /healthz HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01"])
+def test_what_is_no_http_is_refused_and_forgotten(api: Api, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connected:
+        connected.sendall(head)
+        connected.shutdown(socket.SHUT_WR)
+        assert connected.recv(100)[:12] in {b"HTTP/1.1 400", b""}
+    assert api.client.get("/healthz").status_code == 200
+
+
+def test_each_line_of_the_log_is_json_and_names_no_customer(api: Api) -> None:
+    answer = api.client.post("/v1/features", json=QUESTION)
+    request_id = answer.headers["X-Request-Id"]
+    line = eventually(
+        lambda: next((line for line in api.lines() if line.get("request_id") == request_id), None), "its line"
+    )
+    assert {"route": "features", "status": answer.status_code}.items() <= line.items()
+    written = (Path(api.it.folder) / "api.log").read_text()
+    assert "jane" not in written
+
+
+def test_an_end_lets_every_request_end(tmp_path: Path, redis_server: str) -> None:
+    api = Api(tmp_path, redis_server)
+    try:
+        with Asking(api.port).going_on() as asking:
+            eventually(lambda: asking.answered["keeps"] > 50, "they ask")
+            api.process.send_signal(signal.SIGTERM)
+            eventually(lambda: not_ready(api), "it says that it drains")
+            assert api.process.wait(20) == 0
+        assert not asking.failed
+    finally:
+        api.it.stop()
+
+
+def not_ready(api: Api) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=5)
+    connection.request("GET", "/readyz")
+    return b"draining" in connection.getresponse().read()
