@@ -14,7 +14,7 @@ from featurestore.api.admission import others, reads
 from featurestore.api.errors import Internal, Problem, Unavailable
 from featurestore.api.metrics import count_request
 from featurestore.api.reply import Call, Handle, Reply
-from featurestore.logs import tell_request
+from featurestore.logs import requests
 
 READ_ROUTES = frozenset({"features", "features/batch"})
 REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
@@ -48,7 +48,7 @@ def exchange(route: str, handle: Handle, call: Call) -> Reply:
     if "error" in call.noted:
         log.error("request", **fields, **call.noted)
     else:
-        tell_request(fields | call.noted)
+        requests.tell(fields | call.noted)
     return reply
 
 
