@@ -17,15 +17,17 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
 
 VISIBILITY_TIMEOUT_S = 300
 
-AUDIT_S, DAY_S = settings().audit_interval_s, 86_400
+AUDIT_S, HOUR_S, DAY_S = settings().audit_interval_s, 3600, 86_400
 # A message that nobody took before the next one is due expires: a worker that was away does not repeat the past.
 SCHEDULE: dict[str, dict[str, Any]] = {
     task: {"task": task, "schedule": every_s, "options": {"expires": every_s}}
     for task, every_s in {
         "consent.relay": 1.0,
+        "access.collect": 1.0,
         "consent.expire": 10.0,
         "ingest.collect": 30.0,
         "privacy.audit": float(AUDIT_S),
+        "access.prune": float(HOUR_S),
         "consent.prune": float(DAY_S),
         "ingest.prune": float(DAY_S),
         "privacy.prune": float(DAY_S),

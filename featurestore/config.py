@@ -48,7 +48,9 @@ class Settings(BaseSettings):
     )
     store_timeout_ms: int = Field(250, description="Longest wait for the store in one feature read.")
     vouch_expiry_ms: int = Field(2000, description="How long a voucher's word for a Redis run holds.")
-    control_url: str = Field("redis://127.0.0.1:6379/1", description="The control Redis: Celery.")
+    control_url: str = Field(
+        "redis://127.0.0.1:6379/1", description="The control Redis: Celery, and access records on their way."
+    )
 
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="Where Kafka is first asked, as host:port.")
     kafka_embedded: bool = Field(False, description="The demo's in-process broker: no topic creation, no lease.")
@@ -64,6 +66,10 @@ class Settings(BaseSettings):
     stream_lease: bool = Field(True, description="Stamp changelog batches with the last heartbeat (zombie fence).")
 
     audit_interval_s: int = Field(300, description="Seconds from one consent audit to the next.")
+    access_record_days: int = Field(90, description="How long who read whom, and requests per client, are kept.")
+    access_stream_mb: int = Field(
+        256, description="Memory in the control Redis for access records on their way; beyond it processes keep theirs."
+    )
 
     celery_eager: bool = Field(False, description="Run tasks inside the caller: tests alone.")
 

@@ -10,6 +10,7 @@ import structlog
 from django.db import Error as DatabaseError
 
 from featurestore.access.errors import KeysUnavailable
+from featurestore.access.recording import recorder
 from featurestore.api.admission import others, reads
 from featurestore.api.errors import Internal, Problem, Unavailable
 from featurestore.api.metrics import count_request
@@ -44,6 +45,7 @@ def exchange(route: str, handle: Handle, call: Call) -> Reply:
         reply = Internal().reply(call.request_id)
     seconds = time.perf_counter() - started_s
     count_request(route, reply.status, seconds)
+    recorder().request(call.noted.get("client", ""), route, reply.status)
     fields = {"route": route, "status": reply.status, "ms": round(seconds * 1000, 2), "request_id": call.request_id}
     if "error" in call.noted:
         log.error("request", **fields, **call.noted)

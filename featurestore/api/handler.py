@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from featurestore.access.recording import Recorder, recorder
 from featurestore.access.scopes import Scope
 from featurestore.api.auth import authenticate, require_purpose
 from featurestore.api.body import Body, Identifier, Name, subject_at
@@ -77,8 +78,16 @@ UNREGISTERED = ViewAnswer(Status.WITHHELD, reason=Denial.NO_RECORD)
 class FeatureHandler:
     """Bytes and an Authorization header in, bytes out. Safe to share among threads."""
 
-    def __init__(self, services: Mapping[str, FeatureService], reader: Reader, secret: bytes, timeout_ms: int) -> None:
-        self.services, self.reader, self.secret, self.timeout_ms = services, reader, secret, timeout_ms
+    def __init__(
+        self,
+        services: Mapping[str, FeatureService],
+        reader: Reader,
+        recorder: Recorder,
+        secret: bytes,
+        timeout_ms: int,
+    ) -> None:
+        self.services, self.reader, self.recorder = services, reader, recorder
+        self.secret, self.timeout_ms = secret, timeout_ms
         self.names = {name: frozenset(service.defaults()) for name, service in services.items()}
 
     def one(self, call: Call) -> Reply:
@@ -119,6 +128,7 @@ class FeatureHandler:
             raise Unavailable("The store did not answer in time. Nothing was read.") from None
         for answer in read:
             _hide_registration(answer.views)
+        self.recorder.read(holder, service.name, question.purpose, asked, read, call.now_ms, call.request_id)
         by_subject = dict(zip(asked, read, strict=True))
         answers = [by_subject[subject] for subject in subjects]
         count_views(service.name, question.purpose, answers)
@@ -146,4 +156,6 @@ def feature_handler() -> FeatureHandler:
     """The process's handler, over the catalog and the store of this installation."""
     conf = settings()
     reader = Reader(stores.store(), conf.partitions)
-    return FeatureHandler(registry.services, reader, conf.subject_secret.encode(), conf.store_timeout_ms)
+    recording = recorder()
+    recording.start()  # before the first read, so that a process that read anything is known
+    return FeatureHandler(registry.services, reader, recording, conf.subject_secret.encode(), conf.store_timeout_ms)
