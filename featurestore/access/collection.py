@@ -25,7 +25,7 @@ from featurestore.consent.ledger import database_now, moment
 
 ENTRIES_A_PAGE = 50
 PAGES_AT_ONCE = 400
-LEASE_S = 30.0
+LEASE_S = 10.0
 SILENT_MS = 10_000
 """A process says a word a second. Silent for so long in a stream that is read to its end, it has vanished."""
 FORGOTTEN_A_TIME = 5000

@@ -9,11 +9,13 @@ from django.http import HttpResponse
 from django.test import Client
 
 from featurestore.access import services
+from featurestore.access.recording import Recorder
 from featurestore.access.selectors import forget_keys
 from featurestore.access.services import create_client, create_key
-from featurestore.api import door
+from featurestore.api import door, exchange, handler
 from featurestore.api.handler import feature_handler
 from featurestore.online import stores
+from tests.access.records.streams import MemoryStream
 from tests.api.world import NOW_MS, World
 
 SERVICES = ["support_chat", "fraud_check"]
@@ -47,6 +49,16 @@ def keys_of_this_test(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     forget_keys()
     yield
     forget_keys()
+
+
+@pytest.fixture(autouse=True)
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """What is recorded of reads and requests, to be looked at with ``sent``."""
+    made = Recorder(MemoryStream(), 10**9, lambda: NOW_MS)
+    monkeypatch.setattr(made, "start", lambda: None)
+    for module in (exchange, handler):
+        monkeypatch.setattr(module, "recorder", lambda: made)
+    return made
 
 
 @pytest.fixture

@@ -1,0 +1,100 @@
+"""Which requests leave an access record, and what it tells; requests are counted by client, route and status."""
+
+from typing import Any
+
+import pytest
+
+from featurestore.access.batches import Batch
+from featurestore.access.models import ApiKey
+from featurestore.access.recording import Recorder
+from featurestore.api.handler import feature_handler
+from tests.access.records.streams import MemoryStream
+from tests.api.conftest import Post
+from tests.api.world import NOW_MS, World
+
+ONE = {"service": "support_chat", "purpose": "service", "customer_id": "C42", "features": ["spend_amount_sum_30d"]}
+MANY = {"service": "support_chat", "purpose": "service", "features": ["spend_amount_sum_30d"]}
+
+
+@pytest.fixture(autouse=True)
+def own_handler(world: World, recorder: Recorder) -> None:
+    feature_handler.cache_clear()  # it keeps the recorder
+
+
+def sent(recorder: Recorder) -> Batch:
+    """All that was recorded since the last time."""
+    stream = recorder.stream
+    assert isinstance(stream, MemoryStream)
+    stream.raws.clear()
+    recorder.tick()
+    return stream.batches[0] if stream.batches else Batch("", 0, 0, 0, 0)
+
+
+def test_a_read_tells_who_read_whom_for_what_and_when(post: Post, recorder: Recorder) -> None:
+    assert post("/v1/features", ONE, **{"X-Request-Id": "turn-0001"}).status_code == 200
+    batch = sent(recorder)
+    (read,), (kind,) = batch.reads, batch.kinds
+    assert (read.subject, read.at_ms, read.request_id) == (World.subject("C42"), NOW_MS, "turn-0001")
+    assert (kind.client, kind.credential) == ("support-bot", ApiKey.objects.get().key_id)
+    assert (kind.service, kind.purpose, kind.given, kind.withheld) == ("support_chat", "service", ["spend"], {})
+
+
+def test_a_withheld_answer_leaves_one_too(post: Post, recorder: Recorder) -> None:
+    assert post("/v1/features", ONE | {"customer_id": "C43"}).status_code == 200
+    (kind,) = sent(recorder).kinds
+    assert (kind.given, kind.withheld) == ([], {"spend": "refused"})
+
+
+def test_a_customer_nobody_knows_leaves_one_as_if_without_consent(post: Post, recorder: Recorder) -> None:
+    assert post("/v1/features", ONE | {"customer_id": "nobody"}).status_code == 200
+    assert sent(recorder).kinds[0].withheld == {"spend": "no_consent"}
+
+
+def test_a_batch_leaves_one_for_each_customer_and_request(post: Post, recorder: Recorder) -> None:
+    body = MANY | {"customer_ids": ["C42", "C43", "C42"]}
+    assert post("/v1/features/batch", body, **{"X-Request-Id": "turn-0001"}).status_code == 200
+    batch = sent(recorder)
+    told = [(read.subject, batch.kinds[read.kind].given, read.request_id) for read in batch.reads]
+    assert told == [(World.subject("C42"), ["spend"], "turn-0001"), (World.subject("C43"), [], "turn-0001")]
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [({"service": "nothing"}, 404), ({"purpose": "analytics"}, 403), ({"features": ["x"]}, 422), ({"x": 1}, 400)],
+    ids=str,
+)
+def test_what_was_not_answered_leaves_none(post: Post, recorder: Recorder, change: dict[str, Any], status: int) -> None:
+    assert post("/v1/features", ONE | change).status_code == status
+    batch = sent(recorder)
+    assert batch.reads == []
+    assert [(r.client, r.route, r.status) for r in batch.requests] == [("support-bot", "features", status)]
+
+
+def test_a_store_that_is_away_leaves_none(post: Post, world: World, recorder: Recorder) -> None:
+    world.store.available = False
+    assert post("/v1/features", ONE).status_code == 503
+    assert sent(recorder).reads == []
+
+
+def test_requests_are_counted_by_client_and_without_one_by_none(post: Post, recorder: Recorder) -> None:
+    post("/v1/features", ONE)
+    post("/v1/features", ONE)
+    post("/v1/features", ONE, authorization="Bearer wrong")
+    post("/v1/consents", {})
+    counts = {(r.client, r.route, r.status): r.count for r in sent(recorder).requests}
+    assert counts == {
+        ("support-bot", "features", 200): 2,
+        ("", "features", 401): 1,
+        ("support-bot", "consents", 400): 1,
+    }
+
+
+def test_a_control_redis_that_is_away_costs_no_read(post: Post, recorder: Recorder) -> None:
+    recorder.stream.available = False  # type: ignore[attr-defined]
+    for _ in range(3):
+        assert post("/v1/features", ONE).status_code == 200
+        recorder.tick()
+    recorder.stream.available = True  # type: ignore[attr-defined]
+    for _ in range(20):
+        recorder.tick()
+    assert len(recorder.stream.reads()) == 3  # type: ignore[attr-defined]
