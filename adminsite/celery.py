@@ -27,7 +27,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "consent.expire": 10.0,
         "ingest.collect": 30.0,
         "privacy.audit": float(AUDIT_S),
-        "access.prune": float(HOUR_S),
+        "access.forget": float(HOUR_S),
         "consent.prune": float(DAY_S),
         "ingest.prune": float(DAY_S),
         "privacy.prune": float(DAY_S),

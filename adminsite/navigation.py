@@ -9,7 +9,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 
-from featurestore.access.models import ApiClient, ApiKey
+from featurestore.access.models import AccessGap, AccessRecord, ApiClient, ApiKey
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
 from featurestore.ingest.models import DeadLetter
 from featurestore.privacy.models import AuditRun, Finding
@@ -21,6 +21,7 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
         [
             ("Customers", "group", Customer),
             ("Consent records", "history", ConsentRecord),
+            ("Access records", "visibility", AccessRecord),
             ("Purposes", "target", Purpose),
             ("Notices", "article", Notice),
         ],
@@ -31,6 +32,7 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
             ("Findings", "troubleshoot", Finding),
             ("Audit runs", "fact_check", AuditRun),
             ("Permission changes", "outbox", PermissionChange),
+            ("Access gaps", "visibility_off", AccessGap),
             ("Dead letters", "unsubscribe", DeadLetter),
         ],
     ),

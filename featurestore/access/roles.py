@@ -22,9 +22,13 @@ ROLES: dict[str, tuple[str, ...]] = {
     ),
     CHAT_ENGINEER: ("consent.view_purpose", "consent.view_notice"),
     PLATFORM_ENGINEER: (
-        "access.view_*",
-        "access.add_*",
-        "access.change_*",
+        "access.view_api*",
+        "access.view_client*",
+        "access.add_api*",
+        "access.add_client*",
+        "access.change_api*",
+        "access.change_client*",
+        "access.view_accessgap",  # and no access record: it tells of a customer
         "consent.view_purpose",
         "consent.view_notice",
         "consent.view_permissionchange",

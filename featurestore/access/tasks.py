@@ -18,6 +18,6 @@ def collect_records() -> None:
         log.warning("access records not collected", reason=str(error))
 
 
-@shared_task(name="access.prune")
-def prune_records() -> None:
+@shared_task(name="access.forget")
+def forget_records() -> None:
     collection.prune()

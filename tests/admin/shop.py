@@ -7,6 +7,8 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from featurestore.access import services as access
+from featurestore.access.batches import Batch, Kind, Read, Requests
+from featurestore.access.collection import Heard, write
 from featurestore.access.models import ApiClient, ApiKey
 from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
 from featurestore.consent import services
@@ -75,6 +77,15 @@ class Shop:
     def letter(self, customer_id: str = "C42", value: bytes = b"{}", reason: str = "invalid") -> DeadLetter:
         """A record of the customer's that was put aside two hours ago."""
         return put_aside(self.letterbox, self.customers[customer_id].subject, value, reason)
+
+    def recorded(self, customer_id: str = "C42", number: int = 1, **withheld: str) -> None:
+        """A minute ago support-bot read a customer, after a record that was lost."""
+        at_ms = round(datetime.now(UTC).timestamp() * 1000) - 60_000
+        kind = Kind("support-bot", "0123456789ab", "support_chat", "service", ["spend", "returns"], withheld)
+        read = Read(0, self.customers[customer_id].subject, at_ms, f"turn-{number:04}")
+        requests = [Requests("support-bot", "features", 200, 1), Requests("", "features", 401, 2)]
+        process = f"{number:016x}"
+        write([Heard(at_ms, Batch(process, at_ms - 1000, 1, at_ms, 1, [kind], [read], requests))])
 
     def read(self, customer_id: str, purpose: str = "service") -> Grant | Denial:
         """What a reader is told a little later, when a new grant has begun."""

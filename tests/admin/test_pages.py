@@ -12,13 +12,14 @@ from tests.admin.shop import Shop
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 OFFICER = {
+    "access.AccessGap", "access.AccessRecord",
     "access.ApiClient", "access.ApiKey", "consent.ConsentRecord", "consent.Notice", "consent.PermissionChange",
     "consent.Purpose", "ingest.DeadLetter", "privacy.AuditRun", "privacy.Finding", "profiles.Customer",
 }  # fmt: skip
 SEEN = {
     "root": OFFICER | {"auth.User", "auth.Group"},
     "olivia": OFFICER,
-    "petra": OFFICER - {"consent.ConsentRecord", "profiles.Customer"},
+    "petra": OFFICER - {"access.AccessRecord", "consent.ConsentRecord", "profiles.Customer"},
     "chris": {"consent.Notice", "consent.Purpose"},
 }
 ADDED = {
@@ -39,6 +40,7 @@ def full(shop: Shop) -> Shop:
     shop.key()
     shop.finding()
     shop.letter()
+    shop.recorded()
     return shop
 
 

@@ -13,7 +13,8 @@ from tests.admin.shop import Shop
 
 LISTS = [
     "consent_consentrecord", "consent_notice", "consent_permissionchange", "consent_purpose", "profiles_customer",
-    "ingest_deadletter", "privacy_auditrun", "privacy_finding", "access_apiclient", "access_apikey", "auth_user",
+    "ingest_deadletter", "privacy_auditrun", "privacy_finding", "access_apiclient", "access_apikey",
+    "access_accessrecord", "access_accessgap", "auth_user",
     "auth_group",
 ]  # fmt: skip
 AT_MOST = 14
@@ -27,6 +28,7 @@ def fill(shop: Shop, names: range) -> None:
         shop.give("C42")
         shop.key(f"bot-{n}")
         shop.finding(customer_id=f"D{n}")
+        shop.recorded(f"D{n}", n)
         shop.letter(f"D{n}", reason=f"reason_{n}")
         services.define_purpose(f"purpose{n}", title=f"Purpose {n}", lawful_basis="consent")
         services.publish_notice(f"notice{n}", 1, "en", "Text", ["service", f"purpose{n}"])

@@ -1,7 +1,15 @@
-"""The administration of API clients, their keys, and staff."""
+"""The administration of API clients, their keys, what they read, and staff."""
 
 from featurestore.access.admin.clients import ApiClientAdmin
 from featurestore.access.admin.keys import ApiKeyAdmin
+from featurestore.access.admin.records import AccessGapAdmin, AccessRecordAdmin
 from featurestore.access.admin.staff import RoleAdmin, StaffMemberAdmin
 
-__all__ = ["ApiClientAdmin", "ApiKeyAdmin", "RoleAdmin", "StaffMemberAdmin"]
+__all__ = [
+    "AccessGapAdmin",
+    "AccessRecordAdmin",
+    "ApiClientAdmin",
+    "ApiKeyAdmin",
+    "RoleAdmin",
+    "StaffMemberAdmin",
+]

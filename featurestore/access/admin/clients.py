@@ -15,7 +15,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
-from featurestore.access import services
+from featurestore.access import reports, services
 from featurestore.access.admin.keys import ShowsNewKey, state_of
 from featurestore.access.errors import AccessError
 from featurestore.access.models import ApiClient
@@ -69,6 +69,7 @@ class ApiClientAdmin(ShowsNewKey):
     search_help_text = "Name or owner"
     fields = ["name", "owner", "description", "active"]
     actions_detail = ["entrust", "create_key"]
+    list_before_template = "admin/access/apiclient/unknown.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiClient]:
         live = Q(keys__revoked_at=None, keys__expires_at__gt=datetime.now(UTC))
@@ -81,11 +82,16 @@ class ApiClientAdmin(ShowsNewKey):
     def save_model(self, request: HttpRequest, obj: ApiClient, form: Any, change: bool) -> None:
         services.save_client(obj, actor=request.user.get_username())
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        usage = reports.usage("", datetime.now(UTC)) if self.by_role(request, "view") else []
+        return super().changelist_view(request, {"usage": usage, **(extra_context or {})})
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
     ) -> HttpResponse:
         if obj is not None:
             context["keys"] = [(key, state_of(key)) for key in obj.keys.select_related("client")]
+            context["usage"] = reports.usage(obj.name, datetime.now(UTC))
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
     @display(description="State", ordering="active", label={"Works": "success", "Off": "danger"})

@@ -2,14 +2,16 @@
 
 from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Model, QuerySet, Value, When
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter
+from unfold.decorators import action
 
 from featurestore.access.admin.base import ReadOnlyAdmin
 from featurestore.consent import selectors, services
@@ -61,6 +63,7 @@ class CustomerAdmin(ReadOnlyAdmin):
     search_help_text = "Customer id, or its beginning"
     ordering = ["customer_id"]
     fields = ["customer_id", "region", "brand", "since", "subject"]
+    actions_detail = ["reads"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         return super().get_queryset(request).filter(erased_at=None)
@@ -90,6 +93,14 @@ class CustomerAdmin(ReadOnlyAdmin):
             context["timeline"] = selectors.timeline(obj.customer_id)[:SHOWN]
             context["may_decide"] = self.may_decide(request)
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+
+    def has_reads_permission(self, request: HttpRequest, object_id: str) -> bool:
+        return bool(request.user.has_perm("access.view_accessrecord"))
+
+    @action(description="Who read this", url_path="reads", permissions=["reads"], icon="visibility")
+    def reads(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        asked = urlencode({"q": self.found(request, object_id).customer_id})
+        return HttpResponseRedirect(f"{reverse('admin:access_accessrecord_changelist')}?{asked}")
 
     def may_decide(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("consent.add_consentrecord"))

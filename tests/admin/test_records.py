@@ -1,0 +1,142 @@
+"""Who read whom, as an officer finds it: by customer, narrowed, with what is missing; and requests per client."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from featurestore.access import reports
+from featurestore.access.admin.paging import FirstPages
+from featurestore.access.models import AccessGap, AccessRecord
+from featurestore.access.services import entrust
+from featurestore.access.stream import State
+from tests.admin.shop import Shop
+
+LIST = reverse("admin:access_accessrecord_changelist")
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def olivia(shop: Shop) -> Client:
+    shop.recorded("C42", 1, mood="refused")
+    shop.recorded("C42", 2)
+    shop.recorded("C1", 3)
+    return shop.browse("olivia")
+
+
+def found(browser: Client, **query: str) -> int:
+    return browser.get(LIST, query).context["cl"].result_count
+
+
+def test_a_customers_reads_are_found_by_the_shops_id_and_by_the_subject(shop: Shop, olivia: Client) -> None:
+    assert (found(olivia, q="C42"), found(olivia, q=shop.customers["C42"].subject)) == (2, 2)
+    assert (found(olivia, q=" C1 "), found(olivia, q="C4"), found(olivia)) == (1, 0, 3)
+
+
+def test_a_record_tells_who_read_whom_for_what_and_what_they_got(olivia: Client) -> None:
+    page = olivia.get(LIST, {"q": "C42"}).content.decode()
+    for told in ("support-bot", "support_chat", "service", "spend, returns", "withheld: mood", "turn-0001", "C42"):
+        assert told in page
+    record = AccessRecord.objects.get(request_id="turn-0001")
+    page = olivia.get(reverse("admin:access_accessrecord_change", args=[record.pk])).content.decode()
+    for told in ("0123456789ab", "refused", record.subject, "turn-0001"):
+        assert told in page
+
+
+def test_records_are_narrowed_by_client_service_purpose_and_day(olivia: Client) -> None:
+    today, tomorrow = (f"{datetime.now(UTC) + days:%Y-%m-%d}" for days in (0 * DAY, DAY))
+    yesterday = f"{datetime.now(UTC) - DAY:%Y-%m-%d}"
+    for name, value in {"client": "support-bot", "service": "support_chat", "purpose": "service"}.items():
+        assert (found(olivia, **{name: value}), found(olivia, **{name: "other"})) == (3, 0)
+    assert found(olivia, q="C42", at_from=yesterday, at_to=today) == 2
+    assert found(olivia, at_from=tomorrow, at_to=tomorrow) == 0
+
+
+def test_what_is_missing_stands_above_the_records(olivia: Client) -> None:
+    page = olivia.get(LIST)
+    assert page.context["gap_count"] == 3
+    assert "Lost on their way" in page.content.decode()
+    tomorrow = f"{datetime.now(UTC) + DAY:%Y-%m-%d}"
+    page = olivia.get(LIST, {"at_from": tomorrow, "at_to": tomorrow})
+    assert "No gap is known" in page.content.decode()
+    gap = AccessGap.objects.first()
+    assert gap is not None
+    assert "Lost on their way" in olivia.get(reverse("admin:access_accessgap_change", args=[gap.pk])).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (None, "The control Redis does not answer"),
+        (State(100, 300.0, 0), "Records are not being written"),
+        (State(3, 1.0, 0), None),
+    ],
+)
+def test_records_that_are_still_on_their_way_are_told(
+    olivia: Client, monkeypatch: pytest.MonkeyPatch, state: State | None, words: str | None
+) -> None:
+    monkeypatch.setattr(reports, "on_their_way", lambda: state)
+    page = olivia.get(LIST).content.decode()
+    assert (words or "Is anything missing?") in page
+    assert ("on their way." in page or "on its way." in page) is (words is not None)
+
+
+def test_a_long_table_is_not_counted_to_its_end(olivia: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FirstPages, "COUNTED", 2)
+    page = olivia.get(LIST)
+    assert page.context["cl"].result_count == 2
+    assert "Only the newest 2" in page.content.decode()
+
+
+def test_nobody_changes_a_record_or_a_gap(shop: Shop, olivia: Client) -> None:
+    for name in ("olivia", "root"):
+        browser = shop.browse(name)
+        for model, row in (("accessrecord", AccessRecord.objects.first()), ("accessgap", AccessGap.objects.first())):
+            assert row is not None
+            assert browser.get(reverse(f"admin:access_{model}_add")).status_code == 403
+            change = reverse(f"admin:access_{model}_change", args=[row.pk])
+            assert browser.post(change, {"request_id": "forged", "missing": "0"}).status_code == 403
+
+
+def test_a_customers_page_leads_to_the_reads(shop: Shop, olivia: Client) -> None:
+    customer = shop.customers["C42"]
+    assert "Who read this" in olivia.get(reverse("admin:profiles_customer_change", args=[customer.pk])).content.decode()
+    page = olivia.get(reverse("admin:profiles_customer_reads", args=[customer.pk]), follow=True)
+    assert page.context["cl"].result_count == 2
+
+
+def test_pages_of_records_are_kept_nowhere(olivia: Client) -> None:
+    assert "no-store" in olivia.get(LIST, {"q": "C42"}).headers["Cache-Control"]
+
+
+def test_a_search_is_logged_with_who_looks_and_not_at_whom(olivia: Client, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        olivia.get(LIST, {"q": "C42"})
+    (line,) = [r.msg for r in caplog.records if "access records searched" in str(r.msg)]
+    assert "olivia" in str(line)
+    assert "C42" not in str(line)
+
+
+def test_a_clients_page_tells_its_requests_and_errors(shop: Shop, olivia: Client) -> None:
+    client = shop.key()[0].client
+    page = olivia.get(reverse("admin:access_apiclient_change", args=[client.pk]))
+    assert [(u.route, u.status, u.day, u.week, u.failed) for u in page.context["usage"]] == [
+        ("features", 200, 3, 3, False)
+    ]
+    page = olivia.get(reverse("admin:access_apiclient_changelist"))
+    assert [(u.status, u.day, u.failed) for u in page.context["usage"]] == [(401, 6, True)]
+
+
+def test_requests_of_nobody_we_know_are_shown_to_roles_alone(shop: Shop, olivia: Client) -> None:
+    entrust(shop.key()[0].client, User.objects.get(username="chris"), actor="petra")
+    page = shop.browse("chris").get(reverse("admin:access_apiclient_changelist"))
+    assert (page.status_code, page.context["usage"]) == (200, [])
+
+
+def test_usage_is_of_the_last_day_and_the_last_week(shop: Shop) -> None:
+    shop.recorded()
+    now = datetime.now(UTC)
+    assert [(u.day, u.week) for u in reports.usage("support-bot", now + 2 * DAY)] == [(0, 1)]
+    assert reports.usage("support-bot", now + 8 * DAY) == []
