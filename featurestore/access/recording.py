@@ -6,20 +6,20 @@ stream full, at most MOST_WAITING records are kept; beyond that the oldest are d
 then tell the collector how many. Framework-free.
 """
 
+import collections
 import multiprocessing.util
 import os
 import secrets
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import Protocol, TypeVar
 
 import structlog
-from prometheus_client import Counter as CounterMetric
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from featurestore.access.batches import PROCESS_LENGTH, Batch, Kind, Read, Requests, encode
 from featurestore.access.stream import RecordStream, StreamAway
@@ -40,8 +40,8 @@ FAREWELL_S = 2.0
 """How long an orderly end waits for the control Redis."""
 
 WAITING = Gauge("rapport_access_waiting", "Access records and counts of requests that this process has not sent yet.")
-SENT = CounterMetric("rapport_access_sent", "Access records and counts of requests sent to the control Redis.")
-DROPPED = CounterMetric("rapport_access_dropped", "Access records and counts of requests that waited too long: lost.")
+SENT = Counter("rapport_access_sent", "Access records and counts of requests sent to the control Redis.")
+DROPPED = Counter("rapport_access_dropped", "Access records and counts of requests that waited too long: lost.")
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -179,10 +179,10 @@ class Recorder:
                 views = tuple((name, _reason(view)) for name, view in answer.views.items())
                 kind = (holder.client, holder.key_id, service, purpose, views)
                 reads.append(Read(places.setdefault(kind, len(places)), subject, at_ms, request_id))
-        requests = Counter(_taken(self._requests))
+        requests = collections.Counter(_taken(self._requests))
         for start in range(0, len(reads), RECORDS_A_BATCH):
             self._pack(reads[start : start + RECORDS_A_BATCH], places, requests, first=first + start)
-            requests = Counter()
+            requests = collections.Counter()
         if requests:
             self._pack([], {}, requests)
 

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from featurestore.access import metrics as records
 from featurestore.api.draining import drain
 from featurestore.api.reply import JSON, encode
 from featurestore.config import settings
@@ -45,6 +46,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format. Keep it inside: it tells load, though nothing of customers."""
     letters.measure()
+    records.measure()
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 

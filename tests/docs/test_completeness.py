@@ -8,6 +8,8 @@ import yaml
 from django.apps import apps
 from prometheus_client.metrics import MetricWrapperBase
 
+from featurestore.access import metrics as record_metrics
+from featurestore.access import recording
 from featurestore.access.roles import ROLES
 from featurestore.access.scopes import Scope
 from featurestore.api import errors as problems
@@ -40,7 +42,7 @@ def problem_names() -> set[str]:
 
 
 def metric_names() -> set[str]:
-    modules = (api_metrics, letter_metrics, stream_metrics)
+    modules = (api_metrics, letter_metrics, record_metrics, recording, stream_metrics)
     counted = [metric for module in modules for metric in vars(module).values()]
     families = [family for metric in counted if isinstance(metric, COUNTS) for family in metric.collect()]
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}

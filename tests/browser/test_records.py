@@ -1,0 +1,61 @@
+"""An officer answers "who read about me", and sees what a client asks for and gets."""
+
+import pytest
+from playwright.sync_api import expect
+
+from featurestore.access import reports
+from featurestore.access import services as access
+from featurestore.access.collection import Heard, miss, write
+from featurestore.access.recording import Recorder
+from featurestore.access.stream import State
+from featurestore.consent.ledger import database_now, milliseconds
+from tests.access.records.streams import MemoryStream, answer
+from tests.browser.conftest import Enter
+from tests.browser.world import RealWorld
+
+
+class Bot:
+    client, key_id = "support-bot", "0123456789ab"
+
+
+@pytest.fixture
+def read(world: RealWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """support-bot read C42 three times; then its process vanished. A stranger knocked."""
+    monkeypatch.setattr(reports, "on_their_way", lambda: State(0, 0.0, 0))
+    access.create_client("support-bot", owner="chat", actor="test")
+    stream, now_ms = MemoryStream(), milliseconds(database_now())
+    recorder = Recorder(stream, 10**9, lambda: now_ms)
+    monkeypatch.setattr(recorder, "start", lambda: None)
+    for n in range(3):
+        answers = [answer(spend=None, returns=None, mood="purpose_not_served" if n else None)]
+        recorder.read(Bot, "support_chat", "service", [world.subject("C42")], answers, now_ms - n * 60_000, f"turn-{n}")
+        recorder.request("support-bot", "features", 200)
+    recorder.request("support-bot", "consents", 403)
+    recorder.request("", "features", 401)
+    recorder.tick()
+    write([Heard(now_ms, batch) for batch in stream.batches])
+    miss(now_ms + 1, database_now())
+
+
+def test_who_read_a_customer_is_found_from_the_customers_page(read: None, enter: Enter) -> None:
+    page = enter("olivia")
+    page.get_by_role("link", name="Customers").first.click()
+    page.get_by_role("link", name="C42").first.click()
+    page.get_by_role("link", name="Who read this").click()
+    expect(page.locator("#result_list tbody tr")).to_have_count(3)
+    expect(page.get_by_text("Process vanished").first).to_be_visible()
+    expect(page.get_by_text("withheld: mood").first).to_be_visible()
+    page.locator("#result_list tbody tr").first.get_by_role("link").first.click()
+    expect(page.get_by_text("turn-0")).to_be_visible()
+    page.get_by_role("link", name="Access gaps").first.click()
+    expect(page.get_by_text("Perhaps some")).to_be_visible()
+
+
+def test_an_engineer_sees_what_a_client_is_answered(read: None, enter: Enter) -> None:
+    page = enter("petra")
+    page.get_by_role("link", name="API clients").click()
+    expect(page.get_by_role("heading", name="Requests of nobody we know")).to_be_visible()
+    page.get_by_role("link", name="support-bot").click()
+    row = page.locator("tr", has_text="consents")
+    expect(row).to_contain_text("403")
+    expect(page.get_by_role("link", name="Access records")).to_have_count(0)
