@@ -9,15 +9,26 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from adminsite.management.commands import features
+from featurestore.access.recording import Recorder
 from featurestore.config import settings
 from featurestore.identity import partition_of, subject_of
 from featurestore.online.memory import MemoryStore
 from featurestore.online.store import Mark
 from featurestore.permission import Grant, Permission
+from tests.access.records.streams import MemoryStream
 
 NOW_MS = 1_700_000_000_000
 
 Command = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def recorded(monkeypatch: pytest.MonkeyPatch) -> MemoryStream:
+    """Who read whom, after ``Recorder.stop``."""
+    stream = MemoryStream()
+    made = Recorder(stream, 10**9, lambda: NOW_MS)
+    monkeypatch.setattr(features, "recorder", lambda: made)
+    return stream
 
 
 @pytest.fixture
@@ -116,6 +127,17 @@ def test_read_answers_as_the_api_does(command: Command) -> None:
     assert answer["features"]["order_lines_1d"] == 0
     denied = json.loads(command("read", "fraud_check", "C42", "--purpose", "service"))
     assert denied["views"]["order_risk"]["status"] == "withheld"
+
+
+@pytest.mark.usefixtures("store")
+def test_a_read_is_on_record(command: Command, recorded: MemoryStream) -> None:
+    command("read", "fraud_check", "C42", "--purpose", "fraud", "--at", "2023-11-14T22:13:20Z")
+    features.recorder().stop()
+    batch = recorded.batches[0]
+    assert [read.subject for read in batch.reads] == [subject_of("C42", settings().subject_secret.encode())]
+    assert (batch.kinds[0].client, batch.kinds[0].service, batch.kinds[0].purpose) == (
+        "manage.py", "fraud_check", "fraud",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,17 @@
 
 import json
 import time
+import uuid
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from datetime import datetime
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError
 
+from featurestore.access.recording import recorder
 from featurestore.config import ROOT, settings
 from featurestore.definitions import DefinitionError, Problem, Registry
 from featurestore.definitions.description import feature_spec, service_spec, view_spec
@@ -22,6 +24,13 @@ from featurestore.online.stores import store
 
 CATALOG = "featurestore.catalog"
 FINGERPRINTS = ROOT / "featurestore" / "catalog" / "fingerprints.json"
+
+
+class Operator(NamedTuple):
+    """Who reads on the command line: somebody with the installation's secrets and no key."""
+
+    client: str = "manage.py"
+    key_id: str = ""
 
 
 class Command(BaseCommand):
@@ -90,7 +99,7 @@ def lock(options: dict[str, Any]) -> Iterator[str]:
 
 
 def read(options: dict[str, Any]) -> Iterator[str]:
-    services, conf = catalog().services, settings()
+    services, conf, read_ms = catalog().services, settings(), time.time_ns() // 1_000_000
     if options["service"] not in services:
         raise CommandError(f"No service {options['service']}. There are: {', '.join(services)}.")
     try:
@@ -99,11 +108,13 @@ def read(options: dict[str, Any]) -> Iterator[str]:
             services[options["service"]],
             options["purpose"],
             [subject],
-            now_ms=milliseconds(options["at"]) if options["at"] else time.time_ns() // 1_000_000,
+            now_ms=milliseconds(options["at"]) if options["at"] else read_ms,
             timeout_ms=conf.store_timeout_ms,
         )
     except (IdentifierError, StoreUnavailable) as error:
         raise CommandError(str(error)) from error
+    who, what = Operator(), (options["service"], options["purpose"])
+    recorder().read(who, *what, [subject], answers, read_ms, uuid.uuid4().hex)  # sent at the process's end at latest
     yield msgspec.json.format(msgspec.json.encode(answers[0])).decode()
 
 
