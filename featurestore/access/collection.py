@@ -54,20 +54,22 @@ def collect(stream: RecordStream, now: datetime | None = None) -> int:
         if held is None:
             return read
         for _ in range(PAGES_AT_ONCE):
-            redis_ms, running_ms = stream.clock()  # before the look that finds it empty
+            redis_ms, running_ms = stream.clock()  # before the look: what was said until then is behind us after it
             entries = stream.oldest(ENTRIES_A_PAGE)
-            if not entries:
+            _write_page(stream, entries)
+            read += len(entries)
+            if len(entries) < ENTRIES_A_PAGE:
                 if running_ms > SILENT_MS:  # one that has just come back has heard of nobody yet
                     miss(redis_ms - SILENT_MS, now or database_now())
                 break
-            _write_page(stream, entries)
-            read += len(entries)
             if not held.renew():
                 break
         return read
 
 
 def _write_page(stream: RecordStream, entries: Sequence[Entry]) -> None:
+    if not entries:
+        return
     heard, unreadable = dict[bytes, Heard](), list[Entry]()
     for entry in entries:
         try:
@@ -133,7 +135,7 @@ def _advance(process: AccessProcess, at_ms: int, batch: Batch) -> bool:
         process.batch, process.next_record = batch.number, max(batch.next, process.next_record)
         process.state = State.ENDED if batch.ended else State.AT_WORK
     if batch.first == process.next_record or new:
-        process.complete_to = max(process.complete_to, moment(batch.made_ms))
+        process.complete_to = moment(batch.made_ms)
     return new
 
 
@@ -142,19 +144,20 @@ def miss(before_ms: int, now: datetime) -> None:
     with transaction.atomic():
         silent = AccessProcess.objects.select_for_update().filter(state=State.AT_WORK, heard_ms__lt=before_ms)
         for process in silent.order_by("name"):
-            _miss(process, Reason.VANISHED, None, max(now, process.complete_to))
+            _miss(process, Reason.VANISHED, None, now)
             process.state = State.VANISHED
             process.save()
 
 
-def _miss(process: AccessProcess, reason: AccessGap.Reason, missing: int | None, until: datetime) -> None:
+def _miss(process: AccessProcess, reason: AccessGap.Reason, missing: int | None, at: datetime) -> None:
+    """Note a gap between what a process is complete to and a time; either is later where its clock was set."""
     AccessGap.objects.create(
         process=process,
         reason=reason,
         first=process.next_record,
         missing=missing,
-        since=process.complete_to,
-        until=until,
+        since=min(process.complete_to, at),
+        until=max(process.complete_to, at),
     )
     log.error("access records missing", process=process.name, reason=reason, first=process.next_record, missing=missing)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from django.db.models import Count, Q, QuerySet, Sum
 
 from featurestore.access.models import AccessGap, ClientUsage
-from featurestore.access.stream import State, StreamAway, opened
+from featurestore.access.stream import GLANCE_S, State, StreamAway, opened
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 LATE_S = 60.0
@@ -28,7 +28,7 @@ def gaps_by_reason(since: datetime) -> dict[str, int]:
 def on_their_way() -> State | None:
     """What waits in the control Redis to be written. None: it does not answer."""
     try:
-        with opened() as stream:
+        with opened(GLANCE_S) as stream:
             return stream.state()
     except StreamAway:
         return None

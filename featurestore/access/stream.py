@@ -19,7 +19,8 @@ KEY, ASIDE = "access:records", "access:unreadable"
 FIELD = b"batch"
 ASIDE_AT_MOST = 10_000
 MEMORY_SAMPLES = 5
-PATIENCE_S = 5.0
+PATIENCE_S, GLANCE_S = 5.0, 1.0
+"""How long the collector waits for an answer, and who only wants to look."""
 
 
 class StreamAway(Exception):
@@ -114,9 +115,9 @@ def _added_ms(entry_id: bytes) -> int:
 
 
 @contextmanager
-def opened() -> Iterator[RecordStream]:
-    """The stream of this installation, for those who can wait."""
-    stream = RecordStream(settings().control_url, PATIENCE_S)
+def opened(timeout_s: float = PATIENCE_S) -> Iterator[RecordStream]:
+    """The stream of this installation."""
+    stream = RecordStream(settings().control_url, timeout_s)
     try:
         yield stream
     finally:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from featurestore.access.batches import Batch, decode
@@ -13,6 +14,7 @@ from featurestore.access.stream import RecordStream, StreamAway
 from featurestore.online.answer import Answer, Status, ViewAnswer
 
 NOW_MS = 1_800_000_000_000
+NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
 ANN, BEN = "a" * 32, "b" * 32
 
 
@@ -97,7 +99,7 @@ class Control:
     def collect(self, later_ms: int = 0) -> int:
         """Collect, so much later."""
         self.stream.ahead_ms = later_ms
-        return collect(self.stream)
+        return collect(self.stream, NOW + timedelta(milliseconds=later_ms))
 
 
 def stored() -> Counter[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,12 +12,10 @@ from featurestore.access import collection
 from featurestore.access.batches import decode
 from featurestore.access.collection import SILENT_MS
 from featurestore.access.models import AccessGap, AccessKind, AccessProcess, AccessRecord, ClientUsage
-from featurestore.access.stream import ASIDE, FIELD, KEY
+from featurestore.access.stream import ASIDE, FIELD, KEY, RecordStream
 from featurestore.config import settings
-from tests.access.records.streams import ANN, BEN, NOW_MS, Bot, Control, answer, gaps, read, stored, usage
+from tests.access.records.streams import ANN, BEN, NOW, NOW_MS, Bot, Control, answer, gaps, read, stored, usage
 from tests.consent.test_concurrency import at_once
-
-NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
 
 
 def test_a_read_is_in_the_database_with_who_whom_what_and_when(control: Control) -> None:
@@ -209,7 +207,44 @@ def test_a_process_that_vanished_leaves_a_gap_of_unknown_size(control: Control) 
     control.collect(later_ms=SILENT_MS + 1000)
     control.collect()
     assert gaps() == [("vanished", 1, None)]
-    assert AccessGap.objects.get().since == NOW
+    gap = AccessGap.objects.get()
+    assert (gap.since, gap.until) == (NOW, NOW + timedelta(milliseconds=SILENT_MS + 1000))
+
+
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+def test_a_gap_lies_where_one_looks_for_it_though_a_clock_was_set(control: Control, jump_s: int) -> None:
+    recorder = control.recorder()
+    read(recorder)
+    recorder.tick()
+    control.collect()
+    read(recorder)
+    recorder.tick()
+    control.redis.delete(KEY)
+    recorder.clock_ms = lambda: NOW_MS + jump_s * 1000
+    read(recorder)
+    recorder.tick()
+    recorder.clock_ms = lambda: NOW_MS + 1000
+    read(recorder)
+    recorder.tick()
+    control.collect()
+    gap = AccessGap.objects.get()
+    assert (gap.missing, gap.since, gap.until) == (1, *sorted([NOW, NOW + timedelta(seconds=jump_s)]))
+    assert AccessProcess.objects.get().complete_to == NOW + timedelta(seconds=1)
+
+
+def test_a_process_is_missed_though_others_never_stop_talking(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, busy = control.recorder(), control.recorder()
+    gone.tick()
+    control.collect()
+    monkeypatch.setattr(
+        control.stream, "delete", lambda ids: (read(busy), busy.tick(), RecordStream.delete(control.stream, ids))
+    )
+    read(busy)
+    busy.tick()
+    assert control.collect(later_ms=SILENT_MS + 1000) < 10
+    assert ("vanished", 0, None) in gaps()
 
 
 def test_a_process_of_which_only_a_word_came_is_missed_too(control: Control) -> None:
@@ -226,6 +261,7 @@ def test_a_process_is_not_missed_while_its_words_still_wait(control: Control, mo
     read(recorder)
     recorder.tick()
     monkeypatch.setattr(collection, "PAGES_AT_ONCE", 1)
+    monkeypatch.setattr(collection, "ENTRIES_A_PAGE", 1)
     control.collect(later_ms=SILENT_MS + 1000)
     assert gaps() == [], "what it said lately may be behind this page"
 
