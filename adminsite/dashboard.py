@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest
 from django.urls import reverse
 
+from featurestore.access import reports as records
 from featurestore.access.selectors import clients_of
 from featurestore.consent import selectors as consent
+from featurestore.consent.ledger import database_now
 from featurestore.consent.models import ConsentRecord
 from featurestore.consent.selectors import Day, Standing
 from featurestore.ingest import selectors as letters
@@ -57,6 +59,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         figures.append(_findings())
     if may("ingest.view_deadletter"):
         figures.append(_letters())
+    if may("access.view_accessgap"):
+        figures.append(_records())
     context |= {"title": "Overview", "figures": figures}
     if may("consent.view_consentrecord"):
         days = consent.decisions_by_day(DAYS)
@@ -111,6 +115,13 @@ def _letters() -> Figure:
         words += "; not read from Kafka lately"
     link = reverse("admin:ingest_deadletter_changelist")
     return Figure("Dead letters", f"{found.waiting:,}", words, link, not (found.waiting or unread))
+
+
+def _records() -> Figure:
+    found = records.gaps_by_reason(database_now() - records.DAY)
+    link, count = reverse("admin:access_accessgap_changelist"), sum(found.values())
+    words = "In 24 hours; some reads have no record" if count else "Every read of 24 hours has its record"
+    return Figure("Gaps in access records", f"{count:,}", words, link, not count)
 
 
 def _duration(ms: float) -> str:

@@ -6,7 +6,7 @@ A server that this machine lacks skips its tests with the reason; under ``CI=tru
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -16,6 +16,7 @@ from deploy.kafka.broker import Broker, missing
 from deploy.postgres_server import PostgresServer, programs
 from deploy.redis_cluster import RedisCluster
 from deploy.redis_server import RedisServer, valkey
+from featurestore.access import recording
 
 REDISES = dict.fromkeys(("redis_server", "redis_cluster", "valkey_server", "valkey_cluster"), "redis")
 MARKED_BY_FIXTURE = {**REDISES, "kafka": "kafka", "postgres": "postgres", "browser": "browser"}
@@ -23,6 +24,23 @@ CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
+
+
+class Nowhere:
+    """A stream of access records for an API inside of a test, where no control Redis answers."""
+
+    def add(self, batches: Sequence[bytes]) -> None:
+        """They are gone."""
+
+    def size_bytes(self) -> int:
+        return 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def records_go_nowhere() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recording, "RecordStream", lambda *_: Nowhere())
+        yield
 
 
 @pytest.fixture(scope="session")
