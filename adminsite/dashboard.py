@@ -120,7 +120,7 @@ def _letters() -> Figure:
 def _records() -> Figure:
     found = records.gaps_by_reason(database_now() - records.DAY)
     link, count = reverse("admin:access_accessgap_changelist"), sum(found.values())
-    words = "In 24 hours; some reads have no record" if count else "Every read of 24 hours has its record"
+    words = "In 24 hours; some reads may have no record" if count else "Every read of 24 hours has its record"
     return Figure("Gaps in access records", f"{count:,}", words, link, not count)
 
 

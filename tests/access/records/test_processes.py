@@ -15,6 +15,7 @@ import pytest
 from redis import Redis
 
 from deploy.redis_server import RedisServer
+from featurestore.access.batches import decode
 from featurestore.access.collection import collect
 from featurestore.access.recording import Recorder
 from featurestore.access.stream import KEY, RecordStream
@@ -94,6 +95,15 @@ def test_an_api_process_that_ends_in_order_loses_nothing(shop: Installation) -> 
     assert rows(shop, "SELECT client, route, status, requests FROM access_clientusage") == [
         ("tests", "features", 200, len(names))
     ]
+
+
+def test_a_read_on_the_command_line_is_sent_before_the_command_ends(shop: Installation, redis_server: str) -> None:
+    shop.manage("features", "read", "support_chat", "C1", "--purpose", "service")
+    stream = RecordStream(redis_server.replace("/0", "/1"), 5)
+    batches = [decode(entry.raw) for entry in stream.oldest(10)]
+    stream.close()
+    assert sum(len(batch.reads) for batch in batches) == 1
+    assert batches[-1].ended
 
 
 def test_a_collector_that_is_killed_again_and_again_writes_everything_once(
