@@ -140,7 +140,7 @@ class AccessGap(models.Model):
     reason = models.CharField(max_length=16, choices=Reason.choices)
     first = models.PositiveBigIntegerField(help_text="Number of the first record that is missing.")
     missing = models.PositiveBigIntegerField(null=True, blank=True, help_text="How many; empty where nobody knows.")
-    since = models.DateTimeField(help_text="They were read after this,")
+    since = models.DateTimeField(help_text="They were answered after this,")
     until = models.DateTimeField(help_text="and before that.")
 
     class Meta:

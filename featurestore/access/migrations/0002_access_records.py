@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                 ('reason', models.CharField(choices=[('lost', 'Lost on their way'), ('vanished', 'Process vanished')], max_length=16)),
                 ('first', models.PositiveBigIntegerField(help_text='Number of the first record that is missing.')),
                 ('missing', models.PositiveBigIntegerField(blank=True, help_text='How many; empty where nobody knows.', null=True)),
-                ('since', models.DateTimeField(help_text='They were read after this,')),
+                ('since', models.DateTimeField(help_text='They were answered after this,')),
                 ('until', models.DateTimeField(help_text='and before that.')),
                 ('process', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='gaps', to='access.accessprocess')),
             ],
