@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from featurestore.definitions.service import FeatureService
-from featurestore.definitions.view import Feature, FeatureView
+from featurestore.definitions.view import FeatureView
 from featurestore.definitions.windows import edge
 from featurestore.identity import partition_of
 from featurestore.online.answer import Answer, Status, ViewAnswer
@@ -14,7 +14,7 @@ from featurestore.online.guard import admit, belongs
 from featurestore.online.store import Mark, OnlineStore, Stored
 from featurestore.permission import Denial, Grant
 from featurestore.tiles.layout import Layout
-from featurestore.tiles.served import QuestionTooEarly, opened
+from featurestore.tiles.served import Asked, QuestionTooEarly, opened
 from featurestore.tiles.state import edition_of, field_name
 
 NOT_SERVED = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED)
@@ -25,7 +25,7 @@ class PlannedView(NamedTuple):
 
     view: FeatureView
     layout: Layout
-    features: tuple[Feature, ...]
+    asked: Asked
     defaults: dict[str, Any]
     slot: int | None
     source: int  # place of its source among the plan's sources
@@ -102,7 +102,7 @@ def _answer(
             worth = _worth(planned.view, served is not None, grant, mark, fill, now_ms)
             if served is not None:
                 try:
-                    features |= served.values(planned.features, now_ms)
+                    features |= served.values(planned.asked, now_ms)
                 except QuestionTooEarly as error:
                     worth = ViewAnswer(Status.STALE, worth.start, None, str(error))
             views[planned.view.name] = worth
@@ -147,7 +147,8 @@ def _plan(service: FeatureService, purpose: str, chosen: frozenset[str] | None) 
             fields.append(field_name(view.name, purpose))
         defaults = {feature.name: feature.default for feature in features}
         source = sources.index(view.source.name)
-        views.append(PlannedView(view, Layout(view), features, defaults, slot, source))
+        layout = Layout(view)
+        views.append(PlannedView(view, layout, Asked(layout, features), defaults, slot, source))
     return Plan(fields, sources, views)
 
 

@@ -12,7 +12,7 @@ from featurestore.definitions.view import FeatureView
 from featurestore.permission import Grant
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.layout import Layout
-from featurestore.tiles.served import STAMP, opened
+from featurestore.tiles.served import STAMP, Asked, opened
 from featurestore.tiles.state import Record, edition_of
 
 SOMEBODY = "0" * 32
@@ -36,4 +36,4 @@ def answer_of(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct
     field = STAMP.pack(1, record.offset, 1) + layout.totals(kept.tiles)
     served = opened(layout, field, edition_of(view.fingerprint, 0))
     assert served is not None
-    return served.values(view.features, at_ms)
+    return served.values(Asked(served.layout, view.features), at_ms)

@@ -8,15 +8,19 @@ read.
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from featurestore.aggregations.base import State
 from featurestore.definitions.view import Feature
 from featurestore.definitions.windows import edge
 from featurestore.tiles.ladder import SLACK_S
 from featurestore.tiles.layout import Layout, edition_in
+from featurestore.tiles.table import Table
 
 STAMP = struct.Struct("<IQI")
+Total = Callable[[Table, int], State]
+Finish = Callable[[State, int], Any]
 
 
 class QuestionTooEarly(ValueError):
@@ -36,6 +40,21 @@ def stamp_of(raw: bytes) -> Stamp:
     return Stamp(*STAMP.unpack_from(raw))
 
 
+class Asked:
+    """Features of a view, ready to be read: whatever is the same for every customer is looked up once."""
+
+    def __init__(self, layout: Layout, features: Iterable[Feature]):
+        self.windows: list[tuple[int | None, int]] = []
+        self.features: list[tuple[str, int, Total, Finish, Any, Any]] = []
+        for name, column, window_s, step_s, default, _ in features:
+            if (window_s, step_s) not in self.windows:
+                self.windows.append((window_s, step_s))
+            states = layout.states[column]
+            finish, empty = states.aggregation.finish, states.aggregation.empty
+            place = self.windows.index((window_s, step_s))
+            self.features.append((name, place, states.total, finish, empty, default))
+
+
 class Served:
     """One subject's values of one view, opened for reading from a field."""
 
@@ -43,7 +62,7 @@ class Served:
         self.layout = layout
         self.newest_s, self.ages, self.table = layout.parts(raw, STAMP.size)
 
-    def values(self, features: Iterable[Feature], now_ms: int) -> dict[str, Any]:
+    def values(self, asked: Asked, now_ms: int) -> dict[str, Any]:
         """Each feature's value at a time; its default where nothing was counted.
 
         Raises QuestionTooEarly before the newest event less five minutes.
@@ -51,17 +70,14 @@ class Served:
         now_s = now_ms // 1000
         if now_s < self.newest_s - SLACK_S:
             raise QuestionTooEarly(f"view {self.layout.view.name} has events of more than 5 minutes after that time")
-        ends: dict[int | None, int] = {}
-        answer = {}
-        for name, column, window_s, step_s, default, _ in features:
-            if (end := ends.get(window_s)) is None:
-                end = ends[window_s] = self._rows_within(now_s, window_s, step_s)
-            if not end:
+        ends = [self._rows_within(now_s, window_s, step_s) for window_s, step_s in asked.windows]
+        answer, table = {}, self.table
+        for name, window, total, finish, empty, default in asked.features:
+            if end := ends[window]:
+                value = finish(total(table, end), now_ms)
+                answer[name] = default if value == empty else value
+            else:
                 answer[name] = default
-                continue
-            states = self.layout.states[column]
-            value = states.aggregation.finish(states.total(self.table, end), now_ms)
-            answer[name] = default if value == states.aggregation.empty else value
         return answer
 
     def _rows_within(self, now_s: int, window_s: int | None, step_s: int) -> int:

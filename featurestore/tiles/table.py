@@ -91,14 +91,15 @@ class Table:
     def number(self, column: int, row: int) -> Any:
         """One cell of a column of numbers."""
         if (found := self.shape.numbers[column]) is not None:
-            at = self.at + found.at
-        elif self.forms[column] == LIKE:
+            at, width, unpack, null = found
+            (value,) = unpack(self.raw, self.at + at + row * width)
+            return None if value == null or value != value else value
+        if self.forms[column] == LIKE:
             return self.number(self.raw[self.at + self.shape.places[column]], row)
-        else:
-            found = RUNS[self.forms[column]]
-            row, at = columns.run_of(self.raw, self._place(column), row)
-        (value,) = found.unpack(self.raw, at + row * found.width)
-        return None if value == found.null or value != value else value
+        _, width, unpack, null = RUNS[self.forms[column]]
+        run, at = columns.run_of(self.raw, self._place(column), row)
+        (value,) = unpack(self.raw, at + run * width)
+        return None if value == null or value != value else value
 
     def column(self, number: int) -> list[Any]:
         """All cells of a column, blobs as bytes."""

@@ -14,7 +14,7 @@ from featurestore.permission import Grant
 from featurestore.tiles import columns, identities
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.layout import Layout
-from featurestore.tiles.served import STAMP, QuestionTooEarly, opened, stamp_of
+from featurestore.tiles.served import STAMP, Asked, QuestionTooEarly, opened, stamp_of
 from featurestore.tiles.state import Record, UnknownFormat, decode, edition_of
 from tests.tiles.shop import EPOCH_S, arrivals, both, expected, purchase, refunds, spend
 from tests.tiles.shop import purchases as purchases_source
@@ -76,7 +76,7 @@ def field(record: Record, generation: int = 1) -> bytes:
 def values(record: Record, now_ms: int) -> dict[str, object]:
     served = opened(LAYOUT, field(record), EDITION)
     assert served is not None
-    return served.values(spend.features, now_ms)
+    return served.values(Asked(served.layout, spend.features), now_ms)
 
 
 laters = st.one_of(st.integers(-300_000, 3 * DAY_MS), st.integers(-300_000, 120_000))
@@ -176,7 +176,7 @@ def test_only_events_since_the_birth_of_a_view_count() -> None:
     record = fold(Record(), arrivals(events), births_ms={spend.fingerprint: birth_ms})
     served = opened(LAYOUT, field(record), edition_of(spend.fingerprint, birth_ms))
     assert served is not None
-    assert served.values(spend.features, birth_ms)["spend_count_lifetime"] == 1
+    assert served.values(Asked(served.layout, spend.features), birth_ms)["spend_count_lifetime"] == 1
 
 
 def test_identities_are_bounded_and_what_lies_beyond_is_counted_unchecked() -> None:
