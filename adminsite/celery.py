@@ -28,6 +28,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "ingest.collect": 30.0,
         "privacy.audit": float(AUDIT_S),
         "access.forget": float(HOUR_S),
+        "access.prune": 600.0,
         "consent.prune": float(DAY_S),
         "ingest.prune": float(DAY_S),
         "privacy.prune": float(DAY_S),

@@ -9,7 +9,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 
-from featurestore.access.models import AccessGap, AccessRecord, ApiClient, ApiKey
+from featurestore.access.models import AccessGap, AccessRecord, ApiClient, ApiKey, ClientSecret
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
 from featurestore.ingest.models import DeadLetter
 from featurestore.privacy.models import AuditRun, Finding
@@ -36,7 +36,14 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
             ("Dead letters", "unsubscribe", DeadLetter),
         ],
     ),
-    ("Access", [("API clients", "smart_toy", ApiClient), ("API keys", "key", ApiKey)]),
+    (
+        "Access",
+        [
+            ("API clients", "smart_toy", ApiClient),
+            ("API keys", "key", ApiKey),
+            ("Client secrets", "password", ClientSecret),
+        ],
+    ),
     ("Staff", [("People", "person", User), ("Roles", "badge", Group)]),
 ]
 

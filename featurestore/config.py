@@ -49,8 +49,10 @@ class Settings(BaseSettings):
     store_timeout_ms: int = Field(250, description="Longest wait for the store in one feature read.")
     vouch_expiry_ms: int = Field(2000, description="How long a voucher's word for a Redis run holds.")
     control_url: str = Field(
-        "redis://127.0.0.1:6379/1", description="The control Redis: Celery, and access records on their way."
+        "redis://127.0.0.1:6379/1",
+        description="The control Redis: Celery, access records on their way, and the word that access has changed.",
     )
+    token_lifetime_s: int = Field(600, ge=60, le=900, description="How long an access token lives, 60 to 900 seconds.")
 
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="Where Kafka is first asked, as host:port.")
     kafka_embedded: bool = Field(False, description="The demo's in-process broker: no topic creation, no lease.")

@@ -26,6 +26,8 @@ PRIVATE = frozenset(
 
 
 STDERR = 2
+TALKATIVE = ("django.server", "oauthlib", "oauth2_provider")
+"""Heard from WARNING on: at its DEBUG, oauthlib writes whole tokens."""
 REQUESTS = logging.getLogger("featurestore.requests")
 encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -119,5 +121,5 @@ def configuration(level: str, loggers: Mapping[str, Any] | None = None) -> dict[
         "formatters": {"json": json},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"level": level, "handlers": ["stderr"]},
-        "loggers": {"django.server": {"level": "WARNING"}, **(loggers or {})},
+        "loggers": {**{name: {"level": "WARNING"} for name in TALKATIVE}, **(loggers or {})},
     }

@@ -1,4 +1,4 @@
-"""What can be wrong with a client or key. Messages say what to do and never hold a secret."""
+"""What can be wrong with a client, key or secret. Messages say what to do and never hold a secret."""
 
 
 class AccessError(Exception):
@@ -10,11 +10,11 @@ class WrongName(AccessError):
 
 
 class WrongAllowance(AccessError):
-    """Services, purposes or scopes that a key can't be bound to."""
+    """Services, purposes or scopes that a key or client can't be bound to."""
 
 
 class WrongLifetime(AccessError):
-    """A key that would be dead at birth, or live too long."""
+    """A key or secret that would be dead at birth, or live too long."""
 
 
 class KeysUnavailable(AccessError):
@@ -22,4 +22,8 @@ class KeysUnavailable(AccessError):
 
 
 class KeyEnded(AccessError):
-    """The key is revoked or expired: it can't be rotated."""
+    """The key or secret is revoked or expired: it can't be rotated."""
+
+
+class TooManySecrets(AccessError):
+    """As many secrets of a client work as may: the old one and its successor."""

@@ -1,32 +1,45 @@
-"""Every key's row, kept in the process for at most CACHED_S seconds.
+"""What every credential may do, kept in the process for at most CACHED_S seconds, or until a change is announced.
 
-All of them, so that a request costs no query and a wrong key finds no slower path, a look-up of its own. While the
-database is away, one thread a WAIT_S tries it and the others fail at once. Permissions of subjects are never kept:
-they are read with the values.
+Keys and secrets are read all at once, so that a request costs no query and a wrong key finds no slower path, a look-up
+of its own. A token is read when it is first seen: any process may be the first to see it, a moment after another one
+issued it. Only a token of ours is looked for (``sealed``), whether it is alive or not, once while it is remembered: no
+made-up text costs a query.
+
+While the database is away, one thread a WAIT_S tries it and the others fail at once. Permissions of subjects are never
+kept: they are read with the values.
 """
 
+import hmac
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from django.db import Error as DatabaseError
+from django.db import connection
 from django.db.models import Q
+from oauth2_provider.models import AccessToken
 
 from featurestore.access.errors import KeysUnavailable
-from featurestore.access.models import ApiKey
+from featurestore.access.keys import Prefix, digest_of, expiry_ms, id_of, readable, sealed
+from featurestore.access.models import ApiClient, ApiKey, ClientSecret
+from featurestore.access.revocations import Listener
+from featurestore.access.scopes import purposes_in
+from featurestore.config import settings
 
 CACHED_S = 2.0
 WAIT_S = 0.25
 REMEMBERED = timedelta(days=30)
 """How long an ended key is still told from one that never was, for the log."""
 NEVER_S = float("-inf")
+FOR_EVER_MS = float("inf")
 
 
 class Denied(StrEnum):
-    """Why a key is not taken. For the log: the caller hears the same of each."""
+    """Why a credential is not taken. For the log: the caller hears the same of each."""
 
     MISSING = "missing"
     WRONG = "wrong"
@@ -36,7 +49,7 @@ class Denied(StrEnum):
 
 
 class Credential(NamedTuple):
-    """What the holder of a key may do."""
+    """What the holder of a key or token may do. Of a token, ``key_id`` is the secret's that bought it."""
 
     key_id: str
     client: str
@@ -46,77 +59,161 @@ class Credential(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """One key as the process keeps it. ``holder`` is None for a key that nobody has."""
+    """One credential as the process keeps it."""
 
-    digest: str
     expires_ms: float
-    ended: Denied | None
-    holder: Credential | None
+    found: Credential | Denied
 
 
 class Snapshot(NamedTuple):
-    """The keys as they were at a time on the monotonic clock, from before they were read."""
+    """Credentials by their digests, as they were at a time on the monotonic clock, from before they were read.
+
+    ``holders`` has keys, and tokens as they come; ``secrets`` buy tokens and open nothing else.
+    """
 
     read_s: float
-    keys: Mapping[str, Kept]
+    holders: dict[str, Kept]
+    secrets: Mapping[str, Kept]
 
 
-EMPTY = Snapshot(NEVER_S, {})
+NOBODYS = Kept(FOR_EVER_MS, Denied.WRONG)
 
 
 class Keyring:
-    """The keys of this process. Shared among threads."""
+    """The credentials that this process knows. Shared among threads."""
 
     def __init__(self) -> None:
-        self._reading = threading.Lock()
-        self._snapshot = EMPTY
+        self.seal_key = hmac.digest(settings().secret_key.encode(), b"seal of access tokens", "sha256")
+        self._asking = threading.Lock()
+        self._snapshot = Snapshot(NEVER_S, {}, {})
         self._failed_s = NEVER_S  # on the monotonic clock
+        self._listener: Listener | None = None
 
-    def keys(self) -> Mapping[str, Kept]:
-        """Every key by its id, at most CACHED_S old. Raises KeysUnavailable."""
-        snapshot = self._snapshot
-        if time.monotonic() - snapshot.read_s < CACHED_S:
-            return snapshot.keys
-        if not self._reading.acquire(timeout=WAIT_S):
-            raise KeysUnavailable("The database is slow to answer which keys there are.")
-        try:
-            return self._read_once()
-        finally:
-            self._reading.release()
+    def holder(self, text: str, now_ms: int) -> Kept:
+        """The key or token of this text, at most CACHED_S old. Raises KeysUnavailable."""
+        known, digest = self._current(), digest_of(text)
+        return known.holders.get(digest) or self._token(known, text, digest, now_ms)
+
+    def secret(self, text: str) -> Kept:
+        """The client's secret of this text, at most CACHED_S old. Raises KeysUnavailable."""
+        return self._current().secrets.get(digest_of(text), NOBODYS)
 
     def forget(self) -> None:
         """Read anew at the next request; not while a thread keeps what it read before a change."""
-        with self._reading:
-            self._snapshot, self._failed_s = EMPTY, NEVER_S
+        with self._asking:
+            self._snapshot, self._failed_s = Snapshot(NEVER_S, {}, {}), NEVER_S
 
-    def _read_once(self) -> Mapping[str, Kept]:
-        now_s = time.monotonic()
-        if now_s - self._failed_s < WAIT_S:
-            raise KeysUnavailable("The database did not answer which keys there are.")
-        if now_s - self._snapshot.read_s >= CACHED_S:
-            try:
-                self._snapshot = Snapshot(now_s, read_keys())
-            except DatabaseError as error:
-                self._failed_s = time.monotonic()
-                raise KeysUnavailable("The database did not answer which keys there are.") from error
-        return self._snapshot.keys
+    def _current(self) -> Snapshot:
+        snapshot = self._snapshot  # once: another thread may forget it meanwhile
+        if time.monotonic() - snapshot.read_s < CACHED_S:
+            return snapshot
+        with self._database():
+            now_s = time.monotonic()
+            if now_s - self._snapshot.read_s >= CACHED_S:
+                self._listen()
+                self._snapshot = Snapshot(now_s, read_keys(), read_secrets())
+            return self._snapshot
+
+    def _token(self, known: Snapshot, text: str, digest: str, now_ms: int) -> Kept:
+        if not text.startswith(Prefix.TOKEN) or not sealed(text, self.seal_key):
+            return NOBODYS
+        expires_ms = expiry_ms(text)
+        if now_ms >= expires_ms:
+            return Kept(FOR_EVER_MS, Denied.EXPIRED)
+        with self._database():
+            # Also when it is gone: once a snapshot, whoever repeats it. A snapshot forgotten meanwhile keeps nothing.
+            known.holders[digest] = kept = Kept(expires_ms, read_token(id_of(text), digest))
+        return kept
+
+    @contextmanager
+    def _database(self) -> Iterator[None]:
+        """One thread at a time asks, and while the database is away, one a WAIT_S."""
+        if not self._asking.acquire(timeout=WAIT_S):
+            raise KeysUnavailable("The database is slow to answer which keys there are.")
+        try:
+            if time.monotonic() - self._failed_s < WAIT_S:
+                raise KeysUnavailable("The database did not answer which keys there are.")
+            with tended():
+                yield
+        except DatabaseError as error:
+            self._failed_s = time.monotonic()
+            raise KeysUnavailable("The database did not answer which keys there are.") from error
+        finally:
+            self._asking.release()
+
+    def _listen(self) -> None:
+        if self._listener is None or not self._listener.is_alive():  # a fork takes no threads along
+            self._listener = Listener(settings().control_url, self.forget)
+            self._listener.start()
+
+
+@contextmanager
+def tended() -> Iterator[None]:
+    """This thread's connection to the database, as Django tends it around a request: the fast lane has none.
+
+    A broken one is exchanged. One that is opened here is closed here: threads come and go with the callers, and one
+    that never asks again must hold no connection.
+    """
+    connection.close_if_unusable_or_obsolete()
+    opened = connection.connection is None
+    try:
+        yield
+    finally:
+        if opened:
+            connection.close()
 
 
 def read_keys() -> dict[str, Kept]:
-    """Every key that is alive or ended lately, by its id."""
+    """Every key that is alive or ended lately, by its digest."""
+    keys = ApiKey.objects.select_related("client").filter(_of_late())
+    return {key.digest: _kept(key, key) for key in keys}
+
+
+def read_secrets() -> dict[str, Kept]:
+    """Every client's secret that is alive or ended lately, by its digest, with what its client may do."""
+    found = ClientSecret.objects.select_related("client").filter(_of_late())
+    return {secret.digest: _kept(secret, secret.client) for secret in found}
+
+
+def read_token(secret_id: str, digest: str) -> Credential | Denied:
+    """What the holder of a token may do: what it was issued for, as far as its client still may.
+
+    No row: revoked, by itself, with its secret, or with its client.
+    """
+    row = (
+        AccessToken.objects.select_related("application")
+        .filter(token_checksum=digest, token=readable(Prefix.TOKEN, secret_id))
+        .filter(application__secrets__key_id=secret_id, application__secrets__revoked_at=None)
+        .first()
+    )
+    if row is None:
+        return Denied.REVOKED
+    client: ApiClient = row.application
+    if not client.active:
+        return Denied.INACTIVE
+    words = frozenset(row.scope.split())
+    return Credential(
+        secret_id,
+        client.name,
+        frozenset(client.services),
+        purposes_in(words) & frozenset(client.purposes),
+        words & frozenset(client.scopes),
+    )
+
+
+def _of_late() -> Q:
     recent = datetime.now(UTC) - REMEMBERED
-    keys = ApiKey.objects.select_related("client").filter(
-        Q(revoked_at=None) | Q(revoked_at__gt=recent), expires_at__gt=recent
-    )
-    return {key.key_id: _kept(key) for key in keys}
+    return (Q(revoked_at=None) | Q(revoked_at__gt=recent)) & Q(expires_at__gt=recent)
 
 
-def _kept(key: ApiKey) -> Kept:
-    ended = Denied.REVOKED if key.revoked_at else None if key.client.active else Denied.INACTIVE
-    holder = Credential(
-        key.key_id, key.client.name, frozenset(key.services), frozenset(key.purposes), frozenset(key.scopes)
-    )
-    return Kept(key.digest, key.expires_at.timestamp() * 1000, ended, holder)
+def _kept(issued: ApiKey | ClientSecret, bound: ApiKey | ApiClient) -> Kept:
+    """``bound`` to services, purposes and scopes: a key itself, a secret's client."""
+    if issued.revoked_at:
+        return Kept(FOR_EVER_MS, Denied.REVOKED)
+    if not issued.client.active:
+        return Kept(FOR_EVER_MS, Denied.INACTIVE)
+    may = frozenset(bound.services), frozenset(bound.purposes), frozenset(bound.scopes)
+    return Kept(issued.expires_at.timestamp() * 1000, Credential(issued.key_id, issued.client.name, *may))
 
 
 keyring = Keyring()

@@ -1,4 +1,8 @@
-"""API clients and their keys, and what they read. A key's secret is shown once and kept only as a hash."""
+"""API clients, their keys, the secrets that buy their tokens, and what they read.
+
+A key or secret is shown once and kept only as a hash. Tokens are django-oauth-toolkit's AccessToken, whose application
+is our client (OAUTH2_PROVIDER_APPLICATION_MODEL).
+"""
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -14,14 +18,17 @@ class ApiClient(models.Model):
     """A program that asks: a chat engine, a shop's back end. Objects of it are what staff may be entrusted with."""
 
     personal_data = "None of customers. The owner may name a person of staff."
-    erased_by = "Staff: replace the owner's name. Deleting a client deletes its keys."
+    erased_by = "Staff: replace the owner's name. Deleting a client deletes its keys, secrets and tokens."
 
     name = models.CharField(
         max_length=64, unique=True, validators=[client_name], help_text="Stands in logs and consent records."
     )
     owner = models.CharField(max_length=120, help_text="The team to ask, rather than a person.")
     description = models.TextField(blank=True)
-    active = models.BooleanField(default=True, help_text="An inactive client's keys are refused within 2 seconds.")
+    active = models.BooleanField(default=True, help_text="An inactive client's keys, secrets and tokens are refused.")
+    services = models.JSONField(default=list, editable=False, help_text="What its tokens may read.")
+    purposes = models.JSONField(default=list, editable=False, help_text="What its tokens may be asked for.")
+    scopes = models.JSONField(default=list, editable=False, help_text="What its tokens may be asked for.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -31,19 +38,17 @@ class ApiClient(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def client_id(self) -> str:
+        """The name, as OAuth calls it."""
+        return self.name
 
-class ApiKey(models.Model):
-    """One secret of a client, bound to the services, purposes and scopes that it may use, until it ends."""
 
-    personal_data = "None of customers. The creator is the user name of a person of staff."
-    erased_by = "Staff: with the user's erasure, `created_by` is replaced. Goes with its client."
+class Issued(models.Model):
+    """What a key and a secret have in common: whose it is, and from when to when it works."""
 
-    client = models.ForeignKey(ApiClient, on_delete=models.CASCADE, related_name="keys")
     key_id = models.CharField(max_length=12, unique=True, editable=False, help_text="The readable part; no secret.")
-    digest = models.CharField(max_length=64, editable=False, help_text="SHA-256 of the whole key, in hex.")
-    services = models.JSONField(default=list)
-    purposes = models.JSONField(default=list)
-    scopes = models.JSONField(default=list)
+    digest = models.CharField(max_length=64, editable=False, help_text="SHA-256 of the whole text, in hex.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     created_by = models.CharField(max_length=150, editable=False)
     expires_at = models.DateTimeField()
@@ -51,11 +56,42 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="To the hour.")
 
     class Meta:
+        abstract = True
+
+
+class ApiKey(Issued):
+    """One secret of a client, bound to the services, purposes and scopes that it may use, until it ends."""
+
+    personal_data = "None of customers. The creator is the user name of a person of staff."
+    erased_by = "Staff: with the user's erasure, `created_by` is replaced. Goes with its client."
+
+    client = models.ForeignKey(ApiClient, on_delete=models.CASCADE, related_name="keys")
+    services = models.JSONField(default=list)
+    purposes = models.JSONField(default=list)
+    scopes = models.JSONField(default=list)
+
+    class Meta:
         verbose_name = "API key"
         ordering = ["-created_at"]
 
     def __str__(self) -> str:
         return f"rap_{self.key_id}_…"
+
+
+class ClientSecret(Issued):
+    """What a client proves itself with when it asks for a token. Two at a time, so that it can change over."""
+
+    personal_data = "None of customers. The creator is the user name of a person of staff."
+    erased_by = "Staff: with the user's erasure, `created_by` is replaced. Goes with its client."
+
+    client = models.ForeignKey(ApiClient, on_delete=models.CASCADE, related_name="secrets")
+
+    class Meta:
+        verbose_name = "client secret"
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"ras_{self.key_id}_…"
 
 
 class AccessKind(models.Model):

@@ -1,40 +1,46 @@
-"""Who holds a key, and which clients a person of staff may see."""
+"""Who holds a key, secret or token, and which clients a person of staff may see."""
 
-import hmac
-import secrets
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 from guardian.shortcuts import get_objects_for_user
 
-from featurestore.access.keyring import Credential, Denied, Kept, keyring
-from featurestore.access.keys import digest_of, id_of
+from featurestore.access.keyring import Credential, Denied, keyring
 from featurestore.access.models import ApiClient
+from featurestore.access.revocations import announce
 
-__all__ = ["Credential", "Denied", "clients_of", "credential", "forget_keys"]
-
-NOBODYS = Kept(digest_of(secrets.token_hex()), 0, None, None)
+__all__ = ["Credential", "Denied", "client_credential", "clients_of", "credential", "forget_keys"]
 
 
-def credential(key_text: str, now_ms: int) -> Credential | Denied:
-    """What the holder of a key may do at a time, or why not. Raises KeysUnavailable.
+def credential(text: str, now_ms: int) -> Credential | Denied:
+    """What the holder of a key or token may do at a time, or why not. Raises KeysUnavailable.
 
-    Constant time: a key that is unknown, malformed or wrong is hashed and compared as a right one is. A revocation is
-    in effect after CACHED_S seconds everywhere, in this process at once.
+    Nothing in the time it takes tells how nearly right a wrong text is: it is found by its digest, or not.
     """
-    kept = keyring.keys().get(id_of(key_text), NOBODYS)
-    if not hmac.compare_digest(kept.digest, digest_of(key_text)) or kept.holder is None:
+    kept = keyring.holder(text, now_ms)
+    return kept.found if now_ms < kept.expires_ms else Denied.EXPIRED
+
+
+def client_credential(client_id: str, secret: str, now_ms: int) -> Credential | Denied:
+    """What a client may ask tokens for, if the secret is its own, or why not. Raises KeysUnavailable. Asks as above."""
+    kept = keyring.secret(secret)
+    if now_ms >= kept.expires_ms:
+        return Denied.EXPIRED
+    if isinstance(kept.found, Credential) and kept.found.client != client_id:
         return Denied.WRONG
-    if kept.ended is not None:
-        return kept.ended
-    return kept.holder if now_ms < kept.expires_ms else Denied.EXPIRED
+    return kept.found
 
 
 def forget_keys() -> None:
-    """Read the keys anew at the next request of this process, and again once the open transaction is committed."""
+    """Read credentials anew at the next request of this process, and of every one once the change is committed."""
     keyring.forget()
-    transaction.on_commit(keyring.forget)
+    transaction.on_commit(_everywhere)
+
+
+def _everywhere() -> None:
+    keyring.forget()
+    announce()
 
 
 def clients_of(staff: Any) -> QuerySet[ApiClient]:

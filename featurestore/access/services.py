@@ -1,9 +1,10 @@
-"""The only writers of clients, keys and roles. Every change is logged with its actor; a secret never is."""
+"""The only writers of clients, keys, secrets and roles. Every change is logged with its actor; a secret never is."""
 
 import re
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import structlog
 from django.contrib.auth.models import Group, Permission, User
@@ -11,10 +12,11 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from guardian.shortcuts import assign_perm, remove_perm
+from oauth2_provider.models import AccessToken, clear_expired
 
-from featurestore.access.errors import KeyEnded, WrongAllowance, WrongLifetime, WrongName
-from featurestore.access.keys import digest_of, new_key
-from featurestore.access.models import ApiClient, ApiKey, client_name
+from featurestore.access.errors import KeyEnded, TooManySecrets, WrongAllowance, WrongLifetime, WrongName
+from featurestore.access.keys import Prefix, digest_of, new_text, readable
+from featurestore.access.models import ApiClient, ApiKey, ClientSecret, client_name
 from featurestore.access.roles import ROLES
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import forget_keys
@@ -22,7 +24,8 @@ from featurestore.access.selectors import forget_keys
 LIFETIME = timedelta(days=90)
 LONGEST_LIFETIME = timedelta(days=366)
 OVERLAP = timedelta(days=1)
-"""How long a rotated key still works, so that its client can change over without a refused request."""
+"""How long a rotated key or secret still works, so that its client can change over without a refused request."""
+LIVE_SECRETS = 2
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 log = structlog.get_logger(__name__)
@@ -36,7 +39,7 @@ def create_client(name: str, *, owner: str, actor: str, description: str = "") -
 
 
 def save_client(client: ApiClient, *, actor: str) -> None:
-    """Write a new or changed client. An inactive one's keys don't work. Raises WrongName."""
+    """Write a new or changed client. An inactive one's credentials don't work. Raises WrongName."""
     try:
         client_name(client.name)
         with transaction.atomic():
@@ -47,6 +50,17 @@ def save_client(client: ApiClient, *, actor: str) -> None:
         raise WrongName(f"There is a client {client.name} already: give this one another name.") from None
     forget_keys()
     log.info("client saved", client=client.name, active=client.active, actor=actor)
+
+
+def allow(
+    client: ApiClient, *, services: Collection[str], purposes: Collection[str], scopes: Collection[str], actor: str
+) -> None:
+    """Say what a client's tokens may be asked for; those that live may no more either. Raises WrongAllowance."""
+    allowance = _allowance(services, purposes, scopes)
+    ApiClient.objects.filter(pk=client.pk).update(**allowance)
+    client.refresh_from_db()
+    forget_keys()
+    log.info("client allowed", client=client.name, actor=actor, **allowance)
 
 
 def create_key(
@@ -62,49 +76,83 @@ def create_key(
 
     Raises WrongAllowance, WrongLifetime.
     """
-    allowance = {
-        "services": _names("services", services),
-        "purposes": _names("purposes", purposes),
-        "scopes": _scopes(scopes),
-    }
-    if not purposes or (not services and Scope.FEATURES_READ in scopes):
-        raise WrongAllowance("Name the purposes of a key, and the services too if it may read features.")
-    now = datetime.now(UTC)
-    expires_at = expires_at or now + LIFETIME
-    if not now < expires_at <= now + LONGEST_LIFETIME:
-        raise WrongLifetime(f"A key ends in the future, at most {LONGEST_LIFETIME.days} days from now.")
-    born = new_key()
-    key = ApiKey.objects.create(
-        client=client,
-        key_id=born.key_id,
-        digest=digest_of(born.text),
-        expires_at=expires_at,
-        created_by=actor,
-        **allowance,
-    )
-    forget_keys()
+    allowance = _allowance(services, purposes, scopes)
+    key, text = _issue(ApiKey(client=client, **allowance), Prefix.KEY, actor, expires_at)
     log.info("key created", client=client.name, key_id=key.key_id, actor=actor, **allowance)
-    return key, born.text
+    return key, text
 
 
-def revoke(key: ApiKey, *, actor: str) -> None:
-    """End a key: in this process at once, in others within 2 seconds. A repeat keeps the first date."""
-    if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=datetime.now(UTC)):
-        log.info("key revoked", client=key.client.name, key_id=key.key_id, actor=actor)
+@transaction.atomic
+def create_secret(client: ApiClient, *, actor: str, expires_at: datetime | None = None) -> tuple[ClientSecret, str]:
+    """A new secret of a client, and its text, which can't be shown again. Lives 90 days unless told.
+
+    Raises TooManySecrets, WrongLifetime.
+    """
+    ApiClient.objects.select_for_update().get(pk=client.pk)  # one at a time may count and add
+    if client.secrets.filter(revoked_at=None, expires_at__gt=datetime.now(UTC)).count() >= LIVE_SECRETS:
+        raise TooManySecrets(f"This client has {LIVE_SECRETS} working secrets: revoke the one that it no longer uses.")
+    secret, text = _issue(ClientSecret(client=client), Prefix.SECRET, actor, expires_at)
+    log.info("secret created", client=client.name, key_id=secret.key_id, actor=actor)
+    return secret, text
+
+
+def revoke(issued: ApiKey | ClientSecret, *, actor: str) -> None:
+    """End a key, or a secret with the tokens that it bought, everywhere at once. A repeat keeps the first date."""
+    with transaction.atomic():
+        ended = type(issued).objects.filter(pk=issued.pk, revoked_at=None).update(revoked_at=datetime.now(UTC))
+        if isinstance(issued, ClientSecret):
+            bought = readable(Prefix.TOKEN, issued.key_id)
+            AccessToken.objects.filter(application=issued.client, token=bought).delete()
+    if ended:
+        kind = issued._meta.verbose_name
+        log.info("revoked", what=kind, client=issued.client.name, key_id=issued.key_id, actor=actor)
     forget_keys()
-    key.refresh_from_db()
+    issued.refresh_from_db()
+
+
+def revoke_tokens(client: ApiClient, *, actor: str) -> int:
+    """End every token of a client, everywhere at once; how many there were. It may ask for new ones."""
+    ended, _ = AccessToken.objects.filter(application=client).delete()
+    log.info("tokens revoked", client=client.name, tokens=ended, actor=actor)
+    forget_keys()
+    return ended
 
 
 def rotate(key: ApiKey, *, actor: str, overlap: timedelta = OVERLAP) -> tuple[ApiKey, str]:
     """A new key that may do the same; the old one ends after an overlap. Raises KeyEnded."""
-    now = datetime.now(UTC)
-    if key.revoked_at or key.expires_at <= now:
-        raise KeyEnded("This key has ended. Create a new one for the client.")
     with transaction.atomic():
-        heir = create_key(key.client, services=key.services, purposes=key.purposes, scopes=key.scopes, actor=actor)
-        ApiKey.objects.filter(pk=key.pk).update(expires_at=min(key.expires_at, now + overlap))
-    key.refresh_from_db()
-    return heir
+        _outlive(key, overlap)
+        return create_key(key.client, services=key.services, purposes=key.purposes, scopes=key.scopes, actor=actor)
+
+
+def rotate_secret(secret: ClientSecret, *, actor: str, overlap: timedelta = OVERLAP) -> tuple[ClientSecret, str]:
+    """A new secret; the old one buys tokens until an overlap is over. Raises KeyEnded, TooManySecrets."""
+    with transaction.atomic():
+        _outlive(secret, overlap)
+        return create_secret(secret.client, actor=actor)
+
+
+def _outlive(issued: ApiKey | ClientSecret, overlap: timedelta) -> None:
+    now = datetime.now(UTC)
+    if issued.revoked_at or issued.expires_at <= now:
+        raise KeyEnded(f"This {issued._meta.verbose_name} has ended. Create a new one for the client.")
+    issued.expires_at = min(issued.expires_at, now + overlap)
+    issued.save(update_fields=["expires_at"])
+
+
+Born = TypeVar("Born", ApiKey, ClientSecret)
+
+
+def _issue(unwritten: Born, prefix: Prefix, actor: str, expires_at: datetime | None) -> tuple[Born, str]:
+    now = datetime.now(UTC)
+    unwritten.expires_at = expires_at or now + LIFETIME
+    if not now < unwritten.expires_at <= now + LONGEST_LIFETIME:
+        raise WrongLifetime(f"It ends in the future, at most {LONGEST_LIFETIME.days} days from now.")
+    born = new_text(prefix)
+    unwritten.key_id, unwritten.digest, unwritten.created_by = born.key_id, digest_of(born.text), actor
+    unwritten.save(force_insert=True)
+    forget_keys()
+    return unwritten, born.text
 
 
 def entrust(client: ApiClient, staff: User | Group, *, actor: str) -> None:
@@ -126,7 +174,10 @@ _writer = ThreadPoolExecutor(1, "use-of-keys")  # its thread begins with the fir
 
 
 def record_use(key_id: str, now_ms: int) -> None:
-    """Note the hour in which a key was last used: one write a key, hour and process, for which no request waits."""
+    """Note the hour in which a key was last used, or a secret or a token that it bought.
+
+    One write a key, hour and process, for which no request waits.
+    """
     hour = datetime.fromtimestamp(now_ms // 3_600_000 * 3600, UTC)
     if _used_hours.get(key_id) == hour:
         return
@@ -136,7 +187,9 @@ def record_use(key_id: str, now_ms: int) -> None:
 
 def _write_use(key_id: str, hour: datetime) -> None:
     try:
-        ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=hour), key_id=key_id).update(last_used_at=hour)
+        for issued in (ApiKey, ClientSecret):
+            unnoted = issued.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=hour), key_id=key_id)
+            unnoted.update(last_used_at=hour)
     except Exception:  # nobody waits for the result: whatever it is, it is logged
         log.warning("use of a key not noted", key_id=key_id, exc_info=True)
     finally:
@@ -159,14 +212,30 @@ def _seed_role(name: str, permissions: Collection[str]) -> Group:
     return group
 
 
+def prune() -> None:
+    """Drop the tokens that have expired."""
+    clear_expired()
+
+
+def _allowance(services: Collection[str], purposes: Collection[str], scopes: Collection[str]) -> dict[str, list[str]]:
+    allowance = {
+        "services": _names("services", services),
+        "purposes": _names("purposes", purposes),
+        "scopes": _scopes(scopes),
+    }
+    if not purposes or (not services and Scope.FEATURES_READ in scopes):
+        raise WrongAllowance("Name the purposes, and the services too where features may be read.")
+    return allowance
+
+
 def _names(what: str, names: Collection[str]) -> list[str]:
     if isinstance(names, str) or not all(isinstance(name, str) and NAME.fullmatch(name) for name in names):
-        raise WrongAllowance(f"List the {what} of a key by name: lower-case letters, digits and _.")
+        raise WrongAllowance(f"List the {what} by name: lower-case letters, digits and _.")
     return sorted(set(names))
 
 
 def _scopes(scopes: Collection[str]) -> list[str]:
     unknown = set(scopes) - set(Scope)
     if unknown or not scopes:
-        raise WrongAllowance(f"Scopes of a key are one or more of {', '.join(Scope)}.")
+        raise WrongAllowance(f"Scopes are one or more of {', '.join(Scope)}.")
     return sorted(set(scopes))

@@ -3,7 +3,7 @@
 import structlog
 from celery import shared_task
 
-from featurestore.access import collection
+from featurestore.access import collection, services
 from featurestore.access.stream import StreamAway, opened
 
 log = structlog.get_logger(__name__)
@@ -21,3 +21,8 @@ def collect_records() -> None:
 @shared_task(name="access.forget")
 def forget_records() -> None:
     collection.prune()
+
+
+@shared_task(name="access.prune")
+def prune_tokens() -> None:
+    services.prune()

@@ -1,4 +1,4 @@
-"""Who calls, and may they: API keys in the Authorization header (RFC 6750)."""
+"""Who calls, and may they: API keys and access tokens in the Authorization header, and nowhere else (RFC 6750)."""
 
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import Credential, Denied, credential
@@ -12,19 +12,20 @@ SCHEME = "bearer "
 def authenticate(call: Call, scope: Scope | None = None) -> Credential:
     """The caller's credential, holding a scope if one is asked for. Raises Unauthorised, Forbidden."""
     header = call.authorization
-    key_text = header[len(SCHEME) :].strip() if header[: len(SCHEME)].lower() == SCHEME else ""
-    found = credential(key_text, call.now_ms)
+    text = header[len(SCHEME) :].strip() if header[: len(SCHEME)].lower() == SCHEME else ""
+    found = credential(text, call.now_ms)
     if isinstance(found, Denied):
         call.noted["denied"] = found.value if header else Denied.MISSING.value
-        raise Unauthorised
+        raise Unauthorised(presented=bool(header))
     call.noted["client"], call.noted["key_id"] = found.client, found.key_id
     record_use(found.key_id, call.now_ms)
     if scope is not None and scope not in found.scopes:
-        raise Forbidden(f"This key does not hold the scope {scope}.")
+        challenge = f'Bearer realm="rapport", error="insufficient_scope", scope="{scope}"'
+        raise Forbidden(f"This key does not hold the scope {scope}.", {"WWW-Authenticate": challenge})
     return found
 
 
 def require_purpose(holder: Credential, purpose: str) -> None:
-    """Raises Forbidden unless the key is bound to the purpose. Whether the purpose exists is not told."""
+    """Raises Forbidden unless the key or token is bound to the purpose. Whether the purpose exists is not told."""
     if purpose not in holder.purposes:
         raise Forbidden("This key is not bound to the purpose asked for; GET /v1/services lists those it may use.")

@@ -6,18 +6,31 @@ from typing import Any
 
 import msgspec
 
+from featurestore.access.scopes import ACTIONS, PURPOSE
 from featurestore.api.errors import PROBLEM_JSON, Problem, ProblemDocument
 from featurestore.api.examples import Example
 from featurestore.api.reply import JSON
+from featurestore.catalog.purposes import PURPOSES
 
 REF = "#/components/schemas/{name}"
-SECURITY: list[dict[str, list[str]]] = [{"key": []}]
+SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"token": []}]
 SECURITY_SCHEMES = {
     "key": {
         "type": "http",
         "scheme": "bearer",
         "description": "An API key, `rap_ID_SECRET`, bound to services, purposes and scopes. Shown once, when created.",
-    }
+    },
+    "token": {
+        "type": "oauth2",
+        "description": "An access token, for minutes. A scope names actions and purposes; without one it is all that "
+        "the client may. `POST /oauth/revoke` ends a token (RFC 7009).",
+        "flows": {
+            "clientCredentials": {
+                "tokenUrl": "/oauth/token",
+                "scopes": ACTIONS | {f"{PURPOSE}{purpose.name}": purpose.title for purpose in PURPOSES},
+            }
+        },
+    },
 }
 REQUEST_ID = {
     "in": "header",

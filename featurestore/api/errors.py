@@ -53,14 +53,15 @@ class Malformed(Problem):
 
 
 class Unauthorised(Problem):
-    """No key, or one that is not taken: the same words for each, so that nobody learns which keys exist."""
+    """No key or token, or one that is not taken: the same words for each, so that nobody learns which exist."""
 
-    status, name, title = HTTPStatus.UNAUTHORIZED, "unauthorised", "No valid API key"
+    status, name, title = HTTPStatus.UNAUTHORIZED, "unauthorised", "No valid API key or token"
 
-    def __init__(self) -> None:
+    def __init__(self, *, presented: bool) -> None:
+        error = ', error="invalid_token"' if presented else ""  # OAuth's clients buy a new one then (RFC 6750, 3.1)
         super().__init__(
-            "Send an API key that is neither expired nor revoked: `Authorization: Bearer rap_...`.",
-            {"WWW-Authenticate": 'Bearer realm="rapport"'},
+            "Send an API key or access token that is neither expired nor revoked: `Authorization: Bearer rap_...`.",
+            {"WWW-Authenticate": f'Bearer realm="rapport"{error}'},
         )
 
 

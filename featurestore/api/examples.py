@@ -39,8 +39,8 @@ NO_KEY = Example(
     problem(
         401,
         "unauthorised",
-        "No valid API key",
-        "Send an API key that is neither expired nor revoked: `Authorization: Bearer rap_...`.",
+        "No valid API key or token",
+        "Send an API key or access token that is neither expired nor revoked: `Authorization: Bearer rap_...`.",
     ),
 )
 STORE_AWAY = (

@@ -1,4 +1,4 @@
-"""Addresses of the API: /v1 with its documentation, and the health pages."""
+"""Addresses of the API: /v1 with its documentation, tokens, and the health pages."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -10,7 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Swagger
 from ninja.openapi.schema import OpenAPISchema
 
-from featurestore.api import consents, customers, documents, features, health, services
+from featurestore.api import consents, customers, documents, features, health, services, tokens
 from featurestore.api.door import enter
 from featurestore.api.errors import Malformed, NotAllowed, NotFound
 from featurestore.api.reply import Call, Reply
@@ -91,6 +91,8 @@ urlpatterns = [
     re_path(r"^v1/?$", nothing_here),  # ninja shows a page there
     path("v1/", v1),
     re_path(r"^v1/", nothing_here),
+    path("oauth/token", in_one_shape(tokens.token)),
+    path("oauth/revoke", in_one_shape(tokens.revocation)),
 ]
 health_pages = [
     path("healthz", in_one_shape(health.healthz)),

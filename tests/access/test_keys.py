@@ -1,6 +1,5 @@
 """Keys: created, shown once, revoked, rotated, expired, and refused in constant time."""
 
-import hmac
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -134,26 +133,36 @@ def test_keys_are_kept_for_two_seconds_and_no_longer(
 
 def test_no_query_while_kept(bot: ApiClient, now_ms: int, django_assert_num_queries: Any) -> None:
     _, text = services.create_key(bot, **MAY)
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):  # keys, secrets
         for wrong in range(20):
             credential(f"rap_{wrong:012}_", now_ms)
             credential(text, now_ms)
 
 
-def test_every_key_is_hashed_and_compared_once(bot: ApiClient, now_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_key_takes_the_steps_of_a_right_one(
+    bot: ApiClient, now_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text is found by its digest or not: how nearly right it is, or whether its id exists, changes no step."""
     _, text = services.create_key(bot, **MAY)
-    compared: list[tuple[int, int]] = []
+    _, secret = services.create_secret(bot, actor="test")
+    credential(text, now_ms)
+    steps: list[str] = []
 
-    def compare(a: str, b: str) -> bool:
-        compared.append((len(a), len(b)))
-        return hmac_compare(a, b)
+    def counted(function: Any) -> Any:
+        def step(*arguments: Any) -> Any:
+            steps.append(function.__name__)
+            return function(*arguments)
 
-    hmac_compare = hmac.compare_digest
-    monkeypatch.setattr(hmac, "compare_digest", compare)
-    keys = [text, text[:-1] + "x", "rap_000000000000_x", "", "Bearer"]
-    for key in keys:
-        credential(key, now_ms)
-    assert compared == [(64, 64)] * len(keys), "unknown, malformed and wrong keys are compared as a right one is"
+        return step
+
+    for function in (access_keyring.digest_of, access_keyring.sealed, access_keyring.read_token):
+        monkeypatch.setattr(access_keyring, function.__name__, counted(function))
+    for wrong in (text[:-1] + "x", text + "0", "rap_000000000000_x", "", "Bearer", secret, "x" * 50_000):
+        assert credential(wrong, now_ms) is Denied.WRONG
+    for wrong in ("rat_", "rat_" + text[4:], "rat_" + "x" * 69, "rat_" + "x" * 50_000):
+        assert credential(wrong, now_ms) is Denied.WRONG
+    credential(text, now_ms)
+    assert steps == ["digest_of"] * 7 + ["digest_of", "sealed"] * 4 + ["digest_of"]
 
 
 def test_last_use_is_noted_by_the_hour(bot: ApiClient, now_ms: int, django_assert_num_queries: Any) -> None:
@@ -163,7 +172,7 @@ def test_last_use_is_noted_by_the_hour(bot: ApiClient, now_ms: int, django_asser
         services._write_use(key.key_id, used_at)
         key.refresh_from_db()
         assert key.last_used_at == hour
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):  # a key's or a secret's id
         services._write_use(key.key_id, hour)
 
 
@@ -210,7 +219,7 @@ def test_a_database_that_is_away_is_asked_by_one_request_at_a_time(
         for _ in range(3):
             with pytest.raises(KeysUnavailable):
                 credential("rap_", now_ms)
-        with keyring._reading, pytest.raises(KeysUnavailable, match="slow"):
+        with keyring._asking, pytest.raises(KeysUnavailable, match="slow"):
             credential("rap_", now_ms)
     assert len(tried) == 1
     keyring.forget()

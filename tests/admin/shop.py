@@ -9,7 +9,7 @@ from django.test import Client
 from featurestore.access import services as access
 from featurestore.access.batches import Batch, Kind, Read, Requests
 from featurestore.access.collection import Heard, write
-from featurestore.access.models import ApiClient, ApiKey
+from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
 from featurestore.consent import services
 from featurestore.ingest.models import DeadLetter
@@ -64,6 +64,9 @@ class Shop:
     def key(self, name: str = "support-bot") -> tuple[ApiKey, str]:
         client = ApiClient.objects.filter(name=name).first()
         return access.create_key(client or access.create_client(name, owner="chat", actor="petra"), **ALLOWANCE)
+
+    def secret(self, name: str = "support-bot") -> tuple[ClientSecret, str]:
+        return access.create_secret(self.key(name)[0].client, actor="petra")
 
     def finding(self, state: str = "open", kind: str = "missing_in_store", customer_id: str = "C42") -> Finding:
         now = datetime.now(UTC)

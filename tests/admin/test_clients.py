@@ -1,15 +1,17 @@
 """Clients and keys on their pages: a key's text is shown once, and trust is not handed on."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from oauth2_provider.models import AccessToken, set_token_value
 
-from featurestore.access.models import ApiClient, ApiKey
-from featurestore.access.selectors import credential, forget_keys
-from featurestore.access.services import entrust
+from featurestore.access.models import ApiClient, ApiKey, ClientSecret
+from featurestore.access.selectors import Credential, client_credential, credential, forget_keys
+from featurestore.access.services import create_secret, entrust
 from tests.admin.shop import Shop
 
 KEY = {"scopes": ["features:read"], "services": ["support_chat"], "purposes": ["service"], "days": "90"}
@@ -129,3 +131,105 @@ def test_an_entrusted_engineer_sees_one_client(shop: Shop, bot: ApiClient) -> No
     for page in (address("apiclient", "change", other.client.pk), address("apikey", "change", other.pk)):
         assert chris.get(page).status_code == 302, "not found, for chris"
     assert chris.get(address("apiclient", "add")).status_code == 403
+
+
+ALLOWANCE = {"scopes": ["features:read"], "services": ["support_chat"], "purposes": ["service"]}
+
+
+def buy(client: ApiClient, count: int = 1) -> None:
+    for n in range(count):
+        row = AccessToken(application=client, scope="features:read", expires=datetime.now(UTC) + timedelta(minutes=5))
+        set_token_value(row, f"{client.name}-{n}")
+        row.save()
+
+
+def test_a_secret_is_shown_once(petra: Client, bot: ApiClient) -> None:
+    page = petra.post(address("apiclient", "create_secret", bot.pk), {"days": "90"})
+    text, secret = page.context["text"], ClientSecret.objects.get()
+    assert text.startswith(f"ras_{secret.key_id}_")
+    assert text in page.content.decode()
+    assert "no-store" in page.headers["Cache-Control"]
+    assert timedelta(days=89) < secret.expires_at - datetime.now(UTC) < timedelta(days=91)
+    found = client_credential("support-bot", text, NOW_MS)
+    assert isinstance(found, Credential)
+    for again in (
+        address("apiclient", "change", bot.pk), address("clientsecret", "change", secret.pk),
+        address("clientsecret", "changelist"), address("clientsecret", "history", secret.pk),
+    ):  # fmt: skip
+        assert text[17:] not in petra.get(again).content.decode()
+
+
+def test_a_secret_is_rotated_and_the_old_one_revoked(petra: Client, bot: ApiClient) -> None:
+    old, _ = create_secret(bot, actor="test")
+    page = petra.post(address("clientsecret", "rotate", old.pk))
+    heir = bot.secrets.exclude(pk=old.pk).get()
+    assert page.context["text"].startswith(f"ras_{heir.key_id}_")
+    again = petra.post(address("clientsecret", "rotate", heir.pk))
+    assert "has 2 working secrets" in again.content.decode()
+    assert petra.post(address("apiclient", "create_secret", bot.pk), {"days": "30"}).context["form"].errors
+    assert petra.post(address("clientsecret", "revoke", old.pk)).status_code == 302
+    old.refresh_from_db()
+    assert old.revoked_at is not None
+    assert petra.post(address("clientsecret", "rotate", old.pk)).status_code == 403, "it has ended"
+    for query, count in (({"state": "revoked"}, 1), ({"state": "live"}, 1), ({"q": heir.key_id}, 1), ({}, 2)):
+        assert petra.get(address("clientsecret", "changelist"), query).context["cl"].result_count == count, query
+
+
+def test_tokens_are_scoped_from_what_there_is(petra: Client, bot: ApiClient) -> None:
+    page = address("apiclient", "allow", bot.pk)
+    assert petra.post(page, ALLOWANCE).status_code == 302
+    bot.refresh_from_db()
+    assert (bot.scopes, bot.services, bot.purposes) == (["features:read"], ["support_chat"], ["service"])
+    assert petra.get(page).context["form"].initial["services"] == ["support_chat"]
+    for change in ({"scopes": ["all"]}, {"purposes": ["x"]}, {"services": ["x"]}, {"services": []}, {"purposes": []}):
+        assert petra.post(page, ALLOWANCE | change).context["form"].errors, change
+
+
+def test_a_client_made_on_its_page_does_not_lose_its_scope_there(petra: Client, bot: ApiClient) -> None:
+    petra.post(address("apiclient", "allow", bot.pk), ALLOWANCE)
+    assert petra.post(address("apiclient", "change", bot.pk), {"owner": "web", "active": "on"}).status_code == 302
+    bot.refresh_from_db()
+    assert (bot.owner, bot.purposes) == ("web", ["service"])
+
+
+def test_live_tokens_are_counted_and_revoked_all_at_once(shop: Shop, petra: Client, bot: ApiClient) -> None:
+    other = shop.key("sales-bot")[0].client
+    page = address("apiclient", "revoke_tokens", bot.pk)
+    assert petra.post(page).status_code == 403, "there is none"
+    buy(bot, 25)
+    buy(other)
+    shown = petra.get(address("apiclient", "change", bot.pk)).content.decode()
+    assert "25 live, the latest 20 of them here" in shown
+    assert petra.post(page).status_code == 302
+    assert [token.application for token in AccessToken.objects.all()] == [other]
+
+
+def test_who_may_what_with_secrets_and_tokens(shop: Shop, bot: ApiClient) -> None:
+    secret, _ = create_secret(bot, actor="test")
+    buy(bot)
+    pages = {
+        "create": address("apiclient", "create_secret", bot.pk),
+        "allow": address("apiclient", "allow", bot.pk),
+        "tokens": address("apiclient", "revoke_tokens", bot.pk),
+        "rotate": address("clientsecret", "rotate", secret.pk),
+        "revoke": address("clientsecret", "revoke", secret.pk),
+    }
+    for name in ("olivia", "chris"):
+        browser = shop.browse(name)
+        assert {browser.post(page, ALLOWANCE | {"days": "30"}).status_code for page in pages.values()} == {403}
+    entrust(bot, User.objects.get(username="chris"), actor="petra")
+    chris = shop.browse("chris")
+    assert [chris.post(pages[what], ALLOWANCE | {"days": "30"}).status_code for what in pages] == [
+        403,
+        403,
+        302,
+        200,
+        302,
+    ]
+    assert bot.secrets.count() == 2
+    assert chris.get(address("clientsecret", "changelist")).context["cl"].result_count == 2
+
+
+@pytest.mark.parametrize("model", ["application", "accesstoken", "refreshtoken", "grant", "idtoken"])
+def test_the_toolkit_has_no_pages(shop: Shop, model: str) -> None:
+    assert shop.browse("root").get(f"/admin/oauth2_provider/{model}/").status_code == 404

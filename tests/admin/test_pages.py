@@ -13,8 +13,9 @@ from tests.admin.shop import Shop
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 OFFICER = {
     "access.AccessGap", "access.AccessRecord",
-    "access.ApiClient", "access.ApiKey", "consent.ConsentRecord", "consent.Notice", "consent.PermissionChange",
-    "consent.Purpose", "ingest.DeadLetter", "privacy.AuditRun", "privacy.Finding", "profiles.Customer",
+    "access.ApiClient", "access.ApiKey", "access.ClientSecret", "consent.ConsentRecord", "consent.Notice",
+    "consent.PermissionChange", "consent.Purpose", "ingest.DeadLetter", "privacy.AuditRun", "privacy.Finding",
+    "profiles.Customer",
 }  # fmt: skip
 SEEN = {
     "root": OFFICER | {"auth.User", "auth.Group"},
@@ -37,7 +38,7 @@ def address(model: type[Model], page: str, *key: Any) -> str:
 @pytest.fixture
 def full(shop: Shop) -> Shop:
     """One of everything."""
-    shop.key()
+    shop.secret()
     shop.finding()
     shop.letter()
     shop.recorded()

@@ -14,8 +14,7 @@ from tests.admin.shop import Shop
 LISTS = [
     "consent_consentrecord", "consent_notice", "consent_permissionchange", "consent_purpose", "profiles_customer",
     "ingest_deadletter", "privacy_auditrun", "privacy_finding", "access_apiclient", "access_apikey",
-    "access_accessrecord", "access_accessgap", "auth_user",
-    "auth_group",
+    "access_clientsecret", "access_accessrecord", "access_accessgap", "auth_user", "auth_group",
 ]  # fmt: skip
 AT_MOST = 14
 """Session, user and its permissions, the page's rows, their count, choices of filters."""
@@ -26,7 +25,7 @@ def fill(shop: Shop, names: range) -> None:
         shop.register(f"D{n}")
         shop.give(f"D{n}")
         shop.give("C42")
-        shop.key(f"bot-{n}")
+        shop.secret(f"bot-{n}")
         shop.finding(customer_id=f"D{n}")
         shop.recorded(f"D{n}", n)
         shop.letter(f"D{n}", reason=f"reason_{n}")

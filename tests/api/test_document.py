@@ -7,6 +7,10 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 
+from featurestore.access.scopes import Scope
+
+MISSING = "Request is missing grant type."
+
 
 @pytest.fixture
 def document(client: Client) -> dict[str, Any]:
@@ -31,13 +35,19 @@ def test_every_operation_says_who_may_call_it_and_what_can_go_wrong(document: di
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     for methods in document["paths"].values():
         for operation in methods.values():
-            assert operation["security"] == [{"key": []}]
+            assert operation["security"] == [{"key": []}, {"token": []}]
             assert {"401", "503"} <= set(operation["responses"])
             assert operation["summary"]
             assert operation["description"]
             if "requestBody" in operation:
                 assert operation["requestBody"]["content"]["application/json"]["examples"]
                 assert {"400", "403", "413"} <= set(operation["responses"])
+
+
+def test_where_tokens_come_from_and_what_they_may(client: Client, document: dict[str, Any]) -> None:
+    flow = document["components"]["securitySchemes"]["token"]["flows"]["clientCredentials"]
+    assert client.post(flow["tokenUrl"]).json() == {"error": "invalid_request", "error_description": MISSING}
+    assert {*Scope, "purpose:service"} <= flow["scopes"].keys()
 
 
 def test_limits_are_in_the_schemas(document: dict[str, Any]) -> None:

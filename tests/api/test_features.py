@@ -227,7 +227,7 @@ def test_keys_that_are_not_taken_get_one_answer(client: Client, post: Post, key:
     revoked, revoked_text = create_key(bot, **may)
     revoke(revoked, actor="test")
     wrong = [key[:-1] + "z", expired_text, revoked_text, "", "rap_x", "é" * 30]
-    headers = ["", "Basic Og==", "Bearer", key, *(f"Bearer {text}" for text in wrong)]
+    headers = ["Basic Og==", "Bearer", key, *(f"Bearer {text}" for text in wrong)]
     answers = set()
     for header in headers:
         response = post(ONE, QUESTION, authorization=header)
@@ -235,7 +235,8 @@ def test_keys_that_are_not_taken_get_one_answer(client: Client, post: Post, key:
         problem.pop("instance")
         answers.add((response.status_code, response["WWW-Authenticate"], json.dumps(problem)))
     assert len(answers) == 1
-    assert answers.pop()[:2] == (401, 'Bearer realm="rapport"')
+    assert answers.pop()[:2] == (401, 'Bearer realm="rapport", error="invalid_token"')
+    assert post(ONE, QUESTION, authorization="")["WWW-Authenticate"] == 'Bearer realm="rapport"'
 
 
 def test_the_scheme_is_read_in_any_case(post: Post, key: str) -> None:

@@ -1,5 +1,6 @@
 """The installation that the pages' requests are sent to: the API over a store in memory, at noon of a certain day."""
 
+import base64
 import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,6 +9,8 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
+from featurestore.access.models import ApiClient
+from featurestore.access.services import allow, create_secret
 from featurestore.catalog.purposes import PURPOSES
 from featurestore.consent.services import define_purpose, give, publish_notice
 from featurestore.profiles.services import register
@@ -17,6 +20,7 @@ from tests.api.world import World
 __all__ = ["key", "keys_of_this_test", "post", "world"]
 
 HOST = "localhost:8000"
+FORM = "application/x-www-form-urlencoded"
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 LINE = {"order_id": "O1", "sku": "LAMP", "category": "light"}
 
@@ -43,21 +47,42 @@ def shop(world: World) -> None:
 
 
 @pytest.fixture
-def curl(client: Client, key: str) -> Curl:
-    """Sends what a curl of a page would send."""
+def secret(key: str) -> str:
+    """A secret of the client that has the key, whose tokens may do what the key may."""
+    client = ApiClient.objects.get(name="support-bot")
+    bound = client.keys.get()
+    allow(client, services=bound.services, purposes=bound.purposes, scopes=bound.scopes, actor="test")
+    return create_secret(client, actor="test")[1]
+
+
+@pytest.fixture
+def curl(client: Client, key: str, secret: str) -> Curl:
+    """Sends what a curl of a page would send. A token that was bought is $TOKEN from then on."""
+    variables = {"$KEY": key, "$SECRET": secret}
 
     def send(command: str) -> HttpResponse:
-        words = shlex.split(command.replace("\\\n", " ").replace("$KEY", key))
+        for name, value in variables.items():
+            command = command.replace(name, value)
+        words = shlex.split(command.replace("\\\n", " "))
         assert words[:2] == ["curl", "-s"], "write it as: curl -s ADDRESS -H HEADER -d BODY"
         address, options = words[2], words[3:]
         assert address.startswith(HOST), f"ask {HOST}, as the demo has it"
-        given = dict(zip(options[::2], options[1::2], strict=True))
-        header, _, value = given.pop("-H", "").partition(": ")
-        body = given.pop("-d", None)
-        assert not given, f"unknown options: {given}"
-        path, headers = address.removeprefix(HOST), {header: value} if header else {}
-        if body is None:
+        given = list(zip(options[::2], options[1::2], strict=True))
+        shown = [f"Authorization: {basic(value)}" if name == "-u" else value for name, value in given if name != "-d"]
+        headers = dict(header.split(": ", 1) for header in shown)
+        bodies = [value for name, value in given if name == "-d"]
+        assert {name for name, _ in given} <= {"-H", "-d", "-u"}, f"unknown options: {given}"
+        path = address.removeprefix(HOST)
+        if not bodies:
             return client.get(path, headers=headers)
-        return client.post(path, body, content_type="application/json", headers=headers)
+        kind = FORM if path.startswith("/oauth/") else "application/json"
+        response = client.post(path, "&".join(bodies), content_type=kind, headers=headers)
+        if "access_token" in response.json():
+            variables["$TOKEN"] = response.json()["access_token"]
+        return response
 
     return send
+
+
+def basic(pair: str) -> str:
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"

@@ -1,7 +1,7 @@
-"""The administration of API clients, their keys, what they read, and staff."""
+"""The administration of API clients, their keys and secrets, what they read, and staff."""
 
 from featurestore.access.admin.clients import ApiClientAdmin
-from featurestore.access.admin.keys import ApiKeyAdmin
+from featurestore.access.admin.keys import ApiKeyAdmin, ClientSecretAdmin
 from featurestore.access.admin.records import AccessGapAdmin, AccessRecordAdmin
 from featurestore.access.admin.staff import RoleAdmin, StaffMemberAdmin
 
@@ -10,6 +10,7 @@ __all__ = [
     "AccessRecordAdmin",
     "ApiClientAdmin",
     "ApiKeyAdmin",
+    "ClientSecretAdmin",
     "RoleAdmin",
     "StaffMemberAdmin",
 ]

@@ -1,4 +1,4 @@
-"""Clients: the programs that ask, with their keys, and the staff entrusted with them."""
+"""Clients: the programs that ask, with their keys, secrets and tokens, and the staff entrusted with them."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -8,30 +8,46 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import Count, Max, Q, QuerySet
+from django.db.models.functions import Coalesce, Greatest
 from django.http import HttpRequest, HttpResponse
 from guardian.shortcuts import get_users_with_perms
+from oauth2_provider.models import AccessToken, Grant, IDToken, RefreshToken
 from unfold.contrib.filters.admin import BooleanRadioFilter
+from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
 from featurestore.access import reports, services
-from featurestore.access.admin.keys import ShowsNewKey, state_of
+from featurestore.access.admin.keys import ShowsNewText, state_of
 from featurestore.access.errors import AccessError
 from featurestore.access.models import ApiClient
-from featurestore.access.scopes import Scope
+from featurestore.access.scopes import ACTIONS
 from featurestore.catalog import registry
 from featurestore.consent.models import Purpose
 
-SCOPES = {Scope.FEATURES_READ: "read customers' features", Scope.CONSENT_WRITE: "record customers' decisions"}
+# The toolkit's own pages know no roles, and would make clients past our services.
+admin.site.unregister([ApiClient, AccessToken, Grant, IDToken, RefreshToken])
+
 LIVES = {30: "30 days", 90: "90 days", 180: "180 days", 365: "A year"}
 
 
-class KeyForm(forms.Form):
-    """What a new key may do: no more than its client needs."""
+OF_TOKENS = ("create_secret", "allow", "revoke_tokens")
+
+
+class LifeForm(forms.Form):
+    """How long something new works."""
+
+    days = forms.TypedChoiceField(
+        label="Lives for", coerce=int, choices=list(LIVES.items()), initial=90, widget=UnfoldAdminSelectWidget
+    )
+
+
+class AllowanceForm(forms.Form):
+    """What a client may do: no more than it needs. Everything there is to choose from."""
 
     scopes = forms.MultipleChoiceField(
-        choices=[(scope.value, f"{scope}: {words}") for scope, words in SCOPES.items()],
+        choices=[(scope, f"{scope}: {words}") for scope, words in ACTIONS.items()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
     services = forms.MultipleChoiceField(
@@ -40,14 +56,17 @@ class KeyForm(forms.Form):
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
     purposes = forms.MultipleChoiceField(widget=UnfoldAdminCheckboxSelectMultipleWidget)
-    days = forms.TypedChoiceField(
-        label="Lives for", coerce=int, choices=list(LIVES.items()), initial=90, widget=UnfoldAdminSelectWidget
-    )
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         purposes = Purpose.objects.filter(active=True).values_list("name", "title")
         self.fields["purposes"].choices = [(name, f"{name}: {title}") for name, title in purposes]  # type: ignore[attr-defined]
+
+
+class KeyForm(AllowanceForm, LifeForm):
+    """What a new key may do, and how long."""
+
+    field_order = ["scopes", "services", "purposes", "days"]
 
 
 class TrustForm(forms.Form):
@@ -60,21 +79,46 @@ class TrustForm(forms.Form):
     )
 
 
+def live_tokens(client: ApiClient) -> QuerySet[AccessToken]:
+    return AccessToken.objects.filter(application=client, expires__gt=datetime.now(UTC)).order_by("-created")
+
+
+def offered(action: UnfoldAction) -> str:
+    return action.action_name.removeprefix("access_apiclient_")
+
+
 @admin.register(ApiClient)
-class ApiClientAdmin(ShowsNewKey):
+class ApiClientAdmin(ShowsNewText):
     refusals = (AccessError,)
-    list_display = ["name", "owner", "works", "key_count", "used"]
+    list_display = ["name", "owner", "works", "key_count", "secret_count", "used"]
     list_filter = [("active", BooleanRadioFilter)]
     search_fields = ["name", "owner"]
     search_help_text = "Name or owner"
     fields = ["name", "owner", "description", "active"]
-    actions_detail = ["entrust", "create_key"]
+    actions_detail = ["entrust", "create_key", *OF_TOKENS]
     list_before_template = "admin/access/apiclient/unknown.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiClient]:
-        live = Q(keys__revoked_at=None, keys__expires_at__gt=datetime.now(UTC))
-        counted = super().get_queryset(request).annotate(live=Count("keys", live), last_used=Max("keys__last_used_at"))
-        return counted.order_by("name")
+        now = datetime.now(UTC)
+        keys = Q(keys__revoked_at=None, keys__expires_at__gt=now)
+        secrets = Q(secrets__revoked_at=None, secrets__expires_at__gt=now)
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                live=Count("keys", keys, distinct=True),
+                live_secrets=Count("secrets", secrets, distinct=True),
+                last_used=Greatest(
+                    Coalesce(Max("keys__last_used_at"), Max("secrets__last_used_at")),
+                    Coalesce(Max("secrets__last_used_at"), Max("keys__last_used_at")),
+                ),
+            )
+            .order_by("name")
+        )
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[UnfoldAction]:
+        """Those of secrets and tokens stand beside what they are about, not in the page's head."""
+        return [action for action in super().get_actions_detail(request, object_id) if offered(action) not in OF_TOKENS]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["name"] if obj else []
@@ -91,6 +135,9 @@ class ApiClientAdmin(ShowsNewKey):
     ) -> HttpResponse:
         if obj is not None:
             context["keys"] = [(key, state_of(key)) for key in obj.keys.select_related("client")]
+            context["secrets"] = [(secret, state_of(secret)) for secret in obj.secrets.select_related("client")]
+            context["tokens"] = live_tokens(obj)
+            context["offered"] = {offered(action) for action in super().get_actions_detail(request, obj.pk)}
             context["usage"] = reports.usage(obj.name, datetime.now(UTC))
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
@@ -101,6 +148,10 @@ class ApiClientAdmin(ShowsNewKey):
     @display(description="Working keys", ordering="live")
     def key_count(self, client: Any) -> int:
         return client.live
+
+    @display(description="Working secrets", ordering="live_secrets")
+    def secret_count(self, client: Any) -> int:
+        return client.live_secrets
 
     @display(description="Last used", ordering="last_used")
     def used(self, client: Any) -> datetime | None:
@@ -125,7 +176,7 @@ class ApiClientAdmin(ShowsNewKey):
                 actor=request.user.get_username(),
                 expires_at=datetime.now(UTC) + timedelta(days=answers["days"]),
             )
-            return self.new_key(request, *made)
+            return self.new_text(request, *made)
 
         return self.ask(
             request,
@@ -135,6 +186,87 @@ class ApiClientAdmin(ShowsNewKey):
             title=f"Create a key for {client.name}",
             act="Create the key",
             lead="Its text is shown once, on the next page. Only a hash of it is kept.",
+        )
+
+    def has_create_secret_permission(self, request: HttpRequest, object_id: str) -> bool:
+        """A role's alone, as of a key: trust renews secrets."""
+        return bool(request.user.has_perm("access.add_clientsecret"))
+
+    @action(description="Create a secret", url_path="create-secret", permissions=["create_secret"])
+    def create_secret(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        client = self.found(request, object_id)
+
+        def then(answers: dict[str, Any]) -> HttpResponse:
+            expires_at = datetime.now(UTC) + timedelta(days=answers["days"])
+            made = services.create_secret(client, actor=request.user.get_username(), expires_at=expires_at)
+            return self.new_text(request, *made)
+
+        return self.ask(
+            request,
+            client,
+            LifeForm,
+            then,
+            title=f"Create a secret for {client.name}",
+            act="Create the secret",
+            lead="It buys access tokens, each for minutes. Its text is shown once, on the next page. "
+            "Two may work at a time, so that the client can change over.",
+        )
+
+    def has_allow_permission(self, request: HttpRequest, object_id: str) -> bool:
+        """A role's alone: trust widens nothing."""
+        return self.by_role(request, "change")
+
+    @action(description="Scope", url_path="allow", permissions=["allow"])
+    def allow(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        client = self.found(request, object_id)
+        now = {name: getattr(client, name) for name in AllowanceForm.base_fields}
+
+        def then(answers: dict[str, Any]) -> HttpResponse:
+            services.allow(client, **answers, actor=request.user.get_username())
+            self.log_change(request, client, "Scope of tokens.")
+            messages.success(request, "Saved. Tokens that live may do no more than this either.")
+            return self.back(client)
+
+        return self.ask(
+            request,
+            client,
+            partial(AllowanceForm, initial=now),
+            then,
+            title=f"What may tokens of {client.name} do?",
+            act="Save",
+            lead="The client asks for some of it, or for all. Keys are bound by themselves, when they are made.",
+        )
+
+    def has_revoke_tokens_permission(self, request: HttpRequest, object_id: str) -> bool:
+        client = self.get_object(request, object_id)
+        return client is not None and self.has_change_permission(request, client) and live_tokens(client).exists()
+
+    @action(
+        description="Revoke all tokens",
+        url_path="revoke-tokens",
+        permissions=["revoke_tokens"],
+        variant=ActionVariant.DANGER,
+    )
+    def revoke_tokens(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        client = self.found(request, object_id)
+
+        def then(answers: dict[str, Any]) -> HttpResponse:
+            ended = services.revoke_tokens(client, actor=request.user.get_username())
+            self.log_change(request, client, f"Tokens revoked: {ended}.")
+            messages.success(request, f"Tokens revoked: {ended}. Every request with one of them is refused.")
+            return self.back(client)
+
+        return self.ask(
+            request,
+            client,
+            forms.Form,
+            then,
+            title=f"Revoke all tokens of {client.name}",
+            act="Revoke now",
+            danger=True,
+            lead="Every request with one of them is refused. The client may buy new ones: against a stolen secret, "
+            "revoke the secret; against a client gone wrong, switch it off.",
+            facts=[("Tokens", str(live_tokens(client).count()))],
         )
 
     def has_entrust_permission(self, request: HttpRequest, object_id: str) -> bool:
@@ -153,7 +285,9 @@ class ApiClientAdmin(ShowsNewKey):
             for person in before - chosen:
                 services.end_trust(client, person, actor=actor)
             self.log_change(request, client, f"Entrusted to {len(chosen)} people.")
-            messages.success(request, "Saved. They see this client alone, and may rotate and revoke its keys.")
+            messages.success(
+                request, "Saved. They see this client alone, and may rotate and revoke its keys, secrets and tokens."
+            )
             return self.back(client)
 
         return self.ask(
@@ -164,5 +298,5 @@ class ApiClientAdmin(ShowsNewKey):
             title=f"Who is entrusted with {client.name}?",
             act="Save",
             lead="People whose role does not cover every client. They see this one, may switch it off, rotate and "
-            "revoke its keys; they can't make a key that may do more.",
+            "revoke its keys, secrets and tokens; they can't make one that may do more.",
         )

@@ -1,7 +1,8 @@
-"""Keys: what each may do, when it was used last, when it ends. Its text is shown once, on the page that made it."""
+"""Keys and secrets: whose, when used last, when they end. A text is shown once, on the page that made it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -16,13 +17,17 @@ from unfold.enums import ActionVariant
 from featurestore.access import services
 from featurestore.access.admin.guard import EntrustedAdmin
 from featurestore.access.errors import AccessError
-from featurestore.access.models import ApiKey
+from featurestore.access.models import ApiKey, ClientSecret
 
 SOON = timedelta(days=14)
+HOURS = services.OVERLAP // timedelta(hours=1)
 COLOURS = {"Works": "success", "Ends soon": "warning", "Expired": "danger", "Revoked": "danger", "Client off": "danger"}
 
 
-def state_of(key: ApiKey) -> str:
+Issued = ApiKey | ClientSecret
+
+
+def state_of(key: Issued) -> str:
     """One of COLOURS."""
     now = datetime.now(UTC)
     if key.revoked_at:
@@ -55,38 +60,41 @@ class StateFilter(DropdownFilter):
         return queryset
 
 
-class ShowsNewKey(EntrustedAdmin):
-    """Keys are made here: from nothing, and from an older one."""
+class ShowsNewText(EntrustedAdmin):
+    """Keys and secrets are made here: from nothing, and from an older one."""
 
-    def new_key(self, request: HttpRequest, key: ApiKey, text: str) -> HttpResponse:
-        """The one page that shows a key's text. No session keeps it, and the admin's pages go into no cache."""
-        self.log_addition(request, key, f"Key {key}.")
-        back = reverse("admin:access_apiclient_change", args=[key.client_id])
-        context = {"title": "Copy the key now", "original": key, "key": key, "text": text, "back": back}
-        return self.page(request, None, "admin/new_key.html", **context)
+    def new_text(self, request: HttpRequest, issued: Issued, text: str) -> HttpResponse:
+        """The one page that shows a text. No session keeps it, and the admin's pages go into no cache."""
+        self.log_addition(request, issued, f"{issued._meta.verbose_name} {issued}.")
+        back = reverse("admin:access_apiclient_change", args=[issued.client_id])
+        kind = "key" if isinstance(issued, ApiKey) else "secret"
+        bound = issued if isinstance(issued, ApiKey) else issued.client
+        context = {"title": f"Copy the {kind} now", "kind": kind, "issued": issued, "bound": bound, "text": text}
+        return self.page(request, None, "admin/new_key.html", original=issued, back=back, **context)
 
 
-@admin.register(ApiKey)
-class ApiKeyAdmin(ShowsNewKey):
+class IssuedAdmin(ShowsNewText):
+    """What a client holds: it is looked at, rotated and revoked here, and made on its client's page."""
+
     refusals = (AccessError,)
     client_path = "client"
-    list_display = ["name", "client", "state", "last_used_at", "expires_at", "may"]
+    list_display = ["name", "client", "state", "last_used_at", "expires_at"]
     list_filter = [StateFilter, ("client", RelatedDropdownFilter)]
     search_fields = ["key_id"]
     searched = "key_id"
-    search_help_text = "Key id, its 12 digits"
-    fieldsets = [
-        (None, {"fields": ["name", "client", "state", "last_used_at"]}),
-        ("What it may do", {"fields": ["does", "for_services", "for_purposes"]}),
-        ("Life", {"fields": ["created_at", "created_by", "expires_at", "revoked_at"]}),
-    ]
+    search_help_text = "Its id, 12 digits"
+    life = ("Life", {"fields": ["created_at", "created_by", "expires_at", "revoked_at"]})
+    fieldsets = [(None, {"fields": ["name", "client", "state", "last_used_at"]}), life]
     actions_detail = ["rotate", "revoke"]
+    kind: ClassVar[str]
+    renew: ClassVar[Callable[..., tuple[Any, str]]]
+    rotation: ClassVar[str]
+    revocation: ClassVar[str]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("client")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """A key is made on its client's page."""
         return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
@@ -95,13 +103,66 @@ class ApiKeyAdmin(ShowsNewKey):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @display(description="Key", ordering="key_id")
-    def name(self, key: ApiKey) -> str:
-        return str(key)
+    @display(description="Id", ordering="key_id")
+    def name(self, issued: Issued) -> str:
+        return str(issued)
 
     @display(description="State", label=COLOURS)
-    def state(self, key: ApiKey) -> str:
-        return state_of(key)
+    def state(self, issued: Issued) -> str:
+        return state_of(issued)
+
+    def has_end_permission(self, request: HttpRequest, object_id: str) -> bool:
+        issued = self.get_object(request, object_id)
+        if issued is None or state_of(issued) in ("Revoked", "Expired"):
+            return False
+        return self.by_role(request, "change") or self.by_trust(request, "change", issued)
+
+    @action(description="Rotate", url_path="rotate", permissions=["end"], variant=ActionVariant.PRIMARY)
+    def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        issued = self.found(request, object_id)
+        return self.ask(
+            request,
+            issued,
+            forms.Form,
+            lambda _: self.new_text(request, *type(self).renew(issued, actor=request.user.get_username())),
+            title=f"Rotate this {self.kind}",
+            act=f"Make the new {self.kind}",
+            lead=self.rotation,
+            facts=[(self.kind.capitalize(), str(issued)), ("Client", issued.client.name)],
+        )
+
+    @action(description="Revoke", url_path="revoke", permissions=["end"], variant=ActionVariant.DANGER)
+    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        issued = self.found(request, object_id)
+
+        def then(answers: dict[str, Any]) -> HttpResponse:
+            services.revoke(issued, actor=request.user.get_username())
+            self.log_change(request, issued, "Revoked.")
+            messages.success(request, "Revoked. Every request with it is refused.")
+            return self.back(issued)
+
+        return self.ask(
+            request,
+            issued,
+            forms.Form,
+            then,
+            title=f"Revoke this {self.kind}",
+            act="Revoke now",
+            danger=True,
+            lead=self.revocation,
+            facts=[(self.kind.capitalize(), str(issued)), ("Client", issued.client.name)],
+        )
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(IssuedAdmin):
+    list_display = [*IssuedAdmin.list_display, "may"]
+    may_do = ("What it may do", {"fields": ["does", "for_services", "for_purposes"]})
+    fieldsets = [IssuedAdmin.fieldsets[0], may_do, IssuedAdmin.life]
+    kind = "key"
+    renew = services.rotate
+    rotation = f"A new key that may do the same. The old one works for {HOURS} hours more: no request is lost."
+    revocation = "Every request with it is refused, for good. To change over without a refused request, rotate it."
 
     @display(description="May")
     def may(self, key: ApiKey) -> str:
@@ -120,45 +181,13 @@ class ApiKeyAdmin(ShowsNewKey):
     def for_purposes(self, key: ApiKey) -> str:
         return ", ".join(key.purposes)
 
-    def has_end_permission(self, request: HttpRequest, object_id: str) -> bool:
-        key = self.get_object(request, object_id)
-        if key is None or state_of(key) in ("Revoked", "Expired"):
-            return False
-        return self.by_role(request, "change") or self.by_trust(request, "change", key)
 
-    @action(description="Rotate", url_path="rotate", permissions=["end"], variant=ActionVariant.PRIMARY)
-    def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        key = self.found(request, object_id)
-        hours = services.OVERLAP // timedelta(hours=1)
-        return self.ask(
-            request,
-            key,
-            forms.Form,
-            lambda _: self.new_key(request, *services.rotate(key, actor=request.user.get_username())),
-            title="Rotate this key",
-            act="Make the new key",
-            lead=f"A new key that may do the same. The old one works for {hours} hours more: no request is lost.",
-            facts=[("Key", str(key)), ("Client", key.client.name)],
-        )
-
-    @action(description="Revoke", url_path="revoke", permissions=["end"], variant=ActionVariant.DANGER)
-    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        key = self.found(request, object_id)
-
-        def then(answers: dict[str, Any]) -> HttpResponse:
-            services.revoke(key, actor=request.user.get_username())
-            self.log_change(request, key, "Revoked.")
-            messages.success(request, "Revoked. Within 2 seconds every request with it is refused.")
-            return self.back(key)
-
-        return self.ask(
-            request,
-            key,
-            forms.Form,
-            then,
-            title="Revoke this key",
-            act="Revoke now",
-            danger=True,
-            lead="Every request with it is refused, for good. To change over without a refused request, rotate it.",
-            facts=[("Key", str(key)), ("Client", key.client.name)],
-        )
+@admin.register(ClientSecret)
+class ClientSecretAdmin(IssuedAdmin):
+    kind = "secret"
+    renew = services.rotate_secret
+    rotation = f"A new secret. The old one buys tokens for {HOURS} hours more: no request is lost."
+    revocation = (
+        "It buys no token any more, and those that it bought are refused, for good. To change over without a refused "
+        "request, rotate it."
+    )

@@ -1,0 +1,177 @@
+"""Revocation across real processes: heard at once through the control Redis, in 2 s without it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from redis import Redis
+
+from featurestore.access.revocations import CHANNEL
+from tests.installation import ROOT, Installation, installation
+from tests.waiting import eventually
+
+NOBODY = "redis://127.0.0.1:1/1"
+CHANGER = """
+from featurestore.access import oauth, services
+from featurestore.access.models import ApiClient
+may = dict(services=["support_chat"], purposes=["service"], scopes=["features:read"], actor="tests")
+
+def make(name):
+    bot = services.create_client(name, owner="tests", actor="tests")
+    services.allow(bot, **may)
+    form = f"grant_type=client_credentials&client_id={name}&client_secret=" + services.create_secret(bot, actor="t")[1]
+    server = oauth.server(time.time_ns() // 1_000_000, {})
+    token = json.loads(server.create_token_response("/oauth", "POST", form, {})[1])["access_token"]
+    return [services.create_key(bot, **may)[1], token]
+
+def change(what):
+    bot = ApiClient.objects.get(name=what)
+    match what:
+        case "key":
+            services.revoke(bot.keys.get(), actor="tests")
+        case "secret":
+            services.revoke(bot.secrets.get(), actor="tests")
+        case "tokens":
+            services.revoke_tokens(bot, actor="tests")
+        case "client":
+            bot.active = False
+            services.save_client(bot, actor="tests")
+"""
+HOLDER = """
+from featurestore.access import keyring
+from featurestore.access.selectors import credential
+keyring.CACHED_S = {cached_s}
+
+def held(*texts):
+    found = [credential(text, time.time_ns() // 1_000_000) for text in texts]
+    return ["taken" if isinstance(one, keyring.Credential) else one for one in found]
+
+def read_by_threads(count, text):
+    # Each reads everything anew, and stays.
+    stay, answers = threading.Event(), []
+
+    def read(done):
+        keyring.keyring.forget()
+        answers.extend(held(text))
+        done.set()
+        stay.wait(60)
+
+    for _ in range(count):
+        done = threading.Event()
+        threading.Thread(target=read, args=[done], daemon=True).start()
+        done.wait(60)
+    return answers
+"""
+OBEDIENT = """
+import json, sys, threading, time
+import django
+django.setup()
+{functions}
+for line in sys.stdin:
+    name, *arguments = json.loads(line)
+    print(json.dumps(globals()[name](*arguments)), flush=True)
+"""
+CHANGES = {
+    "key": ["revoked", "taken"],
+    "secret": ["taken", "revoked"],
+    "tokens": ["taken", "revoked"],
+    "client": ["inactive_client", "inactive_client"],
+}
+"""What a key and a token are when the client of this name has seen the change of this name."""
+
+
+class Process:
+    """A process of the installation that calls a function of its own when told."""
+
+    def __init__(self, made: Installation, functions: str) -> None:
+        command = [sys.executable, "-c", OBEDIENT.format(functions=functions)]
+        pipe = subprocess.PIPE
+        self.popen = subprocess.Popen(command, cwd=ROOT, env=made.environment, stdin=pipe, stdout=pipe, text=True)
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        assert self.popen.stdin is not None
+        assert self.popen.stdout is not None
+        self.popen.stdin.write(json.dumps([name, *arguments]) + "\n")
+        self.popen.stdin.flush()
+        return json.loads(self.popen.stdout.readline())
+
+    def stop(self) -> None:
+        assert self.popen.stdin is not None
+        self.popen.stdin.close()
+        self.popen.wait(10)
+
+
+Start = Callable[[str, float], tuple[Process, list[Process]]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """One process that changes access, and two that keep what they know for a time."""
+    running: list[Process] = []
+    with installation(tmp_path, kafka="127.0.0.1:1", store="redis://127.0.0.1:1/0") as made:
+
+        def opened(control_url: str, cached_s: float) -> tuple[Process, list[Process]]:
+            made.environment["RAPPORT_CONTROL_URL"] = control_url
+            made.manage("migrate", "--noinput")
+            running.append(Process(made, CHANGER))
+            running.extend(Process(made, HOLDER.format(cached_s=cached_s)) for _ in range(2))
+            return running[0], running[1:]
+
+        yield opened
+        for process in running:
+            process.stop()
+
+
+def test_a_change_is_heard_of_by_every_process(redis_server: str, start: Start) -> None:
+    """They keep what they know for an hour: nothing but the word of a change can make them forget it."""
+    changer, holders = start(redis_server, 3600)
+    texts = {what: changer.call("make", what) for what in CHANGES}
+    for holder in holders:
+        holder.call("held", "")
+    eventually(lambda: listeners(redis_server) == 3, "all listen, the changer too")
+    for what, expected in CHANGES.items():
+        assert [holder.call("held", *texts[what]) for holder in holders] == [["taken", "taken"]] * 2
+        changer.call("change", what)
+        for holder in holders:
+            eventually(lambda: holder.call("held", *texts[what]) == expected, f"{what} is heard of", within_s=1)  # noqa: B023
+
+
+def test_without_the_control_redis_it_takes_two_seconds(start: Start) -> None:
+    changer, holders = start(NOBODY, 2.0)
+    texts = {what: changer.call("make", what) for what in CHANGES}
+    for what in CHANGES:
+        assert [holder.call("held", *texts[what]) for holder in holders] == [["taken", "taken"]] * 2
+    for what in CHANGES:
+        changer.call("change", what)
+    for what, expected in CHANGES.items():
+        for holder in holders:
+            eventually(lambda: holder.call("held", *texts[what]) == expected, f"{what} is seen", within_s=5)  # noqa: B023
+
+
+def test_threads_that_have_asked_hold_no_connection(postgres: str, tmp_path: Path) -> None:
+    """As in the fast lane, where no request of Django's closes them."""
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute("CREATE DATABASE access_threads")
+        url = postgres.replace("/postgres", "/access_threads")
+        with installation(tmp_path, kafka="127.0.0.1:1", store=NOBODY, database=url) as made:
+            made.environment["RAPPORT_CONTROL_URL"] = NOBODY
+            made.manage("migrate", "--noinput")
+            changer, holder = Process(made, CHANGER), Process(made, HOLDER.format(cached_s=3600))
+            key, token = changer.call("make", "bot")
+            changer.stop()
+            for text in (key, token):
+                assert holder.call("read_by_threads", 8, text) == ["taken"] * 8
+            open_ones = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'access_threads'"
+            eventually(lambda: server.execute(open_ones).fetchone() == (0,), "every connection is closed", within_s=5)
+            holder.stop()
+        server.execute("DROP DATABASE access_threads WITH (FORCE)")
+
+
+def listeners(control_url: str) -> int:
+    with Redis.from_url(control_url) as redis:
+        return int(redis.pubsub_numsub(CHANNEL)[0][1])

@@ -1,0 +1,257 @@
+"""Tokens and the secrets that buy them: two at a time, in effect at once, and no made-up text costs a query."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from oauth2_provider.models import AccessToken
+
+from featurestore.access import services
+from featurestore.access.errors import KeyEnded, TooManySecrets, WrongAllowance, WrongLifetime
+from featurestore.access.keyring import keyring
+from featurestore.access.keys import digest_of, expiry_ms, id_of, new_token, sealed
+from featurestore.access.models import ApiClient, ClientSecret
+from featurestore.access.oauth import ClientValidator
+from featurestore.access.scopes import ACTIONS, Scope
+from featurestore.access.selectors import Credential, Denied, client_credential, credential, forget_keys
+from featurestore.access.services import create_client
+
+MAY = {"services": ["support_chat"], "purposes": ["service", "fraud"], "scopes": ["features:read", "consent:write"]}
+LIFETIME_S = 600
+
+
+@pytest.fixture(autouse=True)
+def nobody_notes_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services._writer, "submit", lambda *_: None)  # a second connection to a database in memory
+
+
+@pytest.fixture
+def bound(bot: ApiClient) -> ApiClient:
+    services.allow(bot, **MAY, actor="test")
+    return bot
+
+
+@pytest.fixture
+def secret(bound: ApiClient) -> tuple[ClientSecret, str]:
+    return services.create_secret(bound, actor="test")
+
+
+def buy(secret: str, now_ms: int, scope: str = "features:read purpose:service") -> str:
+    """A token, written as the endpoint writes it."""
+    found = client_credential("support-bot", secret, now_ms)
+    assert isinstance(found, Credential)
+    validator = ClientValidator(now_ms, {})
+    validator.holder = found
+    request: Any = SimpleNamespace(expires_in=LIFETIME_S, client=ApiClient.objects.get(name=found.client))
+    text = validator.token_text(request)
+    token = {"access_token": text, "expires_in": LIFETIME_S, "scope": scope}
+    validator.save_bearer_token(token, request)
+    return text
+
+
+def test_a_token_does_what_it_was_bought_for(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+    token = buy(secret[1], now_ms)
+    assert credential(token, now_ms) == Credential(
+        secret[0].key_id,
+        "support-bot",
+        frozenset({"support_chat"}),
+        frozenset({"service"}),
+        frozenset({"features:read"}),
+    )
+
+
+def test_the_database_holds_no_token(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+    token = buy(secret[1], now_ms)
+    row = AccessToken.objects.get()
+    assert row.token_checksum == digest_of(token)
+    assert row.token == token[:17] == f"rat_{secret[0].key_id}_"
+    assert token[17:] not in repr(vars(row))
+
+
+def test_a_secret_is_kept_as_a_hash_and_opens_nothing_itself(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+    assert secret[0].digest == digest_of(secret[1])
+    assert secret[1][17:] not in repr(vars(secret[0]))
+    assert credential(secret[1], now_ms) is Denied.WRONG
+
+
+def test_a_key_buys_no_token(bound: ApiClient, now_ms: int) -> None:
+    _, key = services.create_key(bound, **MAY, actor="test")
+    assert client_credential("support-bot", key, now_ms) is Denied.WRONG
+
+
+@pytest.mark.parametrize("client_id", ["", "sales-bot", "Support-bot", "support-bot\0", "é"])
+def test_a_secret_is_one_client_s(secret: tuple[ClientSecret, str], now_ms: int, client_id: str) -> None:
+    create_client("sales-bot", owner="sales", actor="test")
+    assert client_credential(client_id, secret[1], now_ms) is Denied.WRONG
+
+
+def test_an_expired_token(secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any) -> None:
+    token = buy(secret[1], now_ms)
+    end_ms = expiry_ms(token)
+    assert end_ms == (now_ms // 1000 + LIFETIME_S) * 1000
+    assert isinstance(credential(token, end_ms - 1), Credential)
+    assert credential(token, end_ms) is Denied.EXPIRED
+    forget_keys()
+    credential("", now_ms)
+    with django_assert_num_queries(0):
+        assert credential(token, end_ms) is Denied.EXPIRED, "also by a process that never saw it"
+
+
+def test_a_new_token_works_in_a_process_whose_snapshot_is_older(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+    credential("", now_ms)
+    token = buy(secret[1], now_ms)
+    assert isinstance(credential(token, now_ms), Credential)
+
+
+def test_a_token_costs_one_query_while_it_is_kept(
+    secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
+) -> None:
+    token = buy(secret[1], now_ms)
+    with django_assert_num_queries(1):
+        for _ in range(20):
+            assert isinstance(credential(token, now_ms), Credential)
+
+
+def test_a_revoked_token_that_is_repeated_costs_one_query(
+    secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
+) -> None:
+    token = buy(secret[1], now_ms)
+    assert services.revoke_tokens(secret[0].client, actor="test") == 1
+    credential("", now_ms)
+    with django_assert_num_queries(1):
+        for _ in range(20):
+            assert credential(token, now_ms) is Denied.REVOKED
+
+
+def test_made_up_tokens_cost_no_query(
+    secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
+) -> None:
+    token = buy(secret[1], now_ms)
+    later = f"{token[:17]}{int(token[17:25], 16) + 1:08x}{token[25:]}"
+    wrongs = [
+        token[:-1] + ("0" if token[-1] != "0" else "1"),  # another seal
+        token[:30] + ("0" if token[30] != "0" else "1") + token[31:],  # another token under this seal
+        later,  # it would live longer
+        token.upper(),
+        token + " ",
+        "rat_" + "0" * 69,
+        new_token(secret[0].key_id, now_ms // 1000 + 60, b"another installation's"),
+    ]
+    credential("", now_ms)
+    with django_assert_num_queries(0):
+        for wrong in wrongs:
+            assert credential(wrong, now_ms) is Denied.WRONG, wrong
+
+
+def test_a_sealed_token_that_nobody_issued_opens_nothing(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+    forged = new_token(secret[0].key_id, now_ms // 1000 + 60, keyring.seal_key)
+    assert credential(forged, now_ms) is Denied.REVOKED, "whoever knew the seal's key could only make us look"
+
+
+def test_revoked_with_its_secret(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+    other, text = services.create_secret(secret[0].client, actor="test")
+    tokens = [buy(secret[1], now_ms), buy(text, now_ms)]
+    services.revoke(secret[0], actor="test")
+    assert [type(credential(token, now_ms)) for token in tokens] == [Denied, Credential]
+    assert client_credential("support-bot", secret[1], now_ms) is Denied.REVOKED
+    assert AccessToken.objects.get().token.startswith(f"rat_{other.key_id}")
+
+
+def test_a_token_bought_in_the_moment_of_its_secret_s_revocation(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+    token = buy(secret[1], now_ms)
+    ClientSecret.objects.update(revoked_at=datetime.now(UTC))  # committed elsewhere, before the token's row was
+    forget_keys()
+    assert credential(token, now_ms) is Denied.REVOKED
+
+
+def test_an_expired_secret_buys_nothing_and_its_tokens_live_on(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+    token = buy(secret[1], now_ms)
+    ClientSecret.objects.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    forget_keys()
+    assert client_credential("support-bot", secret[1], now_ms) is Denied.EXPIRED
+    assert isinstance(credential(token, now_ms), Credential)
+
+
+def test_an_inactive_client(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+    token, client = buy(secret[1], now_ms), secret[0].client
+    client.active = False
+    services.save_client(client, actor="test")
+    assert credential(token, now_ms) is Denied.INACTIVE
+    assert client_credential("support-bot", secret[1], now_ms) is Denied.INACTIVE
+
+
+def test_a_deleted_client_s_tokens(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+    token = buy(secret[1], now_ms)
+    secret[0].client.delete()
+    forget_keys()
+    assert credential(token, now_ms) is Denied.REVOKED
+    assert not AccessToken.objects.exists()
+
+
+def test_a_narrower_client_narrows_tokens_that_live(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+    token = buy(secret[1], now_ms, "features:read consent:write purpose:service purpose:fraud")
+    may = {"services": ["support_chat"], "purposes": ["fraud", "analytics"], "scopes": ["features:read"]}
+    services.allow(secret[0].client, **may, actor="test")
+    found = credential(token, now_ms)
+    assert isinstance(found, Credential)
+    assert (found.purposes, found.scopes) == ({"fraud"}, {"features:read"}), "and a wider one widens none"
+
+
+def test_two_secrets_at_a_time(secret: tuple[ClientSecret, str], bound: ApiClient, now_ms: int) -> None:
+    old, old_text = secret
+    new, new_text = services.rotate_secret(old, actor="test")
+    assert isinstance(client_credential("support-bot", old_text, now_ms), Credential)
+    assert isinstance(client_credential("support-bot", new_text, now_ms), Credential)
+    after_ms = now_ms + int(services.OVERLAP.total_seconds() * 1000) + 1000
+    assert client_credential("support-bot", old_text, after_ms) is Denied.EXPIRED
+    for third in (lambda: services.create_secret(bound, actor="test"), lambda: services.rotate_secret(new, actor="t")):
+        with pytest.raises(TooManySecrets):
+            third()
+    assert ClientSecret.objects.get(pk=new.pk).expires_at > old.expires_at, "a refused rotation changes nothing"
+    services.revoke(old, actor="test")
+    services.create_secret(bound, actor="test")
+    with pytest.raises(KeyEnded):
+        services.rotate_secret(old, actor="test")
+
+
+@pytest.mark.parametrize("days", [-1, 0, 400])
+def test_secrets_that_may_not_be(bound: ApiClient, days: int) -> None:
+    with pytest.raises(WrongLifetime):
+        services.create_secret(bound, actor="test", expires_at=datetime.now(UTC) + timedelta(days=days))
+    assert not bound.secrets.exists()
+
+
+@pytest.mark.parametrize("change", [{"purposes": []}, {"scopes": []}, {"scopes": ["all"]}, {"services": []}], ids=str)
+def test_what_a_client_can_not_be_allowed(bound: ApiClient, change: dict[str, Any]) -> None:
+    with pytest.raises(WrongAllowance):
+        services.allow(bound, **MAY | change, actor="test")
+    bound.refresh_from_db()
+    assert bound.scopes == sorted(MAY["scopes"])
+
+
+def test_expired_tokens_are_dropped(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+    for _ in range(2):
+        buy(secret[1], now_ms)
+    gone = AccessToken.objects.earliest("pk")
+    AccessToken.objects.filter(pk=gone.pk).update(expires=datetime.now(UTC) - timedelta(seconds=1))
+    services.prune()
+    assert AccessToken.objects.get().pk != gone.pk
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@given(text=st.text(max_size=200))
+def test_no_text_is_sealed(text: str) -> None:
+    assert not sealed(text, keyring.seal_key)
+
+
+def test_every_scope_is_put_into_words() -> None:
+    assert ACTIONS.keys() == set(Scope)
+
+
+def test_a_token_names_the_secret_that_bought_it() -> None:
+    token = new_token("0123456789ab", 1_800_000_000, b"key")
+    assert sealed(token, b"key")
+    assert (id_of(token), expiry_ms(token), len(token)) == ("0123456789ab", 1_800_000_000_000, 73)
