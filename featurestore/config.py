@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     stream_health_port: int = Field(6066, description="Port of a stream worker's health page and metrics.")
     stream_lease: bool = Field(True, description="Stamp changelog batches with the last heartbeat (zombie fence).")
 
+    client_requests_per_s: int = Field(
+        1000, gt=0, description="How often a client may ask, on average of ten seconds, if it has no limit of its own."
+    )
     audit_interval_s: int = Field(300, description="Seconds from one consent audit to the next.")
     access_record_days: int = Field(90, description="How long who read whom, and requests per client, are kept.")
     access_stream_mb: int = Field(

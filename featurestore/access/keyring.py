@@ -56,6 +56,7 @@ class Credential(NamedTuple):
     services: frozenset[str]
     purposes: frozenset[str]
     scopes: frozenset[str]
+    requests_per_s: int
 
 
 class Kept(NamedTuple):
@@ -198,7 +199,13 @@ def read_token(secret_id: str, digest: str) -> Credential | Denied:
         frozenset(client.services),
         purposes_in(words) & frozenset(client.purposes),
         words & frozenset(client.scopes),
+        requests_per_s_of(client),
     )
+
+
+def requests_per_s_of(client: ApiClient) -> int:
+    """How often a client may ask."""
+    return client.requests_per_s or settings().client_requests_per_s
 
 
 def _of_late() -> Q:
@@ -212,8 +219,9 @@ def _kept(issued: ApiKey | ClientSecret, bound: ApiKey | ApiClient) -> Kept:
         return Kept(FOR_EVER_MS, Denied.REVOKED)
     if not issued.client.active:
         return Kept(FOR_EVER_MS, Denied.INACTIVE)
+    rate = requests_per_s_of(issued.client)
     may = frozenset(bound.services), frozenset(bound.purposes), frozenset(bound.scopes)
-    return Kept(issued.expires_at.timestamp() * 1000, Credential(issued.key_id, issued.client.name, *may))
+    return Kept(issued.expires_at.timestamp() * 1000, Credential(issued.key_id, issued.client.name, *may, rate))
 
 
 keyring = Keyring()

@@ -4,7 +4,7 @@ A key or secret is shown once and kept only as a hash. Tokens are django-oauth-t
 is our client (OAUTH2_PROVIDER_APPLICATION_MODEL).
 """
 
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -29,6 +29,13 @@ class ApiClient(models.Model):
     services = models.JSONField(default=list, editable=False, help_text="What its tokens may read.")
     purposes = models.JSONField(default=list, editable=False, help_text="What its tokens may be asked for.")
     scopes = models.JSONField(default=list, editable=False, help_text="What its tokens may be asked for.")
+    requests_per_s = models.PositiveIntegerField(
+        "requests a second",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="On average of ten seconds, each customer of a batch counted. Empty: as usual.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

@@ -6,6 +6,7 @@ them, one secret a client, and a query for each wrong one: ours has what this gr
 
 import base64
 import binascii
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
@@ -33,10 +34,10 @@ class Presented(NamedTuple):
 
 
 class ClientValidator(RequestValidator):
-    """Who asks for tokens, and for which scope. For one request; ``noted`` is for its log."""
+    """Who asks for tokens, and for which scope. For one request; ``noted`` is for its log, ``charge`` may refuse it."""
 
-    def __init__(self, now_ms: int, noted: dict[str, Any]) -> None:
-        self.now_ms, self.noted = now_ms, noted
+    def __init__(self, now_ms: int, noted: dict[str, Any], charge: Callable[[Credential], None]) -> None:
+        self.now_ms, self.noted, self.charge = now_ms, noted, charge
         self.holder: Credential | None = None
 
     def authenticate_client(self, request: Request, *args: Any, **kwargs: Any) -> bool:
@@ -47,6 +48,7 @@ class ClientValidator(RequestValidator):
             self.noted["denied"] = found.value if presented.secret else Denied.MISSING.value
             return False
         self.noted |= {"client": found.client, "key_id": found.key_id}
+        self.charge(found)
         request.client = ApiClient.objects.filter(name=found.client, active=True).first()
         self.holder = found
         return request.client is not None
@@ -91,9 +93,9 @@ class ClientValidator(RequestValidator):
             forget_keys()
 
 
-def server(now_ms: int, noted: dict[str, Any]) -> BackendApplicationServer:
+def server(now_ms: int, noted: dict[str, Any], charge: Callable[[Credential], None]) -> BackendApplicationServer:
     """What answers one request for a token or its revocation."""
-    validator = ClientValidator(now_ms, noted)
+    validator = ClientValidator(now_ms, noted, charge)
     return BackendApplicationServer(validator, validator.token_text, settings().token_lifetime_s)
 
 

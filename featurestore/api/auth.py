@@ -1,9 +1,10 @@
 """Who calls, and may they: API keys and access tokens in the Authorization header, and nowhere else (RFC 6750)."""
 
+from featurestore.access.limits import WINDOW_S, limits
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import Credential, Denied, credential
 from featurestore.access.services import record_use
-from featurestore.api.errors import Forbidden, Unauthorised
+from featurestore.api.errors import Forbidden, TooMany, Unauthorised
 from featurestore.api.reply import Call
 
 SCHEME = "bearer "
@@ -19,10 +20,20 @@ def authenticate(call: Call, scope: Scope | None = None) -> Credential:
         raise Unauthorised(presented=bool(header))
     call.noted["client"], call.noted["key_id"] = found.client, found.key_id
     record_use(found.key_id, call.now_ms)
+    charge(call, found, 1)
     if scope is not None and scope not in found.scopes:
         challenge = f'Bearer realm="rapport", error="insufficient_scope", scope="{scope}"'
         raise Forbidden(f"This key does not hold the scope {scope}.", {"WWW-Authenticate": challenge})
     return found
+
+
+def charge(call: Call, holder: Credential, cost: int) -> None:
+    """Take from what a client may ask for in this window, and tell it how much is left. Raises TooMany."""
+    count = limits().take(holder.client, holder.requests_per_s * WINDOW_S, cost, call.now_ms)
+    call.headers["RateLimit-Policy"] = f'"client";q={count.quota};w={WINDOW_S}'
+    call.headers["RateLimit"] = f'"client";r={count.left};t={count.reset_s}'
+    if not count.admitted:
+        raise TooMany(count.reset_s)
 
 
 def require_purpose(holder: Credential, purpose: str) -> None:

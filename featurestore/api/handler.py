@@ -8,7 +8,7 @@ import msgspec
 
 from featurestore.access.recording import Recorder, recorder
 from featurestore.access.scopes import Scope
-from featurestore.api.auth import authenticate, require_purpose
+from featurestore.api.auth import authenticate, charge, require_purpose
 from featurestore.api.body import Body, Identifier, Name, subject_at
 from featurestore.api.errors import Unavailable, UnknownService, Unprocessable
 from featurestore.api.metrics import count_views
@@ -104,6 +104,7 @@ class FeatureHandler:
         customers = question.customer_ids
         if not 1 <= len(customers) <= LARGEST_BATCH:
             raise Unprocessable(f"Ask for 1 to {LARGEST_BATCH} customers at a time - at `$.customer_ids`")
+        charge(call, holder, len(customers) - 1)  # one is charged already
         subjects = [subject_at(customer, self.secret, f"$.customer_ids[{i}]") for i, customer in enumerate(customers)]
         return Reply(200, encode(BatchAnswer(self._read(call, holder, question, subjects))))
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 from oauthlib.oauth2 import BackendApplicationServer
 
 from featurestore.access import oauth
+from featurestore.api.auth import charge
 from featurestore.api.body import LARGEST_BODY_BYTES
 from featurestore.api.door import enter
 from featurestore.api.errors import TooLarge
@@ -56,6 +57,7 @@ def _answer(call: Call, query: str, ask: Ask) -> Reply:
     # Encoded anew: oauthlib takes no form at all for one that is encoded loosely, as by curl's -d with a space.
     form = urlencode(parse_qsl(call.body.decode(errors="replace"), keep_blank_values=True))
     headers = {"Authorization": call.authorization}
-    said, body, status = ask(oauth.server(call.now_ms, call.noted), "/oauth", "POST", form, headers)
+    server = oauth.server(call.now_ms, call.noted, lambda holder: charge(call, holder, 1))
+    said, body, status = ask(server, "/oauth", "POST", form, headers)
     kept = {name: value for name, value in said.items() if name in ("Cache-Control", "Pragma")}
     return Reply(status, body.encode(), JSON, kept | (CHALLENGE if status == HTTPStatus.UNAUTHORIZED else {}))

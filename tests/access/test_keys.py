@@ -29,7 +29,12 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(bot: ApiClient, now_ms: int) -> 
     assert key.digest == digest_of(text)
     assert text[17:] not in repr(vars(key)), "the secret is not in the row"
     assert credential(text, now_ms) == Credential(
-        key.key_id, "support-bot", frozenset({"support_chat"}), frozenset({"service"}), frozenset({"features:read"})
+        key.key_id,
+        "support-bot",
+        frozenset({"support_chat"}),
+        frozenset({"service"}),
+        frozenset({"features:read"}),
+        1_000,
     )
 
 

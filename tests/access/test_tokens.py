@@ -60,6 +60,7 @@ def test_a_token_does_what_it_was_bought_for(secret: tuple[ClientSecret, str], n
         frozenset({"support_chat"}),
         frozenset({"service"}),
         frozenset({"features:read"}),
+        1_000,
     )
 
 

@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from featurestore.access import services
+from featurestore.access.limits import limits
 from featurestore.access.recording import Recorder
 from featurestore.access.selectors import forget_keys
 from featurestore.access.services import create_client, create_key
@@ -47,6 +48,7 @@ def keys_of_this_test(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     # A test's transaction is its own connection's: a second one would wait for it.
     monkeypatch.setattr(services._writer, "submit", lambda *_: None)
     forget_keys()
+    limits.cache_clear()  # at noon of that day, the window never ends
     yield
     forget_keys()
 

@@ -54,7 +54,10 @@ class Doors:
         said: list[Any] = []
         answered = b"".join(door({**environ, "wsgi.input": io.BytesIO(body)}, lambda *head: said.append(head)))
         ((status, headers),) = said
-        return Answer(status, {name: value for name, value in headers if name not in ALSO_DJANGOS}, answered)
+        told = {name: value for name, value in headers if name not in ALSO_DJANGOS}
+        if "RateLimit" in told:
+            told["RateLimit"] = "less each time"
+        return Answer(status, told, answered)
 
     def alike(self, path: str, body: bytes, **changes: str | None) -> Answer:
         fast, slow = self.ask(path, body, **changes)

@@ -94,7 +94,7 @@ class ApiClientAdmin(ShowsNewText):
     list_filter = [("active", BooleanRadioFilter)]
     search_fields = ["name", "owner"]
     search_help_text = "Name or owner"
-    fields = ["name", "owner", "description", "active"]
+    fields = ["name", "owner", "description", "active", "requests_per_s"]
     actions_detail = ["entrust", "create_key", *OF_TOKENS]
     list_before_template = "admin/access/apiclient/unknown.html"
 
