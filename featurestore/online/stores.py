@@ -5,11 +5,10 @@ from functools import cache
 from featurestore.config import settings
 from featurestore.online.cluster import ClusterStore
 from featurestore.online.redis import RedisStore
-from featurestore.online.store import OnlineStore
 
 
 @cache
-def store() -> OnlineStore:
+def store() -> RedisStore | ClusterStore:
     """The process's store, as the settings name it."""
     return store_at(settings().store_url, settings().store_timeout_ms)
 

@@ -1,6 +1,6 @@
 -- Drop every field of one subject that its permission does not hold; all of them where there is none.
 -- KEYS[1] the subject's hash. ARGV[1], if given, a permission to put first: (epoch, sequence) at least the one there.
--- Answers 0 where a newer permission was there and stays (nothing is put), else 1.
+-- Answers 0 where a newer permission was there and stays (nothing is put), else 1. Who follows the subject hears of it.
 local there = redis.call('HGET', KEYS[1], 'p')
 local raw, answer = there, 1
 if ARGV[1] then
@@ -24,4 +24,5 @@ for i = 1, #fields, 2 do
     if not (may and may[1] and may[2] == grant) then redis.call('HDEL', KEYS[1], name) end
   end
 end
+if redis.call('PUBSUB', 'NUMSUB', KEYS[1])[2] > 0 then redis.call('PUBLISH', KEYS[1], '') end
 return answer

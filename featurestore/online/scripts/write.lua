@@ -1,6 +1,8 @@
 -- Write packed fields of one subject where its permission holds their purpose and grant and no newer value is there.
 -- KEYS[1] the subject's hash. ARGV[1] now, ms. Then for each field: name, purpose, value.
 -- Answers for each field 1 done, 0 stale, -1 refused. Numbers are compared, never strings.
+-- Who follows the subject hears of it once a call, on a channel named as the hash. Where nobody does, nothing is
+-- published: replicas, and in a cluster every other server, would be told of each write.
 local now = tonumber(ARGV[1])
 local raw = redis.call('HGET', KEYS[1], 'p')
 local purposes = raw and cmsgpack.unpack(raw)[3] or {}
@@ -30,4 +32,5 @@ end
 for i = 1, #pairs_, 2 do
   redis.call('HSET', KEYS[1], pairs_[i], pairs_[i + 1])
 end
+if pairs_[1] and redis.call('PUBSUB', 'NUMSUB', KEYS[1])[2] > 0 then redis.call('PUBLISH', KEYS[1], '') end
 return answers
