@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     )
     token_lifetime_s: int = Field(600, ge=60, le=900, description="How long an access token lives, 60 to 900 seconds.")
 
+    sse_streams: int = Field(2000, description="Most event streams of one process; beyond them new ones are refused.")
+    sse_client_streams: int = Field(2000, description="Most event streams of one client at one process.")
+    sse_heartbeat_s: float = Field(15, description="A quiet event stream is checked, and says that it lives, so often.")
+    sse_life_s: float = Field(900, description="An event stream ends after so long; its client connects again.")
+
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="Where Kafka is first asked, as host:port.")
     kafka_embedded: bool = Field(False, description="The demo's in-process broker: no topic creation, no lease.")
     partitions: int = Field(8, description="Partitions of every event, purge and changelog topic.")

@@ -22,7 +22,7 @@ from featurestore.access.scopes import Scope
 from featurestore.access.services import create_client, create_key
 from featurestore.catalog import registry
 from featurestore.catalog.purposes import PURPOSES
-client = create_client("tests", owner="tests", actor="tests")
+client = create_client({client!r}, owner="tests", actor="tests")
 allowance = {{"services": list(registry.services), "purposes": [p.name for p in PURPOSES], "scopes": list(Scope)}}
 open({path!r}, "w").write(create_key(client, actor="tests", **allowance)[1])
 """
@@ -35,7 +35,7 @@ class Installation:
 
     def __init__(self, folder: Path, *, kafka: str, store: str, database: str = "", **settings: object):
         self.folder, self.processes = folder, dict[str, subprocess.Popen[bytes]]()
-        self.api_port = free_port()
+        self.api_port, self.sse_port = free_port(), free_port()
         own = {
             "secret_key": "an-installation-of-the-tests-secret-key",
             "subject_secret": "an-installation-of-the-tests-subject-secret",
@@ -100,10 +100,16 @@ class Installation:
     def api_command(self) -> tuple[str, ...]:
         return "-m", "adminsite.serve", "--port", str(self.api_port), "--drain-s", str(self.drain_s)
 
-    def make_key(self) -> str:
-        """A key for everything."""
-        path = self.folder / "key"
-        self.manage("shell", "-c", MAKE_KEY.format(path=str(path)))
+    def start_sse(self) -> None:
+        """The event streams' process; returns when it is ready."""
+        self.start("sse", "-m", "adminsite.sse", "--port", str(self.sse_port), serves="api")
+        ready = f"http://127.0.0.1:{self.sse_port}/readyz"
+        eventually(lambda: succeeds(ready), "event streams are served")
+
+    def make_key(self, client: str = "tests") -> str:
+        """A key for everything, of a new client."""
+        path = self.folder / f"{client}.key"
+        self.manage("shell", "-c", MAKE_KEY.format(path=str(path), client=client))
         return path.read_text()
 
     def client(self, key: str, timeout_s: float = 30) -> httpx.Client:
@@ -141,6 +147,13 @@ def installation(folder: Path, **options: Any) -> Iterator[Installation]:
         raise
     finally:
         made.stop()
+
+
+def succeeds(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def answers(client: httpx.Client) -> bool:

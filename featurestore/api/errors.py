@@ -131,6 +131,13 @@ class TooMany(Problem):
         )
 
 
+class TooManyStreams(Problem):
+    status, name, title = HTTPStatus.TOO_MANY_REQUESTS, "too-many-streams", "Too many event streams"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+
 class Internal(Problem):
     def __init__(self) -> None:
         super().__init__("Something broke that is not your fault. Quote the instance when you report it.")

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from featurestore.access.recording import Recorder, recorder
 from featurestore.access.scopes import Scope
+from featurestore.access.selectors import Credential
 from featurestore.api.auth import authenticate, charge, require_purpose
 from featurestore.api.body import Body, Identifier, Name, subject_at
 from featurestore.api.errors import Unavailable, UnknownService, Unprocessable
@@ -71,6 +72,14 @@ class BatchAnswer(msgspec.Struct):
     results: list[Answer]
 
 
+class Asked(NamedTuple):
+    """One customer's read, understood."""
+
+    holder: Credential
+    question: FeatureRequest
+    subject: str
+
+
 ONE, MANY = Body(FeatureRequest), Body(BatchRequest)
 UNREGISTERED = ViewAnswer(Status.WITHHELD, reason=Denial.NO_RECORD)
 
@@ -92,10 +101,14 @@ class FeatureHandler:
 
     def one(self, call: Call) -> Reply:
         """POST /v1/features."""
+        asked = self.asked(call)
+        return Reply(200, encode(self._read(call, asked.holder, asked.question, [asked.subject])[0]))
+
+    def asked(self, call: Call) -> Asked:
+        """Who asks what of whom. Raises Problem."""
         holder = authenticate(call, Scope.FEATURES_READ)
         question = ONE.decode(call.body)
-        subjects = [subject_at(question.customer_id, self.secret, "$.customer_id")]
-        return Reply(200, encode(self._read(call, holder, question, subjects)[0]))
+        return Asked(holder, question, subject_at(question.customer_id, self.secret, "$.customer_id"))
 
     def many(self, call: Call) -> Reply:
         """POST /v1/features/batch."""

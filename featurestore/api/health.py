@@ -1,6 +1,6 @@
 """Health: is the process alive, may it be sent requests, and what has it counted. For probes, without a key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 import structlog
@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from featurestore.access import metrics as records
 from featurestore.api.draining import drain
-from featurestore.api.reply import JSON, encode
+from featurestore.api.reply import Reply, encode
 from featurestore.config import settings
 from featurestore.ingest import metrics as letters
 from featurestore.online import stores
@@ -28,18 +28,30 @@ class Readiness(msgspec.Struct):
     checks: dict[str, str]
 
 
+def alive() -> Reply:
+    """The process answers. Asks nobody else: a restart would not mend them."""
+    return Reply(200, b'{"alive":true}')
+
+
+def ready(checks: Mapping[str, Callable[[], str]]) -> Reply:
+    """200 while requests can be answered, 503 otherwise. Anybody may ask: the reasons are in the log."""
+    found = {name: check() for name, check in checks.items()}
+    well = all(word == OK for word in found.values())
+    return Reply(200 if well else 503, encode(Readiness(well, found)))
+
+
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """The process answers. Asks nobody else: a restart would not mend them."""
-    return HttpResponse(b'{"alive":true}', content_type=JSON)
+    return _shown(alive())
 
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 while reads and decisions can be answered, 503 otherwise. Anybody may ask: the reasons are in the log."""
-    checks = {name: check() for name, check in CHECKS.items()}
-    ready = all(found == OK for found in checks.values())
-    return HttpResponse(encode(Readiness(ready, checks)), status=200 if ready else 503, content_type=JSON)
+    return _shown(ready(CHECKS))
+
+
+def _shown(reply: Reply) -> HttpResponse:
+    return HttpResponse(reply.body, status=reply.status, content_type=reply.media_type)
 
 
 @require_safe

@@ -14,6 +14,7 @@ from featurestore.api import consents, customers, documents, features, health, s
 from featurestore.api.door import enter
 from featurestore.api.errors import Malformed, NotAllowed, NotFound
 from featurestore.api.reply import Call, Reply
+from featurestore.api.sse import operation
 
 View = Callable[..., HttpResponse]
 
@@ -81,6 +82,7 @@ api = Api(
     urls_namespace="v1",
 )
 api.add_router("/features", features.router)
+api.add_router("/features/stream", operation.router)
 api.add_router("/services", services.router)
 api.add_router("/consents", consents.router)
 api.add_router("/customers", customers.router)

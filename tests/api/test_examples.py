@@ -10,6 +10,7 @@ from django.test import Client
 from featurestore.access.services import create_client, create_key
 from featurestore.api.examples import BATCH, CONSENTS, CUSTOMERS, FEATURES, Example
 from featurestore.api.services import EXAMPLES, LISTED, SHOWN
+from featurestore.api.sse import operation
 from featurestore.catalog.purposes import PURPOSES
 from featurestore.consent.services import define_purpose, publish_notice
 from featurestore.profiles.services import register
@@ -22,6 +23,7 @@ WHEN = {"since", "record", "instance"}
 DOCUMENTED = {
     "/v1/features": ("post", FEATURES),
     "/v1/features/batch": ("post", BATCH),
+    "/v1/features/stream": ("post", operation.EXAMPLES),
     "/v1/consents": ("post", CONSENTS),
     "/v1/customers": ("post", CUSTOMERS),
     "/v1/services": ("get", EXAMPLES),

@@ -27,16 +27,21 @@ SINCE_MS = ms("2026-11-01T00:00:00")
 
 
 class World:
-    """Everything is as it should be, until a test breaks it."""
+    """Everything is as it should be, until a test breaks it: in memory, at noon, unless told otherwise."""
 
-    def __init__(self) -> None:
-        self.store = MemoryStore()
+    def __init__(self, store: Any = None, now_ms: int = NOW_MS) -> None:
+        self.store, self.now_ms = store or MemoryStore(), now_ms
+        self.since_ms = now_ms - NOW_MS + SINCE_MS
+        self.put_in_again()
+
+    def put_in_again(self) -> None:
+        """What a store needs beside customers: its voucher, and how far each source is folded."""
         self.vouch()
         fill = self.store.read([], [], [], 100).nodes[0].fill
         for source in registry.sources:
             births_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):
-                self.store.mark(source, partition, Mark(1, 1, NOW_MS - 400, births_ms, fill))
+                self.store.mark(source, partition, Mark(1, 1, self.now_ms - 400, births_ms, fill))
 
     def vouch(self) -> None:
         run = self.store.run()
@@ -45,7 +50,7 @@ class World:
 
     def permit(self, customer_id: str, **purposes: bool) -> None:
         """Allow or refuse purposes to a customer, since the 1st of November."""
-        grants = {name: Grant(allowed, 1, SINCE_MS) for name, allowed in purposes.items()}
+        grants = {name: Grant(allowed, 1, self.since_ms) for name, allowed in purposes.items()}
         self.store.put_permissions({self.subject(customer_id): Permission(1, 1, grants)})
 
     def happened(self, customer_id: str, source: str, *events: tuple[str, dict[str, Any]]) -> None:
@@ -70,7 +75,7 @@ class World:
             for kept in states
             for p, grant in kept.grants.items()
         ]
-        assert set(self.store.write(writes, NOW_MS)) == {Written.DONE}
+        assert set(self.store.write(writes, self.now_ms)) == {Written.DONE}
 
     @staticmethod
     def subject(customer_id: str) -> str:

@@ -1,0 +1,70 @@
+"""A client of an event stream: it collects what comes, in a thread of its own."""
+
+import json
+import threading
+from typing import Any, NamedTuple
+
+import httpx
+
+from tests.waiting import eventually
+
+
+class Said(NamedTuple):
+    """One event."""
+
+    event: str
+    data: dict[str, Any]
+    id: str
+
+
+class Listener:
+    """``status`` and ``headers`` of the answer, then ``said``, event by event; ``ended`` when the server closed it."""
+
+    def __init__(self, url: str, key: str, question: dict[str, Any], **headers: str):
+        self.said: list[Said] = []
+        self.comments = 0
+        self.ended = False
+        self.problem: dict[str, Any] = {}
+        self._client = httpx.Client(timeout=httpx.Timeout(10, read=60))
+        request = self._client.build_request(
+            "POST", f"{url}/v1/features/stream", json=question, headers={"Authorization": f"Bearer {key}"} | headers
+        )
+        self._response = self._client.send(request, stream=True)
+        self.status, self.headers = self._response.status_code, self._response.headers
+        if self.status == 200:
+            threading.Thread(target=self._listen, daemon=True).start()
+        else:
+            self.problem = json.loads(self._response.read())
+
+    def _listen(self) -> None:
+        fields: dict[str, str] = {}
+        try:
+            for line in self._response.iter_lines():
+                if line.startswith(":"):
+                    self.comments += 1
+                elif line:
+                    name, _, value = line.partition(": ")
+                    fields[name] = value
+                elif "event" in fields:
+                    self.said.append(Said(fields["event"], json.loads(fields["data"]), fields["id"]))
+                    fields = {}
+            self.ended = True
+        except httpx.TransportError:  # closed by ``leave``, or cut off: not an orderly end
+            return
+
+    def newest(self) -> Said:
+        eventually(lambda: self.said, "a first event has come", within_s=10)
+        return self.said[-1]
+
+    def until(self, event: str, within_s: float = 20) -> Said:
+        """Wait until the newest event is one of these."""
+        eventually(lambda: self.said and self.said[-1].event == event, f"{event} has come", within_s)
+        return self.said[-1]
+
+    def sees(self, name: str, value: Any, within_s: float = 20) -> Said:
+        """Wait until the newest answer has a feature's value."""
+        eventually(lambda: self.said and self.said[-1].data.get("features", {}).get(name) == value, name, within_s)
+        return self.said[-1]
+
+    def leave(self) -> None:
+        self._client.close()

@@ -1,0 +1,239 @@
+"""Event streams by their real process: what happens is told, to whom it may be, and to nobody else."""
+
+import json
+import signal
+import time
+
+import httpx
+import pytest
+
+from featurestore.api.sse.events import MEDIA_TYPE
+from tests.api.sse.conftest import QUESTION, Conversations, Serve
+from tests.api.sse.listener import Listener
+from tests.waiting import eventually
+
+SPENT = "spend_amount_sum_1h"
+REVOKE = "from featurestore.access.models import ApiKey\nfrom featurestore.access.services import revoke\n" + (
+    "revoke(ApiKey.objects.get(key_id={key_id!r}), actor='test')"
+)
+
+
+def test_a_stream_begins_with_the_whole_answer_and_tells_each_change(shop: Conversations) -> None:
+    customer = shop.customer()
+    stream = shop.listen(customer)
+    assert (stream.status, stream.headers["content-type"]) == (200, MEDIA_TYPE)
+    assert stream.headers["cache-control"] == "no-store"
+    first = stream.newest()
+    assert (first.event, first.data["features"][SPENT]) == ("features", 10)
+    assert first.data.keys() == {"service", "purpose", "at", "features", "views"}
+    assert first.id == f"{stream.headers['x-request-id']}-1"
+    shop.buys(customer)
+    assert stream.sees(SPENT, 20).id.endswith("-2")
+    shop.buys(customer)
+    assert stream.sees(SPENT, 30).id.endswith("-3")
+    stream.leave()
+
+
+def test_some_features_may_be_chosen(shop: Conversations) -> None:
+    stream = shop.listen(shop.customer(), features=["returns_90d"])
+    assert stream.newest().data["features"] == {"returns_90d": 0}
+    stream.leave()
+
+
+def test_nothing_of_another_customer_ever_comes(shop: Conversations) -> None:
+    ann, bob = shop.customer(), shop.customer()
+    of_ann, of_bob = shop.listen(ann, features=[SPENT]), shop.listen(bob, features=[SPENT])
+    of_ann.newest()
+    of_bob.newest()
+    for _ in range(5):
+        shop.buys(ann)
+    of_ann.sees(SPENT, 60)
+    comments = of_bob.comments
+    eventually(lambda: of_bob.comments > comments + 1, "the other one was checked meanwhile", within_s=10)
+    assert [said.data["features"][SPENT] for said in of_bob.said] == [10]
+    of_ann.leave()
+    of_bob.leave()
+
+
+def test_two_bots_follow_one_customer_and_one_leaves(shop: Conversations) -> None:
+    customer = shop.customer()
+    streams = [shop.listen(customer), shop.listen(customer)]
+    shop.buys(customer)
+    for stream in streams:
+        stream.sees(SPENT, 20)
+    streams[0].leave()
+    eventually(lambda: counted(shop, 'rapport_sse_closed_total{reason="gone"}'), "its leaving is noticed")
+    shop.buys(customer)
+    streams[1].sees(SPENT, 30, within_s=0.9)  # by its word, before the next check
+    streams[1].leave()
+
+
+def test_a_burst_is_told_in_few_events_and_ends_with_the_newest(shop: Conversations) -> None:
+    customer = shop.customer()
+    stream = shop.listen(customer)
+    stream.newest()
+    for _ in range(60):
+        number = shop.buys(customer)
+    assert number == 61
+    stream.sees(SPENT, 610)
+    values = [said.data["features"][SPENT] for said in stream.said]
+    assert values == sorted(values)
+    assert len(values) < 60
+    stream.leave()
+
+
+def test_a_withdrawal_closes_the_stream(shop: Conversations) -> None:
+    customer = shop.customer()
+    stream = shop.listen(customer)
+    stream.newest()
+    shop.world.permit(customer, service=False)
+    closing = stream.until("closed", within_s=0.9)  # by its word, before the next check
+    assert (closing.data["reason"], closing.data["reconnect"]) == ("withheld", False)
+    last = stream.said[-2]
+    assert last.data["features"][SPENT] == 0
+    assert {view["status"] for view in last.data["views"].values()} == {"withheld"}
+    eventually(lambda: stream.ended, "the connection is ended in an orderly way")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_without_consent_the_answer_says_so_and_the_stream_ends(shop: Conversations, known: bool) -> None:
+    customer = shop.customer() if known else "nobody"
+    if known:
+        shop.world.permit(customer, service=False)
+    stream = shop.listen(customer)
+    stream.until("closed")
+    assert [said.event for said in stream.said] == ["features", "closed"]
+    reason = "refused" if known else "no_consent"
+    assert {view["reason"] for view in stream.said[0].data["views"].values()} == {reason}
+
+
+def test_a_revoked_key_closes_its_streams(shop: Conversations) -> None:
+    key, customer = shop.made.make_key("short-lived"), shop.customer()
+    eventually(lambda: shop.listen(customer, key=key).status == 200, "the key is known", within_s=10, every_s=0.2)
+    stream = shop.listen(customer, key=key)
+    stream.newest()
+    shop.made.manage("shell", "-c", REVOKE.format(key_id=key.split("_")[1]))
+    closing = stream.until("closed", within_s=10)  # 2 s until every process knows, and a second until the next check
+    assert (closing.data["reason"], closing.data["reconnect"]) == ("refused", False)
+    assert shop.listen(shop.customer(), key=key).status == 401
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "name"),
+    [
+        ({"purpose": "no-such"}, 403, "forbidden"),
+        ({"service": "no_such"}, 404, "unknown-service"),
+        ({"features": ["no_such"]}, 422, "unprocessable"),
+        ({"customer_id": 1}, 400, "malformed"),
+        ({"key": "rap_000000000000_0"}, 401, "unauthorised"),
+    ],
+    ids=str,
+)
+def test_what_is_refused_is_a_problem_document(
+    shop: Conversations, changes: dict[str, object], status: int, name: str
+) -> None:
+    key = str(changes.pop("key", shop.key))
+    refused = Listener(shop.url, key, QUESTION | {"customer_id": "C"} | changes)
+    assert refused.status == status == refused.problem["status"]
+    assert refused.problem["type"] == f"urn:rapport:problem:{name}"
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.problem["instance"].endswith(refused.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "host", "status"),
+    [
+        ("GET", "/v1/features/stream", "127.0.0.1", 405),
+        ("POST", "/healthz", "127.0.0.1", 405),
+        ("POST", "/v1/features", "127.0.0.1", 404),
+        ("POST", "/v1/features/stream", "elsewhere.example", 400),
+    ],
+)
+def test_other_addresses_are_problems_too(shop: Conversations, method: str, path: str, host: str, status: int) -> None:
+    answer = httpx.request(method, shop.url + path, headers={"Host": host, "Authorization": f"Bearer {shop.key}"})
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+
+
+def test_a_body_that_is_too_large_is_not_read_on(shop: Conversations) -> None:
+    headers = {"Authorization": f"Bearer {shop.key}"}
+    answer = httpx.post(f"{shop.url}/v1/features/stream", content=b" " * 200_000, headers=headers)
+    assert answer.status_code == 413
+
+
+def test_the_store_goes_and_comes_back(serve: Serve) -> None:
+    shop = serve(sse_heartbeat_s=2)
+    customer = shop.customer()
+    stream = shop.listen(customer)
+    stream.newest()
+    shop.server.kill()
+    gone = stream.until("unavailable")
+    assert gone.data["type"] == "urn:rapport:problem:unavailable"
+    refused = shop.listen(customer)
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    shop.server.start()  # empty
+    eventually(lambda: stream.said[-1].event == "features", "an answer comes again")
+    assert {view["reason"] for view in stream.said[-1].data["views"].values()} == {"store_unvouched"}
+    shop.world.put_in_again()
+    shop.world.permit(customer, service=True)
+    shop.buys(customer)
+    stream.sees(SPENT, 20)
+    shop.buys(customer)
+    stream.sees(SPENT, 30, within_s=1.5)  # by its word, before the next check
+    stream.leave()
+
+
+def test_streams_end_in_an_orderly_way_when_their_process_does(serve: Serve) -> None:
+    shop = serve()
+    stream = shop.listen(shop.customer())
+    stream.newest()
+    process = shop.made.processes["sse"]
+    began_s = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    closing = stream.until("closed")
+    assert (closing.data["reason"], closing.data["reconnect"]) == ("stopping", True)
+    assert process.wait(10) == 0
+    assert time.monotonic() - began_s < 5, "nobody was waited for"
+
+
+def test_lives_and_numbers_are_limited(serve: Serve) -> None:
+    shop = serve(sse_life_s=3, sse_client_streams=1)
+    customer = shop.customer()
+    stream = shop.listen(customer)
+    stream.newest()
+    refused = shop.listen(customer)
+    assert (refused.status, refused.problem["type"]) == (429, "urn:rapport:problem:too-many-streams")
+    assert refused.headers["retry-after"] == "1"
+    closing = stream.until("closed")
+    assert (closing.data["reason"], closing.data["reconnect"]) == ("lifetime", True)
+    eventually(lambda: stream.ended, "it ends")
+    again = shop.listen(customer)
+    assert again.newest().data["features"][SPENT] == 10
+    again.leave()
+
+
+def test_probes_and_metrics(shop: Conversations) -> None:
+    stream = shop.listen(shop.customer())
+    stream.newest()
+    assert httpx.get(f"{shop.url}/healthz").json() == {"alive": True}
+    ready = httpx.get(f"{shop.url}/readyz").json()
+    assert ready["checks"] == dict.fromkeys(("process", "database", "store", "changes"), "ok")
+    assert httpx.head(f"{shop.url}/readyz").content == b""
+    assert counted(shop, "rapport_sse_streams") >= 1
+    assert counted(shop, 'rapport_api_requests_total{route="features/stream",status="200"}') >= 1
+    stream.leave()
+
+
+def test_logs_name_no_customer(shop: Conversations) -> None:
+    customer = "C-who-is-not-in-any-log"
+    shop.world.permit(customer, service=False)
+    shop.listen(customer).until("closed")
+    lines = shop.made.logs("sse")
+    assert any(line["event"] == "stream ended" and line["reason"] == "withheld" for line in lines)
+    assert customer not in json.dumps(lines)
+    assert shop.world.subject(customer) not in json.dumps(lines)
+
+
+def counted(shop: Conversations, name: str) -> float:
+    """A metric of the process; 0 where there is none."""
+    lines = httpx.get(f"{shop.url}/metrics").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
