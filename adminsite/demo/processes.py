@@ -40,12 +40,13 @@ class Log(Printer):
         self.output.flush()
 
 
-def manager(environment: dict[str, str], folder: Path, port: int, rate: float) -> Manager:
+def manager(environment: dict[str, str], folder: Path, port: int, sse_port: int, rate: float) -> Manager:
     """All processes, ready to be started by ``loop()``."""
     python = shlex.quote(sys.executable)
     found = Manager(Log(folder / "logs"))
     for name, command in {
         "api": f"-m adminsite.serve --port {port}",
+        "sse": f"-m adminsite.sse --port {sse_port}",
         "worker": "-m celery --app adminsite worker --loglevel WARNING --concurrency 2",
         "beat": f"-m celery --app adminsite beat --loglevel WARNING --schedule {shlex.quote(str(folder / 'beat'))}",
         "voucher": "manage.py vouch",

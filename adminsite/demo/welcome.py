@@ -20,11 +20,12 @@ class Awaited(NamedTuple):
     met: Callable[[], bool]
 
 
-def awaited(known: Credentials, health_url: str) -> list[Awaited]:
+def awaited(known: Credentials, sse_url: str, health_url: str) -> list[Awaited]:
     """What the demo waits for, in the order in which it comes."""
-    api, streams = Api(known.url, known.api_key), Api(health_url, "")
+    api, sse, streams = Api(known.url, known.api_key), Api(sse_url, ""), Api(health_url, "")
     return [
         Awaited("the API", lambda: api.get("/readyz").status == 200),
+        Awaited("event streams", lambda: sse.get("/readyz").status == 200),
         Awaited("the stream worker", lambda: streams.get("/readyz").status == 200),
         Awaited("the first fresh answer", lambda: fresh(api, known.customers[0])),
     ]
@@ -46,7 +47,7 @@ def wait(conditions: list[Awaited], timeout_s: float, stop: threading.Event) -> 
     return None
 
 
-def welcome(known: Credentials, environment_file: str, logs: str) -> str:
+def welcome(known: Credentials, sse_url: str, environment_file: str, logs: str) -> str:
     """Where to look and what to type."""
     question = {
         "service": SERVICE,
@@ -65,7 +66,12 @@ Ask again and again, the answer changes from second to second:
 
   curl -s {known.url}/v1/features -H 'Authorization: Bearer {known.api_key}' -d '{json.dumps(question)}'
 
-Withdraw consent of {known.customers[1]} in the administration, and ask for it: the next answer is withheld.
+Or be told of each change, without asking again:
+
+  curl -sN {sse_url}/v1/features/stream -H 'Authorization: Bearer {known.api_key}' -d '{json.dumps(question)}'
+
+Withdraw consent of {known.customers[1]} in the administration, and ask for it: the next answer is withheld
+(and a stream ends).
 In another terminal: set -a; . {environment_file}; set +a; then manage.py features list | show NAME | read ...
 Logs are in {logs}.
 

@@ -1,6 +1,7 @@
 """The demo from its first line to Ctrl-C: what it prints can be typed, and works."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -27,7 +28,7 @@ def demo(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
     output = tmp_path / "output"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")}
     environment["DJANGO_SETTINGS_MODULE"] = "adminsite.settings"
-    command = [sys.executable, "manage.py", "demo", "--port", str(free_port())]
+    command = [sys.executable, "manage.py", "demo", "--port", str(free_port()), "--sse-port", str(free_port())]
     with output.open("wb") as file:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file, start_new_session=True)
     yield process, output
@@ -64,6 +65,12 @@ def test_the_demo_starts_answers_and_stops(demo: tuple["subprocess.Popen[bytes]"
     first, second = (json.loads(subprocess.check_output(curl, shell=True)) for _ in range(2))
     assert {view["status"] for view in first["views"].values()} <= {"present", "missing"}
     assert first["features"] != second["features"]
+    command = said(process, output, r"curl -sN .*", 1)[0]
+    with subprocess.Popen(command, shell=True, stdout=subprocess.PIPE, text=True, start_new_session=True) as stream:
+        assert stream.stdout
+        events = [line for line in itertools.islice(stream.stdout, 20) if line.startswith("event: ")]
+        os.killpg(stream.pid, signal.SIGTERM)
+    assert set(events) == {"event: features\n"}
     login = said(process, output, r"(http://\S+/admin/) +(admin) / (\S+)", 1)
     page = subprocess.check_output(["curl", "-sL", login[1]], text=True)
     assert 'name="password"' in page

@@ -14,6 +14,8 @@ from featurestore.access.roles import ROLES
 from featurestore.access.scopes import Scope
 from featurestore.api import errors as problems
 from featurestore.api import metrics as api_metrics
+from featurestore.api.sse import metrics as sse_metrics
+from featurestore.api.sse.events import Ending, Event
 from featurestore.api.urls import api
 from featurestore.config import ROOT
 from featurestore.consent.errors import ConsentError, Immutable, PurposeChanged
@@ -42,7 +44,7 @@ def problem_names() -> set[str]:
 
 
 def metric_names() -> set[str]:
-    modules = (api_metrics, letter_metrics, record_metrics, recording, stream_metrics)
+    modules = (api_metrics, sse_metrics, letter_metrics, record_metrics, recording, stream_metrics)
     counted = [metric for module in modules for metric in vars(module).values()]
     families = [family for metric in counted if isinstance(metric, COUNTS) for family in metric.collect()]
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}
@@ -54,10 +56,16 @@ LISTS = {
         *(set(Denial) - {Denial.UNKNOWN}),
         *problem_names(),
         *Scope,
+        *(f"`{event}`" for event in Event),
+        *(f"`{ending}`" for ending in set(Ending) - {Ending.SLOW, Ending.GONE, Ending.FAILED}),
         *api.get_openapi_schema()["paths"],
     },
     "consent.md": {*Basis, *Kind, *(condition.value for condition in Condition)},
-    "operating.md": {*metric_names(), *(rule["alert"] for group in ALERTS["groups"] for rule in group["rules"])},
+    "operating.md": {
+        *Ending,
+        *metric_names(),
+        *(rule["alert"] for group in ALERTS["groups"] for rule in group["rules"]),
+    },
     "running.md": {f"`{process}`" for process in re.findall(r"^(\w+):", PROCFILE, re.MULTILINE)},
     "security.md": {
         *ROLES,
