@@ -7,6 +7,8 @@ import time
 import httpx
 import pytest
 
+from featurestore.access.batches import decode
+from featurestore.access.stream import RecordStream
 from featurestore.api.sse.events import MEDIA_TYPE
 from tests.api.sse.conftest import QUESTION, Conversations, Serve
 from tests.api.sse.listener import Listener
@@ -209,6 +211,24 @@ def test_lives_and_numbers_are_limited(serve: Serve) -> None:
     again = shop.listen(customer)
     assert again.newest().data["features"][SPENT] == 10
     again.leave()
+
+
+def test_each_event_leaves_an_access_record(shop: Conversations) -> None:
+    customer = shop.customer()
+    subject = shop.world.subject(customer)
+    control = RecordStream(shop.server.url.replace("/0", "/1"), timeout_s=5)
+
+    def recorded() -> list[str]:
+        reads = [read for entry in control.oldest(10_000) for read in decode(entry.raw).reads]
+        return [read.request_id for read in reads if read.subject == subject]
+
+    stream = shop.listen(customer, features=[SPENT])
+    stream.newest()
+    shop.buys(customer)
+    stream.sees(SPENT, 20)
+    eventually(lambda: len(recorded()) >= 2, "both reads are recorded", within_s=10)
+    assert set(recorded()) == {stream.headers["x-request-id"]}
+    stream.leave()
 
 
 def test_probes_and_metrics(shop: Conversations) -> None:
