@@ -1,0 +1,51 @@
+"""What telling of changes costs a write: the write script's own time in Redis, with and without the words that tell."""
+
+import re
+from pathlib import Path
+
+from redis import Redis
+
+from deploy.redis_server import RedisServer
+from featurestore.online.redis import SCRIPTS, key
+from featurestore.permission import Grant, Permission
+from featurestore.tiles.served import STAMP
+
+SUBJECTS, ROUNDS = 2_000, 15
+VALUE = STAMP.pack(1, 1, 1) + bytes(300)
+TELLING = re.compile(r"^if pairs_.*PUBLISH.*\n", re.MULTILINE)
+
+
+def measured(folder: Path) -> dict[str, float]:
+    """Microseconds of one call that writes two fields: silent, telling nobody, telling one follower."""
+    silent, found = TELLING.subn("", SCRIPTS["write"])
+    assert found == 1, "the line of the write script that tells of a change"
+    server = RedisServer(folder)
+    server.start()
+    try:
+        with Redis.from_url(server.url) as redis:
+            keys = [key(f"{number:032x}") for number in range(SUBJECTS)]
+            permission = Permission(1, 1, {"service": Grant(True, 1, 0)}).encode()
+            for name in keys:
+                redis.hset(name, "p", permission)
+            shas = {"silent": redis.script_load(silent), "told_to_nobody": redis.script_load(SCRIPTS["write"])}
+            figures = timed(redis, keys, shas)
+            with redis.pubsub() as followers:
+                followers.subscribe(*keys)
+                figures |= timed(redis, keys, {"told_to_a_follower": shas["told_to_nobody"]})
+    finally:
+        server.stop()
+    return {f"write_{name}_us": value for name, value in figures.items()}
+
+
+def timed(redis: "Redis[bytes]", keys: list[str], shas: dict[str, str]) -> dict[str, float]:
+    """The least, over rounds in which the scripts take turns, of what a call took: a busy machine only adds."""
+    taken: dict[str, list[float]] = {name: [] for name in shas}
+    for _ in range(ROUNDS):
+        for name, sha in shas.items():
+            redis.config_resetstat()
+            calls = redis.pipeline(transaction=False)
+            for at in keys:
+                calls.evalsha(sha, 1, at, 1, "a/service", "service", VALUE, "b/service", "service", VALUE)
+            calls.execute()
+            taken[name].append(redis.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
+    return {name: min(values) for name, values in taken.items()}

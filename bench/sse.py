@@ -1,0 +1,204 @@
+"""Event streams: how many a process holds, what one costs, and how long it takes from a write to its event.
+
+python -m bench.sse --streams 1000
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from bisect import bisect
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+from urllib.request import urlopen
+
+from psutil import Process
+from redis import Redis
+
+from bench import publishing
+from bench.distribution import quantile
+from bench.followers import Arrival, follow
+from bench.load import CONTEXT
+from bench.readers import PURPOSE, SERVICE, customers, fill
+from bench.report import ROOT, tell
+from bench.surroundings import MEMORY
+from deploy.ports import free_port
+from deploy.redis_server import RedisServer
+from featurestore.identity import subject_of
+from featurestore.online.redis import RedisStore, key
+from featurestore.online.store import FieldWrite, Written
+from featurestore.tiles.served import STAMP, stamp_of
+
+RATE = 200  # writes a second
+SECONDS = 20
+SETTLED_S = 3
+STARTED_S = 30
+FIELD = f"spend/{PURPOSE}"
+MAKE_KEY = f"""
+from featurestore.access.services import create_client, create_key
+client = create_client("bench", owner="bench", actor="bench")
+print(create_key(client, services=["{SERVICE}"], purposes=["{PURPOSE}"], scopes=["features:read"], actor="bench")[1])
+"""
+
+
+class Sent(NamedTuple):
+    """When, on the machine's monotonic clock, the write of this customer began."""
+
+    number: int
+    at_s: float
+
+
+class Shop:
+    """Customers whose spending changes with each write: it becomes that of another one of them."""
+
+    def __init__(self, url: str, names: Sequence[str]):
+        self.store, self.offset, self.sent = RedisStore(url, 5_000), 10**9, list[Sent]()
+        self.subjects = [subject_of(name, b"bench") for name in names]
+        with Redis.from_url(url) as redis:
+            self.values = [redis.hget(key(subject), FIELD) for subject in self.subjects]
+
+    def change(self, number: int) -> None:
+        self.offset += 1
+        self.values[number], self.values[number - 1] = self.values[number - 1], self.values[number]
+        body = self.values[number]
+        stamped = STAMP.pack(1, self.offset, stamp_of(body).grant) + body[STAMP.size :]
+        self.sent.append(Sent(number, time.monotonic()))
+        write = FieldWrite(self.subjects[number], FIELD, PURPOSE, stamped)
+        assert self.store.write([write], int(time.time() * 1000)) == [Written.DONE]
+
+
+def measured(folder: Path, streams: int, seconds: float = SECONDS) -> dict[str, float]:
+    """Figures of so many streams, all of one process."""
+    server = RedisServer(folder / "redis")
+    server.start()
+    try:
+        names = customers(streams)
+        fill(server.url, names)
+        with serving(folder, server.url) as (process, port, api_key):
+            return figures_of(Shop(server.url, names), process, port, api_key, names, seconds)
+    finally:
+        server.stop()
+
+
+def figures_of(
+    shop: Shop, process: Process, port: int, api_key: str, names: Sequence[str], seconds: float
+) -> dict[str, float]:
+    with following(port, api_key, names[:1]):
+        time.sleep(SETTLED_S)  # whatever the first stream brings is there
+    empty_bytes = process.memory_info().rss
+    with following(port, api_key, names) as pipe:
+        opened, took_s = pipe.recv()
+        time.sleep(SETTLED_S)
+        rss_bytes, cpu = process.memory_info().rss, process.cpu_times()
+        began_s, random = time.monotonic(), Random(1)
+        for turn in range(int(RATE * seconds)):
+            time.sleep(max(began_s + turn / RATE - time.monotonic(), 0))
+            shop.change(random.randrange(len(names)))
+        steadily = len(shop.sent)
+        time.sleep(SETTLED_S)
+        spent = process.cpu_times()
+        for number in range(len(names)):
+            shop.change(number)
+        time.sleep(SETTLED_S)
+        pipe.send("stop")
+        arrivals, errors = pipe.recv()
+    for error in sorted(set(errors)):
+        print(f"{errors.count(error)} x {error}")
+    steady, burst = latencies(shop.sent[:steadily], arrivals), latencies(shop.sent[steadily:], arrivals)
+    return {
+        "streams": opened,
+        "errors": len(errors),
+        "unheard": len(shop.sent) - len(steady) - len(burst),
+        "opened_per_s": opened / took_s,
+        "kib_per_stream": (rss_bytes - empty_bytes) / opened / 1024,
+        "process_rss_mb": rss_bytes / 1e6,
+        "cpu_ms_per_event": (sum(spent[:2]) - sum(cpu[:2])) / steadily * 1000,
+        "write_to_event_p50_ms": quantile(steady, 0.5) * 1000,
+        "write_to_event_p99_ms": quantile(steady, 0.99) * 1000,
+        "burst_write_to_event_p50_ms": quantile(burst, 0.5) * 1000,
+        "burst_write_to_event_p99_ms": quantile(burst, 0.99) * 1000,
+    }
+
+
+def latencies(sent: Sequence[Sent], arrivals: Sequence[Arrival]) -> list[float]:
+    """Seconds from each write to the next event of its customer; of a write that none follows, nothing."""
+    came: dict[int, list[float]] = defaultdict(list)
+    for arrival in arrivals:
+        came[arrival.number].append(arrival.at_s)
+    places = [(write, bisect(came[write.number], write.at_s)) for write in sent]
+    return [came[w.number][place] - w.at_s for w, place in places if place < len(came[w.number])]
+
+
+@contextmanager
+def following(port: int, api_key: str, names: Sequence[str]) -> Iterator[Connection]:
+    """Followers of these customers, one each, until the block ends; ``pipe`` is how they are spoken to."""
+    pipe, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=follow, args=(port, api_key, names, theirs), daemon=True)
+    process.start()
+    try:
+        yield pipe
+    finally:
+        process.terminate()
+        process.join()
+
+
+@contextmanager
+def serving(folder: Path, store: str) -> Iterator[tuple[Process, int, str]]:
+    """The event streams' process as it is shipped: its worker, its port, and a key that it takes."""
+    port = free_port()
+    own = {"DATABASE_URL": f"sqlite:///{folder / 'rapport.sqlite3'}", "STORE_URL": store, "SUBJECT_SECRET": "bench",
+           "PARTITIONS": 1, "SERVES": "api", "LOG_LEVEL": "INFO"}  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")}
+    environment |= {f"RAPPORT_{name}": str(value) for name, value in own.items()}
+    environment["DJANGO_SETTINGS_MODULE"] = "adminsite.settings"
+
+    def manage(*arguments: str) -> str:
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+
+    manage("migrate", "--noinput")
+    api_key = manage("shell", "--no-imports", "-c", MAKE_KEY).split()[-1]
+    with (folder / "sse.log").open("wb") as log:
+        command = [sys.executable, "-m", "adminsite.sse", "--port", str(port)]
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + STARTED_S
+        while not ready(port):
+            ended = server.poll() is not None or time.monotonic() > deadline
+            assert not ended, (folder / "sse.log").read_text()[-2_000:]
+            time.sleep(0.1)
+        (worker,) = (child for child in Process(server.pid).children() if child.num_threads() > 1)
+        yield worker, port, api_key
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def ready(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.sse")
+    parser.add_argument("--streams", type=int, default=1_000)
+    parser.add_argument("--try-only", action="store_true", help="a second of each, and nothing is written")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="rapport-bench-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        figures = measured(Path(folder), chosen.streams, 1 if chosen.try_only else SECONDS)
+        figures |= publishing.measured(Path(folder) / "publishing")
+    tell("sse", figures, write_it=not chosen.try_only)
+
+
+if __name__ == "__main__":
+    main()
