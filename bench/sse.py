@@ -153,7 +153,8 @@ def following(port: int, api_key: str, names: Sequence[str]) -> Iterator[Connect
 def serving(folder: Path, store: str) -> Iterator[tuple[Process, int, str]]:
     """The event streams' process as it is shipped: its worker, its port, and a key that it takes."""
     port = free_port()
-    own = {"DATABASE_URL": f"sqlite:///{folder / 'rapport.sqlite3'}", "STORE_URL": store, "CONTROL_URL": store.replace("/0", "/1"), "SUBJECT_SECRET": "bench",
+    own = {"DATABASE_URL": f"sqlite:///{folder / 'rapport.sqlite3'}", "STORE_URL": store,
+           "CONTROL_URL": store.replace("/0", "/1"), "SUBJECT_SECRET": "bench",
            "PARTITIONS": 1, "SERVES": "api", "LOG_LEVEL": "INFO"}  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")}
     environment |= {f"RAPPORT_{name}": str(value) for name, value in own.items()}
