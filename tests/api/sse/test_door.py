@@ -20,7 +20,7 @@ from featurestore.online.store import StoreUnavailable
 
 Message = dict[str, Any]
 BODY = json.dumps({"service": "chat", "purpose": "service", "customer_id": "C1"}).encode()
-HOLDER = Credential("k", "bot", frozenset(), frozenset(), frozenset())
+HOLDER = Credential("k", "bot", frozenset(), frozenset(), frozenset(), 1_000)
 
 
 class Handler:
