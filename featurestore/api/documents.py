@@ -39,6 +39,13 @@ REQUEST_ID = {
     "description": "Your own id of this request, 8 to 64 letters, digits, - and _. Any other is replaced.",
     "schema": {"type": "string"},
 }
+TRACEPARENT = {
+    "in": "header",
+    "name": "traceparent",
+    "required": False,
+    "description": "Your trace (W3C Trace Context). A malformed one is ignored, and a new trace begun.",
+    "schema": {"type": "string"},
+}
 ABOUT = """Fresh, exact features of one customer in one round trip, and only under that customer's consent.
 
 Errors are problem documents (RFC 9457): `type` is stable, `detail` says what to change, `instance` names the one
@@ -60,7 +67,7 @@ def operation(
     statuses = sorted({problem.status for problem in problems} | {e.status for e in examples} - answers.keys())
     responses = {status: _response(status, JSON, answer, examples) for status, answer in answers.items()}
     responses |= {int(status): _response(status, PROBLEM_JSON, ProblemDocument, examples) for status in statuses}
-    described: dict[str, Any] = {"parameters": [REQUEST_ID], "responses": responses, "security": SECURITY}
+    described: dict[str, Any] = {"parameters": [REQUEST_ID, TRACEPARENT], "responses": responses, "security": SECURITY}
     if request is not None:
         _documented.add(request)
         bodies = {e.name: {"summary": e.summary, "value": e.request} for e in examples if e.request is not None}
@@ -79,7 +86,10 @@ def _response(status: int, media_type: str, type_: type, examples: Sequence[Exam
     content: dict[str, Any] = {"schema": _ref(type_)}
     if shown := {e.name: {"summary": e.summary, "value": e.answer} for e in examples if e.status == status}:
         content["examples"] = shown
-    headers = {"X-Request-Id": _header("The request's id, as in the logs.", "string")}
+    headers = {
+        "X-Request-Id": _header("The request's id, as in the logs.", "string"),
+        "traceresponse": _header("The trace and span that answered (W3C Trace Context), as in the logs.", "string"),
+    }
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = _header("Seconds to wait before trying again.", "integer")
     if status == HTTPStatus.UNAUTHORIZED:

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from featurestore.api.body import LARGEST_BODY_BYTES
 from featurestore.api.exchange import exchange, request_id_of
 from featurestore.api.reply import Call, Handle, Reply
+from featurestore.api.trace import trace_of
 
 
 def enter(request: HttpRequest, handle: Handle, route: str) -> HttpResponse:
@@ -14,7 +15,8 @@ def enter(request: HttpRequest, handle: Handle, route: str) -> HttpResponse:
     # One byte more than allowed is enough to see that there are too many.
     body = request.read(LARGEST_BODY_BYTES + 1) if request.method == "POST" else b""
     request_id = request_id_of(request.headers.get("X-Request-Id"))
-    call = Call(body, request.headers.get("Authorization", ""), now_ms(), request_id)
+    trace = trace_of(request.headers.get("traceparent"))
+    call = Call(body, request.headers.get("Authorization", ""), now_ms(), request_id, trace)
     return respond(exchange(route, handle, call), call)
 
 
@@ -30,6 +32,7 @@ def headers_of(reply: Reply, call: Call) -> dict[str, str]:
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         "X-Request-Id": call.request_id,
+        "traceresponse": call.trace.response,
         **call.headers,
         **reply.headers,
     }

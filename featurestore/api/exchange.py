@@ -46,7 +46,14 @@ def exchange(route: str, handle: Handle, call: Call) -> Reply:
     seconds = time.perf_counter() - started_s
     count_request(route, reply.status, seconds)
     recorder().request(call.noted.get("client", ""), route, reply.status)
-    fields = {"route": route, "status": reply.status, "ms": round(seconds * 1000, 2), "request_id": call.request_id}
+    fields = {
+        "route": route,
+        "status": reply.status,
+        "ms": round(seconds * 1000, 2),
+        "request_id": call.request_id,
+        "trace_id": call.trace.trace_id,
+        "span_id": call.trace.span_id,
+    }
     if "error" in call.noted:
         log.error("request", **fields, **call.noted)
     else:

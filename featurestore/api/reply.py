@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from featurestore.api.trace import Trace
+
 JSON = "application/json"
 encode = msgspec.json.Encoder().encode
 
@@ -18,6 +20,7 @@ class Call:
     authorization: str
     now_ms: int
     request_id: str
+    trace: Trace
     noted: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)  # of the answer, whatever becomes of it
 

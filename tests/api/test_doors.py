@@ -66,7 +66,8 @@ class Doors:
 
 
 @pytest.fixture
-def doors(world: World, key: str) -> Doors:
+def doors(world: World, key: str, monkeypatch: pytest.MonkeyPatch) -> Doors:
+    monkeypatch.setattr("featurestore.api.trace.urandom", lambda size: bytes(range(size)))  # a span a request
     return Doors(key)
 
 
@@ -116,6 +117,8 @@ def test_whatever_is_sent(doors: Doors, path: str, body: bytes) -> None:
         {"HTTP_AUTHORIZATION": "Bearer rap_000000000000_00"},
         {"HTTP_AUTHORIZATION": "Bearer " + "x" * 10_000},
         {"HTTP_X_REQUEST_ID": "jane@example.org-and-more"},
+        {"HTTP_TRACEPARENT": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+        {"HTTP_TRACEPARENT": "00-nonsense"},
         {"CONTENT_TYPE": "text/plain"},
         {"CONTENT_TYPE": "multipart/form-data; boundary=x"},
         {"QUERY_STRING": "customer_id=C42"},

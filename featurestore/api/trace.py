@@ -1,0 +1,44 @@
+"""W3C Trace Context (levels 1 and 2): which trace a request belongs to, told in the log and to the caller.
+
+Rapport records no spans: its part of a trace is one line of the log, found by ``trace_id``. So it needs no SDK.
+"""
+
+import re
+from os import urandom
+from typing import NamedTuple
+
+VERSION_00 = "00"
+TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+NO_TRACE, NO_PARENT = "0" * 32, "0" * 16
+SAMPLED, RANDOM = 0x01, 0x02  # the flags that levels 1 and 2 define; others must be sent as zero
+
+
+class Trace(NamedTuple):
+    """A request's place in a trace. ``span_id`` is this request's own, in lower-case hex like ``trace_id``."""
+
+    trace_id: str
+    span_id: str
+    flags: int
+
+    @property
+    def response(self) -> str:
+        """The value of the ``traceresponse`` header: which trace and span answered."""
+        return f"{VERSION_00}-{self.trace_id}-{self.span_id}-{self.flags:02x}"
+
+
+def trace_of(traceparent: str | None) -> Trace:
+    """The trace that a ``traceparent`` header continues; a new one if there is none, or none that is valid.
+
+    >>> trace = trace_of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    >>> trace.trace_id, trace.span_id == "00f067aa0ba902b7", trace.flags
+    ('4bf92f3577b34da6a3ce929d0e0e4736', False, 1)
+    >>> trace_of("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01").trace_id == trace.trace_id
+    False
+    """
+    fresh = urandom(24).hex()
+    if traceparent and (found := TRACEPARENT.fullmatch(traceparent)):
+        version, trace_id, parent_id, flags, more = found.groups()
+        known = version == VERSION_00 and not more  # a later version may append fields behind another dash
+        if (known or version not in (VERSION_00, "ff")) and trace_id != NO_TRACE and parent_id != NO_PARENT:
+            return Trace(trace_id, fresh[:16], int(flags, 16) & (SAMPLED | RANDOM))
+    return Trace(fresh[:32], fresh[32:], RANDOM)

@@ -1,0 +1,76 @@
+"""A request's place in the caller's trace: continued where it is told well, begun anew otherwise."""
+
+import json
+import logging
+import re
+
+import pytest
+
+from featurestore.api.trace import trace_of
+from tests.api.conftest import Post
+from tests.api.test_features import ONE, QUESTION
+from tests.api.world import World
+
+TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACEPARENT = f"00-{TRACE_ID}-{PARENT_ID}-01"
+ANSWERED = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+@pytest.mark.parametrize(
+    ("header", "flags"),
+    [
+        (TRACEPARENT, 1),
+        (f"00-{TRACE_ID}-{PARENT_ID}-03", 3),  # level 2: the id is random
+        (f"00-{TRACE_ID}-{PARENT_ID}-ff", 3),  # flags that nobody has defined yet are not passed on
+        (f"01-{TRACE_ID}-{PARENT_ID}-00", 0),  # a version to come
+        (f"cc-{TRACE_ID}-{PARENT_ID}-01-what-the-future-will-be-like", 1),
+    ],
+)
+def test_a_trace_is_continued_under_a_span_of_its_own(header: str, flags: int) -> None:
+    trace = trace_of(header)
+    assert (trace.trace_id, trace.flags) == (TRACE_ID, flags)
+    assert trace.span_id != PARENT_ID
+    assert re.fullmatch("[0-9a-f]{16}", trace.span_id)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "garbage",
+        TRACEPARENT.upper(),
+        f"00-{TRACE_ID}-{PARENT_ID}",
+        f"00-{TRACE_ID}-{PARENT_ID}-1",
+        f"00-{TRACE_ID}-{PARENT_ID}-01-more",  # version 00 has no more
+        f"01-{TRACE_ID}-{PARENT_ID}-01more",
+        f"ff-{TRACE_ID}-{PARENT_ID}-01",
+        f"00-{'0' * 32}-{PARENT_ID}-01",
+        f"00-{TRACE_ID}-{'0' * 16}-01",
+        f"00-{TRACE_ID[1:]}g-{PARENT_ID}-01",
+        f"{TRACEPARENT}\n",
+        f" {TRACEPARENT}",
+        f"{TRACEPARENT},{TRACEPARENT}",  # as a server joins a header that was sent twice
+    ],
+)
+def test_a_malformed_one_is_ignored_and_a_new_trace_begun(header: str | None) -> None:
+    trace, other = trace_of(header), trace_of(header)
+    assert trace.trace_id != TRACE_ID
+    assert trace.trace_id != other.trace_id
+    assert trace.flags == 2
+    assert ANSWERED.fullmatch(trace.response)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_log_and_caller_are_told(
+    post: Post, world: World, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    question = QUESTION if status == 200 else QUESTION | {"customer_id": 42}
+    with caplog.at_level(logging.INFO):
+        response = post(ONE, question, traceparent=TRACEPARENT)
+    found = ANSWERED.fullmatch(response["traceresponse"])
+    assert response.status_code == status
+    assert found
+    assert found[1] == TRACE_ID
+    line = json.loads(capfd.readouterr().err)
+    assert (line["trace_id"], line["span_id"]) == (TRACE_ID, found[2])
