@@ -91,6 +91,16 @@ class Unprocessable(Problem):
     status, name, title = HTTPStatus.UNPROCESSABLE_ENTITY, "unprocessable", "The request can't be answered as it is"
 
 
+class TooEarly(Problem):
+    """A time as of which there is no exact answer."""
+
+    status, name, title = HTTPStatus.UNPROCESSABLE_ENTITY, "as-of-too-early", "There is no exact answer as of that time"
+
+
+class InFuture(Problem):
+    status, name, title = HTTPStatus.UNPROCESSABLE_ENTITY, "as-of-in-future", "The time asked for has not come"
+
+
 class Refused(Problem):
     """A consent decision that the rules refuse. Its name says which rule."""
 

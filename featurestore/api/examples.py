@@ -126,6 +126,33 @@ FEATURES = [
             "The service has no such feature; GET /v1/services lists them - at `$.features[1]`",
         ),
     ),
+    Example(
+        "as-of",
+        "As of an earlier time, after the newest event",
+        QUESTION | {"features": ["returns_90d"], "as_of": "2026-11-22T10:00:00+01:00"},
+        200,
+        {
+            "service": "support_chat",
+            "purpose": "service",
+            "at": "2026-11-22T09:00:00.000Z",
+            "features": {"returns_90d": 1},
+            "views": {
+                "returns": {"status": "present", "start": "2026-11-01T00:00:00.000Z", "age_s": 0.0, "reason": None}
+            },
+        },
+    ),
+    Example(
+        "as-of-too-early",
+        "As of a time before the newest event",
+        QUESTION | {"features": ["returns_90d"], "as_of": "2026-11-20T12:00:00Z"},
+        422,
+        problem(
+            422,
+            "as-of-too-early",
+            "There is no exact answer as of that time",
+            "view returns: events came later. Ask as of a later time, or without these - at `$.as_of`",
+        ),
+    ),
     Example("store-away", "The store is away", QUESTION, *STORE_AWAY),
 ]
 

@@ -9,9 +9,10 @@ import msgspec
 from featurestore.access.recording import Recorder, recorder
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import Credential
+from featurestore.api.as_of import AsOf, explained, past_ms
 from featurestore.api.auth import authenticate, charge, require_purpose
 from featurestore.api.body import Body, Identifier, Name, subject_at
-from featurestore.api.errors import Unavailable, UnknownService, Unprocessable
+from featurestore.api.errors import TooEarly, Unavailable, UnknownService, Unprocessable
 from featurestore.api.metrics import count_views
 from featurestore.api.reply import Call, Reply, encode
 from featurestore.catalog import registry
@@ -19,6 +20,7 @@ from featurestore.config import settings
 from featurestore.definitions import FeatureService
 from featurestore.online import stores
 from featurestore.online.answer import Answer, Status, ViewAnswer
+from featurestore.online.as_of import AsOfTooEarly
 from featurestore.online.reader import Reader
 from featurestore.online.store import StoreUnavailable
 from featurestore.permission import Denial
@@ -52,6 +54,7 @@ class Question(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     purpose: Annotated[Name, msgspec.Meta(description="The one purpose that the answer will be used for.")]
     features: Chosen | None = None
     timeout_ms: Timeout | None = None
+    as_of: AsOf | None = None
 
 
 class FeatureRequest(Question, forbid_unknown_fields=True, kw_only=True):
@@ -136,7 +139,11 @@ class FeatureHandler:
                 now_ms=call.now_ms,
                 timeout_ms=self.timeout_ms if question.timeout_ms is None else question.timeout_ms,
                 features=self._chosen(service.name, question.features),
+                as_of_ms=None if question.as_of is None else past_ms(question.as_of, call.now_ms),
             )
+        except AsOfTooEarly as error:
+            places = subjects if isinstance(question, BatchRequest) else ()
+            raise TooEarly(explained(error.found, asked, places)) from None
         except StoreUnavailable as error:
             call.noted["store"] = str(error)
             raise Unavailable("The store did not answer in time. Nothing was read.") from None

@@ -1,6 +1,6 @@
 """The read: one round trip to the store, the guard, windows finished at now."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ from featurestore.definitions.service import FeatureService
 from featurestore.definitions.view import FeatureView
 from featurestore.definitions.windows import edge
 from featurestore.identity import partition_of
+from featurestore.online import as_of
 from featurestore.online.answer import Answer, Status, ViewAnswer
 from featurestore.online.guard import admit, belongs
 from featurestore.online.store import Mark, OnlineStore, Stored
@@ -54,10 +55,14 @@ class Reader:
         now_ms: int,
         timeout_ms: int,
         features: Collection[str] | None = None,
+        as_of_ms: int | None = None,
     ) -> list[Answer]:
         """One answer a subject, in order. ``features`` chooses some of the service's; views without one are left out.
 
-        A view is stale, with its defaults, for a time more than five minutes before the subject's newest event in it.
+        ``as_of_ms`` asks for the values of an earlier time than now; the permission is judged now all the same. Raises
+        AsOfTooEarly if one of them has no exact answer. Without it, a view is stale, with its defaults, while its
+        newest event is more than five minutes ahead of now.
+
         Raises StoreUnavailable within the time-out if no node of the subjects answers; the subjects of one that does
         not are withheld.
         """
@@ -65,14 +70,31 @@ class Reader:
         partitions = [partition_of(subject, self.partitions) for subject in subjects]
         places = {place: i for i, place in enumerate((s, p) for p in dict.fromkeys(partitions) for s in plan.sources)}
         reading = self.store.read(subjects, plan.fields, list(places), timeout_ms)
-        at = rfc3339(now_ms)
-        answers = []
+        at_ms = now_ms if as_of_ms is None else as_of_ms
+        at = rfc3339(at_ms)
+        answers: list[Answer] = []
+        too_early: list[as_of.TooEarly] = []
         for stored, partition in zip(reading.subjects, partitions, strict=True):
             fill, found = stored.node
             marks = [found[places[source, partition]] for source in plan.sources]
             grant = admit(stored.permission, purpose, vouched=bool(fill), now_ms=now_ms)
-            answers.append(_answer(service.name, purpose, at, plan, stored, grant, marks, fill, now_ms))
+            if as_of_ms is not None:
+                too_early += _too_early(len(answers), plan, stored, grant, marks, as_of_ms)
+            answers.append(_answer(service.name, purpose, at, plan, stored, grant, marks, fill, at_ms))
+        if too_early:
+            raise as_of.AsOfTooEarly(too_early)
         return answers
+
+
+def _too_early(
+    place: int, plan: Plan, stored: Stored, grant: Grant | Denial, marks: Sequence[Mark | None], at_ms: int
+) -> Iterator[as_of.TooEarly]:
+    """The views of one subject that can't be answered as of a time. What is withheld is so at any time."""
+    for view, _, _, _, slot, source in plan.views:
+        if slot is not None and isinstance(grant, Grant):
+            cause = as_of.why_too_early(view, stored.fields[slot], grant, marks[source], at_ms)
+            if cause is not None:
+                yield as_of.TooEarly(place, view.name, cause)
 
 
 def _answer(
@@ -84,7 +106,7 @@ def _answer(
     grant: Grant | Denial,
     marks: Sequence[Mark | None],
     fill: str,
-    now_ms: int,
+    at_ms: int,
 ) -> Answer:
     features: dict[str, Any] = {}
     views: dict[str, ViewAnswer] = {}
@@ -99,37 +121,37 @@ def _answer(
             birth_ms = mark.births_ms.get(planned.view.fingerprint) if mark else None
             if birth_ms is not None and raw is not None and belongs(raw, grant):
                 served = opened(planned.layout, raw, edition_of(planned.view.fingerprint, birth_ms))
-            worth = _worth(planned.view, served is not None, grant, mark, fill, now_ms)
+            worth = _worth(planned.view, served is not None, grant, mark, fill, at_ms)
             if served is not None:
                 try:
-                    features |= served.values(planned.asked, now_ms)
+                    features |= served.values(planned.asked, at_ms)
                 except QuestionTooEarly as error:
                     worth = ViewAnswer(Status.STALE, worth.start, None, str(error))
             views[planned.view.name] = worth
     return Answer(service, purpose, at, features, views)
 
 
-def _worth(view: FeatureView, present: bool, grant: Grant, mark: Mark | None, fill: str, now_ms: int) -> ViewAnswer:
+def _worth(view: FeatureView, present: bool, grant: Grant, mark: Mark | None, fill: str, at_ms: int) -> ViewAnswer:
     """A view's status, start and age, from the mark of its subject's partition."""
     birth_ms = mark.births_ms.get(view.fingerprint) if mark else None
     if mark is None or birth_ms is None:
         reason = "no worker has folded this view on the subject's partition yet"
         return ViewAnswer(Status.STALE, rfc3339(grant.since_ms), None, reason)
-    start_ms = max(birth_ms, grant.since_ms, _window_start_ms(view, now_ms))
+    start_ms = max(birth_ms, grant.since_ms, _window_start_ms(view, at_ms))
     if mark.fill != fill:
         return ViewAnswer(
             Status.STALE, rfc3339(start_ms), None, "the store was filled anew; values are being pushed to it again"
         )
-    age_s = max(now_ms - mark.folded_to_ms, 0) / 1000
+    age_s = max(at_ms - mark.folded_to_ms, 0) / 1000
     if age_s > view.max_age_s:
         return ViewAnswer(Status.STALE, rfc3339(start_ms), age_s, f"older than the view's {view.max_age_s} s")
     return ViewAnswer(Status.PRESENT if present else Status.MISSING, rfc3339(start_ms), age_s)
 
 
-def _window_start_ms(view: FeatureView, now_ms: int) -> int:
+def _window_start_ms(view: FeatureView, at_ms: int) -> int:
     """The start of the view's longest window; 0 for lifetime."""
     window_s, step_s = view.ladder[-1]
-    return 0 if window_s is None else edge(window_s, step_s, now_ms // 1000) * 1000
+    return 0 if window_s is None else edge(window_s, step_s, at_ms // 1000) * 1000
 
 
 @lru_cache(maxsize=256)  # callers choose the features

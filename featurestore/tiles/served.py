@@ -15,7 +15,7 @@ from featurestore.aggregations.base import State
 from featurestore.definitions.view import Feature
 from featurestore.definitions.windows import edge
 from featurestore.tiles.ladder import SLACK_S
-from featurestore.tiles.layout import Layout, edition_in
+from featurestore.tiles.layout import HEAD, Layout, edition_in
 from featurestore.tiles.table import Table
 
 STAMP = struct.Struct("<IQI")
@@ -92,3 +92,9 @@ class Served:
 def opened(layout: Layout, raw: bytes, edition: int) -> Served | None:
     """A field's values; None if it was written under another edition of the view."""
     return Served(layout, raw) if edition_in(raw, STAMP.size) == edition else None
+
+
+def newest_s_of(raw: bytes, edition: int) -> int | None:
+    """The second of a field's newest event; None if it was written under another edition of the view."""
+    found, newest_s, _, _ = HEAD.unpack_from(raw, STAMP.size)
+    return int(newest_s) if found == edition else None

@@ -18,6 +18,7 @@ from featurestore.definitions import DefinitionError, Problem, Registry
 from featurestore.definitions.description import feature_spec, service_spec, view_spec
 from featurestore.definitions.pages import feature_page, registry_page, service_page, view_page
 from featurestore.identity import IdentifierError, subject_of
+from featurestore.online.as_of import AsOfTooEarly
 from featurestore.online.reader import Reader
 from featurestore.online.store import StoreUnavailable
 from featurestore.online.stores import store
@@ -49,7 +50,7 @@ class Command(BaseCommand):
         read.add_argument("service")
         read.add_argument("customer", help="customer id")
         read.add_argument("--purpose", required=True)
-        read.add_argument("--at", help="a later time than the newest event's, with its zone: 2011-05-31T12:00:00Z")
+        read.add_argument("--at", help="as of a time after the newest event's, with its zone: 2011-05-31T12:00:00Z")
 
     def handle(self, *args: Any, command: str, **options: Any) -> None:
         for line in {"check": check, "list": list_, "show": show, "lock": lock, "read": read}[command](options):
@@ -108,9 +109,13 @@ def read(options: dict[str, Any]) -> Iterator[str]:
             services[options["service"]],
             options["purpose"],
             [subject],
-            now_ms=milliseconds(options["at"]) if options["at"] else read_ms,
+            now_ms=read_ms,
             timeout_ms=conf.store_timeout_ms,
+            as_of_ms=milliseconds(options["at"]) if options["at"] else None,
         )
+    except AsOfTooEarly as error:
+        why = "; ".join(f"view {view}: {cause}" for _, view, cause in error.found)
+        raise CommandError(f"There is no exact answer as of {options['at']}: {why}.") from error
     except (IdentifierError, StoreUnavailable) as error:
         raise CommandError(str(error)) from error
     who, what = Operator(), (options["service"], options["purpose"])
