@@ -6,6 +6,7 @@ from importlib import import_module
 from inspect import isabstract
 from typing import Any
 
+from featurestore.aggregations.answers import Answers, ValueType
 from featurestore.aggregations.base import ANY_KIND, NUMBERS, Aggregation, Cell, Kind, State, Tie, Value, Windowed
 from featurestore.aggregations.count import Count
 from featurestore.aggregations.decayed_count import DecayedCount
@@ -31,6 +32,7 @@ __all__ = [
     "ANY_KIND",
     "NUMBERS",
     "Aggregation",
+    "Answers",
     "Cell",
     "Count",
     "DecayedCount",
@@ -53,6 +55,7 @@ __all__ = [
     "TimeSinceLast",
     "TopK",
     "Value",
+    "ValueType",
     "Variance",
     "Windowed",
     "every",

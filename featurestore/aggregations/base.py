@@ -23,6 +23,8 @@ from functools import reduce
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
+from featurestore.aggregations.answers import Answers, ValueType, value_type
+
 Value = Any  # what an event's field holds, already scaled: int, float, str or bool
 State = Any  # see the module's docstring
 Tie = int  # 63-bit digest of the event's id: orders events of the same millisecond
@@ -43,9 +45,15 @@ class Kind(StrEnum):
     def numeric(self) -> bool:
         return self in NUMBERS
 
+    @property
+    def json_type(self) -> str:
+        """The JSON type of a value."""
+        return JSON_TYPES.get(self, "number")
+
 
 NUMBERS = frozenset({Kind.INTEGER, Kind.SCALED, Kind.FLOAT})
 ANY_KIND = frozenset(Kind)
+JSON_TYPES = {Kind.INTEGER: "integer", Kind.TEXT: "string", Kind.BOOLEAN: "boolean"}
 
 FLOAT_SUM = "1e-9 of the sum of the values' sizes, for the order in which floats are added"
 
@@ -95,6 +103,15 @@ class Aggregation(ABC):
     @abstractmethod
     def name(self) -> str:
         """In a feature's name: spend_amount_NAME_30d. It tells settings apart where one view may want several: p50."""
+
+    @property
+    @abstractmethod
+    def answers(self) -> Answers:
+        """What kind of answer it gives."""
+
+    def answer_type(self, unit: str | None = None) -> ValueType:
+        """The type of the answer, with the unit that the field's gives it."""
+        return value_type(self.answers, self.kind.json_type if self.kind else "", unit)
 
     @property
     def error(self) -> str:

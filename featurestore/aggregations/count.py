@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, Tie, Value
 
 
@@ -15,6 +16,7 @@ class Count(Aggregation):
     """
 
     name = "count"
+    answers = Answers.COUNT
     takes = ANY_KIND
     needs_field = False
     additive = True

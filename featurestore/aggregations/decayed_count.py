@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import ANY_KIND, Tie, Value
 from featurestore.aggregations.decay import Decay, State
 
@@ -17,6 +18,7 @@ class DecayedCount(Decay):
     0.75
     """
 
+    answers = Answers.WEIGHT
     takes = ANY_KIND
     needs_field = False
 

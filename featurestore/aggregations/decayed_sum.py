@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import Tie
 from featurestore.aggregations.decay import Decay, State
 
@@ -17,6 +18,8 @@ class DecayedSum(Decay):
     >>> spend.finish(spend.update(spend.zero(), 1275, 0, 1), now_ms=7 * 86_400_000)
     6.375
     """
+
+    answers = Answers.MEASURE
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from hashlib import blake2b
 import msgspec
 from datasketches import HLL_8, hll_sketch, hll_union
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, Kind, Tie, Value
 
 EXACT = 128  # different values; beyond, a sketch of 2 kB is soon the smaller state and keeps its size
@@ -31,6 +32,7 @@ class DistinctCount(Aggregation):
     """
 
     name = "distinct"
+    answers = Answers.COUNT
     takes = ANY_KIND
     growing = True
     exact = True

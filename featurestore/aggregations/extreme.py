@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import Aggregation, Cell
 
 
 @dataclass(frozen=True)
 class Extreme(Aggregation):
     """One of a numeric field's values. A state is that value, None if there was none."""
+
+    answers = Answers.VALUE
 
     @property
     def cells(self) -> tuple[Cell, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, State, Value
 
 NONE = (None, None, None)
@@ -12,6 +13,7 @@ NONE = (None, None, None)
 class Held(Aggregation):
     """One event's value. A state is the event's time, its tie and the value."""
 
+    answers = Answers.VALUE
     takes = ANY_KIND
 
     @property

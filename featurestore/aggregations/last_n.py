@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from operator import itemgetter
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, State, Tie, Value
 
 MOST = 100
@@ -28,6 +29,7 @@ class LastN(Aggregation):
 
     n: int = dataclasses.field(default=5, kw_only=True)
 
+    answers = Answers.VALUES
     takes = ANY_KIND
     growing = True
     fills = True

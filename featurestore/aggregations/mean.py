@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import FLOAT_SUM, Aggregation, Cell, Kind, Tie
 
 State = Sequence[float]  # number of events, their sum
@@ -20,6 +21,7 @@ class Mean(Aggregation):
     """
 
     name = "mean"
+    answers = Answers.MEASURE
     additive = True
 
     @property

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from datasketches import kll_doubles_sketch
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import Aggregation, Cell, Kind, Tie
 
 EXACT = 64  # values
@@ -35,6 +36,7 @@ class Quantile(Aggregation):
 
     q: float = dataclasses.field(kw_only=True)
 
+    answers = Answers.VALUE
     growing = True
     error = f"none up to {EXACT} values; beyond, a rank is off by at most 1.33 % of the values in 99 of 100 cases"
     cells = (Cell.BLOB,)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.sessions import Sessions
 
 
@@ -19,6 +20,7 @@ class SessionCount(Sessions):
     """
 
     name = "sessions"
+    answers = Answers.COUNT
     empty = 0
 
     def finish(self, state: Sequence[int], now_ms: int) -> int:

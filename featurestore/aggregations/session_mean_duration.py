@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.sessions import NONE, Sessions
 
 
@@ -19,6 +20,7 @@ class SessionMeanDuration(Sessions):
     """
 
     name = "session_mean_s"
+    answers = Answers.SECONDS
 
     def finish(self, state: Sequence[int], now_ms: int) -> float | None:
         count = self.count(state)

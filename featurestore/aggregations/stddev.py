@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.variance import State, Variance
 
 
@@ -18,6 +19,8 @@ class StdDev(Variance):
     >>> deviation.finish(two, now_ms=0)
     5.0
     """
+
+    answers = Answers.MEASURE
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import FLOAT_SUM, Aggregation, Cell, Kind, Tie
 
 
@@ -18,6 +19,7 @@ class Sum(Aggregation):
     """
 
     name = "sum"
+    answers = Answers.VALUE
     additive = True
     empty = 0
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, Tie, Value
 
 
@@ -17,6 +18,7 @@ class TimeSinceLast(Aggregation):
     """
 
     name = "seconds_since_last"
+    answers = Answers.SECONDS
     takes = ANY_KIND
     needs_field = False
     cells = (Cell.INT,)

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, Kind, State, Tie, Value
 
 COUNTERS = 64
@@ -30,6 +31,7 @@ class TopK(Aggregation):
 
     k: int = dataclasses.field(default=3, kw_only=True)
 
+    answers = Answers.VALUES
     takes = ANY_KIND
     growing = True
     empty = []

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import Aggregation, Cell, Tie
 
 State = Sequence[float]  # number of events, their mean, sum of the squared distances from it
@@ -27,6 +28,7 @@ class Variance(Aggregation):
 
     sample: bool = dataclasses.field(default=False, kw_only=True)
 
+    answers = Answers.SQUARE
     error = "what shifting each value by 1e-12 of the largest size would change"
     cells = (Cell.INT, Cell.FLOAT, Cell.FLOAT)
 

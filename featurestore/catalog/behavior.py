@@ -1,6 +1,6 @@
 """Behavior: what a visitor looks at and puts into the cart."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -16,7 +16,7 @@ from featurestore.aggregations import (
     TimeSinceLast,
     TopK,
 )
-from featurestore.definitions import EventSource, FeatureView, Label, Money
+from featurestore.definitions import EventSource, FeatureView, Label, Money, unit
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,7 +25,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     kind: Literal["page_view", "search", "add_to_cart", "remove_from_cart", "checkout"]
     category: Label | None = None
     sku: Label | None = None
-    amount: Money | None = None
+    amount: Annotated[Money, unit("GBP")] | None = None
 
 
 behavior = EventSource(

@@ -1,6 +1,6 @@
 """Orders: what a customer buys and gives back."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -18,7 +18,7 @@ from featurestore.aggregations import (
     TimeSinceLast,
     TopK,
 )
-from featurestore.definitions import EventSource, FeatureView, Label, Money, Personal
+from featurestore.definitions import EventSource, FeatureView, Label, Money, Personal, unit
 
 
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +32,7 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     order_id: Personal[Label]
     sku: Label
     quantity: int
-    amount: Money
+    amount: Annotated[Money, unit("GBP")]
     category: Label | None = None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from featurestore.aggregations import Count, Last, Mean, TimeSinceLast, TopK
-from featurestore.definitions import EventSource, FeatureView, Label, Personal
+from featurestore.definitions import EventSource, FeatureView, Label, Personal, unit
 
 
 class TicketChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,7 +18,7 @@ class TicketChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ticket_id: Personal[Label]
     topic: Label
     open_tickets: Annotated[int, msgspec.Meta(ge=0)]
-    solved_after_s: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    solved_after_s: Annotated[int, msgspec.Meta(ge=0), unit("s")] | None = None
 
 
 support = EventSource(

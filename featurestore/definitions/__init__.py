@@ -1,7 +1,7 @@
 """Definitions: sources, views, services and what they are made of. Pure."""
 
 from featurestore.definitions.errors import DefinitionError
-from featurestore.definitions.fields import Label, Money, Personal
+from featurestore.definitions.fields import Label, Money, Personal, unit
 from featurestore.definitions.registry import Problem, Registry
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.source import Event, EventSource, InvalidEvent
@@ -20,4 +20,5 @@ __all__ = [
     "Personal",
     "Problem",
     "Registry",
+    "unit",
 ]

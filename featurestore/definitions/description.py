@@ -7,10 +7,13 @@ that have the field and that the filter lets through.
 import dataclasses
 from typing import Any, TypedDict
 
+from featurestore.aggregations.answers import DIMENSIONLESS
 from featurestore.aggregations.base import Aggregation
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.view import Feature, FeatureView
 
+JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
+UNITS_S = {"d": 86_400, "h": 3_600, "min": 60, "s": 1}
 OF_EVERY_AGGREGATION = frozenset(part.name for part in dataclasses.fields(Aggregation))
 
 
@@ -28,6 +31,10 @@ class FeatureSpec(TypedDict):
     filter: dict[str, list[Any]]  # field: the values it may have
     window_s: int | None  # None: lifetime
     step_s: int
+    type: str  # of the value: integer, number, string, boolean, list
+    items: str | None  # type of a list's items
+    nullable: bool
+    unit: str | None  # UCUM or ISO 4217: "s", "EUR"; "1" of a number without one; None of what is no number
     default: Any
     error: str  # how far off a value may be; empty when exact
 
@@ -56,11 +63,13 @@ class ServiceSpec(TypedDict):
     owner: str
     purpose: str
     views: list[ViewSpec]
+    features_schema: dict[str, Any]  # JSON Schema of the ``features`` of an answer
 
 
 def feature_spec(view: FeatureView, feature: Feature) -> dict[str, Any]:
     """One feature, as FeatureSpec says."""
     aggregation = view.columns[feature.column].aggregation
+    type_ = view.type_of(feature)
     return {
         "name": feature.name,
         "view": view.name,
@@ -73,6 +82,10 @@ def feature_spec(view: FeatureView, feature: Feature) -> dict[str, Any]:
         "filter": {name: _listed(wanted) for name, wanted in sorted(aggregation.where.items())},
         "window_s": feature.window_s,
         "step_s": feature.step_s,
+        "type": type_.type,
+        "items": type_.items,
+        "nullable": feature.default is None,
+        "unit": type_.unit,
         "default": feature.default,
         "error": aggregation.error,
     }
@@ -103,7 +116,75 @@ def service_spec(service: FeatureService) -> dict[str, Any]:
         "owner": service.owner,
         "purpose": service.purpose,
         "views": [view_spec(view) for view in service.views],
+        "features_schema": features_schema(service),
     }
+
+
+def features_schema(service: FeatureService) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of an answer's ``features``. None is required: a request may choose some of them."""
+    return {
+        "$schema": JSON_SCHEMA,
+        "title": f"{service.name}_features",
+        "type": "object",
+        "properties": {feature.name: value_schema(view, feature) for view, feature in service.features},
+    }
+
+
+def value_schema(view: FeatureView, feature: Feature) -> dict[str, Any]:
+    """The JSON Schema of one feature's value; its unit as ``x-unit``."""
+    found = view.type_of(feature)
+    json_type = "array" if found.type == "list" else found.type
+    schema: dict[str, Any] = {
+        "type": [json_type, "null"] if feature.default is None else json_type,
+        "description": sentence(view, feature),
+        "default": feature.default,
+    }
+    if found.items:
+        schema["items"] = {"type": found.items}
+    return schema | ({"x-unit": found.unit} if found.unit else {})
+
+
+def sentence(view: FeatureView, feature: Feature) -> str:
+    """One feature in words.
+
+    >>> from featurestore.catalog import registry
+    >>> cart = registry.views["cart"]
+    >>> sentence(cart, next(feature for feature in cart.features if feature.name == "cart_intent"))
+    'DecayedCount half_life=1h where kind is add_to_cart over 1 d'
+    """
+    spec = feature_spec(view, feature)
+    words = [spec["aggregation"], *(f"{name}={value}" for name, value in spec["parameters"].items())]
+    if spec["field"]:
+        words += ["of", spec["field"]]
+    if spec["filter"]:
+        words += ["where", " and ".join(f"{name} is {' or '.join(map(str, v))}" for name, v in spec["filter"].items())]
+    return " ".join([*words, "over", duration(feature.window_s)])
+
+
+def duration(window_s: int | None) -> str:
+    """A window in its largest whole unit.
+
+    >>> duration(86_400), duration(5400), duration(None)
+    ('1 d', '90 min', 'a lifetime')
+    """
+    if window_s is None:
+        return "a lifetime"
+    return next(f"{window_s // unit_s} {unit}" for unit, unit_s in UNITS_S.items() if window_s % unit_s == 0)
+
+
+def value_words(view: FeatureView, feature: Feature) -> str:
+    """What a feature's value is.
+
+    >>> from featurestore.catalog import registry
+    >>> chat = registry.views["mood"]
+    >>> value_words(chat, chat.features[0]), value_words(chat, chat.features[1])
+    ('a list of numbers', 'a number or null')
+    """
+    found = view.type_of(feature)
+    words = f"a{'n' if found.type == 'integer' else ''} {found.type}"
+    words += f" of {found.items}s" if found.items else ""
+    words += f" in {found.unit}" if found.unit not in (None, DIMENSIONLESS) else ""
+    return words + (" or null" if feature.default is None else "")
 
 
 def _parameters(aggregation: Aggregation) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import inspect
 
+from featurestore.aggregations.answers import DIMENSIONLESS
 from featurestore.aggregations.base import Kind
 
 T = TypeVar("T")
@@ -15,6 +16,16 @@ Personal = Annotated[T, msgspec.Meta(extra={"personal": True})]
 """A field that tells who somebody is, or leads to it in another system: ``Personal[Label]``. Staff see it masked."""
 
 Money = Annotated[Decimal, msgspec.Meta(description="Money, up to 4 decimals.", extra={"places": 4})]
+
+
+def unit(symbol: str) -> msgspec.Meta:
+    """What a number is measured in: ``Annotated[Money, unit("EUR")]``, ``Annotated[int, unit("s")]``.
+
+    A symbol of UCUM, or a currency's code of ISO 4217. A number without one has the unit "1".
+    """
+    return msgspec.Meta(extra={"unit": symbol})
+
+
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 """A short text that may become a feature: a category, a code, a language."""
 
@@ -40,6 +51,7 @@ class Field(NamedTuple):
     places: int = 0
     literals: tuple[Any, ...] = ()  # the only values there are, if the type says so
     personal: bool = False
+    unit: str | None = None  # of a number; "1" unless told
 
     @property
     def convert(self) -> Callable[[Any], Any] | None:
@@ -70,14 +82,18 @@ def fields_of(data: type[msgspec.Struct]) -> dict[str, Field]:
     assert isinstance(info, inspect.StructType)
     for field in info.fields:
         if (known := _field(field.encode_name, field.type)) is not None:
-            found[field.name] = known._replace(name=field.name)
+            plain = DIMENSIONLESS if known.kind.numeric else None
+            found[field.name] = known._replace(name=field.name, unit=known.unit or plain)
     return found
+
+
+TOLD = ("places", "personal", "unit")
 
 
 def _field(name: str, type_: inspect.Type) -> Field | None:
     if isinstance(type_, inspect.Metadata):
         inner = _field(name, type_.type)
-        told = {name: said for name, said in (type_.extra or {}).items() if name in ("places", "personal")}
+        told = {name: said for name, said in (type_.extra or {}).items() if name in TOLD}
         return inner and inner._replace(**told)
     if isinstance(type_, inspect.UnionType):
         options = [option for option in type_.types if not isinstance(option, inspect.NoneType)]

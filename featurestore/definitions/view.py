@@ -8,6 +8,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from featurestore.aggregations.answers import ValueType
 from featurestore.aggregations.base import Aggregation, Windowed
 from featurestore.definitions.errors import DefinitionError, place_of, place_of_caller
 from featurestore.definitions.source import EventSource
@@ -110,6 +111,9 @@ class FeatureView:
             elif aggregation.empty is not None:  # +5 and -5 sum up to 0 as well: a default would hide them
                 answer = f"feature {name} answers {aggregation.empty!r} when nothing was counted"
                 raise self._error(f"{answer}; a default is only for one that would answer null: leave it out", windowed)
+            elif not aggregation.answer_type().fits(default):
+                wanted = aggregation.answer_type().type
+                raise self._error(f"feature {name} answers a value of type {wanted}: let its default be one", windowed)
             at = self.columns.index(column)
             self.features += (Feature(name, at, window_s, step_of(window_s), default, self._place(windowed)),)
 
@@ -160,6 +164,12 @@ class FeatureView:
     def longest_s(self) -> int | None:
         """The longest window, None if one is lifetime."""
         return self.ladder[-1].window_s
+
+    def type_of(self, feature: Feature) -> ValueType:
+        """The type and unit of a feature's value, which may be null where its default is."""
+        aggregation = self.columns[feature.column].aggregation
+        unit = self.source.fields[aggregation.field].unit if aggregation.field else None
+        return aggregation.answer_type(unit)
 
     def _spec(self, column: Column) -> list[Any]:
         aggregation, names = column.aggregation, list(self.source.fields)

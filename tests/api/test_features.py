@@ -142,7 +142,7 @@ def test_ids_of_all_kinds(post: Post, world: World, id_: str) -> None:
             ONE,
             QUESTION | {"customer-id": "C42"},
             400,
-            "Unknown field: known are service, purpose, features, timeout_ms, customer_id",
+            "Unknown field: known are service, purpose, features, timeout_ms, as_of, customer_id",
         ),
         (ONE, QUESTION | {"timeout_ms": 9}, 400, "Expected `int` >= 10 - at `$.timeout_ms`"),
         (ONE, QUESTION | {"timeout_ms": 2001}, 400, "Expected `int` <= 2000 - at `$.timeout_ms`"),

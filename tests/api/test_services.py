@@ -49,6 +49,10 @@ def test_one_feature_as_it_is_told(listed: dict[str, Any]) -> None:
         "filter": {"kind": ["returned"]},
         "window_s": 90 * 86_400,
         "step_s": 86_400,
+        "type": "integer",
+        "items": None,
+        "nullable": False,
+        "unit": "1",
         "default": 0,
         "error": "",
     }

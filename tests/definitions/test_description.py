@@ -5,8 +5,8 @@ from typing import Any
 
 from featurestore.aggregations import Count, DistinctCount, Quantile, SessionCount, Variance
 from featurestore.definitions import FeatureService, FeatureView
-from featurestore.definitions.description import feature_spec, service_spec
-from featurestore.definitions.pages import duration, feature_page, service_page, view_page
+from featurestore.definitions.description import duration, feature_spec, service_spec
+from featurestore.definitions.pages import feature_page, service_page, view_page
 from tests.definitions.shop import bought
 
 spend = FeatureView(
@@ -35,6 +35,10 @@ def test_a_feature_in_json() -> None:
         "filter": {"gift": [True], "kind": ["completed", "returned"]},
         "window_s": 30 * 86_400,
         "step_s": 43_200,
+        "type": "number",
+        "items": None,
+        "nullable": True,
+        "unit": "1",
         "default": None,
         "error": "none up to 64 values; beyond, a rank is off by at most 1.33 % of the values in 99 of 100 cases",
     }
@@ -74,7 +78,7 @@ def test_pages_for_a_terminal() -> None:
     assert list(feature_page(spend, spend.features[1])) == [
         "orders: Count over a lifetime",
         "  from bought, for fraud, service, in view spend",
-        "  without events: 0; error: none",
+        "  an integer; without events: 0; error: none",
         "  one tile",
         f"  {spend.features[1].place}",
     ]
