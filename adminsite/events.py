@@ -1,16 +1,16 @@
-"""Events on their way to Kafka, as our own ingest sends them: subjects in place of identifiers, partitions explicit."""
+"""Many events on their way to Kafka, as simulator and replay send them: as many under way as can be recognised again."""
 
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, Message
 
-from featurestore import names
 from featurestore.config import Settings
 from featurestore.definitions import EventSource
-from featurestore.identity import partition_of, subject_of
+from featurestore.identity import subject_of
+from featurestore.ingest.producer import EventProducer
 from featurestore.tiles.identities import KEPT
 
 DELIVERY_TIMEOUT_MS = 30_000
@@ -28,22 +28,12 @@ class EventSender:
     """Sends events, never with more unsettled than the streams keep identities: what is sent again is recognised."""
 
     def __init__(self, conf: Settings) -> None:
-        self.partitions, self.generation = conf.partitions, conf.generation
         self.sent = 0
         self._secret = conf.subject_secret.encode()
         self._subject_of = lru_cache(maxsize=100_000)(lambda customer_id: subject_of(customer_id, self._secret))
         self._unsettled: dict[int, Any] = {}  # number of an event: its mark, the oldest first
         self._failure: KafkaError | None = None
-        self._producer = Producer(
-            {
-                "bootstrap.servers": conf.kafka_bootstrap,
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": 2,
-                "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
-                "log_level": 0,
-            }
-        )
+        self._producer = EventProducer(conf, DELIVERY_TIMEOUT_MS)
 
     def send(
         self,
@@ -62,13 +52,8 @@ class EventSender:
         subject = self._subject_of(customer_id)
         number, self.sent = self.sent, self.sent + 1
         self._unsettled[number] = mark
-        self._producer.produce(
-            names.events(source.name, self.generation),
-            key=subject,
-            value=source.encode(id=id, source=origin, subject=subject, time=time, data=data),
-            partition=partition_of(subject, self.partitions),
-            on_delivery=lambda error, message: self._settle(number, error, message),
-        )
+        value = source.encode(id=id, source=origin, subject=subject, time=time, data=data)
+        self._producer.send(source, subject, value, lambda error, message: self._settle(number, error, message))
         self._wait_below(KEPT)
 
     def flush(self) -> None:

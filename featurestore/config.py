@@ -61,6 +61,7 @@ class Settings(BaseSettings):
 
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="Where Kafka is first asked, as host:port.")
     kafka_embedded: bool = Field(False, description="The demo's in-process broker: no topic creation, no lease.")
+    event_timeout_ms: int = Field(2000, description="Longest wait for Kafka in one write of events through the API.")
     partitions: int = Field(8, description="Partitions of every event, purge and changelog topic.")
     replication: int = Field(1, description="Copies of every topic; three where brokers may fail.")
     generation: int = Field(1, description="Raised when topics are made anew or repartitioned; part of their names.")

@@ -15,11 +15,13 @@ class Scope(StrEnum):
 
     FEATURES_READ = "features:read"
     CONSENT_WRITE = "consent:write"
+    EVENTS_WRITE = "events:write"
 
 
 ACTIONS: dict[str, str] = {
     Scope.FEATURES_READ: "read customers' features",
     Scope.CONSENT_WRITE: "record customers' decisions",
+    Scope.EVENTS_WRITE: "send events of conversations",
 }
 """Each scope in the words of whoever gives it: in the administration, and in the API's document."""
 

@@ -24,59 +24,78 @@ Identifier = Annotated[
 ]
 
 
-def whole(pattern: str) -> msgspec.Meta:
+def whole(pattern: str, description: str | None = None) -> msgspec.Meta:
     """A text that matches to its very end: Python's ``$`` would let a last newline pass, JSON Schema's does not."""
-    return msgspec.Meta(pattern=f"^{pattern}\\Z", extra_json_schema={"pattern": f"^{pattern}$"})
+    schema = {"pattern": f"^{pattern}$"}  # lost if another Meta followed, so that this one takes the description
+    return msgspec.Meta(pattern=f"^{pattern}\\Z", description=description, extra_json_schema=schema)
 
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Body(Generic[T]):
-    """Decodes one type of flat body: a struct that forbids unknown fields."""
+    """Decodes one type of body: a struct that forbids unknown fields. ``root`` is its path in the messages."""
 
-    def __init__(self, type_: type[T]) -> None:
+    def __init__(self, type_: type[T], root: str = "$") -> None:
         self.fields = msgspec.structs.fields(type_)
+        self.root = root
         self._decode = msgspec.json.Decoder(type_).decode
 
     def decode(self, raw: bytes) -> T:
         """Raises Malformed with the path of the wrong field, TooLarge."""
         if len(raw) > LARGEST_BODY_BYTES:
             raise TooLarge(f"A body has at most {LARGEST_BODY_BYTES} bytes.")
+        decoded = self.part(raw)
+        self._refuse_duplicates(raw, decoded)
+        return decoded
+
+    def part(self, raw: bytes | msgspec.Raw) -> T:
+        """As ``decode``, of a part of a body that was looked through for duplicates."""
         try:
-            decoded = self._decode(raw)
+            return self._decode(raw)
         except msgspec.MsgspecError as error:
             raise Malformed(self._explained(str(error))) from None
         except UnicodeDecodeError:
             raise Malformed("The body is not UTF-8.") from None
         except RecursionError:
             raise Malformed("The body is nested too deeply.") from None
-        self._refuse_duplicates(raw, decoded)
-        return decoded
 
     def _explained(self, message: str) -> str:
         """The decoder's message, freed from what the caller sent."""
         at = AT.search(message)
+        where = at[0] if at else ""
         if message.startswith("Object contains unknown field"):
-            return f"Unknown field: known are {', '.join(f.encode_name for f in self.fields)}{at[0] if at else ''}"
-        if message.startswith("Invalid enum value"):
-            return f"Not one of the values allowed{at[0] if at else ''}"
-        return message
+            message = f"Unknown field: known are {', '.join(f.encode_name for f in self.fields)}{where}"
+        elif message.startswith("Invalid enum value"):
+            message = f"Not one of the values allowed{where}"
+        if self.root == "$":
+            return message
+        return f"{message.removesuffix(where)} - at `{self.root}{where[8:] or '`'}"
 
     def _refuse_duplicates(self, raw: bytes, decoded: T) -> None:
         """Refuse a field that is there twice: readers differ on which one counts.
 
-        Each field brings one colon. Only where there are more (a twice-named field, or a colon inside of a text) is the
-        body looked at again; that keeps the usual request at one count over its bytes.
+        Each field brings one colon. Only where there are more (a twice-named field, one within another, or a colon
+        inside of a text) is the body looked at again; that keeps the usual request at one count over its bytes.
         """
         present = sum(getattr(decoded, field.name) is not field.default for field in self.fields)
         if raw.count(b":") > present:
-            json.loads(raw, object_pairs_hook=_once)
+            try:
+                SCANNER.decode(raw.decode())
+            except UnicodeDecodeError:
+                raise Malformed("The body is not UTF-8.") from None
+            except RecursionError:
+                raise Malformed("The body is nested too deeply.") from None
+            except ValueError:
+                raise Malformed("The body is not JSON.") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in pairs}) < len(pairs):
-        raise Malformed("A field is there twice: send each once - at `$`")
+        raise Malformed("A field is there twice: send each once.")
+
+
+SCANNER = json.JSONDecoder(object_pairs_hook=_once, parse_int=len)  # of int, thousands of digits would be an error
 
 
 def subject_at(identifier: str, secret: bytes, path: str) -> str:

@@ -32,8 +32,10 @@ class ConsentRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     notice: (
         Annotated[
             str,
-            whole(r"[-\w]{1,64}/[0-9]{1,9}/[-\w]{1,16}"),
-            msgspec.Meta(description="The notice that was shown, name/version/language. A consent needs one."),
+            whole(
+                r"[-\w]{1,64}/[0-9]{1,9}/[-\w]{1,16}",
+                "The notice that was shown, name/version/language. A consent needs one.",
+            ),
         ]
         | None
     ) = None

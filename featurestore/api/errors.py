@@ -101,6 +101,12 @@ class InFuture(Problem):
     status, name, title = HTTPStatus.UNPROCESSABLE_ENTITY, "as-of-in-future", "The time asked for has not come"
 
 
+class EventRefused(Problem):
+    """An event of a time that the streams would put aside, or could not recognise again."""
+
+    status, name, title = HTTPStatus.UNPROCESSABLE_ENTITY, "event-time", "An event is too old, or of the future"
+
+
 class Refused(Problem):
     """A consent decision that the rules refuse. Its name says which rule."""
 

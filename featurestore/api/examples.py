@@ -298,3 +298,59 @@ CONSENTS = [
         ),
     ),
 ]
+
+MESSAGE = {
+    "source": "chat",
+    "customer_id": "C42",
+    "id": "conversation-7/message-3",
+    "time": "2026-11-22T11:59:58Z",
+    "data": {"author": "customer", "conversation_id": "conversation-7", "sentiment": -0.4, "intent": "return"},
+}
+EVENTS = [
+    Example("accepted", "A customer's message", {"events": [MESSAGE]}, 202, {"accepted": 1}),
+    NO_KEY,
+    Example(
+        "wrong-data",
+        "A score that is none",
+        {"events": [MESSAGE, MESSAGE | {"data": MESSAGE["data"] | {"sentiment": 7}}]},
+        400,
+        problem(400, "malformed", "The body is malformed", "Expected `float` <= 1.0 - at `$.events[1].data.sentiment`"),
+    ),
+    Example(
+        "closed-source",
+        "A source that is not open to clients",
+        {"events": [MESSAGE | {"source": "orders"}]},
+        400,
+        problem(
+            400,
+            "malformed",
+            "The body is malformed",
+            "Not a source that is open to clients: chat - at `$.events[0].source`",
+        ),
+    ),
+    Example(
+        "too-old",
+        "An event of last week",
+        {"events": [MESSAGE | {"time": "2026-11-14T12:00:00Z"}]},
+        422,
+        problem(
+            422,
+            "event-time",
+            "An event is too old, or of the future",
+            "An event is at most 6 days old - at `$.events[0].time`",
+        ),
+    ),
+    Example(
+        "kafka-away",
+        "Kafka is away",
+        {"events": [MESSAGE]},
+        503,
+        problem(
+            503,
+            "unavailable",
+            "Temporarily unavailable",
+            "Kafka did not acknowledge the events in time. "
+            "Send the same events again, with the same ids: none counts twice.",
+        ),
+    ),
+]

@@ -10,7 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Swagger
 from ninja.openapi.schema import OpenAPISchema
 
-from featurestore.api import consents, customers, documents, features, health, services, tokens
+from featurestore.api import consents, customers, documents, events, features, health, services, tokens
 from featurestore.api.door import enter
 from featurestore.api.errors import Malformed, NotAllowed, NotFound
 from featurestore.api.reply import Call, Reply
@@ -86,6 +86,8 @@ api.add_router("/features/stream", operation.router)
 api.add_router("/services", services.router)
 api.add_router("/consents", consents.router)
 api.add_router("/customers", customers.router)
+if events.WRITABLE:
+    api.add_router("/events", events.router)
 
 v1 = patterns_of(api), *api.urls[1:]
 

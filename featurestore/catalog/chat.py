@@ -18,7 +18,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 chat = EventSource(
-    "chat", data=Message, type="shop.message", owner="support", description="Messages, without their text."
+    "chat",
+    data=Message,
+    type="shop.message",
+    owner="support",
+    description="Messages, without their text.",
+    writable=True,  # a chat engine tells of its own conversations
 )
 
 CUSTOMER = {"author": "customer"}

@@ -51,11 +51,22 @@ class InvalidEvent(Exception):
 class EventSource:
     """A Kafka topic of one type of event whose data is a msgspec struct.
 
-    Unknown fields in the data are refused if the struct forbids them, as the shipped ones do.
+    Unknown fields in the data are refused if the struct forbids them, as the shipped ones do. ``writable`` opens the
+    source to clients of the API with the scope ``events:write``.
     """
 
-    def __init__(self, name: str, *, data: type[msgspec.Struct], type: str, owner: str = "", description: str = ""):
+    def __init__(
+        self,
+        name: str,
+        *,
+        data: type[msgspec.Struct],
+        type: str,
+        owner: str = "",
+        description: str = "",
+        writable: bool = False,
+    ):
         self.place = place_of_caller()
+        self.writable = writable
         self.name, self.data, self.type, self.owner, self.description = name, data, type, owner, description
         self.fields = fields_of(data)
         if not self.fields:

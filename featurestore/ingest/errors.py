@@ -1,4 +1,4 @@
-"""What can be wrong with dead letters. Messages say what to do and repeat nothing of a record."""
+"""What can be wrong with dead letters and events. Messages say what to do and repeat nothing of a record."""
 
 
 class LetterError(Exception):
@@ -27,3 +27,7 @@ class Futile(LetterError):
 
 class NoReason(LetterError):
     """Nobody said why, or who."""
+
+
+class NotAcknowledged(Exception):
+    """Kafka did not acknowledge every event in time; some may be there, or come to be. Sent again, they count once."""

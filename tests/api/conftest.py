@@ -12,6 +12,7 @@ from featurestore.access import services
 from featurestore.access.limits import limits
 from featurestore.access.recording import Recorder
 from featurestore.access.selectors import forget_keys
+from featurestore.access.scopes import Scope
 from featurestore.access.services import create_client, create_key
 from featurestore.api import door, exchange, handler
 from featurestore.api.handler import feature_handler
@@ -67,7 +68,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def key() -> str:
     """A key's text: support_chat and fraud_check, three purposes, every scope."""
     client = create_client("support-bot", owner="chat team", actor="test")
-    scopes = ["features:read", "consent:write"]
+    scopes = list(Scope)
     return create_key(client, services=SERVICES, purposes=PURPOSES, scopes=scopes, actor="test")[1]
 
 

@@ -1,0 +1,257 @@
+"""Events of conversations by API: checked as the streams would, all or none, and nothing told about the customer."""
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from featurestore.access.services import create_client, create_key
+from featurestore.api import events
+from featurestore.catalog.chat import chat
+from featurestore.definitions import EventSource
+from featurestore.ingest import writer
+from featurestore.ingest.errors import NotAcknowledged
+from featurestore.ingest.writer import EventWriter, Outgoing
+from tests.api.conftest import Post
+from tests.api.world import NOW_MS, World
+
+PATH = "/v1/events"
+MESSAGE = {
+    "source": "chat",
+    "customer_id": "C42",
+    "id": "m/3",
+    "time": "2026-11-22T11:59:58.250Z",
+    "data": {"author": "customer", "conversation_id": "c7", "sentiment": -0.4, "intent": "return"},
+}
+
+pytestmark = pytest.mark.usefixtures("world")
+
+
+class Taken(list[Outgoing]):
+    """A writer that keeps what it is given."""
+
+    away = False
+
+    def write(self, events: list[Outgoing]) -> None:
+        if self.away:
+            raise NotAcknowledged("gone")
+        self.extend(events)
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> Taken:
+    made = Taken()
+    monkeypatch.setattr(events, "event_writer", lambda: made)
+    return made
+
+
+def one(**changes: Any) -> dict[str, Any]:
+    return {"events": [MESSAGE | changes]}
+
+
+def test_an_event_is_sent_as_the_streams_take_it(post: Post, taken: Taken) -> None:
+    response = post(PATH, one())
+    assert (response.status_code, response.json()) == (202, {"accepted": 1})
+    ((source, subject, value),) = taken
+    event = chat.decode(value)
+    assert (source, subject, event.subject) == (chat, World.subject("C42"), World.subject("C42"))
+    assert event.time_ms == NOW_MS - 1_750
+    assert dict(zip(chat.fields, event.values, strict=True)) == MESSAGE["data"]
+    assert b"C42" not in value
+
+
+def test_an_identity_is_of_the_client_and_its_id(post: Post, taken: Taken) -> None:
+    other = create_client("other-bot", owner="", actor="test")
+    _, text = create_key(other, services=[], purposes=["service"], scopes=["events:write"], actor="test")
+    for body in (one(), one(time="2026-11-22T10:00:00Z"), one(id="m/4")):
+        post(PATH, body)
+    post(PATH, one(), authorization=f"Bearer {text}")
+    ties = [chat.decode(event.value).tie for event in taken]
+    assert ties[0] == ties[1]
+    assert len(set(ties)) == 3
+
+
+def test_known_and_unknown_customers_are_answered_alike(post: Post, taken: Taken, world: World) -> None:
+    world.permit("C44", service=True)
+    answers = {post(PATH, one(customer_id=who)).content for who in ("C42", "C43", "C44", "nobody")}
+    assert len(answers) == 1
+    assert len(taken) == 4
+
+
+def test_a_hundred_at_once_and_no_more(post: Post, taken: Taken) -> None:
+    many = [MESSAGE | {"id": str(i)} for i in range(101)]
+    assert post(PATH, {"events": many[:100]}).json() == {"accepted": 100}
+    for wrong in ([], many):
+        response = post(PATH, {"events": wrong})
+        assert response.status_code == 422
+        assert response.json()["detail"] == "Send 1 to 100 events at a time - at `$.events`"
+    assert len(taken) == 100
+
+
+def test_kafka_away_says_what_to_do(post: Post, taken: Taken) -> None:
+    taken.away = True
+    response = post(PATH, one())
+    assert (response.status_code, response["Retry-After"]) == (503, "1")
+    assert "with the same ids" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"source": "orders"}, "Not a source that is open to clients: chat - at `$.events[1].source`"),
+        ({"source": None}, "Expected `str`, got `null` - at `$.events[1].source`"),
+        ({"customer_id": ""}, "Expected `str` of length >= 1 - at `$.events[1].customer_id`"),
+        ({"customer_id": "a\0"}, "customer_id must not hold control characters - at `$.events[1].customer_id`"),
+        ({"id": "two words"}, None),
+        ({"id": "x" * 129}, None),
+        ({"id": "x\n"}, None),
+        ({"time": "2026-11-22T11:59:58"}, "Expected `datetime` with a timezone component - at `$.events[1].time`"),
+        ({"time": 7}, None),
+        (
+            {"email": "ann@example.org"},
+            "Unknown field: known are customer_id, id, time, source, data - at `$.events[1]`",
+        ),
+        ({"data": None}, "Expected `object`, got `null` - at `$.events[1].data`"),
+        ({"data": {"author": "customer"}}, "Object missing required field `conversation_id` - at `$.events[1].data`"),
+        (
+            {"data": MESSAGE["data"] | {"text": "ann@example.org"}},
+            "Unknown field: known are author, conversation_id, sentiment, intent - at `$.events[1].data`",
+        ),
+        (
+            {"data": MESSAGE["data"] | {"author": "ann"}},
+            "Not one of the values allowed - at `$.events[1].data.author`",
+        ),
+        ({"data": MESSAGE["data"] | {"sentiment": 1.01}}, "Expected `float` <= 1.0 - at `$.events[1].data.sentiment`"),
+        ({"data": MESSAGE["data"] | {"intent": "x" * 129}}, None),
+    ],
+)
+def test_bad_twins_take_their_good_neighbours_with_them(
+    post: Post, taken: Taken, change: dict[str, Any], detail: str | None
+) -> None:
+    response = post(PATH, {"events": [MESSAGE, MESSAGE | change]})
+    problem = response.json()
+    assert (response.status_code, problem["type"]) == (400, "urn:rapport:problem:malformed")
+    assert "at `$.events[1]" in problem["detail"]
+    assert detail is None or problem["detail"] == detail
+    assert "ann" not in problem["detail"]
+    assert not taken
+
+
+@pytest.mark.parametrize(
+    ("time", "status"),
+    [
+        ("2026-11-22T12:05:00Z", 202),
+        ("2026-11-22T12:05:00.001Z", 422),
+        ("2026-11-16T12:00:00Z", 202),
+        ("2026-11-16T11:59:59.999Z", 422),
+        ("0001-01-01T00:00:00+23:59", 422),
+        ("9999-12-31T23:59:59-23:59", 422),
+    ],
+)
+def test_times_that_the_streams_would_put_aside_or_could_count_twice(
+    post: Post, taken: Taken, time: str, status: int
+) -> None:
+    response = post(PATH, one(time=time))
+    assert response.status_code == status
+    assert len(taken) == (status == 202)
+    if status == 422:
+        assert response.json()["type"] == "urn:rapport:problem:event-time"
+        assert response.json()["detail"].endswith("- at `$.events[0].time`")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"events": [], "events": []}',
+        json.dumps(one()).replace('"data": {', '"data": {"author": "bot", ').encode(),
+        json.dumps(one()).replace('"id": ', '"id": "m/2", "id": ').encode(),
+    ],
+)
+def test_a_field_that_is_there_twice_at_any_depth(post: Post, taken: Taken, raw: bytes) -> None:
+    assert post(PATH, raw).json()["detail"] == "A field is there twice: send each once."
+    assert not taken
+
+
+def test_a_scope_of_its_own(post: Post, taken: Taken) -> None:
+    reader = create_client("reader", owner="", actor="test")
+    scopes = ["features:read", "consent:write"]
+    _, text = create_key(reader, services=["support_chat"], purposes=["service"], scopes=scopes, actor="test")
+    response = post(PATH, one(), authorization=f"Bearer {text}")
+    assert response.status_code == 403
+    assert response.json()["detail"] == "This key does not hold the scope events:write."
+    assert not taken
+
+
+def test_only_sources_that_say_so_are_open() -> None:
+    assert set(events.WRITABLE) == {"chat"}
+    assert {name for name, source in registry.sources.items() if not source.writable} == registry.sources.keys() - {
+        "chat"
+    }
+
+
+def test_what_is_documented_is_what_is_read() -> None:
+    documented = {field.name for field in structs.fields(events.event_of(chat))}
+    assert documented == {field.name for field in structs.fields(events.Received)}
+
+
+# -------------------------------------------------------------------------------------------------------- the writer
+
+
+class Producer:
+    """Kafka as a writer sees it: what was sent is settled when the test says so."""
+
+    def __init__(self, *_: object) -> None:
+        self.sent: list[Any] = []
+        self.polled = threading.Event()
+        self.full = False
+
+    def send(self, source: object, subject: str, value: bytes, settle: Any) -> None:
+        if self.full:
+            raise BufferError
+        self.sent.append(settle)
+
+    def poll(self, _timeout_s: float) -> None:
+        self.polled.wait()
+
+
+@pytest.fixture
+def kafka(monkeypatch: pytest.MonkeyPatch) -> Iterator[Producer]:
+    made = Producer()
+    monkeypatch.setattr(writer, "EventProducer", lambda *_: made)
+    yield made
+    made.polled.set()
+
+
+def test_while_kafka_is_away_one_call_tries_and_the_others_are_told_at_once(kafka: Producer) -> None:
+    made = EventWriter(writer.settings().model_copy(update={"event_timeout_ms": 1}))
+    event = Outgoing(chat, "0" * 32, b"")
+    with pytest.raises(NotAcknowledged, match="no acknowledgement in time"):
+        made.write([event])
+    made.timeout_s = 60
+    trying = threading.Thread(target=made.write, args=([event],))
+    trying.start()
+    while len(kafka.sent) < 2:
+        trying.join(0.001)
+    with pytest.raises(NotAcknowledged, match="another call is trying"):
+        made.write([event])
+    kafka.sent.pop()(None, None)
+    trying.join()
+    kafka.sent.clear()
+    recovered = threading.Thread(target=made.write, args=([event] * 2,))
+    recovered.start()
+    while len(kafka.sent) < 2:
+        recovered.join(0.001)
+    assert recovered.is_alive()
+    for settle in kafka.sent:
+        settle(None, None)
+    recovered.join()
+
+
+def test_a_full_queue_is_no_acknowledgement(kafka: Producer) -> None:
+    made = EventWriter(writer.settings())
+    kafka.full = True
+    with pytest.raises(NotAcknowledged):
+        made.write([Outgoing(chat, "0" * 32, b"")])
