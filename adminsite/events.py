@@ -1,4 +1,4 @@
-"""Many events on their way to Kafka, as simulator and replay send them: as many under way as can be recognised again."""
+"""Many events on their way to Kafka: no more of them than are recognised, should they have to be sent again."""
 
 from datetime import datetime
 from functools import lru_cache

@@ -68,6 +68,7 @@ router = Router(tags=["consents"])
 @router.post(
     "",
     auth=None,
+    operation_id="recordConsent",
     response={201: None, 202: None},
     summary="Record a customer's decision",
     openapi_extra=operation(

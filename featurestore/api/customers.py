@@ -44,6 +44,7 @@ router = Router(tags=["customers"])
 @router.post(
     "",
     auth=None,
+    operation_id="registerCustomer",
     response={200: None, 201: None, 202: None},
     summary="Register a customer",
     openapi_extra=operation(

@@ -102,6 +102,7 @@ router = Router(tags=["events"])
 @router.post(
     "",
     auth=None,
+    operation_id="writeEvents",
     response={202: None},
     summary="Write up to 100 events",
     openapi_extra=operation(

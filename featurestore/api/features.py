@@ -26,6 +26,7 @@ router = Router(tags=["features"])
 @router.post(
     "",
     auth=None,
+    operation_id="readFeatures",
     summary="Read one customer's features",
     openapi_extra=operation(FEATURES, {200: Answer}, PROBLEMS, FeatureRequest),
 )
@@ -42,6 +43,7 @@ def read_features(request: HttpRequest) -> HttpResponse:
 @router.post(
     "/batch",
     auth=None,
+    operation_id="readFeaturesBatch",
     summary="Read the features of up to 100 customers",
     openapi_extra=operation(BATCH, {200: BatchAnswer}, PROBLEMS, BatchRequest),
 )

@@ -38,6 +38,7 @@ router = Router(tags=["services"])
 @router.get(
     "",
     auth=None,
+    operation_id="listServices",
     summary="List the services that the key may use",
     openapi_extra=operation(EXAMPLES, {200: ServiceList}, [Unauthorised, Unavailable]),
 )

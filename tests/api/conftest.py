@@ -11,10 +11,10 @@ from django.test import Client
 from featurestore.access import services
 from featurestore.access.limits import limits
 from featurestore.access.recording import Recorder
-from featurestore.access.selectors import forget_keys
 from featurestore.access.scopes import Scope
+from featurestore.access.selectors import forget_keys
 from featurestore.access.services import create_client, create_key
-from featurestore.api import door, exchange, handler
+from featurestore.api import door, events, exchange, handler
 from featurestore.api.handler import feature_handler
 from featurestore.online import stores
 from tests.access.records.streams import MemoryStream
@@ -29,6 +29,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """C42 agreed to service and bought; C43 refused; nobody knows any other."""
     made = World()
     monkeypatch.setattr(stores, "store", lambda: made.store)
+    monkeypatch.setattr(events, "event_writer", lambda: made.kafka)
     monkeypatch.setattr(door, "now_ms", lambda: NOW_MS)
     feature_handler.cache_clear()
     made.permit("C42", service=True)

@@ -16,7 +16,7 @@ from featurestore.ingest import writer
 from featurestore.ingest.errors import NotAcknowledged
 from featurestore.ingest.writer import EventWriter, Outgoing
 from tests.api.conftest import Post
-from tests.api.world import NOW_MS, World
+from tests.api.world import NOW_MS, Kafka, World
 
 PATH = "/v1/events"
 MESSAGE = {
@@ -30,29 +30,17 @@ MESSAGE = {
 pytestmark = pytest.mark.usefixtures("world")
 
 
-class Taken(list[Outgoing]):
-    """A writer that keeps what it is given."""
-
-    away = False
-
-    def write(self, events: list[Outgoing]) -> None:
-        if self.away:
-            raise NotAcknowledged("gone")
-        self.extend(events)
-
-
 @pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> Taken:
-    made = Taken()
-    monkeypatch.setattr(events, "event_writer", lambda: made)
-    return made
+def taken(world: World) -> Kafka:
+    """What was written."""
+    return world.kafka
 
 
 def one(**changes: Any) -> dict[str, Any]:
     return {"events": [MESSAGE | changes]}
 
 
-def test_an_event_is_sent_as_the_streams_take_it(post: Post, taken: Taken) -> None:
+def test_an_event_is_sent_as_the_streams_take_it(post: Post, taken: Kafka) -> None:
     response = post(PATH, one())
     assert (response.status_code, response.json()) == (202, {"accepted": 1})
     ((source, subject, value),) = taken
@@ -63,7 +51,7 @@ def test_an_event_is_sent_as_the_streams_take_it(post: Post, taken: Taken) -> No
     assert b"C42" not in value
 
 
-def test_an_identity_is_of_the_client_and_its_id(post: Post, taken: Taken) -> None:
+def test_an_identity_is_of_the_client_and_its_id(post: Post, taken: Kafka) -> None:
     other = create_client("other-bot", owner="", actor="test")
     _, text = create_key(other, services=[], purposes=["service"], scopes=["events:write"], actor="test")
     for body in (one(), one(time="2026-11-22T10:00:00Z"), one(id="m/4")):
@@ -74,14 +62,14 @@ def test_an_identity_is_of_the_client_and_its_id(post: Post, taken: Taken) -> No
     assert len(set(ties)) == 3
 
 
-def test_known_and_unknown_customers_are_answered_alike(post: Post, taken: Taken, world: World) -> None:
+def test_known_and_unknown_customers_are_answered_alike(post: Post, taken: Kafka, world: World) -> None:
     world.permit("C44", service=True)
     answers = {post(PATH, one(customer_id=who)).content for who in ("C42", "C43", "C44", "nobody")}
     assert len(answers) == 1
     assert len(taken) == 4
 
 
-def test_a_hundred_at_once_and_no_more(post: Post, taken: Taken) -> None:
+def test_a_hundred_at_once_and_no_more(post: Post, taken: Kafka) -> None:
     many = [MESSAGE | {"id": str(i)} for i in range(101)]
     assert post(PATH, {"events": many[:100]}).json() == {"accepted": 100}
     for wrong in ([], many):
@@ -91,8 +79,8 @@ def test_a_hundred_at_once_and_no_more(post: Post, taken: Taken) -> None:
     assert len(taken) == 100
 
 
-def test_kafka_away_says_what_to_do(post: Post, taken: Taken) -> None:
-    taken.away = True
+def test_kafka_away_says_what_to_do(post: Post, taken: Kafka) -> None:
+    taken.available = False
     response = post(PATH, one())
     assert (response.status_code, response["Retry-After"]) == (503, "1")
     assert "with the same ids" in response.json()["detail"]
@@ -129,7 +117,7 @@ def test_kafka_away_says_what_to_do(post: Post, taken: Taken) -> None:
     ],
 )
 def test_bad_twins_take_their_good_neighbours_with_them(
-    post: Post, taken: Taken, change: dict[str, Any], detail: str | None
+    post: Post, taken: Kafka, change: dict[str, Any], detail: str | None
 ) -> None:
     response = post(PATH, {"events": [MESSAGE, MESSAGE | change]})
     problem = response.json()
@@ -152,7 +140,7 @@ def test_bad_twins_take_their_good_neighbours_with_them(
     ],
 )
 def test_times_that_the_streams_would_put_aside_or_could_count_twice(
-    post: Post, taken: Taken, time: str, status: int
+    post: Post, taken: Kafka, time: str, status: int
 ) -> None:
     response = post(PATH, one(time=time))
     assert response.status_code == status
@@ -170,12 +158,12 @@ def test_times_that_the_streams_would_put_aside_or_could_count_twice(
         json.dumps(one()).replace('"id": ', '"id": "m/2", "id": ').encode(),
     ],
 )
-def test_a_field_that_is_there_twice_at_any_depth(post: Post, taken: Taken, raw: bytes) -> None:
+def test_a_field_that_is_there_twice_at_any_depth(post: Post, taken: Kafka, raw: bytes) -> None:
     assert post(PATH, raw).json()["detail"] == "A field is there twice: send each once."
     assert not taken
 
 
-def test_a_scope_of_its_own(post: Post, taken: Taken) -> None:
+def test_a_scope_of_its_own(post: Post, taken: Kafka) -> None:
     reader = create_client("reader", owner="", actor="test")
     scopes = ["features:read", "consent:write"]
     _, text = create_key(reader, services=["support_chat"], purposes=["service"], scopes=scopes, actor="test")
@@ -186,10 +174,8 @@ def test_a_scope_of_its_own(post: Post, taken: Taken) -> None:
 
 
 def test_only_sources_that_say_so_are_open() -> None:
-    assert set(events.WRITABLE) == {"chat"}
-    assert {name for name, source in registry.sources.items() if not source.writable} == registry.sources.keys() - {
-        "chat"
-    }
+    assert list(events.WRITABLE.items()) == [("chat", chat)]
+    assert not EventSource("closed", data=chat.data, type="test").writable
 
 
 def test_what_is_documented_is_what_is_read() -> None:

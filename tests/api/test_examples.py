@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from featurestore.access.services import create_client, create_key
-from featurestore.api.examples import BATCH, CONSENTS, CUSTOMERS, FEATURES, Example
+from featurestore.api.examples import BATCH, CONSENTS, CUSTOMERS, EVENTS, FEATURES, Example
 from featurestore.api.services import EXAMPLES, LISTED, SHOWN
 from featurestore.api.sse import operation
 from featurestore.catalog.purposes import PURPOSES
@@ -26,6 +26,7 @@ DOCUMENTED = {
     "/v1/features/stream": ("post", operation.EXAMPLES),
     "/v1/consents": ("post", CONSENTS),
     "/v1/customers": ("post", CUSTOMERS),
+    "/v1/events": ("post", EVENTS),
     "/v1/services": ("get", EXAMPLES),
 }
 CASES = [(method, path, example) for path, (method, examples) in DOCUMENTED.items() for example in examples]
@@ -35,7 +36,11 @@ def away(world: World) -> None:
     world.store.available = False
 
 
-SCENES: dict[str, Callable[[World], None]] = {"store-away": away, "pending": away}
+def kafka_away(world: World) -> None:
+    world.kafka.available = False
+
+
+SCENES: dict[str, Callable[[World], None]] = {"store-away": away, "pending": away, "kafka-away": kafka_away}
 
 
 @pytest.fixture

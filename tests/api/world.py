@@ -9,6 +9,8 @@ import msgspec
 from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.identity import partition_of, subject_of
+from featurestore.ingest.errors import NotAcknowledged
+from featurestore.ingest.writer import Outgoing
 from featurestore.online.memory import MemoryStore
 from featurestore.online.store import FieldWrite, Mark, Written
 from featurestore.permission import Grant, Permission
@@ -26,10 +28,22 @@ NOW_MS = ms("2026-11-22T12:00:00")
 SINCE_MS = ms("2026-11-01T00:00:00")
 
 
+class Kafka(list[Outgoing]):
+    """A writer of events that keeps what it is given, while it is available."""
+
+    available = True
+
+    def write(self, events: list[Outgoing]) -> None:
+        if not self.available:
+            raise NotAcknowledged("gone")
+        self.extend(events)
+
+
 class World:
     """Everything is as it should be, until a test breaks it: in memory, at noon, unless told otherwise."""
 
     def __init__(self, store: Any = None, now_ms: int = NOW_MS) -> None:
+        self.kafka = Kafka()
         self.store, self.now_ms = store or MemoryStore(), now_ms
         self.since_ms = now_ms - NOW_MS + SINCE_MS
         self.put_in_again()

@@ -1,0 +1,111 @@
+"""A conversation's events through the API, with the real processes: each counts once, whatever the sender had to do."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.kafka.broker import Broker, missing
+from deploy.ports import free_port
+from deploy.redis_server import RedisServer
+from tests.installation import Installation, answers, installation
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(300)]
+
+TIMEOUT_S = 1.0
+
+
+class Chat:
+    """Ann's conversation, told through two API processes."""
+
+    def __init__(self, made: Installation, apis: list[httpx.Client]) -> None:
+        self.made, self.apis = made, apis
+
+    def agrees(self, customer_id: str) -> None:
+        self.apis[0].post("/v1/customers", json={"customer_id": customer_id, "region": "EU", "brand": "lamp"})
+        decision = {"purpose": "service", "decision": "given", "notice": "privacy/1/en", "method": "chat"}
+        answer = self.apis[0].post("/v1/consents", json={"customer_id": customer_id, **decision})
+        assert answer.status_code == 201, answer.text
+        since_s = datetime.fromisoformat(answer.json()["since"]).timestamp()
+        eventually(lambda: time.time() > since_s, "the consent counts")
+
+    def message(self, number: int, customer_id: str = "ann", **data: Any) -> dict[str, Any]:
+        data = {"author": "customer", "conversation_id": "c1", **data}
+        time_ = datetime.now(UTC).isoformat()
+        return {"source": "chat", "customer_id": customer_id, "id": f"m{number}", "time": time_, "data": data}
+
+    def writes(self, *messages: dict[str, Any], api: int = 0) -> httpx.Response:
+        return self.apis[api].post("/v1/events", json={"events": messages})
+
+    def counted(self, customer_id: str = "ann") -> int:
+        question = {"service": "support_chat", "purpose": "service", "customer_id": customer_id}
+        answer = self.apis[0].post("/v1/features", json=question | {"features": ["customer_messages_1d"]})
+        return int(answer.json()["features"]["customer_messages_1d"]) if answer.status_code == 200 else -1
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A Kafka of this test's own: it is stopped for a while."""
+    if reason := missing():
+        pytest.skip(reason)
+    made = Broker(tmp_path / "kafka")
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def chat(broker: Broker, tmp_path: Path) -> Iterator[Chat]:
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    options = {"event_timeout_ms": int(TIMEOUT_S * 1000), "stream_session_ms": 20_000}
+    with installation(tmp_path, kafka=broker.bootstrap, store=server.url, **options) as made:
+        made.prepare()
+        made.start_voucher()
+        made.start_worker()
+        first = made.start_api()
+        made.api_port = free_port()
+        second = made.client(first.headers["Authorization"].removeprefix("Bearer "))
+        made.start("api-2", *made.api_command)
+        eventually(lambda: answers(second), "the second API answers")
+        eventually(lambda: first.get("/readyz").status_code == 200, "the API is ready")
+        yield Chat(made, [first, second])
+    server.stop()
+
+
+def test_each_event_counts_once(chat: Chat, broker: Broker) -> None:
+    chat.agrees("ann")
+    message = chat.message(1, sentiment=-0.5)
+    assert chat.writes(message, message).json() == {"accepted": 2}
+    assert chat.writes(message, api=1).status_code == 202
+    assert chat.writes(chat.message(2), chat.message(3, "nobody"), api=1).json() == {"accepted": 2}
+    eventually(lambda: chat.counted() == 2, "both are served")
+
+    assert broker.process
+    os.kill(broker.process.pid, signal.SIGSTOP)
+    late, began_s = chat.message(4), time.monotonic()
+    try:
+        away = chat.writes(late)
+        took_s = time.monotonic() - began_s
+        assert (away.status_code, away.headers["Retry-After"]) == (503, "1")
+        assert TIMEOUT_S <= took_s < TIMEOUT_S + 1
+        assert chat.counted() == 2, "reads don't wait for Kafka"
+    finally:
+        os.kill(broker.process.pid, signal.SIGCONT)
+    eventually(lambda: chat.counted() == 3, "what timed out has arrived all the same")
+    eventually(lambda: chat.writes(late).status_code == 202, "the writer has recovered by itself")
+    assert chat.writes(late, api=1).status_code == 202
+    assert chat.writes(chat.message(5)).status_code == 202
+    eventually(lambda: chat.counted() >= 4, "and goes on")
+    assert chat.counted() == 4, "what was sent again was recognised"
+
+    lines = [line for line in chat.made.logs("api") if line.get("route") == "events"]
+    assert {line["status"] for line in lines} == {202, 503}
+    assert "ann" not in str(lines)
