@@ -33,7 +33,7 @@ Chosen = Annotated[
     msgspec.Meta(min_length=1, max_length=1000, description="Some of the service's features; all if left out."),
 ]
 Timeout = Annotated[
-    int,
+    float,  # to JSON Schema 250.0 is an integer, too
     msgspec.Meta(
         ge=SHORTEST_TIMEOUT_MS, le=LONGEST_TIMEOUT_MS, description="Longest wait for the store; 250 as a rule."
     ),
@@ -137,7 +137,7 @@ class FeatureHandler:
                 question.purpose,
                 asked,
                 now_ms=call.now_ms,
-                timeout_ms=self.timeout_ms if question.timeout_ms is None else question.timeout_ms,
+                timeout_ms=self.timeout_ms if question.timeout_ms is None else int(question.timeout_ms),
                 features=self._chosen(service.name, question.features),
                 as_of_ms=None if question.as_of is None else past_ms(question.as_of, call.now_ms),
             )

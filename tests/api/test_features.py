@@ -144,10 +144,10 @@ def test_ids_of_all_kinds(post: Post, world: World, id_: str) -> None:
             400,
             "Unknown field: known are service, purpose, features, timeout_ms, as_of, customer_id",
         ),
-        (ONE, QUESTION | {"timeout_ms": 9}, 400, "Expected `int` >= 10 - at `$.timeout_ms`"),
-        (ONE, QUESTION | {"timeout_ms": 2001}, 400, "Expected `int` <= 2000 - at `$.timeout_ms`"),
+        (ONE, QUESTION | {"timeout_ms": 9}, 400, "Expected `float` >= 10.0 - at `$.timeout_ms`"),
+        (ONE, QUESTION | {"timeout_ms": 2001}, 400, "Expected `float` <= 2000.0 - at `$.timeout_ms`"),
         (ONE, QUESTION | {"timeout_ms": 10**30}, 400, None),
-        (ONE, QUESTION | {"timeout_ms": True}, 400, "Expected `int | null`, got `bool` - at `$.timeout_ms`"),
+        (ONE, QUESTION | {"timeout_ms": True}, 400, "Expected `float | null`, got `bool` - at `$.timeout_ms`"),
         (ONE, QUESTION | {"features": []}, 400, "Expected `array` of length >= 1 - at `$.features`"),
         (ONE, QUESTION | {"features": ["a" * 101]}, 400, "Expected `str` of length <= 100 - at `$.features[0]`"),
         (MANY, SEVERAL | {"customer_ids": ["C42", "a\x85"]}, 400, None),
@@ -214,8 +214,9 @@ def test_the_timeout_reaches_the_store(post: Post, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(MemoryStore, "read", watched)
     post(ONE, QUESTION | {"timeout_ms": 77})
+    post(ONE, QUESTION | {"timeout_ms": 78.0})
     post(ONE, QUESTION)
-    assert asked == [77, conf().store_timeout_ms]
+    assert asked == [77, 78, conf().store_timeout_ms]
 
 
 def test_keys_that_are_not_taken_get_one_answer(client: Client, post: Post, key: str) -> None:
