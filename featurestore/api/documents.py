@@ -11,6 +11,8 @@ from featurestore.api.errors import PROBLEM_JSON, Problem, ProblemDocument
 from featurestore.api.examples import Example
 from featurestore.api.reply import JSON
 from featurestore.catalog.purposes import PURPOSES
+from featurestore.definitions import FeatureService
+from featurestore.definitions.description import features_schema
 
 REF = "#/components/schemas/{name}"
 SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"token": []}]
@@ -80,6 +82,21 @@ def components() -> dict[str, Any]:
     """The schemas of everything that operations speak of."""
     _, schemas = msgspec.json.schema_components(sorted(_documented, key=lambda type_: type_.__name__), ref_template=REF)
     return {"schemas": schemas, "securitySchemes": SECURITY_SCHEMES}
+
+
+def with_features(document: dict[str, Any], services: Sequence[FeatureService]) -> dict[str, Any]:
+    """A document whose answers have the features of some services, each with its type, in place of any.
+
+    For generating a client: the document that is served is for everybody, and does not tell what services have.
+    """
+    schemas = dict(document["components"]["schemas"])
+    made = {f"{service.name}_features": features_schema(service) for service in services}
+    schemas |= {name: {key: said for key, said in schema.items() if key != "$schema"} for name, schema in made.items()}
+    options = [{"$ref": REF.format(name=name)} for name in made]
+    features = options[0] if len(options) == 1 else {"anyOf": options}
+    answer = schemas["Answer"]
+    schemas["Answer"] = answer | {"properties": answer["properties"] | {"features": features}}
+    return document | {"components": document["components"] | {"schemas": schemas}}
 
 
 def _response(status: int, media_type: str, type_: type, examples: Sequence[Example]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class FeatureSpec(TypedDict):
     field: str | None
     kind: str | None  # of the field: integer, scaled (integers of 10**-places units), float, text, boolean
     places: int
-    filter: dict[str, list[Any]]  # field: the values it may have
+    filter: dict[str, list[str | float | bool]]  # field: the values it may have
     window_s: int | None  # None: lifetime
     step_s: int
     type: str  # of the value: integer, number, string, boolean, list

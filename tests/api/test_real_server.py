@@ -1,7 +1,12 @@
 """The OpenAPI document and a real server agree: for schemathesis, and for a client that was generated from it."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,7 +29,77 @@ def test_no_server_error_and_no_undocumented_answer(shop: Shop, tmp_path: Path) 
     made, client = shop
     done = fuzz(client, tmp_path, ["--max-examples", "20"])
     assert done.returncode == 0, done.stdout
-    assert "Tested: 6" in done.stdout
+    operations = len(client.get("/v1/openapi.json").json()["paths"])
+    assert f"Tested: {operations}\n" in done.stdout
     requests = [line for line in made.logs("api") if line["event"] == "request"]
     assert len(requests) > 500
     assert [line for line in requests if line["level"] == "error" or line["status"] == 500] == []
+
+
+@pytest.fixture(scope="module")
+def generated(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A Python package ``rapport_client``, generated from the document with the features of support_chat."""
+    made, _ = shop
+    folder = tmp_path_factory.mktemp("generated")
+    (folder / "config.yml").write_text("post_hooks: []\n")
+    (folder / "openapi.json").write_text(made.manage("openapi", "--service", "support_chat").stdout)
+    program = Path(sys.executable).with_name("openapi-python-client")
+    options = ["--path", "openapi.json", "--output-path", "rapport_client", "--meta", "none", "--config", "config.yml"]
+    done = subprocess.run(
+        [program, "generate", *options, "--fail-on-warning"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield folder
+
+
+def test_a_generated_client_knows_types_and_is_answered(shop: Shop, generated: Path) -> None:
+    _, own = shop
+    rapport = import_module("rapport_client")
+    models = import_module("rapport_client.models")
+
+    def called(name: str, body: Any = None, client: Any = None) -> Any:
+        module = import_module(f"rapport_client.api.{name}")
+        token = own.headers["Authorization"].removeprefix("Bearer ")
+        client = client or rapport.AuthenticatedClient(str(own.base_url), token=token)
+        return module.sync_detailed(client=client, **({} if body is None else {"body": body}))
+
+    features = ["returns_90d", "last_sentiments", "tier"]
+    asked = {"service": "support_chat", "purpose": "service", "features": features}
+    read = called("features.read_features", models.FeatureRequest(customer_id="C42", **asked))
+    assert read.status_code == 200
+    answer = read.parsed.features
+    assert type(answer).__name__ == "SupportChatFeatures"
+    assert (answer.returns_90d, answer.last_sentiments, answer.tier) == (0, [], "bronze")
+    assert answer.spend_amount_sum_30d is import_module("rapport_client.types").UNSET, "was not asked for"
+    assert read.parsed.views["mood"].status is models.Status.STALE, "no worker runs here"
+
+    batch = called("features.read_features_batch", models.BatchRequest(customer_ids=["C42", "nobody"], **asked))
+    assert [one.views["mood"].status for one in batch.parsed.results] == [models.Status.STALE, models.Status.WITHHELD]
+
+    decision = models.ConsentRequest.from_dict(
+        {
+            "customer_id": "C42",
+            "purpose": "personalisation",
+            "decision": "given",
+            "notice": "privacy/1/en",
+            "method": "chat",
+        }
+    )
+    recorded = called("consents.record_consent", decision)
+    assert (recorded.status_code, recorded.parsed.effective) == (201, True)
+
+    message = models.Message(author=models.MessageAuthor.CUSTOMER, conversation_id="c1", sentiment=0.5)
+    source, now = models.ChatEventSource.CHAT, datetime.now(UTC)
+    event = models.ChatEvent(customer_id="C42", id="m1", time=now, source=source, data=message)
+    written = called("events.write_events", models.EventsRequest(events=[event]))
+    assert (written.status_code, written.parsed.accepted) == (202, 1)
+
+    listed = called("services.list_services").parsed
+    specs = {spec.name: spec for service in listed.services for view in service.views for spec in view.features}
+    assert (specs["spend_amount_sum_30d"].unit, specs["spend_amount_sum_30d"].nullable) == ("GBP", False)
+
+    stranger = rapport.AuthenticatedClient(str(own.base_url), token="rap_nobody")
+    refused = called("services.list_services", client=stranger).parsed
+    assert (refused.status, refused.type_) == (401, "urn:rapport:problem:unauthorised")
