@@ -1,5 +1,6 @@
 """Bodies of requests: JSON, decoded strictly into a struct."""
 
+import codecs
 import json
 import re
 from typing import Annotated, Any, Generic, TypeVar
@@ -10,6 +11,8 @@ from featurestore.api.errors import Malformed, TooLarge
 from featurestore.identity import MAX_IDENTIFIER_LENGTH, IdentifierError, subject_of
 
 LARGEST_BODY_BYTES = 64 * 1024
+BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+GZIP = b"\x1f\x8b"
 AT = re.compile(r" - at `\$[^`]*`$")
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -54,7 +57,7 @@ class Body(Generic[T]):
         try:
             return self._decode(raw)
         except msgspec.MsgspecError as error:
-            raise Malformed(self._explained(str(error))) from None
+            raise Malformed(what_it_is(bytes(raw), str(error)) or self._explained(str(error))) from None
         except UnicodeDecodeError:
             raise Malformed("The body is not UTF-8.") from None
         except RecursionError:
@@ -88,6 +91,28 @@ class Body(Generic[T]):
                 raise Malformed("The body is nested too deeply.") from None
             except ValueError:
                 raise Malformed("The body is not JSON.") from None
+
+
+def what_it_is(raw: bytes, message: str) -> str | None:
+    """What is wrong with a body that is no JSON, where the decoder's message would mislead."""
+    if not raw.strip():
+        return "The body is empty."
+    if raw.startswith(BYTE_ORDER_MARKS):
+        return "The body begins with a byte order mark: send UTF-8 without one."
+    if raw.startswith(GZIP):
+        return "The body is compressed: send it as it is."
+    if "truncated" in message and whole_for_python(raw):
+        return "A text has half of a surrogate pair."
+    return None
+
+
+def whole_for_python(raw: bytes) -> bool:
+    """Whether Python's own decoder reads a body to its end, as it does with half of a surrogate pair."""
+    try:
+        SCANNER.decode(raw.decode())
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:

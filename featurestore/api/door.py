@@ -1,6 +1,7 @@
 """Django's door: a request in, the handler's answer out. django-ninja mounts it and documents what is behind."""
 
 import time
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
@@ -13,11 +14,18 @@ from featurestore.api.trace import trace_of
 def enter(request: HttpRequest, handle: Handle, route: str) -> HttpResponse:
     """Answer a Django request by a handler."""
     # One byte more than allowed is enough to see that there are too many.
-    body = request.read(LARGEST_BODY_BYTES + 1) if request.method == "POST" else b""
+    body = body_stream(request).read(LARGEST_BODY_BYTES + 1) if request.method == "POST" else b""
     request_id = request_id_of(request.headers.get("X-Request-Id"))
     trace = trace_of(request.headers.get("traceparent"))
     call = Call(body, request.headers.get("Authorization", ""), now_ms(), request_id, trace)
     return respond(exchange(route, handle, call), call)
+
+
+def body_stream(request: HttpRequest) -> Any:
+    """Where a body is read from. Django takes one without Content-Length (in chunks, or of HTTP/2) for empty."""
+    told = request.META
+    unbounded = "HTTP_TRANSFER_ENCODING" in told or told.get("SERVER_PROTOCOL", "").startswith("HTTP/2")
+    return told["wsgi.input"] if unbounded and not told.get("CONTENT_LENGTH") else request
 
 
 def now_ms() -> int:

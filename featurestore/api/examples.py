@@ -299,7 +299,7 @@ CONSENTS = [
     ),
 ]
 
-MESSAGE = {
+MESSAGE: dict[str, Any] = {
     "source": "chat",
     "customer_id": "C42",
     "id": "conversation-7/message-3",

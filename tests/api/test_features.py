@@ -110,7 +110,6 @@ def test_ids_of_all_kinds(post: Post, world: World, id_: str) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "status", "detail"),
     [
-        (ONE, b"", 400, "Input data was truncated"),
         (ONE, b"{", 400, "Input data was truncated"),
         (ONE, b"[]", 400, "Expected `object`, got `array`"),
         (ONE, b"null", 400, "Expected `object`, got `null`"),
@@ -120,7 +119,6 @@ def test_ids_of_all_kinds(post: Post, world: World, id_: str) -> None:
         (ONE, b'{"customer_id":"\xff"}', 400, "The body is not UTF-8."),
         (ONE, b'{"customer_id":"\x00"}', 400, "JSON is malformed: invalid character (byte 16)"),
         (ONE, b'{"customer_id":"a"} {}', 400, None),
-        (ONE, b"\xef\xbb\xbf{}", 400, "JSON is malformed: invalid character (byte 0)"),
         (
             ONE,
             QUESTION | {"customer_id": "\0"},
