@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.waiting import eventually
 DATA = Path(os.environ.get("RAPPORT_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 RETAIL = DATA / "online_retail_2010-12_to_2011-05.csv.gz"
 BATCH = 100
+AS_OF_AGO_MS = 10 * 86_400_000
 READS = {"support_chat": "service", "sales_chat": "personalisation", "fraud_check": "fraud"}
 
 
@@ -115,10 +117,37 @@ def test_every_feature_of_every_customer_equals_the_raw_rows(
                 served = {customer: features[name] for customer, features in answers.items()}
                 wrong += mismatches(db, specs[name], served, now_ms)
                 compared += len(served)
+    earlier_ms = ms(datetime.now(UTC).isoformat()) - AS_OF_AGO_MS
+    last_ms = dict(db.execute("SELECT customer, max(t_ms) FROM events GROUP BY customer").fetchall())
+    as_of = dict(read_as_of(client, customers, earlier_ms))
+    assert as_of.keys() == {customer for customer in customers if last_ms[customer] // 1000 * 1000 + 999 <= earlier_ms}
+    db.execute("DELETE FROM events WHERE t_ms > ?", [earlier_ms])
+    for name in next(iter(as_of.values())):
+        served = {customer: features[name] for customer, features in as_of.items()}
+        wrong += mismatches(db, specs[name], served, earlier_ms)
+        compared += len(served)
+
     with capsys.disabled():
         print(f"\nretail oracle: {len(customers):,} customers, {compared:,} values compared, {len(wrong)} mismatches")
+    assert 100 < len(as_of) < len(customers)
     assert compared > 50_000
     assert wrong[:20] == []
+
+
+def read_as_of(client: httpx.Client, customers: list[str], as_of_ms: int) -> Answers:
+    """The features of those customers who have an exact answer as of a time: all whom a refusal does not name."""
+    as_of = datetime.fromtimestamp(as_of_ms / 1000, UTC).isoformat()
+    for start in range(0, len(customers), BATCH):
+        batch = customers[start : start + BATCH]
+        question = {"service": "fraud_check", "purpose": "fraud", "timeout_ms": 2_000, "as_of": as_of}
+        response = client.post("/v1/features/batch", json=question | {"customer_ids": batch})
+        if response.status_code == 422:
+            assert response.json()["detail"].startswith("view order_risk: events came later. ")
+            named = {int(at) for at in re.findall(r"customer_ids\[(\d+)\]", response.json()["detail"])}
+            batch = [customer for at, customer in enumerate(batch) if at not in named]
+            response = client.post("/v1/features/batch", json=question | {"customer_ids": batch})
+        assert response.status_code == 200, response.text
+        yield from zip(batch, (answer["features"] for answer in response.json()["results"]), strict=True)
 
 
 def replay_can_start(retail: Installation) -> bool:
