@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from featurestore.access.scopes import ACTIONS, PURPOSE
-from featurestore.api.errors import PROBLEM_JSON, Problem, ProblemDocument
+from featurestore.api.errors import PROBLEM_JSON, Internal, Problem, ProblemDocument
 from featurestore.api.examples import Example
 from featurestore.api.reply import JSON
 from featurestore.catalog.purposes import PURPOSES
@@ -66,7 +66,9 @@ def operation(
 ) -> dict[str, Any]:
     """An operation's part of the document: bodies, answers and their examples."""
     _documented.update(answers.values())
-    statuses = sorted({problem.status for problem in problems} | {e.status for e in examples} - answers.keys())
+    statuses = sorted(
+        {problem.status for problem in (*problems, Internal)} | {e.status for e in examples} - answers.keys()
+    )
     responses = {status: _response(status, JSON, answer, examples) for status, answer in answers.items()}
     responses |= {int(status): _response(status, PROBLEM_JSON, ProblemDocument, examples) for status in statuses}
     described: dict[str, Any] = {"parameters": [REQUEST_ID, TRACEPARENT], "responses": responses, "security": SECURITY}

@@ -2,19 +2,13 @@
 
 import gzip
 import json
-import socket
-from collections.abc import Iterator
-from typing import Any
 
-import httpx
 import pytest
 
-from featurestore.api.body import LARGEST_BODY_BYTES
 from tests.api.conftest import Post
 from tests.api.test_events import MESSAGE
 from tests.api.test_events import PATH as EVENTS
 from tests.api.test_features import MANY, ONE, QUESTION
-from tests.fuzz import api_of_a_shop
 
 GOOD = json.dumps(QUESTION).encode()
 START = b'{"service":"support_chat","purpose":"service","customer_id":'
@@ -97,70 +91,3 @@ def test_a_body_that_is(post: Post, name: str) -> None:
     assert (response.status_code, problem["type"]) == (400, "urn:rapport:problem:malformed")
     assert response["Content-Type"] == "application/problem+json"
     assert problem["detail"].startswith(detail)
-
-
-# ------------------------------------------------------------------------------------------ what a real server is sent
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    with api_of_a_shop(tmp_path_factory.mktemp("shop")) as (_, client):
-        yield client
-
-
-def chunks(body: bytes) -> Iterator[bytes]:
-    yield from (body[at : at + 7_000] for at in range(0, len(body), 7_000))
-
-
-def framed(api: httpx.Client, head: str, sent: bytes) -> tuple[int, dict[str, Any]]:
-    """The answer to a request whose framing is written by hand: its status and body."""
-    authorization = api.headers["Authorization"]
-    heads = [f"POST {ONE} HTTP/1.1", "Host: localhost", f"Authorization: {authorization}", "Connection: close", head]
-    with socket.create_connection((api.base_url.host, api.base_url.port or 0), timeout=20) as connection:
-        connection.sendall("\r\n".join([*heads, "", ""]).encode() + sent)
-        connection.shutdown(socket.SHUT_WR)
-        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
-    head_, _, body = answer.partition(b"\r\n\r\n")
-    return int(head_.split()[1]), json.loads(body) if body else {}
-
-
-@pytest.mark.redis
-class TestRealServer:
-    """Framing is the server's affair, so it is tried there."""
-
-    @pytest.mark.parametrize("path", [ONE, EVENTS])
-    def test_a_chunked_body_is_read(self, api: httpx.Client, path: str) -> None:
-        answer = api.post(path, content=chunks(b"[" + b" " * 20_000 + b"]"))
-        assert (answer.status_code, answer.json()["detail"]) == (400, "Expected `object`, got `array`")
-        assert api.post(ONE, content=chunks(GOOD)).status_code == 200
-
-    @pytest.mark.parametrize("path", [ONE, EVENTS])
-    @pytest.mark.parametrize("size", [LARGEST_BODY_BYTES + 1, 5_000_000])
-    def test_a_body_that_is_too_large_is_refused_in_chunks_too(self, api: httpx.Client, path: str, size: int) -> None:
-        for content in (b" " * size, chunks(b" " * size)):
-            answer = api.post(path, content=content)
-            assert (answer.status_code, answer.json()["type"]) == (413, "urn:rapport:problem:too-large")
-
-    @pytest.mark.parametrize(
-        "type_", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense", ""]
-    )
-    def test_the_content_type_is_not_looked_at(self, api: httpx.Client, type_: str) -> None:
-        assert api.post(ONE, content=GOOD, headers={"Content-Type": type_}).status_code == 200
-
-    def test_a_length_that_is_too_short_truncates(self, api: httpx.Client) -> None:
-        status, problem = framed(api, f"Content-Length: {len(GOOD) - 1}", GOOD)
-        assert (status, problem["detail"]) == (400, "Input data was truncated")
-
-    def test_no_length_at_all_is_an_empty_body(self, api: httpx.Client) -> None:
-        status, problem = framed(api, "X-Nothing: here", GOOD)
-        assert (status, problem["detail"]) == (400, "The body is empty.")
-
-    @pytest.mark.parametrize(
-        "head", ["Content-Length: abc", "Content-Length: -5", "Content-Length: 5\r\nContent-Length: 6"]
-    )
-    def test_a_length_that_is_none_is_refused(self, api: httpx.Client, head: str) -> None:
-        assert framed(api, head, GOOD)[0] == 400
-
-    def test_a_broken_chunk_is_no_body(self, api: httpx.Client) -> None:
-        status, problem = framed(api, "Transfer-Encoding: chunked", b"zz\r\nhello\r\n0\r\n\r\n")
-        assert (status, problem["detail"]) == (400, "The body is empty.")

@@ -36,7 +36,8 @@ def test_every_operation_says_who_may_call_it_and_what_can_go_wrong(document: di
     for methods in document["paths"].values():
         for operation in methods.values():
             assert operation["security"] == [{"key": []}, {"token": []}]
-            assert {"401", "503"} <= set(operation["responses"])
+            assert {"401", "500", "503"} <= set(operation["responses"])
+            assert re.fullmatch("[a-z][A-Za-z]+", operation["operationId"]), "short, and it stays"
             assert operation["summary"]
             assert operation["description"]
             if "requestBody" in operation:

@@ -94,7 +94,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-fields = ["service", "purpose", "customer_id", "customer_ids", "features", "timeout_ms", "surprise"]
+fields = ["service", "purpose", "customer_id", "customer_ids", "features", "timeout_ms", "as_of", "surprise"]
 nearly = st.dictionaries(st.sampled_from(fields), json_values, max_size=4).map(lambda odd: QUESTION | odd)
 bodies = (
     st.binary(max_size=200)

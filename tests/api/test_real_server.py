@@ -1,5 +1,7 @@
-"""The OpenAPI document and a real server agree: for schemathesis, and for a client that was generated from it."""
+"""A real server: it agrees with the OpenAPI document for schemathesis and for a generated client, and frames bodies."""
 
+import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from featurestore.api.body import LARGEST_BODY_BYTES
+from tests.api.test_bodies import EVENTS, GOOD, ONE
 from tests.fuzz import api_of_a_shop, fuzz
 from tests.installation import Installation
 
@@ -103,3 +107,66 @@ def test_a_generated_client_knows_types_and_is_answered(shop: Shop, generated: P
     stranger = rapport.AuthenticatedClient(str(own.base_url), token="rap_nobody")
     refused = called("services.list_services", client=stranger).parsed
     assert (refused.status, refused.type_) == (401, "urn:rapport:problem:unauthorised")
+
+
+# --------------------------------------------------------------------------------------------------- framing of bodies
+
+
+def chunks(body: bytes) -> Iterator[bytes]:
+    yield from (body[at : at + 7_000] for at in range(0, len(body), 7_000))
+
+
+def framed(api: httpx.Client, head: str, sent: bytes) -> tuple[int, dict[str, Any]]:
+    """The answer to a request whose framing is written by hand: its status and body."""
+    authorization = api.headers["Authorization"]
+    heads = [f"POST {ONE} HTTP/1.1", "Host: localhost", f"Authorization: {authorization}", "Connection: close", head]
+    with socket.create_connection((api.base_url.host, api.base_url.port or 0), timeout=20) as connection:
+        connection.sendall("\r\n".join([*heads, "", ""]).encode() + sent)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    head_, _, body = answer.partition(b"\r\n\r\n")
+    return int(head_.split()[1]), json.loads(body) if body else {}
+
+
+@pytest.mark.parametrize("path", [ONE, EVENTS])
+def test_a_chunked_body_is_read(shop: Shop, path: str) -> None:
+    answer = shop[1].post(path, content=chunks(b"[" + b" " * 20_000 + b"]"))
+    assert (answer.status_code, answer.json()["detail"]) == (400, "Expected `object`, got `array`")
+    assert shop[1].post(ONE, content=chunks(GOOD)).status_code == 200
+
+
+@pytest.mark.parametrize("path", [ONE, EVENTS])
+@pytest.mark.parametrize("size", [LARGEST_BODY_BYTES + 1, 5_000_000])
+def test_a_body_that_is_too_large_is_refused_in_chunks_too(shop: Shop, path: str, size: int) -> None:
+    for content in (b" " * size, chunks(b" " * size)):
+        answer = shop[1].post(path, content=content)
+        assert (answer.status_code, answer.json()["type"]) == (413, "urn:rapport:problem:too-large")
+
+
+@pytest.mark.parametrize(
+    "type_", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense", ""]
+)
+def test_the_content_type_is_not_looked_at(shop: Shop, type_: str) -> None:
+    assert shop[1].post(ONE, content=GOOD, headers={"Content-Type": type_}).status_code == 200
+
+
+def test_a_length_that_is_too_short_truncates(shop: Shop) -> None:
+    status, problem = framed(shop[1], f"Content-Length: {len(GOOD) - 1}", GOOD)
+    assert (status, problem["detail"]) == (400, "Input data was truncated")
+
+
+def test_no_length_at_all_is_an_empty_body(shop: Shop) -> None:
+    status, problem = framed(shop[1], "X-Nothing: here", GOOD)
+    assert (status, problem["detail"]) == (400, "The body is empty.")
+
+
+@pytest.mark.parametrize(
+    "head", ["Content-Length: abc", "Content-Length: -5", "Content-Length: 5\r\nContent-Length: 6"]
+)
+def test_a_length_that_is_none_is_refused(shop: Shop, head: str) -> None:
+    assert framed(shop[1], head, GOOD)[0] == 400
+
+
+def test_a_broken_chunk_is_no_body(shop: Shop) -> None:
+    status, problem = framed(shop[1], "Transfer-Encoding: chunked", b"zz\r\nhello\r\n0\r\n\r\n")
+    assert (status, problem["detail"]) == (400, "The body is empty.")
