@@ -95,7 +95,7 @@ def test_each_event_counts_once(chat: Chat, broker: Broker) -> None:
         away = chat.writes(late)
         took_s = time.monotonic() - began_s
         assert (away.status_code, away.headers["Retry-After"]) == (503, "1")
-        assert TIMEOUT_S <= took_s < TIMEOUT_S + 1
+        assert TIMEOUT_S <= took_s < TIMEOUT_S + 3
         assert chat.counted() == 2, "reads don't wait for Kafka"
     finally:
         os.kill(broker.process.pid, signal.SIGCONT)

@@ -67,7 +67,7 @@ def operation(
     """An operation's part of the document: bodies, answers and their examples."""
     _documented.update(answers.values())
     statuses = sorted(
-        {problem.status for problem in (*problems, Internal)} | {e.status for e in examples} - answers.keys()
+        {problem.status for problem in [*problems, Internal]} | {e.status for e in examples} - answers.keys()
     )
     responses = {status: _response(status, JSON, answer, examples) for status, answer in answers.items()}
     responses |= {int(status): _response(status, PROBLEM_JSON, ProblemDocument, examples) for status in statuses}

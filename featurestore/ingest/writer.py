@@ -56,21 +56,26 @@ class EventWriter:
         if trying and not self._trying.acquire(blocking=False):
             raise NotAcknowledged("away a moment ago, and another call is trying")
         try:
-            self._away = not (settled := self._settled(events))
+            problem = self._send(events)
+            self._away = bool(problem)
         finally:
             if trying:
                 self._trying.release()
-        if not settled:
-            raise NotAcknowledged("no acknowledgement in time")
+        if problem:
+            raise NotAcknowledged(problem)
 
-    def _settled(self, events: Sequence[Outgoing]) -> bool:
+    def _send(self, events: Sequence[Outgoing]) -> str:
+        """Send events and wait; what kept Kafka from acknowledging all of them, or nothing."""
         settlement = Settlement(len(events))
         try:
             for source, subject, value in events:
                 self._producer.send(source, subject, value, settlement.settle)
-        except (BufferError, KafkaException):
-            return False
-        return settlement.over.wait(self.timeout_s) and not settlement.error
+        except BufferError:
+            return "too many events are waiting"
+        except KafkaException as error:
+            reason: str = error.args[0].str()
+            return reason
+        return settlement.error if settlement.over.wait(self.timeout_s) else "no acknowledgement in time"
 
     def _poll(self) -> None:
         while True:

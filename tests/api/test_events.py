@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 from msgspec import structs
 
 from featurestore.access.services import create_client, create_key
@@ -239,5 +240,13 @@ def test_while_kafka_is_away_one_call_tries_and_the_others_are_told_at_once(kafk
 def test_a_full_queue_is_no_acknowledgement(kafka: Producer) -> None:
     made = EventWriter(writer.settings())
     kafka.full = True
-    with pytest.raises(NotAcknowledged):
+    with pytest.raises(NotAcknowledged, match="too many events are waiting"):
+        made.write([Outgoing(chat, "0" * 32, b"")])
+
+
+def test_what_kafka_said_is_for_the_log(kafka: Producer) -> None:
+    made = EventWriter(writer.settings())
+    unknown = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    kafka.send = lambda source, subject, value, settle: settle(unknown, None)  # type: ignore[method-assign]
+    with pytest.raises(NotAcknowledged, match="Unknown topic or partition"):
         made.write([Outgoing(chat, "0" * 32, b"")])
