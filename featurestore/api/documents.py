@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from featurestore.access.scopes import ACTIONS, PURPOSE
-from featurestore.api.errors import PROBLEM_JSON, Internal, Problem, ProblemDocument
+from featurestore.api.errors import PROBLEM_JSON, Internal, Problem, ProblemDocument, TooMany
 from featurestore.api.examples import Example
 from featurestore.api.reply import JSON
 from featurestore.catalog.purposes import PURPOSES
@@ -66,9 +66,8 @@ def operation(
 ) -> dict[str, Any]:
     """An operation's part of the document: bodies, answers and their examples."""
     _documented.update(answers.values())
-    statuses = sorted(
-        {problem.status for problem in [*problems, Internal]} | {e.status for e in examples} - answers.keys()
-    )
+    refusals: list[type[Problem]] = [*problems, TooMany, Internal]
+    statuses = sorted({refusal.status for refusal in refusals} | {e.status for e in examples} - answers.keys())
     responses = {status: _response(status, JSON, answer, examples) for status, answer in answers.items()}
     responses |= {int(status): _response(status, PROBLEM_JSON, ProblemDocument, examples) for status in statuses}
     described: dict[str, Any] = {"parameters": [REQUEST_ID, TRACEPARENT], "responses": responses, "security": SECURITY}
@@ -109,7 +108,7 @@ def _response(status: int, media_type: str, type_: type, examples: Sequence[Exam
         "X-Request-Id": _header("The request's id, as in the logs.", "string"),
         "traceresponse": _header("The trace and span that answered (W3C Trace Context), as in the logs.", "string"),
     }
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers["Retry-After"] = _header("Seconds to wait before trying again.", "integer")
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = _header("How to authenticate.", "string")
