@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import jsonschema_rs
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.aggregations import (
@@ -83,6 +83,7 @@ def test_every_aggregation_says_what_it_answers() -> None:
 
 
 @pytest.mark.parametrize("aggregation", OF_EVERY, ids=lambda a: f"{type(a).__name__} {a.name} {a.kind}")
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_every_answer_fits_its_type(aggregation: Aggregation, data: st.DataObject) -> None:
     value = aggregation.finish(fold(aggregation, data.draw(events_for(aggregation))), NOW_MS)
