@@ -69,9 +69,15 @@ def test_a_generated_client_knows_types_and_is_answered(shop: Shop, generated: P
         client = client or rapport.AuthenticatedClient(str(own.base_url), token=token)
         return module.sync_detailed(client=client, **({} if body is None else {"body": body}))
 
+    known = called("customers.register_customer", models.CustomerRequest(customer_id="C50", region="EU", brand="lamp"))
+    assert (known.status_code, known.parsed.created) == (201, True)
+    decision = {"purpose": "service", "decision": "given", "notice": "privacy/1/en", "method": "chat"}
+    given = called("consents.record_consent", models.ConsentRequest.from_dict({"customer_id": "C50", **decision}))
+    assert (given.status_code, given.parsed.effective) == (201, True)
+
     features = ["returns_90d", "last_sentiments", "tier"]
     asked = {"service": "support_chat", "purpose": "service", "features": features}
-    read = called("features.read_features", models.FeatureRequest(customer_id="C42", **asked))
+    read = called("features.read_features", models.FeatureRequest(customer_id="C50", **asked))
     assert read.status_code == 200
     answer = read.parsed.features
     assert type(answer).__name__ == "SupportChatFeatures"
@@ -79,24 +85,12 @@ def test_a_generated_client_knows_types_and_is_answered(shop: Shop, generated: P
     assert answer.spend_amount_sum_30d is import_module("rapport_client.types").UNSET, "was not asked for"
     assert read.parsed.views["mood"].status is models.Status.STALE, "no worker runs here"
 
-    batch = called("features.read_features_batch", models.BatchRequest(customer_ids=["C42", "nobody"], **asked))
+    batch = called("features.read_features_batch", models.BatchRequest(customer_ids=["C50", "nobody"], **asked))
     assert [one.views["mood"].status for one in batch.parsed.results] == [models.Status.STALE, models.Status.WITHHELD]
-
-    decision = models.ConsentRequest.from_dict(
-        {
-            "customer_id": "C42",
-            "purpose": "personalisation",
-            "decision": "given",
-            "notice": "privacy/1/en",
-            "method": "chat",
-        }
-    )
-    recorded = called("consents.record_consent", decision)
-    assert (recorded.status_code, recorded.parsed.effective) == (201, True)
 
     message = models.Message(author=models.MessageAuthor.CUSTOMER, conversation_id="c1", sentiment=0.5)
     source, now = models.ChatEventSource.CHAT, datetime.now(UTC)
-    event = models.ChatEvent(customer_id="C42", id="m1", time=now, source=source, data=message)
+    event = models.ChatEvent(customer_id="C50", id="m1", time=now, source=source, data=message)
     written = called("events.write_events", models.EventsRequest(events=[event]))
     assert (written.status_code, written.parsed.accepted) == (202, 1)
 
