@@ -22,6 +22,7 @@ from featurestore.api.lane import is_ours
 from featurestore.api.reply import Call, Reply
 from featurestore.api.sse.events import GONE, MEDIA_TYPE, SLOW
 from featurestore.api.sse.streams import Streams, raising
+from featurestore.api.trace import trace_of
 from featurestore.config import settings
 from featurestore.online import stores
 
@@ -78,10 +79,11 @@ class SseDoor:
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         given = dict(scope["headers"])
-        host, authorization, own_id = (
-            given.get(name, b"").decode("latin-1") for name in (b"host", b"authorization", b"x-request-id")
+        host, authorization, own_id, traceparent = (
+            given.get(name, b"").decode("latin-1")
+            for name in (b"host", b"authorization", b"x-request-id", b"traceparent")
         )
-        call = Call(b"", authorization, door.now_ms(), request_id_of(own_id))
+        call = Call(b"", authorization, door.now_ms(), request_id_of(own_id), trace_of(traceparent))
         path, method = scope["path"], scope["method"]
         refused = refusal(path, method, host)
         if refused is None and path == PATH:

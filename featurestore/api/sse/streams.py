@@ -13,7 +13,7 @@ import structlog
 from django.db import close_old_connections
 
 from featurestore.api import door
-from featurestore.api.errors import Overloaded, Problem, TooManyStreams, Unavailable
+from featurestore.api.errors import Overloaded, Problem, TooManyStreams, Unavailable, Unprocessable
 from featurestore.api.exchange import exchange
 from featurestore.api.handler import FeatureHandler
 from featurestore.api.reply import Call, Handle, Reply
@@ -125,6 +125,8 @@ class Streams:
     def _open(self, stream: Stream, loop: asyncio.AbstractEventLoop, call: Call) -> Reply:
         """In a thread: follow the subject, and only then read, so that no change between the two is missed."""
         holder, question, subject = self.handler.asked(call)
+        if question.as_of is not None:
+            raise Unprocessable("A stream tells what is; ask POST /v1/features for what was - at `$.as_of`")
         self.places.take(holder.client)
         stream.client, stream.subject = holder.client, subject
         stream.hurries = question.timeout_ms is not None and question.timeout_ms < self.handler.timeout_ms
@@ -162,7 +164,7 @@ class Streams:
 
     async def _read(self, stream: Stream, call: Call) -> Reply:
         """One more read: a call of its own, which is authenticated, guarded, counted and logged as every other."""
-        again = Call(call.body, call.authorization, door.now_ms(), call.request_id)
+        again = Call(call.body, call.authorization, door.now_ms(), call.request_id, call.trace)
         work = partial(exchange, READ, partial(self._patiently, stream, self.handler.one), again)
         return await asyncio.get_running_loop().run_in_executor(self._readers, _connected, work)
 
