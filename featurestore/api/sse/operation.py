@@ -57,7 +57,9 @@ def described() -> dict[str, Any]:
     return found
 
 
-@router.post("", auth=None, summary="Follow one customer's features", openapi_extra=described())
+@router.post(
+    "", auth=None, operation_id="followFeatures", summary="Follow one customer's features", openapi_extra=described()
+)
 def follow_features(request: HttpRequest) -> HttpResponse:
     """An event stream (SSE): the whole answer at once, and again whenever it has changed, until the stream is closed.
 

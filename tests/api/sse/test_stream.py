@@ -178,7 +178,7 @@ def test_a_withdrawal_is_the_last_answer() -> None:
 def test_a_key_that_may_no_longer_ask_is_told_why() -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
-        scene.changes(problem(Unauthorised()))
+        scene.changes(problem(Unauthorised(presented=True)))
         assert b'"reason":"refused","detail":"Send an API key' in await scene.says()
         assert await scene.is_over()
 
