@@ -8,7 +8,7 @@ COMPILE := uv pip compile --universal --fork-strategy fewest --generate-hashes -
 	--custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: bench-recovery bench-sse bench-streaming chaos help demo run test lint format kafka kafka-stop lock
+.PHONY: bench-recovery bench-serving bench-sse bench-streaming chaos help demo run test lint format kafka kafka-stop lock
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,9 @@ bench-streaming: $(VENV)  ## Our worker beside Quix Streams and plain Faust; wri
 
 bench-recovery: $(VENV)  ## A lost disk, a lost worker, a backlog; writes bench/results/recovery.json
 	$(PYTHON) -m bench.recovery $(ARGS)
+
+bench-serving: $(VENV)  ## The feature read beside Feast and a bare Django view; writes bench/results/serving.json
+	$(PYTHON) -m bench.serving $(ARGS)
 
 bench-sse: $(VENV)  ## A thousand event streams: memory, time from a write to its event; writes bench/results/sse.json
 	$(PYTHON) -m bench.sse $(ARGS)

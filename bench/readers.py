@@ -5,7 +5,7 @@ The streams' own folder puts them there, and beside them the marks of a worker t
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -25,15 +25,15 @@ TILES = 30
 FAR_FUTURE_MS = 4_000_000_000_000
 
 
-def customers(count: int) -> list[str]:
-    return [f"C{number}" for number in range(count)]
+def customers(count: int, prefix: str = "C") -> list[str]:
+    return [f"{prefix}{number}" for number in range(count)]
 
 
-def told(names: list[str], seed: int = 1) -> Iterator[Told]:
-    """A month of each customer's: every day an order, a ticket's change and a message, and a return now and then."""
+def told(names: Sequence[str], days: int, seed: int = 1) -> Iterator[Told]:
+    """Every day an order, a ticket's change and a message of each customer, and a return now and then."""
     random = Random(seed)
     now = datetime.now(UTC)
-    for day in range(TILES, 0, -1):
+    for day in range(days, 0, -1):
         for name in names:
             at = now - timedelta(days=day) + timedelta(minutes=random.randrange(1_400))
             back = random.random() < 0.2
@@ -50,12 +50,11 @@ def told(names: list[str], seed: int = 1) -> Iterator[Told]:
             ))  # fmt: skip
 
 
-def fill(url: str, names: list[str]) -> None:
+def fill(url: str, names: Sequence[str], days: int = TILES) -> None:
     """Fold what the customers did into the Redis at a URL, as workers would, under the subject secret ``bench``."""
     offline = Offline(registry, url)
-    asyncio.run(offline.fold(list(told(names))))
+    asyncio.run(offline.fold(list(told(names, days))))
     filled = offline.store.read([], [], [], 5_000).nodes[0].fill
     for source in registry.sources:
         births_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
-        assert offline.store.mark(source, 0, Mark(1, 10**9, FAR_FUTURE_MS, births_ms, filled)), source
-    print(f"{len(names)} customers at {time.strftime('%H:%M:%S')}", flush=True)
+        assert offline.store.mark(source, 0, Mark(1, time.time_ns(), FAR_FUTURE_MS, births_ms, filled)), source

@@ -21,14 +21,18 @@ from statistics import median
 import psutil
 
 from bench import asking, readers
+from bench.asking import Question
 from bench.contestants.servers import CORE, ROSTER, Around, Feast, Floor, Lane, Ninja, PrecomputedFeast, Server
 from bench.report import tell
 from bench.surroundings import MEMORY
+from featurestore.catalog import registry
 
 CUSTOMERS = 1_000
 CLIENTS = 8
 RATE = 100  # a second: a third of what Feast bears
 BATCH = 100
+
+POPULATIONS = {days: readers.customers(100, f"D{days}-") for days in (1, 365)}  # customers by days with events
 
 Figures = dict[str, float]
 
@@ -43,6 +47,8 @@ def surroundings(customers: int) -> Iterator[Around]:
         around = Around(folder, readers.customers(customers))
         try:
             readers.fill(around.store.url, around.customers)
+            for days, names in POPULATIONS.items():
+                readers.fill(around.store.url, names, days)
             yield around
         finally:
             around.stop()
@@ -103,12 +109,35 @@ def measured(around: Around, rounds: int, seconds: float) -> Figures:
         round_ = {who: turn(who(around), seconds) for who in roster}
         for who, found in round_.items():
             for name, value in found.items():
-                every[f"{who.prefix}_{name}"].append(value)
+                every[f"{who.prefix}{name}"].append(value)
         for name, value in compared(round_).items():
             every[name].append(value)
-    figures = {name: median(values) for name, values in every.items()}
-    own = (f"batch{BATCH}_p99_ms", "worker_rss_mb", "ready_s")
-    return figures | {name: figures[f"{Lane.prefix}_{name}"] for name in own}
+    return {name: median(values) for name, values in every.items()} | costs(Lane(around), seconds / 2)
+
+
+def costs(server: Lane, seconds: float) -> Figures:
+    """Microseconds of the worker's core that a read takes: by features, views, tiles, and customers in a batch."""
+    service = registry.services[readers.SERVICE]
+    every = [feature.name for view in service.views for feature in view.features]
+    usual, first = server.around.customers, readers.FEATURES
+    questions = {f"{n}_features": server.about(first[:n], usual) for n in (1, 5, 20)}
+    questions[f"{len(every)}_features"] = server.about(every, usual)
+    for n in (1, 3, 9):
+        questions[f"{n}_views"] = server.about([view.features[0].name for view in service.views[:n]], usual)
+    questions |= {f"{days}_tiles": server.about(first, who) for days, who in POPULATIONS.items()}
+    with server.serving() as process:
+        workers = process.children(recursive=True)
+        found = {f"cpu_us_{name}": spent_us(asked, workers, CLIENTS, seconds) for name, asked in questions.items()}
+        for batch in (10, BATCH):
+            found[f"cpu_us_a_customer_of_{batch}"] = spent_us(server.question(batch), workers, 1, seconds) / batch
+    return found
+
+
+def spent_us(question: Question, workers: list[psutil.Process], clients: int, seconds: float) -> float:
+    """Processor time of the workers an answer, in microseconds."""
+    before_s = cpu_s(workers)
+    rushed = asking.rush(question, clients, seconds)
+    return (cpu_s(workers) - before_s) / (rushed.requests_per_s * round(seconds)) * 1e6
 
 
 def main() -> None:
@@ -116,12 +145,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8, help="of each load")
     parser.add_argument("--try", action="store_true", dest="trying", help="see that it runs; writes nothing")
-    parser.add_argument("--only", default="", help="prefixes of contestants, with commas; their turns alone, no ratios")
+    parser.add_argument("--only", default="", help="class names of contestants, with commas: their turns alone")
     asked = parser.parse_args()
     with surroundings(CUSTOMERS) as around:
         if asked.only:
             for who in ROSTER:
-                if who.prefix in asked.only.split(","):
+                if who.__name__ in asked.only.split(","):
                     turn(who(around), asked.seconds)
             return
         tell("serving", measured(around, asked.rounds, asked.seconds), write_it=not asked.trying)

@@ -24,8 +24,10 @@ CORE = 0
 START_S, LOOK_S = 60, 0.02
 GRANIAN = ["-m", "granian", "--interface", "wsgi", "--workers", "1", "--no-ws", "--log-level", "warning"]
 MAKE_KEY = f"""
-from featurestore.access.services import create_client, create_key
+from featurestore.access.services import create_client, create_key, save_client
 client = create_client("bench", owner="bench", actor="bench")
+client.requests_per_s = 1_000_000
+save_client(client, actor="bench")
 print(create_key(client, services=["{SERVICE}"], purposes=["{PURPOSE}"], scopes=["features:read"], actor="bench")[1])
 """
 
@@ -63,7 +65,7 @@ class Around:
 
 
 class Server:
-    """One way to answer. ``prefix`` begins its figures' names; ``path`` and ``headers`` are of its questions."""
+    """One way to answer. ``prefix`` begins its figures' names ("" is ours); ``path`` is where it is asked."""
 
     title = prefix = path = ""
     batches = True
@@ -103,7 +105,7 @@ class Server:
     @contextmanager
     def serving(self) -> Iterator[psutil.Process]:
         """The process, on the servers' core, when it has answered; ``ready_s`` tells how long that took."""
-        log = self.around.folder / f"{self.prefix}.log"
+        log = self.around.folder / f"{type(self).__name__}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 self.command(), cwd=ROOT, env=self.environment(), stdout=output, stderr=output,
@@ -136,7 +138,7 @@ class Server:
 class Lane(Server):
     """Rapport as it is served: feature reads by the fast lane."""
 
-    title, prefix = "Rapport, fast lane", "lane"
+    title = "Rapport, fast lane"
     program = "adminsite.serve"
 
     def command(self) -> list[str]:
@@ -151,22 +153,26 @@ class Lane(Server):
     def path_of(self, batch: int) -> str:
         return "/v1/features" if batch == 1 else "/v1/features/batch"
 
-    def body(self, customers: Sequence[str]) -> bytes:
+    def body(self, customers: Sequence[str], features: Sequence[str] = FEATURES) -> bytes:
         who = {"customer_id": customers[0]} if len(customers) == 1 else {"customer_ids": list(customers)}
-        return json.dumps({"service": SERVICE, "purpose": PURPOSE, "features": FEATURES, **who}).encode()
+        return json.dumps({"service": SERVICE, "purpose": PURPOSE, "features": features, **who}).encode()
+
+    def about(self, features: Sequence[str], customers: Sequence[str]) -> Question:
+        """A question about other features, of other customers one by one."""
+        return self.question()._replace(bodies=[self.body([name], features) for name in customers])
 
 
 class Ninja(Lane):
     """Rapport's other door: the same process with Django and django-ninja before the handler."""
 
-    title, prefix = "Rapport, django-ninja", "ninja"
+    title, prefix = "Rapport, django-ninja", "ninja_"
     program = "bench.contestants.ninja"
 
 
 class Floor(Server):
     """A bare Django view with one redis-py GET."""
 
-    title, prefix, path = "bare Django view, one GET", "floor", "/features"
+    title, prefix, path = "bare Django view, one GET", "floor_", "/features"
     batches = False
 
     def prepare(self) -> None:
@@ -190,7 +196,7 @@ class Floor(Server):
 class Feast(Server):
     """Feast's Python server with twenty stored doubles: no authentication, consent or window."""
 
-    title, prefix, path = "Feast", "feast", "/get-online-features"
+    title, prefix, path = "Feast", "feast_", "/get-online-features"
     service = "plain"
 
     def prepare(self) -> None:
@@ -217,7 +223,7 @@ class Feast(Server):
 class PrecomputedFeast(Feast):
     """The same with a vector a customer that was computed before."""
 
-    title, prefix, service = "Feast, precompute_online", "feast_precomputed", "precomputed"
+    title, prefix, service = "Feast, precompute_online", "feast_precomputed_", "precomputed"
 
 
 ROSTER: list[type[Server]] = [Lane, Ninja, Floor, Feast, PrecomputedFeast]
