@@ -9,6 +9,7 @@ bear, then a hundred customers at a time for one client. Ratios are of one round
 """
 
 import argparse
+import json
 import os
 import shutil
 import tempfile
@@ -112,7 +113,9 @@ def measured(around: Around, rounds: int, seconds: float) -> Figures:
                 every[f"{who.prefix}{name}"].append(value)
         for name, value in compared(round_).items():
             every[name].append(value)
-    return {name: median(values) for name, values in every.items()} | costs(Lane(around), seconds / 2)
+    stages = json.loads(around.run("-m", "bench.stages"))
+    figures = {name: median(values) for name, values in every.items()} | costs(Lane(around), seconds / 2)
+    return figures | {f"stage_us_{name}": value for name, value in stages.items()}
 
 
 def costs(server: Lane, seconds: float) -> Figures:

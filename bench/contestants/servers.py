@@ -21,6 +21,7 @@ from deploy.ports import free_port
 from deploy.redis_server import RedisServer
 
 CORE = 0
+KEY = "BENCH_KEY"  # in the environment of a program of the bench
 START_S, LOOK_S = 60, 0.02
 GRANIAN = ["-m", "granian", "--interface", "wsgi", "--workers", "1", "--no-ws", "--log-level", "warning"]
 MAKE_KEY = f"""
@@ -50,7 +51,9 @@ class Around:
             "RAPPORT_PARTITIONS": "1",
         }
         self.run("manage.py", "migrate", "--noinput", "--verbosity", "0")
-        self.key = self.run("manage.py", "shell", "--no-imports", "--command", MAKE_KEY).split()[-1]
+        self.environment[KEY] = self.key = self.run(
+            "manage.py", "shell", "--no-imports", "--command", MAKE_KEY
+        ).split()[-1]
 
     def run(self, *arguments: str) -> str:
         """What a program of the project says."""
