@@ -51,9 +51,8 @@ class Around:
             "RAPPORT_PARTITIONS": "1",
         }
         self.run("manage.py", "migrate", "--noinput", "--verbosity", "0")
-        self.environment[KEY] = self.key = self.run(
-            "manage.py", "shell", "--no-imports", "--command", MAKE_KEY
-        ).split()[-1]
+        self.key = self.run("manage.py", "shell", "--no-imports", "--command", MAKE_KEY).split()[-1]
+        self.environment[KEY] = self.key
 
     def run(self, *arguments: str) -> str:
         """What a program of the project says."""
