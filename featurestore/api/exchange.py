@@ -11,13 +11,15 @@ from django.db import Error as DatabaseError
 
 from featurestore.access.errors import KeysUnavailable
 from featurestore.access.recording import recorder
-from featurestore.api.admission import others, reads
+from featurestore.api.admission import others, reads, streams
 from featurestore.api.errors import Internal, Problem, Unavailable
 from featurestore.api.metrics import count_request
 from featurestore.api.reply import Call, Handle, Reply
 from featurestore.logs import requests
 
-READ_ROUTES = frozenset({"features", "features/batch"})
+ROOMS = {
+    "features": reads, "features/batch": reads, "features/stream": streams, "features/stream/event": streams,
+}  # fmt: skip
 REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
 log = structlog.get_logger(__name__)
 
@@ -30,7 +32,7 @@ def request_id_of(header: str | None) -> str:
 def exchange(route: str, handle: Handle, call: Call) -> Reply:
     """Let a handler answer a call. Never raises; logs no identifier, no value, no secret."""
     started_s = time.perf_counter()
-    room = reads if route in READ_ROUTES else others
+    room = ROOMS.get(route, others)
     try:
         with room:
             reply = handle(call)
