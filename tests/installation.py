@@ -48,6 +48,7 @@ class Installation:
             "stream_data_dir": folder / "streams",
             "stream_health_port": free_port(),
             "log_level": "INFO",
+            "client_requests_per_s": 1_000_000,
         }
         self.settings = own | settings
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")}

@@ -43,7 +43,7 @@ def buy(secret: str, now_ms: int, scope: str = "features:read purpose:service") 
     """A token, written as the endpoint writes it."""
     found = client_credential("support-bot", secret, now_ms)
     assert isinstance(found, Credential)
-    validator = ClientValidator(now_ms, {})
+    validator = ClientValidator(now_ms, {}, lambda holder: None)
     validator.holder = found
     request: Any = SimpleNamespace(expires_in=LIFETIME_S, client=ApiClient.objects.get(name=found.client))
     text = validator.token_text(request)

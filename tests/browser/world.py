@@ -21,6 +21,7 @@ class RealWorld(World):
     def __init__(self, store: RedisStore):
         self.store = store  # type: ignore[assignment]
         self.now = datetime.now(UTC)
+        self.now_ms = round(self.now.timestamp() * 1000)
 
     def vouch(self) -> None:
         """One word of the voucher, for long. Its first step waits until no other word can be in force."""
@@ -29,11 +30,11 @@ class RealWorld(World):
         assert voucher.step() is Condition.VOUCHING
 
     def fold(self) -> None:
-        now_ms, fill = round(self.now.timestamp() * 1000), self.store.read([], [], [], 1000).nodes[0].fill
+        fill = self.store.read([], [], [], 1000).nodes[0].fill
         for source in registry.sources:
             births_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):
-                assert self.store.mark(source, partition, Mark(1, 1, now_ms + 3_600_000, births_ms, fill))
+                assert self.store.mark(source, partition, Mark(1, 1, self.now_ms + 3_600_000, births_ms, fill))
         yesterday = (self.now - timedelta(days=1)).replace(tzinfo=None).isoformat()
         self.happened("C42", "orders", (yesterday, LINE))
 

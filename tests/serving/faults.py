@@ -162,9 +162,11 @@ def told(*command: str) -> Callable[[Shop], None]:
 AWAY, UNVOUCHED = "503", "store_unvouched"
 FAULTS: Mapping[str, Fault] = {
     "store_silent": Fault(
-        signalled("store", signal.SIGSTOP), signalled("store", signal.SIGCONT), frozenset({AWAY, SERVED})
+        signalled("store", signal.SIGSTOP), signalled("store", signal.SIGCONT), frozenset({AWAY, UNVOUCHED, SERVED})
     ),
-    "store_killed": Fault(lambda shop: shop.store.kill(), lambda shop: shop.store.start(), frozenset({AWAY, SERVED})),
+    "store_killed": Fault(
+        lambda shop: shop.store.kill(), lambda shop: shop.store.start(), frozenset({AWAY, UNVOUCHED, SERVED})
+    ),
     "store_full": Fault(
         told("CONFIG", "SET", "maxmemory", "1"),
         told("CONFIG", "SET", "maxmemory", "0"),

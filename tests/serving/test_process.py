@@ -81,7 +81,7 @@ def test_each_line_of_the_log_is_json_and_names_no_customer(api: Api) -> None:
 def test_an_end_lets_every_request_end(tmp_path: Path, redis_server: str) -> None:
     api = Api(tmp_path, redis_server)
     try:
-        with Asking(api.port).going_on() as asking:
+        with Asking(api.port, elsewhere=True).going_on() as asking:
             eventually(lambda: asking.answered["keeps"] > 50, "they ask")
             api.process.send_signal(signal.SIGTERM)
             eventually(lambda: not_ready(api), "it says that it drains")
