@@ -7,4 +7,6 @@ from adminsite import serve
 if __name__ == "__main__":
     serve.main("bench.contestants.ninja:application")
 else:
+    import adminsite.wsgi  # noqa: F401  (which prepares the process)
+
     application = get_wsgi_application()
