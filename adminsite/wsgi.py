@@ -13,12 +13,13 @@ from featurestore.config import settings
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
 refuse_if_unsafe()
 application: WSGIApplication = get_wsgi_application()
-drain.listen()
-if settings().serves != "admin":
-    from featurestore.api.lane import fast_lane  # Django is set up now
 
+from featurestore.api.lane import fast_lane  # noqa: E402  (Django is set up now)
+
+if settings().serves != "admin":
     application = fast_lane(application)
 application = draining(application)
+drain.listen()
 # What was made until now stays. Without this, answers that wait for their access record to be sent have the collector
 # look through all of it again and again, and reads wait for 60 ms.
 gc.collect()

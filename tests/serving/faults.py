@@ -33,7 +33,7 @@ QUESTION = {
     "service": "support_chat", "purpose": "service", "customer_id": CUSTOMER, "features": ["returns_90d"],
     "timeout_ms": TIMEOUT_MS,
 }  # fmt: skip
-SERVED = "served"
+SERVED, SETTLED = "served", 30  # so many reads in a row
 
 
 class Seen(NamedTuple):
@@ -113,8 +113,7 @@ class Shop:
             time.sleep(hold_s)
             fault.end(self)
             ended_s = time.monotonic()
-            eventually(lambda: served_since(seen, ended_s), "served again", within_s=BACK_S)
-            time.sleep(0.5)
+            eventually(lambda: settled(seen, ended_s), "served again, and no other answer since", within_s=BACK_S)
         during = [one for one in seen if began_s <= one.at_s < ended_s]
         after = [one for one in seen if one.at_s >= ended_s]
         refused = [one.at_s + one.took_s for one in after if one.what != SERVED]
@@ -138,8 +137,10 @@ class Fault(NamedTuple):
     allowed: frozenset[str]
 
 
-def served_since(seen: list[Seen], since_s: float) -> bool:
-    return any(one.what == SERVED and one.at_s > since_s for one in reversed(seen[-50:]))
+def settled(seen: list[Seen], since_s: float) -> bool:
+    """Whether the last reads, all of them later, were served."""
+    last = seen[-SETTLED:]
+    return len(last) == SETTLED and all(one.what == SERVED and one.at_s > since_s for one in last)
 
 
 def signalled(name: str, number: signal.Signals) -> Callable[[Shop], None]:
