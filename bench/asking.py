@@ -16,8 +16,6 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from bench.distribution import quantile
-
 SCRIPT = Path(__file__).with_name("questions.lua")
 ASKERS = 8  # threads of the steady load; two dozen requests are never open at once
 
@@ -102,7 +100,3 @@ def steady(question: Question, rate: float, seconds: float) -> list[float]:
         asker.join()
     assert not failures, failures[0]
     return sorted(took_ms)
-
-
-def p99(took_ms: Sequence[float]) -> float:
-    return quantile(took_ms, 0.99)

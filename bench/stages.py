@@ -11,8 +11,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from adminsite.wsgi import application  # first: it sets Django up
 from bench import readers
 from bench.contestants.servers import KEY
+from featurestore.access.recording import recorder
+from featurestore.api import auth, metrics
+from featurestore.api.exchange import request_id_of
+from featurestore.api.handler import ONE, feature_handler
+from featurestore.api.reply import Call, encode
+from featurestore.api.trace import trace_of
+from featurestore.identity import subject_of
+from featurestore.logs import requests
+from featurestore.online import reader as reading
 
 ROUNDS, CALLS = 20, 200
 
@@ -30,17 +40,6 @@ def best_us(act: Callable[[int], object]) -> float:
 
 def stages(key: str) -> dict[str, float]:
     """Each stage by itself, and the whole by the fast lane."""
-    from adminsite.wsgi import application
-    from featurestore.access.recording import recorder
-    from featurestore.api import auth, lane, metrics
-    from featurestore.api.exchange import request_id_of
-    from featurestore.api.handler import ONE, feature_handler
-    from featurestore.api.reply import Call, encode
-    from featurestore.api.trace import trace_of
-    from featurestore.identity import subject_of
-    from featurestore.logs import requests
-    from featurestore.online import reader as reading
-
     found, names = feature_handler(), readers.customers(100)
     bodies = [body_about(name) for name in names]
     subjects = [subject_of(name, found.secret) for name in names]
@@ -49,7 +48,6 @@ def stages(key: str) -> dict[str, float]:
     plan = reading._plan(service, readers.PURPOSE, chosen)
     marks = [(source, 0) for source in plan.sources]
     kept = {subject: found.reader.store.read([subject], plan.fields, marks, 1_000) for subject in subjects}
-    fast = lane.fast_lane(application)
 
     class Kept:
         """The store, as fast as memory."""
@@ -91,7 +89,7 @@ def stages(key: str) -> dict[str, float]:
         "metrics": best_us(lambda i: metrics.count_request("features", 200, 0.001))
         + best_us(lambda i: metrics.count_views("s", "p", answer)),
         "log_line": best_us(lambda i: requests.tell(line)),
-        "whole_read_without_server": best_us(lambda i: fast(environ(i), said)),
+        "whole_read_without_server": best_us(lambda i: application(environ(i), said)),
     }
 
 
