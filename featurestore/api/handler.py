@@ -104,7 +104,10 @@ class FeatureHandler:
 
     def one(self, call: Call) -> Reply:
         """POST /v1/features."""
-        asked = self.asked(call)
+        return self.answer(call, self.asked(call))
+
+    def answer(self, call: Call, asked: Asked) -> Reply:
+        """The answer of a read that is understood."""
         return Reply(200, encode(self._read(call, asked.holder, asked.question, [asked.subject])[0]))
 
     def asked(self, call: Call) -> Asked:
@@ -124,7 +127,7 @@ class FeatureHandler:
         subjects = [subject_at(customer, self.secret, f"$.customer_ids[{i}]") for i, customer in enumerate(customers)]
         return Reply(200, encode(BatchAnswer(self._read(call, holder, question, subjects))))
 
-    def _read(self, call: Call, holder: Any, question: Question, subjects: Sequence[str]) -> list[Answer]:
+    def _read(self, call: Call, holder: Credential, question: Question, subjects: Sequence[str]) -> list[Answer]:
         service = self.services.get(question.service)
         if service is None or service.name not in holder.services:
             raise UnknownService("GET /v1/services lists the services that this key may use - at `$.service`")
@@ -142,18 +145,26 @@ class FeatureHandler:
                 as_of_ms=None if question.as_of is None else past_ms(question.as_of, call.now_ms),
             )
         except AsOfTooEarly as error:
+            self._record(call, holder, question, asked, error.answers)  # which views have later events is told
             places = subjects if isinstance(question, BatchRequest) else ()
             raise TooEarly(explained(error.found, asked, places)) from None
         except StoreUnavailable as error:
             call.noted["store"] = str(error)
             raise Unavailable("The store did not answer in time. Nothing was read.") from None
-        for answer in read:
-            _hide_registration(answer.views)
-        self.recorder.read(holder, service.name, question.purpose, asked, read, call.now_ms, call.request_id)
+        self._record(call, holder, question, asked, read)
         by_subject = dict(zip(asked, read, strict=True))
         answers = [by_subject[subject] for subject in subjects]
         count_views(service.name, question.purpose, answers)
         return answers
+
+    def _record(
+        self, call: Call, holder: Credential, question: Question, subjects: Sequence[str], answers: Sequence[Answer]
+    ) -> None:
+        for answer in answers:
+            _hide_registration(answer.views)
+        self.recorder.read(
+            holder, question.service, question.purpose, subjects, answers, call.now_ms, call.request_id
+        )
 
     def _chosen(self, service: str, features: Sequence[str] | None) -> frozenset[str] | None:
         if features is None:

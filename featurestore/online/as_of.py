@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from featurestore.definitions.view import FeatureView
+from featurestore.online.answer import Answer
 from featurestore.online.guard import belongs
 from featurestore.online.store import Mark
 from featurestore.permission import Grant
@@ -34,11 +35,11 @@ class TooEarly(NamedTuple):
 
 
 class AsOfTooEarly(ValueError):
-    """Something asked for has no exact answer as of that time."""
+    """Something asked for has no exact answer as of that time. ``answers`` are what would have been answered."""
 
-    def __init__(self, found: Sequence[TooEarly]) -> None:
+    def __init__(self, found: Sequence[TooEarly], answers: Sequence[Answer]) -> None:
         super().__init__(f"no exact answer as of that time for {len(found)} views of subjects")
-        self.found = found
+        self.found, self.answers = found, answers
 
 
 def why_too_early(view: FeatureView, raw: bytes | None, grant: Grant, mark: Mark | None, at_ms: int) -> Cause | None:

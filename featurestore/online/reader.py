@@ -82,7 +82,7 @@ class Reader:
                 too_early += _too_early(len(answers), plan, stored, grant, marks, as_of_ms)
             answers.append(_answer(service.name, purpose, at, plan, stored, grant, marks, fill, at_ms))
         if too_early:
-            raise as_of.AsOfTooEarly(too_early)
+            raise as_of.AsOfTooEarly(too_early, answers)
         return answers
 
 

@@ -98,3 +98,13 @@ def test_a_control_redis_that_is_away_costs_no_read(post: Post, recorder: Record
     for _ in range(20):
         recorder.tick()
     assert len(recorder.stream.reads()) == 3  # type: ignore[attr-defined]
+
+
+def test_a_question_about_the_past_that_is_refused_leaves_one_since_it_told_something(
+    post: Post, recorder: Recorder
+) -> None:
+    before = {"as_of": "2026-11-20T08:00:00Z"}
+    assert post("/v1/features", ONE | before).status_code == 422
+    assert [read.subject for read in sent(recorder).reads] == [World.subject("C42")]
+    assert post("/v1/features/batch", MANY | before | {"customer_ids": ["C43", "C42"]}).status_code == 422
+    assert [read.subject for read in sent(recorder).reads] == [World.subject("C43"), World.subject("C42")]

@@ -124,7 +124,8 @@ class Streams:
 
     def _open(self, stream: Stream, loop: asyncio.AbstractEventLoop, call: Call) -> Reply:
         """In a thread: follow the subject, and only then read, so that no change between the two is missed."""
-        holder, question, subject = self.handler.asked(call)
+        asked = self.handler.asked(call)
+        holder, question, subject = asked
         if question.as_of is not None:
             raise Unprocessable("A stream tells what is; ask POST /v1/features for what was - at `$.as_of`")
         self.places.take(holder.client)
@@ -133,7 +134,7 @@ class Streams:
 
         def follow_and_read(call: Call) -> Reply:
             asyncio.run_coroutine_threadsafe(self._follow(stream), loop).result()
-            return self.handler.one(call)
+            return self.handler.answer(call, asked)
 
         return self._patiently(stream, follow_and_read, call)
 

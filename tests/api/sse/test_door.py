@@ -35,6 +35,9 @@ class Handler:
         return Asked(HOLDER, ONE.decode(call.body), "subject")
 
     def one(self, call: Call) -> Reply:
+        return self.answer(call, self.asked(call))
+
+    def answer(self, call: Call, asked: Asked) -> Reply:
         self.done.append("read")
         view = ViewAnswer(Status.PRESENT, "then", 0.1)
         return Reply(200, encode(Answer("chat", "service", "now", {"number": len(self.done)}, {"spend": view})))
