@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -162,9 +162,7 @@ class FeatureHandler:
     ) -> None:
         for answer in answers:
             _hide_registration(answer.views)
-        self.recorder.read(
-            holder, question.service, question.purpose, subjects, answers, call.now_ms, call.request_id
-        )
+        self.recorder.read(holder, question.service, question.purpose, subjects, answers, call.now_ms, call.request_id)
 
     def _chosen(self, service: str, features: Sequence[str] | None) -> frozenset[str] | None:
         if features is None:

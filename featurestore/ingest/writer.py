@@ -12,6 +12,9 @@ from featurestore.definitions import EventSource
 from featurestore.ingest.errors import NotAcknowledged
 from featurestore.ingest.producer import EventProducer
 
+AWAY = {KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}
+"""What no broker said. An error of one event or topic is no reason to let the others wait."""
+
 
 class Outgoing(NamedTuple):
     """One event, as its source encodes it."""
@@ -25,13 +28,14 @@ class Settlement:
     """What becomes of the events of one call. Settled by the polling thread alone."""
 
     def __init__(self, events: int) -> None:
-        self.left, self.error = events, ""
+        self.left = events
+        self.error: KafkaError | None = None
         self.over = threading.Event()
 
     def settle(self, error: KafkaError | None, _message: Message) -> None:
         self.left -= 1
         if error is not None:
-            self.error = error.str()
+            self.error = error
         if error is not None or not self.left:
             self.over.set()
 
@@ -57,25 +61,26 @@ class EventWriter:
             raise NotAcknowledged("away a moment ago, and another call is trying")
         try:
             problem = self._send(events)
-            self._away = bool(problem)
+            self._away = problem in AWAY
         finally:
             if trying:
                 self._trying.release()
-        if problem:
-            raise NotAcknowledged(problem)
+        if problem is not None:
+            raise NotAcknowledged(KafkaError(problem).str())
 
-    def _send(self, events: Sequence[Outgoing]) -> str:
-        """Send events and wait; what kept Kafka from acknowledging all of them, or nothing."""
+    def _send(self, events: Sequence[Outgoing]) -> int | None:
+        """Send events and wait; the code of what kept Kafka from acknowledging all of them, None if nothing did."""
         settlement = Settlement(len(events))
         try:
             for source, subject, value in events:
                 self._producer.send(source, subject, value, settlement.settle)
         except BufferError:
-            return "too many events are waiting"
+            return KafkaError._QUEUE_FULL
         except KafkaException as error:
-            reason: str = error.args[0].str()
-            return reason
-        return settlement.error if settlement.over.wait(self.timeout_s) else "no acknowledgement in time"
+            return int(error.args[0].code())
+        if not settlement.over.wait(self.timeout_s):
+            return KafkaError._MSG_TIMED_OUT
+        return None if settlement.error is None else int(settlement.error.code())
 
     def _poll(self) -> None:
         while True:

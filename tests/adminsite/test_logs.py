@@ -3,12 +3,17 @@
 import io
 import json
 import logging
+import os
+import select
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 import structlog
 
-from featurestore.logs import configure_logs
+from featurestore import logs
+from featurestore.logs import Requests, configure_logs
 
 EMAIL = "ada@example.org"
 
@@ -45,3 +50,55 @@ def test_the_level_holds(lines: Any) -> None:
     structlog.get_logger("test").debug("unseen")
     logging.getLogger("library").debug("unseen")
     assert lines() == []
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Lines about requests, with their writing left to the test: what is written, piece by piece."""
+    logging.getLogger("featurestore.requests").setLevel(logging.INFO)
+    monkeypatch.setattr(Requests, "_start", lambda self: None)
+    pieces: list[bytes] = []
+    monkeypatch.setattr(logs.os, "write", lambda number, raw: pieces.append(raw))
+    yield pieces
+    logging.getLogger("featurestore.requests").setLevel(logging.NOTSET)
+
+
+def test_request_lines_are_whole_in_each_piece_that_a_pipe_takes(told: list[bytes]) -> None:
+    requests = Requests()
+    for number in range(100):
+        requests.tell({"number": number, "email": EMAIL})
+    requests.flush()
+    assert len(told) > 1
+    assert all(len(piece) <= select.PIPE_BUF and piece.endswith(b"\n") for piece in told)
+    lines = [json.loads(line) for line in b"".join(told).splitlines()]
+    assert [(line["number"], line["email"]) for line in lines] == [(number, "[private]") for number in range(100)]
+
+
+def test_request_lines_wait_while_standard_error_takes_none(told: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Requests, "MOST", 3)
+    requests, take = Requests(), logs.os.write
+
+    def full(number: int, raw: bytes) -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(logs.os, "write", full)
+    for number in range(5):
+        requests.tell({"number": number})
+        requests.flush()
+    monkeypatch.setattr(logs.os, "write", take)
+    requests.flush()
+    assert len(b"".join(told).splitlines()) == 3
+
+
+def test_a_forked_process_writes_its_own_last_lines_and_no_others() -> None:
+    program = """
+import logging, multiprocessing
+from featurestore.logs import requests
+logging.getLogger("featurestore.requests").setLevel(logging.INFO)
+def child(): requests.tell({"by": "child"})
+requests.tell({"by": "parent"})
+started = multiprocessing.get_context("fork").Process(target=child)
+started.start(); started.join()
+"""
+    done = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, check=True, cwd=os.getcwd())
+    assert sorted(json.loads(line)["by"] for line in done.stderr.splitlines()) == ["child", "parent"]
