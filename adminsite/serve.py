@@ -25,25 +25,29 @@ from featurestore.logs import configuration
 
 CONNECTIONS = 512  # of a worker
 HEADERS_MS, HEADERS_BYTES = 5_000, 64 * 1024
-READY_S = 2.0  # until a new worker answers
+READY_S = 5.0  # until a new worker answers, on a busy machine too; nobody waits meanwhile
 DRAIN_S = 2.0  # until whoever asks again has heard from the old one
 STOP_S = 20  # longer than any request takes
 
 
 class DrainingServer(MPServer):
-    """Granian, whose workers are told ``drain_s`` before they are stopped."""
+    """Granian, whose workers are told ``drain_s`` before they are stopped.
+
+    Two signals at once would be one too many: Python may sleep through one that comes just as it has seen another.
+    """
 
     drain_s = DRAIN_S
 
     def _stop_workers(self) -> None:
-        for worker in self.wrks:
-            tell(worker)
-        time.sleep(self.drain_s)
+        if self.drain_s:
+            for worker in self.wrks:
+                tell(worker)
+            time.sleep(self.drain_s)
         super()._stop_workers()
 
     def _respawn_workers(self, workers: list[int], target: Any, loader: Any, delay: float = 0) -> None:
         for place in workers:
-            if delay:  # else it has died
+            if delay and self.drain_s:  # without delay it has died
                 threading.Timer(READY_S, tell, [self.wrks[place]]).start()
             super()._respawn_workers([place], target, loader, delay=delay and READY_S + self.drain_s)
 

@@ -27,7 +27,7 @@ _ADMINISTRATION = [
 ]
 INSTALLED_APPS = [
     "adminsite.apps.AdminsiteConfig",
-    *(_ADMINISTRATION if conf.serves != "api" else []),
+    *(_ADMINISTRATION if conf.serves_admin else []),
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "guardian",
@@ -50,7 +50,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
-if conf.serves == "api":
+if not conf.serves_admin:
     MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]  # refuses hosts that are not ours
 
 TEMPLATES = [

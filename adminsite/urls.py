@@ -9,10 +9,10 @@ handler400 = "featurestore.api.urls.bad_request"
 
 urlpatterns: list[URLPattern | URLResolver] = [*health_pages]
 
-if settings().serves != "admin":
+if settings().serves_api:
     urlpatterns += [path("", include("featurestore.api.urls"))]
 
-if settings().serves != "api":
+if settings().serves_admin:
     from django.contrib import admin
 
     urlpatterns += [path("admin/", admin.site.urls)]

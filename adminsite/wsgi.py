@@ -16,7 +16,7 @@ application: WSGIApplication = get_wsgi_application()
 
 from featurestore.api.lane import fast_lane  # noqa: E402  (Django is set up now)
 
-if settings().serves != "admin":
+if settings().serves_api:
     application = fast_lane(application)
 application = draining(application)
 drain.listen()

@@ -85,6 +85,14 @@ class Settings(BaseSettings):
     celery_eager: bool = Field(False, description="Run tasks inside the caller: tests alone.")
 
     @property
+    def serves_api(self) -> bool:
+        return self.serves != "admin"
+
+    @property
+    def serves_admin(self) -> bool:
+        return self.serves != "api"
+
+    @property
     def production(self) -> bool:
         return self.environment == "production"
 

@@ -18,7 +18,7 @@ from msgspec.structs import asdict, astuple
 
 from featurestore.access.batches import BadBatch, Batch, Kind, decode, encode
 from featurestore.access.models import AccessGap, AccessKind, AccessProcess, AccessRecord, ClientUsage
-from featurestore.access.stream import Entry, RecordStream
+from featurestore.access.stream import Entry, RecordStream, StreamAway, opened
 from featurestore.config import settings
 from featurestore.consent.leases import leased
 from featurestore.consent.ledger import database_now, moment
@@ -42,6 +42,15 @@ class Heard(NamedTuple):
 
     at_ms: int
     batch: Batch
+
+
+def collect_waiting() -> None:
+    """Collect from this installation's stream; while it is away there is nothing to do but wait."""
+    try:
+        with opened() as stream:
+            collect(stream)
+    except StreamAway as error:
+        log.warning("access records not collected", reason=str(error))
 
 
 def collect(stream: RecordStream, now: datetime | None = None) -> int:

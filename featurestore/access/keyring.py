@@ -1,9 +1,9 @@
 """What every credential may do, kept in the process for at most CACHED_S seconds, or until a change is announced.
 
 Keys and secrets are read all at once, so that a request costs no query and a wrong key finds no slower path, a look-up
-of its own. A token is read when it is first seen: any process may be the first to see it, a moment after another one
-issued it. Only a token of ours is looked for (``sealed``), whether it is alive or not, once while it is remembered: no
-made-up text costs a query.
+of its own. A token is read when it is first seen, since any process may be the first to see it, a moment after another
+one issued it; those in use are read anew together. Only a token of ours is looked for (``sealed``), whether it is alive
+or not, once while it is remembered: no made-up text costs a query.
 
 While the database is away, one thread a WAIT_S tries it and the others fail at once. Permissions of subjects are never
 kept: they are read with the values.
@@ -16,11 +16,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import Error as DatabaseError
 from django.db import connection
-from django.db.models import Q
+from django.db.models import F, Q
 from oauth2_provider.models import AccessToken
 
 from featurestore.access.errors import KeysUnavailable
@@ -66,6 +66,13 @@ class Kept(NamedTuple):
     found: Credential | Denied
 
 
+class Used(NamedTuple):
+    """A token that was taken: the secret that bought it, and how long it may live."""
+
+    secret_id: str
+    expires_ms: float
+
+
 class Snapshot(NamedTuple):
     """Credentials by their digests, as they were at a time on the monotonic clock, from before they were read.
 
@@ -88,6 +95,7 @@ class Keyring:
         self._asking = threading.Lock()
         self._snapshot = Snapshot(NEVER_S, {}, {})
         self._failed_s = NEVER_S  # on the monotonic clock
+        self._used: dict[str, Used] = {}  # tokens that were taken, by their digests
         self._listener: Listener | None = None
 
     def holder(self, text: str, now_ms: int) -> Kept:
@@ -112,7 +120,7 @@ class Keyring:
             now_s = time.monotonic()
             if now_s - self._snapshot.read_s >= CACHED_S:
                 self._listen()
-                self._snapshot = Snapshot(now_s, read_keys(), read_secrets())
+                self._snapshot = Snapshot(now_s, read_keys() | self._used_tokens(), read_secrets())
             return self._snapshot
 
     def _token(self, known: Snapshot, text: str, digest: str, now_ms: int) -> Kept:
@@ -123,8 +131,17 @@ class Keyring:
             return Kept(FOR_EVER_MS, Denied.EXPIRED)
         with self._database():
             # Also when it is gone: once a snapshot, whoever repeats it. A snapshot forgotten meanwhile keeps nothing.
-            known.holders[digest] = kept = Kept(expires_ms, read_token(id_of(text), digest))
+            used = Used(id_of(text), expires_ms)
+            known.holders[digest] = kept = Kept(expires_ms, read_tokens({digest: used.secret_id})[digest])
+            self._used[digest] = used
         return kept
+
+    def _used_tokens(self) -> dict[str, Kept]:
+        """The tokens that this process has taken and that may still be alive, in one query."""
+        now_ms = time.time_ns() // 1_000_000
+        self._used = {digest: used for digest, used in self._used.items() if now_ms < used.expires_ms}
+        found = read_tokens({digest: used.secret_id for digest, used in self._used.items()})
+        return {digest: Kept(self._used[digest].expires_ms, holder) for digest, holder in found.items()}
 
     @contextmanager
     def _database(self) -> Iterator[None]:
@@ -176,25 +193,31 @@ def read_secrets() -> dict[str, Kept]:
     return {secret.digest: _kept(secret, secret.client) for secret in found}
 
 
-def read_token(secret_id: str, digest: str) -> Credential | Denied:
-    """What the holder of a token may do: what it was issued for, as far as its client still may.
+def read_tokens(wanted: Mapping[str, str]) -> dict[str, Credential | Denied]:
+    """What the holders of tokens may do: what each was issued for, as far as its client still may.
 
-    No row: revoked, by itself, with its secret, or with its client.
+    ``wanted`` has the secret's id by the token's digest. No row: revoked, by itself, with its secret, or its client.
     """
-    row = (
-        AccessToken.objects.select_related("application")
-        .filter(token_checksum=digest, token=readable(Prefix.TOKEN, secret_id))
-        .filter(application__secrets__key_id=secret_id, application__secrets__revoked_at=None)
-        .first()
-    )
-    if row is None:
-        return Denied.REVOKED
+    found: dict[str, Credential | Denied] = dict.fromkeys(wanted, Denied.REVOKED)
+    if wanted:
+        rows = (
+            AccessToken.objects.select_related("application")
+            .filter(token_checksum__in=wanted, application__secrets__revoked_at=None)
+            .annotate(secret_id=F("application__secrets__key_id"))
+        )
+        for row in rows:
+            if row.secret_id == wanted[row.token_checksum] and row.token == readable(Prefix.TOKEN, row.secret_id):
+                found[row.token_checksum] = _of_token(row)
+    return found
+
+
+def _of_token(row: Any) -> Credential | Denied:
     client: ApiClient = row.application
     if not client.active:
         return Denied.INACTIVE
     words = frozenset(row.scope.split())
     return Credential(
-        secret_id,
+        row.secret_id,
         client.name,
         frozenset(client.services),
         purposes_in(words) & frozenset(client.purposes),

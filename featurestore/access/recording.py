@@ -72,7 +72,6 @@ class Recorder:
 
     def __init__(self, stream: Stream, largest_stream_bytes: int, clock_ms: Callable[[], int]):
         self.stream, self.largest_stream_bytes, self.clock_ms = stream, largest_stream_bytes, clock_ms
-        self._starting = threading.Lock()
         self._begin()
         os.register_at_fork(after_in_child=self._begin)
 

@@ -190,7 +190,8 @@ def _write_use(key_id: str, hour: datetime) -> None:
         for issued in (ApiKey, ClientSecret):
             unnoted = issued.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=hour), key_id=key_id)
             unnoted.update(last_used_at=hour)
-    except Exception:  # nobody waits for the result: whatever it is, it is logged
+    except Exception:  # nobody waits for the result: whatever it is, it is logged, and the next use tries again
+        _used_hours.pop(key_id, None)
         log.warning("use of a key not noted", key_id=key_id, exc_info=True)
     finally:
         connection.close()  # the thread's own: the next write may be an hour away

@@ -1,7 +1,7 @@
 """How much may be in hand: what comes when that is full is refused at once, and no queue grows.
 
-Feature reads, event streams and everything else have rooms of their own: decisions that wait for a slow database keep
-no read waiting.
+Feature reads and everything else have rooms of their own: decisions that wait for a slow database keep no read waiting.
+Event streams need none: their process bounds them by its threads.
 Whoever serves has a thread for every connection, or requests would queue before they are seen.
 """
 
@@ -21,7 +21,6 @@ class Room(NamedTuple):
 
 
 READS, OTHERS = Room(8, 48), Room(8, 16)
-STREAMS = Room(32, 32)  # more than their process has threads, which are what bounds them
 
 
 class Admission:
@@ -61,4 +60,4 @@ def places(number: int) -> "SimpleQueue[None]":
     return free
 
 
-reads, others, streams = Admission(READS), Admission(OTHERS), Admission(STREAMS)
+reads, others = Admission(READS), Admission(OTHERS)

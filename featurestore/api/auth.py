@@ -4,7 +4,7 @@ from featurestore.access.limits import WINDOW_S, limits
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import Credential, Denied, credential
 from featurestore.access.services import record_use
-from featurestore.api.errors import Forbidden, TooMany, Unauthorised
+from featurestore.api.errors import Forbidden, TooMany, Unauthorised, Unprocessable
 from featurestore.api.reply import Call
 
 SCHEME = "bearer "
@@ -28,7 +28,11 @@ def authenticate(call: Call, scope: Scope | None = None) -> Credential:
 
 
 def charge(call: Call, holder: Credential, cost: int) -> None:
-    """Take from what a client may ask for in this window, and tell it how much is left. Raises TooMany."""
+    """Take from what a client may ask for in this window, and tell it how much is left. Raises TooMany, or
+    Unprocessable for what no window has room for.
+    """
+    if cost > holder.requests_per_s * WINDOW_S:
+        raise Unprocessable(f"This client may ask for {holder.requests_per_s * WINDOW_S} customers in {WINDOW_S} s.")
     count = limits().take(holder.client, holder.requests_per_s * WINDOW_S, cost, call.now_ms)
     call.headers["RateLimit-Policy"] = f'"client";q={count.quota};w={WINDOW_S}'
     call.headers["RateLimit"] = f'"client";r={count.left};t={count.reset_s}'

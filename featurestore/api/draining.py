@@ -5,6 +5,7 @@ SIGNAL: from then on every answer closes its connection, and ``/readyz`` says no
 """
 
 import signal
+import threading
 from collections.abc import Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -18,8 +19,9 @@ class Drain:
     begun = False
 
     def listen(self) -> None:
-        """Begin when the signal comes. Of the main thread alone."""
-        signal.signal(SIGNAL, lambda *_: self.begin())
+        """Begin when the signal comes; only a main thread hears of signals, and ``runserver`` has none to spare."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(SIGNAL, lambda *_: self.begin())
 
     def begin(self) -> None:
         self.begun = True

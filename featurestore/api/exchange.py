@@ -3,6 +3,7 @@
 import re
 import time
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from random import getrandbits
 from typing import Any
 
@@ -11,15 +12,14 @@ from django.db import Error as DatabaseError
 
 from featurestore.access.errors import KeysUnavailable
 from featurestore.access.recording import recorder
-from featurestore.api.admission import others, reads, streams
+from featurestore.api.admission import others, reads
 from featurestore.api.errors import Internal, Problem, Unavailable
 from featurestore.api.metrics import count_request
 from featurestore.api.reply import Call, Handle, Reply
 from featurestore.logs import requests
 
-ROOMS = {
-    "features": reads, "features/batch": reads, "features/stream": streams, "features/stream/event": streams,
-}  # fmt: skip
+ROOMS: dict[str, AbstractContextManager[None]] = {"features": reads, "features/batch": reads}
+ROOMS |= dict.fromkeys(("features/stream", "features/stream/event"), nullcontext())
 REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,6 @@ from functools import lru_cache
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from django.conf import settings as django
 from django.http.request import split_domain_port, validate_host
 
 from featurestore.api import door
@@ -18,6 +17,7 @@ from featurestore.api.exchange import exchange, request_id_of
 from featurestore.api.handler import feature_handler
 from featurestore.api.reply import Call, Handle
 from featurestore.api.trace import trace_of
+from featurestore.config import settings
 
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
@@ -53,7 +53,7 @@ class FastLane:
 def is_ours(host: str) -> bool:
     """Whether a Host header names this installation, by Django's own rules."""
     domain, _ = split_domain_port(host)
-    return bool(domain) and validate_host(domain, django.ALLOWED_HOSTS)
+    return bool(domain) and validate_host(domain, settings().allowed_hosts)
 
 
 def fast_lane(behind: WSGIApplication) -> FastLane:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from featurestore.access.keyring import keyring
 from featurestore.access.models import ApiClient
 from featurestore.access.selectors import forget_keys
 from featurestore.access.services import create_client
@@ -13,6 +14,7 @@ from featurestore.access.services import create_client
 @pytest.fixture(autouse=True)
 def no_keys_of_other_tests(db: None) -> Iterator[None]:
     forget_keys()
+    keyring._used.clear()
     yield
     forget_keys()
 

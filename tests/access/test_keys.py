@@ -160,7 +160,7 @@ def test_a_wrong_key_takes_the_steps_of_a_right_one(
 
         return step
 
-    for function in (access_keyring.digest_of, access_keyring.sealed, access_keyring.read_token):
+    for function in (access_keyring.digest_of, access_keyring.sealed, access_keyring.read_tokens):
         monkeypatch.setattr(access_keyring, function.__name__, counted(function))
     for wrong in (text[:-1] + "x", text + "0", "rap_000000000000_x", "", "Bearer", secret, "x" * 50_000):
         assert credential(wrong, now_ms) is Denied.WRONG

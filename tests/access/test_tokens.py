@@ -127,6 +127,20 @@ def test_a_revoked_token_that_is_repeated_costs_one_query(
             assert credential(token, now_ms) is Denied.REVOKED
 
 
+def test_tokens_in_use_are_read_anew_together(
+    secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
+) -> None:
+    tokens = [buy(secret[1], now_ms) for _ in range(5)]
+    for token in tokens:
+        assert isinstance(credential(token, now_ms), Credential)
+    keyring.forget()
+    with django_assert_num_queries(3):  # keys, secrets, tokens
+        for token in tokens:
+            assert isinstance(credential(token, now_ms), Credential)
+    assert services.revoke_tokens(secret[0].client, actor="test") == 5
+    assert [credential(token, now_ms) for token in tokens] == [Denied.REVOKED] * 5
+
+
 def test_made_up_tokens_cost_no_query(
     secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
 ) -> None:

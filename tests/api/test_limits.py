@@ -41,6 +41,12 @@ def test_each_customer_of_a_batch_counts(post: Post, world: World, limited: str)
     assert post(ONE, QUESTION).status_code == 429, "and has taken what was left"
 
 
+def test_a_batch_that_fits_into_no_window_is_no_matter_of_time(post: Post, world: World, limited: str) -> None:
+    response = post(MANY, SEVERAL | {"customer_ids": [f"C{number}" for number in range(QUOTA + 2)]})
+    assert response.status_code == 422
+    assert "Retry-After" not in response
+
+
 def test_others_are_not_held_up(post: Post, world: World, limited: str) -> None:
     for _ in range(QUOTA + 1):
         post(ONE, QUESTION)

@@ -32,6 +32,7 @@ admin.site.unregister([ApiClient, AccessToken, Grant, IDToken, RefreshToken])
 LIVES = {30: "30 days", 90: "90 days", 180: "180 days", 365: "A year"}
 
 
+SHOWN_TOKENS = 20
 OF_TOKENS = ("create_secret", "allow", "revoke_tokens")
 
 
@@ -136,7 +137,7 @@ class ApiClientAdmin(ShowsNewText):
         if obj is not None:
             context["keys"] = [(key, state_of(key)) for key in obj.keys.select_related("client")]
             context["secrets"] = [(secret, state_of(secret)) for secret in obj.secrets.select_related("client")]
-            context["tokens"] = live_tokens(obj)
+            context["tokens"], context["token_count"] = live_tokens(obj)[:SHOWN_TOKENS], live_tokens(obj).count()
             context["offered"] = {offered(action) for action in super().get_actions_detail(request, obj.pk)}
             context["usage"] = reports.usage(obj.name, datetime.now(UTC))
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
