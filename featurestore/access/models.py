@@ -4,10 +4,14 @@ A key or secret is shown once and kept only as a hash. Tokens are django-oauth-t
 is our client (OAUTH2_PROVIDER_APPLICATION_MODEL).
 """
 
+from typing import ClassVar
+
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+
+from featurestore.access.keys import Prefix, readable
 
 client_name = RegexValidator(
     r"\A[a-z0-9][a-z0-9_-]{0,63}\Z", "1 to 64 lower-case letters, digits, - and _: the name stands in logs."
@@ -54,6 +58,10 @@ class ApiClient(models.Model):
 class Issued(models.Model):
     """What a key and a secret have in common: whose it is, and from when to when it works."""
 
+    personal_data = "None of customers. The creator is the user name of a person of staff."
+    erased_by = "Staff: with the user's erasure, `created_by` is replaced. Goes with its client."
+    prefix: ClassVar[Prefix]
+
     key_id = models.CharField(max_length=12, unique=True, editable=False, help_text="The readable part; no secret.")
     digest = models.CharField(max_length=64, editable=False, help_text="SHA-256 of the whole text, in hex.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -64,41 +72,35 @@ class Issued(models.Model):
 
     class Meta:
         abstract = True
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{readable(self.prefix, self.key_id)}…"
 
 
 class ApiKey(Issued):
     """One secret of a client, bound to the services, purposes and scopes that it may use, until it ends."""
 
-    personal_data = "None of customers. The creator is the user name of a person of staff."
-    erased_by = "Staff: with the user's erasure, `created_by` is replaced. Goes with its client."
+    prefix = Prefix.KEY
 
     client = models.ForeignKey(ApiClient, on_delete=models.CASCADE, related_name="keys")
     services = models.JSONField(default=list)
     purposes = models.JSONField(default=list)
     scopes = models.JSONField(default=list)
 
-    class Meta:
+    class Meta(Issued.Meta):
         verbose_name = "API key"
-        ordering = ["-created_at"]
-
-    def __str__(self) -> str:
-        return f"rap_{self.key_id}_…"
 
 
 class ClientSecret(Issued):
     """What a client proves itself with when it asks for a token. Two at a time, so that it can change over."""
 
-    personal_data = "None of customers. The creator is the user name of a person of staff."
-    erased_by = "Staff: with the user's erasure, `created_by` is replaced. Goes with its client."
+    prefix = Prefix.SECRET
 
     client = models.ForeignKey(ApiClient, on_delete=models.CASCADE, related_name="secrets")
 
-    class Meta:
+    class Meta(Issued.Meta):
         verbose_name = "client secret"
-        ordering = ["-created_at"]
-
-    def __str__(self) -> str:
-        return f"ras_{self.key_id}_…"
 
 
 class AccessKind(models.Model):

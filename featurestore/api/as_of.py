@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from featurestore.api.errors import InFuture, TooEarly
-from featurestore.definitions.source import EPOCH, MILLISECOND
+from featurestore.definitions.source import ms_of
 from featurestore.online import as_of as online
 
 AsOf = Annotated[
@@ -21,7 +21,7 @@ AsOf = Annotated[
 
 def past_ms(as_of: datetime, now_ms: int) -> int:
     """Milliseconds of a time that a question may be about. Raises InFuture, TooEarly."""
-    at_ms = (as_of - EPOCH) // MILLISECOND
+    at_ms = ms_of(as_of)
     if at_ms > now_ms:
         raise InFuture("Leave it out to ask for now - at `$.as_of`")
     if at_ms < 0:

@@ -15,9 +15,8 @@ def enter(request: HttpRequest, handle: Handle, route: str) -> HttpResponse:
     """Answer a Django request by a handler."""
     # One byte more than allowed is enough to see that there are too many.
     body = body_stream(request).read(LARGEST_BODY_BYTES + 1) if request.method == "POST" else b""
-    request_id = request_id_of(request.headers.get("X-Request-Id"))
-    trace = trace_of(request.headers.get("traceparent"))
-    call = Call(body, request.headers.get("Authorization", ""), now_ms(), request_id, trace)
+    given = request.headers.get
+    call = call_of(body, given("Authorization"), given("X-Request-Id"), given("traceparent"))
     return respond(exchange(route, handle, call), call)
 
 
@@ -26,6 +25,11 @@ def body_stream(request: HttpRequest) -> Any:
     told = request.META
     unbounded = "HTTP_TRANSFER_ENCODING" in told or told.get("SERVER_PROTOCOL", "").startswith("HTTP/2")
     return told["wsgi.input"] if unbounded and not told.get("CONTENT_LENGTH") else request
+
+
+def call_of(body: bytes, authorization: str | None, own_id: str | None, traceparent: str | None) -> Call:
+    """A call, from a body and the headers that doors look at."""
+    return Call(body, authorization or "", now_ms(), request_id_of(own_id), trace_of(traceparent))
 
 
 def now_ms() -> int:

@@ -28,9 +28,9 @@ class ProblemDocument(msgspec.Struct):
 class Problem(Exception):
     """Why a request is refused. ``name`` is stable: programs may tell problems apart by their type."""
 
-    status: int = HTTPStatus.INTERNAL_SERVER_ERROR
-    name = "internal"
-    title = "Internal error"
+    status: int
+    name: str
+    title: str
 
     def __init__(self, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -117,43 +117,41 @@ class Refused(Problem):
         self.status, self.name = status, name
 
 
-class Unavailable(Problem):
-    """Try again: nothing is wrong with the request."""
+class Later(Problem):
+    """Nothing is wrong with the request: try again after a while."""
 
+    def __init__(self, detail: str, after_s: int = RETRY_AFTER_S) -> None:
+        super().__init__(detail, {"Retry-After": str(after_s)})
+
+
+class Unavailable(Later):
     status, name, title = HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable"
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, {"Retry-After": str(RETRY_AFTER_S)})
 
-
-class Overloaded(Problem):
+class Overloaded(Later):
     """As much is in hand as this process takes: it says so at once, and another may be free."""
 
     status, name, title = HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too much is in hand"
 
     def __init__(self) -> None:
-        super().__init__("Nothing was done. Try again, or ask another process.", {"Retry-After": str(RETRY_AFTER_S)})
+        super().__init__("Nothing was done. Try again, or ask another process.")
 
 
-class TooMany(Problem):
+class TooMany(Later):
     """The client has used up its window."""
 
     status, name, title = HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", "The client's rate limit is reached"
 
     def __init__(self, reset_s: int) -> None:
-        super().__init__(
-            "Ask less often: the RateLimit headers say how much, and Retry-After when again.",
-            {"Retry-After": str(reset_s)},
-        )
+        super().__init__("Ask less often: the RateLimit headers say how much, and Retry-After when again.", reset_s)
 
 
-class TooManyStreams(Problem):
+class TooManyStreams(Later):
     status, name, title = HTTPStatus.TOO_MANY_REQUESTS, "too-many-streams", "Too many event streams"
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 class Internal(Problem):
+    status, name, title = HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal error"
+
     def __init__(self) -> None:
         super().__init__("Something broke that is not your fault. Quote the instance when you report it.")

@@ -28,7 +28,7 @@ from featurestore.api.reply import Call, Reply, encode
 from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.definitions import EventSource, InvalidEvent
-from featurestore.definitions.source import EPOCH, MILLISECOND
+from featurestore.definitions.source import ms_of
 from featurestore.ingest.errors import NotAcknowledged
 from featurestore.ingest.writer import Outgoing, event_writer
 from featurestore.tiles.identities import SPAN_S
@@ -160,7 +160,7 @@ def checked(received: list[msgspec.Raw], origin: str, now_ms: int) -> Iterator[O
 
 def check_time(time: datetime, now_ms: int, path: str) -> None:
     """Raises EventRefused for a time that the streams would not take, or at which they could count an event twice."""
-    ahead_ms = (time - EPOCH) // MILLISECOND - now_ms
+    ahead_ms = ms_of(time) - now_ms
     if ahead_ms > SLACK_S * 1000:
         raise EventRefused(f"An event is at most {SLACK_S} s ahead of the server's clock - at `{path}`")
     if ahead_ms < -OLDEST_S * 1000:

@@ -13,10 +13,9 @@ from django.http.request import split_domain_port, validate_host
 
 from featurestore.api import door
 from featurestore.api.body import LARGEST_BODY_BYTES
-from featurestore.api.exchange import exchange, request_id_of
+from featurestore.api.exchange import exchange
 from featurestore.api.handler import feature_handler
-from featurestore.api.reply import Call, Handle
-from featurestore.api.trace import trace_of
+from featurestore.api.reply import Handle
 from featurestore.config import settings
 
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
@@ -40,9 +39,8 @@ class FastLane:
         route, handle = found
         # One byte more than allowed is enough to see that there are too many.
         body = environ["wsgi.input"].read(LARGEST_BODY_BYTES + 1)
-        request_id = request_id_of(environ.get("HTTP_X_REQUEST_ID"))
-        trace = trace_of(environ.get("HTTP_TRACEPARENT"))
-        call = Call(body, environ.get("HTTP_AUTHORIZATION", ""), door.now_ms(), request_id, trace)
+        given = environ.get
+        call = door.call_of(body, given("HTTP_AUTHORIZATION"), given("HTTP_X_REQUEST_ID"), given("HTTP_TRACEPARENT"))
         reply = exchange(route, handle, call)
         headers = [*door.headers_of(reply, call).items(), ("Content-Length", str(len(reply.body)))]
         start_response(STATUS_LINES[reply.status], headers)

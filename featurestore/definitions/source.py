@@ -101,7 +101,7 @@ class EventSource:
             raise InvalidEvent("event is not UTF-8") from None
         if event.type != self.type:
             raise InvalidEvent(f"type must be {self.type} on topic {self.topic} - at `$.type`")
-        time_ms = (event.time - EPOCH) // MILLISECOND
+        time_ms = ms_of(event.time)
         if time_ms < 0:
             raise InvalidEvent("time is before 1970 - at `$.time`")
         if time_ms >= END_MS:
@@ -142,3 +142,8 @@ class EventSource:
         """A record's value for one event: what replay, simulator and ingest send."""
         event = CloudEvent(id=id, source=source, type=self.type, subject=subject, time=time, data=data)
         return msgspec.json.encode(event)
+
+
+def ms_of(time: datetime) -> int:
+    """A time as whole milliseconds since the epoch."""
+    return (time - EPOCH) // MILLISECOND

@@ -160,9 +160,11 @@ class Changes:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._lines[self.node_of(subject)].follow(subject)
-        except (TimeoutError, StoreUnavailable):
+        except BaseException as error:
             await self.leave(subject, told)
-            raise StoreUnavailable("store does not tell of changes") from None
+            if isinstance(error, TimeoutError | StoreUnavailable):
+                raise StoreUnavailable("store does not tell of changes") from None
+            raise
 
     async def leave(self, subject: str, told: Told) -> None:
         """Call ``told`` no more."""

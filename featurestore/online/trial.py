@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from featurestore.definitions.source import EPOCH, MILLISECOND
+from featurestore.definitions.source import ms_of
 from featurestore.definitions.view import FeatureView
 from featurestore.permission import Grant
 from featurestore.tiles.fold import Arrival, SourceFold
@@ -23,7 +23,7 @@ def answer_of(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct
 
     Raises InvalidEvent for data that the source refuses, QuestionTooEarly.
     """
-    at_ms, source, purpose = (at - EPOCH) // MILLISECOND, view.source, min(view.purposes)
+    at_ms, source, purpose = ms_of(at), view.source, min(view.purposes)
     arrivals = []
     for offset, (time, data) in enumerate(events):
         sent = source.encode(id=str(offset), source="trial", subject=SOMEBODY, time=time, data=data)

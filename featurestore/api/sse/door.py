@@ -6,23 +6,22 @@ It serves one route and the pages for probes; everything else is a problem docum
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from featurestore.api import door, health
 from featurestore.api.body import LARGEST_BODY_BYTES
 from featurestore.api.draining import drain
 from featurestore.api.errors import Malformed, NotAllowed, NotFound, Problem
-from featurestore.api.exchange import exchange, request_id_of
+from featurestore.api.exchange import exchange
 from featurestore.api.handler import feature_handler
 from featurestore.api.lane import is_ours
 from featurestore.api.reply import Call, Reply
-from featurestore.api.sse.events import GONE, MEDIA_TYPE, SLOW
-from featurestore.api.sse.streams import Streams, raising
-from featurestore.api.trace import trace_of
+from featurestore.api.sse.events import MEDIA_TYPE, Ending
+from featurestore.api.sse.streams import Streams, connected, raising
 from featurestore.config import settings
 from featurestore.online import stores
 
@@ -34,7 +33,7 @@ BODY_S = 10.0
 SEND_S = 10.0
 """A client that takes nothing for so long, with its connection's buffers full, is left."""
 
-PAGES = ("/healthz", "/readyz", "/metrics")
+ALIVE, READY, METRICS = PAGES = ("/healthz", "/readyz", "/metrics")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -58,8 +57,10 @@ class SseDoor:
         await receive()
         self.streams = self.make()
         checks = {**health.CHECKS, "changes": lambda: health.OK if self.streams.changes.whole else health.AWAY}
-        answers: list[Callable[[], Reply]] = [health.alive, partial(health.ready, checks), metrics]
-        self._pages = dict(zip(PAGES, answers, strict=True))
+        self._pages: dict[str, Callable[[], Reply]] = {READY: partial(health.ready, checks), METRICS: health.counted}
+        self._probers = ThreadPoolExecutor(
+            1, "sse-probe"
+        )  # behind a slow store openings wait, but no probe behind them
         running = asyncio.create_task(self.streams.run())
         running.add_done_callback(end_process)
         # Granian waits for open connections before it says that it stops. Its own handler is the event loop's, which
@@ -83,7 +84,7 @@ class SseDoor:
             given.get(name, b"").decode("latin-1")
             for name in (b"host", b"authorization", b"x-request-id", b"traceparent")
         )
-        call = Call(b"", authorization, door.now_ms(), request_id_of(own_id), trace_of(traceparent))
+        call = door.call_of(b"", authorization, own_id, traceparent)
         path, method = scope["path"], scope["method"]
         refused = refusal(path, method, host)
         if refused is None and path == PATH:
@@ -94,8 +95,14 @@ class SseDoor:
             else:
                 await self._stream(call, receive, send)
                 return
-        work = self._pages[path] if refused is None else partial(exchange, "unknown", raising(refused), call)
-        await respond(send, await self.streams.aside(work), call, bodiless=method == "HEAD")
+        if refused is not None:
+            reply = exchange("unknown", raising(refused), call)
+        elif path == ALIVE:
+            reply = health.alive()
+        else:
+            asked = partial(connected, self._pages[path])
+            reply = await asyncio.get_running_loop().run_in_executor(self._probers, asked)
+        await respond(send, reply, call, bodiless=method == "HEAD")
 
     async def _stream(self, call: Call, receive: Receive, send: Send) -> None:
         reply, stream = await self.streams.open(call)
@@ -103,7 +110,7 @@ class SseDoor:
             await respond(send, reply, call)
             return
         leaving = asyncio.ensure_future(receive())
-        leaving.add_done_callback(lambda _: stream.end(GONE))
+        leaving.add_done_callback(lambda _: stream.end(Ending.GONE))
         try:
             await send(start(Reply(200, b"", MEDIA_TYPE, {"X-Accel-Buffering": "no"}), call))
             async for said in stream.events(reply):
@@ -111,7 +118,7 @@ class SseDoor:
                     await send({"type": "http.response.body", "body": said, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
-            stream.end(SLOW)
+            stream.end(Ending.SLOW)
         finally:
             await self.streams.close(stream)
             leaving.cancel()
@@ -148,10 +155,6 @@ def refusal(path: str, method: str, host: str) -> Problem | None:
     if path == PATH and not is_ours(host):
         return Malformed("The Host header names no host of this installation.")
     return None
-
-
-def metrics() -> Reply:
-    return Reply(200, generate_latest(), CONTENT_TYPE_LATEST)
 
 
 def end_process(running: "asyncio.Task[None]") -> None:

@@ -41,11 +41,19 @@ class Closing(msgspec.Struct, frozen=True):
     reconnect: bool
 
 
-WITHHELD = Closing(Ending.WITHHELD, "The customer does not allow this purpose. Ask again after a new consent.", False)
-LIFETIME = Closing(Ending.LIFETIME, "The stream was open for as long as one may be.", True)
-STOPPING = Closing(Ending.STOPPING, "The process stops.", True)
-SLOW = Closing(Ending.SLOW, "Nothing was read for too long.", True)
-GONE = Closing(Ending.GONE, "The client went away.", True)
+CLOSINGS = {
+    Ending.WITHHELD: ("The customer does not allow this purpose. Ask again after a new consent.", False),
+    Ending.LIFETIME: ("The stream was open for as long as one may be.", True),
+    Ending.STOPPING: ("The process stops.", True),
+}
+"""What a client is told, and whether to come again. Of REFUSED the problem tells; of the others nobody hears."""
+
+
+def closing(ending: Ending, refusal: str = "") -> Closing | None:
+    """What is left to say to a client; None where nobody listens any more."""
+    if ending is Ending.REFUSED:
+        return Closing(ending, refusal, reconnect=False)
+    return Closing(ending, *CLOSINGS[ending]) if ending in CLOSINGS else None
 
 
 def event(name: Event, data: bytes, id_: str) -> bytes:

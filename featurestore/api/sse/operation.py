@@ -22,7 +22,7 @@ from featurestore.api.errors import (
 from featurestore.api.examples import CHOSEN, FEATURES, QUESTION, Example, problem
 from featurestore.api.handler import FeatureRequest, feature_handler
 from featurestore.api.reply import Call, Reply, encode
-from featurestore.api.sse.events import BEGINNING, HEARTBEAT, MEDIA_TYPE, WITHHELD, Event, event
+from featurestore.api.sse.events import BEGINNING, HEARTBEAT, MEDIA_TYPE, Ending, Event, closing, event
 
 ELSEWHERE = "Event streams are served by a process of their own (sse): have your proxy send this address there."
 EXAMPLES = [
@@ -43,7 +43,7 @@ CONVERSATION = b"".join([
     event(Event.FEATURES, ANSWERS["chosen"], "5f0c2f0f7d4b4c2f9d1e6a8b3c7d2e10-1"),
     HEARTBEAT,
     event(Event.FEATURES, ANSWERS["withheld"], "5f0c2f0f7d4b4c2f9d1e6a8b3c7d2e10-2"),
-    event(Event.CLOSED, encode(WITHHELD), "5f0c2f0f7d4b4c2f9d1e6a8b3c7d2e10-3"),
+    event(Event.CLOSED, encode(closing(Ending.WITHHELD)), "5f0c2f0f7d4b4c2f9d1e6a8b3c7d2e10-3"),
 ])  # fmt: skip
 
 router = Router(tags=["features"])

@@ -16,13 +16,10 @@ from featurestore.api.errors import ProblemDocument
 from featurestore.api.reply import Reply, encode
 from featurestore.api.sse.events import (
     BEGINNING,
-    GONE,
     HEARTBEAT,
-    LIFETIME,
-    WITHHELD,
-    Closing,
     Ending,
     Event,
+    closing,
     event,
 )
 from featurestore.api.sse.metrics import COALESCED, EVENTS, SECONDS
@@ -55,7 +52,8 @@ class Stream:
         self.request_id, self.read, self.pace = request_id, read, pace
         self.client = self.subject = ""
         self.hurries = False
-        self.ending: Closing | None = None
+        self.ending: Ending | None = None
+        self._refusal = ""
         self._changed = asyncio.Event()
         self._changed_s = 0.0
         self._told: object = NOTHING
@@ -74,9 +72,9 @@ class Stream:
         """What has changed so far is in the next answer."""
         self._changed.clear()
 
-    def end(self, closing: Closing) -> None:
+    def end(self, ending: Ending) -> None:
         """End it; the first reason stands."""
-        self.ending = self.ending or closing
+        self.ending = self.ending or ending
         self._changed.set()
 
     async def events(self, first: Reply) -> AsyncIterator[bytes]:
@@ -93,7 +91,7 @@ class Stream:
             again_s = self.pace.again_s if self._passing else self.pace.heartbeat_s
             changed = await self._wait(min(read_s + again_s, ends_s), read_s + self.pace.pause_s)
             if loop.time() >= ends_s:
-                self.end(LIFETIME)
+                self.end(Ending.LIFETIME)
             if self.ending is not None:
                 break
             since_s, read_s = self._changed_s, loop.time()
@@ -101,8 +99,8 @@ class Stream:
             reply = await self.read()
             if changed:
                 SECONDS.observe(loop.time() - since_s)
-        if self.ending is not GONE:
-            yield self._counted(Event.CLOSED, encode(self.ending))
+        if (last := closing(self.ending, self._refusal)) is not None:
+            yield self._counted(Event.CLOSED, encode(last))
 
     async def _wait(self, until_s: float, earliest_s: float) -> bool:
         """Wait for a change or a time, and then for the earliest time of the next read; whether it was a change."""
@@ -121,12 +119,13 @@ class Stream:
             views = answer.views.values()
             self._passing = any(view.status == Status.STALE or view.reason == Denial.UNVOUCHED for view in views)
             if any(view.reason in LASTING for view in views):
-                self.end(WITHHELD)
+                self.end(Ending.WITHHELD)
             told = answer.features, [(view.status, view.reason) for view in views]
             return self._once(told, Event.FEATURES, reply)
         self._passing = True
         if reply.status < HTTPStatus.INTERNAL_SERVER_ERROR and reply.status != HTTPStatus.TOO_MANY_REQUESTS:
-            self.end(Closing(Ending.REFUSED, PROBLEM.decode(reply.body).detail, reconnect=False))
+            self._refusal = PROBLEM.decode(reply.body).detail
+            self.end(Ending.REFUSED)
             return b""
         return self._once(None, Event.UNAVAILABLE, reply)
 

@@ -17,7 +17,7 @@ from featurestore.api.errors import Overloaded, Problem, TooManyStreams, Unavail
 from featurestore.api.exchange import exchange
 from featurestore.api.handler import FeatureHandler
 from featurestore.api.reply import Call, Handle, Reply
-from featurestore.api.sse.events import STOPPING, Ending
+from featurestore.api.sse.events import Ending
 from featurestore.api.sse.metrics import CLOSED, OPEN
 from featurestore.api.sse.stream import Pace, Stream
 from featurestore.config import Settings
@@ -87,11 +87,7 @@ class Streams:
         """End every stream, and those that are about to open."""
         self._stopping = True
         for stream in self._streams:
-            stream.end(STOPPING)
-
-    async def aside(self, work: Callable[[], Reply]) -> Reply:
-        """An answer for which somebody else must be waited for, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._openers, _connected, work)
+            stream.end(Ending.STOPPING)
 
     async def open(self, call: Call) -> tuple[Reply, Stream | None]:
         """The first answer and the stream that goes on from it, to be closed; or why there is none."""
@@ -100,8 +96,13 @@ class Streams:
         if self._opening >= MOST_OPENING:
             return exchange(OPENED, raising(Overloaded()), call), None
         self._opening += 1
+        work = partial(exchange, OPENED, partial(self._open, stream, loop), call)
+        opening = asyncio.ensure_future(loop.run_in_executor(self._openers, connected, work))
         try:
-            reply = await self.aside(partial(exchange, OPENED, partial(self._open, stream, loop), call))
+            reply = await asyncio.shield(opening)
+        except asyncio.CancelledError:  # the thread goes on, and nobody will take what it opens
+            opening.add_done_callback(lambda _: asyncio.ensure_future(self._release(stream)))
+            raise
         finally:
             self._opening -= 1
         if reply.status != HTTPStatus.OK:
@@ -110,12 +111,12 @@ class Streams:
         self._streams.add(stream)
         OPEN.inc()
         if self._stopping:
-            stream.end(STOPPING)
+            stream.end(Ending.STOPPING)
         return reply, stream
 
     async def close(self, stream: Stream) -> None:
         """A stream has ended: its place is free."""
-        reason = stream.ending.reason if stream.ending else Ending.FAILED
+        reason = stream.ending or Ending.FAILED
         log.info("stream ended", reason=reason.value, client=stream.client, request_id=stream.request_id)
         CLOSED.labels(reason).inc()
         self._streams.remove(stream)
@@ -167,10 +168,10 @@ class Streams:
         """One more read: a call of its own, which is authenticated, guarded, counted and logged as every other."""
         again = Call(call.body, call.authorization, door.now_ms(), call.request_id, call.trace)
         work = partial(exchange, READ, partial(self._patiently, stream, self.handler.one), again)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, _connected, work)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, connected, work)
 
 
-def _connected(work: Callable[[], Reply]) -> Reply:
+def connected(work: Callable[[], Reply]) -> Reply:
     """Do it as a request does: Django closes connections that the database has hung up only between requests."""
     close_old_connections()
     return work()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -70,12 +71,19 @@ class Client:
     """One request to the application, and what it is sent. ``takes`` False: it does not read."""
 
     def __init__(
-        self, application: door.SseDoor, body: bytes = BODY, *, takes: bool = True, sends: bool = True
+        self,
+        application: door.SseDoor,
+        body: bytes = BODY,
+        *,
+        takes: bool = True,
+        sends: bool = True,
+        path: str = door.PATH,
+        method: str = "POST",
     ) -> None:
         self.sent: list[Message] = []
         self.takes, self.sends, self.left = takes, sends, asyncio.Event()
         headers = [(b"host", b"localhost"), (b"authorization", b"Bearer x")]
-        scope = {"type": "http", "path": door.PATH, "method": "POST", "headers": headers}
+        scope = {"type": "http", "path": path, "method": method, "headers": headers}
         self.going = asyncio.create_task(self._go(application(scope, self.receive, self.send)))
         self._body = [{"type": "http.request", "body": body, "more_body": False}] if sends else []
 
@@ -202,6 +210,44 @@ def test_too_many_openings_at_once_are_refused_and_no_queue_grows(monkeypatch: p
         for client in clients:
             client.left.set()
             await client.ends()
+
+    asyncio.run(scene())
+
+
+def test_a_probe_and_who_is_lost_wait_behind_no_opening() -> None:
+    async def scene() -> None:
+        process, stuck = Process(), threading.Event()
+        process.streams.handler.asked = lambda call: stuck.wait() and None  # type: ignore[assignment]
+        openings = [Client(process.application) for _ in range(2 * streams.THREADS)]
+        for path, status in (("/healthz", 200), ("/nowhere", 404)):
+            client = Client(process.application, path=path, method="GET")
+            await client.ends()
+            assert client.status == status
+        stuck.set()
+        for opening in openings:
+            await opening.ends()
+
+    asyncio.run(scene())
+
+
+def test_an_opening_that_is_given_up_leaves_its_place() -> None:
+    async def scene() -> None:
+        process, stuck = Process(sse_streams=1), threading.Event()
+        answer = process.streams.handler.answer
+
+        def slowly(call: Call, asked: Asked) -> Reply:
+            stuck.wait()
+            return answer(call, asked)
+
+        process.streams.handler.answer = slowly  # type: ignore[method-assign]
+        client = Client(process.application)
+        while "follow" not in process.done:
+            await asyncio.sleep(0)
+        client.going.cancel()
+        stuck.set()
+        while "leave" not in process.done:
+            await asyncio.sleep(0)
+        process.streams.places.take("another")
 
     asyncio.run(scene())
 

@@ -8,7 +8,7 @@ import pytest
 
 from featurestore.api.errors import Problem, Unauthorised, Unavailable
 from featurestore.api.reply import Reply, encode
-from featurestore.api.sse.events import BEGINNING, GONE, HEARTBEAT, STOPPING
+from featurestore.api.sse.events import BEGINNING, HEARTBEAT, Ending
 from featurestore.api.sse.stream import Pace, Stream
 from featurestore.online.answer import Answer, Status, ViewAnswer
 from featurestore.permission import Denial
@@ -197,8 +197,8 @@ def test_a_life_ends() -> None:
 def test_the_first_reason_to_end_stands_and_nothing_is_read_any_more() -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
-        scene.stream.end(STOPPING)
-        scene.stream.end(GONE)
+        scene.stream.end(Ending.STOPPING)
+        scene.stream.end(Ending.GONE)
         assert b'"reason":"stopping"' in await scene.says()
         assert (await scene.is_over(), scene.reads) == (True, 0)
 
@@ -208,7 +208,7 @@ def test_the_first_reason_to_end_stands_and_nothing_is_read_any_more() -> None:
 def test_who_is_gone_is_told_nothing() -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
-        scene.stream.end(GONE)
+        scene.stream.end(Ending.GONE)
         assert await scene.is_over()
 
     played(play)
