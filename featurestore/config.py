@@ -54,14 +54,20 @@ class Settings(BaseSettings):
     )
     token_lifetime_s: int = Field(600, ge=60, le=900, description="How long an access token lives, 60 to 900 seconds.")
 
-    sse_streams: int = Field(2000, description="Most event streams of one process; beyond them new ones are refused.")
-    sse_client_streams: int = Field(2000, description="Most event streams of one client at one process.")
-    sse_heartbeat_s: float = Field(15, description="A quiet event stream is checked, and says that it lives, so often.")
-    sse_life_s: float = Field(900, description="An event stream ends after so long; its client connects again.")
+    sse_streams: int = Field(
+        2000, gt=0, description="Most event streams of one process; beyond them new ones are refused."
+    )
+    sse_client_streams: int = Field(1000, gt=0, description="Most event streams of one client at one process.")
+    sse_heartbeat_s: float = Field(
+        15, gt=0, le=60, description="A quiet event stream is checked, and says that it lives, so often; 60 at most."
+    )
+    sse_life_s: float = Field(900, gt=0, description="An event stream ends after so long; its client connects again.")
 
     kafka_bootstrap: str = Field("127.0.0.1:9092", description="Where Kafka is first asked, as host:port.")
     kafka_embedded: bool = Field(False, description="The demo's in-process broker: no topic creation, no lease.")
-    event_timeout_ms: int = Field(2000, description="Longest wait for Kafka in one write of events through the API.")
+    event_timeout_ms: int = Field(
+        2000, gt=0, description="Longest wait for Kafka in one write of events through the API."
+    )
     partitions: int = Field(8, description="Partitions of every event, purge and changelog topic.")
     replication: int = Field(1, description="Copies of every topic; three where brokers may fail.")
     generation: int = Field(1, description="Raised when topics are made anew or repartitioned; part of their names.")
@@ -77,9 +83,11 @@ class Settings(BaseSettings):
         1000, gt=0, description="How often a client may ask, on average of ten seconds, if it has no limit of its own."
     )
     audit_interval_s: int = Field(300, description="Seconds from one consent audit to the next.")
-    access_record_days: int = Field(90, description="How long who read whom, and requests per client, are kept.")
+    access_record_days: int = Field(90, gt=0, description="How long who read whom, and requests per client, are kept.")
     access_stream_mb: int = Field(
-        256, description="Memory in the control Redis for access records on their way; beyond it processes keep theirs."
+        256,
+        gt=0,
+        description="Memory in the control Redis for access records on their way; beyond it processes keep theirs.",
     )
 
     celery_eager: bool = Field(False, description="Run tasks inside the caller: tests alone.")

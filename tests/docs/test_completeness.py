@@ -38,7 +38,7 @@ def everywhere_below(parent: type[Any]) -> set[type[Any]]:
 
 def problem_names() -> set[str]:
     """The types of problem documents. Two consent errors can't come from a request."""
-    names = {problem.name for problem in everywhere_below(problems.Problem)} | {problems.Problem.name}
+    names = {problem.name for problem in everywhere_below(problems.Problem) if hasattr(problem, "name")}
     decisions = everywhere_below(ConsentError) - {PurposeChanged, Immutable}
     return names | {error.code.replace("_", "-") for error in decisions}
 

@@ -4,12 +4,15 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from uuid import uuid4
 
 import pytest
 from redis import Redis
 
 from featurestore.online.server import Call, Server, at_once, complete
 from featurestore.online.store import StoreUnavailable
+from tests.waiting import eventually
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -95,23 +98,30 @@ def client_id(server: Server, *before: tuple[str, ...]) -> int:
     return complete(server.ask([*before, ("CLIENT", "ID")], time.monotonic() + 5))[1][-1]
 
 
+def ids_at_once(server: Server, url: str, calls: int) -> list[int]:
+    """Redis' numbers of the connections of calls that all wait at the same time."""
+    queue = f"queue-{uuid4()}"
+    with Redis.from_url(url) as other, ThreadPoolExecutor(calls) as threads:
+        going = [threads.submit(client_id, server, ("BLPOP", queue, "30")) for _ in range(calls)]
+        waiting = partial(other.client_list, _type="normal")
+        eventually(lambda: sum(one["cmd"] == "blpop" for one in waiting()) >= calls, "all of them wait")
+        other.rpush(queue, *range(calls))
+        return [call.result() for call in going]
+
+
 def test_calls_at_once_have_a_connection_each_and_leave_it_to_the_next(redis_server: str) -> None:
     server = Server(redis_server)
     first = client_id(server)
     assert client_id(server) == first
-    with ThreadPoolExecutor(3) as threads:
-        going = [threads.submit(client_id, server, ("BLPOP", "nothing-comes", "0.2")) for _ in range(3)]
-        at_once_ids = {call.result() for call in going}
-    assert len(at_once_ids) == 3
-    assert first in at_once_ids
-    assert client_id(server) in at_once_ids
+    found = ids_at_once(server, redis_server, 3)
+    assert len({*found}) == 3
+    assert first in found
+    assert client_id(server) in found
 
 
 def test_connections_that_all_broke_are_replaced_at_the_first_call(redis_server: str) -> None:
     server = Server(redis_server)
-    with ThreadPoolExecutor(3) as threads:
-        going = [threads.submit(client_id, server, ("BLPOP", "nothing-comes", "0.2")) for _ in range(3)]
-        broken = [call.result() for call in going]
+    broken = ids_at_once(server, redis_server, 3)
     with Redis.from_url(redis_server) as other:
         for number in broken:
             other.client_kill_filter(_id=str(number))

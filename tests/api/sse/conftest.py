@@ -80,3 +80,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 def shop(serve: Serve) -> Conversations:
     """One process for tests that leave it as it was; a quiet stream is checked each second."""
     return serve(sse_heartbeat_s=1)
+
+
+@pytest.fixture(scope="session")
+def quiet_shop(serve: Serve) -> Conversations:
+    """One whose streams look for themselves once a minute: what they tell before, they were told."""
+    return serve(sse_heartbeat_s=60)
