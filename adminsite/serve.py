@@ -58,30 +58,43 @@ def tell(worker: Any) -> None:
         os.kill(worker.inner.pid, SIGNAL)
 
 
-def main(application: str = "adminsite.wsgi:application") -> None:
-    parser = argparse.ArgumentParser(prog="python -m adminsite.serve", description=__doc__)
+def parser_of(program: str, about: str, port: int) -> argparse.ArgumentParser:
+    """What every web process may be told."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=about)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=int, default=port)
     parser.add_argument("--workers", type=int, default=1, help="processes; as many as cores, where nothing else runs")
+    return parser
+
+
+def options(asked: argparse.Namespace, connections: int, stop_s: int) -> dict[str, Any]:
+    """Granian's options of every web process, for so many connections a worker."""
+    loggers = {name: {"level": "INFO", "propagate": True} for name in ("_granian", "granian.access")}
+    return {
+        "address": asked.host,
+        "port": asked.port,
+        "workers": asked.workers,
+        "http": HTTPModes.http1,
+        "websockets": False,
+        "backpressure": connections,
+        "http1_settings": HTTP1Settings(header_read_timeout=HEADERS_MS, max_buffer_size=HEADERS_BYTES),
+        "log_dictconfig": configuration(settings().log_level, loggers),
+        "workers_kill_timeout": stop_s,
+        "respawn_failed_workers": True,
+    }
+
+
+def main(application: str = "adminsite.wsgi:application") -> None:
+    parser = parser_of("adminsite.serve", __doc__, 8000)
     parser.add_argument("--pid-file", type=Path, help="where to write whom to signal")
     parser.add_argument("--drain-s", type=float, default=DRAIN_S, help="from the word that it ends to the end")
     asked = parser.parse_args()
-    loggers = {name: {"level": "INFO", "propagate": True} for name in ("_granian", "granian.access")}
     server = DrainingServer(
         application,
-        address=asked.host,
-        port=asked.port,
-        workers=asked.workers,
         interface=Interfaces.WSGI,
-        http=HTTPModes.http1,
-        websockets=False,
         blocking_threads=CONNECTIONS,
-        backpressure=CONNECTIONS,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADERS_MS, max_buffer_size=HEADERS_BYTES),
-        log_dictconfig=configuration(settings().log_level, loggers),
-        workers_kill_timeout=STOP_S,
-        respawn_failed_workers=True,
         pid_file=asked.pid_file,
+        **options(asked, CONNECTIONS, STOP_S),
     )
     server.drain_s = asked.drain_s
     server.serve()

@@ -141,10 +141,10 @@ class Lane(Server):
     """Rapport as it is served: feature reads by the fast lane."""
 
     title = "Rapport, fast lane"
-    program = "adminsite.serve"
+    program: Sequence[str] = ("-m", "adminsite.serve")
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", self.program, "--port", str(self.port), "--drain-s", "0"]
+        return [sys.executable, *self.program, "--port", str(self.port), "--drain-s", "0"]
 
     def environment(self) -> dict[str, str]:
         return self.around.environment | {"RAPPORT_SERVES": "api"}
@@ -168,7 +168,7 @@ class Ninja(Lane):
     """Rapport's other door: the same process with Django and django-ninja before the handler."""
 
     title, prefix = "Rapport, django-ninja", "ninja_"
-    program = "bench.contestants.ninja"
+    program = ("-c", "from adminsite import serve; serve.main('bench.contestants.ninja:application')")
 
 
 class Floor(Server):

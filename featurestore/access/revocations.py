@@ -5,7 +5,6 @@ away, what a process keeps is as old as keyring.CACHED_S at most.
 """
 
 import threading
-import time
 from collections.abc import Callable
 from functools import cache
 
@@ -35,22 +34,29 @@ def announce() -> None:
 
 
 class Listener(threading.Thread):
-    """Calls ``changed`` at every word, and whenever words may have been missed. Ends with the process."""
+    """Calls ``changed`` at every word, and whenever words may have been missed. Ends with the process.
+
+    Stopped earlier, it ends when its connection does or at the next word.
+    """
 
     def __init__(self, control_url: str, changed: Callable[[], None]) -> None:
         super().__init__(name="changes-of-access", daemon=True)
         self._control_url, self._changed = control_url, changed
         self._told = False  # that the control Redis is away
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
 
     def run(self) -> None:
-        while True:
+        while not self._stopped.is_set():
             try:
                 self._listen()
             except (RedisError, OSError) as error:
                 if not self._told:
                     log.warning("changes of access are heard of after 2 s", error=type(error).__name__)
                 self._told = True
-            time.sleep(RETRY_S)
+            self._stopped.wait(RETRY_S)
 
     def _listen(self) -> None:
         with (
@@ -59,5 +65,7 @@ class Listener(threading.Thread):
         ):
             words.subscribe(CHANNEL)
             for _ in words.listen():  # the first is that we are subscribed
+                if self._stopped.is_set():
+                    return
                 self._told = False
                 self._changed()

@@ -138,7 +138,7 @@ def test_a_change_is_heard_of_by_every_process(redis_server: str, start: Start) 
         assert [holder.call("held", *texts[what]) for holder in holders] == [["taken", "taken"]] * 2
         changer.call("change", what)
         for holder in holders:
-            eventually(lambda: holder.call("held", *texts[what]) == expected, f"{what} is heard of", within_s=1)  # noqa: B023
+            eventually(lambda: holder.call("held", *texts[what]) == expected, f"{what} is heard of")  # noqa: B023
 
 
 def test_without_the_control_redis_it_takes_two_seconds(start: Start) -> None:

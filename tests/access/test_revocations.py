@@ -27,11 +27,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisSer
 
 
 class Ear:
-    """A listener and how often it was told."""
+    """A listener and how often it was told. It ends with the server's connection."""
 
     def __init__(self, server: RedisServer) -> None:
         self.times = 0
-        Listener(server.url, self.hear).start()
+        self.listener = Listener(server.url, self.hear)
+        self.listener.start()
 
     def hear(self) -> None:
         self.times += 1
@@ -40,8 +41,14 @@ class Ear:
         eventually(lambda: self.times >= times, f"heard {times} times", within_s=20)
 
 
-def test_connecting_and_each_announcement_is_a_word(server: RedisServer) -> None:
+@pytest.fixture
+def ear(server: RedisServer) -> Iterator[Ear]:
     ear = Ear(server)
+    yield ear
+    ear.listener.stop()
+
+
+def test_connecting_and_each_announcement_is_a_word(ear: Ear) -> None:
     ear.heard(1)
     for times in (2, 3):
         announce()
@@ -49,8 +56,9 @@ def test_connecting_and_each_announcement_is_a_word(server: RedisServer) -> None
     assert ear.times == 3
 
 
-def test_heard_again_after_the_control_redis_was_away(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
-    ear = Ear(server)
+def test_heard_again_after_the_control_redis_was_away(
+    ear: Ear, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
     ear.heard(1)
     server.stop()
     announce()
@@ -62,8 +70,7 @@ def test_heard_again_after_the_control_redis_was_away(server: RedisServer, caplo
     ear.heard(3)
 
 
-def test_a_subscriber_that_is_thrown_out_comes_back(server: RedisServer) -> None:
-    ear = Ear(server)
+def test_a_subscriber_that_is_thrown_out_comes_back(ear: Ear, server: RedisServer) -> None:
     ear.heard(1)
     with Redis.from_url(server.url) as redis:
         assert redis.client_kill_filter(_type="pubsub") == 1

@@ -158,8 +158,9 @@ def test_addresses_share_the_time_and_the_one_that_answers_is_next_tried_first(
             raise TimeoutError("timed out")
         return dial(address, timeout_s)
 
-    def several(host: str, at: int, **more: Any) -> list[Any]:
-        return [found for each in (*silent, "127.0.0.1") for found in resolve(each, at, **more)]
+    def several(host: str, *more: Any, **others: Any) -> list[Any]:
+        hosts = (*silent, "127.0.0.1") if host == "store.example" else (host,)  # other threads ask for others
+        return [found for each in hosts for found in resolve(each, *more, **others)]
 
     monkeypatch.setattr(connection, "_dial", watched)
     monkeypatch.setattr(socket, "getaddrinfo", several)

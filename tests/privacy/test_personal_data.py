@@ -15,7 +15,7 @@ OURS = [
 @pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
 def test_a_model_states_its_personal_data_and_their_erasure(model: type[Model]) -> None:
     for name in ("personal_data", "erased_by"):
-        statement = vars(model).get(name)
+        statement = getattr(model, name, None)
         assert isinstance(statement, str)
         assert statement.endswith(".")
 

@@ -21,7 +21,7 @@ class Api:
 
     def __init__(self, folder: Path, store: str) -> None:
         self.it = Installation(folder, kafka=KAFKA, store=store, serves="api")
-        self.it.drain_s = 1
+        self.it.drain_s = 3
         self.it.manage("migrate", "--noinput")
         self.port = self.it.api_port
         self.client: httpx.Client = self.it.start_api()

@@ -19,7 +19,7 @@ from statistics import median
 from typing import NamedTuple
 
 import httpx
-from redis import Redis
+from redis import Redis, RedisError
 
 from bench import report
 from deploy.redis_server import RedisServer
@@ -110,6 +110,7 @@ class Shop:
         with self.watched() as seen:
             began_s = time.monotonic()
             fault.begin(self)
+            assert not takes_writes(getattr(self, fault.server)), "it is broken"
             time.sleep(hold_s)
             fault.end(self)
             ended_s = time.monotonic()
@@ -130,11 +131,21 @@ class Shop:
 
 
 class Fault(NamedTuple):
-    """How something breaks and mends, and what the caller may be answered meanwhile."""
+    """How a server breaks and mends, and what the caller is answered instead meanwhile, soon or late."""
 
+    server: str
     begin: Callable[[Shop], object]
     end: Callable[[Shop], object]
-    allowed: frozenset[str]
+    instead: set[str]
+
+
+def takes_writes(server: RedisServer) -> bool:
+    try:
+        with Redis(port=server.port, socket_timeout=0.2) as client:
+            client.set("probe", 1)
+    except RedisError:
+        return False
+    return True
 
 
 def settled(seen: list[Seen], since_s: float) -> bool:
@@ -163,23 +174,19 @@ def told(*command: str) -> Callable[[Shop], None]:
 AWAY, UNVOUCHED = "503", "store_unvouched"
 FAULTS: Mapping[str, Fault] = {
     "store_silent": Fault(
-        signalled("store", signal.SIGSTOP), signalled("store", signal.SIGCONT), frozenset({AWAY, UNVOUCHED, SERVED})
+        "store", signalled("store", signal.SIGSTOP), signalled("store", signal.SIGCONT), {AWAY, UNVOUCHED}
     ),
-    "store_killed": Fault(
-        lambda shop: shop.store.kill(), lambda shop: shop.store.start(), frozenset({AWAY, UNVOUCHED, SERVED})
-    ),
+    "store_killed": Fault("store", lambda shop: shop.store.kill(), lambda shop: shop.store.start(), {AWAY, UNVOUCHED}),
     "store_full": Fault(
-        told("CONFIG", "SET", "maxmemory", "1"),
-        told("CONFIG", "SET", "maxmemory", "0"),
-        frozenset({SERVED, UNVOUCHED}),
+        "store", told("CONFIG", "SET", "maxmemory", "1"), told("CONFIG", "SET", "maxmemory", "0"), {UNVOUCHED}
     ),
     "store_read_only": Fault(
-        told("REPLICAOF", "127.0.0.1", "1"), told("REPLICAOF", "NO", "ONE"), frozenset({SERVED, UNVOUCHED, AWAY})
+        "store", told("REPLICAOF", "127.0.0.1", "1"), told("REPLICAOF", "NO", "ONE"), {UNVOUCHED, AWAY}
     ),
     "control_silent": Fault(
-        signalled("control", signal.SIGSTOP), signalled("control", signal.SIGCONT), frozenset({SERVED})
+        "control", signalled("control", signal.SIGSTOP), signalled("control", signal.SIGCONT), set()
     ),
-    "control_killed": Fault(lambda shop: shop.control.kill(), lambda shop: shop.control.start(), frozenset({SERVED})),
+    "control_killed": Fault("control", lambda shop: shop.control.kill(), lambda shop: shop.control.start(), set()),
 }
 
 

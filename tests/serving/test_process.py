@@ -1,11 +1,11 @@
 """The web process: exchanged and stopped without a failed request, unmoved by the slow, silent about persons."""
 
-import http.client
 import signal
 import socket
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from adminsite.serve import CONNECTIONS, HEADERS_BYTES, HEADERS_MS
@@ -92,6 +92,7 @@ def test_an_end_lets_every_request_end(tmp_path: Path, redis_server: str) -> Non
 
 
 def not_ready(api: Api) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=5)
-    connection.request("GET", "/readyz")
-    return b"draining" in connection.getresponse().read()
+    try:
+        return b"draining" in httpx.get(f"http://127.0.0.1:{api.port}/readyz").content
+    except httpx.TransportError:
+        return False
