@@ -8,7 +8,7 @@ COMPILE := uv pip compile --universal --fork-strategy fewest --generate-hashes -
 	--custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: bench-recovery bench-serving bench-sse bench-streaming chaos help demo run test lint format kafka kafka-stop lock
+.PHONY: bench-recovery bench-serving bench-sse bench-streaming chaos load-knee load-soak help demo run test lint format kafka kafka-stop lock
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,12 @@ bench-serving: $(VENV)  ## The feature read beside Feast and a bare Django view;
 
 bench-sse: $(VENV)  ## A thousand event streams: memory, time from a write to its event; writes bench/results/sse.json
 	$(PYTHON) -m bench.sse $(ARGS)
+
+load-knee: $(VENV)  ## Chat traffic until reads are late, for 1 to 3 API processes; writes bench/results/load_knee.json
+	$(PYTHON) -m tests.load knee $(ARGS)
+
+load-soak: $(VENV)  ## Half an hour of chat traffic: what grows? Writes bench/results/load_soak.json
+	$(PYTHON) -m tests.load soak $(ARGS)
 
 chaos: $(VENV)  ## Kills every part under load, then compares with DuckDB; writes bench/results/chaos.json (CHAOS_MINUTES, CHAOS_SEED)
 	$(PYTHON) -m tests.chaos --minutes $(CHAOS_MINUTES) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))

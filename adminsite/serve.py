@@ -3,9 +3,8 @@
 SIGHUP exchanges the workers one by one, SIGTERM and SIGINT end them; both drain first, so that no request fails
 (featurestore.api.draining). Everything is logged as JSON lines; each request once, by the API itself.
 
-A connection has a thread of its own: one that sends its body slowly keeps no other waiting, and how much is in hand is
-bounded behind (featurestore.api.admission). Headers must come within HEADERS_MS and are no more than HEADERS_BYTES;
-what a body may hold, the API says.
+A request has a thread of its own: one whose body comes slowly keeps no other waiting, and how much is in hand is
+bounded behind (featurestore.api.admission). Headers are no more than HEADERS_BYTES; what a body may hold, the API says.
 """
 
 import argparse
@@ -23,8 +22,9 @@ from featurestore.api.draining import SIGNAL
 from featurestore.config import settings
 from featurestore.logs import configuration
 
-CONNECTIONS = 512  # of a worker
-HEADERS_MS, HEADERS_BYTES = 5_000, 64 * 1024
+CONNECTIONS, REQUESTS = 2_048, 512  # of a worker, at once
+HEADERS_BYTES = 64 * 1024
+IDLE_S = 65.0  # longer than proxies keep a connection, so that they send nothing on one that is just being closed
 READY_S = 5.0  # until a new worker answers, on a busy machine too; nobody waits meanwhile
 DRAIN_S = 2.0  # until whoever asks again has heard from the old one
 STOP_S = 20  # longer than any request takes
@@ -64,6 +64,7 @@ def parser_of(program: str, about: str, port: int) -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=port)
     parser.add_argument("--workers", type=int, default=1, help="processes; as many as cores, where nothing else runs")
+    parser.add_argument("--idle-s", type=float, default=IDLE_S, help="how long a connection waits for whole headers")
     return parser
 
 
@@ -77,7 +78,7 @@ def options(asked: argparse.Namespace, connections: int, stop_s: int) -> dict[st
         "http": HTTPModes.http1,
         "websockets": False,
         "backpressure": connections,
-        "http1_settings": HTTP1Settings(header_read_timeout=HEADERS_MS, max_buffer_size=HEADERS_BYTES),
+        "http1_settings": HTTP1Settings(header_read_timeout=round(asked.idle_s * 1000), max_buffer_size=HEADERS_BYTES),
         "log_dictconfig": configuration(settings().log_level, loggers),
         "workers_kill_timeout": stop_s,
         "respawn_failed_workers": True,
@@ -92,7 +93,7 @@ def main(application: str = "adminsite.wsgi:application") -> None:
     server = DrainingServer(
         application,
         interface=Interfaces.WSGI,
-        blocking_threads=CONNECTIONS,
+        blocking_threads=REQUESTS,
         pid_file=asked.pid_file,
         **options(asked, CONNECTIONS, STOP_S),
     )

@@ -31,7 +31,8 @@ open({path!r}, "w").write(create_key(client, actor="tests", **allowance)[1])
 class Installation:
     """Processes with one environment; ``folder`` has the database, the tables and a log a process."""
 
-    drain_s = 0.0
+    drain_s, idle_s = 0.0, 65.0
+    api_workers = 1
 
     def __init__(self, folder: Path, *, kafka: str, store: str, database: str = "", **settings: object):
         self.folder, self.processes = folder, dict[str, subprocess.Popen[bytes]]()
@@ -99,7 +100,8 @@ class Installation:
 
     @property
     def api_command(self) -> tuple[str, ...]:
-        return "-m", "adminsite.serve", "--port", str(self.api_port), "--drain-s", str(self.drain_s)
+        where = ("--port", str(self.api_port), "--workers", str(self.api_workers))
+        return "-m", "adminsite.serve", *where, "--drain-s", str(self.drain_s), "--idle-s", str(self.idle_s)
 
     def start_sse(self) -> None:
         """The event streams' process; returns when it is ready."""

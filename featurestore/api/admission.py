@@ -1,6 +1,7 @@
 """How much may be in hand: what comes when that is full is refused at once, and no queue grows.
 
-Feature reads and everything else have rooms of their own: decisions that wait for a slow database keep no read waiting.
+Feature reads, writes of events and everything else have rooms of their own: decisions that wait for a slow database
+keep no read waiting, and writes only wait for Kafka, which takes many at once.
 Event streams need none: their process bounds them by its threads.
 Whoever serves has a thread for every connection, or requests would queue before they are seen.
 """
@@ -20,7 +21,7 @@ class Room(NamedTuple):
     waiting: int
 
 
-READS, OTHERS = Room(8, 48), Room(8, 16)
+READS, EVENTS, OTHERS = Room(8, 120), Room(64, 64), Room(8, 16)
 
 
 class Admission:
@@ -60,4 +61,4 @@ def places(number: int) -> "SimpleQueue[None]":
     return free
 
 
-reads, others = Admission(READS), Admission(OTHERS)
+reads, events, others = Admission(READS), Admission(EVENTS), Admission(OTHERS)

@@ -12,13 +12,13 @@ from django.db import Error as DatabaseError
 
 from featurestore.access.errors import KeysUnavailable
 from featurestore.access.recording import recorder
-from featurestore.api.admission import others, reads
+from featurestore.api.admission import events, others, reads
 from featurestore.api.errors import Internal, Problem, Unavailable
 from featurestore.api.metrics import count_request
 from featurestore.api.reply import Call, Handle, Reply
 from featurestore.logs import requests
 
-ROOMS: dict[str, AbstractContextManager[None]] = {"features": reads, "features/batch": reads}
+ROOMS: dict[str, AbstractContextManager[None]] = {"features": reads, "features/batch": reads, "events": events}
 ROOMS |= dict.fromkeys(("features/stream", "features/stream/event"), nullcontext())
 REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
 log = structlog.get_logger(__name__)

@@ -57,10 +57,13 @@ class Worker:
 
 
 class World:
-    """Everything that runs. ``processes`` by name; ``spare`` is the worker that comes and goes."""
+    """Everything that runs. ``processes`` by name; ``spare`` is the worker that comes and goes.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    ``undisturbed``: nothing comes between Kafka and its clients, and there is one stream worker.
+    """
+
+    def __init__(self, folder: Path, *, undisturbed: bool = False) -> None:
+        self.folder, self.undisturbed = folder, undisturbed
         self.processes: dict[str, Supervised] = {}
         self.workers: list[Worker] = []
         self.spare: Worker | None = None
@@ -77,10 +80,11 @@ class World:
 
     def _start(self) -> None:
         self.broker = Broker(self.folder / "kafka")
-        self.proxy = Proxy(self.broker.port)
-        self.broker.advertised_port = self.proxy.port
-        self.proxy.start()
-        self._closing.callback(self.proxy.stop)
+        if not self.undisturbed:
+            self.proxy = Proxy(self.broker.port)
+            self.broker.advertised_port = self.proxy.port
+            self.proxy.start()
+            self._closing.callback(self.proxy.stop)
         self.store = RedisServer(self.folder / "store", durable=True)  # comes back with what it knew: the harder case
         control, database = RedisServer(self.folder / "control", durable=True), PostgresServer()
         self._closing.callback(shutil.rmtree, database.folder)
@@ -90,11 +94,11 @@ class World:
             "control": control,
             "database": database,
         }.items():
-            self._supervise(name, partial(started, server))
+            self.supervise(name, partial(started, server))
             self._closing.callback(server.stop)
         self.made = Installation(
             self.folder,
-            kafka=f"127.0.0.1:{self.proxy.port}",
+            kafka=f"127.0.0.1:{self.broker.port if self.undisturbed else self.proxy.port}",
             store=self.store.url,
             control_url=control.url,
             database=database.url,
@@ -111,8 +115,8 @@ class World:
             "celery": (*CELERY, "worker", "--loglevel", "WARNING", "--concurrency", "2"),
             "beat": (*CELERY, *beat),
         }.items():
-            self._supervise(name, partial(self.made.start, name, *command))
-        self.workers = [self.add_worker("streams-1"), self.add_worker("streams-2")]
+            self.supervise(name, partial(self.made.start, name, *command))
+        self.workers = [self.add_worker(f"streams-{number}") for number in ((1,) if self.undisturbed else (1, 2))]
         with self.client() as client:
             eventually(lambda: answers(client) and client.get("/readyz").status_code == 200, "the API is ready")
         eventually(self.whole, "every process runs and every worker is ready", within_s=120, every_s=0.2)
@@ -151,7 +155,7 @@ class World:
             supervised.abandon()
         self._closing.close()
 
-    def _supervise(self, name: str, start: Start) -> None:
+    def supervise(self, name: str, start: Start) -> None:
         self.processes[name] = Supervised(name, start)
 
 

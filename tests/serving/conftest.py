@@ -13,6 +13,7 @@ import pytest
 
 from tests.installation import Installation
 
+IDLE_S = 3.0
 KAFKA = "127.0.0.1:1"  # nobody: reads need none
 
 
@@ -21,7 +22,7 @@ class Api:
 
     def __init__(self, folder: Path, store: str) -> None:
         self.it = Installation(folder, kafka=KAFKA, store=store, serves="api")
-        self.it.drain_s = 3
+        self.it.drain_s, self.it.idle_s = 3, IDLE_S
         self.it.manage("migrate", "--noinput")
         self.port = self.it.api_port
         self.client: httpx.Client = self.it.start_api()

@@ -1,0 +1,85 @@
+"""Where reads become late: more and more conversations, for one API process and each that is added."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.asking import Question, rush
+from bench.report import RESULTS
+from tests.chaos.run import say
+from tests.load.people import DESK, MINDS, PREFIX, SUPPORT
+from tests.load.plots import plot_knee
+from tests.load.run import GENERATOR, NOTHING, Load, Town, town
+
+STEPS = [250, 500, 1_000, 1_500, 2_000, 2_500, 3_000, 4_000]
+PEOPLE, EVENTS_PER_S = 2_000, 50.0
+LATE_MS, PEAK_MS = 50, 100
+"""The lines to beat: a read's 99th percentile in conversations, and at the peak of a burst."""
+RUSH_CONNECTIONS, RUSH_S = 16, 10
+
+
+def measured(folder: Path, workers: Sequence[int], steps: Sequence[int], seconds: float) -> dict[str, float]:
+    """Figures by API processes and conversations. No step follows the first whose reads come later than ``PEAK_MS``."""
+    figures: dict[str, float] = {}
+    with town(folder, PEOPLE, EVENTS_PER_S) as shop:
+        for processes in workers:
+            shop.serve_with(processes)
+            figures[f"most_reads_per_s_{processes}_processes"] = most(shop)
+            in_time = 0
+            for conversations in steps:
+                found = figures_of(done := shop.load(conversations, seconds))
+                tell(processes, done, found)
+                where = f"{processes}_processes_{conversations}_conversations"
+                figures |= {f"{name}_{where}": value for name, value in found.items()}
+                if found["read_p99_ms"] > PEAK_MS:
+                    break
+                if found["read_p99_ms"] <= LATE_MS and not done.failures:
+                    in_time = conversations
+                    figures[f"reads_per_s_in_time_{processes}_processes"] = found["reads_per_s"]
+            figures[f"conversations_in_time_{processes}_processes"] = in_time
+    plot_knee(figures, RESULTS / "load_knee.svg")
+    return figures
+
+
+def figures_of(load: Load) -> dict[str, float]:
+    """A step's figures."""
+    reads = load.reads()
+
+    def p99(part: str) -> float:
+        return next((asked for name, asked in load.asked.items() if part in name), NOTHING).quantile_ms(0.99)
+
+    return {
+        "reads_per_s": reads.per_s,
+        "requests_per_s": sum(asked.per_s for asked in load.asked.values()),
+        "failures": load.failures,
+        "read_p50_ms": reads.quantile_ms(0.5),
+        "read_p99_ms": reads.quantile_ms(0.99),
+        "read_p999_ms": reads.quantile_ms(0.999),
+        "burst_p99_ms": p99("burst"),
+        "batch_p99_ms": p99(f"{DESK} customers"),
+        "event_p99_ms": p99("write an event"),
+        "stream_p99_ms": p99("to its change"),
+        "api_cores": load.watch.cores("api"),
+        "generator_cores": load.watch.cores(GENERATOR),
+        "all_cores": sum(load.watch.cores(name) for name in load.watch.samples),
+    }
+
+
+def tell(processes: int, load: Load, found: dict[str, float]) -> None:
+    say(
+        f"{processes} API processes, {load.conversations:>6,} conversations: "
+        f"{found['requests_per_s']:>6,.0f} requests/s, read p50 {found['read_p50_ms']:.0f}, "
+        f"p99 {found['read_p99_ms']:.0f}, burst p99 {found['burst_p99_ms']:.0f} ms, "
+        f"event {found['event_p99_ms']:.0f}, told {found['stream_p99_ms']:.0f} ms, {load.failures} failures, "
+        f"cores: API {found['api_cores']:.2f}, Locust {found['generator_cores']:.2f}, all {found['all_cores']:.2f}"
+    )
+    for error, times in load.errors.items():
+        say(f"  {times} x {error[:300]}")
+
+
+def most(shop: Town) -> float:
+    """Single reads a second that the API answers as fast as it can; the load costs next to nothing (wrk)."""
+    headers = {"Authorization": f"Bearer {shop.world.key}", "Content-Type": "application/json"}
+    bodies = [json.dumps(SUPPORT | {"customer_id": f"{PREFIX}{n}"}).encode() for n in range(MINDS, shop.people)]
+    question = Question(shop.world.made.api_port, "/v1/features", headers, bodies)
+    return rush(question, RUSH_CONNECTIONS, RUSH_S).requests_per_s

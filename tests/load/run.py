@@ -1,0 +1,170 @@
+"""One world under chat traffic: Locust in a process of its own, step by step, with every process watched."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+
+from featurestore.identity import subject_of
+from tests.chaos.customers import Customer, register
+from tests.chaos.world import World
+from tests.installation import ROOT, answers
+from tests.load.people import PREFIX
+from tests.load.shop import Events
+from tests.load.watch import Watch
+from tests.waiting import eventually
+
+CHAT = ROOT / "tests" / "load" / "chat.py"
+GENERATOR = "locust"
+
+
+class Asked(NamedTuple):
+    """What callers saw of one kind of request. Milliseconds are Locust's: whole up to 100, then two digits."""
+
+    requests: int
+    failures: int
+    per_s: float
+    times_ms: dict[float, int]
+
+    def quantile_ms(self, share: float) -> float:
+        """The time within which this share of requests was answered."""
+        left = share * sum(self.times_ms.values())
+        for took_ms in sorted(self.times_ms):
+            left -= self.times_ms[took_ms]
+            if left <= 0:
+                return took_ms
+        return 0.0
+
+    def __or__(self, other: "Asked") -> "Asked":
+        times = {
+            took: self.times_ms.get(took, 0) + other.times_ms.get(took, 0) for took in self.times_ms | other.times_ms
+        }
+        return Asked(self.requests + other.requests, self.failures + other.failures, self.per_s + other.per_s, times)
+
+
+NOTHING = Asked(0, 0, 0.0, {})
+
+
+class Load(NamedTuple):
+    """So many conversations for a while: what callers saw, by kind, how they failed, and what it cost whom."""
+
+    conversations: int
+    seconds: float
+    asked: dict[str, Asked]
+    errors: dict[str, int]
+    watch: Watch
+
+    def reads(self) -> Asked:
+        """The reads of single customers together."""
+        found = NOTHING
+        for name, asked in self.asked.items():
+            if name.startswith("read ") and "100 customers" not in name:
+                found |= asked
+        return found
+
+    @property
+    def failures(self) -> int:
+        return sum(asked.failures for asked in self.asked.values())
+
+
+class Town:
+    """A world with customers who agreed to everything, and whoever talks with them."""
+
+    def __init__(self, folder: Path, people: int, events_per_s: float) -> None:
+        self.folder, self.people, self.events_per_s = folder, people, events_per_s
+        self.world = World(folder, undisturbed=True)
+
+    def start(self) -> None:
+        self.world.start()
+        made = self.world.made
+        made.start_sse()
+        secret = str(made.settings["subject_secret"])
+        names = [f"{PREFIX}{number}" for number in range(self.people)]
+        customers = [Customer(name, subject_of(name, secret.encode()), changes_mind=False) for name in names]
+        with self.world.client() as client:
+            register(client, customers, random.Random(1))
+        self.events = Events(
+            str(made.settings["kafka_bootstrap"]), int(str(made.settings["generation"])), secret, names,
+            self.events_per_s,
+        )  # fmt: skip
+        self.events.start()
+
+    def serve_with(self, workers: int) -> None:
+        """The API anew, with so many processes."""
+        made, world = self.world.made, self.world
+        world.processes.pop("api").remove()
+        made.api_workers = workers
+        world.supervise("api", lambda: made.start("api", *made.api_command))
+        eventually(world.whole, "every process runs")
+        with world.client() as client:
+            eventually(lambda: ready(client), "the API is ready")
+
+    def stop(self) -> None:
+        self.events.stop()
+        self.world.stop()
+
+    def load(self, conversations: int, seconds: float, *, spawn_s: float = 5.0, every_s: float = 2.0) -> Load:
+        """Chat traffic for a while, after the users have come within ``spawn_s``."""
+        made = self.world.made
+        stats, errors = self.folder / "locust.json", self.folder / "errors.json"
+        options = [
+            "--headless", "--only-summary", "--loglevel", "WARNING", "--reset-stats", "--exit-code-on-error", "0",
+            "--users", str(conversations), "--spawn-rate", str(max(conversations / spawn_s, 1)),
+            "--run-time", f"{seconds + spawn_s:.0f}s", "--stop-timeout", "10",
+            "--host", f"http://127.0.0.1:{made.api_port}", "--streams", f"http://127.0.0.1:{made.sse_port}",
+            "--people", str(self.people), "--json-file", str(stats.with_suffix("")), "--errors-file", str(errors),
+            "--csv", str(self.folder / "locust"),
+            "--html", str(self.folder / f"{conversations}-conversations-{made.api_workers}-workers.html"),
+        ]  # fmt: skip
+        command = [sys.executable, "-m", "locust", "-f", str(CHAT), *options]
+        with (self.folder / "locust.log").open("ab") as log:
+            locust = subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | {"RAPPORT_KEY": self.world.key}, stdout=log, stderr=log
+            )
+        watch = Watch(self.pids() | {GENERATOR: locust.pid}, spawn_s, seconds, every_s)
+        watch.start()
+        try:
+            ended = locust.wait(seconds + spawn_s + 120)
+        finally:
+            locust.kill()
+            watch.join()
+        assert ended == 0, f"Locust ended with {ended}: {(self.folder / 'locust.log').read_text()[-2000:]}"
+        return Load(
+            conversations, seconds, asked_of(stats, seconds), json.loads(errors.read_text(encoding="utf-8")), watch
+        )
+
+    def pids(self) -> dict[str, int]:
+        supervised = {name: one.process.pid for name, one in self.world.processes.items()}
+        return supervised | {"sse": self.world.made.processes["sse"].pid}
+
+
+@contextmanager
+def town(folder: Path, people: int, events_per_s: float) -> Iterator[Town]:
+    """A town that ends with the block."""
+    made = Town(folder, people, events_per_s)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def asked_of(stats: Path, seconds: float) -> dict[str, Asked]:
+    """What Locust measured in so many seconds, by name."""
+    found = {}
+    for entry in json.loads(stats.read_text(encoding="utf-8")):
+        times = {float(took_ms): count for took_ms, count in entry["response_times"].items()}
+        requests, failures = entry["num_requests"], entry["num_failures"]
+        found[entry["name"]] = Asked(requests, failures, requests / seconds, times)
+    return found
+
+
+def ready(client: httpx.Client) -> bool:
+    return answers(client) and client.get("/readyz").status_code == 200

@@ -1,0 +1,50 @@
+"""What happens in the shop besides conversations, told to Kafka at a steady rate by a thread."""
+
+import random
+import threading
+import time
+from datetime import UTC, datetime
+
+from confluent_kafka import Producer
+
+from adminsite.demo.shop import Happening, Shop
+from featurestore import names
+from featurestore.identity import partition_of, subject_of
+from tests.chaos.world import PARTITIONS
+
+ROUND_S = 0.02
+
+
+class Events(threading.Thread):
+    """Orders, carts, visits and tickets of these customers, so many a second, until stopped."""
+
+    def __init__(self, bootstrap: str, generation: int, secret: str, customer_ids: list[str], rate: float) -> None:
+        super().__init__(name="the shop's events", daemon=True)
+        self.generation, self.rate, self.sent = generation, rate, 0
+        self._subjects = {name: subject_of(name, secret.encode()) for name in customer_ids}
+        self._shop = Shop(random.sample(customer_ids, len(customer_ids)), seed=1)
+        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "acks": "all", "log_level": 0})
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        happenings = (deed for deed in self._shop.deeds() if isinstance(deed, Happening))
+        began_s = time.monotonic()
+        while not self._stopping.wait(ROUND_S):
+            self._producer.poll(0)
+            while self.sent < (time.monotonic() - began_s) * self.rate:
+                self._tell(next(happenings))
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
+        assert self._producer.flush(30) == 0, "Kafka has every event"
+
+    def _tell(self, happening: Happening) -> None:
+        subject = self._subjects[happening.customer_id]
+        now = datetime.fromtimestamp(int(time.time() * 1000) / 1000, UTC)
+        self.sent += 1
+        raw = happening.source.encode(
+            id=f"shop-{self.sent}", source="load", subject=subject, time=now, data=happening.data
+        )
+        topic = names.events(happening.source.name, self.generation)
+        self._producer.produce(topic, raw, subject.encode(), partition_of(subject, PARTITIONS))

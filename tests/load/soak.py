@@ -1,0 +1,50 @@
+"""Half an hour of chat traffic: nothing fails, and nothing grows."""
+
+import csv
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from bench.report import RESULTS
+from tests.chaos.run import say
+from tests.load.knee import figures_of
+from tests.load.plots import plot_soak
+from tests.load.run import GENERATOR, Load, town
+from tests.load.watch import Sample
+
+CONVERSATIONS = 500
+PEOPLE, EVENTS_PER_S = 2_000, 50.0
+EVERY_S = 5.0
+QUARTERS = 4
+
+
+def measured(folder: Path, minutes: float, conversations: int) -> dict[str, float]:
+    """What callers saw, and each process's private memory in each quarter of the time."""
+    with town(folder, PEOPLE, EVENTS_PER_S) as shop:
+        load = shop.load(conversations, minutes * 60, every_s=EVERY_S)
+    for error, times in load.errors.items():
+        say(f"  {times} x {error[:300]}")
+    plot_soak(load.watch.samples, history(folder / "locust_stats_history.csv"), RESULTS / "load_soak.svg")
+    requests = sum(asked.requests for asked in load.asked.values())
+    return figures_of(load) | {"minutes": minutes, "conversations": conversations, "requests": requests} | memory(load)
+
+
+def memory(load: Load) -> dict[str, float]:
+    found = {}
+    for name, samples in load.watch.samples.items():
+        if name != GENERATOR:
+            found |= {f"{name}_mb_quarter_{n}": mb for n, mb in enumerate(quarters(samples), 1)}
+    return found
+
+
+def quarters(samples: list[Sample]) -> list[float]:
+    """Private memory, in MB, in the middle of each quarter of the samples."""
+    cuts = [len(samples) * n // QUARTERS for n in range(QUARTERS + 1)]
+    return [median(one.uss for one in samples[start:end]) / 1e6 for start, end in pairwise(cuts)]
+
+
+def history(path: Path) -> list[tuple[float, float, float]]:
+    """Moments (seconds), requests a second, and the 99th percentile (ms) of all requests in the seconds before."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["99%"] not in ("N/A", "")]
+    return [(float(row["Timestamp"]), float(row["Requests/s"]), float(row["99%"])) for row in rows]
