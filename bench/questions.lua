@@ -1,9 +1,16 @@
--- wrk's load: the bodies of a file, one a line, in turn, by one connection or several. Behind "--": the file, then headers.
+-- wrk's load: the bodies of a file, one a line, in turn, by one connection or several. Behind "--": the file, the mean
+-- of a connection's pauses in milliseconds (exponential; 0: none), then headers.
 local requests, place = {}, 0
 
 function init(arguments)
-  local headers = {}
-  for i = 2, #arguments do
+  local headers, pause_ms = {}, tonumber(arguments[2])
+  if pause_ms > 0 then
+    math.randomseed(1)
+    function delay()
+      return math.floor(-pause_ms * math.log(1 - math.random()))
+    end
+  end
+  for i = 3, #arguments do
     local name, value = arguments[i]:match("^([^:]+): (.*)$")
     headers[name] = value
   end

@@ -24,7 +24,6 @@ import psutil
 from bench import asking, readers
 from bench.asking import Question
 from bench.contestants.servers import CORE, ROSTER, Around, Feast, Floor, Lane, Ninja, PrecomputedFeast, Server
-from bench.distribution import quantile
 from bench.report import tell
 from bench.surroundings import MEMORY
 from featurestore.catalog import registry
@@ -68,12 +67,12 @@ def turn(server: Server, seconds: float) -> Figures:
         before_s = cpu_s(workers)
         rushed = asking.rush(server.question(), CLIENTS, seconds)
         used_s = cpu_s(workers) - before_s
-        steady = asking.steady(server.question(), RATE, seconds)
+        steady = asking.steady(server.question(), RATE, CLIENTS, seconds)
         found = {
             "rps": rushed.requests_per_s, "cpu_us": used_s / (rushed.requests_per_s * round(seconds)) * 1e6,
             "p50_ms": rushed.p50_ms, "p99_ms": rushed.p99_ms, "p999_ms": rushed.p999_ms,
-            "steady_p50_ms": quantile(steady, 0.5), "steady_p99_ms": quantile(steady, 0.99),
-            "steady_p999_ms": quantile(steady, 0.999), "ready_s": server.ready_s,
+            "steady_p50_ms": steady.p50_ms, "steady_p99_ms": steady.p99_ms, "steady_p999_ms": steady.p999_ms,
+            "ready_s": server.ready_s,
         }  # fmt: skip
         if server.batches:
             batch = asking.rush(server.question(BATCH), 1, seconds)

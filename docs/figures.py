@@ -28,6 +28,15 @@ CONTESTANTS = {  # what begins the names of their figures; longer before shorter
 }
 SIZES = {"_1k": "1,000", "_10k": "10,000", "_100k": "100,000", "_1m": "1,000,000"}  # followed by _customers
 
+STEP = re.compile(r"(.+)_(\d+)_processes_(\d+)_conversations")
+ASKED = {  # what is told of a step
+    "requests_per_s": "requests/s", "reads_per_s": "reads/s", "read_p50_ms": "read p50 ms", "read_p99_ms": "p99",
+    "burst_p99_ms": "in a burst p99", "batch_p99_ms": "of 100 p99", "event_p99_ms": "event p99",
+    "stream_p99_ms": "event to stream p99", "failures": "failures", "api_cores": "API, cores", "all_cores": "all",
+}  # fmt: skip
+PROCESSES = re.compile(r"(.+)_(\d+)_processes")
+QUARTER = re.compile(r"(.+)_mb_quarter_(\d)")
+
 FAULT = {"_times": "survived", "_s": "served again after s, median", "_worst_s": "worst"}  # behind a fault's name
 
 Figures = Mapping[str, float]
@@ -68,12 +77,48 @@ def faults(figures: Figures) -> list[str]:
     return side_by_side("fault", FAULT, {name: [figures.get(f"{name}{part}") for part in FAULT] for name in names})
 
 
+def steps(figures: Figures) -> list[str]:
+    """What was measured of each number of conversations and API processes, a line each."""
+    found = sorted({(int(at[2]), int(at[3])) for at in map(STEP.fullmatch, figures) if at})
+    rows = {
+        f"{processes}, {conversations:,}": [
+            figures.get(f"{name}_{processes}_processes_{conversations}_conversations") for name in ASKED
+        ]
+        for processes, conversations in found
+    }
+    return side_by_side("API processes, conversations", ASKED, rows)
+
+
+def processes(figures: Figures) -> list[str]:
+    """What was measured of each number of API processes, side by side."""
+    return columned(figures, PROCESSES, "API processes", "{}")
+
+
+def quarters(figures: Figures) -> list[str]:
+    """Memory in each quarter of a long run, a line for each process."""
+    return columned(figures, QUARTER, "MB", "quarter {}")
+
+
+def columned(figures: Figures, named: re.Pattern[str], head: str, title: str) -> list[str]:
+    """Figures whose names tell what they are of, and where in a row of columns they stand."""
+    found = {(at[1], at[2]): figures[at[0]] for at in map(named.fullmatch, figures) if at}
+    columns = {column: title.format(column) for column in sorted({column for _, column in found})}
+    rows = {name: [found.get((name, column)) for column in columns] for name in sorted({name for name, _ in found})}
+    return side_by_side(head, columns, rows)
+
+
 def others(figures: Figures) -> list[str]:
     """What stands alone."""
     shared = {stem for prefix, stem in map(contestant_of, figures) if prefix}
     of_faults = {name.removesuffix("_times") + part for name in figures if name.endswith("_times") for part in FAULT}
     grouped = shared | of_faults
-    alone = [name for name in figures if contestant_of(name)[1] not in grouped and not size_of(name)[0]]
+    alone = [
+        name
+        for name in figures
+        if contestant_of(name)[1] not in grouped
+        and not size_of(name)[0]
+        and not any(named.fullmatch(name) for named in (STEP, PROCESSES, QUARTER))
+    ]
     return side_by_side("figure", {"": ""}, {name: [figures[name]] for name in alone})
 
 
@@ -81,6 +126,9 @@ PARTS: dict[str, Callable[[Figures], list[str]]] = {
     "peers": peers,
     "growth": growth,
     "faults": faults,
+    "steps": steps,
+    "processes": processes,
+    "quarters": quarters,
     "others": others,
 }
 

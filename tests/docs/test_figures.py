@@ -51,6 +51,20 @@ def test_faults_stand_side_by_side(tmp_path: Path) -> None:
     assert "| figure | |\n|---|---|\n| failover s | 3.6 |\n\n" in made
 
 
+def test_steps_of_a_load_stand_below_each_other(tmp_path: Path) -> None:
+    steps = {"read_p99_ms_2_processes_1000_conversations": 9, "read_p99_ms_1_processes_500_conversations": 8}
+    made = shown(tmp_path, steps | {"most_reads_per_s_1_processes": 7, "most_reads_per_s_2_processes": 14, "alone": 5})
+    assert made.index("| 1, 500 |") < made.index("| 2, 1,000 |")
+    assert "| API processes | 1 | 2 |\n|---|---|---|\n| most reads per s | 7 | 14 |" in made
+    assert "| figure | |\n|---|---|\n| alone | 5 |\n\n" in made
+
+
+def test_quarters_of_a_long_run_stand_side_by_side(tmp_path: Path) -> None:
+    made = shown(tmp_path, {"api_mb_quarter_1": 90, "api_mb_quarter_2": 91, "requests": 5})
+    assert "| MB | quarter 1 | quarter 2 |\n|---|---|---|\n| api | 90 | 91 |" in made
+    assert "| figure | |\n|---|---|\n| requests | 5 |\n\n" in made
+
+
 def test_a_page_may_show_a_part(tmp_path: Path) -> None:
     text = TEXT.replace("streaming", "streaming growth")
     made = shown(tmp_path, {"rate_1k_customers": 9, "rate": 8, "quix_rate": 7}, text)

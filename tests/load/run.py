@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,12 +64,8 @@ class Load(NamedTuple):
     watch: Watch
 
     def reads(self) -> Asked:
-        """The reads of single customers together."""
-        found = NOTHING
-        for name, asked in self.asked.items():
-            if name.startswith("read ") and "100 customers" not in name:
-                found |= asked
-        return found
+        """The reads of conversations together."""
+        return reduce(or_, (asked for name, asked in self.asked.items() if name.startswith("read to ")), NOTHING)
 
     @property
     def failures(self) -> int:

@@ -41,7 +41,9 @@ def test_conversations_streams_desks_and_changes_of_mind_are_all_served(tmp_path
     figures = figures_of(load)
     assert figures["reads_per_s"] > 20
     assert figures["api_cores"] > 0
-    plot_knee({f"{name}_1_processes_150_conversations": value for name, value in figures.items()}, tmp_path / "knee.svg")
+    plot_knee(
+        {f"{name}_1_processes_150_conversations": value for name, value in figures.items()}, tmp_path / "knee.svg"
+    )
     assert "conversations" in (tmp_path / "knee.svg").read_text(encoding="utf-8")
 
 
