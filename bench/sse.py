@@ -4,9 +4,6 @@ python -m bench.sse --streams 1000
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from bisect import bisect
@@ -17,7 +14,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
-from urllib.request import urlopen
 
 from psutil import Process
 from redis import Redis
@@ -26,26 +22,21 @@ from bench import publishing
 from bench.distribution import quantile
 from bench.followers import Arrival, follow
 from bench.load import CONTEXT
-from bench.readers import PURPOSE, SERVICE, customers, fill
-from bench.report import ROOT, tell
+from bench.readers import PURPOSE, customers, fill
+from bench.report import tell
 from bench.surroundings import MEMORY
-from deploy.ports import free_port
 from deploy.redis_server import RedisServer
 from featurestore.identity import subject_of
 from featurestore.online.redis import RedisStore, key
 from featurestore.online.store import FieldWrite, Written
 from featurestore.tiles.served import STAMP, stamp_of
+from tests.installation import installation
 
 RATE = 200  # writes a second
 SECONDS = 20
 SETTLED_S = 3
-STARTED_S = 30
 FIELD = f"spend/{PURPOSE}"
-MAKE_KEY = f"""
-from featurestore.access.services import create_client, create_key
-client = create_client("bench", owner="bench", actor="bench")
-print(create_key(client, services=["{SERVICE}"], purposes=["{PURPOSE}"], scopes=["features:read"], actor="bench")[1])
-"""
+NOBODY = "127.0.0.1:1"  # streams need no Kafka
 
 
 class Sent(NamedTuple):
@@ -152,42 +143,12 @@ def following(port: int, api_key: str, names: Sequence[str]) -> Iterator[Connect
 @contextmanager
 def serving(folder: Path, store: str) -> Iterator[tuple[Process, int, str]]:
     """The event streams' process as it is shipped: its worker, its port, and a key that it takes."""
-    port = free_port()
-    own = {"DATABASE_URL": f"sqlite:///{folder / 'rapport.sqlite3'}", "STORE_URL": store,
-           "CONTROL_URL": store.replace("/0", "/1"), "SUBJECT_SECRET": "bench",
-           "PARTITIONS": 1, "SERVES": "api", "LOG_LEVEL": "INFO"}  # fmt: skip
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")}
-    environment |= {f"RAPPORT_{name}": str(value) for name, value in own.items()}
-    environment["DJANGO_SETTINGS_MODULE"] = "adminsite.settings"
-
-    def manage(*arguments: str) -> str:
-        command = [sys.executable, "manage.py", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
-
-    manage("migrate", "--noinput")
-    api_key = manage("shell", "--no-imports", "-c", MAKE_KEY).split()[-1]
-    with (folder / "sse.log").open("wb") as log:
-        command = [sys.executable, "-m", "adminsite.sse", "--port", str(port)]
-        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + STARTED_S
-        while not ready(port):
-            ended = server.poll() is not None or time.monotonic() > deadline
-            assert not ended, (folder / "sse.log").read_text()[-2_000:]
-            time.sleep(0.1)
-        (worker,) = (child for child in Process(server.pid).children() if child.num_threads() > 1)
-        yield worker, port, api_key
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def ready(port: int) -> bool:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
+    with installation(folder, kafka=NOBODY, store=store, subject_secret="bench", partitions=1) as made:
+        made.manage("migrate", "--noinput")
+        key = made.make_key()
+        made.start_sse()
+        (worker,) = (child for child in Process(made.processes["sse"].pid).children() if child.num_threads() > 1)
+        yield worker, made.sse_port, key
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -73,26 +73,18 @@ class Load(NamedTuple):
 
 
 class Town:
-    """A world with customers who agreed to everything, and whoever talks with them."""
+    """A world with customers who agreed to everything, the shop's events, and whoever talks with them."""
 
-    def __init__(self, folder: Path, people: int, events_per_s: float) -> None:
-        self.folder, self.people, self.events_per_s = folder, people, events_per_s
-        self.world = World(folder, undisturbed=True)
-
-    def start(self) -> None:
-        self.world.start()
-        made = self.world.made
-        made.start_sse()
+    def __init__(self, world: World, people: int, events_per_s: float) -> None:
+        made = world.made
+        self.world, self.folder, self.people = world, world.folder, people
         secret = str(made.settings["subject_secret"])
-        names = [f"{PREFIX}{number}" for number in range(self.people)]
+        names = [f"{PREFIX}{number}" for number in range(people)]
         customers = [Customer(name, subject_of(name, secret.encode()), changes_mind=False) for name in names]
-        with self.world.client() as client:
+        with world.client() as client:
             register(client, customers, random.Random(1))
-        self.events = Events(
-            str(made.settings["kafka_bootstrap"]), int(str(made.settings["generation"])), secret, names,
-            self.events_per_s,
-        )  # fmt: skip
-        self.events.start()
+        kafka, generation = str(made.settings["kafka_bootstrap"]), int(str(made.settings["generation"]))
+        self.events = Events(kafka, generation, secret, names, events_per_s)
 
     def serve_with(self, workers: int) -> None:
         """The API anew, with so many processes."""
@@ -103,10 +95,6 @@ class Town:
         eventually(world.whole, "every process runs")
         with world.client() as client:
             eventually(lambda: ready(client), "the API is ready")
-
-    def stop(self) -> None:
-        self.events.stop()
-        self.world.stop()
 
     def load(self, conversations: int, seconds: float, *, spawn_s: float = 5.0, every_s: float = 2.0) -> Load:
         """Chat traffic for a while, after the users have come within ``spawn_s``."""
@@ -145,13 +133,15 @@ class Town:
 
 @contextmanager
 def town(folder: Path, people: int, events_per_s: float) -> Iterator[Town]:
-    """A town that ends with the block."""
-    made = Town(folder, people, events_per_s)
-    try:
-        made.start()
+    """Everything that runs, and a town in it, until the block ends."""
+    with ExitStack() as closing:
+        world = World(folder, undisturbed=True).start()
+        closing.callback(world.stop)
+        world.made.start_sse()
+        made = Town(world, people, events_per_s)
+        made.events.start()
+        closing.callback(made.events.stop)
         yield made
-    finally:
-        made.stop()
 
 
 def asked_of(stats: Path, seconds: float) -> dict[str, Asked]:
