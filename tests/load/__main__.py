@@ -5,6 +5,7 @@ and looks at what grows.
 """
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def main() -> None:
         figures = knee.measured(folder, asked.workers, asked.conversations, asked.seconds)
     else:
         figures = soak.measured(folder, asked.minutes, asked.conversations)
-    report.write(f"load_{asked.what}", figures, f"make load-{asked.what}")
+    report.write(f"load_{asked.what}", figures, " ".join(["python -m tests.load", *sys.argv[1:]]))
 
 
 if __name__ == "__main__":
