@@ -12,7 +12,7 @@ from tests.load.plots import plot_soak
 from tests.load.run import GENERATOR, Load, town
 from tests.load.watch import Sample
 
-CONVERSATIONS = 500
+CONVERSATIONS = 800  # some million requests in half an hour
 PEOPLE, EVENTS_PER_S = 2_000, 50.0
 EVERY_S = 5.0
 QUARTERS = 4
