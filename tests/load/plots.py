@@ -34,7 +34,7 @@ def plot_knee(figures: Mapping[str, float], path: Path) -> None:
             cores.plot(at, [steps[n]["generator_cores"] for n in at], ls=":", color=line.get_color(), label="Locust")
         for label, line_ms in LINES_MS.items():
             latency.axhline(line_ms, color="grey", lw=0.8, ls="--")
-            latency.annotate(label, (0, line_ms), fontsize=7, color="grey", va="bottom")
+            latency.annotate(label, (0.01, line_ms), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
         latency.set(title="A read, ms", yscale="log", xlabel="conversations")
         rate.set(title="Requests/s", xlabel="conversations", ylim=(0, None))
         cores.set(title="Cores in use", xlabel="conversations", ylim=(0, None))
