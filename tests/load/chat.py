@@ -11,6 +11,7 @@ import random
 import time
 from argparse import ArgumentParser
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -188,9 +189,11 @@ class Following:
                 else:
                     self._opened.set()
                     self._report(name, began_s)
-        except (OSError, AssertionError) as error:
-            if not self._left:
-                self._report(name, began_s, repr(error))
+            ended = "the server ended it"
+        except (OSError, HTTPException, AssertionError) as error:
+            ended = repr(error)
+        if not self._left:
+            self._report("event stream: until the conversation ends", began_s, ended)
 
     def _report(self, name: str, since_s: float, wrong: str | None = None) -> None:
         self.user.environment.events.request.fire(
@@ -248,7 +251,8 @@ class ChangesMind(Engine):
         self.number = (self.number + 1) % min(MINDS, self.options.people)
         customer_id = f"{PREFIX}{self.number}"
         decision = {"customer_id": customer_id, "purpose": "service", "method": "chat"}
-        if not self.ask("/v1/consents", decision | {"decision": "withdrawn"}, "withdraw"):
+        withdrawn = self.ask("/v1/consents", decision | {"decision": "withdrawn"}, "withdraw")
+        if not withdrawn or not withdrawn["effective"]:  # pending: reads may still be as before, for a while
             return
         if answer := self.read(customer_id, "read after a withdrawal", **SUPPORT):
             shown = {name for name, view in answer["views"].items() if view["status"] != "withheld"}

@@ -56,5 +56,5 @@ def test_quantiles_are_of_all_requests_together() -> None:
 
 
 def test_memory_is_that_of_the_middle_of_each_quarter() -> None:
-    samples = [Sample(at_s=n, cpu_s=0, rss=0, uss=n * 1_000_000) for n in range(40)]
+    samples = [Sample(at_s=n, cpu_s=0, uss=n * 1_000_000) for n in range(40)]
     assert quarters(samples) == [4.5, 14.5, 24.5, 34.5]

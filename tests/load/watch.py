@@ -9,11 +9,10 @@ import psutil
 
 
 class Sample(NamedTuple):
-    """A process and all that it started: processor seconds since its start, resident and private bytes now."""
+    """A process and all that it started: processor seconds since its start, private bytes now."""
 
     at_s: float
     cpu_s: float
-    rss: int
     uss: int
 
 
@@ -42,13 +41,12 @@ class Watch(threading.Thread):
 
 
 def sample(root: psutil.Process) -> Sample:
-    cpu_s, rss, uss = 0.0, 0, 0
+    cpu_s, uss = 0.0, 0
     for process in [root, *root.children(recursive=True)]:
         try:
             spent, memory = process.cpu_times(), process.memory_full_info()
         except psutil.NoSuchProcess:
             continue  # it ended since it was listed
         cpu_s += spent.user + spent.system
-        rss += memory.rss
         uss += memory.uss
-    return Sample(time.monotonic(), cpu_s, rss, uss)
+    return Sample(time.monotonic(), cpu_s, uss)
