@@ -6,7 +6,8 @@ Event streams need none: their process bounds them by its threads.
 Whoever serves has a thread for every connection, or requests would queue before they are seen.
 """
 
-from queue import Empty, SimpleQueue
+import threading
+from collections import deque
 from typing import NamedTuple
 
 from featurestore.api.errors import Overloaded
@@ -25,40 +26,36 @@ READS, EVENTS, OTHERS = Room(8, 120), Room(64, 64), Room(8, 16)
 
 
 class Admission:
-    """Room for requests. Shared among threads; it is taken ``with`` it, and left to who waits."""
+    """Room for requests. Shared among threads; it is taken ``with`` it, and left to whoever waits longest."""
 
     def __init__(self, room: Room) -> None:
-        self._working, self._waiting = places(room.working), places(room.waiting)
+        self._free, self._most_waiting = room.working, room.waiting
+        self._line: deque[threading.Lock] = deque()  # a lock for each who waits: released when it is their turn
+        self._changing = threading.Lock()
 
     def __enter__(self) -> None:
         """Take a place, waiting a little if there is room to wait. Raises Overloaded."""
-        try:
-            self._working.get_nowait()
-        except Empty:
-            self._wait()
-
-    def _wait(self) -> None:
-        try:
-            self._waiting.get_nowait()
-        except Empty:
-            raise Overloaded from None
-        try:
-            self._working.get(timeout=PATIENCE_S)
-        except Empty:
-            raise Overloaded from None
-        finally:
-            self._waiting.put(None)
+        with self._changing:
+            if self._free:
+                self._free -= 1
+                return
+            if len(self._line) >= self._most_waiting:
+                raise Overloaded
+            turn = threading.Lock()
+            turn.acquire()
+            self._line.append(turn)
+        if not turn.acquire(timeout=PATIENCE_S):
+            with self._changing:
+                if turn in self._line:  # else the place was given in the last moment
+                    self._line.remove(turn)
+                    raise Overloaded
 
     def __exit__(self, *_: object) -> None:
-        self._working.put(None)
-
-
-def places(number: int) -> "SimpleQueue[None]":
-    """So many places: who takes one waits in line."""
-    free: SimpleQueue[None] = SimpleQueue()
-    for _ in range(number):
-        free.put(None)
-    return free
+        with self._changing:
+            if self._line:
+                self._line.popleft().release()
+            else:
+                self._free += 1
 
 
 reads, events, others = Admission(READS), Admission(EVENTS), Admission(OTHERS)

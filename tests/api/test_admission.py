@@ -39,7 +39,7 @@ def test_who_comes_when_all_is_full_is_refused_at_once(
     going: list[Future[str]] = [threads.submit(work) for _ in range(5)]
     for _ in range(2):
         assert work.began.acquire(timeout=5)
-    while work.admission._waiting.qsize():
+    while len(work.admission._line) < 3:
         time.sleep(0.001)
     began_s = time.perf_counter()
     with pytest.raises(Overloaded):
@@ -67,3 +67,25 @@ def test_a_failure_leaves_its_place() -> None:
     for _ in range(3):
         with pytest.raises(KeyError), room:
             raise KeyError
+
+
+def test_a_place_goes_to_who_waits_longest_and_not_to_who_comes_just_then(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "PATIENCE_S", 10)
+    room, served = Admission(Room(working=1, waiting=4)), list[int]()
+
+    def wait(number: int) -> None:
+        with room:
+            served.append(number)
+
+    with room:
+        waiting = []
+        for number in range(4):
+            waiting.append(threads.submit(wait, number))
+            while len(room._line) <= number:
+                time.sleep(0.001)
+    wait(4)  # the place was given away before
+    for one in waiting:
+        one.result(5)
+    assert served == [0, 1, 2, 3, 4]

@@ -117,9 +117,12 @@ class World:
         }.items():
             self.supervise(name, partial(self.made.start, name, *command))
         self.workers = [self.add_worker(f"streams-{number}") for number in ((1,) if self.undisturbed else (1, 2))]
+        self.wait_for_api()
+        eventually(self.whole, "every process runs and every worker is ready", within_s=120, every_s=0.2)
+
+    def wait_for_api(self) -> None:
         with self.client() as client:
             eventually(lambda: answers(client) and client.get("/readyz").status_code == 200, "the API is ready")
-        eventually(self.whole, "every process runs and every worker is ready", within_s=120, every_s=0.2)
 
     def client(self, timeout_s: float = 10) -> httpx.Client:
         """A client of the API."""

@@ -12,16 +12,13 @@ from operator import or_
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
-
 from featurestore.identity import subject_of
 from tests.chaos.customers import Customer, register
 from tests.chaos.world import World
-from tests.installation import ROOT, answers
+from tests.installation import ROOT
 from tests.load.people import PREFIX
 from tests.load.shop import Events
 from tests.load.watch import Watch
-from tests.waiting import eventually
 
 CHAT = ROOT / "tests" / "load" / "chat.py"
 GENERATOR = "locust"
@@ -58,7 +55,6 @@ class Load(NamedTuple):
     """So many conversations for a while: what callers saw, by kind, how they failed, and what it cost whom."""
 
     conversations: int
-    seconds: float
     asked: dict[str, Asked]
     errors: dict[str, int]
     watch: Watch
@@ -92,9 +88,7 @@ class Town:
         world.processes.pop("api").remove()
         made.api_workers = workers
         world.supervise("api", lambda: made.start("api", *made.api_command))
-        eventually(world.whole, "every process runs")
-        with world.client() as client:
-            eventually(lambda: ready(client), "the API is ready")
+        world.wait_for_api()
 
     def load(self, conversations: int, seconds: float, *, spawn_s: float = 5.0, every_s: float = 2.0) -> Load:
         """Chat traffic for a while, after the users have come within ``spawn_s``."""
@@ -122,9 +116,7 @@ class Town:
             locust.kill()
             watch.join()
         assert ended == 0, f"Locust ended with {ended}: {(self.folder / 'locust.log').read_text()[-2000:]}"
-        return Load(
-            conversations, seconds, asked_of(stats, seconds), json.loads(errors.read_text(encoding="utf-8")), watch
-        )
+        return Load(conversations, asked_of(stats, seconds), json.loads(errors.read_text(encoding="utf-8")), watch)
 
     def pids(self) -> dict[str, int]:
         supervised = {name: one.process.pid for name, one in self.world.processes.items()}
@@ -152,7 +144,3 @@ def asked_of(stats: Path, seconds: float) -> dict[str, Asked]:
         requests, failures = entry["num_requests"], entry["num_failures"]
         found[entry["name"]] = Asked(requests, failures, requests / seconds, times)
     return found
-
-
-def ready(client: httpx.Client) -> bool:
-    return answers(client) and client.get("/readyz").status_code == 200
