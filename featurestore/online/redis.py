@@ -167,6 +167,9 @@ class RedisNode:
     def run(self) -> Run:
         about = [("CLUSTER", "MYID"), ("CLUSTER", "SLOTS")] if self.slots else []
         server, replication, *cluster = self._run([("INFO", "server"), ("INFO", "replication"), *about])
+        if b"role:master" not in replication:
+            # A try to vouch for it would count as a word, which the next run had to outlive.
+            raise StoreUnavailable("it is a replica and takes no writes")
         found = dict(IDENTITY.findall((server + replication).decode()))
         slots = ""
         if cluster:

@@ -175,3 +175,19 @@ def test_of_two_masters_one_is_vouched_for(live: Live, tmp_path: Path) -> None:
         assert live.read() is Denial.REFUSED
     finally:
         other.kill()
+
+
+def test_a_store_that_was_read_only_for_as_long_as_a_word_lasts_is_vouched_for_at_once(live: Live) -> None:
+    now_s = [0.0]
+    live.voucher = Voucher(live.store, EXPIRY_MS, lambda: now_s[0], words={None: -1e9})
+    live.until_vouching()
+    with Redis.from_url(live.server.url) as client:
+        for long_enough in (False, True):
+            client.replicaof("127.0.0.1", 1)
+            for _ in range(2):
+                assert live.voucher.step() is Condition.STORE_AWAY
+                now_s[0] += EXPIRY_MS / 1000 / (2 if long_enough else 4)
+            client.replicaof("NO", "ONE")  # another run: what was put elsewhere meanwhile it lacks
+            assert live.voucher.step() is (Condition.VOUCHING if long_enough else Condition.WAITING)
+            now_s[0] += EXPIRY_MS / 1000
+            assert live.voucher.step() is Condition.VOUCHING

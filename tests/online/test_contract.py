@@ -313,6 +313,9 @@ def test_a_store_that_takes_no_writes_is_unavailable(
             store.put_permissions({ANN: refusing()})
         with pytest.raises(StoreUnavailable, match="can't serve now"):
             store.write([field(1)], NOW_MS)
+        if break_it[0][0] == "REPLICAOF":
+            with pytest.raises(StoreUnavailable, match="it is a replica"):
+                store.run()
         store._run(mend)
         assert not store.put_permissions({ANN: refusing()})[ANN].newer
     finally:
