@@ -1,5 +1,6 @@
 """The web process: exchanged and stopped without a failed request, unmoved by the slow, silent about persons."""
 
+import http.client
 import signal
 import socket
 import time
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from adminsite.serve import HEADERS_BYTES, REQUESTS
-from tests.serving.conftest import Api, Asking
+from tests.serving.conftest import IDLE_S, Api, Asking
 from tests.waiting import eventually
 
 QUESTION = {"service": "support_chat", "purpose": "service", "customer_id": "jane@example.org"}
@@ -50,6 +51,21 @@ def test_who_sends_slowly_keeps_nobody_waiting(api: Api) -> None:
         for connected in slow:
             connected.close()
     assert api.client.get("/healthz").status_code == 200
+
+
+def test_a_connection_without_a_request_is_kept_for_a_while_and_then_closed(api: Api) -> None:
+    kept = http.client.HTTPConnection("127.0.0.1", api.port, timeout=20 * IDLE_S)
+    kept.connect()
+    used = kept.sock
+    for _ in range(2):
+        kept.request("GET", "/healthz")
+        kept.getresponse().read()
+        answered_s = time.monotonic()
+        time.sleep(IDLE_S / 3)  # what is waited for is that nothing happens
+    assert kept.sock is used
+    assert used.recv(100) == b""
+    assert time.monotonic() - answered_s > IDLE_S * 0.9
+    kept.close()
 
 
 def test_headers_have_a_bound(api: Api) -> None:
