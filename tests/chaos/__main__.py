@@ -3,6 +3,7 @@
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ def main() -> int:
     if reason := missing():
         sys.exit(f"no chaos without real servers: {reason}")
     seed = random.randrange(10**6) if chosen.seed is None else chosen.seed
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops what it started, as Ctrl-C does
     folder = Path(tempfile.mkdtemp(prefix="rapport-chaos-"))
     outcome = run(folder, Plan(chosen.minutes, chosen.faults, seed))
     say(summary(outcome))

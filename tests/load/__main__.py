@@ -5,6 +5,7 @@ and looks at what grows.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +29,7 @@ def main() -> None:
     asked = parser.parse_args()
     if reason := missing():
         parser.error(f"no load without real servers: {reason}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops what it started, as Ctrl-C does
     folder = Path(tempfile.mkdtemp(prefix=f"rapport-{asked.what}-"))
     say(f"logs and Locust's reports are in {folder}")
     if asked.what == "knee":
