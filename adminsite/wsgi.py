@@ -5,6 +5,7 @@ import os
 from wsgiref.types import WSGIApplication
 
 from django.core.wsgi import get_wsgi_application
+from django.db import connections
 
 from adminsite.checks import refuse_if_unsafe
 from featurestore.api.draining import drain, draining
@@ -13,6 +14,8 @@ from featurestore.config import settings
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
 refuse_if_unsafe()
 application: WSGIApplication = get_wsgi_application()
+# Any of hundreds of threads may answer the next request: if each kept its own, PostgreSQL would run out of connections.
+connections.settings["default"]["CONN_MAX_AGE"] = 0
 
 from featurestore.api.lane import fast_lane  # noqa: E402  (Django is set up now)
 

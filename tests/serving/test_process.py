@@ -4,9 +4,11 @@ import http.client
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from adminsite.serve import HEADERS_BYTES, REQUESTS
@@ -66,6 +68,22 @@ def test_a_connection_without_a_request_is_kept_for_a_while_and_then_closed(api:
     assert used.recv(100) == b""
     assert time.monotonic() - answered_s > IDLE_S * 0.9
     kept.close()
+
+
+def test_no_thread_keeps_a_connection_to_the_database(api: Api) -> None:
+    def ask(number: int) -> int:
+        person = {"customer_id": f"C{number}", "region": "eu", "brand": "acme"}
+        return httpx.post(
+            f"http://127.0.0.1:{api.port}/v1/customers", json=person, headers=api.client.headers
+        ).status_code
+
+    def held() -> int:
+        files = [file.path for child in psutil.Process(api.process.pid).children() for file in child.open_files()]
+        return sum("rapport.sqlite3" in path for path in files)
+
+    with ThreadPoolExecutor(8) as callers:
+        assert set(callers.map(ask, range(40))) <= {200, 202}
+    eventually(lambda: held() == 0, "all are closed")
 
 
 def test_headers_have_a_bound(api: Api) -> None:
