@@ -114,7 +114,7 @@ class Town:
             ended = locust.wait(seconds + spawn_s + 120)
         finally:
             locust.kill()
-            watch.join()
+        watch.join()
         assert ended == 0, f"Locust ended with {ended}: {(self.folder / 'locust.log').read_text()[-2000:]}"
         return Load(conversations, asked_of(stats, seconds), json.loads(errors.read_text(encoding="utf-8")), watch)
 
