@@ -28,15 +28,22 @@ def called(name: str) -> str:
     return " ".join(["python -m", f"bench.{name}", *sys.argv[1:]]) if sys.argv[1:] else f"make bench-{name}"
 
 
+def commit() -> str:
+    """What was measured; ``-dirty`` where files were changed since, other than the results of measurements."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", ".", f":!{RESULTS.relative_to(ROOT)}")
+    return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if changed else "")
+
+
 def write(name: str, figures: dict[str, float], command: str = "") -> Path:
     """Write a result; figures are rounded to four significant digits. ``command`` made them, if not bench.NAME did."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "command": command or called(name),
         "figures": {key: float(f"{value:.4g}") for key, value in sorted(figures.items())},
     }
