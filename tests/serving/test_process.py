@@ -1,8 +1,11 @@
 """The web process: exchanged and stopped without a failed request, unmoved by the slow, silent about persons."""
 
+import ctypes
 import http.client
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,6 +71,34 @@ def test_a_connection_without_a_request_is_kept_for_a_while_and_then_closed(api:
     assert used.recv(100) == b""
     assert time.monotonic() - answered_s > IDLE_S * 0.9
     kept.close()
+
+
+HEAPS = """
+import ctypes, threading, sys
+from adminsite.serve import keep_one_heap
+if sys.argv[1] == "one":
+    keep_one_heap()
+together = threading.Barrier(4)
+def take():
+    bytes(100_000)
+    together.wait()
+threads = [threading.Thread(target=take) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc = ctypes.CDLL(None)
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="the C library is not glibc")
+def test_threads_share_one_heap() -> None:
+    def heaps(wanted: str) -> int:
+        told = subprocess.run([sys.executable, "-c", HEAPS, wanted], capture_output=True, text=True, check=True)
+        return told.stdout.count("<heap nr=")
+
+    assert heaps("as they come") > 1
+    assert heaps("one") == 1
 
 
 def test_no_thread_keeps_a_connection_to_the_database(api: Api) -> None:
