@@ -46,10 +46,10 @@ format: $(VENV)  ## Let ruff write the code's form
 	$(PYTHON) -m ruff format .
 
 kafka: $(VENV)  ## A real single-node Apache Kafka in the background (KAFKA_PORT)
-	$(PYTHON) -m deploy.kafka.broker start --port $(KAFKA_PORT)
+	$(PYTHON) -m devservers.kafka.broker start --port $(KAFKA_PORT)
 
 kafka-stop: $(VENV)  ## Stop the one that `make kafka` started
-	$(PYTHON) -m deploy.kafka.broker stop
+	$(PYTHON) -m devservers.kafka.broker stop
 
 bench-streaming: $(VENV)  ## Our worker beside Quix Streams and plain Faust; writes bench/results/streaming.json
 	$(PYTHON) -m bench.streaming --growth $(ARGS)

@@ -23,15 +23,15 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     task: {"task": task, "schedule": every_s, "options": {"expires": every_s}}
     for task, every_s in {
         "consent.relay": 1.0,
-        "access.collect": 1.0,
+        "accesslog.collect": 1.0,
         "consent.expire": 10.0,
         "ingest.collect": 30.0,
-        "privacy.audit": float(AUDIT_S),
-        "access.forget": float(HOUR_S),
+        "audit.audit": float(AUDIT_S),
+        "accesslog.forget": float(HOUR_S),
         "access.prune": 600.0,
         "consent.prune": float(DAY_S),
         "ingest.prune": float(DAY_S),
-        "privacy.prune": float(DAY_S),
+        "audit.prune": float(DAY_S),
     }.items()
 }
 

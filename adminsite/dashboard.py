@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest
 from django.urls import reverse
 
-from featurestore.access import reports as records
 from featurestore.access.selectors import clients_of
+from featurestore.accesslog import reports as records
+from featurestore.audit import selectors as privacy
+from featurestore.clock import database_now
 from featurestore.consent import selectors as consent
-from featurestore.consent.ledger import database_now
 from featurestore.consent.models import ConsentRecord
 from featurestore.consent.selectors import Day, Standing
 from featurestore.ingest import selectors as letters
-from featurestore.privacy import selectors as privacy
 
 DAYS = 14
 LATEST = 8
@@ -55,18 +55,18 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     figures = [_store()]
     if may("consent.view_permissionchange"):
         figures += [_propagation(), _pending()]
-    if may("privacy.view_finding"):
+    if may("audit.view_finding"):
         figures.append(_findings())
     if may("ingest.view_deadletter"):
         figures.append(_letters())
-    if may("access.view_accessgap"):
+    if may("accesslog.view_accessgap"):
         figures.append(_records())
     context |= {"title": "Overview", "figures": figures}
     if may("consent.view_consentrecord"):
         days = consent.decisions_by_day(DAYS)
         context |= {"days": days, "chart": _chart(days), "chart_options": json.dumps(CHART_OPTIONS)}
         context["latest"] = ConsentRecord.objects.select_related("customer", "purpose")[:LATEST]
-    if may("privacy.view_finding"):
+    if may("audit.view_finding"):
         context["findings"] = privacy.open_findings()[:LATEST]
     if not may("consent.view_consentrecord"):
         context["clients"] = clients_of(request.user)[:LATEST]
@@ -101,7 +101,7 @@ def _pending() -> Figure:
 
 def _findings() -> Figure:
     count, last = privacy.open_findings().count(), privacy.last_audit()
-    link = reverse("admin:privacy_finding_changelist") + "?state__exact=open"
+    link = reverse("admin:audit_finding_changelist") + "?state__exact=open"
     audited = f"Last audit {last.started_at:%-d %b, %H:%M} UTC" if last else "Never audited"
     if last and last.error:
         audited += ", which ended early"
@@ -119,7 +119,7 @@ def _letters() -> Figure:
 
 def _records() -> Figure:
     found = records.gaps_by_reason(database_now() - records.DAY)
-    link, count = reverse("admin:access_accessgap_changelist"), sum(found.values())
+    link, count = reverse("admin:accesslog_accessgap_changelist"), sum(found.values())
     words = "In 24 hours; some reads may have no record" if count else "Every read of 24 hours has its record"
     return Figure("Gaps in access records", f"{count:,}", words, link, not count)
 

@@ -9,11 +9,12 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 
-from featurestore.access.models import AccessGap, AccessRecord, ApiClient, ApiKey, ClientSecret
+from featurestore.access.models import ApiClient, ApiKey, ClientSecret
+from featurestore.accesslog.models import AccessGap, AccessRecord
+from featurestore.audit.models import AuditRun, Finding
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
+from featurestore.customers.models import Customer
 from featurestore.ingest.models import DeadLetter
-from featurestore.privacy.models import AuditRun, Finding
-from featurestore.profiles.models import Customer
 
 GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
     (

@@ -34,9 +34,12 @@ INSTALLED_APPS = [
     "ninja",
     "oauth2_provider",  # before access, which takes its pages away
     "featurestore.access",
+    "featurestore.accesslog",
+    "featurestore.audit",
     "featurestore.consent",
+    "featurestore.customers",
     "featurestore.ingest",
-    "featurestore.privacy",
+    "featurestore.jobs",
     "featurestore.profiles",
 ]
 

@@ -17,7 +17,7 @@ from redis import Redis
 
 from bench.offline import Offline
 from bench.populations import NoRetailData, Told, busiest, demo_hour, retail
-from deploy.redis_server import RedisServer
+from devservers.redis_server import RedisServer
 from featurestore.catalog import registry
 
 ROUND_EVENTS = 500

@@ -17,7 +17,7 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from bench.patience import meanwhile
-from deploy.ports import free_port
+from devservers.ports import free_port
 from featurestore import names
 from featurestore.config import Settings
 from streams import topics

@@ -32,10 +32,10 @@ def filled_per_s(customers: int, folder: Path, database: str, store_url: str) ->
     from django.core.management import call_command
 
     from featurestore.consent.models import CurrentPermission, Ledger, Purpose, SubjectVersion
-    from featurestore.consent.voucher import Condition, Voucher
+    from featurestore.consent.vouching.node_verifier import Condition, Voucher
+    from featurestore.customers.models import Customer
     from featurestore.identity import subject_of
-    from featurestore.online.stores import store
-    from featurestore.profiles.models import Customer
+    from featurestore.store.configured import store
 
     call_command("migrate", verbosity=0)
     since = datetime.now(UTC) - timedelta(days=30)
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--database", default="")
     parser.add_argument("--store", default="", help="the URL of an empty Redis; its own unless named")
     chosen = parser.parse_args()
-    from deploy.redis_server import RedisServer
+    from devservers.redis_server import RedisServer
 
     with tempfile.TemporaryDirectory() as folder:
         server = RedisServer(Path(folder) / "redis")

@@ -7,8 +7,8 @@ from bench.populations import Told
 from featurestore import names
 from featurestore.definitions import Registry
 from featurestore.identity import subject_of
-from featurestore.online.redis import RedisStore
 from featurestore.permission import Grant, Permission
+from featurestore.store.redis import RedisStore
 from streams.bundles import Bundle, Record
 from streams.deadletters import Rejected
 from streams.fold import Folder, Rounds

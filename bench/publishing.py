@@ -5,9 +5,9 @@ from pathlib import Path
 
 from redis import Redis
 
-from deploy.redis_server import RedisServer
-from featurestore.online.redis import SCRIPTS, key
+from devservers.redis_server import RedisServer
 from featurestore.permission import Grant, Permission
+from featurestore.store.redis import SCRIPTS, key
 from featurestore.tiles.served import STAMP
 
 SUBJECTS, ROUNDS = 2_000, 15

@@ -16,7 +16,7 @@ from featurestore.catalog import registry
 from featurestore.catalog.chat import Message, chat
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.catalog.support import TicketChange, support
-from featurestore.online.store import Mark
+from featurestore.store.protocol import Mark
 
 SERVICE, PURPOSE = "support_chat", "service"
 VIEWS = ("spend", "returns", "tickets")

@@ -28,7 +28,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import backlog, failover, report
 from bench.surroundings import WORKER_CORE, surroundings
-from deploy.ports import free_port
+from devservers.ports import free_port
 from featurestore import names
 from featurestore.config import Settings
 from featurestore.identity import partition_of

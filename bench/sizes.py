@@ -25,11 +25,11 @@ from redis import Redis
 from bench.distribution import quantile
 from bench.offline import Offline
 from bench.populations import NoRetailData, Told, busiest, demo_hour, retail, year_and_hour
-from deploy.redis_server import RedisServer
+from devservers.redis_server import RedisServer
 from featurestore.aggregations import DistinctCount, Quantile, TopK
 from featurestore.catalog import registry
 from featurestore.definitions import FeatureView, Registry
-from featurestore.online.redis import key
+from featurestore.store.redis import key
 from featurestore.tiles.layout import Layout
 from featurestore.tiles.state import ENCODER, Record, decode, field_name
 from streams import births

@@ -25,10 +25,10 @@ from bench.load import CONTEXT
 from bench.readers import PURPOSE, customers, fill
 from bench.report import tell
 from bench.surroundings import MEMORY
-from deploy.redis_server import RedisServer
+from devservers.redis_server import RedisServer
 from featurestore.identity import subject_of
-from featurestore.online.redis import RedisStore, key
-from featurestore.online.store import FieldWrite, Written
+from featurestore.store.protocol import FieldWrite, Written
+from featurestore.store.redis import RedisStore, key
 from featurestore.tiles.served import STAMP, stamp_of
 from tests.installation import installation
 

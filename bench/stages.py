@@ -14,7 +14,7 @@ from typing import Any
 from adminsite.wsgi import application  # first: it sets Django up
 from bench import readers
 from bench.contestants.servers import KEY
-from featurestore.access.recording import recorder
+from featurestore.accesslog.writer import recorder
 from featurestore.api import auth, metrics
 from featurestore.api.exchange import request_id_of
 from featurestore.api.handler import ONE, feature_handler
@@ -22,7 +22,7 @@ from featurestore.api.reply import Call, encode
 from featurestore.api.trace import trace_of
 from featurestore.identity import subject_of
 from featurestore.logs import requests
-from featurestore.online import reader as reading
+from featurestore.serving import reader as reading
 
 ROUNDS, CALLS = 20, 200
 

@@ -16,11 +16,11 @@ from confluent_kafka.admin import AdminClient
 from redis import Redis
 
 from bench.contestants.shop import Sale, sales
-from deploy.kafka.broker import Broker
-from deploy.redis_server import RedisServer
+from devservers.kafka.broker import Broker
+from devservers.redis_server import RedisServer
 from featurestore.identity import partition_of, subject_of
-from featurestore.online.redis import RedisStore
 from featurestore.permission import Grant, Permission
+from featurestore.store.redis import RedisStore
 
 PARTITIONS = 4
 WORKER_CORE = 0

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from featurestore.catalog import registry
 from featurestore.config import settings
-from featurestore.online.store import StoreUnavailable
-from featurestore.online.stores import store
+from featurestore.store.configured import store
+from featurestore.store.protocol import StoreUnavailable
 from streams import embedded, topics, worker
 from streams.refill import refill
 from streams.work import work

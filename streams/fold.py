@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from featurestore.definitions import Event, EventSource, InvalidEvent, Registry
 from featurestore.identity import is_subject, partition_of
-from featurestore.online.store import FieldWrite, Written
 from featurestore.permission import Grant, Permission, current
+from featurestore.store.protocol import FieldWrite, Written
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.ladder import SLACK_S
 from featurestore.tiles.layout import edition_in

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import structlog
 
-from featurestore.online.store import OnlineStore, StoreUnavailable
 from featurestore.permission import Permission
+from featurestore.store.protocol import OnlineStore, StoreUnavailable
 
 RETRY_S = 0.05
 READ_TIMEOUT_MS = 2_000

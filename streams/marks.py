@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 from faust.types import TP
 
-from featurestore.online.store import Mark, Node, StoreUnavailable
+from featurestore.store.protocol import Mark, Node, StoreUnavailable
 from streams.fold import Folder
 from streams.gate import READ_TIMEOUT_MS, Gate
 from streams.lanes import Lanes

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 from faust.types import TP
 
-from featurestore.online.store import Node, Written
+from featurestore.store.protocol import Node, Written
 from streams import births
 from streams.fatal import die
 from streams.fold import Folder, clock_ms
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 class Rebuilds:
-    """The rebuilds of one worker, by partition and node. A fill is that of the node (featurestore.online.store)."""
+    """The rebuilds of one worker, by partition and node. A fill is that of the node (featurestore.store.protocol)."""
 
     def __init__(self, lanes: Lanes, gate: Gate, clock: Callable[[], int] = clock_ms):
         self.lanes, self.gate, self.clock = lanes, gate, clock

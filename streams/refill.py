@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from featurestore.online.store import FILLING_EPOCH, OnlineStore, StoreUnavailable
+from featurestore.store.protocol import FILLING_EPOCH, OnlineStore, StoreUnavailable
 from streams.gate import READ_TIMEOUT_MS
 
 EVERY_S = 0.5

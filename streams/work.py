@@ -3,7 +3,7 @@
 from featurestore import names
 from featurestore.config import Settings
 from featurestore.definitions import Registry
-from featurestore.online.store import OnlineStore
+from featurestore.store.protocol import OnlineStore
 from streams.app import App, Work
 from streams.fold import Folder, Rounds
 from streams.gate import Gate

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from deploy.kafka.broker import Broker, missing
-from deploy.postgres_server import PostgresServer, programs
-from deploy.redis_cluster import RedisCluster
-from deploy.redis_server import RedisServer, valkey
-from featurestore.access import recording
+from devservers.kafka.broker import Broker, missing
+from devservers.postgres_server import PostgresServer, programs
+from devservers.redis_cluster import RedisCluster
+from devservers.redis_server import RedisServer, valkey
+from featurestore.accesslog import writer
 
 REDISES = dict.fromkeys(("redis_server", "redis_cluster", "valkey_server", "valkey_cluster"), "redis")
 MARKED_BY_FIXTURE = {**REDISES, "kafka": "kafka", "postgres": "postgres", "browser": "browser"}
@@ -39,7 +39,7 @@ class Nowhere:
 @pytest.fixture(scope="session", autouse=True)
 def records_go_nowhere() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recording, "RecordStream", lambda *_: Nowhere())
+        patch.setattr(writer, "RecordStream", lambda *_: Nowhere())
         yield
 
 

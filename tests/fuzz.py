@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from adminsite.demo.servers import broker
-from deploy.redis_server import RedisServer
+from devservers.redis_server import RedisServer
 from tests.installation import Installation, installation
 from tests.waiting import eventually
 

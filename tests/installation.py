@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from deploy.ports import free_port
+from devservers.ports import free_port
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[1]

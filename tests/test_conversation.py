@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.kafka.broker import Broker, missing
-from deploy.ports import free_port
-from deploy.redis_server import RedisServer
+from devservers.kafka.broker import Broker, missing
+from devservers.ports import free_port
+from devservers.redis_server import RedisServer
 from tests.installation import Installation, answers, installation
 from tests.waiting import eventually
 

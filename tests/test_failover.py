@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.redis_cluster import RedisCluster
-from featurestore.online.cluster import ClusterStore
+from devservers.redis_cluster import RedisCluster
+from featurestore.store.cluster import ClusterStore
 from tests.conftest import clustered
 from tests.installation import installation
 from tests.test_withdrawal import PARTITIONS, Shop

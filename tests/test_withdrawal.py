@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Producer
 from redis import Redis
 
-from deploy.redis_server import RedisServer
+from devservers.redis_server import RedisServer
 from featurestore import names
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.identity import partition_of, subject_of

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from deploy.redis_server import RedisServer
+from devservers.redis_server import RedisServer
 
 START_TIMEOUT_S = 20
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from adminsite.demo.api import Api
 from adminsite.demo.credentials import Credentials
 from adminsite.demo.shop import Decision, Deed, Happening, Shop
-from adminsite.events import EventSender
 from featurestore.catalog import registry
 from featurestore.config import settings
+from featurestore.ingest.sender import EventSender
 
 PROGRESS_S = 5.0
 SERVICES = {"service": "support_chat", "personalisation": "sales_chat"}

@@ -2,7 +2,7 @@
 
 from bench.contestants.shop import registry
 from featurestore.config import settings
-from featurestore.online.stores import store
+from featurestore.store.configured import store
 from streams import worker
 from streams.work import work
 

@@ -16,10 +16,10 @@ from bench.contestants.environment import environment_of
 from bench.contestants.shop import chat, registry
 from bench.report import ROOT
 from bench.surroundings import PARTITIONS, WORKER_CORE, Surroundings
-from deploy.ports import free_port
+from devservers.ports import free_port
 from featurestore import names
 from featurestore.config import Settings
-from featurestore.online.reader import Reader
+from featurestore.serving.reader import Reader
 from streams import topics
 
 STOP_TIMEOUT_S = 20

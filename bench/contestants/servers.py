@@ -17,8 +17,8 @@ from bench.asking import Question
 from bench.contestants.environment import environment_of
 from bench.readers import FEATURES, PURPOSE, SERVICE
 from bench.report import ROOT
-from deploy.ports import free_port
-from deploy.redis_server import RedisServer
+from devservers.ports import free_port
+from devservers.redis_server import RedisServer
 
 CORE = 0
 KEY = "BENCH_KEY"  # in the environment of a program of the bench

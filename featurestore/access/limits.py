@@ -13,8 +13,8 @@ from typing import NamedTuple
 import structlog
 
 from featurestore.config import settings
-from featurestore.online.server import Server, complete
-from featurestore.online.store import StoreUnavailable
+from featurestore.store.protocol import StoreUnavailable
+from featurestore.store.server import Server, complete
 
 WINDOW_S = 10
 BLOCKS, LAST = 50, 8  # a lease takes a fiftieth of the quota, and no more than an eighth of what is left

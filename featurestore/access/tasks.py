@@ -2,17 +2,7 @@
 
 from celery import shared_task
 
-from featurestore.access import collection, services
-
-
-@shared_task(name="access.collect")
-def collect_records() -> None:
-    collection.collect_waiting()
-
-
-@shared_task(name="access.forget")
-def forget_records() -> None:
-    collection.prune()
+from featurestore.access import services
 
 
 @shared_task(name="access.prune")

@@ -8,7 +8,7 @@ import msgspec
 
 from featurestore.api.errors import InFuture, TooEarly
 from featurestore.definitions.source import ms_of
-from featurestore.online import as_of as online
+from featurestore.serving import as_of as online
 
 AsOf = Annotated[
     datetime,

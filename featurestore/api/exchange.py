@@ -11,7 +11,7 @@ import structlog
 from django.db import Error as DatabaseError
 
 from featurestore.access.errors import KeysUnavailable
-from featurestore.access.recording import recorder
+from featurestore.accesslog.writer import recorder
 from featurestore.api.admission import events, others, reads
 from featurestore.api.errors import Internal, Problem, Unavailable
 from featurestore.api.metrics import count_request

@@ -16,7 +16,7 @@ from featurestore.api.errors import (
 )
 from featurestore.api.examples import BATCH, FEATURES
 from featurestore.api.handler import BatchAnswer, BatchRequest, FeatureRequest, feature_handler
-from featurestore.online.answer import Answer
+from featurestore.serving.answer import Answer
 
 PROBLEMS = [Malformed, Unauthorised, Forbidden, UnknownService, TooLarge, Unprocessable, Unavailable]
 

@@ -6,9 +6,9 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from featurestore.access.recording import Recorder, recorder
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import Credential
+from featurestore.accesslog.writer import Recorder, recorder
 from featurestore.api.as_of import AsOf, explained, past_ms
 from featurestore.api.auth import authenticate, charge, require_purpose
 from featurestore.api.body import Body, Identifier, Name, subject_at
@@ -18,12 +18,12 @@ from featurestore.api.reply import Call, Reply, encode
 from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.definitions import FeatureService
-from featurestore.online import stores
-from featurestore.online.answer import Answer, Status, ViewAnswer
-from featurestore.online.as_of import AsOfTooEarly
-from featurestore.online.reader import Reader
-from featurestore.online.store import StoreUnavailable
 from featurestore.permission import Denial
+from featurestore.serving.answer import Answer, Status, ViewAnswer
+from featurestore.serving.as_of import AsOfTooEarly
+from featurestore.serving.reader import Reader
+from featurestore.store import configured
+from featurestore.store.protocol import StoreUnavailable
 
 LARGEST_BATCH = 100
 SHORTEST_TIMEOUT_MS, LONGEST_TIMEOUT_MS = 10, 2000
@@ -185,7 +185,7 @@ def _hide_registration(views: dict[str, ViewAnswer]) -> None:
 def feature_handler() -> FeatureHandler:
     """The process's handler, over the catalog and the store of this installation."""
     conf = settings()
-    reader = Reader(stores.store(), conf.partitions)
+    reader = Reader(configured.store(), conf.partitions)
     recording = recorder()
     recording.start()  # before the first read, so that a process that read anything is known
     return FeatureHandler(registry.services, reader, recording, conf.subject_secret.encode(), conf.store_timeout_ms)

@@ -9,13 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from featurestore.access import metrics as records
+from featurestore.accesslog import metrics as records
 from featurestore.api.draining import drain
 from featurestore.api.reply import Reply, encode
 from featurestore.config import settings
 from featurestore.ingest import metrics as letters
-from featurestore.online import stores
-from featurestore.online.store import StoreUnavailable
+from featurestore.store import configured
+from featurestore.store.protocol import StoreUnavailable
 
 OK, AWAY, UNVOUCHED, DRAINING = "ok", "away", "not vouched for", "draining"
 log = structlog.get_logger(__name__)
@@ -79,7 +79,7 @@ def database() -> str:
 
 def store() -> str:
     try:
-        nodes = stores.store().read([], [], [], settings().store_timeout_ms).nodes
+        nodes = configured.store().read([], [], [], settings().store_timeout_ms).nodes
     except StoreUnavailable as error:
         log.warning("not ready: the store is away", error=str(error))
         return AWAY

@@ -5,7 +5,7 @@ from functools import cache
 
 from prometheus_client import Counter, Histogram
 
-from featurestore.online.answer import Answer
+from featurestore.serving.answer import Answer
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 

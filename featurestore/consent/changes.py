@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from featurestore.consent.ledger import moment, take
+from featurestore.clock import moment
+from featurestore.consent.ledger import take
 from featurestore.consent.models import (
     ConsentRecord,
     CurrentPermission,
@@ -14,9 +15,9 @@ from featurestore.consent.models import (
     Purpose,
     SubjectVersion,
 )
+from featurestore.consent.outbox.publication import state_of
 from featurestore.consent.permissions import Decision, State, ended, takes_away
-from featurestore.consent.publication import state_of
-from featurestore.profiles.models import Customer
+from featurestore.customers.models import Customer
 
 
 @dataclass

@@ -139,7 +139,7 @@ class ConsentRecord(models.Model):
         SYSTEM = "system", _("System")
 
     sequence = models.BigIntegerField(unique=True)
-    customer = models.ForeignKey("profiles.Customer", models.PROTECT, related_name="consent_records")
+    customer = models.ForeignKey("customers.Customer", models.PROTECT, related_name="consent_records")
     purpose = models.ForeignKey(Purpose, models.PROTECT, related_name="records")
     decision = models.CharField(max_length=16, choices=Decision.choices)
     at = models.DateTimeField(help_text="When it was recorded, by the database's clock.")
@@ -175,7 +175,7 @@ class CurrentPermission(models.Model):
     personal_data = "What a customer allows now."
     erased_by = "Deleted with the customer."
 
-    customer = models.ForeignKey("profiles.Customer", models.CASCADE, related_name="permissions")
+    customer = models.ForeignKey("customers.Customer", models.CASCADE, related_name="permissions")
     purpose = models.ForeignKey(Purpose, models.PROTECT, related_name="permissions")
     allowed = models.BooleanField()
     grant = models.BigIntegerField(default=0, help_text="Rises with every new grant; 0 when there was none.")
@@ -239,17 +239,3 @@ class PermissionChange(models.Model):
 
     def __str__(self) -> str:
         return str(self.sequence)
-
-
-class Lease(models.Model):
-    """Who does a job that one process at a time should do. Held by conditional update, over at its time."""
-
-    personal_data = "None."
-    erased_by = "Never."
-
-    name = models.CharField(max_length=32, primary_key=True)
-    holder = models.CharField(max_length=64)
-    until = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return self.name

@@ -8,13 +8,13 @@ from typing import NamedTuple
 from django.db.models import Count, DurationField, ExpressionWrapper, F, QuerySet
 from django.db.models.functions import TruncDate
 
+from featurestore.clock import database_now
 from featurestore.config import settings
-from featurestore.consent.ledger import database_now
 from featurestore.consent.models import PENDING, ConsentRecord, CurrentPermission, PermissionChange
 from featurestore.consent.permissions import Decision
-from featurestore.online import stores
-from featurestore.online.store import StoreUnavailable
 from featurestore.permission import Permission
+from featurestore.store import configured
+from featurestore.store.protocol import StoreUnavailable
 
 
 class Day(NamedTuple):
@@ -54,7 +54,7 @@ class Standing(StrEnum):
 def in_store(subjects: Sequence[str] = ()) -> tuple[Standing, list[Permission | None]]:
     """Where the store stands now, and the permissions that it holds of subjects, in order."""
     try:
-        reading = stores.store().read(subjects, [], [], settings().store_timeout_ms)
+        reading = configured.store().read(subjects, [], [], settings().store_timeout_ms)
     except StoreUnavailable:
         return Standing.UNREACHABLE, [None] * len(subjects)
     partly = Standing.PARTLY if any(node.fill for node in reading.nodes) else Standing.UNVOUCHED

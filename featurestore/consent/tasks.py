@@ -2,7 +2,8 @@
 
 from celery import shared_task
 
-from featurestore.consent import relay, services
+from featurestore.consent import services
+from featurestore.consent.outbox import relay
 
 
 @shared_task(name="consent.relay")

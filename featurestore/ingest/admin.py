@@ -15,13 +15,13 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from featurestore.access.admin.filters import DaysFilter
+from featurestore.backoffice.filters import DaysFilter
+from featurestore.customers.subject_admin import OfSubjectAdmin
 from featurestore.ingest import selectors, services
 from featurestore.ingest.errors import LetterError
 from featurestore.ingest.letters import obstacle
 from featurestore.ingest.models import DeadLetter
 from featurestore.ingest.services import Outcome
-from featurestore.profiles.admin.links import OfSubjectAdmin
 
 AT_ONCE = 500
 """Letters decided in one request, which names each of them; the command line has no such limit."""

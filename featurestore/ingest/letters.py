@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from featurestore import names
 from featurestore.catalog import registry
-from featurestore.consent.ledger import moment
+from featurestore.clock import moment
 from featurestore.definitions import EventSource
 from featurestore.definitions.source import LARGEST_EVENT_BYTES
 from featurestore.identity import is_subject

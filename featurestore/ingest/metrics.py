@@ -7,7 +7,7 @@ import structlog
 from django.db import DatabaseError
 from prometheus_client import Gauge
 
-from featurestore.consent.ledger import database_now
+from featurestore.clock import database_now
 from featurestore.ingest import selectors
 from featurestore.ingest.models import DeadLetter
 

@@ -9,8 +9,8 @@ from django.db.models import Count, IntegerField, Max, Min, OuterRef, Q, QuerySe
 from django.db.models.functions import Coalesce
 
 from featurestore import names
+from featurestore.clock import database_now
 from featurestore.config import settings
-from featurestore.consent.ledger import database_now
 from featurestore.definitions.masking import Shown, masked
 from featurestore.ingest import letterbox
 from featurestore.ingest.errors import Gone, UnknownLetter

@@ -12,9 +12,8 @@ import structlog
 from django.db import transaction
 
 from featurestore import names
+from featurestore.clock import database_now, milliseconds
 from featurestore.config import settings
-from featurestore.consent.ledger import database_now, milliseconds
-from featurestore.consent.publication import batches
 from featurestore.identity import partition_of
 from featurestore.ingest import letterbox
 from featurestore.ingest.errors import KafkaAway, NoReason
@@ -22,6 +21,7 @@ from featurestore.ingest.letterbox import Letterbox, Record, Replay
 from featurestore.ingest.letters import GONE, letter_of, obstacle
 from featurestore.ingest.models import DeadLetter, LetterPosition
 from featurestore.ingest.selectors import WAITING, records_of
+from featurestore.jobs.batches import batches
 from featurestore.tiles.identities import KEPT
 
 READ_AT_MOST = 20_000

@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 from django.db import transaction
 
+from featurestore.clock import milliseconds
 from featurestore.consent.changes import Changes
-from featurestore.consent.ledger import lock, milliseconds
+from featurestore.consent.ledger import lock
 from featurestore.consent.models import PermissionChange, Purpose
+from featurestore.consent.outbox.publication import put
 from featurestore.consent.permissions import Basis, check_date, registered
-from featurestore.consent.publication import BATCH, put
-from featurestore.profiles.models import Customer
-from featurestore.profiles.selectors import subject as subject_for
+from featurestore.customers.models import Customer
+from featurestore.customers.selectors import subject as subject_for
+from featurestore.jobs.batches import BATCH
 
 
 class Registration(NamedTuple):

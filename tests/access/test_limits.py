@@ -10,8 +10,8 @@ from redis import Redis
 
 from featurestore.access import limits as module
 from featurestore.access.limits import BLOCKS, WINDOW_S, Limits
-from featurestore.online.server import Server
-from featurestore.online.store import StoreUnavailable
+from featurestore.store.protocol import StoreUnavailable
+from featurestore.store.server import Server
 
 NOON_MS = 1_795_348_800_000
 WINDOW_MS = WINDOW_S * 1000

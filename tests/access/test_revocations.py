@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from redis import Redis
 
-from deploy.redis_server import RedisServer
+from devservers.redis_server import RedisServer
 from featurestore.access import revocations
 from featurestore.access.revocations import CHANNEL, Listener, announce
 from tests.waiting import eventually

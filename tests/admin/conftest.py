@@ -8,8 +8,8 @@ from featurestore.access.selectors import forget_keys
 from featurestore.consent.ledger import current
 from featurestore.consent.models import Ledger
 from featurestore.ingest import letterbox as ingest
-from featurestore.online import stores
-from featurestore.online.memory import MemoryStore
+from featurestore.store import configured
+from featurestore.store.memory import MemoryStore
 from tests.admin.letterbox import MemoryLetterbox
 from tests.admin.shop import Shop
 
@@ -17,7 +17,7 @@ from tests.admin.shop import Shop
 @pytest.fixture
 def shop(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     store = MemoryStore()
-    monkeypatch.setattr(stores, "store", lambda: store)
+    monkeypatch.setattr(configured, "store", lambda: store)
     letterbox = MemoryLetterbox()
     monkeypatch.setattr(ingest, "opened", letterbox.opened)
     run = store.run()

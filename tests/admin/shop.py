@@ -7,18 +7,18 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from featurestore.access import services as access
-from featurestore.access.batches import Batch, Kind, Read, Requests
-from featurestore.access.collection import Heard, write
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
+from featurestore.accesslog.batches import Batch, Kind, Read, Requests
+from featurestore.accesslog.consumer import Heard, write
+from featurestore.audit.models import AuditRun, Finding
 from featurestore.consent import services
+from featurestore.customers.models import Customer
 from featurestore.ingest.models import DeadLetter
-from featurestore.online.guard import admit
-from featurestore.online.memory import MemoryStore
 from featurestore.permission import Denial, Grant
-from featurestore.privacy.models import AuditRun, Finding
-from featurestore.profiles.models import Customer
 from featurestore.profiles.services import register
+from featurestore.serving.guard import admit
+from featurestore.store.memory import MemoryStore
 from tests.admin.letterbox import MemoryLetterbox, put_aside
 
 PURPOSES = {

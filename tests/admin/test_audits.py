@@ -3,15 +3,15 @@
 import pytest
 from django.urls import reverse
 
-from featurestore.privacy import admin
-from featurestore.privacy.models import AuditRun, Finding
+from featurestore.audit import admin
+from featurestore.audit.models import AuditRun, Finding
 from tests.admin.shop import Shop
 
-RUN = "admin:privacy_auditrun_run_now"
+RUN = "admin:audit_auditrun_run_now"
 
 
 def dismiss(finding: Finding) -> str:
-    return reverse("admin:privacy_finding_dismiss", args=[finding.pk])
+    return reverse("admin:audit_finding_dismiss", args=[finding.pk])
 
 
 def test_open_findings_come_first(shop: Shop) -> None:
@@ -19,7 +19,7 @@ def test_open_findings_come_first(shop: Shop) -> None:
     for state, kind in (("repaired", "allows_more"), ("dismissed", "denies_more")):
         shop.finding(state, kind)
     olivia = shop.browse("olivia")
-    page = olivia.get(reverse("admin:privacy_finding_changelist"))
+    page = olivia.get(reverse("admin:audit_finding_changelist"))
     assert [row.state for row in page.context["cl"].result_list] == ["open", "dismissed", "repaired"]
     assert "C42" in page.content.decode()
     figures = {figure.name: figure for figure in olivia.get(reverse("admin:index")).context["figures"]}
@@ -35,7 +35,7 @@ def test_a_finding_is_dismissed_once_and_with_a_reason(shop: Shop) -> None:
     finding.refresh_from_db()
     assert (finding.state, finding.dismissed_by, finding.dismissed_reason) == ("dismissed", "olivia", "A test customer")
     assert olivia.post(dismiss(finding), {"reason": "again"}).status_code == 403
-    assert "A test customer" in olivia.get(reverse("admin:privacy_finding_change", args=[finding.pk])).content.decode()
+    assert "A test customer" in olivia.get(reverse("admin:audit_finding_change", args=[finding.pk])).content.decode()
 
 
 def test_a_finding_closed_meanwhile_is_said(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

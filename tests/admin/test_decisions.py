@@ -18,11 +18,11 @@ GIVEN = {"method": "phone", "notice": "privacy/1/en", "reason": ""}
 
 
 def page_of(shop: Shop, customer_id: str = "C42") -> str:
-    return reverse("admin:profiles_customer_change", args=[shop.customers[customer_id].pk])
+    return reverse("admin:customers_customer_change", args=[shop.customers[customer_id].pk])
 
 
 def decide(shop: Shop, browser: Client, what: str, purpose: str, answers: dict[str, Any]) -> HttpResponse:
-    address = reverse(f"admin:profiles_customer_{what}", args=[shop.customers["C42"].pk, purpose])
+    address = reverse(f"admin:customers_customer_{what}", args=[shop.customers["C42"].pk, purpose])
     return browser.post(address, answers, follow=True)
 
 
@@ -152,7 +152,7 @@ def test_a_notice_must_explain_the_purpose(shop: Shop, olivia: Client) -> None:
 
 @pytest.mark.parametrize("purpose", ["nothing", "..", "service%00", "x" * 300])
 def test_unknown_purposes_and_customers_are_not_found(shop: Shop, olivia: Client, purpose: str) -> None:
-    base = reverse("admin:profiles_customer_changelist")
+    base = reverse("admin:customers_customer_changelist")
     for address in (f"{base}{shop.customers['C42'].pk}/{purpose}/give/", f"{base}999999/service/withdraw/"):
         assert olivia.post(address, GIVEN).status_code in (302, 404)
     assert ConsentRecord.objects.count() == 1
@@ -175,9 +175,9 @@ def test_an_erased_customer_is_not_found(shop: Shop, olivia: Client) -> None:
 
 def test_the_very_id_comes_first(shop: Shop, olivia: Client) -> None:
     shop.register("C4", "AC42", "c 42")
-    found = olivia.get(reverse("admin:profiles_customer_changelist"), {"q": " C42 "}).context["cl"].queryset
+    found = olivia.get(reverse("admin:customers_customer_changelist"), {"q": " C42 "}).context["cl"].queryset
     assert [customer.customer_id for customer in found] == ["C42", "C421"]
-    spaced = olivia.get(reverse("admin:profiles_customer_changelist"), {"q": "c 42"}).context["cl"].queryset
+    spaced = olivia.get(reverse("admin:customers_customer_changelist"), {"q": "c 42"}).context["cl"].queryset
     assert [customer.customer_id for customer in spaced] == ["c 42"]
 
 
@@ -221,5 +221,5 @@ def test_records_and_notices_are_never_changed(shop: Shop) -> None:
 def test_the_log_holds_no_personal_data(shop: Shop, olivia: Client) -> None:
     decide(shop, olivia, "withdraw", "service", WITHDRAWN)
     finding = shop.finding()
-    olivia.post(reverse("admin:privacy_finding_dismiss", args=[finding.pk]), {"reason": "known"})
+    olivia.post(reverse("admin:audit_finding_dismiss", args=[finding.pk]), {"reason": "known"})
     assert not any("C42" in f"{entry.object_repr} {entry.change_message}" for entry in LogEntry.objects.all())

@@ -12,15 +12,15 @@ from tests.admin.shop import Shop
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 OFFICER = {
-    "access.AccessGap", "access.AccessRecord",
+    "accesslog.AccessGap", "accesslog.AccessRecord",
     "access.ApiClient", "access.ApiKey", "access.ClientSecret", "consent.ConsentRecord", "consent.Notice",
-    "consent.PermissionChange", "consent.Purpose", "ingest.DeadLetter", "privacy.AuditRun", "privacy.Finding",
-    "profiles.Customer",
+    "consent.PermissionChange", "consent.Purpose", "ingest.DeadLetter", "audit.AuditRun", "audit.Finding",
+    "customers.Customer",
 }  # fmt: skip
 SEEN = {
     "root": OFFICER | {"auth.User", "auth.Group"},
     "olivia": OFFICER,
-    "petra": OFFICER - {"access.AccessRecord", "consent.ConsentRecord", "profiles.Customer"},
+    "petra": OFFICER - {"accesslog.AccessRecord", "consent.ConsentRecord", "customers.Customer"},
     "chris": {"consent.Notice", "consent.Purpose"},
 }
 ADDED = {
@@ -98,7 +98,7 @@ def test_engineers_meet_no_customer(full: Shop, name: str) -> None:
     assert found.status_code == 403 or found.context["cl"].result_count == 0, "an id leads to no subject"
 
 
-@pytest.mark.parametrize("app", ["access", "consent", "ingest", "privacy", "profiles", "auth"])
+@pytest.mark.parametrize("app", ["access", "accesslog", "audit", "auth", "consent", "customers", "ingest"])
 def test_pages_of_apps(full: Shop, app: str) -> None:
     assert full.browse("root").get(reverse("admin:app_list", args=[app])).status_code == 200
 

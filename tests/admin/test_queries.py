@@ -12,9 +12,9 @@ from featurestore.consent import services
 from tests.admin.shop import Shop
 
 LISTS = [
-    "consent_consentrecord", "consent_notice", "consent_permissionchange", "consent_purpose", "profiles_customer",
-    "ingest_deadletter", "privacy_auditrun", "privacy_finding", "access_apiclient", "access_apikey",
-    "access_clientsecret", "access_accessrecord", "access_accessgap", "auth_user", "auth_group",
+    "consent_consentrecord", "consent_notice", "consent_permissionchange", "consent_purpose", "customers_customer",
+    "ingest_deadletter", "audit_auditrun", "audit_finding", "access_apiclient", "access_apikey",
+    "access_clientsecret", "accesslog_accessrecord", "accesslog_accessgap", "auth_user", "auth_group",
 ]  # fmt: skip
 AT_MOST = 14
 """Session, user and its permissions, the page's rows, their count, choices of filters."""
@@ -41,7 +41,7 @@ def test_as_many_queries_for_many_rows(
     fill(shop, range(2))
     pages += [
         reverse("admin:index"),
-        reverse("admin:profiles_customer_change", args=[shop.customers["C42"].pk]),
+        reverse("admin:customers_customer_change", args=[shop.customers["C42"].pk]),
         reverse("admin:access_apiclient_change", args=[shop.key("bot-1")[0].client.pk]),
     ]
     browser = shop.browse(name)

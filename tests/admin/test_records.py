@@ -7,14 +7,15 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from featurestore.access import reports
-from featurestore.access.admin.paging import FirstPages
-from featurestore.access.models import AccessGap, AccessRecord
+from featurestore.access import usage
 from featurestore.access.services import entrust
-from featurestore.access.stream import State
+from featurestore.accesslog import reports
+from featurestore.accesslog.models import AccessGap, AccessRecord
+from featurestore.accesslog.stream import State
+from featurestore.backoffice.paging import FirstPages
 from tests.admin.shop import Shop
 
-LIST = reverse("admin:access_accessrecord_changelist")
+LIST = reverse("admin:accesslog_accessrecord_changelist")
 DAY = timedelta(days=1)
 
 
@@ -40,7 +41,7 @@ def test_a_record_tells_who_read_whom_for_what_and_what_they_got(olivia: Client)
     for told in ("support-bot", "support_chat", "service", "spend, returns", "withheld: mood", "turn-0001", "C42"):
         assert told in page
     record = AccessRecord.objects.get(request_id="turn-0001")
-    page = olivia.get(reverse("admin:access_accessrecord_change", args=[record.pk])).content.decode()
+    page = olivia.get(reverse("admin:accesslog_accessrecord_change", args=[record.pk])).content.decode()
     for told in ("0123456789ab", "refused", record.subject, "turn-0001"):
         assert told in page
 
@@ -63,7 +64,9 @@ def test_what_is_missing_stands_above_the_records(olivia: Client) -> None:
     assert "No gap is known" in page.content.decode()
     gap = AccessGap.objects.first()
     assert gap is not None
-    assert "Lost on their way" in olivia.get(reverse("admin:access_accessgap_change", args=[gap.pk])).content.decode()
+    assert (
+        "Lost on their way" in olivia.get(reverse("admin:accesslog_accessgap_change", args=[gap.pk])).content.decode()
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,15 +98,17 @@ def test_nobody_changes_a_record_or_a_gap(shop: Shop, olivia: Client) -> None:
         browser = shop.browse(name)
         for model, row in (("accessrecord", AccessRecord.objects.first()), ("accessgap", AccessGap.objects.first())):
             assert row is not None
-            assert browser.get(reverse(f"admin:access_{model}_add")).status_code == 403
-            change = reverse(f"admin:access_{model}_change", args=[row.pk])
+            assert browser.get(reverse(f"admin:accesslog_{model}_add")).status_code == 403
+            change = reverse(f"admin:accesslog_{model}_change", args=[row.pk])
             assert browser.post(change, {"request_id": "forged", "missing": "0"}).status_code == 403
 
 
 def test_a_customers_page_leads_to_the_reads(shop: Shop, olivia: Client) -> None:
     customer = shop.customers["C42"]
-    assert "Who read this" in olivia.get(reverse("admin:profiles_customer_change", args=[customer.pk])).content.decode()
-    page = olivia.get(reverse("admin:profiles_customer_reads", args=[customer.pk]), follow=True)
+    assert (
+        "Who read this" in olivia.get(reverse("admin:customers_customer_change", args=[customer.pk])).content.decode()
+    )
+    page = olivia.get(reverse("admin:customers_customer_reads", args=[customer.pk]), follow=True)
     assert page.context["cl"].result_count == 2
 
 
@@ -138,5 +143,5 @@ def test_requests_of_nobody_we_know_are_shown_to_roles_alone(shop: Shop, olivia:
 def test_usage_is_of_the_last_day_and_the_last_week(shop: Shop) -> None:
     shop.recorded()
     now = datetime.now(UTC)
-    assert [(u.day, u.week) for u in reports.usage("support-bot", now + 2 * DAY)] == [(0, 1)]
-    assert reports.usage("support-bot", now + 8 * DAY) == []
+    assert [(u.day, u.week) for u in usage.of_client("support-bot", now + 2 * DAY)] == [(0, 1)]
+    assert usage.of_client("support-bot", now + 8 * DAY) == []

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.ports import free_port
+from devservers.ports import free_port
 from featurestore.config import ROOT
 
 READY_S = 120

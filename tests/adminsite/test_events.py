@@ -7,12 +7,12 @@ from decimal import Decimal
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from adminsite import events
 from adminsite.demo.servers import broker
-from adminsite.events import EventSender, NotDelivered
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.config import Settings, settings
 from featurestore.identity import IdentifierError, partition_of, subject_of
+from featurestore.ingest.sender import EventSender, NotDelivered
+from featurestore.tiles.identities import KEPT
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -78,9 +78,9 @@ def test_an_identifier_that_names_nobody_is_refused(conf: Settings) -> None:
 def test_what_is_not_delivered_names_the_oldest_that_is_missing(
     conf: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "DELIVERY_TIMEOUT_MS", 1_000)
+    monkeypatch.setattr("featurestore.ingest.sender.DELIVERY_TIMEOUT_MS", 1_000)
     sender = EventSender(conf.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"}))
     with pytest.raises(NotDelivered, match="Kafka did not take an event: ") as failed:
         send_many(sender, range(5, 1_000))
     assert failed.value.first == 5
-    assert sender.sent == events.KEPT, "no more are under way than the streams keep identities"
+    assert sender.sent == KEPT, "no more are under way than the streams keep identities"

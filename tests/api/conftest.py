@@ -10,14 +10,14 @@ from django.test import Client
 
 from featurestore.access import services
 from featurestore.access.limits import limits
-from featurestore.access.recording import Recorder
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import forget_keys
 from featurestore.access.services import create_client, create_key
+from featurestore.accesslog.writer import Recorder
 from featurestore.api import door, events, exchange, handler
 from featurestore.api.handler import feature_handler
-from featurestore.online import stores
-from tests.access.records.streams import MemoryStream
+from featurestore.store import configured
+from tests.accesslog.streams import MemoryStream
 from tests.api.world import NOW_MS, World
 
 SERVICES = ["support_chat", "fraud_check"]
@@ -28,7 +28,7 @@ PURPOSES = ["service", "personalisation", "fraud"]
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """C42 agreed to service and bought; C43 refused; nobody knows any other."""
     made = World()
-    monkeypatch.setattr(stores, "store", lambda: made.store)
+    monkeypatch.setattr(configured, "store", lambda: made.store)
     monkeypatch.setattr(events, "event_writer", lambda: made.kafka)
     monkeypatch.setattr(door, "now_ms", lambda: NOW_MS)
     feature_handler.cache_clear()

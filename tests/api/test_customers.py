@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from featurestore.profiles.models import Customer
+from featurestore.customers.models import Customer
 from tests.api.conftest import Post
 from tests.api.world import World
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from featurestore.api.handler import feature_handler
-from featurestore.online import stores
-from featurestore.online.redis import RedisStore
+from featurestore.store import configured
+from featurestore.store.redis import RedisStore
 from tests.api.conftest import Post
 from tests.api.test_features import MANY, ONE, QUESTION, SEVERAL
 from tests.api.world import World
@@ -24,7 +24,7 @@ def point(world: World, monkeypatch: pytest.MonkeyPatch) -> Point:
 
     def at(url: str) -> None:
         store = RedisStore(url, 250)
-        monkeypatch.setattr(stores, "store", lambda: store)
+        monkeypatch.setattr(configured, "store", lambda: store)
         feature_handler.cache_clear()
 
     return at

@@ -14,7 +14,7 @@ from featurestore.access.selectors import forget_keys
 from featurestore.access.services import create_client, create_key, revoke
 from featurestore.catalog import registry
 from featurestore.config import settings as conf
-from featurestore.online.memory import MemoryStore
+from featurestore.store.memory import MemoryStore
 from tests.api.conftest import Post
 from tests.api.world import NOW_MS, World
 

@@ -8,7 +8,7 @@ from django.test import Client
 
 from featurestore.api import health
 from featurestore.consent.selectors import Standing, in_store
-from featurestore.online.store import NodeState, Reading, StoreUnavailable
+from featurestore.store.protocol import NodeState, Reading, StoreUnavailable
 from tests.api.conftest import Post
 from tests.api.test_features import ONE, QUESTION
 from tests.api.world import World

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from featurestore.access.batches import Batch
 from featurestore.access.models import ApiKey
-from featurestore.access.recording import Recorder
+from featurestore.accesslog.batches import Batch
+from featurestore.accesslog.writer import Recorder
 from featurestore.api.handler import feature_handler
-from tests.access.records.streams import MemoryStream
+from tests.accesslog.streams import MemoryStream
 from tests.api.conftest import Post
 from tests.api.world import NOW_MS, World
 

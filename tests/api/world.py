@@ -11,9 +11,9 @@ from featurestore.config import settings
 from featurestore.identity import partition_of, subject_of
 from featurestore.ingest.errors import NotAcknowledged
 from featurestore.ingest.writer import Outgoing
-from featurestore.online.memory import MemoryStore
-from featurestore.online.store import FieldWrite, Mark, Written
 from featurestore.permission import Grant, Permission
+from featurestore.store.memory import MemoryStore
+from featurestore.store.protocol import FieldWrite, Mark, Written
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.layout import Layout
 from featurestore.tiles.served import STAMP

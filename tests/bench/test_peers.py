@@ -9,7 +9,7 @@ import pytest
 from bench.contestants.shop import WINDOWS, Sale, spend
 from bench.contestants.tiles import STEPS_S, update
 from featurestore.definitions.windows import step_of, window_seconds
-from featurestore.online.trial import answer_of
+from featurestore.serving.trial import answer_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -11,10 +11,10 @@ from redis import Redis
 from bench import populations
 from bench.populations import Told
 from bench.sizes import PERMISSION, kept, parts_of, rows_of
-from deploy.redis_server import RedisServer
+from devservers.redis_server import RedisServer
 from featurestore.catalog import registry
 from featurestore.catalog.orders import OrderLine, orders
-from featurestore.online.redis import key
+from featurestore.store.redis import key
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

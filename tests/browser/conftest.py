@@ -11,8 +11,8 @@ from featurestore.access import services as access
 from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
 from featurestore.access.selectors import forget_keys
 from featurestore.api.handler import feature_handler
-from featurestore.online import stores
-from featurestore.online.redis import RedisStore
+from featurestore.store import configured
+from featurestore.store.redis import RedisStore
 from tests.browser.world import RealWorld
 
 STAFF = {"olivia": PRIVACY_OFFICER, "petra": PLATFORM_ENGINEER, "chris": CHAT_ENGINEER}
@@ -27,7 +27,7 @@ def world(
     with Redis.from_url(redis_server) as redis:
         redis.flushall()
     store = RedisStore(redis_server, 1000)
-    monkeypatch.setattr(stores, "store", lambda: store)
+    monkeypatch.setattr(configured, "store", lambda: store)
     monkeypatch.setattr(access._writer, "submit", lambda *_: None)  # a second connection to a database in memory
     feature_handler.cache_clear()
     forget_keys()

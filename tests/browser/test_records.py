@@ -3,13 +3,13 @@
 import pytest
 from playwright.sync_api import expect
 
-from featurestore.access import reports
 from featurestore.access import services as access
-from featurestore.access.collection import Heard, miss, write
-from featurestore.access.recording import Recorder
-from featurestore.access.stream import State
-from featurestore.consent.ledger import database_now, milliseconds
-from tests.access.records.streams import MemoryStream, answer
+from featurestore.accesslog import reports
+from featurestore.accesslog.consumer import Heard, miss, write
+from featurestore.accesslog.stream import State
+from featurestore.accesslog.writer import Recorder
+from featurestore.clock import database_now, milliseconds
+from tests.accesslog.streams import MemoryStream, answer
 from tests.browser.conftest import Enter
 from tests.browser.world import RealWorld
 

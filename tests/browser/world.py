@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.consent import services
-from featurestore.consent.voucher import Condition, Voucher
-from featurestore.online.redis import RedisStore
-from featurestore.online.store import Mark
+from featurestore.consent.vouching.node_verifier import Condition, Voucher
 from featurestore.profiles.services import register
+from featurestore.store.protocol import Mark
+from featurestore.store.redis import RedisStore
 from tests.api.world import World
 
 VOUCHED_MS = 600_000

@@ -9,13 +9,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from adminsite.management.commands import features
-from featurestore.access.recording import Recorder
+from featurestore.accesslog.writer import Recorder
 from featurestore.config import settings
 from featurestore.identity import partition_of, subject_of
-from featurestore.online.memory import MemoryStore
-from featurestore.online.store import Mark
 from featurestore.permission import Grant, Permission
-from tests.access.records.streams import MemoryStream
+from featurestore.store.memory import MemoryStore
+from featurestore.store.protocol import Mark
+from tests.accesslog.streams import MemoryStream
 
 NOW_MS = 1_700_000_000_000
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from adminsite.events import NotDelivered
 from adminsite.management.commands import replay_retail
 from featurestore.catalog.orders import OrderLine
 from featurestore.config import settings
 from featurestore.consent.models import ConsentRecord
+from featurestore.customers.models import Customer
 from featurestore.identity import subject_of
-from featurestore.online import stores
-from featurestore.online.memory import MemoryStore
-from featurestore.profiles.models import Customer
+from featurestore.ingest.sender import NotDelivered
+from featurestore.store import configured
+from featurestore.store.memory import MemoryStore
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,7 +66,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryStore]:
     made = MemoryStore()
     made.claim(made.run(), 1, 0)
     made.vouch(made.run(), 600_000)
-    monkeypatch.setattr(stores, "store", lambda: made)
+    monkeypatch.setattr(configured, "store", lambda: made)
     monkeypatch.setattr(replay_retail, "EventSender", Sender)
     monkeypatch.setattr(Sender, "failing", None)
     return made

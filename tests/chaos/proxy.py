@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import threading
 
-from deploy.ports import free_port
+from devservers.ports import free_port
 
 CHUNK_BYTES = 1 << 18
 

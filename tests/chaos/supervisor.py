@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from deploy.server import DidNotStart
+from devservers.server import DidNotStart
 
 POLL_S = 0.05
 RESTART_S = 1.0

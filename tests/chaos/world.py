@@ -10,12 +10,12 @@ from pathlib import Path
 import httpx
 from redis import Redis
 
-from deploy.kafka.broker import Broker
-from deploy.kafka.broker import missing as kafka_lacks
-from deploy.ports import free_port
-from deploy.postgres_server import PostgresServer, programs
-from deploy.redis_server import RedisServer
-from deploy.server import Server
+from devservers.kafka.broker import Broker
+from devservers.kafka.broker import missing as kafka_lacks
+from devservers.ports import free_port
+from devservers.postgres_server import PostgresServer, programs
+from devservers.redis_server import RedisServer
+from devservers.server import Server
 from tests.chaos.proxy import Proxy
 from tests.chaos.supervisor import Start, Supervised
 from tests.installation import Installation, answers

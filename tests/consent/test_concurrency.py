@@ -7,8 +7,8 @@ import pytest
 from django.db import connections, transaction
 
 from featurestore.consent.models import ConsentRecord, CurrentPermission, Ledger, PermissionChange, SubjectVersion
-from featurestore.consent.publication import permissions_of
-from featurestore.profiles.models import Customer
+from featurestore.consent.outbox.publication import permissions_of
+from featurestore.customers.models import Customer
 from featurestore.profiles.services import Registration, register_many
 from tests.consent.worlds import Shop, at
 

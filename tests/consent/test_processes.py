@@ -14,21 +14,21 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from django.core.management import call_command
 
 from adminsite.celery import SCHEDULE, app
+from featurestore.audit.models import AuditRun
 from featurestore.config import ROOT
 from featurestore.consent import tasks
 from featurestore.consent.models import Ledger
-from featurestore.consent.purges import Purge, PurgeTopic
-from featurestore.consent.relay import Relayed
+from featurestore.consent.outbox.purges import Purge, PurgeTopic
+from featurestore.consent.outbox.relay import Relayed
 from featurestore.identity import partition_of
-from featurestore.online.stores import store_at
-from featurestore.privacy.models import AuditRun
+from featurestore.store.configured import store_at
 from tests.consent.worlds import Shop
 
 
 def test_beat_starts_tasks_that_exist() -> None:
     app.loader.import_default_modules()
     assert {entry["task"] for entry in SCHEDULE.values()} <= app.tasks.keys()
-    assert {"consent.relay", "consent.expire", "privacy.audit"} <= SCHEDULE.keys()
+    assert {"consent.relay", "consent.expire", "audit.audit"} <= SCHEDULE.keys()
     assert SCHEDULE["consent.relay"]["schedule"] == 1.0
 
 

@@ -9,8 +9,8 @@ from django.core.management import call_command
 from featurestore.consent import services
 from featurestore.consent.errors import Immutable, InactivePurpose, PurposeChanged, UnknownPurpose, WrongNotice
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
-from featurestore.consent.publication import put
-from featurestore.consent.relay import relay_due
+from featurestore.consent.outbox.publication import put
+from featurestore.consent.outbox.relay import relay_due
 from featurestore.consent.services import expiry
 from featurestore.consent.services import purposes as retiring
 from featurestore.permission import Denial, Grant

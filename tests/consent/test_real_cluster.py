@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from deploy.redis_cluster import RedisCluster, ask
-from deploy.redis_server import RedisServer
+from devservers.redis_cluster import RedisCluster, ask
+from devservers.redis_server import RedisServer
 from featurestore.consent import services
 from featurestore.consent.models import Ledger, PermissionChange
 from featurestore.consent.services import Decided
-from featurestore.consent.vouching import Vouching
-from featurestore.online import stores
-from featurestore.online.cluster import ClusterStore
-from featurestore.online.guard import admit
-from featurestore.online.redis import key
-from featurestore.online.slots import slot_of
-from featurestore.online.store import Node, StoreUnavailable
+from featurestore.consent.vouching.store_verifier import Vouching
 from featurestore.permission import Denial, Grant, decode
 from featurestore.profiles.services import register
+from featurestore.serving.guard import admit
+from featurestore.store import configured
+from featurestore.store.cluster import ClusterStore
+from featurestore.store.protocol import Node, StoreUnavailable
+from featurestore.store.redis import key
+from featurestore.store.slots import slot_of
 from tests.conftest import clustered
 from tests.consent.worlds import Shop
 from tests.waiting import eventually
@@ -107,7 +107,7 @@ def live(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     Ledger.objects.update(runs="")
     with clustered(RedisCluster(tmp_path / "cluster")) as cluster:
         store = ClusterStore(cluster.url, 500)
-        monkeypatch.setattr(stores, "store", lambda: store)
+        monkeypatch.setattr(configured, "store", lambda: store)
         yield Live(cluster, store)
 
 

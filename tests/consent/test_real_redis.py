@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from deploy.redis_server import RedisServer
+from devservers.redis_server import RedisServer
 from featurestore.consent import services
 from featurestore.consent.models import PermissionChange
 from featurestore.consent.services import Decided
-from featurestore.consent.voucher import Condition, Voucher
-from featurestore.online import stores
-from featurestore.online.guard import admit
-from featurestore.online.redis import RedisStore
+from featurestore.consent.vouching.node_verifier import Condition, Voucher
 from featurestore.permission import Denial, Grant
 from featurestore.profiles.services import register
+from featurestore.serving.guard import admit
+from featurestore.store import configured
+from featurestore.store.redis import RedisStore
 from tests.consent.worlds import Shop
 
 EXPIRY_MS = 3000  # longer than a busy machine pauses
@@ -42,7 +42,7 @@ class Live:
 
     def connect(self, server: RedisServer) -> None:
         self.store = RedisStore(server.url, 1000)
-        self.monkeypatch.setattr(stores, "store", lambda: self.store)
+        self.monkeypatch.setattr(configured, "store", lambda: self.store)
         self.voucher = Voucher(self.store, EXPIRY_MS)
 
     def until_vouching(self) -> None:

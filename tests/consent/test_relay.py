@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from django.db import connections
 
-from featurestore.consent import relay
 from featurestore.consent.models import PermissionChange
-from featurestore.consent.purges import Purge
-from featurestore.consent.relay import Relayed, backoff, prune, relay_due
+from featurestore.consent.outbox import relay
+from featurestore.consent.outbox.purges import Purge
+from featurestore.consent.outbox.relay import Relayed, backoff, prune, relay_due
 from featurestore.permission import Denial
 from tests.consent.worlds import Shop, at
 

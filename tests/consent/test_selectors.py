@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from featurestore.consent import selectors, services
 from featurestore.consent.models import PermissionChange
-from featurestore.consent.relay import relay_due
+from featurestore.consent.outbox.relay import relay_due
 from featurestore.consent.selectors import Pending, Propagation
 from tests.consent.worlds import Shop, at
 

@@ -6,15 +6,16 @@ from itertools import count
 import pytest
 from django.db import OperationalError
 
-from featurestore.consent import services, voucher
+from featurestore.consent import services
 from featurestore.consent.models import Ledger, PermissionChange, SubjectVersion
-from featurestore.consent.voucher import Condition, Voucher
-from featurestore.online.memory import MemoryStore
-from featurestore.online.slots import SLOTS, named, numbers, slot_of
-from featurestore.online.store import Run, StoreUnavailable
+from featurestore.consent.vouching import node_verifier
+from featurestore.consent.vouching.node_verifier import Condition, Voucher
+from featurestore.customers.selectors import subject as subject_for
 from featurestore.permission import Denial, Grant
-from featurestore.profiles.selectors import subject as subject_for
 from featurestore.profiles.services import Registration, register_many
+from featurestore.store.memory import MemoryStore
+from featurestore.store.protocol import Run, StoreUnavailable
+from featurestore.store.slots import SLOTS, named, numbers, slot_of
 from tests.consent.worlds import Clock, Shop, at
 
 EXPIRY_MS = 2000
@@ -48,7 +49,7 @@ def watch(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Watch:
     """A voucher that has just begun, on a store that nobody has vouched for."""
     shop.store.restart(emptied=True)
     Ledger.objects.update(runs="")
-    monkeypatch.setattr(voucher, "BATCH", 100)
+    monkeypatch.setattr(node_verifier, "BATCH", 100)
     return Watch(Voucher(shop.store, EXPIRY_MS, clock), clock)
 
 
@@ -281,12 +282,12 @@ def test_with_the_database_away_the_known_run_is_vouched_for_a_while(
     def away():
         raise OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(voucher, "current", away)
+    monkeypatch.setattr(node_verifier, "current", away)
     assert watch.steps() == [Condition.DATABASE_AWAY]
     shop.store.restart()
     assert watch.steps() == [Condition.DATABASE_LOST]  # a run that it does not know
     shop.store._runs -= 1
-    watch.clock.pass_s(voucher.DATABASE_GRACE_S)
+    watch.clock.pass_s(node_verifier.DATABASE_GRACE_S)
     assert watch.steps() == [Condition.DATABASE_LOST]
 
 
@@ -298,14 +299,16 @@ def test_a_voucher_that_never_saw_the_database_vouches_for_nothing(
     def away():
         raise OperationalError("could not connect")
 
-    monkeypatch.setattr(voucher, "current", away)
+    monkeypatch.setattr(node_verifier, "current", away)
     assert Voucher(shop.store, EXPIRY_MS, watch.clock).step() is Condition.DATABASE_LOST
 
 
 def test_only_changes_of_condition_are_logged(shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     for level in ("info", "warning"):
-        monkeypatch.setattr(voucher.log, level, lambda event, **fields: lines.append(str(fields.get("condition"))))
+        monkeypatch.setattr(
+            node_verifier.log, level, lambda event, **fields: lines.append(str(fields.get("condition")))
+        )
     watch.until_vouching()
     watch.steps(10)
     shop.store.available = False
@@ -369,7 +372,7 @@ def test_a_promoted_node_lacks_what_changed_since_its_claim_and_everything_if_it
     half.steps()
     shop.store._permissions.pop(ours)  # shows whether it is put again
     if meanwhile == "another's":
-        voucher.remember(Run("x", "y", "5-7"))
+        node_verifier.remember(Run("x", "y", "5-7"))
     shop.store.restart()  # a replica with the same claim
     assert half.until_vouching() > 0
     assert (shop.stored(ours) is None) == (meanwhile == "nobody's")
@@ -387,7 +390,7 @@ def test_words_for_other_slots_are_not_waited_for(shop: Shop, half: Watch) -> No
 def test_a_run_is_remembered_until_another_of_its_slots_is(shop: Shop) -> None:
     Ledger.objects.update(runs="")
     for run in (Run("a", "1", "0-5"), Run("b", "1", "6-9,12-12"), Run("c", "1", "10-11"), Run("d", "1", "5-6")):
-        voucher.remember(run)
+        node_verifier.remember(run)
     assert Ledger.objects.get().runs.split() == ["c/1/10-11", "d/1/5-6"]
-    voucher.remember(Run("single", "1"))
+    node_verifier.remember(Run("single", "1"))
     assert Ledger.objects.get().runs.split() == ["single/1/"]

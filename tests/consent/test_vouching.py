@@ -6,10 +6,10 @@ from typing import NoReturn
 
 import pytest
 
-from featurestore.consent import vouching
-from featurestore.consent.vouching import Vouching
-from featurestore.online.memory import MemoryStore
-from featurestore.online.store import StoreUnavailable
+from featurestore.consent.vouching import store_verifier
+from featurestore.consent.vouching.store_verifier import Vouching
+from featurestore.store.memory import MemoryStore
+from featurestore.store.protocol import StoreUnavailable
 from tests.consent.worlds import Shop
 from tests.waiting import eventually
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vouching, "STEP_S", 0.01)
+    monkeypatch.setattr(store_verifier, "STEP_S", 0.01)
 
 
 class Nodes(MemoryStore):

@@ -18,16 +18,17 @@ from django.core.management import call_command
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
-from featurestore.consent import purges, services
+from featurestore.consent import services
 from featurestore.consent.models import Ledger
-from featurestore.consent.purges import Purge
+from featurestore.consent.outbox import purges
+from featurestore.consent.outbox.purges import Purge
 from featurestore.consent.services import Decided
-from featurestore.online import stores
-from featurestore.online.guard import admit
-from featurestore.online.memory import MemoryStore
-from featurestore.online.store import OnlineStore
 from featurestore.permission import Denial, Grant, Permission
 from featurestore.profiles.services import Registered, register
+from featurestore.serving.guard import admit
+from featurestore.store import configured
+from featurestore.store.memory import MemoryStore
+from featurestore.store.protocol import OnlineStore
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SQLITE_OPTIONS = {
@@ -163,7 +164,7 @@ def clock() -> Clock:
 def store(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> MemoryStore:
     """The process's store: in memory, and vouched for."""
     memory = MemoryStore(clock)
-    monkeypatch.setattr(stores, "store", lambda: memory)
+    monkeypatch.setattr(configured, "store", lambda: memory)
     vouch(memory)
     return memory
 

@@ -6,7 +6,7 @@ from confluent_kafka.admin import AdminClient
 from playwright.sync_api import Browser
 from redis import Redis
 
-from deploy.redis_server import RedisServer
+from devservers.redis_server import RedisServer
 
 
 def test_redis_answers(redis_server: str) -> None:

@@ -8,23 +8,23 @@ import yaml
 from django.apps import apps
 from prometheus_client.metrics import MetricWrapperBase
 
-from featurestore.access import metrics as record_metrics
-from featurestore.access import recording
 from featurestore.access.roles import ROLES
 from featurestore.access.scopes import Scope
+from featurestore.accesslog import metrics as record_metrics
+from featurestore.accesslog import writer
 from featurestore.api import errors as problems
 from featurestore.api import metrics as api_metrics
 from featurestore.api.sse import metrics as sse_metrics
 from featurestore.api.sse.events import Ending, Event
 from featurestore.api.urls import api
+from featurestore.audit.comparison import Kind
 from featurestore.config import ROOT
 from featurestore.consent.errors import ConsentError, Immutable, PurposeChanged
 from featurestore.consent.permissions import Basis
-from featurestore.consent.voucher import Condition
+from featurestore.consent.vouching.node_verifier import Condition
 from featurestore.ingest import metrics as letter_metrics
-from featurestore.online.answer import Status
 from featurestore.permission import Denial
-from featurestore.privacy.comparison import Kind
+from featurestore.serving.answer import Status
 from streams import metrics as stream_metrics
 
 COUNTS = (MetricWrapperBase, stream_metrics.EventToServed)
@@ -44,7 +44,7 @@ def problem_names() -> set[str]:
 
 
 def metric_names() -> set[str]:
-    modules = (api_metrics, sse_metrics, letter_metrics, record_metrics, recording, stream_metrics)
+    modules = (api_metrics, sse_metrics, letter_metrics, record_metrics, writer, stream_metrics)
     counted = [metric for module in modules for metric in vars(module).values()]
     families = [family for metric in counted if isinstance(metric, COUNTS) for family in metric.collect()]
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}

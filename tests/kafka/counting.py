@@ -25,8 +25,8 @@ from typing import Any, cast
 
 from featurestore import names
 from featurestore.config import settings
-from featurestore.online.redis import RedisStore
-from featurestore.online.store import FieldWrite, Written
+from featurestore.store.protocol import FieldWrite, Written
+from featurestore.store.redis import RedisStore
 from streams.app import App, Work
 from streams.bundles import Bundle, BundleScheduler
 from streams.deadletters import Rejected

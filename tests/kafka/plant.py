@@ -18,7 +18,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from deploy.ports import free_port
+from devservers.ports import free_port
 from featurestore import names
 from featurestore.config import ROOT, Settings
 from streams import topics

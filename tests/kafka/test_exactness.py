@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from featurestore import names
-from featurestore.online.redis import RedisStore
 from featurestore.permission import Grant, Permission
+from featurestore.store.redis import RedisStore
 from streams.fatal import EXIT_CODE
 from tests.kafka.counting import FIELD, PURPOSE, STAMP
 from tests.kafka.plant import Plant, Worker

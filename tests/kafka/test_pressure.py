@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.kafka.broker import Broker
+from devservers.kafka.broker import Broker
 from streams.fatal import EXIT_CODE
 from streams.lanes import FULL_RECORDS
 from tests.kafka.plant import Plant, Worker

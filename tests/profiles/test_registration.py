@@ -6,10 +6,11 @@ import pytest
 
 from featurestore.consent.errors import WrongDate
 from featurestore.consent.models import ConsentRecord, PermissionChange
+from featurestore.customers import selectors
+from featurestore.customers.models import Customer
 from featurestore.identity import IdentifierError, subject_of
 from featurestore.permission import Denial, Grant
-from featurestore.profiles import selectors, services
-from featurestore.profiles.models import Customer
+from featurestore.profiles import services
 from featurestore.profiles.services import Registration, register, register_many
 from tests.consent.worlds import Shop, at, ms
 

@@ -22,7 +22,7 @@ import httpx
 from redis import Redis, RedisError
 
 from bench import report
-from deploy.redis_server import RedisServer
+from devservers.redis_server import RedisServer
 from tests.installation import Installation
 from tests.waiting import eventually
 

@@ -10,12 +10,12 @@ from faust.types import TP
 
 from bench import offline
 from featurestore.definitions import FeatureService, Registry
-from featurestore.online.answer import Answer, Status
-from featurestore.online.cluster import ClusterStore
-from featurestore.online.memory import MemoryStore
-from featurestore.online.reader import Reader
-from featurestore.online.store import FieldWrite, Mark, Node, Written
 from featurestore.permission import Grant, Permission
+from featurestore.serving.answer import Answer, Status
+from featurestore.serving.reader import Reader
+from featurestore.store.cluster import ClusterStore
+from featurestore.store.memory import MemoryStore
+from featurestore.store.protocol import FieldWrite, Mark, Node, Written
 from featurestore.tiles.state import decode
 from streams import births
 from streams.bundles import Bundle, Record

@@ -6,7 +6,7 @@ from http import HTTPStatus
 import aiohttp
 import pytest
 
-from deploy.ports import free_port
+from devservers.ports import free_port
 from streams.health import Health
 from streams.metrics import REBALANCES
 

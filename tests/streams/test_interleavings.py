@@ -14,11 +14,11 @@ import pytest
 from faust.types import TP
 
 from featurestore.definitions import Event, FeatureService, Registry
-from featurestore.online.answer import Status
-from featurestore.online.memory import MemoryStore
-from featurestore.online.reader import Reader
-from featurestore.online.store import FieldWrite, Written
 from featurestore.permission import Grant, Permission
+from featurestore.serving.answer import Status
+from featurestore.serving.reader import Reader
+from featurestore.store.memory import MemoryStore
+from featurestore.store.protocol import FieldWrite, Written
 from featurestore.tiles.state import decode
 from streams import lanes, rebuild
 from streams.bundles import Bundle, Record

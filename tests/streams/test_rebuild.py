@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from faust.types import TP
 
-from featurestore.online.store import FieldWrite, Written
 from featurestore.permission import Grant, Permission
+from featurestore.store.protocol import FieldWrite, Written
 from streams.rebuild import AT_ONCE, Rebuilds
 from tests.streams.test_fold import ANN, BOB, TOPIC, Shop
 

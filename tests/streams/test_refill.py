@@ -2,8 +2,8 @@
 
 import pytest
 
-from featurestore.online.memory import MemoryStore
-from featurestore.online.store import Mark, StoreUnavailable
+from featurestore.store.memory import MemoryStore
+from featurestore.store.protocol import Mark, StoreUnavailable
 from streams.refill import PATIENCE_S, refill
 
 PLACES = [("orders", 0), ("orders", 1)]

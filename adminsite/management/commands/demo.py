@@ -16,8 +16,8 @@ from adminsite.demo.ground import ENVIRONMENT, FOLDER, LOGS, GroundError, enviro
 from adminsite.demo.processes import manager
 from adminsite.demo.servers import ServerError, Servers, servers
 from adminsite.demo.welcome import awaited, wait, welcome
-from deploy.ports import free_port
-from deploy.server import DidNotStart
+from devservers.ports import free_port
+from devservers.server import DidNotStart
 from featurestore.config import ROOT
 
 READY_TIMEOUT_S = 120

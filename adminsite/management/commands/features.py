@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 import msgspec
 from django.core.management.base import BaseCommand, CommandError
 
-from featurestore.access.recording import recorder
+from featurestore.accesslog.writer import recorder
 from featurestore.config import ROOT, settings
 from featurestore.definitions import DefinitionError, Problem, Registry
 from featurestore.definitions.description import feature_spec, service_spec, view_spec
 from featurestore.definitions.pages import feature_page, registry_page, service_page, view_page
 from featurestore.identity import IdentifierError, subject_of
-from featurestore.online.as_of import AsOfTooEarly
-from featurestore.online.reader import Reader
-from featurestore.online.store import StoreUnavailable
-from featurestore.online.stores import store
+from featurestore.serving.as_of import AsOfTooEarly
+from featurestore.serving.reader import Reader
+from featurestore.store.configured import store
+from featurestore.store.protocol import StoreUnavailable
 
 CATALOG = "featurestore.catalog"
 FINGERPRINTS = ROOT / "featurestore" / "catalog" / "fingerprints.json"

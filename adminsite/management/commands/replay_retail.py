@@ -10,16 +10,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from adminsite.events import EventSender, NotDelivered
 from featurestore.catalog.orders import orders
 from featurestore.catalog.retail import Sale, Skipped, Survey, WrongFile, sales, survey
 from featurestore.config import settings
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import Notice, Purpose
 from featurestore.consent.permissions import Basis, Decision
-from featurestore.consent.publication import BATCH, batches
 from featurestore.consent.selectors import pending
 from featurestore.consent.services import Choice, record
+from featurestore.ingest.sender import EventSender, NotDelivered
+from featurestore.jobs.batches import BATCH, batches
 from featurestore.profiles.services import Registration, register_many
 
 BRAND = "online-retail"

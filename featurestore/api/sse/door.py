@@ -23,7 +23,7 @@ from featurestore.api.reply import Call, Reply
 from featurestore.api.sse.events import MEDIA_TYPE, Ending
 from featurestore.api.sse.streams import Streams, connected, raising
 from featurestore.config import settings
-from featurestore.online import stores
+from featurestore.store import configured
 
 log = structlog.get_logger(__name__)
 
@@ -166,4 +166,4 @@ def end_process(running: "asyncio.Task[None]") -> None:
 
 def sse_door() -> SseDoor:
     """The process's door, over the catalog and the store of this installation."""
-    return SseDoor(lambda: Streams(feature_handler(), stores.store(), settings()))
+    return SseDoor(lambda: Streams(feature_handler(), configured.store(), settings()))

@@ -23,8 +23,8 @@ from featurestore.api.sse.events import (
     event,
 )
 from featurestore.api.sse.metrics import COALESCED, EVENTS, SECONDS
-from featurestore.online.answer import Answer, Status
 from featurestore.permission import Denial
+from featurestore.serving.answer import Answer, Status
 
 ANSWER, PROBLEM = msgspec.json.Decoder(Answer), msgspec.json.Decoder(ProblemDocument)
 NOTHING = object()

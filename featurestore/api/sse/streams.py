@@ -21,10 +21,10 @@ from featurestore.api.sse.events import Ending
 from featurestore.api.sse.metrics import CLOSED, OPEN
 from featurestore.api.sse.stream import Pace, Stream
 from featurestore.config import Settings
-from featurestore.online.changes import Changes
-from featurestore.online.cluster import ClusterStore
-from featurestore.online.redis import RedisNode, RedisStore
-from featurestore.online.store import StoreUnavailable
+from featurestore.store.changes import Changes
+from featurestore.store.cluster import ClusterStore
+from featurestore.store.protocol import StoreUnavailable
+from featurestore.store.redis import RedisNode, RedisStore
 
 OPENED, READ = "features/stream", "features/stream/event"
 THREADS = 4  # that open, and as many that read on: an opening never waits behind the events of others

@@ -9,9 +9,9 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
-from featurestore.access.admin.filters import DaysFilter
+from featurestore.backoffice.filters import DaysFilter
 from featurestore.consent.models import PENDING, PermissionChange
-from featurestore.profiles.admin.links import OfSubjectAdmin
+from featurestore.customers.subject_admin import OfSubjectAdmin
 
 
 class PendingFilter(DropdownFilter):

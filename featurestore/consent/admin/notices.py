@@ -16,7 +16,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from featurestore.access.admin.base import StaffAdmin
+from featurestore.backoffice.base import StaffAdmin
 from featurestore.consent import services
 from featurestore.consent.models import Notice, Purpose
 

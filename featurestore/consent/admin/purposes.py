@@ -11,7 +11,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from featurestore.access.admin.base import StaffAdmin
+from featurestore.backoffice.base import StaffAdmin
 from featurestore.consent import services
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import LONGEST_VALIDITY_DAYS, Purpose

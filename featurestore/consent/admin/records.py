@@ -10,8 +10,8 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
-from featurestore.access.admin.base import ReadOnlyAdmin
-from featurestore.access.admin.filters import DaysFilter
+from featurestore.backoffice.base import ReadOnlyAdmin
+from featurestore.backoffice.filters import DaysFilter
 from featurestore.consent.models import ConsentRecord
 
 COLOURS = {"Given": "success", "Withdrawn": "danger", "Expired": "warning"}
@@ -40,5 +40,5 @@ class ConsentRecordAdmin(ReadOnlyAdmin):
 
     @display(description="Customer")
     def customer_link(self, record: ConsentRecord) -> Any:
-        address = reverse("admin:profiles_customer_change", args=[record.customer_id])
+        address = reverse("admin:customers_customer_change", args=[record.customer_id])
         return format_html('<a class="rp-link" href="{}">{}</a>', address, record.customer.customer_id)

@@ -15,7 +15,7 @@ BEGIN
 END $$;
 CREATE FUNCTION consent_refuse_delete() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT 1 FROM profiles_customer WHERE id = OLD.customer_id AND erased_at IS NULL) THEN
+    IF EXISTS (SELECT 1 FROM customers_customer WHERE id = OLD.customer_id AND erased_at IS NULL) THEN
         RAISE EXCEPTION 'append-only: % is only deleted by an erasure', TG_TABLE_NAME
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;

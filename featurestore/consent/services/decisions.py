@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from django.db import transaction
 
+from featurestore.clock import milliseconds
 from featurestore.consent import permissions
 from featurestore.consent.changes import Changes
 from featurestore.consent.errors import (
@@ -18,12 +19,13 @@ from featurestore.consent.errors import (
     WrongNotice,
     WrongText,
 )
-from featurestore.consent.ledger import lock, milliseconds
+from featurestore.consent.ledger import lock
 from featurestore.consent.models import ConsentRecord, Notice, Purpose
+from featurestore.consent.outbox.publication import put
 from featurestore.consent.permissions import Basis, Decision, State
-from featurestore.consent.publication import BATCH, put
-from featurestore.profiles.models import Customer
-from featurestore.profiles.selectors import find_many
+from featurestore.customers.models import Customer
+from featurestore.customers.selectors import find_many
+from featurestore.jobs.batches import BATCH
 
 DAY_MS = 86_400_000
 MAX_ACTOR_LENGTH = 150

@@ -6,10 +6,12 @@ import structlog
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from featurestore.clock import database_now, milliseconds
 from featurestore.consent.changes import Changes
-from featurestore.consent.ledger import database_now, lock, milliseconds
+from featurestore.consent.ledger import lock
 from featurestore.consent.models import CurrentPermission
-from featurestore.consent.publication import BATCH, put
+from featurestore.consent.outbox.publication import put
+from featurestore.jobs.batches import BATCH
 
 log = structlog.get_logger(__name__)
 

@@ -9,14 +9,16 @@ import structlog
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
+from featurestore.clock import milliseconds
 from featurestore.consent.changes import Changes
 from featurestore.consent.errors import Immutable, PurposeChanged, UnknownPurpose, WrongNotice
-from featurestore.consent.ledger import lock, milliseconds
+from featurestore.consent.ledger import lock
 from featurestore.consent.models import CurrentPermission, Notice, PermissionChange, Purpose
+from featurestore.consent.outbox.publication import put
 from featurestore.consent.permissions import Basis, registered
-from featurestore.consent.publication import BATCH, put
 from featurestore.consent.services.expiry import expire_due
-from featurestore.profiles.models import Customer
+from featurestore.customers.models import Customer
+from featurestore.jobs.batches import BATCH
 
 log = structlog.get_logger(__name__)
 

@@ -5,9 +5,10 @@ from datetime import datetime
 
 from django.db import transaction
 
-from featurestore.consent.ledger import lock, milliseconds, take
+from featurestore.clock import milliseconds
+from featurestore.consent.ledger import lock, take
 from featurestore.consent.models import Ledger, PermissionChange, SubjectVersion
-from featurestore.consent.publication import put
+from featurestore.consent.outbox.publication import put
 
 SEQUENCE_LEAP = 1_000_000
 """More changes than a backup may have lost: no grant of the lost ones is ever given again."""

@@ -13,15 +13,15 @@ from django.urls import URLPattern, path, reverse
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter
 from unfold.decorators import action
 
-from featurestore.access.admin.base import ReadOnlyAdmin
+from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.consent import selectors, services
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import Purpose
 from featurestore.consent.permissions import Basis, Decision
 from featurestore.consent.services import Choice, Decided
+from featurestore.customers.models import Customer
 from featurestore.profiles.admin.decisions import DecisionForm, GiveForm
 from featurestore.profiles.admin.standing import standing_of
-from featurestore.profiles.models import Customer
 
 SHOWN = 50
 """Records on the customer's page; the list of records has them all."""
@@ -80,8 +80,8 @@ class CustomerAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
-            path("<int:object_id>/<slug:purpose>/give/", wrap(self.give), name="profiles_customer_give"),
-            path("<int:object_id>/<slug:purpose>/withdraw/", wrap(self.withdraw), name="profiles_customer_withdraw"),
+            path("<int:object_id>/<slug:purpose>/give/", wrap(self.give), name="customers_customer_give"),
+            path("<int:object_id>/<slug:purpose>/withdraw/", wrap(self.withdraw), name="customers_customer_withdraw"),
             *super().get_urls(),
         ]
 
@@ -95,12 +95,12 @@ class CustomerAdmin(ReadOnlyAdmin):
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
     def has_reads_permission(self, request: HttpRequest, object_id: str) -> bool:
-        return bool(request.user.has_perm("access.view_accessrecord"))
+        return bool(request.user.has_perm("accesslog.view_accessrecord"))
 
     @action(description="Who read this", url_path="reads", permissions=["reads"], icon="visibility")
     def reads(self, request: HttpRequest, object_id: str) -> HttpResponse:
         asked = urlencode({"q": self.found(request, object_id).customer_id})
-        return HttpResponseRedirect(f"{reverse('admin:access_accessrecord_changelist')}?{asked}")
+        return HttpResponseRedirect(f"{reverse('admin:accesslog_accessrecord_changelist')}?{asked}")
 
     def may_decide(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("consent.add_consentrecord"))

@@ -3,14 +3,14 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from featurestore.clock import milliseconds
 from featurestore.consent import selectors
-from featurestore.consent.ledger import milliseconds
 from featurestore.consent.models import ConsentRecord, CurrentPermission, Purpose
+from featurestore.consent.outbox.publication import permissions_of
 from featurestore.consent.permissions import Basis
-from featurestore.consent.publication import permissions_of
 from featurestore.consent.selectors import Standing
+from featurestore.customers.models import Customer
 from featurestore.permission import Denial, Grant, Permission, current
-from featurestore.profiles.models import Customer
 
 DECIDABLE = frozenset({Basis.CONSENT, Basis.LEGITIMATE_INTEREST})
 """Bases that leave the decision to the customer."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from deploy.redis_server import RedisServer
+from devservers.redis_server import RedisServer
 from featurestore.config import settings
-from featurestore.online.stores import store_at
+from featurestore.store.configured import store_at
 from tests.api.sse.listener import Listener
 from tests.api.world import World
 from tests.installation import Installation, installation

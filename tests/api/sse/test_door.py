@@ -16,8 +16,8 @@ from featurestore.api.sse import door, streams
 from featurestore.api.sse.metrics import CLOSED
 from featurestore.api.sse.streams import SILENT_S, Places, Streams
 from featurestore.config import Settings
-from featurestore.online.answer import Answer, Status, ViewAnswer
-from featurestore.online.store import StoreUnavailable
+from featurestore.serving.answer import Answer, Status, ViewAnswer
+from featurestore.store.protocol import StoreUnavailable
 
 Message = dict[str, Any]
 BODY = json.dumps({"service": "chat", "purpose": "service", "customer_id": "C1"}).encode()

@@ -10,8 +10,8 @@ from featurestore.api.errors import Problem, Unauthorised, Unavailable
 from featurestore.api.reply import Reply, encode
 from featurestore.api.sse.events import BEGINNING, HEARTBEAT, Ending
 from featurestore.api.sse.stream import Pace, Stream
-from featurestore.online.answer import Answer, Status, ViewAnswer
 from featurestore.permission import Denial
+from featurestore.serving.answer import Answer, Status, ViewAnswer
 
 SLOW_PACE = Pace(heartbeat_s=60, life_s=60, pause_s=0, again_s=60)
 PRESENT, STALE = ViewAnswer(Status.PRESENT, "then", 0.1), ViewAnswer(Status.STALE, "then", None, "rebuilt")

@@ -7,8 +7,8 @@ import time
 import httpx
 import pytest
 
-from featurestore.access.batches import decode
-from featurestore.access.stream import RecordStream
+from featurestore.accesslog.batches import decode
+from featurestore.accesslog.stream import RecordStream
 from featurestore.api.sse.events import MEDIA_TYPE
 from tests.api.sse.conftest import QUESTION, Conversations, Serve
 from tests.api.sse.listener import Listener

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from featurestore.config import settings
-from featurestore.consent.vouching import Vouching
-from featurestore.online.stores import store
+from featurestore.consent.vouching.store_verifier import Vouching
+from featurestore.store.configured import store
 
 
 class Command(BaseCommand):

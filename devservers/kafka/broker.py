@@ -1,0 +1,182 @@
+"""A real Apache Kafka on this machine: one process, broker and KRaft controller in one.
+
+    python -m devservers.kafka.broker start [--port 9092]     in the background, returns when it answers
+    python -m devservers.kafka.broker stop                    the one that was started so, by its pid
+
+Needs Java 17 and Maven; the jars are fetched once into ``var/kafka/libs``. Tests use ``Broker`` directly.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from devservers.ports import free_port
+from devservers.server import DidNotStart, Server
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / "var" / "kafka"
+LIBS = HOME / "libs"
+POM = Path(__file__).with_name("pom.xml")
+START_TIMEOUT_S = 60
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised_port},CONTROLLER://127.0.0.1:{controller_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
+log.dirs={logs}
+auto.create.topics.enable=false
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=500
+log.cleaner.backoff.ms=1000
+log.retention.check.interval.ms=5000
+"""
+
+
+def missing() -> str | None:
+    """Which program this needs and the machine lacks."""
+    absent = [program for program in ("java", "mvn") if not shutil.which(program)]
+    return f"{' and '.join(absent)} not installed (a real Kafka needs Java and Maven)" if absent else None
+
+
+def fetch_jars() -> None:
+    """Kafka's jars into ``LIBS``, whole or not at all: another process may be fetching too."""
+    if LIBS.exists():
+        return
+    HOME.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=HOME) as partial:
+        command = ["mvn", "-q", "-B", "-f", POM, "dependency:copy-dependencies", f"-DoutputDirectory={partial}/libs"]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        if not LIBS.exists():
+            os.rename(f"{partial}/libs", LIBS)
+
+
+@dataclass
+class Broker(Server):
+    """One broker with its data in ``folder``; ``kill`` and ``start`` again to see what a crash does.
+
+    ``advertised_port`` is that of a proxy, where clients are to go; 0: they come to the broker itself.
+    """
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    advertised_port: int = 0
+    controller_port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Format the folder if it is new, start, and return when the broker answers."""
+        fetch_jars()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        properties = self.folder / "server.properties"
+        logs = self.folder / "logs"
+        ports = {"port": self.port, "advertised_port": self.advertised_port or self.port}
+        properties.write_text(
+            PROPERTIES.format(**ports, controller_port=self.controller_port, logs=logs), encoding="utf-8"
+        )
+        output = self.folder / "output.log"
+        with output.open("ab") as log:
+            if not (logs / "meta.properties").exists():
+                cluster = "rapport-local-cluster0"  # 22 characters of base64: a Kafka uuid
+                arguments = ["format", "--standalone", "-t", cluster, "-c", str(properties)]
+                subprocess.run(self._java("kafka.tools.StorageTool", *arguments), check=True, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self._java("kafka.Kafka", str(properties)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # outlives the terminal's Ctrl-C: stopped by its pid alone
+            )
+        self._wait_until_answers(output)
+
+    def _java(self, main: str, *arguments: str) -> list[str]:
+        return ["java", "-Xmx512m", "-Xms128m", "-cp", f"{LIBS}/*", main, *arguments]
+
+    def _wait_until_answers(self, output: Path) -> None:
+        assert self.process
+        client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if client.list_topics(timeout=1).brokers:
+                    return
+            except KafkaException:
+                continue
+        self.kill()
+        raise DidNotStart(f"Kafka did not answer on {self.bootstrap}; its output is in {output}")
+
+
+PID = HOME / "broker.pid"
+
+
+def running() -> int | None:
+    """The pid that ``start`` wrote, if it still is our broker: pids are used again."""
+    if not PID.exists():
+        return None
+    pid = int(PID.read_text(encoding="utf-8"))
+    listing = subprocess.run(["ps", "-p", str(pid), "-o", "args="], capture_output=True, text=True, check=False)
+    return pid if str(HOME / "data") in listing.stdout else None
+
+
+def start(port: int) -> None:
+    if pid := running():
+        print(f"Kafka is running already (pid {pid}).")
+        return
+    if reason := missing():
+        sys.exit(reason)
+    broker = Broker(HOME / "data", port, controller_port=port + 1)
+    broker.start()
+    assert broker.process
+    PID.write_text(str(broker.process.pid), encoding="utf-8")
+    print(f"Kafka answers at {broker.bootstrap} (pid {broker.process.pid}, data in {broker.folder}).")
+
+
+def stop() -> None:
+    if pid := running():
+        os.kill(pid, signal.SIGTERM)
+        while running():
+            time.sleep(0.1)
+        print(f"Kafka stopped (pid {pid}).")
+    else:
+        print("No Kafka of ours is running.")
+    PID.unlink(missing_ok=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A real single-node Apache Kafka.")
+    parser.add_argument("command", choices=["start", "stop"])
+    parser.add_argument("--port", type=int, default=9092)
+    arguments = parser.parse_args()
+    if arguments.command == "start":
+        start(arguments.port)
+    else:
+        stop()
+
+
+if __name__ == "__main__":
+    main()

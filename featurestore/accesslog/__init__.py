@@ -1,0 +1,1 @@
+"""The access log: which client read which customer, for what purpose, when."""

@@ -1,0 +1,133 @@
+"""Who read whom: access records, searched by customer, and the gaps in them."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import structlog
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
+from unfold.decorators import display
+from unfold.utils import parse_date_str
+
+from featurestore.accesslog import reports
+from featurestore.accesslog.models import AccessGap, AccessKind, AccessRecord
+from featurestore.backoffice.base import ReadOnlyAdmin
+from featurestore.backoffice.filters import DaysFilter
+from featurestore.backoffice.paging import FirstPages
+from featurestore.config import settings
+from featurestore.customers.subject_admin import OfSubjectAdmin
+
+SHOWN = 10
+"""Gaps above the records; the list of gaps has them all."""
+log = structlog.get_logger(__name__)
+
+
+class KindFilter(DropdownFilter):
+    """One of the names that kinds of reads have."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        names = AccessKind.objects.order_by(self.parameter_name).values_list(self.parameter_name, flat=True)
+        return [(name, name) for name in names.distinct()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{f"kind__{self.parameter_name}": self.value()}) if self.value() else queryset
+
+
+class ClientFilter(KindFilter):
+    title = parameter_name = "client"
+
+
+class ServiceFilter(KindFilter):
+    title = parameter_name = "service"
+
+
+class PurposeFilter(KindFilter):
+    title = parameter_name = "purpose"
+
+
+@admin.register(AccessRecord)
+class AccessRecordAdmin(OfSubjectAdmin):
+    list_display = ["at", "customer", "client", "service", "purpose", "views", "request_id"]
+    list_filter = [ClientFilter, ServiceFilter, PurposeFilter, ("at", DaysFilter)]
+    list_before_template = "admin/accesslog/accessrecord/completeness.html"
+    sortable_by = ["at"]
+    ordering = ["-at"]
+    paginator = FirstPages
+    fieldsets = [
+        (None, {"fields": ["at", "customer", "subject"]}),
+        ("Who read", {"fields": ["client", "credential", "service", "purpose", "request_id"]}),
+        ("What they got", {"fields": ["given", "withheld"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AccessRecord]:
+        return super().get_queryset(request).select_related("kind")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        first, last = (parse_date_str(request.GET.get(f"at_{end}") or "") for end in ("from", "to"))
+        kept = datetime.now(UTC) - timedelta(days=settings().access_record_days)
+        since = datetime.combine(first, time(), UTC) if first else kept
+        until = datetime.combine(last, time.max, UTC) if last else None
+        found, state = reports.gaps(since, until), reports.on_their_way()
+        context = {
+            "gaps": found[:SHOWN],
+            "gap_count": found.count(),
+            "since": since,
+            "state": state,
+            "late": state is not None and state.oldest_s > reports.LATE_S,
+            "counted": self.paginator.COUNTED,
+        }
+        if request.GET.get("q"):  # who looks is on record too; at whom is not for the log
+            log.info("access records searched", actor=request.user.get_username())
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    @display(description="Client")
+    def client(self, record: AccessRecord) -> str:
+        return record.kind.client
+
+    @display(description="Credential")
+    def credential(self, record: AccessRecord) -> str:
+        return record.kind.credential
+
+    @display(description="Service")
+    def service(self, record: AccessRecord) -> str:
+        return record.kind.service
+
+    @display(description="Purpose")
+    def purpose(self, record: AccessRecord) -> str:
+        return record.kind.purpose
+
+    @display(description="Views")
+    def views(self, record: AccessRecord) -> str:
+        withheld = ", ".join(record.kind.withheld)
+        words = f"withheld: {withheld}" if withheld else ""
+        return format_html("{}<small>{}</small>", ", ".join(record.kind.given) or "none", words)
+
+    @display(description="Views given")
+    def given(self, record: AccessRecord) -> str:
+        return ", ".join(record.kind.given) or "none"
+
+    @display(description="Views withheld")
+    def withheld(self, record: AccessRecord) -> str:
+        if not record.kind.withheld:
+            return "none"
+        lines = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", record.kind.withheld.items())
+        return format_html('<dl class="rp-facts">{}</dl>', lines)
+
+
+@admin.register(AccessGap)
+class AccessGapAdmin(ReadOnlyAdmin):
+    list_display = ["until", "why", "count", "process", "first", "since"]
+    list_filter = [("reason", ChoicesDropdownFilter), ("until", DaysFilter)]
+    list_select_related = ["process"]
+    fields = ["why", "count", ("since", "until"), "process", "first"]
+
+    @display(description="Reason", ordering="reason", label={"Lost on their way": "danger"})
+    def why(self, gap: AccessGap) -> str:
+        return gap.get_reason_display()
+
+    @display(description="Records missing", ordering="missing")
+    def count(self, gap: AccessGap) -> str:
+        return "Perhaps some" if gap.missing is None else f"{gap.missing:,}"

@@ -1,0 +1,136 @@
+"""The consent audit: every subject of the database against the store, and every subject of the store the other way.
+
+A change on its way is no finding: a difference counts if a fresh reading of both shows it again and the outbox has
+seen no change of that subject meanwhile. What the store allows and the database denies is repaired first.
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
+
+import structlog
+from django.db.models import Q
+
+from featurestore.audit import services
+from featurestore.audit.comparison import Difference, Kind, differences
+from featurestore.audit.models import AuditRun
+from featurestore.clock import database_now, milliseconds
+from featurestore.config import settings
+from featurestore.consent.models import PermissionChange, SubjectVersion
+from featurestore.consent.outbox.publication import permissions_of, put
+from featurestore.consent.services import reissue
+from featurestore.identity import is_subject
+from featurestore.jobs.batches import BATCH, batches
+from featurestore.jobs.leases import leased
+from featurestore.permission import Permission
+from featurestore.store import configured
+from featurestore.store.protocol import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+LEASE_S = 120  # renewed with every batch
+STUCK_AFTER = timedelta(minutes=1)  # the voucher puts what waits before each word: then it should not wait so long
+
+
+class Unvouched(StoreUnavailable):
+    """Nobody vouches for the store: its permissions count for nothing, so there is nothing to compare."""
+
+
+def audit(now: datetime | None = None) -> AuditRun | None:
+    """Audit every subject. None where another process is at it. What ends it early is recorded with the run."""
+    with leased("audit", LEASE_S, now) as lease:
+        if not lease:
+            return None
+        services.bury(now)
+        run = AuditRun.objects.create(started_at=now or database_now())
+        foreign = 0
+        try:
+            for subjects in _database_subjects():
+                lease.renew()
+                run.subjects += len(subjects)
+                _compare(run, subjects, now)
+            for subjects in batches(configured.store().subjects(), BATCH):
+                lease.renew()
+                run.store_subjects += len(subjects)
+                ours = [subject for subject in subjects if is_subject(subject.encode())]
+                foreign += len(subjects) - len(ours)
+                _look_up(run, ours, now)
+            if foreign:
+                detail = f"{foreign} keys that are no subject's: something else writes into the store"
+                services.record(run, {"": [Difference(Kind.UNKNOWN, "", detail)]}, repaired=(), now=now)
+        except StoreUnavailable as error:
+            run.error = str(error)[:300]
+            log.warning("audit ended early", reason=run.error)
+        except Exception as error:
+            first_line, *_ = str(error).splitlines() or [""]  # PostgreSQL names values in the later ones
+            run.error = f"{type(error).__name__}: {first_line}"[:300]
+            services.finish(run, now)
+            raise
+        services.finish(run, now)
+        if run.found:
+            log.error("audit found differences", found=run.found, repaired=run.repaired)
+        return run
+
+
+def _database_subjects() -> Iterator[list[str]]:
+    last = ""
+    while subjects := list(
+        SubjectVersion.objects.filter(subject__gt=last).order_by("subject").values_list("subject", flat=True)[:BATCH]
+    ):
+        yield subjects
+        last = subjects[-1]
+
+
+def _compare(run: AuditRun, subjects: Collection[str], now: datetime | None) -> None:
+    """The database's subjects against the store."""
+    suspects = _differing(subjects, now).keys()
+    if not suspects:
+        return
+    began = now or database_now()
+    found = _differing(suspects, now)
+    on_its_way = Q(put_at=None, created_at__gt=began - STUCK_AFTER) | Q(put_at__gte=began)
+    moving = PermissionChange.objects.filter(on_its_way, subject__in=found)
+    for subject in set(moving.values_list("subject", flat=True)):
+        del found[subject]
+    if not found:
+        return
+    worst = sorted(found, key=lambda subject: all(d.kind is not Kind.ALLOWS_MORE for d in found[subject]))
+    for batch in batches(worst, BATCH):
+        _repair(batch, now)
+    left = _differing(found, now)
+    services.record(run, found, repaired=found.keys() - left.keys(), now=now)
+
+
+def _repair(subjects: Collection[str], now: datetime | None) -> None:
+    permissions, stored = permissions_of(subjects), _stored(subjects)
+    put([subject for subject in subjects if not _ahead(stored[subject], permissions[subject])], now)
+    if ahead := [subject for subject in subjects if _ahead(stored[subject], permissions[subject])]:
+        reissue(ahead, now)
+
+
+def _look_up(run: AuditRun, subjects: Collection[str], now: datetime | None) -> None:
+    """The store's subjects in the database: it commits a subject before the store hears of it."""
+    known = SubjectVersion.objects.filter(subject__in=subjects).values_list("subject", flat=True)
+    unknown = set(subjects).difference(known)
+    if unknown:
+        detail = "the database never issued a permission for it"
+        found = {subject: [Difference(Kind.UNKNOWN, "", detail)] for subject in unknown}
+        services.record(run, found, repaired=reissue(unknown, now), now=now)
+
+
+def _differing(subjects: Collection[str], now: datetime | None) -> dict[str, list[Difference]]:
+    permissions, stored = permissions_of(subjects), _stored(subjects)
+    now_ms = milliseconds(now or database_now())
+    found = {subject: differences(ours, stored[subject], now_ms) for subject, ours in permissions.items()}
+    return {subject: kinds for subject, kinds in found.items() if kinds}
+
+
+def _stored(subjects: Collection[str]) -> dict[str, Permission | None]:
+    wanted = list(subjects)
+    reading = configured.store().read(wanted, [], [], settings().store_timeout_ms * 4)
+    if not reading.vouched:
+        raise Unvouched("nobody vouches for the store: is `manage.py vouch` running?")
+    return {subject: stored.permission for subject, stored in zip(wanted, reading.subjects, strict=True)}
+
+
+def _ahead(stored: Permission | None, ours: Permission) -> bool:
+    return stored is not None and stored.fence > ours.fence

@@ -1,0 +1,220 @@
+"""The voucher of one node: it says, twice a second, that the node's run holds the database's permissions.
+
+Readers deny without its word, which lasts two seconds. Before each word it puts every change of the node's subjects
+that is not in the store yet; for a run that it does not know (restarted, promoted, emptied, of other slots) it first
+waits until nobody can hold a word for another run of the same slots any more, and puts what that run may lack. The
+store compares the run with every claim and word, so a fail-over between two calls is refused there.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+
+import structlog
+from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
+
+from featurestore.clock import database_now
+from featurestore.consent.ledger import current
+from featurestore.consent.models import Ledger, PermissionChange, SubjectVersion
+from featurestore.consent.outbox.publication import permissions_of
+from featurestore.jobs.batches import BATCH, batches
+from featurestore.store.protocol import FILLING_EPOCH, Node, Run, StoreUnavailable
+from featurestore.store.slots import overlap
+
+log = structlog.get_logger(__name__)
+
+DATABASE_GRACE_S = 30
+PROGRESS_EVERY = 50_000
+
+
+class Condition(StrEnum):
+    """What the voucher is doing; logged when it changes."""
+
+    VOUCHING = "vouching"
+    WAITING = "waiting until the word for another run has expired"
+    FILLING = "putting permissions into a new run"
+    STORE_AWAY = "store unavailable"
+    STORE_CHANGED = "the run changed meanwhile"
+    STORE_AHEAD = "store is ahead of the database: was it restored? Run manage.py raise_epoch. Reads are denied"
+    DATABASE_AWAY = "database unavailable, vouching for the known run"
+    DATABASE_LOST = "database unavailable for too long. Reads are denied"
+
+
+class Voucher:
+    """Call ``step`` twice a second. ``clock`` counts seconds; ``stopping`` ends a long filling early.
+
+    ``words`` is shared by a process's vouchers: when each run was last vouched for; None: by a process before this one,
+    which may have died just now.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        expiry_ms: int,
+        clock: Callable[[], float] = time.monotonic,
+        stopping: Callable[[], bool] = lambda: False,
+        words: dict[Run | None, float] | None = None,
+    ):
+        self.node, self.expiry_ms, self.clock, self.stopping = node, expiry_ms, clock, stopping
+        self.log = log.bind(node=node.name) if node.name else log
+        self.condition: Condition | None = None
+        self._words: dict[Run | None, float] = {None: clock()} if words is None else words
+        self._filled: tuple[Run, int, int] | None = None  # how far a filling came that was interrupted
+        self._epoch, self._database_at = 0, clock()
+        self._settled: Run | None = None  # the run that holds all that is known to be committed
+
+    def step(self) -> Condition:
+        condition = self._step()
+        if condition is not self.condition:
+            level = self.log.info if condition in (Condition.VOUCHING, Condition.FILLING) else self.log.warning
+            level("voucher", condition=condition.value)
+            self.condition = condition
+        return condition
+
+    def _step(self) -> Condition:
+        try:
+            close_old_connections()
+            ledger = current()
+            self._epoch, self._database_at = ledger.epoch, self.clock()
+            return self._vouch(ledger)
+        except StoreUnavailable:
+            return Condition.STORE_AWAY
+        except (DatabaseError, InterfaceError):
+            return self._vouch_without_database()
+
+    def _vouch(self, ledger: Ledger) -> Condition:
+        run, claim = self.node.run(), self.node.claimed()
+        if claim and claim[1:] > (ledger.epoch, ledger.sequence):
+            ledger = current()  # or another voucher moved it since
+            if claim[1:] > (ledger.epoch, ledger.sequence):
+                return Condition.STORE_AHEAD
+        if claim is None or claim[:2] != (run, ledger.epoch) or name(run) not in ledger.runs.split():
+            return self._fill(run, claim, ledger)
+        put = self._put_pending()
+        if not self._say(run):
+            return Condition.STORE_CHANGED
+        in_effect(put)
+        settled = self.settled_to()
+        if settled > claim[2]:
+            self.node.claim(run, ledger.epoch, settled)
+        return Condition.VOUCHING
+
+    def _fill(self, run: Run, claim: tuple[Run, int, int] | None, ledger: Ledger) -> Condition:
+        """Put what a new run may lack: what changed since its claim, or everything; then vouch for it."""
+        words = list(self._words.items())  # other threads add to it
+        others = [at for other, at in words if other is None or (other != run and overlap(other.slots, run.slots))]
+        if self.clock() < max(others) + self.expiry_ms / 1000:
+            return Condition.WAITING
+        mark, epoch = (run, FILLING_EPOCH, 0), ledger.epoch
+        if claim == mark and self._filled and self._filled[:2] == (run, epoch):
+            start = self._filled[2]
+        else:
+            start = claim[2] if claim and claim[1] == epoch and self._continues(claim[0], ledger) else 0
+            if not self.node.claim(*mark):
+                return Condition.STORE_CHANGED
+            self.log.info("filling a run", after=start, epoch=epoch)
+        reached = self._put_after(run, start, epoch)
+        if reached is None:
+            return Condition.FILLING
+        # A store emptied meanwhile has lost the mark; a database restored meanwhile has another epoch.
+        if self.node.claimed() != mark or current().epoch != epoch:
+            return Condition.STORE_CHANGED
+        # An old master may come back as the run it was, without what was put elsewhere: only the last run is known.
+        remember(run)
+        if not (self.node.claim(run, epoch, reached) and self._say(run)):
+            return Condition.STORE_CHANGED
+        self._filled = None
+        in_effect(sequence for batch in self._pending(reached) for _, sequence in batch)
+        return Condition.VOUCHING
+
+    @staticmethod
+    def _continues(run: Run, ledger: Ledger) -> bool:
+        """Whether data with this run's claim lacks only what changed since. In a cluster slots may have gone and come
+        meanwhile, with the data of a primary that nobody vouched for, unless the run was vouched for last."""
+        return not run.slots or name(run) in ledger.runs.split()
+
+    def _put_after(self, run: Run, sequence: int, epoch: int) -> int | None:
+        """Put every permission that changed after a sequence, until none is left; the last one's sequence."""
+        count = 0
+        while not self.stopping():
+            versions = SubjectVersion.objects.filter(sequence__gt=sequence).order_by("sequence")
+            batch = list(versions.values_list("subject", "sequence")[:BATCH])
+            if not batch:
+                self.log.info("run filled", subjects=count, sequence=sequence)
+                return sequence
+            owned = [subject for subject, _ in batch if self.node.owns(subject)]
+            self.node.put_permissions(permissions_of(owned))
+            sequence = batch[-1][1]
+            self._filled = run, epoch, sequence
+            count += len(owned)
+            if count % PROGRESS_EVERY < len(owned):
+                self.log.info("filling a run", subjects=count, sequence=sequence)
+        return None
+
+    def _put_pending(self) -> list[int]:
+        """Put the changes that nobody has put yet; their sequences."""
+        put: list[int] = []
+        for batch in self._pending():
+            self._settled = None
+            self.node.put_permissions(permissions_of({subject for subject, _ in batch}))
+            put += [sequence for _, sequence in batch]
+        return put
+
+    def _pending(self, last: int | None = None) -> Iterator[list[tuple[str, int]]]:
+        """Subject and sequence of the node's changes that nobody has put, in order, up to a last one."""
+        waiting = PermissionChange.objects.filter(put_at=None).order_by("sequence")
+        if last is not None:
+            waiting = waiting.filter(sequence__lte=last)
+        after = 0
+        while batch := list(waiting.filter(sequence__gt=after).values_list("subject", "sequence")[:BATCH]):
+            after = batch[-1][1]
+            if owned := [(subject, sequence) for subject, sequence in batch if self.node.owns(subject)]:
+                yield owned
+
+    def settled_to(self) -> int:
+        """The largest sequence such that every change of the node's subjects up to it is in the store.
+
+        The ledger is read first: what it numbers has committed, and is seen by the second read.
+        """
+        last = current().sequence
+        return next((batch[0][1] - 1 for batch in self._pending(last)), last)
+
+    def _say(self, run: Run) -> bool:
+        try:
+            said = self.node.vouch(run, self.expiry_ms)
+        finally:  # a word whose answer was lost may have been given
+            self._words[run] = self.clock()
+        self._settled = run if said else None
+        return said
+
+    def _vouch_without_database(self) -> Condition:
+        """The store holds all that was committed; a while longer, since nothing commits while the database is away."""
+        if self.clock() - self._database_at > DATABASE_GRACE_S:
+            return Condition.DATABASE_LOST
+        try:
+            run, claim = self.node.run(), self.node.claimed()
+            if run == self._settled and claim and claim[:2] == (run, self._epoch) and self._say(run):
+                return Condition.DATABASE_AWAY
+        except StoreUnavailable:
+            return Condition.STORE_AWAY
+        return Condition.DATABASE_LOST
+
+
+def name(run: Run) -> str:
+    return "/".join(run)
+
+
+def remember(run: Run) -> None:
+    """Of all runs of these slots, this one was vouched for last."""
+    with transaction.atomic():
+        ledger = Ledger.objects.select_for_update().get(pk=1)
+        others = [other for other in ledger.runs.split() if not overlap(other.rpartition("/")[2], run.slots)]
+        ledger.runs = "\n".join([*others, name(run)])
+        ledger.save(update_fields=["runs"])
+
+
+def in_effect(sequences: Iterable[int]) -> None:
+    """Changes took effect with the word just given."""
+    for batch in batches(list(sequences)):
+        changes = PermissionChange.objects.filter(put_at=None, sequence__in=batch)
+        changes.update(put_at=database_now(), last_error="")

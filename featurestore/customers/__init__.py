@@ -1,0 +1,1 @@
+"""Customers of the shop as data: models and selectors. Registration is featurestore.profiles."""

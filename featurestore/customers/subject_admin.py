@@ -1,0 +1,62 @@
+"""Rows that know only a subject, shown with the customer to those who may see customers."""
+
+from contextlib import suppress
+from typing import Any
+
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.decorators import display
+
+from featurestore.backoffice.base import ReadOnlyAdmin
+from featurestore.customers.models import Customer
+from featurestore.customers.selectors import subject
+from featurestore.identity import IdentifierError
+
+
+class OfSubjectAdmin(ReadOnlyAdmin):
+    """Models with a ``subject``. The customer comes with the row's own query."""
+
+    search_fields = ["subject"]
+    search_help_text = "Subject or customer id, in full"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not (term := search_term.strip()):
+            return queryset, False
+        wanted = [term]
+        if request.user.has_perm("customers.view_customer"):
+            with suppress(IdentifierError):
+                wanted.append(subject(term))
+        return queryset.filter(subject__in=wanted), False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        customer = Customer.objects.filter(subject=OuterRef("subject"), erased_at=None)
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                customer_pk=Subquery(customer.values("pk")[:1]),
+                customer_name=Subquery(customer.values("customer_id")[:1]),
+            )
+        )
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        shown = list(super().get_list_display(request))
+        return shown if request.user.has_perm("customers.view_customer") else [n for n in shown if n != "customer"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        may = request.user.has_perm("customers.view_customer")
+        return [
+            (title, {**options, "fields": [name for name in options["fields"] if may or name != "customer"]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    @display(description="Customer", empty_value="unknown")
+    def customer(self, row: Any) -> Any:
+        if row.customer_pk is None:
+            return None
+        address = reverse("admin:customers_customer_change", args=[row.customer_pk])
+        return format_html('<a class="rp-link" href="{}">{}</a>', address, row.customer_name)

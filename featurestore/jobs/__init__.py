@@ -1,0 +1,1 @@
+"""Leases and batches of background jobs."""

@@ -1,0 +1,59 @@
+"""Questions about an earlier time: which of them the store can answer exactly. Pure.
+
+Running totals begin with the newest event and go back, so they can't leave one out: a view whose subject has an event
+after the time asked for has no exact answer. Without one, the state is what it was then, and windows are finished at
+that time. Events are told apart by the second of the newest: one within the second asked for may lie behind it.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from featurestore.definitions.view import FeatureView
+from featurestore.permission import Grant
+from featurestore.serving.answer import Answer
+from featurestore.serving.guard import belongs
+from featurestore.store.protocol import Mark
+from featurestore.tiles.served import newest_s_of
+from featurestore.tiles.state import edition_of
+
+
+class Cause(StrEnum):
+    """Why a time is too early for a view."""
+
+    LATER_EVENTS = "events came later"
+    BEFORE_PERMISSION = "the permission began later"
+    BEFORE_BIRTH = "the view began to be folded later"
+
+
+class TooEarly(NamedTuple):
+    """A view of the subject at a place in the question."""
+
+    place: int
+    view: str
+    cause: Cause
+
+
+class AsOfTooEarly(ValueError):
+    """Something asked for has no exact answer as of that time. ``answers`` are what would have been answered."""
+
+    def __init__(self, found: Sequence[TooEarly], answers: Sequence[Answer]) -> None:
+        super().__init__(f"no exact answer as of that time for {len(found)} views of subjects")
+        self.found, self.answers = found, answers
+
+
+def why_too_early(view: FeatureView, raw: bytes | None, grant: Grant, mark: Mark | None, at_ms: int) -> Cause | None:
+    """Why a view that is allowed now can't be answered as of a time; None if it can, or has no answer at any time."""
+    if at_ms < grant.since_ms:
+        return Cause.BEFORE_PERMISSION
+    birth_ms = mark.births_ms.get(view.fingerprint) if mark else None
+    if birth_ms is None:
+        return None  # stale, whatever the time
+    if at_ms < birth_ms:
+        return Cause.BEFORE_BIRTH
+    if raw is None or not belongs(raw, grant):
+        return None
+    newest_s = newest_s_of(raw, edition_of(view.fingerprint, birth_ms))
+    if newest_s is not None and at_ms + 1 < (newest_s + 1) * 1000:
+        return Cause.LATER_EVENTS
+    return None

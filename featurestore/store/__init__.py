@@ -1,0 +1,1 @@
+"""The online store: its protocol, its backends (Redis, Redis Cluster, memory), connections and change notifications."""

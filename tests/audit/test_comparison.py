@@ -1,0 +1,64 @@
+"""In what a stored permission differs: nothing that allows more escapes."""
+
+import pytest
+from hypothesis import given as for_any
+from hypothesis import strategies as st
+
+from featurestore.audit.comparison import Kind, differences
+from featurestore.permission import Grant, Permission, current
+
+NOW_MS = 1_000
+GRANTS = st.builds(Grant, st.booleans(), st.integers(1, 3), st.integers(1, 3), st.sampled_from([0, 500, 2_000, 3_000]))
+PERMISSIONS = st.builds(
+    Permission,
+    st.integers(1, 2),
+    st.integers(1, 3),
+    st.dictionaries(st.sampled_from(["service", "fraud"]), GRANTS, max_size=2),
+)
+
+
+@for_any(PERMISSIONS, PERMISSIONS)
+def test_whatever_the_store_allows_and_the_database_does_not_is_the_worst_kind(ours: Permission, stored: Permission):
+    kinds = {difference.purpose: difference.kind for difference in differences(ours, stored, NOW_MS)}
+    for purpose in ("service", "fraud"):
+        want, have = current(ours, purpose, NOW_MS), current(stored, purpose, NOW_MS)
+        if isinstance(have, Grant) and (not isinstance(want, Grant) or have.grant != want.grant):
+            assert kinds[purpose] is Kind.ALLOWS_MORE
+        if isinstance(want, Grant) and not isinstance(have, Grant):
+            assert kinds[purpose] is Kind.DENIES_MORE
+
+
+@for_any(PERMISSIONS, PERMISSIONS)
+def test_no_difference_is_found_exactly_when_there_is_none(ours: Permission, stored: Permission) -> None:
+    assert (differences(ours, stored, NOW_MS) == []) == (ours == stored)
+
+
+def permission(grant: Grant | None = None, sequence: int = 7) -> Permission:
+    return Permission(1, sequence, {"service": grant} if grant else {})
+
+
+@pytest.mark.parametrize(
+    ("ours", "stored", "kind"),
+    [
+        (Grant(False, 1, 5), Grant(True, 1, 5), Kind.ALLOWS_MORE),
+        (None, Grant(True, 1, 5), Kind.ALLOWS_MORE),
+        (Grant(True, 2, 5), Grant(True, 1, 5), Kind.ALLOWS_MORE),
+        (Grant(True, 1, 5), Grant(True, 1, 4), Kind.ALLOWS_MORE),
+        (Grant(True, 1, 5, 2000), Grant(True, 1, 5), Kind.ALLOWS_MORE),
+        (Grant(True, 1, 5, 2000), Grant(True, 1, 5, 2001), Kind.ALLOWS_MORE),
+        (Grant(True, 1, 5), None, Kind.DENIES_MORE),
+        (Grant(True, 1, 5), Grant(False, 1, 5), Kind.DENIES_MORE),
+        (Grant(True, 1, 5), Grant(True, 1, 6), Kind.DENIES_MORE),
+        (Grant(True, 1, 5), Grant(True, 1, 5, 2000), Kind.DENIES_MORE),
+        (Grant(False, 1, 5), Grant(False, 0, 5), Kind.STALE_FENCE),
+    ],
+)
+def test_each_difference_has_its_kind(ours: Grant | None, stored: Grant | None, kind: Kind) -> None:
+    assert [difference.kind for difference in differences(permission(ours), permission(stored), NOW_MS)] == [kind]
+
+
+def test_versions_are_compared_where_nothing_else_differs() -> None:
+    same = Grant(True, 1, 5)
+    assert differences(permission(same), None, NOW_MS)[0].kind is Kind.MISSING
+    assert differences(permission(same), permission(same, 6), NOW_MS)[0].kind is Kind.STALE_FENCE
+    assert differences(permission(same), permission(same, 8), NOW_MS)[0].kind is Kind.AHEAD

@@ -1,0 +1,170 @@
+"""As of an earlier time: what a read at that time would have said, or a refusal. Nothing that came later leaks in."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from featurestore.aggregations import (
+    Count,
+    DecayedSum,
+    Last,
+    LastN,
+    Mean,
+    Quantile,
+    SessionMeanDuration,
+    StdDev,
+    Sum,
+    TimeSinceLast,
+    TopK,
+    Variance,
+)
+from featurestore.definitions import Event, FeatureService, FeatureView
+from featurestore.identity import partition_of
+from featurestore.permission import Denial, Grant, Permission
+from featurestore.serving.answer import Answer, Status
+from featurestore.serving.as_of import AsOfTooEarly, Cause
+from featurestore.serving.reader import Reader
+from featurestore.store.memory import MemoryStore
+from featurestore.store.protocol import FieldWrite, Mark, Written
+from featurestore.tiles.fold import SourceFold
+from featurestore.tiles.layout import Layout
+from featurestore.tiles.served import STAMP
+from featurestore.tiles.state import Record, field_name
+from tests.tiles.shop import EPOCH_S, arrivals, expected, purchase, purchases, refunds, spend
+
+ANN = "a" * 32
+START_MS = EPOCH_S * 1000
+DAY_MS = 86_400_000
+NOW_MS = START_MS + 30 * DAY_MS
+SINCE_MS, BIRTH_MS = START_MS - 3_600_000, START_MS - 7_200_000
+
+recent = FeatureView(
+    "recent",
+    source=purchases,
+    purposes={"service"},
+    features=[
+        LastN("item", n=3).over("1h", "lifetime"),
+        TopK("item", k=2).over("1m", "lifetime"),
+        Last("amount").over("lifetime"),
+        Sum("amount").over("10m", "lifetime"),
+        Count().over("1m", "2d"),
+        Mean("amount").over("2d"),
+        Variance("amount").over("2d"),
+        StdDev("amount", sample=True).over("1h"),
+        Quantile("amount", q=0.9).over("1h"),
+        TimeSinceLast(where={"kind": "returned"}).over("1h", "lifetime"),
+        SessionMeanDuration(gap="10m").over("2d"),
+        DecayedSum("amount", half_life="1h").over("2d"),
+    ],
+)
+VIEWS = [spend, recent, refunds]
+SERVICE = FeatureService("chat", VIEWS, purpose="service")
+FOLD = SourceFold(VIEWS)
+ALLOWED = Grant(True, 1, SINCE_MS)
+
+times = st.one_of(st.integers(-DAY_MS, 3 * DAY_MS), st.integers(0, 3_600_000), st.integers(0, 5_000)).map(
+    lambda ms: START_MS + ms
+)
+histories = st.lists(
+    st.tuples(times, st.integers(-(10**9), 10**9), st.booleans(), st.sampled_from([None, "a", "b", "c"])), max_size=25
+).map(
+    lambda rows: [purchase(i, at, amount, returned=back, item=item) for i, (at, amount, back, item) in enumerate(rows)]
+)
+
+
+def store_of(
+    events: list[Event], grant: Grant = ALLOWED, birth_ms: int = BIRTH_MS, folded_to_ms: int = NOW_MS
+) -> Reader:
+    """A reader of what streams leave of Ann's events."""
+    store = MemoryStore()
+    store.claim(store.run(), 1, 0)
+    store.vouch(store.run(), 3_600_000)
+    births_ms = {view.fingerprint: birth_ms for view in VIEWS}
+    fill = store.read([], [], [], 100).nodes[0].fill
+    store.mark("purchases", partition_of(ANN, 8), Mark(1, 0, folded_to_ms, births_ms, fill))
+    store.put_permissions({ANN: Permission(1, 1, {"service": grant})})
+    folded = FOLD.fold(Record(), arrivals(events), {"service": grant}, births_ms=births_ms, counts=Counter()).record
+    for view in VIEWS:
+        for kept in folded.views.get(view.name, ()):
+            raw = STAMP.pack(1, folded.offset, grant.grant) + Layout(view).totals(kept.tiles)
+            write = FieldWrite(ANN, field_name(view.name, "service"), "service", raw)
+            assert store.write([write], NOW_MS) == [Written.DONE]
+    return Reader(store, 8)
+
+
+def read(reader: Reader, now_ms: int = NOW_MS, as_of_ms: int | None = None, **chosen: Any) -> Answer:
+    (answer,) = reader.read(SERVICE, "service", [ANN], now_ms=now_ms, timeout_ms=100, as_of_ms=as_of_ms, **chosen)
+    return answer
+
+
+def used_by(view: FeatureView, events: list[Event]) -> list[Event]:
+    """The events that change something in a view."""
+    counted = [event for event in events if event.time_ms >= SINCE_MS]
+    return [
+        event
+        for event in counted
+        if any(
+            all(event.values[at] in allowed for at, allowed in column.filters)
+            and (column.position is None or event.values[column.position] is not None)
+            for column in view.columns
+        )
+    ]
+
+
+@given(histories, times)
+@example([purchase(1, START_MS + 500, 7)], START_MS + 499)
+@example([purchase(1, START_MS + 999, 7)], START_MS + 999)
+@example([purchase(1, START_MS, 7), purchase(2, START_MS + 60_000, 9, returned=True)], START_MS + 59_999)
+def test_an_answer_is_that_of_a_read_at_that_time_and_later_events_are_refused(
+    events: list[Event], as_of_ms: int
+) -> None:
+    reader = store_of(events)
+    by_then = [event for event in events if event.time_ms <= as_of_ms]
+    at_that_time = store_of(by_then, folded_to_ms=as_of_ms)
+    for view in VIEWS:
+        chosen = {"features": [feature.name for feature in view.features]}
+        used = used_by(view, events)
+        settled = all(event.time_ms // 1000 * 1000 + 999 <= as_of_ms for event in used)
+        try:
+            answer = read(reader, as_of_ms=as_of_ms, **chosen)
+        except AsOfTooEarly as refused:
+            (found,) = refused.found
+            assert found.view == view.name
+            assert as_of_ms < SINCE_MS or not settled, "what can be answered is"
+            assert (found.cause is Cause.BEFORE_PERMISSION) == (as_of_ms < SINCE_MS)
+            continue
+        assert as_of_ms >= SINCE_MS
+        assert settled
+        assert answer == read(at_that_time, now_ms=as_of_ms, **chosen)
+        if view is spend:
+            counted = [event for event in by_then if event.time_ms >= SINCE_MS]
+            assert answer.features == {f.name: expected(f, counted, as_of_ms) for f in spend.features}
+
+
+def test_a_view_is_too_early_before_its_birth_even_without_events() -> None:
+    reader = store_of([], birth_ms=START_MS)
+    assert read(reader, as_of_ms=START_MS).views["spend"].status is Status.MISSING
+    with pytest.raises(AsOfTooEarly) as refused:
+        read(reader, as_of_ms=START_MS - 1)
+    assert {found.cause for found in refused.value.found} == {Cause.BEFORE_BIRTH}
+
+
+def test_consent_is_judged_now() -> None:
+    ended = Grant(True, 1, SINCE_MS, until_ms=NOW_MS - 1)
+    for grant, reason in ((ended, Denial.EXPIRED), (Grant(False, 2, SINCE_MS), Denial.REFUSED)):
+        answer = read(store_of([], grant), as_of_ms=START_MS)
+        assert {view.reason for view in answer.views.values()} == {reason}
+        assert read(store_of([], grant), as_of_ms=SINCE_MS - DAY_MS).views == answer.views, "and tells no time"
+
+
+def test_status_start_and_age_are_of_that_time() -> None:
+    reader = store_of([purchase(1, START_MS, 7)], folded_to_ms=START_MS + DAY_MS)
+    early = read(reader, as_of_ms=START_MS + 60_000)
+    assert early.at == "2023-11-14T22:14:20.000Z"
+    assert (early.views["spend"].status, early.views["spend"].age_s) == (Status.PRESENT, 0)
+    assert early.views["spend"].start == read(reader).views["spend"].start, "the permission's, in a lifetime"
+    lagging = read(reader, as_of_ms=START_MS + DAY_MS + 61_000)
+    assert (lagging.views["spend"].status, lagging.views["spend"].age_s) == (Status.STALE, 61)
