@@ -3,9 +3,9 @@
 from importlib import import_module
 
 from django.apps import AppConfig
-from django.core.checks import register
+from django.core.checks import Tags, register
 
-from adminsite.checks import production
+from adminsite.checks import outdated_database, production
 from featurestore.config import settings
 
 
@@ -15,5 +15,6 @@ class AdminsiteConfig(AppConfig):
 
     def ready(self) -> None:
         register(production, "rapport")
+        register(outdated_database, Tags.database)
         if settings().serves_admin:  # which starts no task, and is 17 MB smaller without
             import_module("adminsite.celery")

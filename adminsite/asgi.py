@@ -10,6 +10,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
 refuse_if_unsafe()
 django.setup()
 
-from featurestore.api.sse.door import sse_door  # noqa: E402  (Django is set up now)
+from featurestore.api.sse.asgi_adapter import event_stream_app  # noqa: E402  (Django is set up now)
 
-application = sse_door()
+application = event_stream_app()

@@ -7,9 +7,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from django.core.checks import CheckMessage, Error
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
+from django.db.migrations.recorder import MigrationRecorder
 
 from featurestore.config import INSECURE, Settings, settings
+
+log = structlog.get_logger(__name__)
 
 SECRET_MIN_LENGTH = 32
 
@@ -46,7 +51,33 @@ def production(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[
     return unsafe(settings())
 
 
+def outdated_database(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """A database of the versions before 0.2, which had an app ``privacy``. `migrate` runs this check first."""
+    aliases = kwargs.get("databases") or []
+    return [
+        Error(
+            f"The database {connections[alias].settings_dict['NAME']} was made by a version before 0.2, "
+            "whose data this version does not read.",
+            hint="Point RAPPORT_DATABASE_URL at a new, empty database (or remove the old one), "
+            "then run `manage.py migrate` and `manage.py seed`.",
+            id="rapport.E009",
+        )
+        for alias in aliases
+        if any(app == "privacy" for app, _ in MigrationRecorder(connections[alias]).applied_migrations())
+    ]
+
+
 def refuse_if_unsafe(**_: Any) -> None:
-    """Exit with every finding. Also a receiver of Celery's start signals, which swallow any other exception."""
-    if found := unsafe(settings()):
+    """Exit with every finding. Also a receiver of Celery's start signals, which swallow any other exception.
+
+    A database that can't be reached is no finding: servers start without it and report that they are not ready.
+    """
+    found = unsafe(settings())
+    try:
+        found += outdated_database(databases=[DEFAULT_DB_ALIAS])
+    except OperationalError as error:
+        log.warning("database not checked at start", reason=str(error))
+    finally:
+        connections[DEFAULT_DB_ALIAS].close()
+    if found:
         sys.exit("\n".join(f"{finding.id}: {finding.msg} {finding.hint}" for finding in found))

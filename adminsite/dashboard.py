@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from featurestore.access.selectors import clients_of
-from featurestore.accesslog import reports as records
+from featurestore.accesslog import selectors as records
 from featurestore.audit import selectors as privacy
 from featurestore.clock import database_now
 from featurestore.consent import selectors as consent
@@ -91,12 +91,12 @@ def _propagation() -> Figure:
 def _pending() -> Figure:
     found = consent.pending()
     link = reverse("admin:consent_permissionchange_changelist") + "?state=pending"
-    words = "Not yet in the store" if found.unput else "Every change is in the store"
+    words = "Not yet in the store" if found.unpublished else "Every change is in the store"
     if found.unsent:
         words += f"; {found.unsent:,} not yet told to the streams"
-    if found.unput + found.unsent:
+    if found.unpublished + found.unsent:
         words += f"; the oldest waits for {timedelta(seconds=round(found.oldest_s))}"
-    return Figure("Pending changes", f"{found.unput:,}", words, link, not found.unput)
+    return Figure("Pending changes", f"{found.unpublished:,}", words, link, not found.unpublished)
 
 
 def _findings() -> Figure:

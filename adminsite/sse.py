@@ -1,6 +1,7 @@
 """The process of event streams: ``python -m adminsite.sse [--port 8002]``, by Granian.
 
-SIGHUP exchanges it, SIGTERM and SIGINT end it; every stream is told before (featurestore.api.sse.door). A connection
+SIGHUP exchanges it, SIGTERM and SIGINT end it; every stream is closed with its reason before
+(featurestore.api.sse.asgi_adapter). A connection
 is no thread here. There are more of them than streams are allowed, so that whoever is too many is told so.
 """
 

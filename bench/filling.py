@@ -31,7 +31,7 @@ def filled_per_s(customers: int, folder: Path, database: str, store_url: str) ->
     django.setup()
     from django.core.management import call_command
 
-    from featurestore.consent.models import CurrentPermission, Ledger, Purpose, SubjectVersion
+    from featurestore.consent.models import CurrentPermission, ChangeSequence, Purpose, SubjectVersion
     from featurestore.consent.vouching.node_verifier import Condition, Voucher
     from featurestore.customers.models import Customer
     from featurestore.identity import subject_of
@@ -60,7 +60,7 @@ def filled_per_s(customers: int, folder: Path, database: str, store_url: str) ->
             for n in numbers
             for purpose in purposes
         )
-    Ledger.objects.filter(pk=1).update(sequence=customers)
+    ChangeSequence.objects.filter(pk=1).update(sequence=customers)
     (node,) = store().nodes()
     clock_s = 0.0
     voucher = Voucher(node, EXPIRY_MS, clock=lambda: clock_s)

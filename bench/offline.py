@@ -7,12 +7,12 @@ from bench.populations import Told
 from featurestore import names
 from featurestore.definitions import Registry
 from featurestore.identity import subject_of
-from featurestore.permission import Grant, Permission
+from featurestore.permission import PurposePermission, Permission
 from featurestore.store.redis import RedisStore
-from streams.bundles import Bundle, Record
-from streams.deadletters import Rejected
-from streams.fold import Folder, Rounds
-from streams.gate import Gate
+from streams.fetch_batches import FetchBatch, Record
+from streams.dead_letters import Rejected
+from streams.processing import SourceProcessor, MicroBatchProcessor
+from streams.retrying_store import RetryingStore
 
 FOR_EVER_MS = 10**10
 
@@ -40,7 +40,7 @@ class Table:
 class NoDeadLetters:
     """No event of a population is one that its source refuses."""
 
-    async def put(self, bundle: Bundle, rejected: Sequence[Rejected]) -> None:
+    async def put(self, bundle: FetchBatch, rejected: Sequence[Rejected]) -> None:
         if rejected:
             raise ValueError(f"an event of the population is refused: {rejected[0].detail}")
 
@@ -53,27 +53,27 @@ class Offline:
     def __init__(self, registry: Registry, url: str, round_events: int = 20_000):
         self.round_events, self.cpu_s = round_events, 0.0
         self.store = RedisStore(url, 5_000)
-        self.store.claim(self.store.run(), 1, 0)
+        self.store.write_claim(self.store.run(), 1, 0)
         self.store.vouch(self.store.run(), FOR_EVER_MS)
         self.now_ms = 0
         self.tables = {name: Table() for name in registry.sources}
         self.purposes = sorted({purpose for view in registry.views.values() for purpose in view.purposes})
         self.subjects: list[str] = []
         folders = {
-            names.events(name, 1): Folder(
+            names.events(name, 1): SourceProcessor(
                 source, registry, self.tables[name], generation=1, partitions=1, clock=lambda: self.now_ms
             )
             for name, source in registry.sources.items()
         }
-        self.rounds = Rounds(folders, Gate(self.store), NoDeadLetters(), lambda: self.now_ms)
+        self.rounds = MicroBatchProcessor(folders, RetryingStore(self.store), NoDeadLetters(), lambda: self.now_ms)
 
     async def fold(self, events: Sequence[Told]) -> None:
         """Fold the events of customers who allow everything. Raises ValueError for one that is refused."""
         customers = {one.customer_id: subject_of(one.customer_id, b"bench") for one in events}
         self.subjects = list(customers.values())
         since_ms = int(min(one.at for one in events).timestamp() * 1000)
-        allowed = Permission(1, 1, {purpose: Grant(True, 1, since_ms) for purpose in self.purposes})
-        self.store.put_permissions(dict.fromkeys(self.subjects, allowed))
+        allowed = Permission(1, 1, {purpose: PurposePermission(True, 1, since_ms) for purpose in self.purposes})
+        self.store.publish_permissions(dict.fromkeys(self.subjects, allowed))
         records: dict[str, list[Record]] = {name: [] for name in self.tables}
         for i, (customer_id, source, at, data) in enumerate(events):
             subject, mine = customers[customer_id], records[source.name]
@@ -84,5 +84,5 @@ class Offline:
         for name, mine in records.items():
             for start in range(0, len(mine), self.round_events):
                 some = mine[start : start + self.round_events]
-                await self.rounds.handle([Bundle(names.events(name, 1), 0, start, some)])
+                await self.rounds.handle([FetchBatch(names.events(name, 1), 0, start, some)])
         self.cpu_s += time.process_time() - began_s

@@ -6,7 +6,7 @@ from pathlib import Path
 from redis import Redis
 
 from devservers.redis_server import RedisServer
-from featurestore.permission import Grant, Permission
+from featurestore.permission import PurposePermission, Permission
 from featurestore.store.redis import SCRIPTS, key
 from featurestore.tiles.served import STAMP
 
@@ -24,7 +24,7 @@ def measured(folder: Path) -> dict[str, float]:
     try:
         with Redis.from_url(server.url) as redis:
             keys = [key(f"{number:032x}") for number in range(SUBJECTS)]
-            permission = Permission(1, 1, {"service": Grant(True, 1, 0)}).encode()
+            permission = Permission(1, 1, {"service": PurposePermission(True, 1, 0)}).encode()
             for name in keys:
                 redis.hset(name, "p", permission)
             shas = {"silent": redis.script_load(silent), "told_to_nobody": redis.script_load(SCRIPTS["write"])}

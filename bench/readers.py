@@ -16,7 +16,7 @@ from featurestore.catalog import registry
 from featurestore.catalog.chat import Message, chat
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.catalog.support import TicketChange, support
-from featurestore.store.protocol import Mark
+from featurestore.store.protocol import Watermark
 
 SERVICE, PURPOSE = "support_chat", "service"
 VIEWS = ("spend", "returns", "tickets")
@@ -56,5 +56,5 @@ def fill(url: str, names: Sequence[str], days: int = TILES) -> None:
     asyncio.run(offline.fold(list(told(names, days))))
     filled = offline.store.read([], [], [], 5_000).nodes[0].fill
     for source in registry.sources:
-        births_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
-        assert offline.store.mark(source, 0, Mark(1, time.time_ns(), FAR_FUTURE_MS, births_ms, filled)), source
+        coverage_starts_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
+        assert offline.store.advance_watermark(source, 0, Watermark(1, time.time_ns(), FAR_FUTURE_MS, coverage_starts_ms, filled)), source

@@ -32,8 +32,8 @@ from featurestore.definitions import FeatureView, Registry
 from featurestore.store.redis import key
 from featurestore.tiles.layout import Layout
 from featurestore.tiles.state import ENCODER, Record, decode, field_name
-from streams import births
-from streams.stores import ROCKSDB_OPTIONS
+from streams import coverage
+from streams.table_stores import ROCKSDB_OPTIONS
 
 SKETCHES = (TopK, Quantile, DistinctCount)
 PERMISSION = b"p"
@@ -106,7 +106,7 @@ def kept(server: RedisServer, events: Sequence[Told], *, sketches: bool) -> Kept
             bare.hset(key(subject), PERMISSION, hash_[PERMISSION])
         value_bytes = memory_bytes(redis, subjects) - memory_bytes(bare, subjects)
     tables = {
-        name: {subject: raw for subject, raw in table.kept.items() if subject != births.KEY}
+        name: {subject: raw for subject, raw in table.kept.items() if subject != coverage.KEY}
         for name, table in offline.tables.items()
     }
     return Kept(hashes, {form: encodings.count(form) for form in set(encodings)}, value_bytes, tables, on_disk(tables))

@@ -27,7 +27,7 @@ from bench.report import tell
 from bench.surroundings import MEMORY
 from devservers.redis_server import RedisServer
 from featurestore.identity import subject_of
-from featurestore.store.protocol import FieldWrite, Written
+from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.store.redis import RedisStore, key
 from featurestore.tiles.served import STAMP, stamp_of
 from tests.installation import installation
@@ -59,10 +59,10 @@ class Shop:
         self.offset += 1
         self.values[number], self.values[number - 1] = self.values[number - 1], self.values[number]
         body = self.values[number]
-        stamped = STAMP.pack(1, self.offset, stamp_of(body).grant) + body[STAMP.size :]
+        stamped = STAMP.pack(1, self.offset, stamp_of(body).grant_id) + body[STAMP.size :]
         self.sent.append(Sent(number, time.monotonic()))
         write = FieldWrite(self.subjects[number], FIELD, PURPOSE, stamped)
-        assert self.store.write([write], int(time.time() * 1000)) == [Written.DONE]
+        assert self.store.write([write], int(time.time() * 1000)) == [WriteOutcome.DONE]
 
 
 def measured(folder: Path, streams: int, seconds: float = SECONDS) -> dict[str, float]:

@@ -16,9 +16,9 @@ from bench import readers
 from bench.contestants.servers import KEY
 from featurestore.accesslog.writer import recorder
 from featurestore.api import auth, metrics
-from featurestore.api.exchange import request_id_of
 from featurestore.api.handler import ONE, feature_handler
 from featurestore.api.reply import Call, encode
+from featurestore.api.request_cycle import request_id_of
 from featurestore.api.trace import trace_of
 from featurestore.identity import subject_of
 from featurestore.logs import requests

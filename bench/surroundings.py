@@ -19,7 +19,7 @@ from bench.contestants.shop import Sale, sales
 from devservers.kafka.broker import Broker
 from devservers.redis_server import RedisServer
 from featurestore.identity import partition_of, subject_of
-from featurestore.permission import Grant, Permission
+from featurestore.permission import PurposePermission, Permission
 from featurestore.store.redis import RedisStore
 
 PARTITIONS = 4
@@ -81,15 +81,15 @@ class Surroundings:
 
     def vouch(self) -> None:
         """Say that Redis holds every permission."""
-        self.store.claim(self.store.run(), 1, 0)
+        self.store.write_claim(self.store.run(), 1, 0)
         self.store.vouch(self.store.run(), FOR_EVER_MS)
 
     def permit(self, subjects: list[str]) -> None:
         """Every customer allows the view's purpose, since before the first event."""
         since_ms = int((time.time() - 40 * 86_400) * 1000)
-        allowed = Permission(1, 1, {"service": Grant(True, 1, since_ms)})
+        allowed = Permission(1, 1, {"service": PurposePermission(True, 1, since_ms)})
         for start in range(0, len(subjects), PERMITTED):
-            self.store.put_permissions(dict.fromkeys(subjects[start : start + PERMITTED], allowed))
+            self.store.publish_permissions(dict.fromkeys(subjects[start : start + PERMITTED], allowed))
 
     def send(self, topic: str, records: Iterable[Record]) -> None:
         """Send records that are not measured, and wait until Kafka has them."""

@@ -9,11 +9,11 @@ from enum import StrEnum
 import msgspec
 
 
-class Grant(msgspec.Struct, array_like=True, frozen=True):
+class PurposePermission(msgspec.Struct, array_like=True, frozen=True):
     """What one purpose may do with a subject. ``grant`` rises with every new grant; ``until_ms`` 0 is no end."""
 
     allowed: bool
-    grant: int
+    grant_id: int
     since_ms: int
     until_ms: int = 0
 
@@ -26,7 +26,7 @@ class Permission(msgspec.Struct, array_like=True, frozen=True):
 
     epoch: int
     sequence: int
-    purposes: dict[str, Grant] = {}
+    purposes: dict[str, PurposePermission] = {}
 
     def encode(self) -> bytes:
         return ENCODER.encode(self)
@@ -56,7 +56,7 @@ def decode(raw: bytes) -> Permission:
     return DECODER.decode(raw)
 
 
-def current(permission: Permission | None, purpose: str, now_ms: int) -> Grant | Denial:
+def current(permission: Permission | None, purpose: str, now_ms: int) -> PurposePermission | Denial:
     """The grant under which a purpose may use a subject's values at a time, or why it may not."""
     if permission is None:
         return Denial.UNKNOWN

@@ -15,8 +15,8 @@ from featurestore.config import settings
 from featurestore.store.configured import store
 from featurestore.store.protocol import StoreUnavailable
 from streams import embedded, topics, worker
-from streams.refill import refill
-from streams.work import work
+from streams.republish_command import republish
+from streams.wiring import work
 
 DUE = 2  # 1 is an error
 
@@ -47,7 +47,7 @@ def say(line: str) -> None:
 
 def rebuild() -> int:
     places = [(source, partition) for source in registry.sources for partition in range(settings().partitions)]
-    refill(store(), places, say)
+    republish(store(), places, say)
     return 0
 
 

@@ -12,14 +12,14 @@ from faust.types import TP
 
 from featurestore import names
 from featurestore.config import Settings
-from streams.bundles import Bundle, Undecoded
+from streams.fetch_batches import FetchBatch, PassthroughSchema
 from streams.changelog import Changelog
 from streams.clocks import ClockError, Clocks
-from streams.deadletters import DeadLetters
+from streams.dead_letters import DeadLetters
 from streams.fatal import die
 from streams.freshness import Freshness, Publish, nowhere
 from streams.health import Health
-from streams.lanes import Handler, Lanes
+from streams.partition_queues import Handler, PartitionQueues
 from streams.lease import Lease, longest_skew_ms
 from streams.metrics import REBALANCES, REREAD
 from streams.options import faust_options
@@ -52,7 +52,7 @@ class App(faust.App):
     changelog: Changelog
     dead_letters: DeadLetters
     lease: Lease
-    lanes: Lanes
+    lanes: PartitionQueues
     freshness: Freshness
     health: Health
     work: Work
@@ -120,7 +120,7 @@ def create_app(settings: Settings, sources: Iterable[str], work: Callable[[App],
     app.dead_letters = DeadLetters(names.dead_letters(settings.generation), app.changelog)
     app.state_tables = {source: state_table(app, settings, source, app.changelog) for source in sources}
     app.health = Health(settings.stream_health_port, app.unready)
-    app.lanes = Lanes()
+    app.lanes = PartitionQueues()
     app.work = work(app)
     app.lanes.handle = app.work.handle
     app.freshness = Freshness(app.lanes, app.work.publish)
@@ -130,13 +130,13 @@ def create_app(settings: Settings, sources: Iterable[str], work: Callable[[App],
 
 
 def _add_agent(app: App, settings: Settings, topics: Iterable[str]) -> None:
-    channel: ChannelT = app.topic(*topics, schema=Undecoded(), partitions=settings.partitions)
+    channel: ChannelT = app.topic(*topics, schema=PassthroughSchema(), partitions=settings.partitions)
 
     @app.agent(channel, name="bundles")
     async def bundles(stream: Any) -> None:
         consumer = cast(Consumer, app.consumer)
         async for event in stream.noack().events():
-            bundle: Bundle = event.value
+            bundle: FetchBatch = event.value
             try:
                 if await consumer.follows(bundle):
                     await app.lanes.put(bundle, event.ack)

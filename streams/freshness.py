@@ -13,7 +13,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from streams.lanes import Lanes
+from streams.partition_queues import PartitionQueues
 from streams.metrics import LAG, WAITING
 
 INTERVAL_S = 1.0
@@ -22,18 +22,18 @@ STUCK_MS = 5_000
 
 log = structlog.get_logger(__name__)
 
-Marks = Mapping[TP, int]
-Publish = Callable[[Marks], Awaitable[None]]
+Watermarks = Mapping[TP, int]
+Publish = Callable[[Watermarks], Awaitable[None]]
 
 
-async def nowhere(marks: Marks) -> None:
+async def nowhere(marks: Watermarks) -> None:
     """Publish no marks."""
 
 
 class Freshness:
     """``until_ms`` by event and purge partition; ``publish`` is awaited each second with the marks that moved."""
 
-    def __init__(self, lanes: Lanes, publish: Publish = nowhere) -> None:
+    def __init__(self, lanes: PartitionQueues, publish: Publish = nowhere) -> None:
         self.until_ms: dict[TP, int] = {}
         self._lanes = lanes
         self._publish = publish
@@ -80,8 +80,8 @@ class Freshness:
             log.warning("events are due that do not come, reading again", partitions=[f"{t}:{p}" for t, p in stuck])
             await consumer.rewind(stuck)
 
-    def _settle(self) -> Marks:
-        """Marks that moved. What waits for a partition given away is forgotten with it."""
+    def _settle(self) -> Watermarks:
+        """Watermarks that moved. What waits for a partition given away is forgotten with it."""
         applied = self._lanes.applied
         self._pending = {tp: asked for tp, asked in self._pending.items() if tp in applied}
         moved = {tp: asked_ms for tp, (end, asked_ms) in self._pending.items() if applied[tp] >= end}

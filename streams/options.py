@@ -3,7 +3,7 @@
 from typing import Any
 
 from featurestore.config import Settings
-from streams.bundles import BundleScheduler
+from streams.fetch_batches import FetchBatchScheduler
 from streams.lease import REBALANCE_TIMEOUT_S
 from streams.metrics import Monitor
 from streams.tables import TableManager
@@ -17,7 +17,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
     return {
         "broker": [f"kafka://{host.strip()}" for host in settings.kafka_bootstrap.split(",")],
         "datadir": settings.stream_data_dir / settings.stream_member,
-        "ConsumerScheduler": BundleScheduler,
+        "ConsumerScheduler": FetchBatchScheduler,
         "Monitor": Monitor,
         "TableManager": TableManager,
         "autodiscover": False,

@@ -13,9 +13,9 @@ import structlog
 from faust.tables import recovery
 from mode import Service
 
-from streams.bundles import Bundle
+from streams.fetch_batches import FetchBatch
 from streams.metrics import RECOVERED, RECOVERY_REMAINING
-from streams.stores import Store
+from streams.table_stores import Store
 from streams.transport import Consumer
 
 POLL_S = 1.0
@@ -89,7 +89,7 @@ class Recovery(recovery.Recovery):
                     self._set_recovery_ended()
                     self.signal_recovery_end.set()
 
-    async def take(self, bundle: Bundle) -> None:
+    async def take(self, bundle: FetchBatch) -> None:
         """Write a bundle to its table if it comes next; after a lost one seek back to it."""
         tp = bundle.tp
         whole_up_to = self.active_offsets.get(tp) if tp in self.active_tps else None

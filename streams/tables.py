@@ -9,10 +9,10 @@ from faust.types import TP
 
 from featurestore import names
 from featurestore.config import Settings
-from streams.bundles import Undecoded
+from streams.fetch_batches import PassthroughSchema
 from streams.changelog import Changelog
 from streams.recovery import Recovery
-from streams.stores import Changes, Store, make_store
+from streams.table_stores import Changes, Store, make_store
 
 
 class TableManager(faust.tables.TableManager):
@@ -89,7 +89,7 @@ def state_table(app: faust.App, settings: Settings, source: str, changelog: Chan
     """Declare a source's table to Faust."""
     topic = app.topic(
         names.changelog(source, settings.generation),
-        schema=Undecoded(),
+        schema=PassthroughSchema(),
         partitions=settings.partitions,
         acks=False,
         allow_empty=True,

@@ -14,7 +14,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
-from streams.bundles import Bundle, Fetch
+from streams.fetch_batches import FetchBatch, FetchedRecords
 
 FETCH_WAIT_MS = 100
 
@@ -41,7 +41,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         assignment = consumer._subscription.subscription.assignment
         starts = {tp: assignment.state_value(tp)._position for tp in assignment.tps} if assignment else {}
         records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-        return {tp: Fetch(fetched, starts.get(tp)) for tp, fetched in records.items()}
+        return {tp: FetchedRecords(fetched, starts.get(tp)) for tp, fetched in records.items()}
 
 
 def beat_while_joining(coordinator: Any) -> None:
@@ -69,7 +69,7 @@ class Consumer(driver.Consumer):
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    def _to_message(self, tp: TP, bundle: Bundle) -> ConsumerMessage:
+    def _to_message(self, tp: TP, bundle: FetchBatch) -> ConsumerMessage:
         seconds, value = bundle.records[-1].timestamp_ms / 1000, cast(Any, bundle)
         message = ConsumerMessage(tp.topic, tp.partition, bundle.last_offset, seconds, 0, [], None, value, None)
         message.generation_id = self.app.consumer_generation_id
@@ -104,7 +104,7 @@ class Consumer(driver.Consumer):
         for tp in partitions:
             self.expected.pop(tp, None)
 
-    async def follows(self, bundle: Bundle) -> bool:
+    async def follows(self, bundle: FetchBatch) -> bool:
         """Whether ``bundle`` comes next or repeats what came; after a lost one, seek back to it and say no.
 
         One of a partition that was assigned a moment ago may come before the position to begin at is known, and behind
@@ -129,7 +129,7 @@ class Consumer(driver.Consumer):
         return True
 
     async def rewind(self, positions: Mapping[TP, int]) -> None:
-        """Fetch from these offsets on. What is on its way comes twice, which does no harm."""
+        """FetchedRecords from these offsets on. What is on its way comes twice, which does no harm."""
         try:
             await self.seek_wait(positions)
         except IllegalStateError:

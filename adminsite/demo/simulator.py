@@ -18,7 +18,7 @@ from adminsite.demo.credentials import Credentials
 from adminsite.demo.shop import Decision, Deed, Happening, Shop
 from featurestore.catalog import registry
 from featurestore.config import settings
-from featurestore.ingest.sender import EventSender
+from featurestore.ingest.bulk_sender import BulkEventSender
 
 PROGRESS_S = 5.0
 SERVICES = {"service": "support_chat", "personalisation": "sales_chat"}
@@ -27,7 +27,7 @@ SERVICES = {"service": "support_chat", "personalisation": "sales_chat"}
 class Simulator:
     """Does deeds at a rate, and counts what came of them."""
 
-    def __init__(self, sender: EventSender, api: Api, notice: str) -> None:
+    def __init__(self, sender: BulkEventSender, api: Api, notice: str) -> None:
         self.sender, self.api, self.notice = sender, api, notice
         self.run = secrets.token_hex(4)
         self.counts: Counter[str] = Counter()
@@ -80,7 +80,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     known = Credentials.load(chosen.credentials)
-    simulator = Simulator(EventSender(settings()), Api(known.url, known.api_key), known.notice)
+    simulator = Simulator(BulkEventSender(settings()), Api(known.url, known.api_key), known.notice)
     began = shown = time.monotonic()
     for done, deed in enumerate(Shop(known.customers, chosen.seed).deeds(), 1):
         simulator.do(deed)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from featurestore import names
 from featurestore.config import settings
 from streams.app import Work
-from streams.bundles import Bundle
+from streams.fetch_batches import Bundle
 from streams.worker import run
 
 

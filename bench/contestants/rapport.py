@@ -4,7 +4,7 @@ from bench.contestants.shop import registry
 from featurestore.config import settings
 from featurestore.store.configured import store
 from streams import worker
-from streams.work import work
+from streams.wiring import work
 
 if __name__ == "__main__":
     worker.run(settings(), registry.sources, lambda app: work(app, settings(), registry, store()))

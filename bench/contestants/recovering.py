@@ -10,7 +10,7 @@ from typing import Any
 from featurestore import names
 from featurestore.config import settings
 from streams.app import App, Work
-from streams.bundles import Bundle
+from streams.fetch_batches import Bundle
 from streams.worker import run
 
 

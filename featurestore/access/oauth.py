@@ -15,11 +15,11 @@ from oauth2_provider.models import AccessToken, set_token_value
 from oauthlib.common import Request
 from oauthlib.oauth2 import BackendApplicationServer, InvalidScopeError, RequestValidator
 
-from featurestore.access.keyring import keyring
+from featurestore.access.credential_cache import keyring
 from featurestore.access.keys import Prefix, digest_of, new_token, readable
 from featurestore.access.models import ApiClient
 from featurestore.access.scopes import PURPOSE, words_of
-from featurestore.access.selectors import Credential, Denied, client_credential, forget_keys
+from featurestore.access.selectors import Credential, Rejection, client_credential, invalidate_credentials
 from featurestore.access.services import record_use
 from featurestore.config import settings
 
@@ -44,8 +44,8 @@ class ClientValidator(RequestValidator):
         """By HTTP Basic or by the body, not by both. No wrong secret costs a query. Raises KeysUnavailable."""
         presented = _presented(request) or Presented("", "")
         found = client_credential(presented.client_id, presented.secret, self.now_ms)
-        if isinstance(found, Denied):
-            self.noted["denied"] = found.value if presented.secret else Denied.MISSING.value
+        if isinstance(found, Rejection):
+            self.noted["denied"] = found.value if presented.secret else Rejection.MISSING.value
             return False
         self.noted |= {"client": found.client, "key_id": found.key_id}
         self.charge(found)
@@ -90,7 +90,7 @@ class ClientValidator(RequestValidator):
     def revoke_token(self, token: str, token_type_hint: str, request: Request, *args: Any, **kwargs: Any) -> None:
         """RFC 7009: in effect at once, everywhere. Another client's token, or none at all, is no error."""
         if AccessToken.objects.filter(token_checksum=digest_of(token), application=request.client).delete()[0]:
-            forget_keys()
+            invalidate_credentials()
 
 
 def server(now_ms: int, noted: dict[str, Any], charge: Callable[[Credential], None]) -> BackendApplicationServer:

@@ -6,33 +6,33 @@ from django.db import transaction
 from django.db.models import QuerySet
 from guardian.shortcuts import get_objects_for_user
 
-from featurestore.access.keyring import Credential, Denied, keyring
+from featurestore.access.credential_cache import Credential, Rejection, keyring
 from featurestore.access.models import ApiClient
-from featurestore.access.revocations import announce
+from featurestore.access.cache_invalidation import announce
 
-__all__ = ["Credential", "Denied", "client_credential", "clients_of", "credential", "forget_keys"]
+__all__ = ["Credential", "Rejection", "client_credential", "clients_of", "credential", "invalidate_credentials"]
 
 
-def credential(text: str, now_ms: int) -> Credential | Denied:
+def credential(text: str, now_ms: int) -> Credential | Rejection:
     """What the holder of a key or token may do at a time, or why not. Raises KeysUnavailable.
 
     Nothing in the time it takes tells how nearly right a wrong text is: it is found by its digest, or not.
     """
     kept = keyring.holder(text, now_ms)
-    return kept.found if now_ms < kept.expires_ms else Denied.EXPIRED
+    return kept.found if now_ms < kept.expires_ms else Rejection.EXPIRED
 
 
-def client_credential(client_id: str, secret: str, now_ms: int) -> Credential | Denied:
+def client_credential(client_id: str, secret: str, now_ms: int) -> Credential | Rejection:
     """What a client may ask tokens for, if the secret is its own, or why not. Raises KeysUnavailable. Asks as above."""
     kept = keyring.secret(secret)
     if now_ms >= kept.expires_ms:
-        return Denied.EXPIRED
+        return Rejection.EXPIRED
     if isinstance(kept.found, Credential) and kept.found.client != client_id:
-        return Denied.WRONG
+        return Rejection.WRONG
     return kept.found
 
 
-def forget_keys() -> None:
+def invalidate_credentials() -> None:
     """Read credentials anew at the next request of this process, and of every one once the change is committed."""
     keyring.forget()
     transaction.on_commit(_everywhere)

@@ -19,7 +19,7 @@ from featurestore.access.keys import Prefix, digest_of, new_text, readable
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret, client_name
 from featurestore.access.roles import ROLES
 from featurestore.access.scopes import Scope
-from featurestore.access.selectors import forget_keys
+from featurestore.access.selectors import invalidate_credentials
 
 LIFETIME = timedelta(days=90)
 LONGEST_LIFETIME = timedelta(days=366)
@@ -48,7 +48,7 @@ def save_client(client: ApiClient, *, actor: str) -> None:
         raise WrongName(f"A client's name has {error.message}") from None
     except IntegrityError:
         raise WrongName(f"There is a client {client.name} already: give this one another name.") from None
-    forget_keys()
+    invalidate_credentials()
     log.info("client saved", client=client.name, active=client.active, actor=actor)
 
 
@@ -59,7 +59,7 @@ def allow(
     allowance = _allowance(services, purposes, scopes)
     ApiClient.objects.filter(pk=client.pk).update(**allowance)
     client.refresh_from_db()
-    forget_keys()
+    invalidate_credentials()
     log.info("client allowed", client=client.name, actor=actor, **allowance)
 
 
@@ -106,7 +106,7 @@ def revoke(issued: ApiKey | ClientSecret, *, actor: str) -> None:
     if ended:
         kind = issued._meta.verbose_name
         log.info("revoked", what=kind, client=issued.client.name, key_id=issued.key_id, actor=actor)
-    forget_keys()
+    invalidate_credentials()
     issued.refresh_from_db()
 
 
@@ -114,7 +114,7 @@ def revoke_tokens(client: ApiClient, *, actor: str) -> int:
     """End every token of a client, everywhere at once; how many there were. It may ask for new ones."""
     ended, _ = AccessToken.objects.filter(application=client).delete()
     log.info("tokens revoked", client=client.name, tokens=ended, actor=actor)
-    forget_keys()
+    invalidate_credentials()
     return ended
 
 
@@ -151,7 +151,7 @@ def _issue(unwritten: Born, prefix: Prefix, actor: str, expires_at: datetime | N
     born = new_text(prefix)
     unwritten.key_id, unwritten.digest, unwritten.created_by = born.key_id, digest_of(born.text), actor
     unwritten.save(force_insert=True)
-    forget_keys()
+    invalidate_credentials()
     return unwritten, born.text
 
 

@@ -12,7 +12,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 from unfold.utils import parse_date_str
 
-from featurestore.accesslog import reports
+from featurestore.accesslog import selectors
 from featurestore.accesslog.models import AccessGap, AccessKind, AccessRecord
 from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.backoffice.filters import DaysFilter
@@ -70,13 +70,13 @@ class AccessRecordAdmin(OfSubjectAdmin):
         kept = datetime.now(UTC) - timedelta(days=settings().access_record_days)
         since = datetime.combine(first, time(), UTC) if first else kept
         until = datetime.combine(last, time.max, UTC) if last else None
-        found, state = reports.gaps(since, until), reports.on_their_way()
+        found, state = selectors.gaps(since, until), selectors.on_their_way()
         context = {
             "gaps": found[:SHOWN],
             "gap_count": found.count(),
             "since": since,
             "state": state,
-            "late": state is not None and state.oldest_s > reports.LATE_S,
+            "late": state is not None and state.oldest_s > selectors.LATE_S,
             "counted": self.paginator.COUNTED,
         }
         if request.GET.get("q"):  # who looks is on record too; at whom is not for the log

@@ -10,7 +10,7 @@ import structlog
 from django.db import DatabaseError
 from prometheus_client import Gauge
 
-from featurestore.accesslog import reports
+from featurestore.accesslog import selectors
 from featurestore.clock import database_now
 
 ENTRIES = Gauge("rapport_access_stream_entries", "Batches of access records in the control Redis, to be written.")
@@ -31,7 +31,7 @@ def measure(clock: Callable[[], float] = monotonic) -> None:
     global _due_s
     if clock() < _due_s:
         return
-    state = reports.on_their_way()
+    state = selectors.on_their_way()
     ENTRIES.set(state.entries if state else UNKNOWN)
     OLDEST.set(state.oldest_s if state else UNKNOWN)
     UNREADABLE.set(state.aside if state else UNKNOWN)
@@ -41,7 +41,7 @@ def measure(clock: Callable[[], float] = monotonic) -> None:
 
 def _count_gaps() -> None:
     try:
-        counts = reports.gaps_by_reason(database_now() - reports.DAY)
+        counts = selectors.gaps_by_reason(database_now() - selectors.DAY)
     except DatabaseError as error:
         log.warning("gaps in access records not counted: the database is away", error=str(error))
         GAPS.clear()

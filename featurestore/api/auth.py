@@ -1,8 +1,8 @@
 """Who calls, and may they: API keys and access tokens in the Authorization header, and nowhere else (RFC 6750)."""
 
-from featurestore.access.limits import WINDOW_S, limits
+from featurestore.access.rate_limiter import WINDOW_S, limits
 from featurestore.access.scopes import Scope
-from featurestore.access.selectors import Credential, Denied, credential
+from featurestore.access.selectors import Credential, Rejection, credential
 from featurestore.access.services import record_use
 from featurestore.api.errors import Forbidden, TooMany, Unauthorised, Unprocessable
 from featurestore.api.reply import Call
@@ -15,10 +15,10 @@ def authenticate(call: Call, scope: Scope | None = None) -> Credential:
     header = call.authorization
     text = header[len(SCHEME) :].strip() if header[: len(SCHEME)].lower() == SCHEME else ""
     found = credential(text, call.now_ms)
-    if isinstance(found, Denied):
-        call.noted["denied"] = found.value if header else Denied.MISSING.value
+    if isinstance(found, Rejection):
+        call.log_fields["denied"] = found.value if header else Rejection.MISSING.value
         raise Unauthorised(presented=bool(header))
-    call.noted["client"], call.noted["key_id"] = found.client, found.key_id
+    call.log_fields["client"], call.log_fields["key_id"] = found.client, found.key_id
     record_use(found.key_id, call.now_ms)
     charge(call, found, 1)
     if scope is not None and scope not in found.scopes:
@@ -27,20 +27,22 @@ def authenticate(call: Call, scope: Scope | None = None) -> Credential:
     return found
 
 
-def charge(call: Call, holder: Credential, cost: int) -> None:
+def charge(call: Call, credential: Credential, cost: int) -> None:
     """Take from what a client may ask for in this window, and tell it how much is left. Raises TooMany, or
     Unprocessable for what no window has room for.
     """
-    if cost > holder.requests_per_s * WINDOW_S:
-        raise Unprocessable(f"This client may ask for {holder.requests_per_s * WINDOW_S} customers in {WINDOW_S} s.")
-    count = limits().take(holder.client, holder.requests_per_s * WINDOW_S, cost, call.now_ms)
+    if cost > credential.requests_per_s * WINDOW_S:
+        raise Unprocessable(
+            f"This client may ask for {credential.requests_per_s * WINDOW_S} customers in {WINDOW_S} s."
+        )
+    count = limits().take(credential.client, credential.requests_per_s * WINDOW_S, cost, call.now_ms)
     call.headers["RateLimit-Policy"] = f'"client";q={count.quota};w={WINDOW_S}'
     call.headers["RateLimit"] = f'"client";r={count.left};t={count.reset_s}'
     if not count.admitted:
         raise TooMany(count.reset_s)
 
 
-def require_purpose(holder: Credential, purpose: str) -> None:
+def require_purpose(credential: Credential, purpose: str) -> None:
     """Raises Forbidden unless the key or token is bound to the purpose. Whether the purpose exists is not told."""
-    if purpose not in holder.purposes:
+    if purpose not in credential.purposes:
         raise Forbidden("This key is not bound to the purpose asked for; GET /v1/services lists those it may use.")

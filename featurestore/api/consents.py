@@ -11,8 +11,8 @@ from ninja import Router
 from featurestore.access.scopes import Scope
 from featurestore.api.auth import authenticate, require_purpose
 from featurestore.api.body import Body, Identifier, Name, subject_at, whole
+from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
-from featurestore.api.door import enter
 from featurestore.api.errors import Forbidden, Malformed, Refused, TooLarge, Unauthorised, Unavailable
 from featurestore.api.examples import CONSENTS
 from featurestore.api.reply import Call, Reply, encode
@@ -87,22 +87,22 @@ def record_consent(request: HttpRequest) -> HttpResponse:
     reach the store are answered as before. Needs the scope `consent:write`. Unlike a read, it tells whether a customer
     is registered: a decision that nobody can keep must not look kept.
     """
-    return enter(request, decide, "consents")
+    return respond_to(request, decide, "consents")
 
 
 def decide(call: Call) -> Reply:
     """Record one decision in the caller's name."""
-    holder = authenticate(call, Scope.CONSENT_WRITE)
+    credential = authenticate(call, Scope.CONSENT_WRITE)
     asked = BODY.decode(call.body)
     subject_at(asked.customer_id, settings().subject_secret.encode(), "$.customer_id")
-    require_purpose(holder, asked.purpose)
-    call.noted |= {"purpose": asked.purpose, "decision": asked.decision}
+    require_purpose(credential, asked.purpose)
+    call.log_fields |= {"purpose": asked.purpose, "decision": asked.decision}
     choice = Choice(
         customer_id=asked.customer_id,
         purpose=asked.purpose,
         decision=Decision(asked.decision),
         method=asked.method,
-        actor=holder.client,
+        actor=credential.client,
         notice=asked.notice,
         reason=asked.reason,
         until=asked.until,

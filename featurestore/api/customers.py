@@ -10,8 +10,8 @@ from ninja import Router
 from featurestore.access.scopes import Scope
 from featurestore.api.auth import authenticate
 from featurestore.api.body import Body, Identifier, subject_at, whole
+from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
-from featurestore.api.door import enter
 from featurestore.api.errors import Forbidden, Malformed, TooLarge, Unauthorised, Unavailable
 from featurestore.api.examples import CUSTOMERS
 from featurestore.api.reply import Call, Reply, encode
@@ -60,7 +60,7 @@ def register_customer(request: HttpRequest) -> HttpResponse:
     201: registered. 200: was registered already, and stays as it is. 202: recorded while the store is away; events and
     reads are denied until it is back. Needs the scope `consent:write`.
     """
-    return enter(request, admit, "customers")
+    return respond_to(request, admit, "customers")
 
 
 def admit(call: Call) -> Reply:

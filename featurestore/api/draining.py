@@ -1,7 +1,8 @@
-"""Going down without a failed request: a process that drains answers on, and asks each client to connect elsewhere.
+"""Draining: the last seconds of a process, in which it answers on and has each client connect to another process.
 
-A server that closes an idle connection races with the next request on it. So who stops a process tells it first, by
-SIGNAL: from then on every answer closes its connection, and ``/readyz`` says no. A little later nobody is connected.
+A server that closes an idle connection races with the next request on it. So the server's main process sends a worker
+SIGNAL before it stops it: from then on every answer closes its connection, and ``/readyz`` answers 503. Soon nobody is
+connected, and no request fails.
 """
 
 import signal
@@ -13,33 +14,33 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 SIGNAL = signal.SIGUSR1
 
 
-class Drain:
-    """Whether this process is on its way down."""
+class DrainState:
+    """Whether this process drains."""
 
-    begun = False
+    draining = False
 
-    def listen(self) -> None:
-        """Begin when the signal comes; only a main thread hears of signals, and ``runserver`` has none to spare."""
+    def start_on_signal(self) -> None:
+        """Drain from SIGNAL on. Python handles signals in main threads only; ``runserver`` serves in another."""
         if threading.current_thread() is threading.main_thread():
-            signal.signal(SIGNAL, lambda *_: self.begin())
+            signal.signal(SIGNAL, lambda *_: self.start())
 
-    def begin(self) -> None:
-        self.begun = True
-
-
-drain = Drain()
+    def start(self) -> None:
+        self.draining = True
 
 
-def draining(application: WSGIApplication) -> WSGIApplication:
-    """The application, whose answers close their connections once the process drains."""
+drain_state = DrainState()
+
+
+def close_while_draining(application: WSGIApplication) -> WSGIApplication:
+    """The application, whose answers close their connections while the process drains."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if not drain.begun:
+        if not drain_state.draining:
             return application(environ, start_response)
 
-        def closing(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+        def start_closing(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             return start_response(status, [*headers, ("Connection", "close")], *error)
 
-        return application(environ, closing)
+        return application(environ, start_closing)
 
     return answer

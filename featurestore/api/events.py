@@ -12,8 +12,8 @@ from ninja import Router
 from featurestore.access.scopes import Scope
 from featurestore.api.auth import authenticate
 from featurestore.api.body import Body, Identifier, Name, subject_at, whole
+from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
-from featurestore.api.door import enter
 from featurestore.api.errors import (
     EventRefused,
     Forbidden,
@@ -29,8 +29,8 @@ from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.definitions import EventSource, InvalidEvent
 from featurestore.definitions.source import ms_of
+from featurestore.ingest.acknowledged_writer import EncodedEvent, acknowledged_event_writer
 from featurestore.ingest.errors import NotAcknowledged
-from featurestore.ingest.writer import Outgoing, event_writer
 from featurestore.tiles.identities import SPAN_S
 from featurestore.tiles.ladder import SLACK_S
 
@@ -119,27 +119,27 @@ def write_events(request: HttpRequest) -> HttpResponse:
     in time, and some may be there: send all again with the same ids, and none counts twice. Whether a customer is
     known, and has agreed, is not told: events without permission are dropped later. Needs the scope `events:write`.
     """
-    return enter(request, write, "events")
+    return respond_to(request, write, "events")
 
 
 def write(call: Call) -> Reply:
     """Check every event, then hand all of them to Kafka."""
-    holder = authenticate(call, Scope.EVENTS_WRITE)
+    credential = authenticate(call, Scope.EVENTS_WRITE)
     received = BODY.decode(call.body).events
     if not 1 <= len(received) <= LARGEST_WRITE:
         raise Unprocessable(f"Send 1 to {LARGEST_WRITE} events at a time - at `$.events`")
-    call.noted["events"] = len(received)
-    outgoing = list(checked(received, f"api/{holder.client}", call.now_ms))
+    call.log_fields["events"] = len(received)
+    outgoing = list(checked(received, f"api/{credential.client}", call.now_ms))
     try:
-        event_writer().write(outgoing)
+        acknowledged_event_writer().write(outgoing)
     except NotAcknowledged as error:
-        call.noted["kafka"] = str(error)
+        call.log_fields["kafka"] = str(error)
         again = "Send the same events again, with the same ids: none counts twice."
         raise Unavailable(f"Kafka did not acknowledge the events in time. {again}") from None
     return Reply(HTTPStatus.ACCEPTED, encode(EventsAnswer(len(outgoing))))
 
 
-def checked(received: list[msgspec.Raw], origin: str, now_ms: int) -> Iterator[Outgoing]:
+def checked(received: list[msgspec.Raw], origin: str, now_ms: int) -> Iterator[EncodedEvent]:
     """Each event as its source encodes it, and takes it. Raises Malformed, EventRefused."""
     secret = settings().subject_secret.encode()
     for i, raw in enumerate(received):
@@ -155,7 +155,7 @@ def checked(received: list[msgspec.Raw], origin: str, now_ms: int) -> Iterator[O
             source.decode(value)  # as the streams will
         except InvalidEvent as error:
             raise Malformed(str(error).replace("`$", f"`{at}")) from None
-        yield Outgoing(source, subject, value)
+        yield EncodedEvent(source, subject, value)
 
 
 def check_time(time: datetime, now_ms: int, path: str) -> None:

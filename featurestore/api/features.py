@@ -3,8 +3,8 @@
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
+from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
-from featurestore.api.door import enter
 from featurestore.api.errors import (
     Forbidden,
     Malformed,
@@ -37,7 +37,7 @@ def read_features(request: HttpRequest) -> HttpResponse:
     `withheld` (no permission: the defaults, which say nothing about the customer). Denial is an answer, not an error; a
     customer nobody knows is answered like one without consent.
     """
-    return enter(request, feature_handler().one, "features")
+    return respond_to(request, feature_handler().one, "features")
 
 
 @router.post(
@@ -49,4 +49,4 @@ def read_features(request: HttpRequest) -> HttpResponse:
 )
 def read_batch(request: HttpRequest) -> HttpResponse:
     """One answer a customer, in the order of the request."""
-    return enter(request, feature_handler().many, "features/batch")
+    return respond_to(request, feature_handler().many, "features/batch")

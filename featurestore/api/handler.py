@@ -47,7 +47,7 @@ Customers = Annotated[
 ]
 
 
-class Question(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class FeatureQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What every read names."""
 
     service: Name
@@ -57,13 +57,13 @@ class Question(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     as_of: AsOf | None = None
 
 
-class FeatureRequest(Question, forbid_unknown_fields=True, kw_only=True):
+class FeatureRequest(FeatureQuery, forbid_unknown_fields=True, kw_only=True):
     """One customer's features."""
 
     customer_id: Identifier
 
 
-class BatchRequest(Question, forbid_unknown_fields=True, kw_only=True):
+class BatchRequest(FeatureQuery, forbid_unknown_fields=True, kw_only=True):
     """The features of up to 100 customers, in one round trip to the store."""
 
     customer_ids: Customers
@@ -78,7 +78,7 @@ class BatchAnswer(msgspec.Struct):
 class Asked(NamedTuple):
     """One customer's read, understood."""
 
-    holder: Credential
+    credential: Credential
     question: FeatureRequest
     subject: str
 
@@ -108,31 +108,33 @@ class FeatureHandler:
 
     def answer(self, call: Call, asked: Asked) -> Reply:
         """The answer of a read that is understood."""
-        return Reply(200, encode(self._read(call, asked.holder, asked.question, [asked.subject])[0]))
+        return Reply(200, encode(self._read(call, asked.credential, asked.question, [asked.subject])[0]))
 
     def asked(self, call: Call) -> Asked:
         """Who asks what of whom. Raises Problem."""
-        holder = authenticate(call, Scope.FEATURES_READ)
+        credential = authenticate(call, Scope.FEATURES_READ)
         question = ONE.decode(call.body)
-        return Asked(holder, question, subject_at(question.customer_id, self.secret, "$.customer_id"))
+        return Asked(credential, question, subject_at(question.customer_id, self.secret, "$.customer_id"))
 
     def many(self, call: Call) -> Reply:
         """POST /v1/features/batch."""
-        holder = authenticate(call, Scope.FEATURES_READ)
+        credential = authenticate(call, Scope.FEATURES_READ)
         question = MANY.decode(call.body)
         customers = question.customer_ids
         if not 1 <= len(customers) <= LARGEST_BATCH:
             raise Unprocessable(f"Ask for 1 to {LARGEST_BATCH} customers at a time - at `$.customer_ids`")
-        charge(call, holder, len(customers) - 1)  # one is charged already
+        charge(call, credential, len(customers) - 1)  # one is charged already
         subjects = [subject_at(customer, self.secret, f"$.customer_ids[{i}]") for i, customer in enumerate(customers)]
-        return Reply(200, encode(BatchAnswer(self._read(call, holder, question, subjects))))
+        return Reply(200, encode(BatchAnswer(self._read(call, credential, question, subjects))))
 
-    def _read(self, call: Call, holder: Credential, question: Question, subjects: Sequence[str]) -> list[Answer]:
+    def _read(
+        self, call: Call, credential: Credential, question: FeatureQuery, subjects: Sequence[str]
+    ) -> list[Answer]:
         service = self.services.get(question.service)
-        if service is None or service.name not in holder.services:
+        if service is None or service.name not in credential.services:
             raise UnknownService("GET /v1/services lists the services that this key may use - at `$.service`")
-        require_purpose(holder, question.purpose)
-        call.noted |= {"service": service.name, "purpose": question.purpose, "subjects": len(subjects)}
+        require_purpose(credential, question.purpose)
+        call.log_fields |= {"service": service.name, "purpose": question.purpose, "subjects": len(subjects)}
         asked = list(dict.fromkeys(subjects))
         try:
             read = self.reader.read(
@@ -145,24 +147,31 @@ class FeatureHandler:
                 as_of_ms=None if question.as_of is None else past_ms(question.as_of, call.now_ms),
             )
         except AsOfTooEarly as error:
-            self._record(call, holder, question, asked, error.answers)  # which views have later events is told
+            self._record(call, credential, question, asked, error.answers)  # which views have later events is told
             places = subjects if isinstance(question, BatchRequest) else ()
             raise TooEarly(explained(error.found, asked, places)) from None
         except StoreUnavailable as error:
-            call.noted["store"] = str(error)
+            call.log_fields["store"] = str(error)
             raise Unavailable("The store did not answer in time. Nothing was read.") from None
-        self._record(call, holder, question, asked, read)
+        self._record(call, credential, question, asked, read)
         by_subject = dict(zip(asked, read, strict=True))
         answers = [by_subject[subject] for subject in subjects]
         count_views(service.name, question.purpose, answers)
         return answers
 
     def _record(
-        self, call: Call, holder: Credential, question: Question, subjects: Sequence[str], answers: Sequence[Answer]
+        self,
+        call: Call,
+        credential: Credential,
+        question: FeatureQuery,
+        subjects: Sequence[str],
+        answers: Sequence[Answer],
     ) -> None:
         for answer in answers:
             _hide_registration(answer.views)
-        self.recorder.read(holder, question.service, question.purpose, subjects, answers, call.now_ms, call.request_id)
+        self.recorder.read(
+            credential, question.service, question.purpose, subjects, answers, call.now_ms, call.request_id
+        )
 
     def _chosen(self, service: str, features: Sequence[str] | None) -> frozenset[str] | None:
         if features is None:

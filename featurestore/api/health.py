@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from featurestore.accesslog import metrics as records
-from featurestore.api.draining import drain
+from featurestore.api.draining import drain_state
 from featurestore.api.reply import Reply, encode
 from featurestore.config import settings
 from featurestore.ingest import metrics as letters
@@ -93,7 +93,7 @@ def store() -> str:
 
 
 def process() -> str:
-    return DRAINING if drain.begun else OK
+    return DRAINING if drain_state.draining else OK
 
 
 CHECKS: dict[str, Callable[[], str]] = {"process": process, "database": database, "store": store}

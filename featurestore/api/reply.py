@@ -14,14 +14,14 @@ encode = msgspec.json.Encoder().encode
 
 @dataclass(slots=True)
 class Call:
-    """One request as a door passes it on. ``noted`` is for the log: never an identifier, value or secret."""
+    """One request as a door passes it on. ``log_fields`` go into the log: never an identifier, value or secret."""
 
     body: bytes
     authorization: str
     now_ms: int
     request_id: str
     trace: Trace
-    noted: dict[str, Any] = field(default_factory=dict)
+    log_fields: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)  # of the answer, whatever becomes of it
 
 

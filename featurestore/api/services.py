@@ -5,8 +5,8 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from featurestore.api.auth import authenticate
+from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
-from featurestore.api.door import enter
 from featurestore.api.errors import Unauthorised, Unavailable
 from featurestore.api.examples import NO_KEY, Example
 from featurestore.api.reply import Call, Reply, encode
@@ -44,11 +44,11 @@ router = Router(tags=["services"])
 )
 def list_services(request: HttpRequest) -> HttpResponse:
     """Every service with its views and features, their windows and defaults."""
-    return enter(request, services_of_caller, "services")
+    return respond_to(request, services_of_caller, "services")
 
 
 def services_of_caller(call: Call) -> Reply:
     """The services that the caller's key is bound to, in the catalog's order."""
-    holder = authenticate(call)
-    known = [service for name, service in DESCRIBED.items() if name in holder.services]
-    return Reply(200, encode(ServiceList(sorted(holder.purposes), known)))
+    credential = authenticate(call)
+    known = [service for name, service in DESCRIBED.items() if name in credential.services]
+    return Reply(200, encode(ServiceList(sorted(credential.purposes), known)))

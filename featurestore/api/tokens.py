@@ -16,7 +16,7 @@ from oauthlib.oauth2 import BackendApplicationServer
 from featurestore.access import oauth
 from featurestore.api.auth import charge
 from featurestore.api.body import LARGEST_BODY_BYTES
-from featurestore.api.door import enter
+from featurestore.api.django_adapter import respond_to
 from featurestore.api.errors import TooLarge
 from featurestore.api.reply import JSON, Call, Reply, encode
 
@@ -30,13 +30,13 @@ IN_ADDRESS = {"error": "invalid_request", "error_description": "Nothing belongs 
 @require_POST
 def token(request: HttpRequest) -> HttpResponse:
     """An access token for a client that proves itself."""
-    return enter(request, partial(issue, query=request.META.get("QUERY_STRING", "")), "oauth/token")
+    return respond_to(request, partial(issue, query=request.META.get("QUERY_STRING", "")), "oauth/token")
 
 
 @require_POST
 def revocation(request: HttpRequest) -> HttpResponse:
     """The end of a token, in effect everywhere when it is answered."""
-    return enter(request, partial(revoke, query=request.META.get("QUERY_STRING", "")), "oauth/revoke")
+    return respond_to(request, partial(revoke, query=request.META.get("QUERY_STRING", "")), "oauth/revoke")
 
 
 def issue(call: Call, query: str = "") -> Reply:
@@ -57,7 +57,7 @@ def _answer(call: Call, query: str, ask: Ask) -> Reply:
     # Encoded anew: oauthlib takes no form at all for one that is encoded loosely, as by curl's -d with a space.
     form = urlencode(parse_qsl(call.body.decode(errors="replace"), keep_blank_values=True))
     headers = {"Authorization": call.authorization}
-    server = oauth.server(call.now_ms, call.noted, lambda holder: charge(call, holder, 1))
+    server = oauth.server(call.now_ms, call.log_fields, lambda credential: charge(call, credential, 1))
     said, body, status = ask(server, "/oauth", "POST", form, headers)
     kept = {name: value for name, value in said.items() if name in ("Cache-Control", "Pragma")}
     return Reply(status, body.encode(), JSON, kept | (CHALLENGE if status == HTTPStatus.UNAUTHORIZED else {}))

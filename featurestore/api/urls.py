@@ -11,7 +11,7 @@ from ninja import NinjaAPI, Swagger
 from ninja.openapi.schema import OpenAPISchema
 
 from featurestore.api import consents, customers, documents, events, features, health, services, tokens
-from featurestore.api.door import enter
+from featurestore.api.django_adapter import respond_to
 from featurestore.api.errors import Malformed, NotAllowed, NotFound
 from featurestore.api.reply import Call, Reply
 from featurestore.api.sse import operation
@@ -35,7 +35,7 @@ def not_found(call: Call) -> Reply:
 @csrf_exempt
 def nothing_here(request: HttpRequest) -> HttpResponse:
     """Whatever else is asked for below /v1."""
-    return enter(request, not_found, "unknown")
+    return respond_to(request, not_found, "unknown")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -44,7 +44,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     def refuse(call: Call) -> Reply:
         raise Malformed("The Host header names no host of this installation.")
 
-    return enter(request, refuse, "unknown")
+    return respond_to(request, refuse, "unknown")
 
 
 def in_one_shape(view: View) -> View:
@@ -61,7 +61,7 @@ def in_one_shape(view: View) -> View:
         def not_allowed(call: Call) -> Reply:
             raise NotAllowed(f"Use {allowed}.", {"Allow": allowed})
 
-        return enter(request, not_allowed, "unknown")
+        return respond_to(request, not_allowed, "unknown")
 
     return shaped
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from featurestore.permission import Denial, Grant, Permission, current
+from featurestore.permission import Denial, PurposePermission, Permission, current
 
 
 class Kind(StrEnum):
@@ -42,20 +42,20 @@ def differences(ours: Permission, stored: Permission | None, now_ms: int) -> lis
     return found
 
 
-def _judge(want: Grant | Denial, have: Grant | Denial) -> Kind | None:
-    if not isinstance(have, Grant):
-        return Kind.DENIES_MORE if isinstance(want, Grant) else None
-    if not isinstance(want, Grant) or have.grant != want.grant or have.since_ms < want.since_ms:
+def _judge(want: PurposePermission | Denial, have: PurposePermission | Denial) -> Kind | None:
+    if not isinstance(have, PurposePermission):
+        return Kind.DENIES_MORE if isinstance(want, PurposePermission) else None
+    if not isinstance(want, PurposePermission) or have.grant_id != want.grant_id or have.since_ms < want.since_ms:
         return Kind.ALLOWS_MORE
     if want.until_ms and not 0 < have.until_ms <= want.until_ms:
         return Kind.ALLOWS_MORE
     return Kind.DENIES_MORE if have != want else None
 
 
-def _words(verdict: Grant | Denial) -> str:
+def _words(verdict: PurposePermission | Denial) -> str:
     if isinstance(verdict, Denial):
         return f"denied ({verdict})"
-    return f"grant {verdict.grant} from {verdict.since_ms} to {verdict.until_ms or 'no end'}"
+    return f"grant {verdict.grant_id} from {verdict.since_ms} to {verdict.until_ms or 'no end'}"
 
 
 def _fence(permission: Permission) -> str:

@@ -16,7 +16,7 @@ from featurestore.audit.models import AuditRun
 from featurestore.clock import database_now, milliseconds
 from featurestore.config import settings
 from featurestore.consent.models import PermissionChange, SubjectVersion
-from featurestore.consent.outbox.publication import permissions_of, put
+from featurestore.consent.outbox.publication import permissions_of, publish
 from featurestore.consent.services import reissue
 from featurestore.identity import is_subject
 from featurestore.jobs.batches import BATCH, batches
@@ -87,7 +87,7 @@ def _compare(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
         return
     began = now or database_now()
     found = _differing(suspects, now)
-    on_its_way = Q(put_at=None, created_at__gt=began - STUCK_AFTER) | Q(put_at__gte=began)
+    on_its_way = Q(published_at=None, created_at__gt=began - STUCK_AFTER) | Q(put_at__gte=began)
     moving = PermissionChange.objects.filter(on_its_way, subject__in=found)
     for subject in set(moving.values_list("subject", flat=True)):
         del found[subject]
@@ -102,7 +102,7 @@ def _compare(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
 
 def _repair(subjects: Collection[str], now: datetime | None) -> None:
     permissions, stored = permissions_of(subjects), _stored(subjects)
-    put([subject for subject in subjects if not _ahead(stored[subject], permissions[subject])], now)
+    publish([subject for subject in subjects if not _ahead(stored[subject], permissions[subject])], now)
     if ahead := [subject for subject in subjects if _ahead(stored[subject], permissions[subject])]:
         reissue(ahead, now)
 

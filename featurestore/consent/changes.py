@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from featurestore.clock import moment
-from featurestore.consent.ledger import take
+from featurestore.consent.change_sequence import take_number
 from featurestore.consent.models import (
     ConsentRecord,
     CurrentPermission,
-    Ledger,
+    ChangeSequence,
     Notice,
     PermissionChange,
     Purpose,
@@ -22,9 +22,9 @@ from featurestore.customers.models import Customer
 
 @dataclass
 class Changes:
-    """The changes of one transaction. The ledger must be locked; nothing is written before ``write``."""
+    """The changes of one transaction. The change sequence must be locked; nothing is written before ``write``."""
 
-    ledger: Ledger
+    change_sequence: ChangeSequence
     states: dict[tuple[int, int], State] = field(default_factory=dict)  # (customer, purpose) -> state
     rows: dict[tuple[int, int], CurrentPermission] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Changes:
     @property
     def next_sequence(self) -> int:
         """The number that the next change gets; a new grant is named after it."""
-        return self.ledger.sequence + 1
+        return self.change_sequence.sequence + 1
 
     def append(
         self,
@@ -62,7 +62,7 @@ class Changes:
             customer=customer,
             purpose=purpose,
             decision=decision,
-            at=self.ledger.at,
+            at=self.change_sequence.at,
             since=moment(effective_ms),
             until=time(after.until_ms),
             method=method,
@@ -82,7 +82,7 @@ class Changes:
 
     def change(self, customer: Customer, states: Mapping[Purpose, State]) -> int:
         """New states of a customer as one change. Returns its sequence."""
-        sequence, purge = take(self.ledger), False
+        sequence, purge = take_number(self.change_sequence), False
         for purpose, after in states.items():
             key = customer.pk, purpose.pk
             purge |= takes_away(self.states.get(key), after)
@@ -98,7 +98,7 @@ class Changes:
                 sequence=sequence,
             )
         self.versions[customer.subject] = sequence
-        at = self.ledger.at
+        at = self.change_sequence.at
         self.outbox.append(
             PermissionChange(
                 sequence=sequence, subject=customer.subject, purge=purge, created_at=at, next_attempt_at=at
@@ -107,7 +107,7 @@ class Changes:
         return sequence
 
     def write(self) -> None:
-        """All of it, then the ledger."""
+        """All of it, then the change sequence."""
         ConsentRecord.objects.bulk_create(self.records)
         CurrentPermission.objects.bulk_create(
             self.rows.values(),
@@ -122,7 +122,7 @@ class Changes:
             update_fields=["sequence"],
         )
         PermissionChange.objects.bulk_create(self.outbox)
-        self.ledger.save(update_fields=["sequence", "at"])
+        self.change_sequence.save(update_fields=["sequence", "at"])
 
 
 def time(ms: int) -> datetime | None:

@@ -1,6 +1,6 @@
 """What was decided, under which notice, and what follows from it.
 
-Sequence order is commit order: every change takes its number from the Ledger's one row, locked until the commit.
+Sequence order is commit order: every change takes its number from the ChangeSequence's one row, locked until the commit.
 """
 
 from typing import Any, NoReturn
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from featurestore.consent import permissions
 from featurestore.consent.errors import Immutable
 
-PENDING = models.Q(put_at=None) | models.Q(purge=True, purge_sent_at=None)
+PENDING = models.Q(published_at=None) | models.Q(purge=True, purge_sent_at=None)
 """Changes that are not yet in effect everywhere."""
 LONGEST_VALIDITY_DAYS = 36_500
 
@@ -97,7 +97,7 @@ class Notice(models.Model):
         raise Immutable("A published notice is never deleted.")
 
 
-class Ledger(models.Model):
+class ChangeSequence(models.Model):
     """The one row that numbers every change. Its lock makes changes one after the other."""
 
     personal_data = "None."
@@ -106,10 +106,10 @@ class Ledger(models.Model):
     epoch = models.BigIntegerField(help_text="Raised when a database is restored: puts of an older one are refused.")
     sequence = models.BigIntegerField(default=0)
     at = models.DateTimeField(help_text="Time of the last change. Changes never go back in time.")
-    runs = models.TextField(blank=True, help_text="The run of each node that was vouched for last, one a line.")
+    vouched_runs = models.TextField(blank=True, help_text="The run of each node that was vouched for last, one a line.")
 
     class Meta:
-        constraints = [models.CheckConstraint(name="one_ledger", condition=models.Q(id=1))]
+        constraints = [models.CheckConstraint(name="one_change_sequence", condition=models.Q(id=1))]
 
     def __str__(self) -> str:
         return f"{self.epoch}/{self.sequence}"
@@ -222,7 +222,7 @@ class PermissionChange(models.Model):
     subject = models.CharField(max_length=32, db_index=True)
     purge = models.BooleanField(help_text="Values may exist that are no longer allowed: the streams are told.")
     created_at = models.DateTimeField(db_index=True)
-    put_at = models.DateTimeField(null=True, blank=True, help_text="In effect: put into a store that is vouched for.")
+    published_at = models.DateTimeField(null=True, blank=True, help_text="In effect: put into a store that is vouched for.")
     purge_sent_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField()
@@ -233,7 +233,7 @@ class PermissionChange(models.Model):
         ordering = ["sequence"]
         indexes = [
             models.Index(name="change_due", fields=["next_attempt_at"], condition=PENDING),
-            models.Index(name="change_unput", fields=["sequence"], condition=models.Q(put_at=None)),
+            models.Index(name="change_unpublished", fields=["sequence"], condition=models.Q(published_at=None)),
             models.Index(name="change_claim", fields=["claim"], condition=~models.Q(claim="")),
         ]
 

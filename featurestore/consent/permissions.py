@@ -1,7 +1,7 @@
 """From decisions to permissions. Pure: every service, repair and test derives a permission here and nowhere else.
 
 The state of one customer and purpose is what the database keeps in a CurrentPermission row. Times are milliseconds
-since the epoch; ``grant`` is the ledger sequence of the change that allowed, so that it rises with every new grant,
+since the epoch; ``grant`` is the change sequence sequence of the change that allowed, so that it rises with every new grant,
 also after an erasure or a restored database.
 """
 
@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from featurestore.consent.errors import WrongBasis, WrongDate
-from featurestore.permission import Grant, Permission
+from featurestore.permission import PurposePermission, Permission
 
 START_DELAY_MS = 1000
 """A grant begins this long after its recording: later than any event stamped before it by a clock that is ahead."""
@@ -111,7 +111,7 @@ def permission(epoch: int, sequence: int, states: Mapping[str, State], retired: 
         epoch,
         sequence,
         {
-            name: Grant(s.allowed and name not in retired, s.grant, s.since_ms, s.until_ms)
+            name: PurposePermission(s.allowed and name not in retired, s.grant, s.since_ms, s.until_ms)
             for name, s in sorted(states.items())
         },
     )

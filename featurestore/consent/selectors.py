@@ -37,7 +37,7 @@ class Propagation(NamedTuple):
 class Pending(NamedTuple):
     """Changes that are not yet in the store, and purges that the streams have not been sent."""
 
-    unput: int
+    unpublished: int
     unsent: int
     oldest_s: float
 
@@ -91,7 +91,7 @@ def propagation(now: datetime | None = None) -> Propagation:
     since = (now or database_now()) - timedelta(days=1)
     delays = (
         PermissionChange.objects.filter(created_at__gte=since, put_at__isnull=False)
-        .annotate(delay=ExpressionWrapper(F("put_at") - F("created_at"), output_field=DurationField()))
+        .annotate(delay=ExpressionWrapper(F("published_at") - F("created_at"), output_field=DurationField()))
         .order_by("delay")
         .values_list("delay", flat=True)
     )
@@ -107,5 +107,5 @@ def pending(now: datetime | None = None) -> Pending:
     waiting = PermissionChange.objects.filter(PENDING)
     oldest = waiting.order_by("created_at").values_list("created_at", flat=True).first()
     age = (now or database_now()) - oldest if oldest else timedelta()
-    unput = waiting.filter(put_at=None).count()
-    return Pending(unput, waiting.filter(purge=True, purge_sent_at=None).count(), max(age.total_seconds(), 0.0))
+    unpublished = waiting.filter(published_at=None).count()
+    return Pending(unpublished, waiting.filter(purge=True, purge_sent_at=None).count(), max(age.total_seconds(), 0.0))

@@ -1,4 +1,4 @@
-"""What beat starts. Any number of workers may run them at once: rows are claimed, the ledger is locked."""
+"""What beat starts. Any number of workers may run them at once: rows are claimed, the change sequence is locked."""
 
 from celery import shared_task
 

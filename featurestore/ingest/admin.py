@@ -18,8 +18,8 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from featurestore.backoffice.filters import DaysFilter
 from featurestore.customers.subject_admin import OfSubjectAdmin
 from featurestore.ingest import selectors, services
-from featurestore.ingest.errors import LetterError
-from featurestore.ingest.letters import obstacle
+from featurestore.ingest.errors import DeadLetterError
+from featurestore.ingest.dead_letter_records import obstacle
 from featurestore.ingest.models import DeadLetter
 from featurestore.ingest.services import Outcome
 
@@ -108,7 +108,7 @@ class ReasonFilter(ValuesFilter):
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(OfSubjectAdmin):
-    refusals = (LetterError,)
+    refusals = (DeadLetterError,)
     list_display = ["put_at", "status", "why", "place", "customer", "tries", "decision"]
     list_filter = [("state", ChoicesDropdownFilter), ReasonFilter, TopicFilter, ("put_at", DaysFilter)]
     ordering = [Case(When(selectors.WAITING, then=Value(0)), default=Value(1)), "-put_at", "-pk"]
@@ -178,7 +178,7 @@ class DeadLetterAdmin(OfSubjectAdmin):
     def content(self, letter: DeadLetter) -> str:
         try:
             shown = selectors.content(letter)
-        except LetterError as error:
+        except DeadLetterError as error:
             return str(error)
         if not shown:
             return "It is no event that could be shown in parts: see its size and SHA-256."
@@ -200,7 +200,7 @@ class DeadLetterAdmin(OfSubjectAdmin):
     def look_now(self, request: HttpRequest) -> HttpResponse:
         try:
             left = services.collect()
-        except LetterError as error:
+        except DeadLetterError as error:
             messages.error(request, str(error))
         else:
             messages.success(request, f"Read; {left:,} are left: look again." if left else "Read to the last letter.")

@@ -1,31 +1,31 @@
 """What can be wrong with dead letters and events. Messages say what to do and repeat nothing of a record."""
 
 
-class LetterError(Exception):
+class DeadLetterError(Exception):
     """Nothing was changed."""
 
 
-class KafkaAway(LetterError):
+class KafkaUnavailable(DeadLetterError):
     """Kafka did not answer in time."""
 
 
-class UnknownLetter(LetterError):
+class UnknownDeadLetter(DeadLetterError):
     """Nobody put such a record aside, as far as is known."""
 
 
-class Gone(LetterError):
+class Gone(DeadLetterError):
     """Kafka no longer has the record."""
 
 
-class NotOpen(LetterError):
+class NotOpen(DeadLetterError):
     """The letter was decided, or is being replayed."""
 
 
-class Futile(LetterError):
+class Futile(DeadLetterError):
     """A replay would be put aside again, whatever was mended."""
 
 
-class NoReason(LetterError):
+class NoReason(DeadLetterError):
     """Nobody said why, or who."""
 
 

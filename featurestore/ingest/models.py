@@ -28,7 +28,7 @@ class DeadLetter(models.Model):
     reason = models.CharField(max_length=32)
     detail = models.CharField(max_length=500, blank=True)
     recorded_at = models.DateTimeField("recorded", help_text="When Kafka took the record.")
-    letter_offset = models.PositiveBigIntegerField(help_text="Where it lies among the dead letters.")
+    dead_letter_offset = models.PositiveBigIntegerField(help_text="Where it lies among the dead letters.")
     put_at = models.DateTimeField("put aside")
     subject = models.CharField(max_length=32, blank=True, help_text="The record's key, if it is one.")
     size = models.PositiveIntegerField(help_text="Bytes of its value.")
@@ -69,7 +69,7 @@ class DeadLetter(models.Model):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
-class LetterPosition(models.Model):
+class DeadLetterPosition(models.Model):
     """How far a partition of dead letters has been read, and when last."""
 
     personal_data = "None."

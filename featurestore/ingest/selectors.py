@@ -12,11 +12,11 @@ from featurestore import names
 from featurestore.clock import database_now
 from featurestore.config import settings
 from featurestore.definitions.masking import Shown, masked
-from featurestore.ingest import letterbox
-from featurestore.ingest.errors import Gone, UnknownLetter
-from featurestore.ingest.letterbox import Letterbox, Record
-from featurestore.ingest.letters import GONE, digest, source_of
-from featurestore.ingest.models import DeadLetter, LetterPosition
+from featurestore.ingest import dead_letter_topic
+from featurestore.ingest.errors import Gone, UnknownDeadLetter
+from featurestore.ingest.dead_letter_topic import DeadLetterTopic, Record
+from featurestore.ingest.dead_letter_records import GONE, digest, source_of
+from featurestore.ingest.models import DeadLetter, DeadLetterPosition
 
 WAITING = Q(state__in=[DeadLetter.State.OPEN, DeadLetter.State.SENDING])
 """Letters that nobody has settled."""
@@ -39,7 +39,7 @@ def standing() -> Standing:
 
 def read_at() -> datetime | None:
     """When the current generation's letters were last read to their end. None: never."""
-    positions = LetterPosition.objects.filter(generation=settings().generation)
+    positions = DeadLetterPosition.objects.filter(generation=settings().generation)
     return positions.aggregate(at=Min("read_at"))["at"]
 
 
@@ -78,19 +78,19 @@ def with_tries(letters: QuerySet[Any]) -> QuerySet[Any]:
     return letters.annotate(tries=Coalesce(Subquery(counted, output_field=IntegerField()), 0))
 
 
-def letter_at(place: str) -> Any:
-    """The letter, with ``tries``, of the record at TOPIC/PARTITION/OFFSET. Raises UnknownLetter."""
+def find_dead_letter(place: str) -> Any:
+    """The letter, with ``tries``, of the record at TOPIC/PARTITION/OFFSET. Raises UnknownDeadLetter."""
     if found := PLACE.fullmatch(place):
         topic, partition, offset = found.groups()
         letters = with_tries(DeadLetter.objects.filter(topic=topic, partition=int(partition), offset=int(offset)))
         if (letter := letters.first()) is not None:
             return letter
-    raise UnknownLetter(f"No record at {place} was put aside. `manage.py deadletters list` names those that were.")
+    raise UnknownDeadLetter(f"No record at {place} was put aside. `manage.py deadletters list` names those that were.")
 
 
 def content(letter: DeadLetter) -> list[Shown]:
-    """What may be seen of the record. Empty where its bytes say nothing. Raises KafkaAway, Gone."""
-    with letterbox.opened() as box:
+    """What may be seen of the record. Empty where its bytes say nothing. Raises KafkaUnavailable, Gone."""
+    with dead_letter_topic.opened() as box:
         record = records_of(box, [letter]).get(letter.pk)
     if record is None:
         raise Gone(GONE)
@@ -98,11 +98,11 @@ def content(letter: DeadLetter) -> list[Shown]:
     return masked(source, record.value) if source else []
 
 
-def records_of(box: Letterbox, letters: Sequence[DeadLetter]) -> dict[int, Record]:
-    """The records of letters by primary key; without those that Kafka no longer has. Raises KafkaAway."""
+def records_of(box: DeadLetterTopic, letters: Sequence[DeadLetter]) -> dict[int, Record]:
+    """The records of letters by primary key; without those that Kafka no longer has. Raises KafkaUnavailable."""
     found: dict[int, Record] = {}
     for generation in {letter.generation for letter in letters}:
-        own = {(one.partition, one.letter_offset): one for one in letters if one.generation == generation}
+        own = {(one.partition, one.dead_letter_offset): one for one in letters if one.generation == generation}
         for place, record in box.records(names.dead_letters(generation), own.keys()).items():
             if digest(record.value) == own[place].sha256:  # not so where the topic was made anew
                 found[own[place].pk] = record

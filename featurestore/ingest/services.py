@@ -15,11 +15,11 @@ from featurestore import names
 from featurestore.clock import database_now, milliseconds
 from featurestore.config import settings
 from featurestore.identity import partition_of
-from featurestore.ingest import letterbox
-from featurestore.ingest.errors import KafkaAway, NoReason
-from featurestore.ingest.letterbox import Letterbox, Record, Replay
-from featurestore.ingest.letters import GONE, letter_of, obstacle
-from featurestore.ingest.models import DeadLetter, LetterPosition
+from featurestore.ingest import dead_letter_topic
+from featurestore.ingest.errors import KafkaUnavailable, NoReason
+from featurestore.ingest.dead_letter_topic import DeadLetterTopic, Record, Replay
+from featurestore.ingest.dead_letter_records import GONE, dead_letter_of, obstacle
+from featurestore.ingest.models import DeadLetter, DeadLetterPosition
 from featurestore.ingest.selectors import WAITING, records_of
 from featurestore.jobs.batches import batches
 from featurestore.tiles.identities import KEPT
@@ -43,32 +43,32 @@ class Outcome(NamedTuple):
 
 
 def collect(now: datetime | None = None) -> int:
-    """Note the letters that the streams have written since; how many are left for the next time. Raises KafkaAway."""
+    """Note the letters that the streams have written since; how many are left for the next time. Raises KafkaUnavailable."""
     generation, left = settings().generation, 0
     topic = names.dead_letters(generation)
-    with letterbox.opened() as box:
+    with dead_letter_topic.opened() as box:
         for partition, there in _existing(box, topic).items():
             start = _position(generation, partition, there)
             end = min(there.stop, start + READ_AT_MOST)
-            letters = [letter_of(record, generation) for record in box.read(topic, partition, range(start, end))]
+            letters = [dead_letter_of(record, generation) for record in box.read(topic, partition, range(start, end))]
             told = {"next_offset": end, "read_at": now or database_now()}
             with transaction.atomic():
                 for batch in batches(letters, ROWS):
                     DeadLetter.objects.bulk_create(batch, ignore_conflicts=True)  # a worker's replay writes it twice
-                LetterPosition.objects.update_or_create(told, generation=generation, partition=partition)
+                DeadLetterPosition.objects.update_or_create(told, generation=generation, partition=partition)
             left += there.stop - end
     return left
 
 
-def _existing(box: Letterbox, topic: str) -> dict[int, range]:
+def _existing(box: DeadLetterTopic, topic: str) -> dict[int, range]:
     if bounds := box.bounds(topic):
         return bounds
-    raise KafkaAway(f"Kafka at {box.bootstrap} has no topic {topic}: python -m streams topics apply")
+    raise KafkaUnavailable(f"Kafka at {box.bootstrap} has no topic {topic}: python -m streams topics apply")
 
 
 def _position(generation: int, partition: int, there: range) -> int:
     """Where to go on; from the beginning where that is aged out or, in a topic made anew, still to come."""
-    known = LetterPosition.objects.filter(generation=generation, partition=partition).first()
+    known = DeadLetterPosition.objects.filter(generation=generation, partition=partition).first()
     return known.next_offset if known and there.start <= known.next_offset <= there.stop else there.start
 
 
@@ -86,9 +86,9 @@ def replay(keys: Sequence[int], *, actor: str, now: datetime | None = None) -> O
         willing = [one for one in letters if str(one) not in outcome.refused]
         try:
             if willing:
-                with letterbox.opened() as box:
+                with dead_letter_topic.opened() as box:
                     _replay(box, willing, actor, at, outcome)
-        except KafkaAway as error:
+        except KafkaUnavailable as error:
             done = {one.pk for one in outcome.done}
             outcome.refused.update({str(one): str(error) for one in willing if one.pk not in done})
     if outcome.done:
@@ -96,7 +96,7 @@ def replay(keys: Sequence[int], *, actor: str, now: datetime | None = None) -> O
     return outcome
 
 
-def _replay(box: Letterbox, letters: Sequence[DeadLetter], actor: str, at: datetime, outcome: Outcome) -> None:
+def _replay(box: DeadLetterTopic, letters: Sequence[DeadLetter], actor: str, at: datetime, outcome: Outcome) -> None:
     records = records_of(box, letters)
     outcome.refused.update({str(one): GONE for one in letters if one.pk not in records})
     found = {one.pk: offset for one in letters if one.pk in records and (offset := _sent(box, one)) is not None}
@@ -113,7 +113,7 @@ def _replay(box: Letterbox, letters: Sequence[DeadLetter], actor: str, at: datet
     outcome.refused.update({place: UNCERTAIN.format(why) for place, why in failed.items()})
 
 
-def _sent(box: Letterbox, letter: DeadLetter) -> int | None:
+def _sent(box: DeadLetterTopic, letter: DeadLetter) -> int | None:
     """Where the record is that somebody sent who did not live to tell."""
     if letter.state != State.SENDING:
         return None
@@ -124,7 +124,7 @@ def _sent(box: Letterbox, letter: DeadLetter) -> int | None:
     return box.find(str(letter), letter.sent_topic, letter.sent_partition, letter.sent_offset, before_ms)
 
 
-def _claim(box: Letterbox, letters: Sequence[DeadLetter], actor: str, at: datetime) -> list[DeadLetter]:
+def _claim(box: DeadLetterTopic, letters: Sequence[DeadLetter], actor: str, at: datetime) -> list[DeadLetter]:
     """The letters that are ours to send now, each with where it goes and from where on it will be there."""
     conf = settings()
     for letter in letters:
@@ -184,10 +184,10 @@ def _settled(letter: DeadLetter, at: datetime) -> str | None:
 
 
 def expire(now: datetime | None = None) -> int:
-    """Settle the letters whose records have aged out of Kafka; how many. Raises KafkaAway."""
+    """Settle the letters whose records have aged out of Kafka; how many. Raises KafkaUnavailable."""
     expired = 0
     waiting = DeadLetter.objects.filter(WAITING)
-    with letterbox.opened() as box:
+    with dead_letter_topic.opened() as box:
         for generation in set(waiting.values_list("generation", flat=True)):
             for partition, there in box.bounds(names.dead_letters(generation)).items():
                 gone = waiting.filter(generation=generation, partition=partition, letter_offset__lt=there.start)

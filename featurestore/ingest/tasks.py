@@ -4,7 +4,7 @@ import structlog
 from celery import shared_task
 
 from featurestore.ingest import services
-from featurestore.ingest.errors import KafkaAway
+from featurestore.ingest.errors import KafkaUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 def collect_letters() -> None:
     try:
         services.collect()
-    except KafkaAway as error:
+    except KafkaUnavailable as error:
         log.warning("dead letters not read", reason=str(error))
 
 
@@ -22,5 +22,5 @@ def prune_letters() -> None:
     services.prune()
     try:
         services.expire()
-    except KafkaAway as error:
+    except KafkaUnavailable as error:
         log.warning("dead letters not compared with Kafka", reason=str(error))

@@ -9,9 +9,9 @@ from django.db import transaction
 
 from featurestore.clock import milliseconds
 from featurestore.consent.changes import Changes
-from featurestore.consent.ledger import lock
+from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.models import PermissionChange, Purpose
-from featurestore.consent.outbox.publication import put
+from featurestore.consent.outbox.publication import publish
 from featurestore.consent.permissions import Basis, check_date, registered
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import subject as subject_for
@@ -61,8 +61,8 @@ def _register_batch(registrations: Sequence[Registration], now: datetime | None)
         check_date("since", registration.since)
     wanted = {subject_for(registration.customer_id): registration for registration in registrations}
     with transaction.atomic(durable=True):
-        changes = Changes(lock(now))
-        at, now_ms = changes.ledger.at, milliseconds(changes.ledger.at)
+        changes = Changes(lock_change_sequence(now))
+        at, now_ms = changes.change_sequence.at, milliseconds(changes.change_sequence.at)
         known = {customer.subject: customer for customer in Customer.objects.filter(subject__in=wanted)}
         new = Customer.objects.bulk_create(
             Customer(
@@ -82,7 +82,7 @@ def _register_batch(registrations: Sequence[Registration], now: datetime | None)
             states = {p: registered(basis, changes.next_sequence, now_ms, since_ms) for p, basis in bases.items()}
             changes.change(customer, {purpose: state for purpose, state in states.items() if state})
         changes.write()
-    in_effect = put({customer.subject for customer in new}, now) | _in_effect(known.values())
+    in_effect = publish({customer.subject for customer in new}, now) | _in_effect(known.values())
     return [
         *(Registered(customer, True, customer.subject in in_effect) for customer in new),
         *(Registered(customer, False, customer.subject in in_effect) for customer in known.values()),
@@ -92,5 +92,5 @@ def _register_batch(registrations: Sequence[Registration], now: datetime | None)
 def _in_effect(customers: Iterable[Customer]) -> set[str]:
     """The subjects of known customers whose permission is not on its way."""
     subjects = {customer.subject for customer in customers}
-    waiting = PermissionChange.objects.filter(subject__in=subjects, put_at=None)
+    waiting = PermissionChange.objects.filter(subject__in=subjects, published_at=None)
     return subjects.difference(waiting.values_list("subject", flat=True))

@@ -10,10 +10,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from featurestore.definitions.view import FeatureView
-from featurestore.permission import Grant
+from featurestore.permission import PurposePermission
 from featurestore.serving.answer import Answer
 from featurestore.serving.guard import belongs
-from featurestore.store.protocol import Mark
+from featurestore.store.protocol import Watermark
 from featurestore.tiles.served import newest_s_of
 from featurestore.tiles.state import edition_of
 
@@ -42,18 +42,20 @@ class AsOfTooEarly(ValueError):
         self.found, self.answers = found, answers
 
 
-def why_too_early(view: FeatureView, raw: bytes | None, grant: Grant, mark: Mark | None, at_ms: int) -> Cause | None:
+def why_too_early(
+    view: FeatureView, raw: bytes | None, grant: PurposePermission, mark: Watermark | None, at_ms: int
+) -> Cause | None:
     """Why a view that is allowed now can't be answered as of a time; None if it can, or has no answer at any time."""
     if at_ms < grant.since_ms:
         return Cause.BEFORE_PERMISSION
-    birth_ms = mark.births_ms.get(view.fingerprint) if mark else None
-    if birth_ms is None:
+    coverage_start_ms = mark.coverage_starts_ms.get(view.fingerprint) if mark else None
+    if coverage_start_ms is None:
         return None  # stale, whatever the time
-    if at_ms < birth_ms:
+    if at_ms < coverage_start_ms:
         return Cause.BEFORE_BIRTH
     if raw is None or not belongs(raw, grant):
         return None
-    newest_s = newest_s_of(raw, edition_of(view.fingerprint, birth_ms))
+    newest_s = newest_s_of(raw, edition_of(view.fingerprint, coverage_start_ms))
     if newest_s is not None and at_ms + 1 < (newest_s + 1) * 1000:
         return Cause.LATER_EVENTS
     return None

@@ -3,17 +3,17 @@
 Whatever a reader hands out of a subject's fields has come through ``admit``.
 """
 
-from featurestore.permission import Denial, Grant, Permission, current
+from featurestore.permission import Denial, PurposePermission, Permission, current
 from featurestore.tiles.served import stamp_of
 
 
-def admit(permission: Permission | None, purpose: str, *, vouched: bool, now_ms: int) -> Grant | Denial:
+def admit(permission: Permission | None, purpose: str, *, vouched: bool, now_ms: int) -> PurposePermission | Denial:
     """The grant under which a purpose may see a subject now, or why it may not."""
     if not vouched:
         return Denial.UNVOUCHED
     return current(permission, purpose, now_ms)
 
 
-def belongs(raw: bytes, grant: Grant) -> bool:
+def belongs(raw: bytes, grant: PurposePermission) -> bool:
     """Whether a stored field was folded under this very grant; what an earlier one left counts as not there."""
-    return stamp_of(raw).grant == grant.grant
+    return stamp_of(raw).grant_id == grant.grant_id

@@ -9,11 +9,11 @@ from featurestore.definitions.service import FeatureService
 from featurestore.definitions.view import FeatureView
 from featurestore.definitions.windows import edge
 from featurestore.identity import partition_of
-from featurestore.permission import Denial, Grant
+from featurestore.permission import Denial, PurposePermission
 from featurestore.serving import as_of
 from featurestore.serving.answer import Answer, Status, ViewAnswer
 from featurestore.serving.guard import admit, belongs
-from featurestore.store.protocol import Mark, OnlineStore, Stored
+from featurestore.store.protocol import Watermark, OnlineStore, StoredSubject
 from featurestore.tiles.layout import Layout
 from featurestore.tiles.served import Asked, QuestionTooEarly, opened
 from featurestore.tiles.state import edition_of, field_name
@@ -87,11 +87,11 @@ class Reader:
 
 
 def _too_early(
-    place: int, plan: Plan, stored: Stored, grant: Grant | Denial, marks: Sequence[Mark | None], at_ms: int
+    place: int, plan: Plan, stored: StoredSubject, grant: PurposePermission | Denial, marks: Sequence[Watermark | None], at_ms: int
 ) -> Iterator[as_of.TooEarly]:
     """The views of one subject that can't be answered as of a time. What is withheld is so at any time."""
     for view, _, _, _, slot, source in plan.views:
-        if slot is not None and isinstance(grant, Grant):
+        if slot is not None and isinstance(grant, PurposePermission):
             cause = as_of.why_too_early(view, stored.fields[slot], grant, marks[source], at_ms)
             if cause is not None:
                 yield as_of.TooEarly(place, view.name, cause)
@@ -102,9 +102,9 @@ def _answer(
     purpose: str,
     at: str,
     plan: Plan,
-    stored: Stored,
-    grant: Grant | Denial,
-    marks: Sequence[Mark | None],
+    stored: StoredSubject,
+    grant: PurposePermission | Denial,
+    marks: Sequence[Watermark | None],
     fill: str,
     at_ms: int,
 ) -> Answer:
@@ -118,9 +118,9 @@ def _answer(
             views[planned.view.name] = ViewAnswer(Status.WITHHELD, reason=grant)
         else:
             raw, mark, served = stored.fields[planned.slot], marks[planned.source], None
-            birth_ms = mark.births_ms.get(planned.view.fingerprint) if mark else None
-            if birth_ms is not None and raw is not None and belongs(raw, grant):
-                served = opened(planned.layout, raw, edition_of(planned.view.fingerprint, birth_ms))
+            coverage_start_ms = mark.coverage_starts_ms.get(planned.view.fingerprint) if mark else None
+            if coverage_start_ms is not None and raw is not None and belongs(raw, grant):
+                served = opened(planned.layout, raw, edition_of(planned.view.fingerprint, coverage_start_ms))
             worth = _worth(planned.view, served is not None, grant, mark, fill, at_ms)
             if served is not None:
                 try:
@@ -131,13 +131,15 @@ def _answer(
     return Answer(service, purpose, at, features, views)
 
 
-def _worth(view: FeatureView, present: bool, grant: Grant, mark: Mark | None, fill: str, at_ms: int) -> ViewAnswer:
+def _worth(
+    view: FeatureView, present: bool, grant: PurposePermission, mark: Watermark | None, fill: str, at_ms: int
+) -> ViewAnswer:
     """A view's status, start and age, from the mark of its subject's partition."""
-    birth_ms = mark.births_ms.get(view.fingerprint) if mark else None
-    if mark is None or birth_ms is None:
+    coverage_start_ms = mark.coverage_starts_ms.get(view.fingerprint) if mark else None
+    if mark is None or coverage_start_ms is None:
         reason = "no worker has folded this view on the subject's partition yet"
         return ViewAnswer(Status.STALE, rfc3339(grant.since_ms), None, reason)
-    start_ms = max(birth_ms, grant.since_ms, _window_start_ms(view, at_ms))
+    start_ms = max(coverage_start_ms, grant.since_ms, _window_start_ms(view, at_ms))
     if mark.fill != fill:
         return ViewAnswer(
             Status.STALE, rfc3339(start_ms), None, "the store was filled anew; values are being pushed to it again"

@@ -9,7 +9,7 @@ import msgspec
 
 from featurestore.definitions.source import ms_of
 from featurestore.definitions.view import FeatureView
-from featurestore.permission import Grant
+from featurestore.permission import PurposePermission
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.layout import Layout
 from featurestore.tiles.served import STAMP, Asked, opened
@@ -28,8 +28,8 @@ def answer_of(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct
     for offset, (time, data) in enumerate(events):
         sent = source.encode(id=str(offset), source="trial", subject=SOMEBODY, time=time, data=data)
         arrivals.append(Arrival(offset, at_ms, source.decode(sent)))
-    births_ms, grants = {view.fingerprint: 0}, {purpose: Grant(allowed=True, grant=1, since_ms=0)}
-    record = SourceFold([view]).fold(Record(), arrivals, grants, births_ms=births_ms, counts=Counter()).record
+    coverage_starts_ms, grants = {view.fingerprint: 0}, {purpose: PurposePermission(allowed=True, grant_id=1, since_ms=0)}
+    record = SourceFold([view]).fold(Record(), arrivals, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter()).record
     if view.name not in record.views:
         return {feature.name: feature.default for feature in view.features}
     (kept,), layout = record.views[view.name], Layout(view)

@@ -15,7 +15,7 @@ import structlog
 
 from featurestore.permission import Permission
 from featurestore.store.connection import Replies
-from featurestore.store.protocol import FieldWrite, NodeState, Put, Reading, Stored, StoreUnavailable, Written
+from featurestore.store.protocol import FieldWrite, NodeState, PublishResult, ReadResult, StoredSubject, StoreUnavailable, WriteOutcome
 from featurestore.store.redis import Moved, RedisNode
 from featurestore.store.server import Call, Server, at_once, complete
 from featurestore.store.slots import SLOTS, numbers, primaries, slot_of
@@ -71,10 +71,10 @@ class ClusterStore:
 
     def read(
         self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], timeout_ms: int
-    ) -> Reading:
+    ) -> ReadResult:
         deadline = time.monotonic() + timeout_ms / 1000
 
-        def reading(node: RedisNode, places: Sequence[int]) -> Call[Reading]:
+        def reading(node: RedisNode, places: Sequence[int]) -> Call[ReadResult]:
             return node.reading([subjects[place] for place in places], fields, marks, deadline)
 
         if subjects:
@@ -84,34 +84,34 @@ class ClusterStore:
             reads = at_once([reading(node, ()) for node in nodes])
             parts = [Part(node, [], answer) for node, answer in zip(nodes, reads, strict=True)]
         _raise_if_none(parts)
-        stored: dict[int, Stored] = {}
+        stored: dict[int, StoredSubject] = {}
         states: list[NodeState] = []
         for _, places, answer in parts:
             if isinstance(answer, StoreUnavailable):
                 away = NodeState("", [None] * len(marks))
-                answer = Reading([Stored(None, [None] * len(fields), away)] * len(places), [away])
+                answer = ReadResult([StoredSubject(None, [None] * len(fields), away)] * len(places), [away])
             states += answer.nodes
             stored |= zip(places, answer.subjects, strict=True)
-        return Reading([stored[place] for place in range(len(subjects))], states)
+        return ReadResult([stored[place] for place in range(len(subjects))], states)
 
-    def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
-        def writing(node: RedisNode, places: Sequence[int]) -> Call[list[Written]]:
+    def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
+        def writing(node: RedisNode, places: Sequence[int]) -> Call[list[WriteOutcome]]:
             return node.writing([writes[place] for place in places], now_ms)
 
-        outcome: dict[int, Written] = {}
+        outcome: dict[int, WriteOutcome] = {}
         for places, answers in self._ask_all([write.subject for write in writes], writing):
             outcome |= zip(places, answers, strict=True)
         return [outcome[place] for place in range(len(writes))]
 
-    def put_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, Put]:
+    def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
         subjects = list(permissions)
 
-        def putting(node: RedisNode, places: Sequence[int]) -> Call[dict[str, Put]]:
+        def putting(node: RedisNode, places: Sequence[int]) -> Call[dict[str, PublishResult]]:
             return node.putting({subjects[place]: permissions[subjects[place]] for place in places})
 
         parts = self._ask(subjects, putting)
         _raise_if_none(parts)
-        puts: dict[str, Put] = {}
+        puts: dict[str, PublishResult] = {}
         for _, _, answer in parts:
             puts |= {} if isinstance(answer, StoreUnavailable) else answer
         return puts

@@ -7,17 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from featurestore.permission import Grant, Permission, current
+from featurestore.permission import PurposePermission, Permission, current
 from featurestore.store.protocol import (
     FieldWrite,
-    Mark,
+    Watermark,
     NodeState,
-    Put,
-    Reading,
+    PublishResult,
+    ReadResult,
     Run,
-    Stored,
+    StoredSubject,
     StoreUnavailable,
-    Written,
+    WriteOutcome,
 )
 from featurestore.tiles.served import stamp_of
 
@@ -32,7 +32,7 @@ class MemoryStore:
         self._clock, self._lock, self._runs, self._fills = clock, threading.RLock(), 1, 0
         self._permissions: dict[str, Permission] = {}
         self._fields: dict[str, dict[str, bytes]] = {}
-        self._marks: dict[tuple[str, int], Mark] = {}
+        self._marks: dict[tuple[str, int], Watermark] = {}
         self._vouched: tuple[Run, float, str] | None = None
         self._claim: tuple[Run, int, int] | None = None
 
@@ -44,32 +44,32 @@ class MemoryStore:
 
     def read(
         self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], timeout_ms: int
-    ) -> Reading:
+    ) -> ReadResult:
         with self._answering():
             node, stored = NodeState(self._word(), [self._marks.get(place) for place in marks]), []
             for subject in subjects:
                 values = self._fields.get(subject, {})
-                stored.append(Stored(self._permissions.get(subject), [values.get(name) for name in fields], node))
-            return Reading(stored, [node])
+                stored.append(StoredSubject(self._permissions.get(subject), [values.get(name) for name in fields], node))
+            return ReadResult(stored, [node])
 
-    def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
+    def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
         with self._answering():
             return [self._write(write, now_ms) for write in writes]
 
-    def _write(self, write: FieldWrite, now_ms: int) -> Written:
+    def _write(self, write: FieldWrite, now_ms: int) -> WriteOutcome:
         stamp = stamp_of(write.value)
         grant = current(self._permissions.get(write.subject), write.purpose, now_ms)
-        if not isinstance(grant, Grant) or grant.grant != stamp.grant:
-            return Written.REFUSED
+        if not isinstance(grant, PurposePermission) or grant.grant_id != stamp.grant_id:
+            return WriteOutcome.REFUSED
         fields = self._fields.setdefault(write.subject, {})
         if (raw := fields.get(write.name)) is not None:
             there = stamp_of(raw)
-            if there[:2] > stamp[:2] and there.grant == stamp.grant:
-                return Written.STALE
+            if there[:2] > stamp[:2] and there.grant_id == stamp.grant_id:
+                return WriteOutcome.STALE
         fields[write.name] = write.value
-        return Written.DONE
+        return WriteOutcome.DONE
 
-    def put_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, Put]:
+    def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
         with self._answering():
             puts = {}
             for subject, permission in permissions.items():
@@ -78,7 +78,7 @@ class MemoryStore:
                 if not newer:
                     self._permissions[subject] = permission
                 self._sweep(subject)
-                puts[subject] = Put(bool(self._word()), newer)
+                puts[subject] = PublishResult(bool(self._word()), newer)
             return puts
 
     def sweep(self, subjects: Iterable[str]) -> None:
@@ -91,10 +91,10 @@ class MemoryStore:
         purposes = permission.purposes if permission else {}
         for name, raw in list(self._fields.get(subject, {}).items()):
             grant = purposes.get(name.rpartition("/")[2])
-            if grant is None or not grant.allowed or grant.grant != stamp_of(raw).grant:
+            if grant is None or not grant.allowed or grant.grant_id != stamp_of(raw).grant_id:
                 del self._fields[subject][name]
 
-    def mark(self, source: str, partition: int, mark: Mark) -> bool:
+    def advance_watermark(self, source: str, partition: int, mark: Watermark) -> bool:
         with self._answering():
             there = self._marks.get((source, partition))
             if there is not None and there[:3] > mark[:3]:
@@ -113,7 +113,7 @@ class MemoryStore:
             self._vouched = run, self._clock() + expiry_ms / 1000, f"{run.run_id}:{self._fills}"
             return True
 
-    def claim(self, run: Run, epoch: int, sequence: int) -> bool:
+    def write_claim(self, run: Run, epoch: int, sequence: int) -> bool:
         with self._answering():
             if run != self.run():
                 return False
@@ -122,7 +122,7 @@ class MemoryStore:
             self._claim = run, epoch, sequence
             return True
 
-    def claimed(self) -> tuple[Run, int, int] | None:
+    def read_claim(self) -> tuple[Run, int, int] | None:
         with self._answering():
             return self._claim
 

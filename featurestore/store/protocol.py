@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from featurestore.permission import Permission
 
-FILLING_EPOCH = 0
+NEW_INCARNATION_EPOCH = 0
 """The epoch in the claim of a run that is being filled: no database's, and gone when the run is emptied."""
 
 
@@ -26,13 +26,13 @@ class Run(NamedTuple):
     slots: str = ""  # as featurestore.store.slots names them; of a single server "": all
 
 
-class Mark(NamedTuple):
+class Watermark(NamedTuple):
     """How far one partition of a source is folded and pushed, and since when its views have all that they show."""
 
     generation: int
     offset: int
     folded_to_ms: int  # everything that Kafka had by this time is in the store
-    births_ms: dict[int, int]  # view fingerprint -> no event before this time is counted (0: from the beginning)
+    coverage_starts_ms: dict[int, int]  # view fingerprint -> no event before this time is counted (0: from the beginning)
     fill: str = ""  # the fill of the store to which the values were pushed; of another one they may be gone
 
 
@@ -43,10 +43,10 @@ class NodeState(NamedTuple):
     """
 
     fill: str
-    marks: list[Mark | None]
+    marks: list[Watermark | None]
 
 
-class Stored(NamedTuple):
+class StoredSubject(NamedTuple):
     """What the store holds of one subject: the permission and the raw fields asked for, in order.
 
     Unless its node is vouched for, the permission counts as absent.
@@ -61,10 +61,10 @@ class Stored(NamedTuple):
         return bool(self.node.fill)
 
 
-class Reading(NamedTuple):
+class ReadResult(NamedTuple):
     """One answer of the store: the subjects in order, and the nodes that were asked or should have been."""
 
-    subjects: list[Stored]
+    subjects: list[StoredSubject]
     nodes: list[NodeState]
 
     @property
@@ -82,7 +82,7 @@ class FieldWrite(NamedTuple):
     value: bytes  # starts with the stamp: generation, offset, grant
 
 
-class Written(StrEnum):
+class WriteOutcome(StrEnum):
     """What became of a FieldWrite."""
 
     DONE = "done"
@@ -90,7 +90,7 @@ class Written(StrEnum):
     REFUSED = "refused"  # the subject's permission does not hold this purpose and grant: read it and fold again
 
 
-class Put(NamedTuple):
+class PublishResult(NamedTuple):
     """What became of a permission put: in effect at once if ``vouched``, else when the store is vouched for."""
 
     vouched: bool
@@ -102,18 +102,18 @@ class OnlineStore(Protocol):
 
     def read(
         self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], timeout_ms: int
-    ) -> Reading:
+    ) -> ReadResult:
         """In one round trip to each node of the subjects, all at once: its voucher, its marks of (source, partition)
         pairs, each subject's permission and fields. Without subjects every node is asked.
 
         Raises StoreUnavailable if none answers; nobody vouches for the subjects of one that does not.
         """
 
-    def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
+    def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
         """Write values where permission, grant and fence allow it; what became of each, in order."""
 
-    def put_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, Put]:
-        """Put permissions (fenced) and in the same step drop every field that they do not hold.
+    def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
+        """Publish permissions (fenced) and in the same step drop every field that they do not hold.
 
         Raises StoreUnavailable if none was put; the subjects of a node that is away are left out of the answer.
         """
@@ -139,7 +139,7 @@ class Node(OnlineStore, Protocol):
     def owns(self, subject: str) -> bool:
         """Whether the subject lies in the node's slots."""
 
-    def mark(self, source: str, partition: int, mark: Mark) -> bool:
+    def advance_watermark(self, source: str, partition: int, mark: Watermark) -> bool:
         """Move a mark forward; False where a newer (generation, offset) is there."""
 
     def run(self) -> Run:
@@ -148,12 +148,12 @@ class Node(OnlineStore, Protocol):
     def vouch(self, run: Run, expiry_ms: int) -> bool:
         """Vouch for the run's permissions for a while; False if it is not the run that was claimed."""
 
-    def claim(self, run: Run, epoch: int, sequence: int) -> bool:
+    def write_claim(self, run: Run, epoch: int, sequence: int) -> bool:
         """Say that this run holds every permission up to a (database epoch, sequence); False if the run is another.
 
         A claim is data like the permissions: persisted and replicated after them, gone when the store is emptied. One
-        of FILLING_EPOCH says that the run is being filled: a new fill, to which the streams push every value again.
+        of NEW_INCARNATION_EPOCH says that the run is being filled: a new fill, to which the streams push every value again.
         """
 
-    def claimed(self) -> tuple[Run, int, int] | None:
+    def read_claim(self) -> tuple[Run, int, int] | None:
         """The claim that the store holds, perhaps of an earlier run whose data this one loaded."""

@@ -20,14 +20,14 @@ from featurestore.permission import Permission, decode
 from featurestore.store.connection import Command, Connection, Replies
 from featurestore.store.protocol import (
     FieldWrite,
-    Mark,
+    Watermark,
     NodeState,
-    Put,
-    Reading,
+    PublishResult,
+    ReadResult,
     Run,
-    Stored,
+    StoredSubject,
     StoreUnavailable,
-    Written,
+    WriteOutcome,
 )
 from featurestore.store.server import Call, Server, complete
 from featurestore.store.slots import hash_tag, numbers, primaries, slot_of
@@ -42,7 +42,7 @@ AWAY = re.compile(  # from within a script, Redis 6.2 says it behind the script'
     "(LOADING|READONLY|OOM|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|ASK|BUSY|NOAUTH|NOPERM|MISCONF|NOREPLICAS)"
 )
 ENCODER = msgspec.msgpack.Encoder()
-MARK = msgspec.msgpack.Decoder(Mark)
+MARK = msgspec.msgpack.Decoder(Watermark)
 LINEAGE = re.compile(r"master_replid2?:(\w+)")  # of this run, and of the one whose replica it was
 IDENTITY = re.compile(r"(run_id|master_replid):(\w+)")
 
@@ -66,7 +66,7 @@ CLAIM = msgspec.msgpack.Decoder(Claim)
 
 
 @lru_cache(maxsize=1_024)  # a mark moves once a second, and every read asks for some
-def mark_in(raw: bytes) -> Mark:
+def mark_in(raw: bytes) -> Watermark:
     return MARK.decode(raw)
 
 
@@ -95,12 +95,12 @@ class RedisNode:
 
     def read(
         self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], timeout_ms: int
-    ) -> Reading:
+    ) -> ReadResult:
         return complete(self.reading(subjects, fields, marks, time.monotonic() + timeout_ms / 1000))
 
     def reading(
         self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], deadline: float
-    ) -> Call[Reading]:
+    ) -> Call[ReadResult]:
         commands: list[Command] = [("GET", self.vouch_key)]
         if marks:
             commands.append(("HMGET", self.marks_key, *(f"{source}/{partition}" for source, partition in marks)))
@@ -114,23 +114,23 @@ class RedisNode:
         for reply in replies[first:]:
             if isinstance(reply, list):
                 p, *values = reply
-                stored.append(Stored(decode(p) if p else None, values, node))
+                stored.append(StoredSubject(decode(p) if p else None, values, node))
             elif _on_its_way(reply):  # to a node that nobody vouches for as to this slot
                 nodes.append(NodeState("", [None] * len(marks)))
-                stored.append(Stored(None, [None] * len(fields), nodes[-1]))
+                stored.append(StoredSubject(None, [None] * len(fields), nodes[-1]))
             else:
                 raise _refusal(reply)
-        return Reading(stored, nodes)
+        return ReadResult(stored, nodes)
 
-    def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
+    def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
         return complete(self.writing(writes, now_ms))
 
-    def writing(self, writes: Sequence[FieldWrite], now_ms: int) -> Call[list[Written]]:
+    def writing(self, writes: Sequence[FieldWrite], now_ms: int) -> Call[list[WriteOutcome]]:
         grouped: dict[str, list[int]] = {}
         for i, write in enumerate(writes):
             grouped.setdefault(write.subject, []).append(i)
-        outcome: dict[int, Written] = {}
-        meanings = {1: Written.DONE, 0: Written.STALE, -1: Written.REFUSED}
+        outcome: dict[int, WriteOutcome] = {}
+        meanings = {1: WriteOutcome.DONE, 0: WriteOutcome.STALE, -1: WriteOutcome.REFUSED}
         calls = [
             _call("write", [key(subject)], now_ms, *(part for i in group for part in writes[i][1:]))
             for subject, group in grouped.items()
@@ -140,18 +140,18 @@ class RedisNode:
             outcome |= zip(group, map(meanings.__getitem__, answers), strict=True)
         return [outcome[i] for i in range(len(writes))]
 
-    def put_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, Put]:
+    def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
         return complete(self.putting(permissions))
 
-    def putting(self, permissions: Mapping[str, Permission]) -> Call[dict[str, Put]]:
+    def putting(self, permissions: Mapping[str, Permission]) -> Call[dict[str, PublishResult]]:
         calls = [_call("sweep", [key(subject)], p.encode()) for subject, p in permissions.items()]
-        puts: dict[str, Put] = {}
+        puts: dict[str, PublishResult] = {}
         subjects = list(permissions)
         for start in range(0, len(calls), BATCH):
             batch = [*calls[start : start + BATCH], ("GET", self.vouch_key)]
             run_id, (*answers, voucher) = yield from self._run_scripts(batch)
             for subject, answer in zip(subjects[start:], answers, strict=False):
-                puts[subject] = Put(vouched=self._is_word(voucher, run_id), newer=answer == 0)
+                puts[subject] = PublishResult(vouched=self._is_word(voucher, run_id), newer=answer == 0)
         return puts
 
     def sweep(self, subjects: Iterable[str]) -> None:
@@ -160,7 +160,7 @@ class RedisNode:
     def sweeping(self, subjects: Iterable[str]) -> Call[None]:
         yield from self._scripts([_call("sweep", [key(subject)]) for subject in subjects])
 
-    def mark(self, source: str, partition: int, mark: Mark) -> bool:
+    def advance_watermark(self, source: str, partition: int, mark: Watermark) -> bool:
         call = _call("mark", [self.marks_key], f"{source}/{partition}", ENCODER.encode(mark))
         return complete(self._scripts([call])) == [1]
 
@@ -184,7 +184,7 @@ class RedisNode:
         until_ms = int(now_s) * 1000 + int(now_us) // 1000 + expiry_ms
         return self._claiming(run, until_ms)
 
-    def claim(self, run: Run, epoch: int, sequence: int) -> bool:
+    def write_claim(self, run: Run, epoch: int, sequence: int) -> bool:
         return self._claiming(run, 0, ENCODER.encode([run.run_id, run.replication_id, epoch, sequence]))
 
     def _claiming(self, run: Run, *arguments: int | bytes) -> bool:
@@ -192,7 +192,7 @@ class RedisNode:
             return False
         return complete(self._scripts([_call("vouch", [self.vouch_key, self.claim_key], *run, *arguments)])) == [1]
 
-    def claimed(self) -> tuple[Run, int, int] | None:
+    def read_claim(self) -> tuple[Run, int, int] | None:
         raw, replication = self._run([("GET", self.claim_key), ("INFO", "replication")])
         if raw is None:
             return None

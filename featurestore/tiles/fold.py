@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from featurestore.definitions.source import Event
 from featurestore.definitions.view import FeatureView
-from featurestore.permission import Grant
+from featurestore.permission import PurposePermission
 from featurestore.tiles import identities
 from featurestore.tiles.ladder import place
 from featurestore.tiles.layout import Layout, Packed, Tiles, edition_in
@@ -35,18 +35,18 @@ class SourceFold:
         self,
         record: Record,
         arrivals: Sequence[Arrival],
-        grants: Mapping[str, Grant],
+        grants: Mapping[str, PurposePermission],
         *,
-        births_ms: Mapping[int, int],
+        coverage_starts_ms: Mapping[int, int],
         counts: Counter[str],
     ) -> "Folded":
         """The record after arrivals in the order of their offsets; those up to ``record.offset`` are skipped.
 
         ``grants`` has the purposes that may use this subject's values now; what others have kept is dropped.
-        ``births_ms`` says for each view's fingerprint since when its partition folds it. ``counts`` takes what became
+        ``coverage_starts_ms`` says for each view's fingerprint since when its partition folds it. ``counts`` takes what became
         of the events: events, skipped, duplicate, denied, late, expired, unchecked. The record given is not changed.
         """
-        live = [(view, own) for view in self.views if (own := view.foldings(record, grants, births_ms, arrivals))]
+        live = [(view, own) for view in self.views if (own := view.foldings(record, grants, coverage_starts_ms, arrivals))]
         known = record.identities if live else b""
         offset = record.offset
         for offset_, kafka_ms, event in arrivals:
@@ -122,15 +122,15 @@ class ViewFold:
     def foldings(
         self,
         record: Record,
-        grants: Mapping[str, Grant],
-        births_ms: Mapping[int, int],
+        grants: Mapping[str, PurposePermission],
+        coverage_starts_ms: Mapping[int, int],
         arrivals: Sequence[Arrival],
     ) -> list["Folding"]:
         """What to fold into. Purposes that hold the same tiles, and will after these arrivals, share one folding."""
-        birth_ms = births_ms.get(self.view.fingerprint)
-        if birth_ms is None:
+        coverage_start_ms = coverage_starts_ms.get(self.view.fingerprint)
+        if coverage_start_ms is None:
             return []  # not born on this partition yet: nothing to keep
-        edition = edition_of(self.view.fingerprint, birth_ms)
+        edition = edition_of(self.view.fingerprint, coverage_start_ms)
         kept = record.views.get(self.name, ())
         own: list[Folding] = []
         for purpose in self.purposes:
@@ -138,15 +138,15 @@ class ViewFold:
                 continue
             before = b""
             for one in kept:
-                if one.grants.get(purpose) == grant.grant and edition_in(one.tiles) == edition:
+                if one.grants.get(purpose) == grant.grant_id and edition_in(one.tiles) == edition:
                     before = one.tiles
-            folding = Folding(self.layout, edition, grant, birth_ms, before)
+            folding = Folding(self.layout, edition, grant, coverage_start_ms, before)
             for other in own:
                 if other.is_twin(folding, arrivals):
-                    other.grants[purpose] = grant.grant
+                    other.grants[purpose] = grant.grant_id
                     break
             else:
-                folding.grants[purpose] = grant.grant
+                folding.grants[purpose] = grant.grant_id
                 own.append(folding)
         return own
 
@@ -154,10 +154,10 @@ class ViewFold:
 class Folding:
     """A view's tiles while events are folded into them. ``grants`` are the purposes that hold them."""
 
-    def __init__(self, layout: Layout, edition: int, grant: Grant, birth_ms: int, before: bytes):
+    def __init__(self, layout: Layout, edition: int, grant: PurposePermission, coverage_start_ms: int, before: bytes):
         self.layout, self.edition, self.before = layout, edition, before
         self.grants: dict[str, int] = {}
-        self.since_ms, self.from_ms = grant.since_ms, max(grant.since_ms, birth_ms)
+        self.since_ms, self.from_ms = grant.since_ms, max(grant.since_ms, coverage_start_ms)
         self.tiles: Tiles | None = None  # opened by the first event
         self.before_s = 0
 

@@ -32,7 +32,7 @@ class Stamp(NamedTuple):
 
     generation: int
     offset: int
-    grant: int
+    grant_id: int
 
 
 def stamp_of(raw: bytes) -> Stamp:

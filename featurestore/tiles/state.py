@@ -38,12 +38,12 @@ DECODER = msgspec.msgpack.Decoder(Record)
 
 
 @lru_cache(maxsize=1_024)  # a partition and view has one
-def edition_of(fingerprint: int, birth_ms: int) -> int:
+def edition_of(fingerprint: int, coverage_start_ms: int) -> int:
     """32 bits that name one life of a view's definition on one partition.
 
     A definition that was changed and changed back was not folded meanwhile: its birth, and so its edition, is another.
     """
-    return crc32(struct.pack("<IQ", fingerprint, birth_ms))
+    return crc32(struct.pack("<IQ", fingerprint, coverage_start_ms))
 
 
 class UnknownFormat(ValueError):

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from featurestore.access.keyring import keyring
+from featurestore.access.credential_cache import keyring
 from featurestore.access.models import ApiClient
-from featurestore.access.selectors import forget_keys
+from featurestore.access.selectors import invalidate_credentials
 from featurestore.access.services import create_client
 
 
 @pytest.fixture(autouse=True)
 def no_keys_of_other_tests(db: None) -> Iterator[None]:
-    forget_keys()
+    invalidate_credentials()
     keyring._used.clear()
     yield
-    forget_keys()
+    invalidate_credentials()
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from django.db import OperationalError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from featurestore.access import keyring as access_keyring
+from featurestore.access import credential_cache as access_cache
 from featurestore.access import services
 from featurestore.access.errors import AccessError, KeyEnded, KeysUnavailable, WrongAllowance, WrongLifetime, WrongName
-from featurestore.access.keyring import keyring
+from featurestore.access.credential_cache import keyring
 from featurestore.access.keys import digest_of, id_of
 from featurestore.access.models import ApiClient, ApiKey
-from featurestore.access.selectors import Credential, Denied, credential, forget_keys
+from featurestore.access.selectors import Credential, Rejection, credential, invalidate_credentials
 
 MAY = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"], "actor": "test"}
 
@@ -42,13 +42,13 @@ def test_wrong_keys(bot: ApiClient, now_ms: int) -> None:
     _, text = services.create_key(bot, **MAY)
     swapped = text[:-1] + ("0" if text[-1] != "0" else "1")
     for wrong in ("", "rap_", swapped, text + "0", text[:-1], text.upper(), "rap_000000000000_" + "0" * 48, "é" * 70):
-        assert credential(wrong, now_ms) is Denied.WRONG
+        assert credential(wrong, now_ms) is Rejection.WRONG
 
 
 def test_revoked_at_once_and_only_once(bot: ApiClient, now_ms: int) -> None:
     key, text = services.create_key(bot, **MAY)
     services.revoke(key, actor="test")
-    assert credential(text, now_ms) is Denied.REVOKED
+    assert credential(text, now_ms) is Rejection.REVOKED
     first = key.revoked_at
     services.revoke(key, actor="test")
     assert key.revoked_at == first
@@ -58,21 +58,21 @@ def test_expired(bot: ApiClient, now_ms: int) -> None:
     soon = datetime.now(UTC) + timedelta(minutes=1)
     _, text = services.create_key(bot, **MAY, expires_at=soon)
     assert isinstance(credential(text, now_ms), Credential)
-    assert credential(text, int(soon.timestamp() * 1000) + 1) is Denied.EXPIRED
+    assert credential(text, int(soon.timestamp() * 1000) + 1) is Rejection.EXPIRED
 
 
 def test_a_key_that_ended_long_ago_is_one_that_never_was(bot: ApiClient, now_ms: int) -> None:
     key, text = services.create_key(bot, **MAY)
     ApiKey.objects.filter(pk=key.pk).update(expires_at=datetime.now(UTC) - timedelta(days=31))
-    forget_keys()
-    assert credential(text, now_ms) is Denied.WRONG
+    invalidate_credentials()
+    assert credential(text, now_ms) is Rejection.WRONG
 
 
 def test_inactive_client(bot: ApiClient, now_ms: int) -> None:
     _, text = services.create_key(bot, **MAY)
     bot.active = False
     services.save_client(bot, actor="test")
-    assert credential(text, now_ms) is Denied.INACTIVE
+    assert credential(text, now_ms) is Rejection.INACTIVE
     bot.active = True
     services.save_client(bot, actor="test")
     assert isinstance(credential(text, now_ms), Credential)
@@ -85,7 +85,7 @@ def test_rotation_overlaps(bot: ApiClient, now_ms: int) -> None:
     assert isinstance(credential(old, now_ms), Credential)
     assert isinstance(credential(new, now_ms), Credential)
     after_ms = now_ms + int(services.OVERLAP.total_seconds() * 1000) + 1000
-    assert credential(old, after_ms) is Denied.EXPIRED
+    assert credential(old, after_ms) is Rejection.EXPIRED
     assert isinstance(credential(new, after_ms), Credential)
     services.revoke(key, actor="test")
     with pytest.raises(KeyEnded):
@@ -133,7 +133,7 @@ def test_keys_are_kept_for_two_seconds_and_no_longer(
     monkeypatch.setattr(time, "monotonic", lambda: start_s + 1.999)
     assert isinstance(credential(text, now_ms), Credential)
     monkeypatch.setattr(time, "monotonic", lambda: start_s + 2)
-    assert credential(text, now_ms) is Denied.REVOKED
+    assert credential(text, now_ms) is Rejection.REVOKED
 
 
 def test_no_query_while_kept(bot: ApiClient, now_ms: int, django_assert_num_queries: Any) -> None:
@@ -160,12 +160,12 @@ def test_a_wrong_key_takes_the_steps_of_a_right_one(
 
         return step
 
-    for function in (access_keyring.digest_of, access_keyring.sealed, access_keyring.read_tokens):
-        monkeypatch.setattr(access_keyring, function.__name__, counted(function))
+    for function in (access_cache.digest_of, access_cache.sealed, access_cache.read_tokens):
+        monkeypatch.setattr(access_cache, function.__name__, counted(function))
     for wrong in (text[:-1] + "x", text + "0", "rap_000000000000_x", "", "Bearer", secret, "x" * 50_000):
-        assert credential(wrong, now_ms) is Denied.WRONG
+        assert credential(wrong, now_ms) is Rejection.WRONG
     for wrong in ("rat_", "rat_" + text[4:], "rat_" + "x" * 69, "rat_" + "x" * 50_000):
-        assert credential(wrong, now_ms) is Denied.WRONG
+        assert credential(wrong, now_ms) is Rejection.WRONG
     credential(text, now_ms)
     assert steps == ["digest_of"] * 7 + ["digest_of", "sealed"] * 4 + ["digest_of"]
 
@@ -207,7 +207,7 @@ def test_no_request_waits_for_the_note_of_its_key(
 @given(text=st.text(max_size=200))
 def test_no_text_is_a_key(now_ms: int, text: str) -> None:
     assert len(id_of(text)) <= 12
-    assert credential(text, now_ms) is Denied.WRONG
+    assert credential(text, now_ms) is Rejection.WRONG
 
 
 def test_a_database_that_is_away_is_asked_by_one_request_at_a_time(
@@ -220,7 +220,7 @@ def test_a_database_that_is_away_is_asked_by_one_request_at_a_time(
         raise OperationalError
 
     with monkeypatch.context() as broken:
-        broken.setattr(access_keyring, "read_keys", away)
+        broken.setattr(access_cache, "read_keys", away)
         for _ in range(3):
             with pytest.raises(KeysUnavailable):
                 credential("rap_", now_ms)
@@ -228,4 +228,4 @@ def test_a_database_that_is_away_is_asked_by_one_request_at_a_time(
             credential("rap_", now_ms)
     assert len(tried) == 1
     keyring.forget()
-    assert credential("rap_", now_ms) is Denied.WRONG
+    assert credential("rap_", now_ms) is Rejection.WRONG

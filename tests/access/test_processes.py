@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from redis import Redis
 
-from featurestore.access.revocations import CHANNEL
+from featurestore.access.cache_invalidation import CHANNEL
 from tests.installation import ROOT, Installation, installation
 from tests.waiting import eventually
 
@@ -43,20 +43,20 @@ def change(what):
             services.save_client(bot, actor="tests")
 """
 HOLDER = """
-from featurestore.access import keyring
+from featurestore.access import credential_cache
 from featurestore.access.selectors import credential
-keyring.CACHED_S = {cached_s}
+credential_cache.CACHED_S = {cached_s}
 
 def held(*texts):
     found = [credential(text, time.time_ns() // 1_000_000) for text in texts]
-    return ["taken" if isinstance(one, keyring.Credential) else one for one in found]
+    return ["taken" if isinstance(one, credential_cache.Credential) else one for one in found]
 
 def read_by_threads(count, text):
     # Each reads everything anew, and stays.
     stay, answers = threading.Event(), []
 
     def read(done):
-        keyring.keyring.forget()
+        credential_cache.keyring.forget()
         answers.extend(held(text))
         done.set()
         stay.wait(60)

@@ -11,12 +11,12 @@ from oauth2_provider.models import AccessToken
 
 from featurestore.access import services
 from featurestore.access.errors import KeyEnded, TooManySecrets, WrongAllowance, WrongLifetime
-from featurestore.access.keyring import keyring
+from featurestore.access.credential_cache import keyring
 from featurestore.access.keys import digest_of, expiry_ms, id_of, new_token, sealed
 from featurestore.access.models import ApiClient, ClientSecret
 from featurestore.access.oauth import ClientValidator
 from featurestore.access.scopes import ACTIONS, Scope
-from featurestore.access.selectors import Credential, Denied, client_credential, credential, forget_keys
+from featurestore.access.selectors import Credential, Rejection, client_credential, credential, invalidate_credentials
 from featurestore.access.services import create_client
 
 MAY = {"services": ["support_chat"], "purposes": ["service", "fraud"], "scopes": ["features:read", "consent:write"]}
@@ -75,18 +75,18 @@ def test_the_database_holds_no_token(secret: tuple[ClientSecret, str], now_ms: i
 def test_a_secret_is_kept_as_a_hash_and_opens_nothing_itself(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     assert secret[0].digest == digest_of(secret[1])
     assert secret[1][17:] not in repr(vars(secret[0]))
-    assert credential(secret[1], now_ms) is Denied.WRONG
+    assert credential(secret[1], now_ms) is Rejection.WRONG
 
 
 def test_a_key_buys_no_token(bound: ApiClient, now_ms: int) -> None:
     _, key = services.create_key(bound, **MAY, actor="test")
-    assert client_credential("support-bot", key, now_ms) is Denied.WRONG
+    assert client_credential("support-bot", key, now_ms) is Rejection.WRONG
 
 
 @pytest.mark.parametrize("client_id", ["", "sales-bot", "Support-bot", "support-bot\0", "é"])
 def test_a_secret_is_one_client_s(secret: tuple[ClientSecret, str], now_ms: int, client_id: str) -> None:
     create_client("sales-bot", owner="sales", actor="test")
-    assert client_credential(client_id, secret[1], now_ms) is Denied.WRONG
+    assert client_credential(client_id, secret[1], now_ms) is Rejection.WRONG
 
 
 def test_an_expired_token(secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any) -> None:
@@ -94,11 +94,11 @@ def test_an_expired_token(secret: tuple[ClientSecret, str], now_ms: int, django_
     end_ms = expiry_ms(token)
     assert end_ms == (now_ms // 1000 + LIFETIME_S) * 1000
     assert isinstance(credential(token, end_ms - 1), Credential)
-    assert credential(token, end_ms) is Denied.EXPIRED
-    forget_keys()
+    assert credential(token, end_ms) is Rejection.EXPIRED
+    invalidate_credentials()
     credential("", now_ms)
     with django_assert_num_queries(0):
-        assert credential(token, end_ms) is Denied.EXPIRED, "also by a process that never saw it"
+        assert credential(token, end_ms) is Rejection.EXPIRED, "also by a process that never saw it"
 
 
 def test_a_new_token_works_in_a_process_whose_snapshot_is_older(secret: tuple[ClientSecret, str], now_ms: int) -> None:
@@ -124,7 +124,7 @@ def test_a_revoked_token_that_is_repeated_costs_one_query(
     credential("", now_ms)
     with django_assert_num_queries(1):
         for _ in range(20):
-            assert credential(token, now_ms) is Denied.REVOKED
+            assert credential(token, now_ms) is Rejection.REVOKED
 
 
 def test_tokens_in_use_are_read_anew_together(
@@ -138,7 +138,7 @@ def test_tokens_in_use_are_read_anew_together(
         for token in tokens:
             assert isinstance(credential(token, now_ms), Credential)
     assert services.revoke_tokens(secret[0].client, actor="test") == 5
-    assert [credential(token, now_ms) for token in tokens] == [Denied.REVOKED] * 5
+    assert [credential(token, now_ms) for token in tokens] == [Rejection.REVOKED] * 5
 
 
 def test_made_up_tokens_cost_no_query(
@@ -158,35 +158,35 @@ def test_made_up_tokens_cost_no_query(
     credential("", now_ms)
     with django_assert_num_queries(0):
         for wrong in wrongs:
-            assert credential(wrong, now_ms) is Denied.WRONG, wrong
+            assert credential(wrong, now_ms) is Rejection.WRONG, wrong
 
 
 def test_a_sealed_token_that_nobody_issued_opens_nothing(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     forged = new_token(secret[0].key_id, now_ms // 1000 + 60, keyring.seal_key)
-    assert credential(forged, now_ms) is Denied.REVOKED, "whoever knew the seal's key could only make us look"
+    assert credential(forged, now_ms) is Rejection.REVOKED, "whoever knew the seal's key could only make us look"
 
 
 def test_revoked_with_its_secret(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     other, text = services.create_secret(secret[0].client, actor="test")
     tokens = [buy(secret[1], now_ms), buy(text, now_ms)]
     services.revoke(secret[0], actor="test")
-    assert [type(credential(token, now_ms)) for token in tokens] == [Denied, Credential]
-    assert client_credential("support-bot", secret[1], now_ms) is Denied.REVOKED
+    assert [type(credential(token, now_ms)) for token in tokens] == [Rejection, Credential]
+    assert client_credential("support-bot", secret[1], now_ms) is Rejection.REVOKED
     assert AccessToken.objects.get().token.startswith(f"rat_{other.key_id}")
 
 
 def test_a_token_bought_in_the_moment_of_its_secret_s_revocation(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     token = buy(secret[1], now_ms)
     ClientSecret.objects.update(revoked_at=datetime.now(UTC))  # committed elsewhere, before the token's row was
-    forget_keys()
-    assert credential(token, now_ms) is Denied.REVOKED
+    invalidate_credentials()
+    assert credential(token, now_ms) is Rejection.REVOKED
 
 
 def test_an_expired_secret_buys_nothing_and_its_tokens_live_on(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     token = buy(secret[1], now_ms)
     ClientSecret.objects.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
-    forget_keys()
-    assert client_credential("support-bot", secret[1], now_ms) is Denied.EXPIRED
+    invalidate_credentials()
+    assert client_credential("support-bot", secret[1], now_ms) is Rejection.EXPIRED
     assert isinstance(credential(token, now_ms), Credential)
 
 
@@ -194,15 +194,15 @@ def test_an_inactive_client(secret: tuple[ClientSecret, str], now_ms: int) -> No
     token, client = buy(secret[1], now_ms), secret[0].client
     client.active = False
     services.save_client(client, actor="test")
-    assert credential(token, now_ms) is Denied.INACTIVE
-    assert client_credential("support-bot", secret[1], now_ms) is Denied.INACTIVE
+    assert credential(token, now_ms) is Rejection.INACTIVE
+    assert client_credential("support-bot", secret[1], now_ms) is Rejection.INACTIVE
 
 
 def test_a_deleted_client_s_tokens(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     token = buy(secret[1], now_ms)
     secret[0].client.delete()
-    forget_keys()
-    assert credential(token, now_ms) is Denied.REVOKED
+    invalidate_credentials()
+    assert credential(token, now_ms) is Rejection.REVOKED
     assert not AccessToken.objects.exists()
 
 
@@ -221,7 +221,7 @@ def test_two_secrets_at_a_time(secret: tuple[ClientSecret, str], bound: ApiClien
     assert isinstance(client_credential("support-bot", old_text, now_ms), Credential)
     assert isinstance(client_credential("support-bot", new_text, now_ms), Credential)
     after_ms = now_ms + int(services.OVERLAP.total_seconds() * 1000) + 1000
-    assert client_credential("support-bot", old_text, after_ms) is Denied.EXPIRED
+    assert client_credential("support-bot", old_text, after_ms) is Rejection.EXPIRED
     for third in (lambda: services.create_secret(bound, actor="test"), lambda: services.rotate_secret(new, actor="t")):
         with pytest.raises(TooManySecrets):
             third()

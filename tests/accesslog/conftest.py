@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from tests.accesslog.streams import AheadStream, Control
+from tests.accesslog.harness import AheadStream, Control
 from tests.consent.worlds import database
 
 __all__ = ["database"]

@@ -7,11 +7,12 @@ import pytest
 from django.db import OperationalError
 from prometheus_client import REGISTRY
 
-from featurestore.accesslog import metrics, reports, stream, writer
+from featurestore.accesslog import metrics, stream, writer
+from featurestore.accesslog import selectors
 from featurestore.accesslog.consumer import SILENT_MS
 from featurestore.accesslog.stream import ASIDE, FIELD, KEY
 from featurestore.accesslog.writer import Recorder
-from tests.accesslog.streams import NOW_MS, Control, MemoryStream, read
+from tests.accesslog.harness import NOW_MS, Control, MemoryStream, read
 
 
 def told(name: str, **labels: str) -> Any:

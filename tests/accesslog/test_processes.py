@@ -19,7 +19,7 @@ from featurestore.accesslog.batches import decode
 from featurestore.accesslog.consumer import collect
 from featurestore.accesslog.stream import KEY, RecordStream
 from featurestore.accesslog.writer import Recorder
-from tests.accesslog.streams import ANN, BEN, NOW_MS, gaps, read, stored, usage
+from tests.accesslog.harness import ANN, BEN, NOW_MS, gaps, read, stored, usage
 from tests.installation import Installation, installation
 from tests.waiting import eventually
 

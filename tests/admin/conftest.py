@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from featurestore.access.selectors import forget_keys
-from featurestore.consent.ledger import current
-from featurestore.consent.models import Ledger
-from featurestore.ingest import letterbox as ingest
+from featurestore.access.selectors import invalidate_credentials
+from featurestore.consent.change_sequence import load_change_sequence
+from featurestore.consent.models import ChangeSequence
+from featurestore.ingest import dead_letter_topic as ingest
 from featurestore.store import configured
 from featurestore.store.memory import MemoryStore
-from tests.admin.letterbox import MemoryLetterbox
+from tests.admin.dead_letter_topic import InMemoryDeadLetterTopic
 from tests.admin.shop import Shop
 
 
@@ -18,13 +18,13 @@ from tests.admin.shop import Shop
 def shop(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     store = MemoryStore()
     monkeypatch.setattr(configured, "store", lambda: store)
-    letterbox = MemoryLetterbox()
-    monkeypatch.setattr(ingest, "opened", letterbox.opened)
+    dead_letters = InMemoryDeadLetterTopic()
+    monkeypatch.setattr(ingest, "connect", dead_letters.connect)
     run = store.run()
-    assert store.claim(run, current().epoch, 0)
+    assert store.write_claim(run, load_change_sequence().epoch, 0)
     assert store.vouch(run, 3_600_000)
-    Ledger.objects.update(runs="/".join(run))
-    opened = Shop(store, letterbox)
+    ChangeSequence.objects.update(vouched_runs="/".join(run))
+    opened = Shop(store, dead_letters)
     opened.open()
     yield opened
-    forget_keys()
+    invalidate_credentials()

@@ -15,11 +15,11 @@ from featurestore.audit.models import AuditRun, Finding
 from featurestore.consent import services
 from featurestore.customers.models import Customer
 from featurestore.ingest.models import DeadLetter
-from featurestore.permission import Denial, Grant
+from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
 from featurestore.serving.guard import admit
 from featurestore.store.memory import MemoryStore
-from tests.admin.letterbox import MemoryLetterbox, put_aside
+from tests.admin.dead_letter_topic import InMemoryDeadLetterTopic, put_aside
 
 PURPOSES = {
     "service": "consent",
@@ -36,7 +36,7 @@ class Shop:
     """``browse`` logs in: olivia is a privacy officer, petra and chris are engineers, root may do everything."""
 
     store: MemoryStore
-    letterbox: MemoryLetterbox
+    dead_letters: InMemoryDeadLetterTopic
     customers: dict[str, Customer] = field(default_factory=dict)
 
     def open(self) -> None:
@@ -79,7 +79,7 @@ class Shop:
 
     def letter(self, customer_id: str = "C42", value: bytes = b"{}", reason: str = "invalid") -> DeadLetter:
         """A record of the customer's that was put aside two hours ago."""
-        return put_aside(self.letterbox, self.customers[customer_id].subject, value, reason)
+        return put_aside(self.dead_letters, self.customers[customer_id].subject, value, reason)
 
     def recorded(self, customer_id: str = "C42", number: int = 1, **withheld: str) -> None:
         """A minute ago support-bot read a customer, after a record that was lost."""
@@ -90,7 +90,7 @@ class Shop:
         process = f"{number:016x}"
         write([Heard(at_ms, Batch(process, at_ms - 1000, 1, at_ms, 1, [kind], [read], requests))])
 
-    def read(self, customer_id: str, purpose: str = "service") -> Grant | Denial:
+    def read(self, customer_id: str, purpose: str = "service") -> PurposePermission | Denial:
         """What a reader is told a little later, when a new grant has begun."""
         reading = self.store.read([self.customers[customer_id].subject], [], [], 1000)
         soon_ms = round((datetime.now(UTC) + timedelta(seconds=5)).timestamp() * 1000)

@@ -10,7 +10,7 @@ from django.urls import reverse
 from oauth2_provider.models import AccessToken, set_token_value
 
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret
-from featurestore.access.selectors import Credential, client_credential, credential, forget_keys
+from featurestore.access.selectors import Credential, client_credential, credential, invalidate_credentials
 from featurestore.access.services import create_secret, entrust
 from tests.admin.shop import Shop
 
@@ -53,7 +53,7 @@ def test_a_key_is_shown_once(shop: Shop, petra: Client, bot: ApiClient) -> None:
     text, key = page.context["text"], ApiKey.objects.latest("pk")
     assert "no-store" in page.headers["Cache-Control"]
     assert text in page.content.decode()
-    forget_keys()
+    invalidate_credentials()
     assert credential(text, NOW_MS).key_id == key.key_id  # type: ignore[union-attr]
     secret = text.rpartition("_")[2]
     for again in (

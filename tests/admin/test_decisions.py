@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from featurestore.consent import services
 from featurestore.consent.models import ConsentRecord, CurrentPermission, Notice, PermissionChange, Purpose
-from featurestore.permission import Denial, Grant
+from featurestore.permission import Denial, PurposePermission
 from tests.admin.shop import Shop
 
 WITHDRAWN = {"method": "email", "reason": "Asked us to stop"}
@@ -36,7 +36,7 @@ def line(page: Any, purpose: str) -> Any:
 
 
 def test_a_withdrawal_is_in_effect_and_says_so(shop: Shop, olivia: Client) -> None:
-    assert isinstance(shop.read("C42"), Grant)
+    assert isinstance(shop.read("C42"), PurposePermission)
     page = decide(shop, olivia, "withdraw", "service", WITHDRAWN)
     assert shop.read("C42") is Denial.REFUSED
     assert "withdrawn, and in effect" in page.content.decode()
@@ -54,7 +54,7 @@ def test_a_consent_names_its_notice(shop: Shop, olivia: Client) -> None:
     decide(shop, olivia, "withdraw", "service", WITHDRAWN)
     page = decide(shop, olivia, "give", "service", GIVEN)
     assert "given, and in effect" in page.content.decode()
-    assert isinstance(shop.read("C42"), Grant)
+    assert isinstance(shop.read("C42"), PurposePermission)
     record = ConsentRecord.objects.first()
     assert record is not None
     assert record.notice is not None

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from featurestore.access import usage
 from featurestore.access.services import entrust
-from featurestore.accesslog import reports
+from featurestore.accesslog import selectors
 from featurestore.accesslog.models import AccessGap, AccessRecord
 from featurestore.accesslog.stream import State
 from featurestore.backoffice.paging import FirstPages

@@ -1,8 +1,10 @@
 """Production does not start unsafely, and says what to change."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,20 @@ def test_no_process_starts_unsafely(command: list[str], tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
     assert run.returncode != 0
     assert "rapport.E004" in run.stderr
+
+
+def test_database_of_an_earlier_version_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "old.sqlite3"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("CREATE TABLE django_migrations (id INTEGER, app TEXT, name TEXT, applied TEXT)")
+        database.execute("INSERT INTO django_migrations VALUES (1, 'privacy', '0001_initial', '2026-11-25')")
+    environment = {**os.environ, "RAPPORT_DATABASE_URL": f"sqlite:///{file}"}
+    for command in (["manage.py", "migrate", "--noinput"], ["-c", "import adminsite.wsgi"]):
+        done = subprocess.run(
+            [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode, command
+        assert "was made by a version before 0.2" in done.stderr, command
+        assert "manage.py migrate" in done.stderr, command
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("django_migrations",)]

@@ -9,15 +9,15 @@ from django.http import HttpResponse
 from django.test import Client
 
 from featurestore.access import services
-from featurestore.access.limits import limits
+from featurestore.access.rate_limiter import limits
 from featurestore.access.scopes import Scope
-from featurestore.access.selectors import forget_keys
+from featurestore.access.selectors import invalidate_credentials
 from featurestore.access.services import create_client, create_key
 from featurestore.accesslog.writer import Recorder
-from featurestore.api import door, events, exchange, handler
+from featurestore.api import events, handler, request_cycle
 from featurestore.api.handler import feature_handler
 from featurestore.store import configured
-from tests.accesslog.streams import MemoryStream
+from tests.accesslog.harness import MemoryStream
 from tests.api.world import NOW_MS, World
 
 SERVICES = ["support_chat", "fraud_check"]
@@ -29,8 +29,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """C42 agreed to service and bought; C43 refused; nobody knows any other."""
     made = World()
     monkeypatch.setattr(configured, "store", lambda: made.store)
-    monkeypatch.setattr(events, "event_writer", lambda: made.kafka)
-    monkeypatch.setattr(door, "now_ms", lambda: NOW_MS)
+    monkeypatch.setattr(events, "acknowledged_event_writer", lambda: made.kafka)
+    monkeypatch.setattr(request_cycle, "now_ms", lambda: NOW_MS)
     feature_handler.cache_clear()
     made.permit("C42", service=True)
     made.permit("C43", service=False)
@@ -49,10 +49,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def keys_of_this_test(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # A test's transaction is its own connection's: a second one would wait for it.
     monkeypatch.setattr(services._writer, "submit", lambda *_: None)
-    forget_keys()
+    invalidate_credentials()
     limits.cache_clear()  # at noon of that day, the window never ends
     yield
-    forget_keys()
+    invalidate_credentials()
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """What is recorded of reads and requests, to be looked at with ``sent``."""
     made = Recorder(MemoryStream(), 10**9, lambda: NOW_MS)
     monkeypatch.setattr(made, "start", lambda: None)
-    for module in (exchange, handler):
+    for module in (request_cycle, handler):
         monkeypatch.setattr(module, "recorder", lambda: made)
     return made
 

@@ -8,18 +8,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from featurestore.api import admission
-from featurestore.api.admission import Admission, Room
+from featurestore.api.admission import ConcurrencyLimit
 from featurestore.api.errors import Overloaded
 
 
 class Work:
     """Requests in hand, each until it is told to end."""
 
-    def __init__(self, room: Room) -> None:
-        self.admission, self.began, self.end = Admission(room), threading.Semaphore(0), threading.Event()
+    def __init__(self, limit: ConcurrencyLimit) -> None:
+        self.limit, self.began, self.end = limit, threading.Semaphore(0), threading.Event()
 
     def __call__(self) -> str:
-        with self.admission:
+        with self.limit:
             self.began.release()
             self.end.wait(10)
         return "done"
@@ -34,12 +34,12 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 def test_who_comes_when_all_is_full_is_refused_at_once(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "PATIENCE_S", 10)
-    work = Work(Room(working=2, waiting=3))
+    monkeypatch.setattr(admission, "MAX_WAIT_S", 10)
+    work = Work(ConcurrencyLimit(working=2, waiting=3))
     going: list[Future[str]] = [threads.submit(work) for _ in range(5)]
     for _ in range(2):
         assert work.began.acquire(timeout=5)
-    while len(work.admission._line) < 3:
+    while len(work.limit._queue) < 3:
         time.sleep(0.001)
     began_s = time.perf_counter()
     with pytest.raises(Overloaded):
@@ -50,8 +50,8 @@ def test_who_comes_when_all_is_full_is_refused_at_once(
 
 
 def test_nobody_waits_for_long(threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "PATIENCE_S", 0.01)
-    work = Work(Room(working=1, waiting=3))
+    monkeypatch.setattr(admission, "MAX_WAIT_S", 0.01)
+    work = Work(ConcurrencyLimit(working=1, waiting=3))
     going = threads.submit(work)
     assert work.began.acquire(timeout=5)
     for _ in range(5):
@@ -63,27 +63,27 @@ def test_nobody_waits_for_long(threads: ThreadPoolExecutor, monkeypatch: pytest.
 
 
 def test_a_failure_leaves_its_place() -> None:
-    room = Admission(Room(working=1, waiting=0))
+    limit = ConcurrencyLimit(working=1, waiting=0)
     for _ in range(3):
-        with pytest.raises(KeyError), room:
+        with pytest.raises(KeyError), limit:
             raise KeyError
 
 
 def test_a_place_goes_to_who_waits_longest_and_not_to_who_comes_just_then(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "PATIENCE_S", 10)
-    room, served = Admission(Room(working=1, waiting=4)), list[int]()
+    monkeypatch.setattr(admission, "MAX_WAIT_S", 10)
+    limit, served = ConcurrencyLimit(working=1, waiting=4), list[int]()
 
     def wait(number: int) -> None:
-        with room:
+        with limit:
             served.append(number)
 
-    with room:
+    with limit:
         waiting = []
         for number in range(4):
             waiting.append(threads.submit(wait, number))
-            while len(room._line) <= number:
+            while len(limit._queue) <= number:
                 time.sleep(0.001)
     wait(4)  # the place was given away before
     for one in waiting:

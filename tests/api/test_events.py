@@ -12,9 +12,9 @@ from featurestore.access.services import create_client, create_key
 from featurestore.api import events
 from featurestore.catalog.chat import chat
 from featurestore.definitions import EventSource
-from featurestore.ingest import writer
+from featurestore.ingest import acknowledged_writer
+from featurestore.ingest.acknowledged_writer import AcknowledgedEventWriter, EncodedEvent
 from featurestore.ingest.errors import NotAcknowledged
-from featurestore.ingest.writer import EventWriter, Outgoing
 from tests.api.conftest import Post
 from tests.api.world import NOW_MS, Kafka, World
 
@@ -210,8 +210,8 @@ def kafka(monkeypatch: pytest.MonkeyPatch) -> Producer:
 
 
 def test_while_kafka_is_away_one_call_tries_and_the_others_are_told_at_once(kafka: Producer) -> None:
-    made = EventWriter(writer.settings().model_copy(update={"event_timeout_ms": 1}))
-    event = Outgoing(chat, "0" * 32, b"")
+    made = AcknowledgedEventWriter(acknowledged_writer.settings().model_copy(update={"event_timeout_ms": 1}))
+    event = EncodedEvent(chat, "0" * 32, b"")
     with pytest.raises(NotAcknowledged, match="Message timed out"):
         made.write([event])
     made.timeout_s = 60
@@ -235,26 +235,26 @@ def test_while_kafka_is_away_one_call_tries_and_the_others_are_told_at_once(kafk
 
 
 def test_a_full_queue_is_no_acknowledgement(kafka: Producer) -> None:
-    made = EventWriter(writer.settings())
+    made = AcknowledgedEventWriter(acknowledged_writer.settings())
     kafka.full = True
     with pytest.raises(NotAcknowledged, match="Queue full"):
-        made.write([Outgoing(chat, "0" * 32, b"")])
+        made.write([EncodedEvent(chat, "0" * 32, b"")])
 
 
 def test_what_kafka_said_is_for_the_log(kafka: Producer) -> None:
-    made = EventWriter(writer.settings())
+    made = AcknowledgedEventWriter(acknowledged_writer.settings())
     unknown = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
     kafka.send = lambda source, subject, value, settle: settle(unknown, None)  # type: ignore[method-assign]
     with pytest.raises(NotAcknowledged, match="Unknown topic or partition"):
-        made.write([Outgoing(chat, "0" * 32, b"")])
+        made.write([EncodedEvent(chat, "0" * 32, b"")])
 
 
 def test_an_error_of_one_topic_lets_the_others_go_on(kafka: Producer) -> None:
-    made = EventWriter(writer.settings())
+    made = AcknowledgedEventWriter(acknowledged_writer.settings())
     unknown = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
     answers = iter([unknown, None])
     kafka.send = lambda source, subject, value, settle: settle(next(answers), None)  # type: ignore[method-assign]
     with pytest.raises(NotAcknowledged):
-        made.write([Outgoing(chat, "0" * 32, b"")])
+        made.write([EncodedEvent(chat, "0" * 32, b"")])
     assert made._trying.acquire(), "somebody tries for as long as he likes"
-    made.write([Outgoing(chat, "0" * 32, b"")])
+    made.write([EncodedEvent(chat, "0" * 32, b"")])

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featurestore.access.models import ApiKey
-from featurestore.access.selectors import forget_keys
+from featurestore.access.selectors import invalidate_credentials
 from featurestore.access.services import create_client, create_key, revoke
 from featurestore.catalog import registry
 from featurestore.config import settings as conf
@@ -245,7 +245,7 @@ def test_the_scheme_is_read_in_any_case(post: Post, key: str) -> None:
 def test_a_key_without_the_scope(post: Post) -> None:
     bot = create_client("consent-page", owner="", actor="test")
     _, text = create_key(bot, services=[], purposes=["service"], scopes=["consent:write"], actor="test")
-    forget_keys()
+    invalidate_credentials()
     response = post(ONE, QUESTION, authorization=f"Bearer {text}")
     assert response.status_code == 403
     assert response.json()["detail"] == "This key does not hold the scope features:read."

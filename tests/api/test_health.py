@@ -8,7 +8,7 @@ from django.test import Client
 
 from featurestore.api import health
 from featurestore.consent.selectors import Standing, in_store
-from featurestore.store.protocol import NodeState, Reading, StoreUnavailable
+from featurestore.store.protocol import NodeState, ReadResult, StoreUnavailable
 from tests.api.conftest import Post
 from tests.api.test_features import ONE, QUESTION
 from tests.api.world import World
@@ -41,7 +41,7 @@ def test_ready_while_any_node_of_the_store_is_vouched_for(
     client: Client, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     states = [NodeState("", []), NodeState("a word", [])]
-    monkeypatch.setattr(world.store, "read", lambda *_: Reading([], states))
+    monkeypatch.setattr(world.store, "read", lambda *_: ReadResult([], states))
     assert client.get("/readyz").json()["checks"]["store"] == "ok"
     assert "some of the store's nodes deny" in caplog.text
     assert in_store()[0] is Standing.PARTLY

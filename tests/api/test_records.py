@@ -8,7 +8,7 @@ from featurestore.access.models import ApiKey
 from featurestore.accesslog.batches import Batch
 from featurestore.accesslog.writer import Recorder
 from featurestore.api.handler import feature_handler
-from tests.accesslog.streams import MemoryStream
+from tests.accesslog.harness import MemoryStream
 from tests.api.conftest import Post
 from tests.api.world import NOW_MS, World
 

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oauth2_provider.models import AccessToken
 
-from featurestore.access import keyring as access_keyring
+from featurestore.access import credential_cache as access_cache
 from featurestore.access import services
 from featurestore.access.models import ApiClient
-from featurestore.access.selectors import forget_keys
+from featurestore.access.selectors import invalidate_credentials
 from featurestore.access.services import create_client
-from featurestore.api import door
+from featurestore.api import request_cycle
 from featurestore.logs import requests
 from tests.api.conftest import PURPOSES, SERVICES
 from tests.api.world import NOW_MS, World
@@ -226,9 +226,9 @@ def test_revoking_nothing(ask: Ask) -> None:
 
 def test_expired(client: Client, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     token = ask().json()["access_token"]
-    monkeypatch.setattr(door, "now_ms", lambda: NOW_MS + 599_000)
+    monkeypatch.setattr(request_cycle, "now_ms", lambda: NOW_MS + 599_000)
     assert read(client, token).status_code == 200
-    monkeypatch.setattr(door, "now_ms", lambda: NOW_MS + 600_000)
+    monkeypatch.setattr(request_cycle, "now_ms", lambda: NOW_MS + 600_000)
     assert read(client, token).status_code == 401
 
 
@@ -271,11 +271,11 @@ def test_the_database_is_away(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None
     def away() -> None:
         raise OperationalError
 
-    forget_keys()
-    monkeypatch.setattr(access_keyring, "read_keys", away)
+    invalidate_credentials()
+    monkeypatch.setattr(access_cache, "read_keys", away)
     response = ask()
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
-    forget_keys()
+    invalidate_credentials()
 
 
 def test_no_log_has_a_secret_or_token(

@@ -9,11 +9,11 @@ import msgspec
 from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.identity import partition_of, subject_of
+from featurestore.ingest.acknowledged_writer import EncodedEvent
 from featurestore.ingest.errors import NotAcknowledged
-from featurestore.ingest.writer import Outgoing
-from featurestore.permission import Grant, Permission
+from featurestore.permission import Permission, PurposePermission
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import FieldWrite, Mark, Written
+from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.layout import Layout
 from featurestore.tiles.served import STAMP
@@ -28,12 +28,12 @@ NOW_MS = ms("2026-11-22T12:00:00")
 SINCE_MS = ms("2026-11-01T00:00:00")
 
 
-class Kafka(list[Outgoing]):
+class Kafka(list[EncodedEvent]):
     """A writer of events that keeps what it is given, while it is available."""
 
     available = True
 
-    def write(self, events: list[Outgoing]) -> None:
+    def write(self, events: list[EncodedEvent]) -> None:
         if not self.available:
             raise NotAcknowledged("gone")
         self.extend(events)
@@ -53,19 +53,19 @@ class World:
         self.vouch()
         fill = self.store.read([], [], [], 100).nodes[0].fill
         for source in registry.sources:
-            births_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
+            coverage_starts_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):
-                self.store.mark(source, partition, Mark(1, 1, self.now_ms - 400, births_ms, fill))
+                self.store.advance_watermark(source, partition, Watermark(1, 1, self.now_ms - 400, coverage_starts_ms, fill))
 
     def vouch(self) -> None:
         run = self.store.run()
-        assert self.store.claim(run, 1, 1)
+        assert self.store.write_claim(run, 1, 1)
         assert self.store.vouch(run, 3_600_000)
 
     def permit(self, customer_id: str, **purposes: bool) -> None:
         """Allow or refuse purposes to a customer, since the 1st of November."""
-        grants = {name: Grant(allowed, 1, self.since_ms) for name, allowed in purposes.items()}
-        self.store.put_permissions({self.subject(customer_id): Permission(1, 1, grants)})
+        grants = {name: PurposePermission(allowed, 1, self.since_ms) for name, allowed in purposes.items()}
+        self.store.publish_permissions({self.subject(customer_id): Permission(1, 1, grants)})
 
     def happened(self, customer_id: str, source: str, *events: tuple[str, dict[str, Any]]) -> None:
         """Fold events, each a time and its data, and put what follows into the store."""
@@ -79,9 +79,13 @@ class World:
             arrivals.append(Arrival(i, ms(time), spec.decode(raw)))
         permission = self.store.read([subject], [], [], 100).subjects[0].permission
         assert permission is not None
-        births_ms = {view.fingerprint: 0 for view in views}
+        coverage_starts_ms = {view.fingerprint: 0 for view in views}
         grants = permission.purposes
-        record = SourceFold(views).fold(Record(), arrivals, grants, births_ms=births_ms, counts=Counter()).record
+        record = (
+            SourceFold(views)
+            .fold(Record(), arrivals, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter())
+            .record
+        )
         layouts = {view.name: Layout(view) for view in views}
         writes = [
             FieldWrite(subject, field_name(view, p), p, STAMP.pack(1, 1, grant) + layouts[view].totals(kept.tiles))
@@ -89,7 +93,7 @@ class World:
             for kept in states
             for p, grant in kept.grants.items()
         ]
-        assert set(self.store.write(writes, self.now_ms)) == {Written.DONE}
+        assert set(self.store.write(writes, self.now_ms)) == {WriteOutcome.DONE}
 
     @staticmethod
     def subject(customer_id: str) -> str:

@@ -13,7 +13,7 @@ from featurestore.consent.models import CurrentPermission, PermissionChange, Pur
 from featurestore.consent.outbox.publication import permissions_of
 from featurestore.consent.outbox.relay import relay_due
 from featurestore.jobs.leases import leased
-from featurestore.permission import Denial, Grant, Permission
+from featurestore.permission import Denial, PurposePermission, Permission
 from featurestore.profiles.services import Registration, register_many
 from tests.consent.worlds import Shop, at, vouch
 
@@ -58,7 +58,7 @@ def test_a_store_that_allows_what_was_withdrawn_is_put_right(ann: Ann) -> None:
     before = ann.right()
     ann.shop.withdraw(when=5)
     ann.tamper(before)
-    assert isinstance(ann.shop.read(ann.subject), Grant)
+    assert isinstance(ann.shop.read(ann.subject), PurposePermission)
     done = run()
     assert (done.found, done.repaired) == (1, 1)
     assert kinds() == [("allows_more", "service", "repaired")]
@@ -76,7 +76,7 @@ def test_a_permission_that_was_lost_is_put_again(ann: Ann) -> None:
     del ann.shop.store._permissions[ann.subject]
     run()
     assert kinds() == [("missing_in_store", "", "repaired")]
-    assert isinstance(ann.shop.read(ann.subject), Grant)
+    assert isinstance(ann.shop.read(ann.subject), PurposePermission)
 
 
 def test_a_store_that_denies_too_much_is_put_right(ann: Ann) -> None:
@@ -90,7 +90,7 @@ def test_a_store_that_denies_too_much_is_put_right(ann: Ann) -> None:
 def test_a_version_that_the_database_never_issued_is_overtaken(ann: Ann) -> None:
     right = ann.right()
     ann.tamper(Permission(right.epoch, right.sequence + 500, right.purposes))
-    assert run().repaired == 0  # the ledger itself is behind: a restored database, which raise_epoch is for
+    assert run().repaired == 0  # the change sequence itself is behind: a restored database, which raise_epoch is for
     ann.tamper(Permission(right.epoch, right.sequence + 2, right.purposes))
     for n in range(3):
         ann.shop.register(f"other{n}")
@@ -100,8 +100,8 @@ def test_a_version_that_the_database_never_issued_is_overtaken(ann: Ann) -> None
 
 def test_a_subject_that_the_database_does_not_know_is_denied_for_good(ann: Ann) -> None:
     ghost = "f" * 32
-    ann.shop.store._permissions[ghost] = Permission(1, 1, {"service": Grant(True, 1, 1)})
-    assert isinstance(ann.shop.read(ghost), Grant)
+    ann.shop.store._permissions[ghost] = Permission(1, 1, {"service": PurposePermission(True, 1, 1)})
+    assert isinstance(ann.shop.read(ghost), PurposePermission)
     done = run()
     assert done.store_subjects == 2
     assert kinds() == [("unknown_subject_in_store", "", "repaired")]
@@ -160,7 +160,7 @@ def test_a_change_that_the_store_has_not_got_yet_is_no_finding(ann: Ann) -> None
     ann.shop.withdraw(when=5)
     ann.shop.store.available = True
     assert run(60).found == 0
-    assert PermissionChange.objects.filter(put_at=None).count() == 1
+    assert PermissionChange.objects.filter(published_at=None).count() == 1
     assert run(65).found == 1  # a minute is too long
     assert ann.shop.read(ann.subject) is Denial.REFUSED
 
@@ -182,7 +182,7 @@ def test_what_the_store_allows_wrongly_is_repaired_before_all_else(shop: Shop, m
     subjects = sorted(shop.store.subjects())
     for subject in subjects:
         right = permissions_of([subject])[subject]
-        allowed = right.purposes | {"service": Grant(True, 1, 1)}
+        allowed = right.purposes | {"service": PurposePermission(True, 1, 1)}
         wrong = Permission(right.epoch, right.sequence, allowed if subject == subjects[-1] else {})
         shop.store._permissions[subject] = wrong
     monkeypatch.setattr(auditing, "BATCH", 1)

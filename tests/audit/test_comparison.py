@@ -5,10 +5,12 @@ from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 from featurestore.audit.comparison import Kind, differences
-from featurestore.permission import Grant, Permission, current
+from featurestore.permission import PurposePermission, Permission, current
 
 NOW_MS = 1_000
-GRANTS = st.builds(Grant, st.booleans(), st.integers(1, 3), st.integers(1, 3), st.sampled_from([0, 500, 2_000, 3_000]))
+GRANTS = st.builds(
+    PurposePermission, st.booleans(), st.integers(1, 3), st.integers(1, 3), st.sampled_from([0, 500, 2_000, 3_000])
+)
 PERMISSIONS = st.builds(
     Permission,
     st.integers(1, 2),
@@ -22,9 +24,11 @@ def test_whatever_the_store_allows_and_the_database_does_not_is_the_worst_kind(o
     kinds = {difference.purpose: difference.kind for difference in differences(ours, stored, NOW_MS)}
     for purpose in ("service", "fraud"):
         want, have = current(ours, purpose, NOW_MS), current(stored, purpose, NOW_MS)
-        if isinstance(have, Grant) and (not isinstance(want, Grant) or have.grant != want.grant):
+        if isinstance(have, PurposePermission) and (
+            not isinstance(want, PurposePermission) or have.grant_id != want.grant_id
+        ):
             assert kinds[purpose] is Kind.ALLOWS_MORE
-        if isinstance(want, Grant) and not isinstance(have, Grant):
+        if isinstance(want, PurposePermission) and not isinstance(have, PurposePermission):
             assert kinds[purpose] is Kind.DENIES_MORE
 
 
@@ -33,32 +37,34 @@ def test_no_difference_is_found_exactly_when_there_is_none(ours: Permission, sto
     assert (differences(ours, stored, NOW_MS) == []) == (ours == stored)
 
 
-def permission(grant: Grant | None = None, sequence: int = 7) -> Permission:
+def permission(grant: PurposePermission | None = None, sequence: int = 7) -> Permission:
     return Permission(1, sequence, {"service": grant} if grant else {})
 
 
 @pytest.mark.parametrize(
     ("ours", "stored", "kind"),
     [
-        (Grant(False, 1, 5), Grant(True, 1, 5), Kind.ALLOWS_MORE),
-        (None, Grant(True, 1, 5), Kind.ALLOWS_MORE),
-        (Grant(True, 2, 5), Grant(True, 1, 5), Kind.ALLOWS_MORE),
-        (Grant(True, 1, 5), Grant(True, 1, 4), Kind.ALLOWS_MORE),
-        (Grant(True, 1, 5, 2000), Grant(True, 1, 5), Kind.ALLOWS_MORE),
-        (Grant(True, 1, 5, 2000), Grant(True, 1, 5, 2001), Kind.ALLOWS_MORE),
-        (Grant(True, 1, 5), None, Kind.DENIES_MORE),
-        (Grant(True, 1, 5), Grant(False, 1, 5), Kind.DENIES_MORE),
-        (Grant(True, 1, 5), Grant(True, 1, 6), Kind.DENIES_MORE),
-        (Grant(True, 1, 5), Grant(True, 1, 5, 2000), Kind.DENIES_MORE),
-        (Grant(False, 1, 5), Grant(False, 0, 5), Kind.STALE_FENCE),
+        (PurposePermission(False, 1, 5), PurposePermission(True, 1, 5), Kind.ALLOWS_MORE),
+        (None, PurposePermission(True, 1, 5), Kind.ALLOWS_MORE),
+        (PurposePermission(True, 2, 5), PurposePermission(True, 1, 5), Kind.ALLOWS_MORE),
+        (PurposePermission(True, 1, 5), PurposePermission(True, 1, 4), Kind.ALLOWS_MORE),
+        (PurposePermission(True, 1, 5, 2000), PurposePermission(True, 1, 5), Kind.ALLOWS_MORE),
+        (PurposePermission(True, 1, 5, 2000), PurposePermission(True, 1, 5, 2001), Kind.ALLOWS_MORE),
+        (PurposePermission(True, 1, 5), None, Kind.DENIES_MORE),
+        (PurposePermission(True, 1, 5), PurposePermission(False, 1, 5), Kind.DENIES_MORE),
+        (PurposePermission(True, 1, 5), PurposePermission(True, 1, 6), Kind.DENIES_MORE),
+        (PurposePermission(True, 1, 5), PurposePermission(True, 1, 5, 2000), Kind.DENIES_MORE),
+        (PurposePermission(False, 1, 5), PurposePermission(False, 0, 5), Kind.STALE_FENCE),
     ],
 )
-def test_each_difference_has_its_kind(ours: Grant | None, stored: Grant | None, kind: Kind) -> None:
+def test_each_difference_has_its_kind(
+    ours: PurposePermission | None, stored: PurposePermission | None, kind: Kind
+) -> None:
     assert [difference.kind for difference in differences(permission(ours), permission(stored), NOW_MS)] == [kind]
 
 
 def test_versions_are_compared_where_nothing_else_differs() -> None:
-    same = Grant(True, 1, 5)
+    same = PurposePermission(True, 1, 5)
     assert differences(permission(same), None, NOW_MS)[0].kind is Kind.MISSING
     assert differences(permission(same), permission(same, 6), NOW_MS)[0].kind is Kind.STALE_FENCE
     assert differences(permission(same), permission(same, 8), NOW_MS)[0].kind is Kind.AHEAD

@@ -9,7 +9,7 @@ from redis import Redis
 
 from featurestore.access import services as access
 from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
-from featurestore.access.selectors import forget_keys
+from featurestore.access.selectors import invalidate_credentials
 from featurestore.api.handler import feature_handler
 from featurestore.store import configured
 from featurestore.store.redis import RedisStore
@@ -30,7 +30,7 @@ def world(
     monkeypatch.setattr(configured, "store", lambda: store)
     monkeypatch.setattr(access._writer, "submit", lambda *_: None)  # a second connection to a database in memory
     feature_handler.cache_clear()
-    forget_keys()
+    invalidate_credentials()
     access.seed_roles()
     for name, role in STAFF.items():
         person = User.objects.create_user(name, password="pw", is_staff=True)
@@ -40,7 +40,7 @@ def world(
     yield opened
     store.close()
     feature_handler.cache_clear()
-    forget_keys()
+    invalidate_credentials()
 
 
 Enter = Callable[[str], Page]

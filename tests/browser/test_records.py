@@ -4,12 +4,12 @@ import pytest
 from playwright.sync_api import expect
 
 from featurestore.access import services as access
-from featurestore.accesslog import reports
+from featurestore.accesslog import selectors
 from featurestore.accesslog.consumer import Heard, miss, write
 from featurestore.accesslog.stream import State
 from featurestore.accesslog.writer import Recorder
 from featurestore.clock import database_now, milliseconds
-from tests.accesslog.streams import MemoryStream, answer
+from tests.accesslog.harness import MemoryStream, answer
 from tests.browser.conftest import Enter
 from tests.browser.world import RealWorld
 

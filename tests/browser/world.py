@@ -7,7 +7,7 @@ from featurestore.config import settings
 from featurestore.consent import services
 from featurestore.consent.vouching.node_verifier import Condition, Voucher
 from featurestore.profiles.services import register
-from featurestore.store.protocol import Mark
+from featurestore.store.protocol import Watermark
 from featurestore.store.redis import RedisStore
 from tests.api.world import World
 
@@ -32,9 +32,9 @@ class RealWorld(World):
     def fold(self) -> None:
         fill = self.store.read([], [], [], 1000).nodes[0].fill
         for source in registry.sources:
-            births_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
+            coverage_starts_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):
-                assert self.store.mark(source, partition, Mark(1, 1, self.now_ms + 3_600_000, births_ms, fill))
+                assert self.store.advance_watermark(source, partition, Watermark(1, 1, self.now_ms + 3_600_000, coverage_starts_ms, fill))
         yesterday = (self.now - timedelta(days=1)).replace(tzinfo=None).isoformat()
         self.happened("C42", "orders", (yesterday, LINE))
 

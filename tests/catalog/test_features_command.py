@@ -12,10 +12,10 @@ from adminsite.management.commands import features
 from featurestore.accesslog.writer import Recorder
 from featurestore.config import settings
 from featurestore.identity import partition_of, subject_of
-from featurestore.permission import Grant, Permission
+from featurestore.permission import PurposePermission, Permission
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import Mark
-from tests.accesslog.streams import MemoryStream
+from featurestore.store.protocol import Watermark
+from tests.accesslog.harness import MemoryStream
 
 NOW_MS = 1_700_000_000_000
 
@@ -112,11 +112,11 @@ def test_show_says_where_names_are(command: Command) -> None:
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     store = MemoryStore()
     monkeypatch.setattr(features, "store", lambda: store)
-    store.claim(store.run(), 1, 0)
+    store.write_claim(store.run(), 1, 0)
     store.vouch(store.run(), 60_000)
     subject, conf = subject_of("C42", settings().subject_secret.encode()), settings()
-    store.put_permissions({subject: Permission(1, 1, {"fraud": Grant(True, 1, NOW_MS - 1000)})})
-    store.mark("orders", partition_of(subject, conf.partitions), Mark(1, 0, NOW_MS, {}))
+    store.publish_permissions({subject: Permission(1, 1, {"fraud": PurposePermission(True, 1, NOW_MS - 1000)})})
+    store.advance_watermark("orders", partition_of(subject, conf.partitions), Watermark(1, 0, NOW_MS, {}))
     return store
 
 

@@ -16,7 +16,7 @@ from featurestore.config import settings
 from featurestore.consent.models import ConsentRecord
 from featurestore.customers.models import Customer
 from featurestore.identity import subject_of
-from featurestore.ingest.sender import NotDelivered
+from featurestore.ingest.bulk_sender import NotDelivered
 from featurestore.store import configured
 from featurestore.store.memory import MemoryStore
 
@@ -64,10 +64,10 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryStore]:
     made = MemoryStore()
-    made.claim(made.run(), 1, 0)
+    made.write_claim(made.run(), 1, 0)
     made.vouch(made.run(), 600_000)
     monkeypatch.setattr(configured, "store", lambda: made)
-    monkeypatch.setattr(replay_retail, "EventSender", Sender)
+    monkeypatch.setattr(replay_retail, "BulkEventSender", Sender)
     monkeypatch.setattr(Sender, "failing", None)
     return made
 

@@ -28,7 +28,7 @@ def columns(source: EventSource) -> dict[str, str]:
 
 
 class Truth:
-    """Written events by source. One thread writes; ``database`` is for afterwards."""
+    """WriteOutcome events by source. One thread writes; ``database`` is for afterwards."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

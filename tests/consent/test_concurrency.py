@@ -6,7 +6,13 @@ from collections.abc import Callable
 import pytest
 from django.db import connections, transaction
 
-from featurestore.consent.models import ConsentRecord, CurrentPermission, Ledger, PermissionChange, SubjectVersion
+from featurestore.consent.models import (
+    ConsentRecord,
+    CurrentPermission,
+    ChangeSequence,
+    PermissionChange,
+    SubjectVersion,
+)
 from featurestore.consent.outbox.publication import permissions_of
 from featurestore.customers.models import Customer
 from featurestore.profiles.services import Registration, register_many
@@ -51,7 +57,7 @@ def test_changes_of_one_subject_happen_one_after_the_other(shop: Shop) -> None:
     row = CurrentPermission.objects.get(customer=ann, purpose__name="service")
     assert row.allowed == (records[-1].decision == "given")
     assert shop.stored(ann.subject) == permissions_of([ann.subject])[ann.subject]
-    assert not PermissionChange.objects.filter(put_at=None).exists()
+    assert not PermissionChange.objects.filter(published_at=None).exists()
 
     held, grants = False, []
     for record in records:  # the grants that the records tell of are the ones that were given
@@ -82,7 +88,7 @@ def test_whoever_sees_a_sequence_sees_every_earlier_change(shop: Shop) -> None:
 
     def look() -> None:
         while not done.is_set():
-            last = Ledger.objects.get().sequence
+            last = ChangeSequence.objects.get().sequence
             if PermissionChange.objects.filter(sequence__lte=last).count() != last:
                 gaps.append(last)
 
@@ -107,7 +113,7 @@ def test_a_change_waits_for_the_one_before_it_to_commit(shop: Shop, monkeypatch:
 
     def hold() -> None:
         with transaction.atomic():
-            Ledger.objects.select_for_update().get()
+            ChangeSequence.objects.select_for_update().get()
             locked.set()
             go_on.wait(10)
             order.append("first")

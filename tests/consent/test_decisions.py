@@ -6,10 +6,10 @@ import pytest
 from django.db import transaction
 
 from featurestore.consent import errors, services
-from featurestore.consent.models import ConsentRecord, CurrentPermission, Ledger, PermissionChange
+from featurestore.consent.models import ConsentRecord, CurrentPermission, ChangeSequence, PermissionChange
 from featurestore.consent.permissions import Decision
 from featurestore.consent.services import Choice
-from featurestore.permission import Denial, Grant
+from featurestore.permission import Denial, PurposePermission
 from tests.consent.worlds import Shop, at, ms
 
 
@@ -17,7 +17,7 @@ def test_a_consent_is_in_effect_when_it_returns(shop: Shop) -> None:
     ann = shop.register().customer
     decided = shop.give(when=10)
     assert decided.effective
-    assert shop.read(ann.subject) == Grant(True, decided.sequence, ms(at(11)), 0)
+    assert shop.read(ann.subject) == PurposePermission(True, decided.sequence, ms(at(11)), 0)
 
 
 def test_a_withdrawal_is_in_effect_when_it_returns_and_ends_one_purpose_alone(shop: Shop) -> None:
@@ -26,7 +26,7 @@ def test_a_withdrawal_is_in_effect_when_it_returns_and_ends_one_purpose_alone(sh
     shop.give("personalisation")
     assert shop.withdraw("service", when=5).effective
     assert shop.read(ann.subject, "service") is Denial.REFUSED
-    assert isinstance(shop.read(ann.subject, "personalisation"), Grant)
+    assert isinstance(shop.read(ann.subject, "personalisation"), PurposePermission)
 
 
 def test_a_record_says_who_when_how_and_under_which_notice(shop: Shop) -> None:
@@ -47,9 +47,9 @@ def test_an_objection_ends_a_legitimate_interest_until_it_is_taken_back(shop: Sh
     assert shop.read(ann.subject, "analytics") is Denial.REFUSED
     shop.give("analytics", when=9, notice=None)
     second = shop.read(ann.subject, "analytics")
-    assert isinstance(first, Grant)
-    assert isinstance(second, Grant)
-    assert second.grant > first.grant
+    assert isinstance(first, PurposePermission)
+    assert isinstance(second, PurposePermission)
+    assert second.grant_id > first.grant_id
 
 
 @pytest.mark.parametrize(("purpose", "what"), [("delivery", "contract"), ("fraud", "legal obligation")])
@@ -57,7 +57,7 @@ def test_what_rests_on_no_choice_can_not_be_withdrawn(shop: Shop, purpose: str, 
     ann = shop.register().customer
     with pytest.raises(errors.WrongBasis, match=what):
         shop.withdraw(purpose)
-    assert isinstance(shop.read(ann.subject, purpose), Grant)
+    assert isinstance(shop.read(ann.subject, purpose), PurposePermission)
     assert not ConsentRecord.objects.exists()
 
 
@@ -86,8 +86,8 @@ def test_a_new_consent_after_a_withdrawal_is_a_new_grant_and_purges_the_old(shop
     shop.withdraw(when=5)
     second = shop.give(when=5)
     grant = shop.read(ann.subject)
-    assert isinstance(grant, Grant)
-    assert grant.grant == second.sequence > first.sequence
+    assert isinstance(grant, PurposePermission)
+    assert grant.grant_id == second.sequence > first.sequence
     assert grant.since_ms == ms(at(6))
     assert PermissionChange.objects.get(sequence=second.sequence).purge
 
@@ -103,7 +103,7 @@ def test_a_purpose_may_end_consents_by_itself(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give("personalisation", when=10)
     grant = shop.read(ann.subject, "personalisation", when=3600)
-    assert isinstance(grant, Grant)
+    assert isinstance(grant, PurposePermission)
     assert grant.until_ms == ms(at(10 + 30 * 86_400))
     assert shop.read(ann.subject, "personalisation", when=10 + 30 * 86_400) is Denial.EXPIRED
 
@@ -113,7 +113,7 @@ def test_an_end_that_is_asked_for_comes_no_later_than_the_purposes_own(shop: Sho
     ann = shop.register().customer
     decided = shop.give("personalisation", when=10, until=at(10 + asked_days * 86_400))
     grant = shop.read(ann.subject, "personalisation")
-    assert isinstance(grant, Grant)
+    assert isinstance(grant, PurposePermission)
     assert decided.record.until == at(10 + days * 86_400)
     assert grant.until_ms == ms(at(10 + days * 86_400))
 
@@ -124,7 +124,7 @@ def test_imported_decisions_carry_their_own_dates_in_order(shop: Shop) -> None:
     shop.withdraw(method="import", since=at(-5000))
     shop.give(method="import", since=at(-4000))
     grant = shop.read(ann.subject)
-    assert isinstance(grant, Grant)
+    assert isinstance(grant, PurposePermission)
     assert grant.since_ms == ms(at(-4000))
     with pytest.raises(errors.WrongDate, match="later consent"):
         shop.withdraw(method="import", since=at(-6000))
@@ -168,12 +168,12 @@ def test_a_wrong_decision_is_refused_with_its_reason_and_records_nothing(
 ) -> None:
     shop.register()
     services.publish_notice("cookies", 1, "en", "About cookies.", ["analytics"])
-    before = Ledger.objects.get().sequence
+    before = ChangeSequence.objects.get().sequence
     with pytest.raises(error, match=message) as raised:
         shop.give(**change)
     assert "nobody" not in str(raised.value)
     assert not ConsentRecord.objects.exists()
-    assert Ledger.objects.get().sequence == before
+    assert ChangeSequence.objects.get().sequence == before
 
 
 def test_a_withdrawal_has_no_end(shop: Shop) -> None:
@@ -221,10 +221,12 @@ def test_with_the_store_away_a_withdrawal_is_recorded_and_pending(shop: Shop) ->
     decided = shop.withdraw(when=5)
     assert not decided.effective
     change = PermissionChange.objects.get(sequence=decided.sequence)
-    assert change.put_at is None
+    assert change.published_at is None
     assert "away" in change.last_error
     shop.store.available = True
-    assert isinstance(shop.read(ann.subject), Grant)  # why nobody may vouch for the store now: see the voucher
+    assert isinstance(
+        shop.read(ann.subject), PurposePermission
+    )  # why nobody may vouch for the store now: see the voucher
 
 
 def test_on_a_run_that_nobody_vouches_for_a_withdrawal_is_pending(shop: Shop) -> None:
@@ -245,7 +247,7 @@ def test_a_store_that_knows_more_than_the_database_makes_nothing_effective(shop:
     stored = shop.stored(ann.subject)
     assert stored is not None
     ahead = type(stored)(stored.epoch, stored.sequence + 1000, stored.purposes)
-    shop.store.put_permissions({ann.subject: ahead})
+    shop.store.publish_permissions({ann.subject: ahead})
     assert not shop.withdraw(when=5).effective
 
 
@@ -256,7 +258,7 @@ def test_time_never_goes_back_from_one_change_to_the_next(shop: Shop) -> None:
     second = shop.give(when=50)  # a clock that was set back
     grant = shop.read(ann.subject)
     assert second.record.at == at(100)
-    assert isinstance(grant, Grant)
+    assert isinstance(grant, PurposePermission)
     assert grant.since_ms == ms(at(101))
 
 

@@ -6,7 +6,7 @@ from featurestore.consent import services
 from featurestore.consent.models import ConsentRecord, PermissionChange
 from featurestore.consent.permissions import Decision
 from featurestore.consent.services import Choice, expiry
-from featurestore.permission import Denial, Grant
+from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import Registration, register_many
 from tests.consent.worlds import Shop, at, ms
 
@@ -14,7 +14,7 @@ from tests.consent.worlds import Shop, at, ms
 def test_the_guard_denies_from_the_end_on_whether_or_not_it_is_recorded(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give(until=at(100))
-    assert isinstance(shop.read(ann.subject, when=99.999), Grant)
+    assert isinstance(shop.read(ann.subject, when=99.999), PurposePermission)
     assert shop.read(ann.subject, when=100) is Denial.EXPIRED
 
 
@@ -36,7 +36,7 @@ def test_a_consent_given_again_in_time_does_not_end(shop: Shop) -> None:
     shop.give(until=at(100))
     shop.give(when=90, until=at(200))
     assert services.expire_due(at(150)) == 0
-    assert isinstance(shop.read(ann.subject, when=150), Grant)
+    assert isinstance(shop.read(ann.subject, when=150), PurposePermission)
 
 
 def test_a_consent_given_after_an_unrecorded_end_records_that_end_first(shop: Shop) -> None:
@@ -46,7 +46,7 @@ def test_a_consent_given_after_an_unrecorded_end_records_that_end_first(shop: Sh
     decisions = [(record.decision, record.since) for record in ConsentRecord.objects.order_by("sequence")]
     assert decisions == [("given", at(1)), ("expired", at(100)), ("given", at(151))]
     grant = shop.read(ann.subject, when=200)
-    assert grant == Grant(True, second.sequence, ms(at(151)), 0)
+    assert grant == PurposePermission(True, second.sequence, ms(at(151)), 0)
     assert not second.repeated
     assert services.expire_due(at(300)) == 0
 

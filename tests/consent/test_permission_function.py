@@ -18,7 +18,7 @@ from featurestore.consent.permissions import (
     takes_away,
     withdrawn,
 )
-from featurestore.permission import Grant, Permission, current
+from featurestore.permission import PurposePermission, Permission, current
 
 BEGIN_MS = 1_800_000_000_000
 CONSENT, INTEREST = Basis.CONSENT, Basis.LEGITIMATE_INTEREST
@@ -74,7 +74,7 @@ def test_the_permission_equals_a_naive_model_of_all_decisions(basis: Basis, step
         allowed = state is not None and state.holds(now_ms)
         assert allowed == naive.allows(now_ms)
         verdict = current(permission(1, sequence, {"p": state} if state else {}), "p", now_ms)
-        assert isinstance(verdict, Grant) == allowed
+        assert isinstance(verdict, PurposePermission) == allowed
         if state is not None and allowed:
             was_allowed = before is not None and before.holds(now_ms)
             assert (state.grant == before.grant) if was_allowed and before else state.grant == sequence
@@ -126,7 +126,7 @@ def test_a_refusal_before_any_consent_is_kept_as_a_refusal() -> None:
     refused = withdrawn(CONSENT, None, BEGIN_MS)
     assert refused == State(False, ended_ms=BEGIN_MS)
     assert not takes_away(None, refused)
-    assert permission(3, 9, {"p": refused}) == Permission(3, 9, {"p": Grant(False, 0, 0, 0)})
+    assert permission(3, 9, {"p": refused}) == Permission(3, 9, {"p": PurposePermission(False, 0, 0, 0)})
 
 
 def test_a_retired_purpose_allows_nothing_whatever_its_state_still_says() -> None:

@@ -17,7 +17,7 @@ from adminsite.celery import SCHEDULE, app
 from featurestore.audit.models import AuditRun
 from featurestore.config import ROOT
 from featurestore.consent import tasks
-from featurestore.consent.models import Ledger
+from featurestore.consent.models import ChangeSequence
 from featurestore.consent.outbox.purges import Purge, PurgeTopic
 from featurestore.consent.outbox.relay import Relayed
 from featurestore.identity import partition_of
@@ -123,7 +123,7 @@ def test_the_voucher_begins_vouches_and_ends_when_told_to(
 
 
 def test_a_restored_database_is_raised_by_command(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    before = Ledger.objects.get().epoch
+    before = ChangeSequence.objects.get().epoch
     call_command("raise_epoch")
-    assert Ledger.objects.get().epoch > before
+    assert ChangeSequence.objects.get().epoch > before
     assert "puts everything again" in capsys.readouterr().out

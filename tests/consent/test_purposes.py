@@ -9,11 +9,11 @@ from django.core.management import call_command
 from featurestore.consent import services
 from featurestore.consent.errors import Immutable, InactivePurpose, PurposeChanged, UnknownPurpose, WrongNotice
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
-from featurestore.consent.outbox.publication import put
+from featurestore.consent.outbox.publication import publish
 from featurestore.consent.outbox.relay import relay_due
 from featurestore.consent.services import expiry
 from featurestore.consent.services import purposes as retiring
-from featurestore.permission import Denial, Grant
+from featurestore.permission import Denial, PurposePermission
 from tests.consent.worlds import Shop, at
 
 
@@ -48,7 +48,7 @@ def test_a_new_purpose_without_consent_reaches_earlier_customers(shop: Shop) -> 
     assert services.settle_purposes(at(5)) == 2
     assert services.settle_purposes(at(6)) == 0
     for customer in (ann, bob):
-        assert isinstance(shop.read(customer.subject, "warranty"), Grant)
+        assert isinstance(shop.read(customer.subject, "warranty"), PurposePermission)
     assert Purpose.objects.get(name="warranty").settled
 
 
@@ -79,7 +79,7 @@ def test_a_purpose_whose_retirement_was_interrupted_is_allowed_by_no_put(shop: S
     ann = shop.register().customer
     given = shop.give("service")
     Purpose.objects.filter(name="service").update(active=False)  # committed, and then the process died
-    assert put([ann.subject]) == {ann.subject}
+    assert publish([ann.subject]) == {ann.subject}
     assert shop.read(ann.subject, "service") is Denial.REFUSED
     assert services.expire_due(at(5)) == 1
     assert PermissionChange.objects.filter(sequence__gt=given.sequence).get().purge

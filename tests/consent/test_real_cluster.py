@@ -12,10 +12,10 @@ from redis import Redis
 from devservers.redis_cluster import RedisCluster, ask
 from devservers.redis_server import RedisServer
 from featurestore.consent import services
-from featurestore.consent.models import Ledger, PermissionChange
+from featurestore.consent.models import ChangeSequence, PermissionChange
 from featurestore.consent.services import Decided
 from featurestore.consent.vouching.store_verifier import Vouching
-from featurestore.permission import Denial, Grant, decode
+from featurestore.permission import Denial, PurposePermission, decode
 from featurestore.profiles.services import register
 from featurestore.serving.guard import admit
 from featurestore.store import configured
@@ -58,7 +58,7 @@ class Live:
     def withdraw(self, name: str) -> Decided:
         return services.withdraw(name, "service", method="web", actor="shop")
 
-    def read(self, name: str) -> Grant | Denial | StoreUnavailable:
+    def read(self, name: str) -> PurposePermission | Denial | StoreUnavailable:
         try:
             (stored,) = self.store.read([self.subjects[name]], [], [], 500).subjects
         except StoreUnavailable as error:
@@ -66,7 +66,7 @@ class Live:
         return admit(stored.permission, "service", vouched=stored.vouched, now_ms=FAR_FUTURE_MS)
 
     def served(self) -> list[str]:
-        return [name for name in CUSTOMERS if isinstance(self.read(name), Grant)]
+        return [name for name in CUSTOMERS if isinstance(self.read(name), PurposePermission)]
 
     def until_served(self, names: list[str]) -> None:
         eventually(lambda: self.served() == names, "just these are served")
@@ -96,7 +96,7 @@ class Live:
 
         def refused() -> bool:
             said = self.read(name)
-            assert not isinstance(said, Grant), "the old grant was served"
+            assert not isinstance(said, PurposePermission), "the old grant was served"
             return said is Denial.REFUSED
 
         eventually(refused, "the withdrawal is in effect")
@@ -104,7 +104,7 @@ class Live:
 
 @pytest.fixture
 def live(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
-    Ledger.objects.update(runs="")
+    ChangeSequence.objects.update(vouched_runs="")
     with clustered(RedisCluster(tmp_path / "cluster")) as cluster:
         store = ClusterStore(cluster.url, 500)
         monkeypatch.setattr(configured, "store", lambda: store)
@@ -131,11 +131,11 @@ def test_a_dead_primary_stops_its_own_customers_until_its_replica_is_vouched_for
 
         eventually(back, "everybody else is served again")
         assert live.read(one) is live.read(others[0]) is Denial.REFUSED
-        eventually(lambda: not PermissionChange.objects.filter(put_at=None).exists(), "every change is in effect")
+        eventually(lambda: not PermissionChange.objects.filter(published_at=None).exists(), "every change is in effect")
         primary.start()
         eventually(lambda: ask(primary, "ROLE")[0] == "slave", "the old primary is a replica")
         assert live.served() == [name for name in rest if name != others[0]]
-        assert len(Ledger.objects.get().runs.split()) == 3, "of each primary's slots one run is known"
+        assert len(ChangeSequence.objects.get().vouched_runs.split()) == 3, "of each primary's slots one run is known"
 
 
 def test_through_a_fail_over_and_back_no_withdrawal_is_forgotten(live: Live) -> None:

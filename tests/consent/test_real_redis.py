@@ -13,7 +13,7 @@ from featurestore.consent import services
 from featurestore.consent.models import PermissionChange
 from featurestore.consent.services import Decided
 from featurestore.consent.vouching.node_verifier import Condition, Voucher
-from featurestore.permission import Denial, Grant
+from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
 from featurestore.serving.guard import admit
 from featurestore.store import configured
@@ -59,7 +59,7 @@ class Live:
     def withdraw(self) -> Decided:
         return services.withdraw("ann", "service", method="web", actor="shop")
 
-    def read(self, store: RedisStore | None = None) -> Grant | Denial:
+    def read(self, store: RedisStore | None = None) -> PurposePermission | Denial:
         reading = (store or self.store).read([self.subject], [], [], 1000)
         now_ms = int(time.time() * 1000) + 5000
         return admit(reading.subjects[0].permission, "service", vouched=reading.vouched, now_ms=now_ms)
@@ -74,13 +74,13 @@ def test_a_decision_is_in_effect_for_the_next_read(live: Live) -> None:
     assert not live.give().effective
     live.until_vouching()
     assert live.give().effective
-    assert isinstance(live.read(), Grant)
+    assert isinstance(live.read(), PurposePermission)
     for _ in range(20):
         live.voucher.step()
         assert live.withdraw().effective
         assert live.read() is Denial.REFUSED
         assert live.give().effective
-        assert isinstance(live.read(), Grant)
+        assert isinstance(live.read(), PurposePermission)
 
 
 def test_nobody_reads_what_was_withdrawn_while_the_store_was_dead(live: Live) -> None:
@@ -89,12 +89,12 @@ def test_nobody_reads_what_was_withdrawn_while_the_store_was_dead(live: Live) ->
     live.server.kill()
     decided = live.withdraw()
     assert not decided.effective
-    assert PermissionChange.objects.get(sequence=decided.sequence).put_at is None
+    assert PermissionChange.objects.get(sequence=decided.sequence).published_at is None
     live.server.start()
     assert live.read() is Denial.UNVOUCHED
     live.until_vouching()
     assert live.read() is Denial.REFUSED
-    assert PermissionChange.objects.get(sequence=decided.sequence).put_at is not None
+    assert PermissionChange.objects.get(sequence=decided.sequence).published_at is not None
 
 
 def test_a_flushed_store_denies_until_everything_is_put_again(live: Live) -> None:
@@ -104,7 +104,7 @@ def test_a_flushed_store_denies_until_everything_is_put_again(live: Live) -> Non
         client.flushall()
     assert live.read() is Denial.UNVOUCHED
     live.until_vouching()
-    assert isinstance(live.read(), Grant)
+    assert isinstance(live.read(), PurposePermission)
 
 
 def test_a_promoted_replica_that_lags_never_shows_what_was_withdrawn(live: Live, tmp_path: Path) -> None:

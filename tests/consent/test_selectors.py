@@ -28,7 +28,7 @@ def test_propagation_is_measured_over_the_last_day(shop: Shop) -> None:
         shop.give(when=n)
     first = PermissionChange.objects.order_by("sequence")
     for n, change in enumerate(first):
-        PermissionChange.objects.filter(pk=change.pk).update(put_at=change.created_at + timedelta(milliseconds=n))
+        PermissionChange.objects.filter(pk=change.pk).update(published_at=change.created_at + timedelta(milliseconds=n))
     assert selectors.propagation(at(200)) == Propagation(100, 49.0, 98.0)
     assert selectors.propagation(at(2 * 86_400)) == Propagation(0, None, None)
 
@@ -40,7 +40,7 @@ def test_what_is_on_its_way_is_shown_with_its_age(shop: Shop) -> None:
     shop.withdraw(when=10)
     shop.store.available = False
     shop.give("personalisation", when=20)
-    assert selectors.pending(at(40)) == Pending(unput=1, unsent=1, oldest_s=30.0)
+    assert selectors.pending(at(40)) == Pending(unpublished=1, unsent=1, oldest_s=30.0)
     shop.store.available = True
     relay_due(at(3000))
     assert selectors.pending(at(3001)) == Pending(0, 0, 0.0)

@@ -7,11 +7,11 @@ import pytest
 from django.db import OperationalError
 
 from featurestore.consent import services
-from featurestore.consent.models import Ledger, PermissionChange, SubjectVersion
+from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
 from featurestore.consent.vouching import node_verifier
 from featurestore.consent.vouching.node_verifier import Condition, Voucher
 from featurestore.customers.selectors import subject as subject_for
-from featurestore.permission import Denial, Grant
+from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import Registration, register_many
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import Run, StoreUnavailable
@@ -48,13 +48,13 @@ class Watch:
 def watch(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Watch:
     """A voucher that has just begun, on a store that nobody has vouched for."""
     shop.store.restart(emptied=True)
-    Ledger.objects.update(runs="")
+    ChangeSequence.objects.update(vouched_runs="")
     monkeypatch.setattr(node_verifier, "BATCH", 100)
     return Watch(Voucher(shop.store, EXPIRY_MS, clock), clock)
 
 
 def claim(shop: Shop) -> tuple[Run, int, int]:
-    claimed = shop.store.claimed()
+    claimed = shop.store.read_claim()
     assert claimed is not None
     return claimed
 
@@ -64,14 +64,14 @@ def test_a_new_run_is_denied_until_the_word_of_a_dead_voucher_is_over(shop: Shop
     shop.give()
     assert shop.read(ann.subject) is Denial.UNVOUCHED
     assert watch.until_vouching() == 2.0
-    assert isinstance(shop.read(ann.subject), Grant)
+    assert isinstance(shop.read(ann.subject), PurposePermission)
 
 
 def test_its_word_holds_two_seconds(shop: Shop, watch: Watch) -> None:
     ann = shop.register().customer
     watch.until_vouching()
     watch.clock.pass_s(1.9)
-    assert isinstance(shop.read(ann.subject, "fraud"), Grant)
+    assert isinstance(shop.read(ann.subject, "fraud"), PurposePermission)
     watch.clock.pass_s(0.1)
     assert shop.read(ann.subject, "fraud") is Denial.UNVOUCHED
 
@@ -92,7 +92,7 @@ def test_an_emptied_store_gets_everything_again_and_nothing_is_served_before(sho
     shop.store.restart(emptied=True)
     assert watch.until_vouching() == 2.0
     assert len(list(shop.store.subjects())) == 110
-    assert claim(shop)[2] == Ledger.objects.get().sequence
+    assert claim(shop)[2] == ChangeSequence.objects.get().sequence
 
 
 def test_a_flushed_run_gets_everything_again(shop: Shop, watch: Watch) -> None:
@@ -105,7 +105,7 @@ def test_a_flushed_run_gets_everything_again(shop: Shop, watch: Watch) -> None:
     assert shop.store.run() == run  # FLUSHALL changes neither id
     assert shop.read(ann.subject, "fraud") is Denial.UNVOUCHED
     assert watch.until_vouching() == 0.0  # nobody holds a word for another run
-    assert isinstance(shop.read(ann.subject, "fraud"), Grant)
+    assert isinstance(shop.read(ann.subject, "fraud"), PurposePermission)
 
 
 def test_a_run_with_old_data_gets_what_changed_since_its_claim(shop: Shop, watch: Watch) -> None:
@@ -158,7 +158,7 @@ def test_a_change_in_the_middle_of_a_filling_is_put_too(
     ann = shop.register().customer
     shop.give()
     watch.clock.pass_s(5)
-    put, meanwhile = shop.store.put_permissions, []
+    put, meanwhile = shop.store.publish_permissions, []
 
     def putting(permissions):
         if not meanwhile:  # after the rows were read, before they are put
@@ -166,7 +166,7 @@ def test_a_change_in_the_middle_of_a_filling_is_put_too(
             meanwhile.append(shop.withdraw(when=5))
         return put(permissions)
 
-    monkeypatch.setattr(shop.store, "put_permissions", putting)
+    monkeypatch.setattr(shop.store, "publish_permissions", putting)
     assert watch.steps() == [Condition.VOUCHING]
     assert not meanwhile[1].effective
     assert shop.read(ann.subject) is Denial.REFUSED
@@ -178,7 +178,7 @@ def test_a_store_emptied_in_the_middle_of_a_filling_is_filled_again(
 ) -> None:
     register_many([Registration(f"c{n}", "eu", "acme") for n in range(150)], now=at())
     watch.clock.pass_s(5)
-    put, emptied = shop.store.put_permissions, []
+    put, emptied = shop.store.publish_permissions, []
 
     def putting(permissions):
         answer = put(permissions)
@@ -188,7 +188,7 @@ def test_a_store_emptied_in_the_middle_of_a_filling_is_filled_again(
             shop.store._runs -= 1
         return answer
 
-    monkeypatch.setattr(shop.store, "put_permissions", putting)
+    monkeypatch.setattr(shop.store, "publish_permissions", putting)
     assert watch.steps(2) == [Condition.STORE_CHANGED, Condition.VOUCHING]
     assert len(list(shop.store.subjects())) == 150
 
@@ -196,7 +196,7 @@ def test_a_store_emptied_in_the_middle_of_a_filling_is_filled_again(
 def test_an_interrupted_filling_goes_on_where_it_was(shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     register_many([Registration(f"c{n}", "eu", "acme") for n in range(250)], now=at())
     watch.clock.pass_s(5)
-    put, sizes = shop.store.put_permissions, []
+    put, sizes = shop.store.publish_permissions, []
 
     def putting(permissions):
         sizes.append(len(permissions))
@@ -204,7 +204,7 @@ def test_an_interrupted_filling_goes_on_where_it_was(shop: Shop, watch: Watch, m
             raise StoreUnavailable("a moment")
         return put(permissions)
 
-    monkeypatch.setattr(shop.store, "put_permissions", putting)
+    monkeypatch.setattr(shop.store, "publish_permissions", putting)
     assert watch.steps(2) == [Condition.STORE_AWAY, Condition.VOUCHING]
     assert sizes == [100, 100, 50, 50]
 
@@ -229,7 +229,7 @@ def test_changes_that_nobody_put_are_put_before_the_next_word(shop: Shop, watch:
     assert shop.read(ann.subject) is Denial.UNVOUCHED  # still the same run, with the old grant
     assert watch.steps() == [Condition.VOUCHING]
     assert shop.read(ann.subject) is Denial.REFUSED
-    assert not PermissionChange.objects.filter(put_at=None).exists()
+    assert not PermissionChange.objects.filter(published_at=None).exists()
 
 
 def test_the_claim_follows_what_is_put_and_stops_before_what_is_not(shop: Shop, watch: Watch) -> None:
@@ -239,7 +239,7 @@ def test_the_claim_follows_what_is_put_and_stops_before_what_is_not(shop: Shop, 
     watch.steps()
     assert claim(shop)[2] == first
     later = shop.withdraw(when=5).sequence
-    PermissionChange.objects.filter(sequence=later).update(put_at=None)
+    PermissionChange.objects.filter(sequence=later).update(published_at=None)
     assert watch.voucher.settled_to() == first
     watch.steps()
     assert claim(shop)[2] == watch.voucher.settled_to() == later
@@ -250,13 +250,13 @@ def test_a_raised_epoch_has_everything_put_again(shop: Shop, watch: Watch) -> No
     shop.give()
     watch.until_vouching()
     watch.clock.pass_s(5)
-    before = Ledger.objects.get()
-    ledger = services.raise_epoch(at(10))
-    assert (ledger.epoch, ledger.sequence) > (before.epoch, before.sequence)
+    before = ChangeSequence.objects.get()
+    change_sequence = services.raise_epoch(at(10))
+    assert (change_sequence.epoch, change_sequence.sequence) > (before.epoch, before.sequence)
     assert watch.steps() == [Condition.VOUCHING]
     stored = shop.stored(ann.subject)
     assert stored is not None
-    assert stored.epoch == claim(shop)[1] == ledger.epoch
+    assert stored.epoch == claim(shop)[1] == change_sequence.epoch
 
 
 def test_a_database_restored_without_a_new_epoch_is_not_vouched_for(shop: Shop, watch: Watch) -> None:
@@ -264,8 +264,8 @@ def test_a_database_restored_without_a_new_epoch_is_not_vouched_for(shop: Shop, 
     shop.give()
     watch.until_vouching()
     watch.steps()
-    backup = Ledger.objects.get().sequence - 1
-    Ledger.objects.update(sequence=backup)
+    backup = ChangeSequence.objects.get().sequence - 1
+    ChangeSequence.objects.update(sequence=backup)
     SubjectVersion.objects.update(sequence=backup)
     assert watch.steps() == [Condition.STORE_AHEAD]
     watch.clock.pass_s(2)
@@ -337,7 +337,7 @@ def half(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Watch:
     """The voucher of a node that has not been vouched for; nobody reaches the store of the others."""
     node = HalfStore(clock)
     monkeypatch.setattr(shop, "store", node)
-    Ledger.objects.update(runs="")
+    ChangeSequence.objects.update(vouched_runs="")
     return Watch(Voucher(node, EXPIRY_MS, clock), clock)
 
 
@@ -351,13 +351,13 @@ def registered(shop: Shop, owned: bool) -> str:
 
 def test_a_node_gets_the_permissions_of_its_own_subjects_alone(shop: Shop, half: Watch) -> None:
     ours, theirs = registered(shop, True), registered(shop, False)
-    PermissionChange.objects.update(put_at=None)
+    PermissionChange.objects.update(published_at=None)
     half.until_vouching()
     assert list(shop.store.subjects()) == [ours]
-    waiting = PermissionChange.objects.filter(put_at=None)
+    waiting = PermissionChange.objects.filter(published_at=None)
     assert [change.subject for change in waiting] == [theirs], "another node's voucher puts it"
-    assert half.voucher.settled_to() == Ledger.objects.get().sequence
-    PermissionChange.objects.update(put_at=None)
+    assert half.voucher.settled_to() == ChangeSequence.objects.get().sequence
+    PermissionChange.objects.update(published_at=None)
     assert half.voucher.settled_to() == SubjectVersion.objects.get(subject=ours).sequence - 1
     assert half.steps() == [Condition.VOUCHING]
     assert [change.subject for change in waiting.all()] == [theirs]
@@ -388,9 +388,9 @@ def test_words_for_other_slots_are_not_waited_for(shop: Shop, half: Watch) -> No
 
 
 def test_a_run_is_remembered_until_another_of_its_slots_is(shop: Shop) -> None:
-    Ledger.objects.update(runs="")
+    ChangeSequence.objects.update(vouched_runs="")
     for run in (Run("a", "1", "0-5"), Run("b", "1", "6-9,12-12"), Run("c", "1", "10-11"), Run("d", "1", "5-6")):
         node_verifier.remember(run)
-    assert Ledger.objects.get().runs.split() == ["c/1/10-11", "d/1/5-6"]
+    assert ChangeSequence.objects.get().vouched_runs.split() == ["c/1/10-11", "d/1/5-6"]
     node_verifier.remember(Run("single", "1"))
-    assert Ledger.objects.get().runs.split() == ["single/1/"]
+    assert ChangeSequence.objects.get().vouched_runs.split() == ["single/1/"]

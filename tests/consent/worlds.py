@@ -19,11 +19,11 @@ from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
 from featurestore.consent import services
-from featurestore.consent.models import Ledger
+from featurestore.consent.models import ChangeSequence
 from featurestore.consent.outbox import purges
 from featurestore.consent.outbox.purges import Purge
 from featurestore.consent.services import Decided
-from featurestore.permission import Denial, Grant, Permission
+from featurestore.permission import Denial, PurposePermission, Permission
 from featurestore.profiles.services import Registered, register
 from featurestore.serving.guard import admit
 from featurestore.store import configured
@@ -68,7 +68,7 @@ def made(template: str, create: Callable[[], str]) -> str:
         before, kept = connections.settings["default"], connections["default"]
         use(url)
         call_command("migrate", verbosity=0)
-        Ledger.objects.create(pk=1, epoch=1, at=at(-86_400))
+        ChangeSequence.objects.create(pk=1, epoch=1, at=at(-86_400))
         if not template.endswith("empty"):
             define_purposes()
         connections["default"].close()
@@ -178,9 +178,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> SentPurges:
 
 def vouch(store: OnlineStore, epoch: int = 1, sequence: int = 0) -> None:
     run = store.run()
-    assert store.claim(run, epoch, sequence)
+    assert store.write_claim(run, epoch, sequence)
     assert store.vouch(run, 1_000_000)
-    Ledger.objects.filter(pk=1).update(runs="/".join(run))
+    ChangeSequence.objects.filter(pk=1).update(vouched_runs="/".join(run))
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ class Shop:
     def stored(self, subject: str) -> Permission | None:
         return self.store.read([subject], [], [], 1000).subjects[0].permission
 
-    def read(self, subject: str, purpose: str = "service", when: float = 3600) -> Grant | Denial:
+    def read(self, subject: str, purpose: str = "service", when: float = 3600) -> PurposePermission | Denial:
         """What a reader is told of a subject: the guard's word on the store's permission."""
         reading = self.store.read([subject], [], [], 1000)
         return admit(reading.subjects[0].permission, purpose, vouched=reading.vouched, now_ms=ms(at(when)))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from featurestore.config import settings
-from tests.ingest.post import PostOffice, generations, make_topics
+from tests.ingest.quarantine import PostOffice, generations, make_topics
 
 
 @pytest.fixture
@@ -22,5 +22,5 @@ def post(kafka: str, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Post
 @pytest.fixture
 def no_kafka(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Kafka that does not answer, asked for a short time."""
-    monkeypatch.setattr("featurestore.ingest.letterbox.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("featurestore.ingest.dead_letter_topic.TIMEOUT_S", 0.5)
     assert settings().kafka_bootstrap == "127.0.0.1:1"

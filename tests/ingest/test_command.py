@@ -5,7 +5,7 @@ from django.core.management import CommandError, call_command
 
 from featurestore.ingest import services
 from featurestore.ingest.models import DeadLetter
-from tests.ingest.post import SUBJECT, PostOffice, deadletters, order, states
+from tests.ingest.quarantine import SUBJECT, PostOffice, deadletters, order, states
 
 State = DeadLetter.State
 

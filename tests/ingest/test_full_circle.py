@@ -15,7 +15,7 @@ from devservers.redis_server import RedisServer
 from featurestore import names
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.identity import partition_of, subject_of
-from streams.fold import SLACK_S
+from streams.processing import SLACK_S
 from tests.installation import Installation, installation
 from tests.waiting import eventually
 

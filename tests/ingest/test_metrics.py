@@ -9,8 +9,8 @@ from django.test import Client
 from prometheus_client import REGISTRY
 
 from featurestore.ingest import metrics, selectors, tasks
-from featurestore.ingest.models import DeadLetter, LetterPosition
-from tests.ingest.post import PostOffice
+from featurestore.ingest.models import DeadLetter, DeadLetterPosition
+from tests.ingest.quarantine import PostOffice
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def letter(offset: int, hours: float, state: str = "open") -> DeadLetter:
     put_at = datetime.now(UTC) - timedelta(hours=hours)
     told = {"decided_by": "petra", "decided_reason": "why"} if state != "open" else {}
     return DeadLetter.objects.create(
-        generation=1, topic="events.orders.g1", partition=0, offset=offset, letter_offset=offset, reason="invalid",
+        generation=1, topic="events.orders.g1", partition=0, offset=offset, dead_letter_offset=offset, reason="invalid",
         recorded_at=put_at, put_at=put_at, size=1, sha256="0" * 64, state=state, **told,
     )  # fmt: skip
 
@@ -35,7 +35,7 @@ def test_a_scrape_tells_how_many_wait_and_for_how_long(db: None, client: Client)
     letter(1, hours=2)
     letter(2, hours=1)
     letter(3, hours=9, state="discarded")
-    LetterPosition.objects.create(
+    DeadLetterPosition.objects.create(
         generation=1, partition=0, next_offset=4, read_at=datetime.now(UTC) - timedelta(seconds=40)
     )
     page = client.get("/metrics").content.decode()
@@ -78,7 +78,7 @@ def test_beat_reads_letters_and_a_kafka_that_is_away_is_only_logged(post: PostOf
     (place,) = post.put(b"x")
     tasks.collect_letters.delay()
     tasks.prune_letters.delay()
-    assert selectors.letter_at(place).state == "open"
+    assert selectors.find_dead_letter(place).state == "open"
     assert not selectors.unread(selectors.read_at())
 
 

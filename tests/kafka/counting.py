@@ -25,17 +25,17 @@ from typing import Any, cast
 
 from featurestore import names
 from featurestore.config import settings
-from featurestore.store.protocol import FieldWrite, Written
+from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.store.redis import RedisStore
 from streams.app import App, Work
-from streams.bundles import Bundle, BundleScheduler
-from streams.deadletters import Rejected
-from streams.freshness import Marks
+from streams.fetch_batches import FetchBatch, FetchBatchScheduler
+from streams.dead_letters import Rejected
+from streams.freshness import Watermarks
 from streams.recovery import Recovery
 from streams.tables import TableManager
 from streams.worker import run
 
-Handles = Callable[[Bundle], Awaitable[None]]
+Handles = Callable[[FetchBatch], Awaitable[None]]
 FIELD, PURPOSE = "counts/service", "service"
 STAMP = struct.Struct("<IQI")  # generation, offset, grant
 LOSES = int(os.environ.get("COUNTING_LOSES", "0"))
@@ -49,7 +49,7 @@ RECOVERY_S = float(os.environ.get("COUNTING_RECOVERY_S", "0"))
 def counter(app: App, source: str) -> Handles:
     table = app.state_tables[source]
 
-    async def count(bundle: Bundle) -> None:
+    async def count(bundle: FetchBatch) -> None:
         say("took", source, bundle.partition, bundle.start, bundle.last_offset)
         kept = table.get_many(bundle.partition, {record.key for record in bundle.records if record.key})
         state = {key: json.loads(value) for key, value in kept.items()}
@@ -77,7 +77,7 @@ def counter(app: App, source: str) -> Handles:
     return count
 
 
-def push(store: RedisStore, state: dict[bytes, Any]) -> list[Written]:
+def push(store: RedisStore, state: dict[bytes, Any]) -> list[WriteOutcome]:
     """Each key is a subject, its state a field that the store fences by the offset of its last event."""
     writes = [
         FieldWrite(
@@ -91,16 +91,16 @@ def push(store: RedisStore, state: dict[bytes, Any]) -> list[Written]:
     return store.write(writes, int(time.time() * 1000))
 
 
-async def purge(bundle: Bundle) -> None:
+async def purge(bundle: FetchBatch) -> None:
     say("purged", bundle.partition, bundle.last_offset)
 
 
-async def fresh(marks: Marks) -> None:
+async def fresh(marks: Watermarks) -> None:
     for (topic, partition), until_ms in marks.items():
         say("fresh", topic, partition, until_ms)
 
 
-class LosingScheduler(BundleScheduler):
+class LosingScheduler(FetchBatchScheduler):
     """Loses one bundle of events after the fetcher has moved past it."""
 
     seen: Counter[str] = Counter()
@@ -117,7 +117,7 @@ class LosingScheduler(BundleScheduler):
 def slow_down(recovery: Recovery) -> None:
     take = recovery.take
 
-    async def take_slowly(bundle: Bundle) -> None:
+    async def take_slowly(bundle: FetchBatch) -> None:
         await asyncio.sleep(RECOVERY_S)
         await take(bundle)
 
@@ -151,7 +151,7 @@ def main(sources: list[str]) -> None:
         handlers = {names.events(source, conf.generation): counter(app, source) for source in sources}
         handlers[names.purge(conf.generation)] = purge
 
-        async def handle(bundles: Sequence[Bundle]) -> None:
+        async def handle(bundles: Sequence[FetchBatch]) -> None:
             await asyncio.gather(*(handlers[bundle.topic](bundle) for bundle in bundles))
 
         return Work(handlers, handle, fresh)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from featurestore import names
-from featurestore.permission import Grant, Permission
+from featurestore.permission import PurposePermission, Permission
 from featurestore.store.redis import RedisStore
 from streams.fatal import EXIT_CODE
 from tests.kafka.counting import FIELD, PURPOSE, STAMP
@@ -84,7 +84,9 @@ def test_a_zombie_writes_nothing_though_its_changelog_is_compacted(
     it = plant(settings={"COUNTING_STORE": redis_server})
     it.compact_eagerly()
     store = RedisStore(redis_server, 5_000)
-    store.put_permissions({f"k{number}": Permission(1, 1, {PURPOSE: Grant(True, 1, 0)}) for number in range(300)})
+    store.publish_permissions(
+        {f"k{number}": Permission(1, 1, {PURPOSE: PurposePermission(True, 1, 0)}) for number in range(300)}
+    )
     zombie = it.worker("one", **{slow: "1"}).wait_ready()
     it.produce(400)
     eventually(lambda: zombie.said(stopped), "a bundle in hand")

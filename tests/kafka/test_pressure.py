@@ -8,7 +8,7 @@ import pytest
 
 from devservers.kafka.broker import Broker
 from streams.fatal import EXIT_CODE
-from streams.lanes import FULL_RECORDS
+from streams.partition_queues import FULL_QUEUE_RECORDS
 from tests.kafka.plant import Plant, Worker
 from tests.waiting import eventually
 
@@ -19,7 +19,7 @@ FETCH_RECORDS = 2_000  # at most, in one bundle
 def test_what_waits_in_a_worker_is_bounded(plant: Make) -> None:
     """A backlog of half as much again as a worker may hold, folded slowly."""
     it = plant()
-    bound = it.partitions * (FULL_RECORDS + FETCH_RECORDS)
+    bound = it.partitions * (FULL_QUEUE_RECORDS + FETCH_RECORDS)
     it.produce(bound * 3 // 2)
     worker = it.worker("one", COUNTING_SLOW_S="0.7").wait_ready()
     seen: list[float] = []
@@ -29,7 +29,7 @@ def test_what_waits_in_a_worker_is_bounded(plant: Make) -> None:
         return seen[-1] == 0 < max(seen)
 
     eventually(folded, "the backlog folded", within_s=120, every_s=0.2)
-    assert FULL_RECORDS < max(seen) <= bound
+    assert FULL_QUEUE_RECORDS < max(seen) <= bound
     it.wait_exact()
 
 

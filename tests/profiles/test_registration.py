@@ -9,7 +9,7 @@ from featurestore.consent.models import ConsentRecord, PermissionChange
 from featurestore.customers import selectors
 from featurestore.customers.models import Customer
 from featurestore.identity import IdentifierError, subject_of
-from featurestore.permission import Denial, Grant
+from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles import services
 from featurestore.profiles.services import Registration, register, register_many
 from tests.consent.worlds import Shop, at, ms
@@ -28,7 +28,7 @@ def test_a_new_customer_allows_what_needs_no_consent_and_nothing_else(shop: Shop
 
 def test_a_registration_is_in_effect_when_it_returns(shop: Shop) -> None:
     assert shop.register().effective
-    assert not PermissionChange.objects.filter(put_at=None).exists()
+    assert not PermissionChange.objects.filter(published_at=None).exists()
 
 
 def test_an_unreachable_store_leaves_a_registration_pending(shop: Shop) -> None:
@@ -56,7 +56,7 @@ def test_a_lawful_basis_begins_a_second_after_registration_or_with_the_imported_
     fresh, imported = shop.register("ann", when=10), shop.register("bob", when=10, since=at(-1000))
     for registered, since in ((fresh, at(11)), (imported, at(-1000))):
         grant = shop.read(registered.customer.subject, "fraud")
-        assert isinstance(grant, Grant)
+        assert isinstance(grant, PurposePermission)
         assert grant.since_ms == ms(since)
 
 
@@ -87,7 +87,7 @@ def test_many_are_registered_at_once_and_again_without_harm(shop: Shop, monkeypa
     assert register_many(iter(backfill), now=at()) == 249
     assert register_many(backfill, now=at(1)) == 0
     assert len(list(shop.store.subjects())) == Customer.objects.count() == 250
-    assert not PermissionChange.objects.filter(put_at=None).exists()
+    assert not PermissionChange.objects.filter(published_at=None).exists()
 
 
 def test_one_bad_row_spoils_only_its_batch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

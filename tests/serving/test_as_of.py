@@ -23,12 +23,12 @@ from featurestore.aggregations import (
 )
 from featurestore.definitions import Event, FeatureService, FeatureView
 from featurestore.identity import partition_of
-from featurestore.permission import Denial, Grant, Permission
+from featurestore.permission import Denial, PurposePermission, Permission
 from featurestore.serving.answer import Answer, Status
 from featurestore.serving.as_of import AsOfTooEarly, Cause
 from featurestore.serving.reader import Reader
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import FieldWrite, Mark, Written
+from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
 from featurestore.tiles.fold import SourceFold
 from featurestore.tiles.layout import Layout
 from featurestore.tiles.served import STAMP
@@ -63,7 +63,7 @@ recent = FeatureView(
 VIEWS = [spend, recent, refunds]
 SERVICE = FeatureService("chat", VIEWS, purpose="service")
 FOLD = SourceFold(VIEWS)
-ALLOWED = Grant(True, 1, SINCE_MS)
+ALLOWED = PurposePermission(True, 1, SINCE_MS)
 
 times = st.one_of(st.integers(-DAY_MS, 3 * DAY_MS), st.integers(0, 3_600_000), st.integers(0, 5_000)).map(
     lambda ms: START_MS + ms
@@ -76,22 +76,22 @@ histories = st.lists(
 
 
 def store_of(
-    events: list[Event], grant: Grant = ALLOWED, birth_ms: int = BIRTH_MS, folded_to_ms: int = NOW_MS
+    events: list[Event], grant: PurposePermission = ALLOWED, coverage_start_ms: int = BIRTH_MS, folded_to_ms: int = NOW_MS
 ) -> Reader:
     """A reader of what streams leave of Ann's events."""
     store = MemoryStore()
-    store.claim(store.run(), 1, 0)
+    store.write_claim(store.run(), 1, 0)
     store.vouch(store.run(), 3_600_000)
-    births_ms = {view.fingerprint: birth_ms for view in VIEWS}
+    coverage_starts_ms = {view.fingerprint: coverage_start_ms for view in VIEWS}
     fill = store.read([], [], [], 100).nodes[0].fill
-    store.mark("purchases", partition_of(ANN, 8), Mark(1, 0, folded_to_ms, births_ms, fill))
-    store.put_permissions({ANN: Permission(1, 1, {"service": grant})})
-    folded = FOLD.fold(Record(), arrivals(events), {"service": grant}, births_ms=births_ms, counts=Counter()).record
+    store.advance_watermark("purchases", partition_of(ANN, 8), Watermark(1, 0, folded_to_ms, coverage_starts_ms, fill))
+    store.publish_permissions({ANN: Permission(1, 1, {"service": grant})})
+    folded = FOLD.fold(Record(), arrivals(events), {"service": grant}, coverage_starts_ms=coverage_starts_ms, counts=Counter()).record
     for view in VIEWS:
         for kept in folded.views.get(view.name, ()):
-            raw = STAMP.pack(1, folded.offset, grant.grant) + Layout(view).totals(kept.tiles)
+            raw = STAMP.pack(1, folded.offset, grant.grant_id) + Layout(view).totals(kept.tiles)
             write = FieldWrite(ANN, field_name(view.name, "service"), "service", raw)
-            assert store.write([write], NOW_MS) == [Written.DONE]
+            assert store.write([write], NOW_MS) == [WriteOutcome.DONE]
     return Reader(store, 8)
 
 
@@ -145,7 +145,7 @@ def test_an_answer_is_that_of_a_read_at_that_time_and_later_events_are_refused(
 
 
 def test_a_view_is_too_early_before_its_birth_even_without_events() -> None:
-    reader = store_of([], birth_ms=START_MS)
+    reader = store_of([], coverage_start_ms=START_MS)
     assert read(reader, as_of_ms=START_MS).views["spend"].status is Status.MISSING
     with pytest.raises(AsOfTooEarly) as refused:
         read(reader, as_of_ms=START_MS - 1)
@@ -153,8 +153,8 @@ def test_a_view_is_too_early_before_its_birth_even_without_events() -> None:
 
 
 def test_consent_is_judged_now() -> None:
-    ended = Grant(True, 1, SINCE_MS, until_ms=NOW_MS - 1)
-    for grant, reason in ((ended, Denial.EXPIRED), (Grant(False, 2, SINCE_MS), Denial.REFUSED)):
+    ended = PurposePermission(True, 1, SINCE_MS, until_ms=NOW_MS - 1)
+    for grant, reason in ((ended, Denial.EXPIRED), (PurposePermission(False, 2, SINCE_MS), Denial.REFUSED)):
         answer = read(store_of([], grant), as_of_ms=START_MS)
         assert {view.reason for view in answer.views.values()} == {reason}
         assert read(store_of([], grant), as_of_ms=SINCE_MS - DAY_MS).views == answer.views, "and tells no time"

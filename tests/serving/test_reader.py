@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from featurestore.aggregations import Count, Last
 from featurestore.definitions import FeatureService, FeatureView
 from featurestore.identity import partition_of
-from featurestore.permission import Grant, Permission
+from featurestore.permission import PurposePermission, Permission
 from featurestore.serving.answer import Answer, Status
 from featurestore.serving.reader import Reader
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import FieldWrite, Mark, StoreUnavailable
+from featurestore.store.protocol import FieldWrite, Watermark, StoreUnavailable
 from featurestore.tiles.layout import Layout, Tiles
 from featurestore.tiles.served import STAMP
 from featurestore.tiles.state import edition_of, field_name
@@ -30,26 +30,26 @@ class Shop:
         self.clock_s = 0.0
         self.store = MemoryStore(lambda: self.clock_s)
         self.reader = Reader(self.store, 8)
-        self.store.claim(self.store.run(), 1, 0)
+        self.store.write_claim(self.store.run(), 1, 0)
         self.store.vouch(self.store.run(), 2_000)
 
     def permit(self, subject: str = ANN, *, purpose: str = "service", allowed: bool = True, grant: int = 1) -> None:
-        self.store.put_permissions({subject: Permission(1, 1, {purpose: Grant(allowed, grant, SINCE_MS)})})
+        self.store.publish_permissions({subject: Permission(1, 1, {purpose: PurposePermission(allowed, grant, SINCE_MS)})})
 
     def write(
-        self, subject: str = ANN, *, view: FeatureView = visits, purpose: str = "service", birth_ms: int = 0
+        self, subject: str = ANN, *, view: FeatureView = visits, purpose: str = "service", coverage_start_ms: int = 0
     ) -> None:
         tiles = Tiles(EPOCH_S, [EPOCH_S - 60, EPOCH_S], [[2, 1]])
-        totals = Layout(view).pack(edition_of(view.fingerprint, birth_ms), tiles).totals
+        totals = Layout(view).pack(edition_of(view.fingerprint, coverage_start_ms), tiles).totals
         value = STAMP.pack(1, 0, 1) + totals
         self.store.write([FieldWrite(subject, field_name(view.name, purpose), purpose, value)], NOW_MS)
 
     def fill(self) -> str:
         return self.store.read([], [], [], 100).nodes[0].fill
 
-    def mark(self, subject: str = ANN, *, folded_to_ms: int = NOW_MS, birth_ms: int = 0) -> None:
-        births_ms = dict.fromkeys((visits.fingerprint, tastes.fingerprint), birth_ms)
-        self.store.mark("purchases", partition_of(subject, 8), Mark(1, 0, folded_to_ms, births_ms, self.fill()))
+    def mark(self, subject: str = ANN, *, folded_to_ms: int = NOW_MS, coverage_start_ms: int = 0) -> None:
+        coverage_starts_ms = dict.fromkeys((visits.fingerprint, tastes.fingerprint), coverage_start_ms)
+        self.store.advance_watermark("purchases", partition_of(subject, 8), Watermark(1, 0, folded_to_ms, coverage_starts_ms, self.fill()))
 
     def read(self, *subjects: str, purpose: str = "service", now_ms: int = NOW_MS, features=None) -> list[Answer]:
         return self.reader.read(SERVICE, purpose, subjects, now_ms=now_ms, timeout_ms=100, features=features)
@@ -101,7 +101,9 @@ def test_another_purpose_needs_its_own_consent(shop: Shop) -> None:
 
 
 def test_what_an_earlier_grant_left_is_not_there(shop: Shop) -> None:
-    shop.store._permissions[ANN] = Permission(1, 2, {"service": Grant(True, 2, SINCE_MS)})  # without the sweep
+    shop.store._permissions[ANN] = Permission(
+        1, 2, {"service": PurposePermission(True, 2, SINCE_MS)}
+    )  # without the sweep
     answer = shop.read(ANN)[0]
     assert answer.views["visits"].status is Status.MISSING
     assert answer.features["visits_count_1d"] == 0
@@ -125,7 +127,7 @@ def test_a_lagging_partition_says_so_and_still_answers(shop: Shop) -> None:
 
 def test_a_restarted_store_says_so_and_still_answers(shop: Shop) -> None:
     shop.store.restart()
-    shop.store.claim(shop.store.run(), 1, 0)
+    shop.store.write_claim(shop.store.run(), 1, 0)
     shop.store.vouch(shop.store.run(), 2_000)
     answer = shop.read(ANN)[0]
     assert answer.views["visits"].status is Status.STALE
@@ -142,7 +144,7 @@ def test_a_customer_without_events_is_missing_and_a_partition_without_mark_is_st
 
 def test_a_definition_that_changed_and_changed_back_is_empty(shop: Shop) -> None:
     shop.store._marks.clear()
-    shop.mark(birth_ms=NOW_MS)
+    shop.mark(coverage_start_ms=NOW_MS)
     answer = shop.read(ANN)[0]
     assert answer.views["visits"].status is Status.MISSING
     assert answer.views["visits"].start == "2023-11-14T22:13:20.000Z"
@@ -185,7 +187,7 @@ def test_no_value_leaves_without_a_grant_that_is_its_own(
     if held is not None:
         allowed, grant, ends = held
         until_ms = NOW_MS + ends if ends else 0
-        shop.store._permissions[ANN] = Permission(1, 1, {"service": Grant(allowed, grant, 0, until_ms)})
+        shop.store._permissions[ANN] = Permission(1, 1, {"service": PurposePermission(allowed, grant, 0, until_ms)})
     shop.clock_s = 0 if vouched else 3
     seen = shop.read(ANN, purpose=asked)[0].features["visits_count_1d"] == 1
     entitled = held is not None and held[0] and held[1] == stamped and (not until_ms or until_ms > NOW_MS)

@@ -16,17 +16,17 @@ from redis import Redis
 
 from devservers.redis_cluster import RedisCluster
 from devservers.redis_server import RedisServer
-from featurestore.permission import Grant, Permission
+from featurestore.permission import PurposePermission, Permission
 from featurestore.store.changes import Changes
 from featurestore.store.configured import store_at
-from featurestore.store.protocol import FieldWrite, StoreUnavailable, Written
+from featurestore.store.protocol import FieldWrite, StoreUnavailable, WriteOutcome
 from featurestore.store.redis import key
 from tests.conftest import clustered
 
 SUBJECTS = [f"{i:032x}" for i in range(30)]
 ANN, BOB = SUBJECTS[:2]
 CARL = "c" * 32  # whose permission ends
-PERMISSION = Permission(1, 1, {"service": Grant(True, 1, 0)})
+PERMISSION = Permission(1, 1, {"service": PurposePermission(True, 1, 0)})
 STORES = ["redis_server", "valkey_server", "redis_cluster"]
 
 
@@ -55,7 +55,7 @@ class Following:
     def tell(self, subject: str) -> None:
         self.told[subject] += 1
 
-    async def write(self, subject: str, offset: int, grant: int = 1, fields: int = 1) -> list[Written]:
+    async def write(self, subject: str, offset: int, grant: int = 1, fields: int = 1) -> list[WriteOutcome]:
         writes = [FieldWrite(subject, f"v{i}/service", "service", value(offset, grant)) for i in range(fields)]
         return await asyncio.to_thread(self.store.write, writes, 1)
 
@@ -70,7 +70,7 @@ class Following:
 async def following(url: str) -> AsyncIterator[Following]:
     with ThreadPoolExecutor(2) as threads:
         made = Following(url, threads)
-        await asyncio.to_thread(made.store.put_permissions, dict.fromkeys(SUBJECTS, PERMISSION))
+        await asyncio.to_thread(made.store.publish_permissions, dict.fromkeys(SUBJECTS, PERMISSION))
         running = asyncio.create_task(made.changes.run())
         try:
             await made.hears(lambda: made.changes.whole)
@@ -100,7 +100,7 @@ def test_a_write_is_told_once_however_many_fields_it_has(url: str) -> None:
         async with following(url) as shop:
             await shop.follow(*SUBJECTS[:-1])
             for subject in SUBJECTS:
-                assert await shop.write(subject, 1, fields=3) == [Written.DONE] * 3
+                assert await shop.write(subject, 1, fields=3) == [WriteOutcome.DONE] * 3
             await shop.hears(lambda: len(shop.told) == len(SUBJECTS) - 1)
             assert set(shop.told.values()) == {1}
 
@@ -113,8 +113,8 @@ def test_what_is_refused_or_stale_is_no_change(url: str) -> None:
             beside = next(one for one in SUBJECTS[1:] if shop.changes.node_of(one) is shop.changes.node_of(ANN))
             await shop.write(ANN, 5)
             await shop.follow(ANN, beside)
-            assert await shop.write(ANN, 4) == [Written.STALE]
-            assert await shop.write(ANN, 6, grant=2) == [Written.REFUSED]
+            assert await shop.write(ANN, 4) == [WriteOutcome.STALE]
+            assert await shop.write(ANN, 6, grant=2) == [WriteOutcome.REFUSED]
             await shop.write(beside, 1)
             await shop.hears(lambda: shop.told[beside])
             assert shop.told == {beside: 1}, "on one connection what was said before has been heard"
@@ -127,8 +127,8 @@ def test_a_permission_and_a_sweep_are_told(url: str) -> None:
     async def scene() -> None:
         async with following(url) as shop:
             await shop.follow(CARL)
-            refused = Permission(1, 2, {"service": Grant(False, 2, 0)})
-            await asyncio.to_thread(shop.store.put_permissions, {CARL: refused})
+            refused = Permission(1, 2, {"service": PurposePermission(False, 2, 0)})
+            await asyncio.to_thread(shop.store.publish_permissions, {CARL: refused})
             await shop.hears(lambda: shop.told[CARL] == 1)
             await asyncio.to_thread(shop.store.sweep, [CARL])
             await shop.hears(lambda: shop.told[CARL] == 2)
@@ -144,7 +144,7 @@ def test_who_left_is_not_told_any_more(url: str) -> None:
             await shop.changes.follow(ANN, again, 2)
             await shop.leave(ANN)
             shop.told.clear()
-            assert await shop.write(ANN, 9) == [Written.DONE]
+            assert await shop.write(ANN, 9) == [WriteOutcome.DONE]
             await shop.hears(lambda: shop.told["again"])
             assert shop.told == {"again": 1}
             await shop.changes.leave(ANN, again)
@@ -178,7 +178,7 @@ def test_while_the_store_is_away_nobody_can_follow(server: RedisServer) -> None:
             shop.told.clear()
             await asyncio.to_thread(server.start)
             await shop.hears(lambda: shop.told[ANN])
-            await asyncio.to_thread(shop.store.put_permissions, {ANN: PERMISSION})
+            await asyncio.to_thread(shop.store.publish_permissions, {ANN: PERMISSION})
             await shop.hears(lambda: shop.told[ANN] >= 2)
             await shop.follow(BOB)
 
@@ -213,7 +213,7 @@ def test_after_a_fail_over_word_comes_from_the_new_primary(tmp_path: Path) -> No
             await shop.hears(lambda: shop.changes.whole, within_s=30)
             await shop.hears(lambda: all(shop.told[subject] >= 2 for subject in moved))
             shop.told.clear()
-            await asyncio.to_thread(shop.store.put_permissions, dict.fromkeys(SUBJECTS, PERMISSION))
+            await asyncio.to_thread(shop.store.publish_permissions, dict.fromkeys(SUBJECTS, PERMISSION))
             await shop.hears(lambda: len(shop.told) == len(SUBJECTS))
 
     with clustered(RedisCluster(tmp_path)) as cluster:

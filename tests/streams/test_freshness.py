@@ -7,7 +7,7 @@ from faust.types import TP
 
 from streams import freshness as module
 from streams.freshness import Freshness
-from streams.lanes import Lanes
+from streams.partition_queues import PartitionQueues
 
 pytestmark = pytest.mark.anyio
 
@@ -34,8 +34,8 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return clock
 
 
-def lanes(**applied: int) -> Lanes:
-    made = Lanes()
+def lanes(**applied: int) -> PartitionQueues:
+    made = PartitionQueues()
     made.restart({TP("events", int(name[1:])): offset for name, offset in applied.items()})
     return made
 

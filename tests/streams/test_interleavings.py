@@ -14,20 +14,21 @@ import pytest
 from faust.types import TP
 
 from featurestore.definitions import Event, FeatureService, Registry
-from featurestore.permission import Grant, Permission
+from featurestore.permission import PurposePermission, Permission
 from featurestore.serving.answer import Status
 from featurestore.serving.reader import Reader
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import FieldWrite, Written
+from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.state import decode
-from streams import lanes, rebuild
-from streams.bundles import Bundle, Record
-from streams.fold import Folder, Rounds
-from streams.gate import Gate
-from streams.lanes import Lanes
-from streams.marks import Marks
-from streams.rebuild import Rebuilds
-from tests.streams.test_fold import PURGE, TOPIC, DeadLetters, Table
+from streams import partition_queues
+from streams import republisher
+from streams.fetch_batches import FetchBatch, Record
+from streams.processing import SourceProcessor, MicroBatchProcessor
+from streams.retrying_store import RetryingStore
+from streams.partition_queues import PartitionQueues
+from streams.watermarks import WatermarkPublisher
+from streams.republisher import Republisher
+from tests.streams.test_processing import PURGE, TOPIC, DeadLetters, Table
 from tests.tiles.shop import EPOCH_S, Purchase, both, expected, iso, purchases, refunds, spend
 
 EVENTS, PURGES = TP(TOPIC, 0), TP(PURGE, 0)
@@ -53,7 +54,7 @@ class FragileTable(Table):
 class FragileStore(MemoryStore):
     meanwhile: Callable[[], int | None] = staticmethod(lambda: None)
 
-    def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[Written]:
+    def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
         most = self.meanwhile()
         if most is None:
             return super().write(writes, now_ms)
@@ -74,8 +75,8 @@ class History:
 
     def fill(self) -> None:
         self.store.restart(emptied=True)
-        self.store.put_permissions(self.permissions)
-        self.store.claim(self.store.run(), 1, 0)
+        self.store.publish_permissions(self.permissions)
+        self.store.write_claim(self.store.run(), 1, 0)
         self.store.vouch(self.store.run(), 10**9)
 
     def decide(self) -> None:
@@ -85,12 +86,12 @@ class History:
         self.changes += 1
         self.now_ms += 2
         if (old := purposes.get(purpose)) and old.allowed:
-            purposes[purpose] = Grant(False, old.grant, old.since_ms)
+            purposes[purpose] = PurposePermission(False, old.grant_id, old.since_ms)
             self.logs[PURGES].append((subject, self.now_ms, None))
         else:
-            purposes[purpose] = Grant(True, self.changes, self.now_ms - 1)
+            purposes[purpose] = PurposePermission(True, self.changes, self.now_ms - 1)
         self.permissions[subject] = Permission(1, self.changes, purposes)
-        self.store.put_permissions({subject: self.permissions[subject]})
+        self.store.publish_permissions({subject: self.permissions[subject]})
 
     def happen(self) -> None:
         """An event, sometimes one that was there before."""
@@ -104,7 +105,7 @@ class History:
             raw = purchases.encode(id=f"e{len(log)}", source="shop", subject=subject, time=iso(at_ms), data=data)
         log.append((subject, self.now_ms, raw))
 
-    def counting(self, subject: str, grant: Grant) -> list[Event]:
+    def counting(self, subject: str, grant: PurposePermission) -> list[Event]:
         events = {}
         for key, kafka_ms, raw in self.logs[EVENTS]:
             if key == subject and raw and kafka_ms >= grant.since_ms:
@@ -120,12 +121,12 @@ class Life:
     def __init__(self, history: History) -> None:
         self.history, self.dead, self.fetched = history, asyncio.Event(), dict(history.committed)
         clock = lambda: history.now_ms  # noqa: E731
-        self.gate, self.lanes = Gate(history.store), Lanes()
+        self.gate, self.lanes = RetryingStore(history.store), PartitionQueues()
         registry = Registry([purchases, spend, both, refunds])
-        folder = Folder(purchases, registry, history.table, generation=1, partitions=8, clock=clock)
-        self.lanes.handle = Rounds({TOPIC: folder}, self.gate, DeadLetters(), clock).handle
-        self.rebuilds = Rebuilds(self.lanes, self.gate, clock)
-        self.marks = Marks({TOPIC: folder}, self.lanes, self.gate, self.rebuilds, 1)
+        folder = SourceProcessor(purchases, registry, history.table, generation=1, partitions=8, clock=clock)
+        self.lanes.handle = MicroBatchProcessor({TOPIC: folder}, self.gate, DeadLetters(), clock).handle
+        self.rebuilds = Republisher(self.lanes, self.gate, clock)
+        self.marks = WatermarkPublisher({TOPIC: folder}, self.lanes, self.gate, self.rebuilds, 1)
         self.lanes.restart(history.committed)
 
     def die(self, reason: str, error: BaseException, **where: object) -> None:
@@ -140,7 +141,7 @@ class Life:
                 records = [Record(start + i, at, key.encode(), raw) for i, (key, at, raw) in enumerate(rows)]
                 self.fetched[tp] = start + len(rows)
                 ack = partial(self.history.committed.__setitem__, tp, self.fetched[tp])
-                await self.lanes.put(Bundle(*tp, start, records), ack)
+                await self.lanes.put(FetchBatch(*tp, start, records), ack)
 
     async def publish(self) -> None:
         if self.lanes.applied.get(EVENTS, -1) >= len(self.history.logs[EVENTS]):

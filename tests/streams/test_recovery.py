@@ -13,7 +13,7 @@ from featurestore import names
 from featurestore.config import Settings
 from streams import recovery as module
 from streams.app import Work, create_app
-from streams.bundles import Bundle, Record
+from streams.fetch_batches import FetchBatch, Record
 from streams.metrics import RECOVERY_REMAINING
 from streams.recovery import STUCK_S, TELL_EVERY_S, Progress, Recovery
 
@@ -22,9 +22,9 @@ pytestmark = pytest.mark.anyio
 ORDERS, CHAT = names.changelog("orders", 1), names.changelog("chat", 1)
 
 
-def bundle(topic: str, partition: int, *changes: tuple[int, bytes, bytes | None], start: int | None = None) -> Bundle:
+def bundle(topic: str, partition: int, *changes: tuple[int, bytes, bytes | None], start: int | None = None) -> FetchBatch:
     records = [Record(offset, 0, key, value) for offset, key, value in changes]
-    return Bundle(topic, partition, records[0].offset if start is None else start, records)
+    return FetchBatch(topic, partition, records[0].offset if start is None else start, records)
 
 
 class Worker:
@@ -51,7 +51,7 @@ class Worker:
         return table.get_many(partition, table.keys_after(partition, b"", 1_000))
 
 
-async def nothing(_bundles: Sequence[Bundle]) -> None:
+async def nothing(_bundles: Sequence[FetchBatch]) -> None:
     """No event comes."""
 
 

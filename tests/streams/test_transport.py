@@ -8,7 +8,7 @@ import pytest
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
-from streams.bundles import Bundle, Record
+from streams.fetch_batches import FetchBatch, Record
 from streams.transport import Consumer
 
 pytestmark = pytest.mark.anyio
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.anyio
 HERE = TP("events", 0)
 
 
-def bundle(start: int, *offsets: int) -> Bundle:
-    return Bundle("events", 0, start, [Record(offset, 0, b"k", b"v") for offset in offsets])
+def bundle(start: int, *offsets: int) -> FetchBatch:
+    return FetchBatch("events", 0, start, [Record(offset, 0, b"k", b"v") for offset in offsets])
 
 
 class Broker:
@@ -40,7 +40,7 @@ class Broker:
     async def rewind(self, positions: dict[TP, int]) -> None:
         await Consumer.rewind(self, positions)  # type: ignore[arg-type]
 
-    async def follows(self, given: Bundle) -> bool:
+    async def follows(self, given: FetchBatch) -> bool:
         return await Consumer.follows(self, given)  # type: ignore[arg-type]
 
 

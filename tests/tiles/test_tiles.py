@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from featurestore.aggregations import Count, Sum, TopK
 from featurestore.definitions import Event, FeatureView
-from featurestore.permission import Grant
+from featurestore.permission import PurposePermission
 from featurestore.tiles import columns, identities
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.layout import Layout
@@ -21,7 +21,7 @@ from tests.tiles.shop import purchases as purchases_source
 
 FOLD = SourceFold([spend])
 LAYOUT = Layout(spend)
-ALWAYS = {"service": Grant(True, 1, 0)}
+ALWAYS = {"service": PurposePermission(True, 1, 0)}
 BORN = {spend.fingerprint: 0}
 EDITION = edition_of(spend.fingerprint, 0)
 DAY_MS = 86_400_000
@@ -58,12 +58,12 @@ def purchases(draw: st.DrawFn, most: int = 40) -> list[Event]:
 def fold(
     record: Record,
     events: list[Arrival],
-    grants: dict[str, Grant] = ALWAYS,
-    births_ms: dict[int, int] = BORN,
+    grants: dict[str, PurposePermission] = ALWAYS,
+    coverage_starts_ms: dict[int, int] = BORN,
     counts: Counter[str] | None = None,
 ) -> Record:
     """One fold, through the bytes that a table would hold."""
-    folded = FOLD.fold(record, events, grants, births_ms=births_ms, counts=Counter() if counts is None else counts)
+    folded = FOLD.fold(record, events, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter() if counts is None else counts)
     return decode(folded.record.encode())
 
 
@@ -121,21 +121,23 @@ def test_a_duplicate_counts_once(events: list[Event], data: st.DataObject) -> No
 
 @given(purchases(), times)
 def test_only_what_came_at_or_after_since_counts(events: list[Event], since_ms: int) -> None:
-    record = fold(Record(), arrivals(events), {"service": Grant(True, 4, since_ms)})
+    record = fold(Record(), arrivals(events), {"service": PurposePermission(True, 4, since_ms)})
     counted = [event for event in events if event.time_ms >= since_ms]
-    assert record.views == (fold(Record(), arrivals(counted), {"service": Grant(True, 4, 0)}).views if counted else {})
+    assert record.views == (
+        fold(Record(), arrivals(counted), {"service": PurposePermission(True, 4, 0)}).views if counted else {}
+    )
 
 
 def test_an_event_that_kafka_took_before_since_does_not_count() -> None:
     event = purchase(1, EPOCH_S * 1000, 5)
-    grants = {"service": Grant(True, 1, EPOCH_S * 1000)}
+    grants = {"service": PurposePermission(True, 1, EPOCH_S * 1000)}
     assert not fold(Record(), [Arrival(0, EPOCH_S * 1000 - 1, event)], grants).views
     assert fold(Record(), [Arrival(0, EPOCH_S * 1000, event)], grants).views
 
 
 def test_a_new_grant_starts_empty_and_a_missing_one_keeps_the_offset_alone() -> None:
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
-    again = fold(record, arrivals([purchase(2, EPOCH_S * 1000, 7)], 1), {"service": Grant(True, 2, 0)})
+    again = fold(record, arrivals([purchase(2, EPOCH_S * 1000, 7)], 1), {"service": PurposePermission(True, 2, 0)})
     assert values(again, EPOCH_S * 1000)["spend_count_lifetime"] == 1
     assert fold(record, arrivals([purchase(3, EPOCH_S * 1000, 7)], 1), {}) == Record(offset=1)
 
@@ -172,11 +174,11 @@ def test_a_record_of_an_earlier_version_says_what_to_do() -> None:
 
 def test_only_events_since_the_birth_of_a_view_count() -> None:
     events = [purchase(1, EPOCH_S * 1000, 5), purchase(2, EPOCH_S * 1000 + 10, 5)]
-    birth_ms = EPOCH_S * 1000 + 10
-    record = fold(Record(), arrivals(events), births_ms={spend.fingerprint: birth_ms})
-    served = opened(LAYOUT, field(record), edition_of(spend.fingerprint, birth_ms))
+    coverage_start_ms = EPOCH_S * 1000 + 10
+    record = fold(Record(), arrivals(events), coverage_starts_ms={spend.fingerprint: coverage_start_ms})
+    served = opened(LAYOUT, field(record), edition_of(spend.fingerprint, coverage_start_ms))
     assert served is not None
-    assert served.values(Asked(served.layout, spend.features), birth_ms)["spend_count_lifetime"] == 1
+    assert served.values(Asked(served.layout, spend.features), coverage_start_ms)["spend_count_lifetime"] == 1
 
 
 def test_identities_are_bounded_and_what_lies_beyond_is_counted_unchecked() -> None:
@@ -196,7 +198,7 @@ def test_a_question_before_the_newest_event_less_five_minutes_is_refused() -> No
 
 
 def test_the_stamp_leads_the_field() -> None:
-    record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]), {"service": Grant(True, 7, 0)})
+    record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]), {"service": PurposePermission(True, 7, 0)})
     assert stamp_of(field(record, 3)) == (3, 0, 7)
 
 
@@ -213,7 +215,10 @@ def test_purposes_that_share_a_folding_keep_what_each_would_alone(
     events: list[Event], since_ms: int, other_since_ms: int, data: st.DataObject
 ) -> None:
     shared = SourceFold([both])
-    grants = {"service": Grant(True, 1, since_ms), "personalisation": Grant(True, 7, other_since_ms)}
+    grants = {
+        "service": PurposePermission(True, 1, since_ms),
+        "personalisation": PurposePermission(True, 7, other_since_ms),
+    }
     records = {None: Record(), "service": Record(), "personalisation": Record()}
     rest = arrivals(data.draw(st.permutations(events)))
     while rest:
@@ -221,7 +226,7 @@ def test_purposes_that_share_a_folding_keep_what_each_would_alone(
         for alone, record in records.items():
             held = grants if alone is None else {alone: grants[alone]}
             born = {both.fingerprint: 0}
-            folded = shared.fold(record, rest[:size], held, births_ms=born, counts=Counter())
+            folded = shared.fold(record, rest[:size], held, coverage_starts_ms=born, counts=Counter())
             records[alone] = decode(folded.record.encode())
         rest = rest[size:]
     alone = {**purposes(records["service"]), **purposes(records["personalisation"])}
@@ -239,6 +244,6 @@ def test_an_event_that_no_filter_lets_through_leaves_a_view_alone(events: list[E
     returned = [event for event in events if event.values[0] == "returned"]
     born = {refunds.fingerprint: 0}
     shuffled = arrivals(data.draw(st.permutations(events)))
-    with_all = fold_returns.fold(Record(), shuffled, ALWAYS, births_ms=born, counts=Counter()).record
-    alone = fold_returns.fold(Record(), arrivals(returned), ALWAYS, births_ms=born, counts=Counter()).record
+    with_all = fold_returns.fold(Record(), shuffled, ALWAYS, coverage_starts_ms=born, counts=Counter()).record
+    alone = fold_returns.fold(Record(), arrivals(returned), ALWAYS, coverage_starts_ms=born, counts=Counter()).record
     assert (with_all.views, with_all.identities) == (alone.views, alone.identities)

@@ -18,7 +18,7 @@ from featurestore.consent.models import Notice, Purpose
 from featurestore.consent.permissions import Basis, Decision
 from featurestore.consent.selectors import pending
 from featurestore.consent.services import Choice, record
-from featurestore.ingest.sender import EventSender, NotDelivered
+from featurestore.ingest.bulk_sender import BulkEventSender, NotDelivered
 from featurestore.jobs.batches import BATCH, batches
 from featurestore.profiles.services import Registration, register_many
 
@@ -52,7 +52,7 @@ class Command(BaseCommand):
     def send(self, file: Path, moved: timedelta, from_line: int) -> None:
         shift_s = moved // timedelta(seconds=1)
         origin = f"retail/{file.name}?shift_s={shift_s}"
-        sender, began, shown_s = EventSender(settings()), time.monotonic(), 0.0
+        sender, began, shown_s = BulkEventSender(settings()), time.monotonic(), 0.0
         try:
             for row in rows_of(file):
                 if isinstance(row, Skipped) or row.line < from_line:
@@ -84,7 +84,7 @@ def rows_of(file: Path) -> Iterator[Sale | Skipped]:
         yield from sales(lines)
 
 
-def send(sender: EventSender, sale: Sale, origin: str, moved: timedelta) -> None:
+def send(sender: BulkEventSender, sale: Sale, origin: str, moved: timedelta) -> None:
     line, customer_id, _, at, data = sale
     sender.send(orders, customer_id, id=str(line), origin=origin, time=at + moved, data=data, mark=line)
 
@@ -114,7 +114,7 @@ def admit(found: Survey, moved: timedelta) -> int:
             record(batch)
     except ConsentError as error:
         raise CommandError(f"{error} Replay into a new database.") from error
-    if waiting := pending().unput:
+    if waiting := pending().unpublished:
         raise CommandError(
             f"{waiting:,} permissions are not in the store yet. Start manage.py vouch, then repeat this."
         )

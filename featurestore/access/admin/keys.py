@@ -15,7 +15,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from featurestore.access import services
-from featurestore.access.admin.entrusted import EntrustedAdmin
+from featurestore.access.admin.assigned_clients import EntrustedAdmin
 from featurestore.access.errors import AccessError
 from featurestore.access.models import ApiKey, ClientSecret
 

@@ -6,8 +6,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
+from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
-from featurestore.api.door import enter
 from featurestore.api.errors import (
     Forbidden,
     Malformed,
@@ -67,7 +67,7 @@ def follow_features(request: HttpRequest) -> HttpResponse:
     problem document: until the next `features`, nothing that was told may be used. `closed` is the last event; its
     `reason` says why, its `reconnect` whether to ask again. Permission is checked for each event.
     """
-    return enter(request, elsewhere, "features/stream")
+    return respond_to(request, elsewhere, "features/stream")
 
 
 def elsewhere(call: Call) -> Reply:

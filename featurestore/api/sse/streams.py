@@ -12,11 +12,10 @@ from http import HTTPStatus
 import structlog
 from django.db import close_old_connections
 
-from featurestore.api import door
 from featurestore.api.errors import Overloaded, Problem, TooManyStreams, Unavailable, Unprocessable
-from featurestore.api.exchange import exchange
 from featurestore.api.handler import FeatureHandler
 from featurestore.api.reply import Call, Handle, Reply
+from featurestore.api.request_cycle import answer_call, now_ms
 from featurestore.api.sse.events import Ending
 from featurestore.api.sse.metrics import CLOSED, OPEN
 from featurestore.api.sse.stream import Pace, Stream
@@ -94,9 +93,9 @@ class Streams:
         stream = Stream(call.request_id, lambda: self._read(stream, call), self.pace)
         loop = asyncio.get_running_loop()
         if self._opening >= MOST_OPENING:
-            return exchange(OPENED, raising(Overloaded()), call), None
+            return answer_call(OPENED, raising(Overloaded()), call), None
         self._opening += 1
-        work = partial(exchange, OPENED, partial(self._open, stream, loop), call)
+        work = partial(answer_call, OPENED, partial(self._open, stream, loop), call)
         opening = asyncio.ensure_future(loop.run_in_executor(self._openers, connected, work))
         try:
             reply = await asyncio.shield(opening)
@@ -126,11 +125,11 @@ class Streams:
     def _open(self, stream: Stream, loop: asyncio.AbstractEventLoop, call: Call) -> Reply:
         """In a thread: follow the subject, and only then read, so that no change between the two is missed."""
         asked = self.handler.asked(call)
-        holder, question, subject = asked
+        credential, question, subject = asked
         if question.as_of is not None:
             raise Unprocessable("A stream tells what is; ask POST /v1/features for what was - at `$.as_of`")
-        self.places.take(holder.client)
-        stream.client, stream.subject = holder.client, subject
+        self.places.take(credential.client)
+        stream.client, stream.subject = credential.client, subject
         stream.hurries = question.timeout_ms is not None and question.timeout_ms < self.handler.timeout_ms
 
         def follow_and_read(call: Call) -> Reply:
@@ -152,7 +151,7 @@ class Streams:
                     self._silent_until_s[node] = self.clock() + SILENT_S
                 raise
         except StoreUnavailable as error:
-            call.noted["store"] = str(error)
+            call.log_fields["store"] = str(error)
             raise Unavailable("The store did not answer in time. Nothing was read.") from None
 
     async def _follow(self, stream: Stream) -> None:
@@ -166,8 +165,8 @@ class Streams:
 
     async def _read(self, stream: Stream, call: Call) -> Reply:
         """One more read: a call of its own, which is authenticated, guarded, counted and logged as every other."""
-        again = Call(call.body, call.authorization, door.now_ms(), call.request_id, call.trace)
-        work = partial(exchange, READ, partial(self._patiently, stream, self.handler.one), again)
+        again = Call(call.body, call.authorization, now_ms(), call.request_id, call.trace)
+        work = partial(answer_call, READ, partial(self._patiently, stream, self.handler.one), again)
         return await asyncio.get_running_loop().run_in_executor(self._readers, connected, work)
 
 

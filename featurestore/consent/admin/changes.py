@@ -36,20 +36,20 @@ class PermissionChangeAdmin(OfSubjectAdmin):
     list_filter = [PendingFilter, ("created_at", DaysFilter)]
     ordering = ["-sequence"]
     fieldsets = [
-        (None, {"fields": ["sequence", "customer", "subject", "created_at", "state", "put_at", "delay"]}),
+        (None, {"fields": ["sequence", "customer", "subject", "created_at", "state", "published_at", "delay"]}),
         ("Streams", {"fields": ["told", "purge_sent_at"]}),
         ("Attempts", {"fields": ["attempts", "next_attempt_at", "last_error"]}),
     ]
 
     @display(description="State", label={"In effect": "success", "Pending": "warning"})
     def state(self, change: PermissionChange) -> str:
-        return "In effect" if change.put_at else "Pending"
+        return "In effect" if change.published_at else "Pending"
 
     @display(description="Took")
     def delay(self, change: PermissionChange) -> str | None:
-        if change.put_at is None:
+        if change.published_at is None:
             return None
-        return f"{(change.put_at - change.created_at) / timedelta(milliseconds=1):,.0f} ms"
+        return f"{(change.published_at - change.created_at) / timedelta(milliseconds=1):,.0f} ms"
 
     @display(description="Streams", label={"Told": "success", "Not yet told": "warning"})
     def told(self, change: PermissionChange) -> str:

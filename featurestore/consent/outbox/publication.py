@@ -7,13 +7,13 @@ import structlog
 from django.db.models.functions import Now
 
 from featurestore.clock import milliseconds
-from featurestore.consent.ledger import current
+from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.models import CurrentPermission, PermissionChange, SubjectVersion
 from featurestore.consent.permissions import State, permission
 from featurestore.jobs.batches import batches
 from featurestore.permission import Permission
 from featurestore.store import configured
-from featurestore.store.protocol import Put, StoreUnavailable
+from featurestore.store.protocol import PublishResult, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
     The version is read before the rows: a change that commits between the two makes rows newer than their fence says,
     and is put again under its own. The other way about would fence old rows with a new version.
     """
-    epoch = current().epoch if epoch is None else epoch
+    epoch = load_change_sequence().epoch if epoch is None else epoch
     versions = dict(SubjectVersion.objects.filter(subject__in=subjects).values_list("subject", "sequence"))
     states: dict[str, dict[str, State]] = {subject: {} for subject in versions}
     retired: set[str] = set()
@@ -49,37 +49,39 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
     return {subject: permission(epoch, sequence, states[subject], retired) for subject, sequence in versions.items()}
 
 
-def put(subjects: Collection[str], now: datetime | None = None) -> set[str]:
-    """Put the present permissions of subjects; those returned are in effect, the others are left to the relay.
+def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:
+    """Publish the present permissions of subjects; those returned are in effect, the others are left to the relay.
 
     Never raises StoreUnavailable: the change is recorded, and an unreachable store denies.
     """
     in_effect: set[str] = set()
     for batch in batches(sorted(subjects)):
-        ledger = current()  # read first: every change that it numbers is in the permissions
-        permissions = permissions_of(batch, ledger.epoch)
+        change_sequence = load_change_sequence()  # read first: every change that it numbers is in the permissions
+        permissions = permissions_of(batch, change_sequence.epoch)
         reason = UNVOUCHED
         try:
-            done = vouched(permissions, configured.store().put_permissions(permissions))
+            done = vouched(permissions, configured.store().publish_permissions(permissions))
             if done:
-                waiting = PermissionChange.objects.filter(subject__in=done, put_at=None, sequence__lte=ledger.sequence)
-                waiting.update(put_at=now or Now(), last_error="")
+                waiting = PermissionChange.objects.filter(
+                    subject__in=done, published_at=None, sequence__lte=change_sequence.sequence
+                )
+                waiting.update(published_at=now or Now(), last_error="")
         except StoreUnavailable as error:
             done, reason = set(), str(error)
         in_effect |= done
         if left := [subject for subject in batch if subject not in done]:
             log.warning("permissions left to the relay", subjects=len(left), reason=reason)
-            PermissionChange.objects.filter(subject__in=left, put_at=None).update(last_error=reason[:300])
+            PermissionChange.objects.filter(subject__in=left, published_at=None).update(last_error=reason[:300])
     return in_effect
 
 
-def vouched(permissions: dict[str, Permission], puts: dict[str, Put]) -> set[str]:
+def vouched(permissions: dict[str, Permission], puts: dict[str, PublishResult]) -> set[str]:
     """The subjects whose present permission is in effect: put, into a store that is vouched for."""
-    outrun = [subject for subject, result in puts.items() if result.newer]
+    outrun = [subject for subject, result in puts.items() if result.superseded]
     versions = dict(SubjectVersion.objects.filter(subject__in=outrun).values_list("subject", "sequence"))
     done = set()
     for subject, result in puts.items():
-        if result.newer and versions[subject] <= permissions[subject].sequence:
+        if result.superseded and versions[subject] <= permissions[subject].sequence:
             # The store knows a change that the database does not.
             log.error("the store is ahead of the database: was it restored? Run manage.py raise_epoch")
         elif result.vouched:

@@ -16,7 +16,7 @@ from django.db.models import F
 from featurestore.clock import database_now
 from featurestore.consent.models import PENDING, PermissionChange
 from featurestore.consent.outbox import purges
-from featurestore.consent.outbox.publication import put
+from featurestore.consent.outbox.publication import publish
 from featurestore.consent.outbox.purges import Purge
 
 log = structlog.get_logger(__name__)
@@ -62,8 +62,8 @@ def _claim(now: datetime) -> list[PermissionChange]:
 
 
 def _finish(rows: list[PermissionChange], now: datetime) -> Relayed:
-    in_effect = put({row.subject for row in rows if row.put_at is None}, now)
-    ready = [row for row in rows if row.put_at or row.subject in in_effect]
+    in_effect = publish({row.subject for row in rows if row.published_at is None}, now)
+    ready = [row for row in rows if row.published_at or row.subject in in_effect]
     waiting = [Purge(row.subject, row.sequence) for row in ready if row.purge and row.purge_sent_at is None]
     failures = purges.purges().send(waiting) if waiting else {}
     sent = {purge.sequence for purge in waiting} - failures.keys()

@@ -19,9 +19,9 @@ from featurestore.consent.errors import (
     WrongNotice,
     WrongText,
 )
-from featurestore.consent.ledger import lock
+from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.models import ConsentRecord, Notice, Purpose
-from featurestore.consent.outbox.publication import put
+from featurestore.consent.outbox.publication import publish
 from featurestore.consent.permissions import Basis, Decision, State
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import find_many
@@ -106,14 +106,14 @@ def record(choices: Sequence[Choice], now: datetime | None = None) -> list[Decid
         raise ValueError(f"{len(choices)} choices: record at most {BATCH} in one transaction")
     with transaction.atomic(durable=True):
         decided = _append(choices, now)
-    in_effect = put({customer.subject for customer, _, _ in decided}, now)
+    in_effect = publish({customer.subject for customer, _, _ in decided}, now)
     return [Decided(entry, customer.subject in in_effect, repeated) for customer, entry, repeated in decided]
 
 
 def _append(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Customer, ConsentRecord, bool]]:
     for choice in choices:
         _check(choice)
-    changes = Changes(lock(now))
+    changes = Changes(lock_change_sequence(now))
     customers = find_many(choice.customer_id for choice in choices)
     purposes = {p.name: p for p in Purpose.objects.filter(name__in={choice.purpose for choice in choices})}
     references = {choice.notice for choice in choices if choice.notice}
@@ -142,7 +142,7 @@ def _append(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Custo
 def _give(
     changes: Changes, customer: Customer, purpose: Purpose, choice: Choice, notice: Notice | None
 ) -> ConsentRecord:
-    basis, now_ms = Basis(purpose.lawful_basis), milliseconds(changes.ledger.at)
+    basis, now_ms = Basis(purpose.lawful_basis), milliseconds(changes.change_sequence.at)
     if not purpose.active:
         raise InactivePurpose(f"Purpose {purpose.name} is retired: nobody is asked for it any more.")
     if basis is Basis.CONSENT and notice is None:
@@ -165,7 +165,7 @@ def _withdraw(
 ) -> ConsentRecord:
     if choice.until:
         raise WrongDate("A withdrawal has no end: leave out `until`.")
-    now_ms = milliseconds(changes.ledger.at)
+    now_ms = milliseconds(changes.change_sequence.at)
     since_ms = milliseconds(choice.since) if choice.since else None
     after = permissions.withdrawn(Basis(purpose.lawful_basis), changes.state(customer, purpose), now_ms, since_ms)
     effective_ms = now_ms if since_ms is None else since_ms

@@ -8,9 +8,9 @@ from django.db.models import Q, QuerySet
 
 from featurestore.clock import database_now, milliseconds
 from featurestore.consent.changes import Changes
-from featurestore.consent.ledger import lock
+from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.models import CurrentPermission
-from featurestore.consent.outbox.publication import put
+from featurestore.consent.outbox.publication import publish
 from featurestore.jobs.batches import BATCH
 
 log = structlog.get_logger(__name__)
@@ -23,7 +23,7 @@ def expire_due(now: datetime | None = None, batches: int | None = None) -> int:
     """
     count = done = 0
     while done != batches and (subjects := _expire_batch(now)):
-        put(subjects, now)
+        publish(subjects, now)
         count, done = count + len(subjects), done + 1
     if count:
         log.info("permissions expired", count=count)
@@ -31,15 +31,15 @@ def expire_due(now: datetime | None = None, batches: int | None = None) -> int:
 
 
 def _expire_batch(now: datetime | None) -> list[str]:
-    if not _due(now or database_now()).exists():  # without the ledger's lock: mostly there is nothing to do
+    if not _due(now or database_now()).exists():  # without the change sequence's lock: mostly there is nothing to do
         return []
     with transaction.atomic(durable=True):
-        changes = Changes(lock(now))
-        rows = list(_due(changes.ledger.at).select_related("customer", "purpose").order_by("pk")[:BATCH])
+        changes = Changes(lock_change_sequence(now))
+        rows = list(_due(changes.change_sequence.at).select_related("customer", "purpose").order_by("pk")[:BATCH])
         changes.load([row.customer for row in rows])
         for row in rows:
-            over = row.until is not None and row.until <= changes.ledger.at
-            ended_at = row.until if over and row.until else changes.ledger.at
+            over = row.until is not None and row.until <= changes.change_sequence.at
+            ended_at = row.until if over and row.until else changes.change_sequence.at
             reason = "its time was over" if over else "the purpose was retired"
             changes.end(row.customer, row.purpose, milliseconds(ended_at), reason)
         changes.write()

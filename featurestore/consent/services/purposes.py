@@ -12,9 +12,9 @@ from django.db.models import Exists, OuterRef, Q
 from featurestore.clock import milliseconds
 from featurestore.consent.changes import Changes
 from featurestore.consent.errors import Immutable, PurposeChanged, UnknownPurpose, WrongNotice
-from featurestore.consent.ledger import lock
+from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.models import CurrentPermission, Notice, PermissionChange, Purpose
-from featurestore.consent.outbox.publication import put
+from featurestore.consent.outbox.publication import publish
 from featurestore.consent.permissions import Basis, registered
 from featurestore.consent.services.expiry import expire_due
 from featurestore.customers.models import Customer
@@ -41,7 +41,7 @@ def define_purpose(
     Raises PurposeChanged for another basis, or for a retired purpose; ValidationError for what makes no sense.
     """
     with transaction.atomic():
-        lock()  # registrations wait: a customer has a row of the purpose, or is found when it is settled
+        lock_change_sequence()  # registrations wait: a customer has a row of the purpose, or is found when it is settled
         found = Purpose.objects.filter(name=name).first()
         if found and not found.active:
             raise PurposeChanged(f"Purpose {name} was retired and customers were told: define a new one.")
@@ -61,15 +61,15 @@ def retire_purpose(name: str, now: datetime | None = None) -> Retired:
     leaves, and relay and voucher put what it could not.
     """
     with transaction.atomic(durable=True):
-        lock(now)
+        lock_change_sequence(now)
         purpose = Purpose.objects.filter(name=name).first()
         if purpose is None:
             raise UnknownPurpose(f"No purpose {name[:64]!r}. The administration lists them.")
         purpose.active, purpose.settled = False, True
         purpose.save(update_fields=["active", "settled"])
     expire_due(now, AT_ONCE)
-    unput = PermissionChange.objects.filter(put_at=None).values("subject")
-    left = Q(allowed=True) | Q(customer__subject__in=unput)
+    unpublished = PermissionChange.objects.filter(published_at=None).values("subject")
+    left = Q(allowed=True) | Q(customer__subject__in=unpublished)
     return Retired(purpose, not CurrentPermission.objects.filter(left, purpose=purpose).exists())
 
 
@@ -78,18 +78,20 @@ def settle_purposes(now: datetime | None = None) -> int:
     count = 0
     for purpose in Purpose.objects.filter(active=True, settled=False):
         while subjects := _settle_batch(purpose, now):
-            put(subjects, now)
+            publish(subjects, now)
             count += len(subjects)
     return count
 
 
 def _settle_batch(purpose: Purpose, now: datetime | None) -> list[str]:
     with transaction.atomic(durable=True):
-        changes = Changes(lock(now))
+        changes = Changes(lock_change_sequence(now))
         has = CurrentPermission.objects.filter(customer=OuterRef("pk"), purpose=purpose)
         customers = list(Customer.objects.filter(~Exists(has), erased_at=None).order_by("pk")[:BATCH])
         for customer in customers:
-            state = registered(Basis(purpose.lawful_basis), changes.next_sequence, milliseconds(changes.ledger.at))
+            state = registered(
+                Basis(purpose.lawful_basis), changes.next_sequence, milliseconds(changes.change_sequence.at)
+            )
             if state:
                 changes.change(customer, {purpose: state})
         changes.write()
@@ -110,7 +112,7 @@ def publish_notice(
     """Publish a notice, for good. The same again is harmless; another text under the same version is refused."""
     sha256 = hashlib.sha256(body.encode()).hexdigest()
     with transaction.atomic():
-        ledger = lock(now)
+        change_sequence = lock_change_sequence(now)
         named = list(Purpose.objects.filter(name__in=purposes))
         if missing := set(purposes) - {purpose.name for purpose in named}:
             raise UnknownPurpose(f"No purpose {', '.join(sorted(missing))}. Define it before its notice.")
@@ -128,7 +130,7 @@ def publish_notice(
             language=language,
             body=body,
             sha256=sha256,
-            published_at=ledger.at,
+            published_at=change_sequence.at,
         )
         notice.full_clean(exclude=["purposes"])
         notice.save()

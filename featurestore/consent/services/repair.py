@@ -6,22 +6,22 @@ from datetime import datetime
 from django.db import transaction
 
 from featurestore.clock import milliseconds
-from featurestore.consent.ledger import lock, take
-from featurestore.consent.models import Ledger, PermissionChange, SubjectVersion
-from featurestore.consent.outbox.publication import put
+from featurestore.consent.change_sequence import lock_change_sequence, take_number
+from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
+from featurestore.consent.outbox.publication import publish
 
 SEQUENCE_LEAP = 1_000_000
 """More changes than a backup may have lost: no grant of the lost ones is ever given again."""
 
 
-def raise_epoch(now: datetime | None = None) -> Ledger:
+def raise_epoch(now: datetime | None = None) -> ChangeSequence:
     """Make this database later than the one it was restored from; the voucher then puts everything again."""
     with transaction.atomic():
-        ledger = lock(now)
-        ledger.epoch = max(ledger.epoch + 1, milliseconds(ledger.at) // 1000)
-        ledger.sequence += SEQUENCE_LEAP
-        ledger.save(update_fields=["epoch", "sequence", "at"])
-    return ledger
+        change_sequence = lock_change_sequence(now)
+        change_sequence.epoch = max(change_sequence.epoch + 1, milliseconds(change_sequence.at) // 1000)
+        change_sequence.sequence += SEQUENCE_LEAP
+        change_sequence.save(update_fields=["epoch", "sequence", "at"])
+    return change_sequence
 
 
 def reissue(subjects: Collection[str], now: datetime | None = None) -> set[str]:
@@ -30,8 +30,8 @@ def reissue(subjects: Collection[str], now: datetime | None = None) -> set[str]:
     For a subject that the database does not know this is a versioned denial. The streams are told as well.
     """
     with transaction.atomic(durable=True):
-        ledger = lock(now)
-        versions = {subject: take(ledger) for subject in sorted(subjects)}
+        change_sequence = lock_change_sequence(now)
+        versions = {subject: take_number(change_sequence) for subject in sorted(subjects)}
         SubjectVersion.objects.bulk_create(
             [SubjectVersion(subject=subject, sequence=sequence) for subject, sequence in versions.items()],
             update_conflicts=True,
@@ -40,9 +40,13 @@ def reissue(subjects: Collection[str], now: datetime | None = None) -> set[str]:
         )
         PermissionChange.objects.bulk_create(
             PermissionChange(
-                sequence=sequence, subject=subject, purge=True, created_at=ledger.at, next_attempt_at=ledger.at
+                sequence=sequence,
+                subject=subject,
+                purge=True,
+                created_at=change_sequence.at,
+                next_attempt_at=change_sequence.at,
             )
             for subject, sequence in versions.items()
         )
-        ledger.save(update_fields=["sequence", "at"])
-    return put(versions.keys(), now)
+        change_sequence.save(update_fields=["sequence", "at"])
+    return publish(versions.keys(), now)

@@ -14,11 +14,11 @@ import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
 
 from featurestore.clock import database_now
-from featurestore.consent.ledger import current
-from featurestore.consent.models import Ledger, PermissionChange, SubjectVersion
+from featurestore.consent.change_sequence import load_change_sequence
+from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
 from featurestore.consent.outbox.publication import permissions_of
 from featurestore.jobs.batches import BATCH, batches
-from featurestore.store.protocol import FILLING_EPOCH, Node, Run, StoreUnavailable
+from featurestore.store.protocol import NEW_INCARNATION_EPOCH, Node, Run, StoreUnavailable
 from featurestore.store.slots import overlap
 
 log = structlog.get_logger(__name__)
@@ -74,64 +74,64 @@ class Voucher:
     def _step(self) -> Condition:
         try:
             close_old_connections()
-            ledger = current()
-            self._epoch, self._database_at = ledger.epoch, self.clock()
-            return self._vouch(ledger)
+            change_sequence = load_change_sequence()
+            self._epoch, self._database_at = change_sequence.epoch, self.clock()
+            return self._vouch(change_sequence)
         except StoreUnavailable:
             return Condition.STORE_AWAY
         except (DatabaseError, InterfaceError):
             return self._vouch_without_database()
 
-    def _vouch(self, ledger: Ledger) -> Condition:
-        run, claim = self.node.run(), self.node.claimed()
-        if claim and claim[1:] > (ledger.epoch, ledger.sequence):
-            ledger = current()  # or another voucher moved it since
-            if claim[1:] > (ledger.epoch, ledger.sequence):
+    def _vouch(self, change_sequence: ChangeSequence) -> Condition:
+        run, claim = self.node.run(), self.node.read_claim()
+        if claim and claim[1:] > (change_sequence.epoch, change_sequence.sequence):
+            change_sequence = load_change_sequence()  # or another voucher moved it since
+            if claim[1:] > (change_sequence.epoch, change_sequence.sequence):
                 return Condition.STORE_AHEAD
-        if claim is None or claim[:2] != (run, ledger.epoch) or name(run) not in ledger.runs.split():
-            return self._fill(run, claim, ledger)
+        if claim is None or claim[:2] != (run, change_sequence.epoch) or name(run) not in change_sequence.vouched_runs.split():
+            return self._fill(run, claim, change_sequence)
         put = self._put_pending()
         if not self._say(run):
             return Condition.STORE_CHANGED
         in_effect(put)
         settled = self.settled_to()
         if settled > claim[2]:
-            self.node.claim(run, ledger.epoch, settled)
+            self.node.write_claim(run, change_sequence.epoch, settled)
         return Condition.VOUCHING
 
-    def _fill(self, run: Run, claim: tuple[Run, int, int] | None, ledger: Ledger) -> Condition:
+    def _fill(self, run: Run, claim: tuple[Run, int, int] | None, change_sequence: ChangeSequence) -> Condition:
         """Put what a new run may lack: what changed since its claim, or everything; then vouch for it."""
         words = list(self._words.items())  # other threads add to it
         others = [at for other, at in words if other is None or (other != run and overlap(other.slots, run.slots))]
         if self.clock() < max(others) + self.expiry_ms / 1000:
             return Condition.WAITING
-        mark, epoch = (run, FILLING_EPOCH, 0), ledger.epoch
+        mark, epoch = (run, NEW_INCARNATION_EPOCH, 0), change_sequence.epoch
         if claim == mark and self._filled and self._filled[:2] == (run, epoch):
             start = self._filled[2]
         else:
-            start = claim[2] if claim and claim[1] == epoch and self._continues(claim[0], ledger) else 0
-            if not self.node.claim(*mark):
+            start = claim[2] if claim and claim[1] == epoch and self._continues(claim[0], change_sequence) else 0
+            if not self.node.write_claim(*mark):
                 return Condition.STORE_CHANGED
             self.log.info("filling a run", after=start, epoch=epoch)
         reached = self._put_after(run, start, epoch)
         if reached is None:
             return Condition.FILLING
         # A store emptied meanwhile has lost the mark; a database restored meanwhile has another epoch.
-        if self.node.claimed() != mark or current().epoch != epoch:
+        if self.node.read_claim() != mark or load_change_sequence().epoch != epoch:
             return Condition.STORE_CHANGED
         # An old master may come back as the run it was, without what was put elsewhere: only the last run is known.
         remember(run)
-        if not (self.node.claim(run, epoch, reached) and self._say(run)):
+        if not (self.node.write_claim(run, epoch, reached) and self._say(run)):
             return Condition.STORE_CHANGED
         self._filled = None
         in_effect(sequence for batch in self._pending(reached) for _, sequence in batch)
         return Condition.VOUCHING
 
     @staticmethod
-    def _continues(run: Run, ledger: Ledger) -> bool:
+    def _continues(run: Run, change_sequence: ChangeSequence) -> bool:
         """Whether data with this run's claim lacks only what changed since. In a cluster slots may have gone and come
         meanwhile, with the data of a primary that nobody vouched for, unless the run was vouched for last."""
-        return not run.slots or name(run) in ledger.runs.split()
+        return not run.slots or name(run) in change_sequence.vouched_runs.split()
 
     def _put_after(self, run: Run, sequence: int, epoch: int) -> int | None:
         """Put every permission that changed after a sequence, until none is left; the last one's sequence."""
@@ -143,7 +143,7 @@ class Voucher:
                 self.log.info("run filled", subjects=count, sequence=sequence)
                 return sequence
             owned = [subject for subject, _ in batch if self.node.owns(subject)]
-            self.node.put_permissions(permissions_of(owned))
+            self.node.publish_permissions(permissions_of(owned))
             sequence = batch[-1][1]
             self._filled = run, epoch, sequence
             count += len(owned)
@@ -156,13 +156,13 @@ class Voucher:
         put: list[int] = []
         for batch in self._pending():
             self._settled = None
-            self.node.put_permissions(permissions_of({subject for subject, _ in batch}))
+            self.node.publish_permissions(permissions_of({subject for subject, _ in batch}))
             put += [sequence for _, sequence in batch]
         return put
 
     def _pending(self, last: int | None = None) -> Iterator[list[tuple[str, int]]]:
         """Subject and sequence of the node's changes that nobody has put, in order, up to a last one."""
-        waiting = PermissionChange.objects.filter(put_at=None).order_by("sequence")
+        waiting = PermissionChange.objects.filter(published_at=None).order_by("sequence")
         if last is not None:
             waiting = waiting.filter(sequence__lte=last)
         after = 0
@@ -174,9 +174,9 @@ class Voucher:
     def settled_to(self) -> int:
         """The largest sequence such that every change of the node's subjects up to it is in the store.
 
-        The ledger is read first: what it numbers has committed, and is seen by the second read.
+        The change sequence is read first: what it numbers has committed, and is seen by the second read.
         """
-        last = current().sequence
+        last = load_change_sequence().sequence
         return next((batch[0][1] - 1 for batch in self._pending(last)), last)
 
     def _say(self, run: Run) -> bool:
@@ -192,7 +192,7 @@ class Voucher:
         if self.clock() - self._database_at > DATABASE_GRACE_S:
             return Condition.DATABASE_LOST
         try:
-            run, claim = self.node.run(), self.node.claimed()
+            run, claim = self.node.run(), self.node.read_claim()
             if run == self._settled and claim and claim[:2] == (run, self._epoch) and self._say(run):
                 return Condition.DATABASE_AWAY
         except StoreUnavailable:
@@ -207,14 +207,14 @@ def name(run: Run) -> str:
 def remember(run: Run) -> None:
     """Of all runs of these slots, this one was vouched for last."""
     with transaction.atomic():
-        ledger = Ledger.objects.select_for_update().get(pk=1)
-        others = [other for other in ledger.runs.split() if not overlap(other.rpartition("/")[2], run.slots)]
-        ledger.runs = "\n".join([*others, name(run)])
-        ledger.save(update_fields=["runs"])
+        change_sequence = ChangeSequence.objects.select_for_update().get(pk=1)
+        others = [other for other in change_sequence.vouched_runs.split() if not overlap(other.rpartition("/")[2], run.slots)]
+        change_sequence.vouched_runs = "\n".join([*others, name(run)])
+        change_sequence.save(update_fields=["vouched_runs"])
 
 
 def in_effect(sequences: Iterable[int]) -> None:
     """Changes took effect with the word just given."""
     for batch in batches(list(sequences)):
-        changes = PermissionChange.objects.filter(put_at=None, sequence__in=batch)
-        changes.update(put_at=database_now(), last_error="")
+        changes = PermissionChange.objects.filter(published_at=None, sequence__in=batch)
+        changes.update(published_at=database_now(), last_error="")

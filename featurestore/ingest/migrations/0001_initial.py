@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 ('reason', models.CharField(max_length=32)),
                 ('detail', models.CharField(blank=True, max_length=500)),
                 ('recorded_at', models.DateTimeField(help_text='When Kafka took the record.', verbose_name='recorded')),
-                ('letter_offset', models.PositiveBigIntegerField(help_text='Where it lies among the dead letters.')),
+                ('dead_letter_offset', models.PositiveBigIntegerField(help_text='Where it lies among the dead letters.')),
                 ('put_at', models.DateTimeField(verbose_name='put aside')),
                 ('subject', models.CharField(blank=True, help_text="The record's key, if it is one.", max_length=32)),
                 ('size', models.PositiveIntegerField(help_text='Bytes of its value.')),
@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='LetterPosition',
+            name='DeadLetterPosition',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('generation', models.PositiveBigIntegerField()),

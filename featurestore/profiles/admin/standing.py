@@ -10,7 +10,7 @@ from featurestore.consent.outbox.publication import permissions_of
 from featurestore.consent.permissions import Basis
 from featurestore.consent.selectors import Standing
 from featurestore.customers.models import Customer
-from featurestore.permission import Denial, Grant, Permission, current
+from featurestore.permission import Denial, PurposePermission, Permission, current
 
 DECIDABLE = frozenset({Basis.CONSENT, Basis.LEGITIMATE_INTEREST})
 """Bases that leave the decision to the customer."""
@@ -69,19 +69,21 @@ def standing_of(customer: Customer) -> CustomerStanding:
         lines.append(
             PurposeStanding(
                 purpose=purpose,
-                allowed=isinstance(want, Grant),
+                allowed=isinstance(want, PurposePermission),
                 why=_why(purpose, row, record, want),
                 record=record,
                 since=_since(row, record, want),
                 until=row.until if row else None,
                 in_store=want == have if standing is Standing.VOUCHED else None,
-                store_allows=isinstance(have, Grant),
+                store_allows=isinstance(have, PurposePermission),
             )
         )
     return CustomerStanding(STORE[standing], lines)
 
 
-def _why(purpose: Purpose, row: CurrentPermission | None, record: ConsentRecord | None, want: Grant | Denial) -> str:
+def _why(
+    purpose: Purpose, row: CurrentPermission | None, record: ConsentRecord | None, want: PurposePermission | Denial
+) -> str:
     basis = Basis(purpose.lawful_basis)
     if want is Denial.EXPIRED:
         return "Its time is over."
@@ -98,7 +100,9 @@ def _why(purpose: Purpose, row: CurrentPermission | None, record: ConsentRecord 
     return f"{said}, via {record.get_method_display().lower()}."
 
 
-def _since(row: CurrentPermission | None, record: ConsentRecord | None, want: Grant | Denial) -> datetime | None:
-    if row is None or isinstance(want, Grant):
+def _since(
+    row: CurrentPermission | None, record: ConsentRecord | None, want: PurposePermission | Denial
+) -> datetime | None:
+    if row is None or isinstance(want, PurposePermission):
         return row.since if row else None
     return row.until if want is Denial.EXPIRED else record.since if record else row.ended_at

@@ -11,5 +11,7 @@ class Command(BaseCommand):
     help = "Raise the database's epoch: the store then takes every permission from this database again."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        ledger = services.raise_epoch()
-        self.stdout.write(f"Epoch {ledger.epoch}, sequence {ledger.sequence}. The voucher now puts everything again.")
+        change_sequence = services.raise_epoch()
+        self.stdout.write(
+            f"Epoch {change_sequence.epoch}, sequence {change_sequence.sequence}. The voucher now puts everything again."
+        )

@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 from featurestore import names
 from featurestore.config import settings
 from featurestore.ingest import selectors, services
-from featurestore.ingest.errors import KafkaAway, LetterError
-from featurestore.ingest.letters import obstacle
+from featurestore.ingest.errors import KafkaUnavailable, DeadLetterError
+from featurestore.ingest.dead_letter_records import obstacle
 from featurestore.ingest.models import DeadLetter
 from featurestore.ingest.services import Outcome
 
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         try:
             for line in {"list": list_, "show": show, "replay": replay, "discard": discard}[command](options):
                 self.stdout.write(line)
-        except LetterError as error:
+        except DeadLetterError as error:
             raise CommandError(str(error)) from None
 
 
@@ -60,7 +60,7 @@ def list_(options: dict[str, Any]) -> Iterator[str]:
     try:
         while services.collect():
             pass
-    except KafkaAway as error:
+    except KafkaUnavailable as error:
         away = error
     state = options["state"]
     letters = narrowed(DeadLetter.objects.filter(state=state) if state else waiting(), options)
@@ -84,7 +84,7 @@ def list_(options: dict[str, Any]) -> Iterator[str]:
 
 
 def show(options: dict[str, Any]) -> Iterator[str]:
-    letter = selectors.letter_at(options["place"])
+    letter = selectors.find_dead_letter(options["place"])
     yield f"{letter}: {letter.reason}"
     yield f"  {letter.detail}"
     yield f"  record of {letter.recorded_at:%Y-%m-%d %H:%M:%S} UTC, put aside {letter.put_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -121,7 +121,7 @@ def chosen(options: dict[str, Any]) -> list[int]:
     if bool(options["places"]) == options["all"]:
         raise CommandError("Name letters as `list` does, or say --all, which --topic and --reason narrow.")
     if options["places"]:
-        return [selectors.letter_at(place).pk for place in options["places"]]
+        return [selectors.find_dead_letter(place).pk for place in options["places"]]
     return list(narrowed(waiting(), options).order_by("put_at", "pk").values_list("pk", flat=True))
 
 

@@ -1,0 +1,72 @@
+"""What a letter says: a record that the streams put aside, as they wrote it, read without trust. No query, no Kafka."""
+
+import re
+from hashlib import sha256
+
+from featurestore import names
+from featurestore.catalog import registry
+from featurestore.clock import moment
+from featurestore.definitions import EventSource
+from featurestore.definitions.source import LARGEST_EVENT_BYTES
+from featurestore.identity import is_subject
+from featurestore.ingest.dead_letter_topic import Record
+from featurestore.ingest.models import DeadLetter
+
+TOPIC = re.compile(rb"[\w.-]{1,249}", re.ASCII)
+REASON = re.compile(rb"[a-z_]{1,32}")
+NUMBER = re.compile(rb"\d{1,18}")
+LAST_MS = 253_402_300_799_999  # of the year 9999
+UNREADABLE = "unreadable"
+GONE = "Kafka no longer has the record: dead letters age out after 30 days."
+NO_PLACE = "No worker put it aside: its headers do not say which record it was, and why it was refused"
+
+
+def dead_letter_of(record: Record, generation: int) -> DeadLetter:
+    """What the database keeps of a letter. One that no worker wrote is its own place, and ``unreadable``."""
+    headers, key = record.headers, record.key or b""
+    topic, reason, offset, at = (headers.get(name, b"") for name in ("topic", "reason", "offset", "timestamp_ms"))
+    letter = DeadLetter(
+        generation=generation,
+        partition=record.partition,
+        dead_letter_offset=record.offset,
+        put_at=moment(record.timestamp_ms),
+        subject=key.decode() if is_subject(key) else "",
+        size=len(record.value),
+        sha256=digest(record.value),
+    )
+    readable = (
+        TOPIC.fullmatch(topic)
+        and REASON.fullmatch(reason)
+        and NUMBER.fullmatch(offset)
+        and (NUMBER.fullmatch(at) or at == b"-1")
+        and int(at) <= LAST_MS
+        and headers.get("partition") == str(record.partition).encode()
+    )
+    if readable:
+        letter.topic, letter.offset, letter.reason = topic.decode(), int(offset), reason.decode()
+        letter.recorded_at = moment(int(at))
+        letter.detail = headers.get("detail", b"").decode(errors="replace").replace("\0", "")[:500]
+    else:
+        letter.topic, letter.offset, letter.reason = names.dead_letters(generation), record.offset, UNREADABLE
+        letter.recorded_at, letter.detail = letter.put_at, NO_PLACE
+    return letter
+
+
+def digest(value: bytes) -> str:
+    return sha256(value).hexdigest()
+
+
+def source_of(letter: DeadLetter) -> EventSource | None:
+    """The source of the catalog whose event it is."""
+    return registry.sources.get(names.source_of(letter.topic) or "")
+
+
+def obstacle(letter: DeadLetter) -> str | None:
+    """Why a replay would be put aside again, whatever was mended."""
+    if source_of(letter) is None:
+        return f"No source of the catalog reads {letter.topic}: discard it."
+    if not letter.subject:
+        return "Its key is no subject, so no worker can take it: have it sent again with its key, and discard this one."
+    if letter.size > LARGEST_EVENT_BYTES:
+        return f"It has {letter.size:,} bytes, and a worker takes {LARGEST_EVENT_BYTES:,}: have less sent, discard it."
+    return None

@@ -1,0 +1,44 @@
+"""Dead letters: records that cannot be folded, put aside as they are, with the reason and the place they came from."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from streams.fetch_batches import FetchBatch, Record
+from streams.changelog import Changelog
+from streams.metrics import DEAD_LETTERS
+
+
+class Rejected(NamedTuple):
+    """A record nobody can fold. ``reason`` is one word for counting; ``detail`` repeats none of the record's values."""
+
+    record: Record
+    reason: str
+    detail: str
+
+
+class DeadLetters:
+    """The topic of records put aside. Key and value stay as they were; everything else is in the headers.
+
+    A replay may put a record aside again: topic, partition and offset tell that it is the same.
+    """
+
+    def __init__(self, topic: str, changelog: Changelog) -> None:
+        self._topic = topic
+        self._changelog = changelog
+
+    async def put(self, bundle: FetchBatch, rejected: Iterable[Rejected]) -> None:
+        """Write and wait for the broker; to be done before the bundle is acknowledged."""
+        sent = [await self._send(bundle, one) for one in rejected]
+        await asyncio.gather(*sent)
+
+    async def _send(self, bundle: FetchBatch, rejected: Rejected) -> "asyncio.Future[object]":
+        record, reason, detail = rejected
+        place = {"topic": bundle.topic, "partition": bundle.partition, "offset": record.offset}
+        facts = {"reason": reason, "detail": detail, **place, "timestamp_ms": record.timestamp_ms}
+        headers = [(name, str(value).encode()) for name, value in facts.items()]
+        value = b"" if record.value is None else record.value  # Kafka takes no record without key and value
+        DEAD_LETTERS.labels(bundle.topic, reason).inc()
+        return await self._changelog.producer.send(
+            self._topic, value, key=record.key, partition=bundle.partition, headers=headers
+        )

@@ -1,0 +1,60 @@
+"""A republish: everything is put into the store again, though it did not lose it.
+
+A claim of NEW_INCARNATION_EPOCH says that a node's run is being filled. The voucher then puts every permission into it from the
+database, and vouches for a new fill; the workers find their marks to be of another fill, and push every value again
+from their tables (streams.republisher). Reads are denied from the end of the voucher's last word until its next one, and
+stale until a partition has been pushed.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from featurestore.store.protocol import NEW_INCARNATION_EPOCH, OnlineStore, StoreUnavailable
+from streams.retrying_store import READ_TIMEOUT_MS
+
+EVERY_S = 0.5
+PATIENCE_S = 15  # without progress, it says who may be missing
+
+Say = Callable[[str], None]
+
+
+class Progress(NamedTuple):
+    """``nodes`` that are vouched for anew, and ``partitions`` that are pushed whole, each node's counted."""
+
+    nodes: int
+    partitions: int
+
+
+def republish(
+    store: OnlineStore, places: Sequence[tuple[str, int]], say: Say, pause: Callable[[float], None] = time.sleep
+) -> None:
+    """Begin it, and tell how it goes until it is done. ``places`` are the (source, partition) pairs there are.
+
+    Raises StoreUnavailable if it can't begin; what comes later is waited for.
+    """
+    nodes = store.nodes()
+    before = {node.fill for node in store.read((), (), places, READ_TIMEOUT_MS).nodes}
+    for node in nodes:
+        node.write_claim(node.run(), NEW_INCARNATION_EPOCH, 0)
+    whole, now, waited_s = Progress(len(nodes), len(nodes) * len(places)), Progress(-1, -1), 0.0
+    while now != whole:
+        reached = progress(store, places, before)
+        if reached != now:
+            now, waited_s = reached, 0
+            say(f"vouched for {now.nodes} of {whole.nodes}; pushed {now.partitions} of {whole.partitions} partitions")
+        elif (waited_s := waited_s + EVERY_S) % PATIENCE_S < EVERY_S:
+            missing = "`manage.py vouch`" if now.nodes < whole.nodes else "a stream worker for every partition"
+            say(f"no progress for {waited_s:.0f} s. Is {missing} running?")
+        if now != whole:
+            pause(EVERY_S)
+
+
+def progress(store: OnlineStore, places: Sequence[tuple[str, int]], before: set[str]) -> Progress:
+    """How far it is; nothing while the store does not answer. ``before`` are the fills that are to be replaced."""
+    try:
+        nodes = store.read((), (), places, READ_TIMEOUT_MS).nodes
+    except StoreUnavailable:
+        return Progress(0, 0)
+    anew = [node for node in nodes if node.fill and node.fill not in before]
+    return Progress(len(anew), sum(mark is not None and mark.fill == node.fill for node in anew for mark in node.marks))

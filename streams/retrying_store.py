@@ -1,0 +1,64 @@
+"""The store as the streams see it: when it is away or not vouched for they wait, keep what they have, and say so."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+
+from featurestore.permission import Permission
+from featurestore.store.protocol import OnlineStore, StoreUnavailable
+
+RETRY_S = 0.05
+READ_TIMEOUT_MS = 2_000
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class RetryingStore:
+    """Calls the store from threads of its own; a call that fails is repeated until it succeeds.
+
+    ``waiting_for`` says why the worker stands still, None while it goes; the health page shows it.
+    """
+
+    def __init__(self, store: OnlineStore):
+        self.store = store
+        self.waiting_for: str | None = None
+        self._threads = ThreadPoolExecutor(thread_name_prefix="store")
+
+    async def once(self, call: Callable[..., T], *arguments: object) -> T:
+        """The result of a store call. Raises StoreUnavailable."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+    async def call(self, call: Callable[..., T], *arguments: object) -> T:
+        """The result of a store call, as soon as the store can answer."""
+        result = await self._answer(call, *arguments)
+        self._go()
+        return result
+
+    async def permissions(self, subjects: Sequence[str]) -> list[Permission | None]:
+        """Each subject's permission, from a run that is vouched for."""
+        while not (reading := await self._answer(self.store.read, subjects, (), (), READ_TIMEOUT_MS)).vouched:
+            await self._wait("a node of the store is away or vouched for by nobody: does `manage.py vouch` run?")
+        self._go()
+        return [stored.permission for stored in reading.subjects]
+
+    async def _answer(self, call: Callable[..., T], *arguments: object) -> T:
+        while True:
+            try:
+                return await self.once(call, *arguments)
+            except StoreUnavailable as error:
+                await self._wait(str(error))
+
+    async def _wait(self, reason: str) -> None:
+        if self.waiting_for != reason:
+            log.warning("waiting for the store", reason=reason)
+            self.waiting_for = reason
+        await asyncio.sleep(RETRY_S)
+
+    def _go(self) -> None:
+        if self.waiting_for:
+            log.info("going on")
+            self.waiting_for = None

@@ -1,0 +1,366 @@
+"""From the stream into the database: every record once, every gap known, whatever comes twice, late or broken."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import DataError, OperationalError
+
+from featurestore.access.models import ClientUsage
+from featurestore.accesslog import consumer
+from featurestore.accesslog.batches import decode
+from featurestore.accesslog.consumer import SILENT_MS
+from featurestore.accesslog.models import AccessGap, AccessKind, AccessProcess, AccessRecord
+from featurestore.accesslog.stream import ASIDE, FIELD, KEY, RecordStream
+from featurestore.config import settings
+from tests.accesslog.harness import ANN, BEN, NOW, NOW_MS, Bot, Control, answer, gaps, read, stored, usage
+from tests.consent.test_concurrency import at_once
+
+
+def test_a_read_is_in_the_database_with_who_whom_what_and_when(control: Control) -> None:
+    recorder = control.recorder()
+    read(recorder, "request-1", [ANN, BEN], spend=None, mood="refused")
+    recorder.tick()
+    control.collect()
+    assert stored() == {(ANN, "request-1"): 1, (BEN, "request-1"): 1}
+    found = AccessRecord.objects.select_related("kind").get(subject=ANN)
+    kind = found.kind
+    assert found.at == NOW
+    assert (kind.client, kind.credential) == ("support-bot", "0123456789ab")
+    assert (kind.service, kind.purpose) == ("support_chat", "service")
+    assert (kind.given, kind.withheld) == (["spend"], {"mood": "refused"})
+    assert control.redis.xlen(KEY) == 0
+    assert gaps() == []
+
+
+def test_reads_alike_share_one_kind(control: Control) -> None:
+    one, other = control.recorder(), control.recorder()
+    for recorder in (one, other, one):
+        read(recorder)
+        recorder.tick()
+        control.collect()
+    assert (AccessKind.objects.count(), AccessRecord.objects.count()) == (1, 3)
+
+
+def test_requests_are_summed_by_hour(control: Control) -> None:
+    one, other = control.recorder(), control.recorder()
+    for recorder in (one, other, one):
+        recorder.request("bot", "features", 200)
+        recorder.request("", "features", 401)
+        recorder.tick()
+    one.clock_ms = lambda: NOW_MS + 3_600_000
+    one.request("bot", "features", 200)
+    one.tick()
+    control.collect()
+    hours = ClientUsage.objects.filter(client="bot").order_by("hour").values_list("hour", "requests")
+    assert list(hours) == [(NOW.replace(minute=0), 3), (NOW.replace(minute=0) + timedelta(hours=1), 1)]
+    assert ClientUsage.objects.get(client="").requests == 3
+
+
+def raising(error: type[BaseException]) -> Callable[..., None]:
+    def fail(*_: Any) -> None:
+        raise error
+
+    return fail
+
+
+def send_again(control: Control, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+    for _, fields in entries:
+        control.redis.xadd(KEY, fields)
+
+
+def test_what_comes_twice_counts_once(control: Control) -> None:
+    recorder = control.recorder()
+    for n in range(3):
+        read(recorder, f"request-{n}")
+        recorder.request("bot", "features", 200)
+        recorder.tick()
+    entries = control.redis.xrange(KEY)
+    send_again(control, entries)
+    control.collect()
+    send_again(control, entries)
+    control.collect()
+    assert stored() == {(ANN, f"request-{n}"): 1 for n in range(3)}
+    assert usage() == {("bot", "features", 200): 3}
+    assert gaps() == []
+
+
+def test_a_collector_that_died_after_its_commit_is_repeated_harmlessly(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = control.recorder()
+    read(recorder)
+    recorder.request("bot", "features", 200)
+    recorder.tick()
+    with monkeypatch.context() as patch:
+        patch.setattr(control.stream, "delete", raising(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            control.collect()
+    assert (stored().total(), control.redis.xlen(KEY) > 0) == (1, True)
+    control.collect()
+    assert (stored().total(), control.redis.xlen(KEY)) == (1, 0)
+    assert usage() == {("bot", "features", 200): 1}
+
+
+def test_a_database_that_is_away_loses_nothing(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = control.recorder()
+    read(recorder)
+    recorder.request("bot", "features", 200)
+    recorder.tick()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(consumer, "_count", raising(OperationalError))
+        with pytest.raises(OperationalError):
+            control.collect()
+    assert stored().total() == 0, "all of a page or nothing"
+    control.collect()
+    assert stored().total() == 1
+    assert usage() == {("bot", "features", 200): 1}
+
+
+def test_collectors_at_once_write_each_record_once(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "LEASE_S", 0.0)  # the lease keeps nobody out
+    monkeypatch.setattr(consumer, "ENTRIES_A_PAGE", 3)
+    recorders = [control.recorder() for _ in range(4)]
+    for n in range(30):
+        for name, recorder in enumerate(recorders):
+            read(recorder, f"request-{name}-{n}", [ANN, BEN])
+            recorder.request("bot", "features", 200)
+            recorder.tick()
+    at_once(*[lambda: consumer.collect(control.stream)] * 4)
+    control.collect()
+    expected = {(subject, f"request-{name}-{n}"): 1 for subject in (ANN, BEN) for name in range(4) for n in range(30)}
+    assert stored() == Counter(expected)
+    assert usage() == {("bot", "features", 200): 120}
+    assert gaps() == []
+    assert control.redis.xlen(KEY) == 0
+
+
+def test_a_collector_that_lost_its_lease_leaves_the_rest_to_others(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = control.recorder()
+    for n in range(3):
+        read(recorder, f"request-{n}")
+        recorder.tick()
+    monkeypatch.setattr(consumer, "ENTRIES_A_PAGE", 1)
+    monkeypatch.setattr("featurestore.jobs.leases.Held.renew", lambda _: False)
+    assert control.collect() == 1
+
+
+def test_lost_entries_are_a_gap_with_their_exact_number(control: Control) -> None:
+    recorder = control.recorder()
+    read(recorder)
+    recorder.tick()
+    control.collect()
+    for n in range(5):
+        read(recorder, f"lost-{n}")
+    recorder.tick()
+    control.redis.delete(KEY)  # as a control Redis that came back without its last second
+    recorder.clock_ms = lambda: NOW_MS + 2000
+    read(recorder, "request-2")
+    recorder.tick()
+    control.collect()
+    assert gaps() == [("lost", 1, 5)]
+    gap = AccessGap.objects.get()
+    assert (gap.since, gap.until) == (NOW, NOW + timedelta(seconds=2))
+    assert stored() == {(ANN, "request-1"): 1, (ANN, "request-2"): 1}
+
+
+def test_lost_entries_are_missed_at_the_farewell_too(control: Control) -> None:
+    recorder = control.recorder()
+    read(recorder, subjects=[ANN, BEN])
+    recorder.tick()
+    control.redis.delete(KEY)
+    recorder.farewell()
+    control.collect()
+    assert gaps() == [("lost", 0, 2)]
+
+
+def test_a_process_that_said_farewell_is_not_missed(control: Control) -> None:
+    recorder = control.recorder()
+    read(recorder)
+    recorder.farewell()
+    control.collect()
+    control.collect(later_ms=SILENT_MS + 1000)
+    assert (gaps(), AccessProcess.objects.get().state) == ([], "ended")
+
+
+def test_a_word_that_comes_late_does_not_call_an_ended_process_back(control: Control) -> None:
+    recorder = control.recorder()
+    recorder.tick()
+    word = control.redis.xrange(KEY)
+    recorder.farewell()
+    send_again(control, word)
+    control.collect()
+    control.collect(later_ms=SILENT_MS + 1000)
+    assert (gaps(), AccessProcess.objects.get().state) == ([], "ended")
+
+
+def test_a_process_that_vanished_leaves_a_gap_of_unknown_size(control: Control) -> None:
+    recorder = control.recorder()
+    read(recorder)
+    recorder.tick()
+    control.collect()
+    assert gaps() == [], "it may only be slow"
+    control.collect(later_ms=SILENT_MS + 1000)
+    control.collect()
+    assert gaps() == [("vanished", 1, None)]
+    gap = AccessGap.objects.get()
+    assert (gap.since, gap.until) == (NOW, NOW + timedelta(milliseconds=SILENT_MS + 1000))
+
+
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+def test_a_gap_lies_where_one_looks_for_it_though_a_clock_was_set(control: Control, jump_s: int) -> None:
+    recorder = control.recorder()
+    read(recorder)
+    recorder.tick()
+    control.collect()
+    read(recorder)
+    recorder.tick()
+    control.redis.delete(KEY)
+    recorder.clock_ms = lambda: NOW_MS + jump_s * 1000
+    read(recorder)
+    recorder.tick()
+    recorder.clock_ms = lambda: NOW_MS + 1000
+    read(recorder)
+    recorder.tick()
+    control.collect()
+    gap = AccessGap.objects.get()
+    assert (gap.missing, gap.since, gap.until) == (1, *sorted([NOW, NOW + timedelta(seconds=jump_s)]))
+    assert AccessProcess.objects.get().complete_to == NOW + timedelta(seconds=1)
+
+
+def test_a_process_is_missed_though_others_never_stop_talking(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, busy = control.recorder(), control.recorder()
+    gone.tick()
+    control.collect()
+    monkeypatch.setattr(
+        control.stream, "delete", lambda ids: (read(busy), busy.tick(), RecordStream.delete(control.stream, ids))
+    )
+    read(busy)
+    busy.tick()
+    assert control.collect(later_ms=SILENT_MS + 1000) < 10
+    assert ("vanished", 0, None) in gaps()
+
+
+def test_a_process_of_which_only_a_word_came_is_missed_too(control: Control) -> None:
+    control.recorder().tick()
+    control.collect()
+    control.collect(later_ms=SILENT_MS + 1000)
+    assert gaps() == [("vanished", 0, None)]
+
+
+def test_a_process_is_not_missed_while_its_words_still_wait(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = control.recorder()
+    recorder.tick()
+    control.collect()
+    read(recorder)
+    recorder.tick()
+    monkeypatch.setattr(consumer, "PAGES_AT_ONCE", 1)
+    monkeypatch.setattr(consumer, "ENTRIES_A_PAGE", 1)
+    control.collect(later_ms=SILENT_MS + 1000)
+    assert gaps() == [], "what it said lately may be behind this page"
+
+
+def test_a_silent_process_that_lives_takes_its_gap_back(control: Control) -> None:
+    recorder = control.recorder()
+    read(recorder)
+    recorder.tick()
+    control.collect()
+    control.collect(later_ms=SILENT_MS + 1000)
+    assert len(gaps()) == 1
+    read(recorder, "request-2")
+    recorder.tick()
+    control.collect()
+    assert (gaps(), AccessProcess.objects.get().state) == ([], "at_work")
+    assert stored() == {(ANN, "request-1"): 1, (ANN, "request-2"): 1}
+
+
+def test_a_control_redis_that_has_just_come_back_makes_nobody_vanish(control: Control) -> None:
+    recorder = control.recorder()
+    recorder.tick()
+    control.collect()
+    control.stream.running_ms = 100
+    control.collect(later_ms=SILENT_MS + 1000)
+    assert gaps() == []
+
+
+def test_bytes_that_are_no_batch_are_put_aside_and_keep_nobody_out(control: Control) -> None:
+    recorder = control.recorder()
+    read(recorder, "request-1")
+    recorder.tick()
+    control.redis.xadd(KEY, {FIELD: b"\xc1 rubbish"})
+    control.redis.xadd(KEY, {b"other": b"field"})
+    read(recorder, "request-2")
+    recorder.tick()
+    control.collect()
+    assert stored() == {(ANN, "request-1"): 1, (ANN, "request-2"): 1}
+    assert [fields[FIELD] for _, fields in control.redis.xrange(ASIDE)] == [b"\xc1 rubbish", b""]
+    assert control.redis.xlen(KEY) == 0
+
+
+def test_a_batch_that_the_database_refuses_is_put_aside_and_is_a_gap(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = control.recorder()
+    for n in range(3):
+        read(recorder, f"request-{n}")
+        recorder.tick()
+    count = consumer._count
+
+    def refuse(batches: Any) -> None:
+        batches = list(batches)
+        if any(read.request_id == "request-1" for batch in batches for read in batch.reads):
+            raise DataError("value out of range")
+        count(batches)
+
+    monkeypatch.setattr(consumer, "_count", refuse)
+    control.collect()
+    assert stored() == {(ANN, "request-0"): 1, (ANN, "request-2"): 1}
+    assert gaps() == [("lost", 1, 1)]
+    (aside,) = control.redis.xrange(ASIDE)
+    assert decode(aside[1][FIELD]).reads[0].request_id == "request-1"
+
+
+def test_retention_forgets_by_age_and_keeps_the_rest(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "FORGOTTEN_A_TIME", 2)
+    before_ms = NOW_MS - 10 * 86_400_000
+    kept, old = control.recorder(), control.recorder(before_ms)
+    for n in range(6):
+        old.read(Bot(), "support_chat", "fraud", [ANN], [answer(spend=None)], before_ms, f"old-{n}")
+        old.request("bot", "features", 200)
+        old.tick()
+        if not n:
+            control.redis.delete(KEY)  # the first one is lost
+    old.farewell()
+    read(kept, "new")
+    kept.request("bot", "features", 200)
+    kept.tick()
+    control.collect()
+    AccessKind.objects.update(made_at=NOW - timedelta(days=10))
+    assert len(gaps()) == 1
+    later = NOW + timedelta(days=settings().access_record_days - 5)
+    assert consumer.prune(later) == 5
+    assert stored() == {(ANN, "new"): 1}
+    assert [kind.purpose for kind in AccessKind.objects.all()] == ["service"]
+    assert (usage(), gaps()) == ({("bot", "features", 200): 1}, [])
+    assert [process.name for process in AccessProcess.objects.all()] == [kept.process]
+    assert consumer.prune(later) == 0
+
+
+def test_retention_never_forgets_a_process_at_work(control: Control) -> None:
+    recorder = control.recorder()
+    read(recorder)
+    recorder.tick()
+    control.collect()
+    consumer.prune(NOW + timedelta(days=settings().access_record_days + 1))
+    assert AccessProcess.objects.exists()
+    read(recorder, "request-2")
+    recorder.tick()
+    control.collect()
+    assert (stored(), gaps()) == ({(ANN, "request-2"): 1}, [])

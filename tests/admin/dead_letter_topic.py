@@ -1,0 +1,54 @@
+"""Kafka's part of the dead letters, in memory."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from featurestore.config import settings
+from featurestore.ingest.errors import KafkaUnavailable
+from featurestore.ingest.dead_letter_topic import Record, Replay
+from featurestore.ingest.dead_letter_records import dead_letter_of
+from featurestore.ingest.models import DeadLetter
+
+
+@dataclass
+class InMemoryDeadLetterTopic:
+    """``values`` by partition and offset, ``sent`` in order. Not ``available`` it says so, as Kafka's does."""
+
+    values: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    sent: list[Replay] = field(default_factory=list)
+    available: bool = True
+    bootstrap: str = "memory:9092"
+
+    @contextmanager
+    def opened(self) -> Iterator["InMemoryDeadLetterTopic"]:
+        yield self
+
+    def bounds(self, topic: str) -> dict[int, range]:
+        if not self.available:
+            raise KafkaUnavailable("Kafka at memory:9092 does not answer: away. Is it running?")
+        return {partition: range(len(self.values)) for partition in range(8)}
+
+    def read(self, topic: str, partition: int, offsets: range) -> Iterator[Record]:
+        return iter([])
+
+    def records(self, topic: str, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Record]:
+        self.bounds(topic)
+        return {(p, o): Record(p, o, 0, None, self.values[p, o], {}) for p, o in wanted if (p, o) in self.values}
+
+    def send(self, replays: Sequence[Replay]) -> tuple[dict[str, int], dict[str, str]]:
+        self.sent += replays
+        return {replay.letter: len(self.sent) for replay in replays}, {}
+
+
+def put_aside(box: InMemoryDeadLetterTopic, subject: str, value: bytes, reason: str = "invalid") -> DeadLetter:
+    """A letter of two hours ago with a subject's record, noted in the database."""
+    partition, offset = place = 0, len(box.values)
+    box.values[place] = value
+    put_at = datetime.now(UTC) - timedelta(hours=2)
+    record = Record(partition, offset, round(put_at.timestamp() * 1000), subject.encode(), value, {})
+    letter = dead_letter_of(record, settings().generation)
+    letter.topic, letter.reason, letter.detail = "events.orders.g1", reason, "Object missing required field `id`"
+    letter.save()
+    return letter

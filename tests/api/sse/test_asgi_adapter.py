@@ -1,0 +1,265 @@
+"""The ASGI application by itself: clients that don't read or don't send, places, the order of an opening."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from featurestore.access.selectors import Credential
+from featurestore.api.errors import TooManyStreams, Unavailable
+from featurestore.api.handler import ONE, Asked
+from featurestore.api.reply import Call, Reply, encode
+from featurestore.api.sse import asgi_adapter, streams
+from featurestore.api.sse.metrics import CLOSED
+from featurestore.api.sse.streams import SILENT_S, Places, Streams
+from featurestore.config import Settings
+from featurestore.serving.answer import Answer, Status, ViewAnswer
+from featurestore.store.protocol import StoreUnavailable
+
+Message = dict[str, Any]
+BODY = json.dumps({"service": "chat", "purpose": "service", "customer_id": "C1"}).encode()
+HOLDER = Credential("k", "bot", frozenset(), frozenset(), frozenset(), 1_000)
+
+
+class Handler:
+    """Answers anything; ``done`` is what happened, in order."""
+
+    timeout_ms = 100
+
+    def __init__(self, done: list[str]) -> None:
+        self.done = done
+
+    def asked(self, call: Call) -> Asked:
+        return Asked(HOLDER, ONE.decode(call.body), "subject")
+
+    def one(self, call: Call) -> Reply:
+        return self.answer(call, self.asked(call))
+
+    def answer(self, call: Call, asked: Asked) -> Reply:
+        self.done.append("read")
+        view = ViewAnswer(Status.PRESENT, "then", 0.1)
+        return Reply(200, encode(Answer("chat", "service", "now", {"number": len(self.done)}, {"spend": view})))
+
+
+class Changes:
+    """Word of changes that comes when a test says so."""
+
+    def __init__(self, done: list[str]) -> None:
+        self.done, self.told, self.away = done, list[Callable[[], None]](), False
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def node_of(self, subject: str) -> str:
+        return "node"
+
+    async def follow(self, subject: str, told: Callable[[], None], timeout_s: float) -> None:
+        if self.away:
+            self.done.append("away")
+            raise StoreUnavailable("away")
+        self.done.append("follow")
+        self.told.append(told)
+
+    async def leave(self, subject: str, told: Callable[[], None]) -> None:
+        self.done.append("leave")
+
+
+class Client:
+    """One request to the application, and what it is sent. ``takes`` False: it does not read."""
+
+    def __init__(
+        self,
+        application: asgi_adapter.EventStreamApp,
+        body: bytes = BODY,
+        *,
+        takes: bool = True,
+        sends: bool = True,
+        path: str = asgi_adapter.PATH,
+        method: str = "POST",
+    ) -> None:
+        self.sent: list[Message] = []
+        self.takes, self.sends, self.left = takes, sends, asyncio.Event()
+        headers = [(b"host", b"localhost"), (b"authorization", b"Bearer x")]
+        scope = {"type": "http", "path": path, "method": method, "headers": headers}
+        self.going = asyncio.create_task(self._go(application(scope, self.receive, self.send)))
+        self._body = [{"type": "http.request", "body": body, "more_body": False}] if sends else []
+
+    @staticmethod
+    async def _go(request: Awaitable[None]) -> None:
+        await request
+
+    async def receive(self) -> Message:
+        if self._body:
+            return self._body.pop()
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.body" and not self.takes:
+            await asyncio.Event().wait()
+        self.sent.append(dict(message))
+
+    async def ends(self) -> None:
+        async with asyncio.timeout(5):
+            await self.going
+
+    @property
+    def status(self) -> int:
+        return int(self.sent[0]["status"])
+
+
+class Process:
+    """The application with its streams, over a handler and word of changes that tests play."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.done, self.now_s = list[str](), 0.0
+        self.streams = Streams(Handler(self.done), None, Settings(**settings), lambda: self.now_s)  # type: ignore[arg-type]
+        self.streams.changes = Changes(self.done)  # type: ignore[assignment]
+        self.application = asgi_adapter.EventStreamApp(lambda: self.streams)
+        self.application.streams = self.streams
+
+
+def ended(reason: str) -> float:
+    return CLOSED.labels(reason)._value.get()
+
+
+def test_a_subject_is_followed_before_it_is_read() -> None:
+    async def scene() -> None:
+        process = Process()
+        client = Client(process.application)
+        while len(client.sent) < 3:
+            await asyncio.sleep(0)
+        assert process.done == ["follow", "read"]
+        client.left.set()
+        await client.ends()
+        assert process.done == ["follow", "read", "leave"]
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi_adapter, "SEND_S", 0.05)
+
+    async def scene() -> None:
+        before, process = ended("slow"), Process()
+        client = Client(process.application, takes=False)
+        await client.ends()
+        assert ended("slow") == before + 1
+        assert process.done[-1] == "leave"
+
+    asyncio.run(scene())
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi_adapter, "BODY_S", 0.05)
+
+    async def scene() -> None:
+        client = Client(Process().application, sends=False)
+        await client.ends()
+        assert client.status == 400
+
+    asyncio.run(scene())
+
+
+def test_a_store_that_is_away_is_a_problem_and_leaves_nothing_behind() -> None:
+    async def scene() -> None:
+        process = Process(sse_streams=1)
+        process.streams.changes.away = True  # type: ignore[attr-defined]
+        for _ in range(3):
+            client = Client(process.application)
+            await client.ends()
+            assert client.status == 503
+        assert process.done.count("away") == 1, "only the first waited for it"
+        process.streams.changes.away = False  # type: ignore[attr-defined]
+        process.now_s += SILENT_S
+        client = Client(process.application)
+        while len(client.sent) < 2:
+            await asyncio.sleep(0)
+        assert client.status == 200
+        client.left.set()
+        await client.ends()
+
+    asyncio.run(scene())
+
+
+def test_who_hurries_does_not_speak_for_the_others() -> None:
+    async def scene() -> None:
+        process = Process()
+        process.streams.changes.away = True  # type: ignore[attr-defined]
+        for body in (BODY[:-1] + b', "timeout_ms": 10}', BODY, BODY):
+            client = Client(process.application, body)
+            await client.ends()
+            assert client.status == 503
+        assert process.done.count("away") == 2
+
+    asyncio.run(scene())
+
+
+def test_too_many_openings_at_once_are_refused_and_no_queue_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MOST_OPENING", 2)
+
+    async def scene() -> None:
+        process = Process()
+        clients = [Client(process.application) for _ in range(3)]
+        while not all(client.sent for client in clients):
+            await asyncio.sleep(0)
+        assert [client.status for client in clients] == [200, 200, 503]
+        for client in clients:
+            client.left.set()
+            await client.ends()
+
+    asyncio.run(scene())
+
+
+def test_a_probe_and_who_is_lost_wait_behind_no_opening() -> None:
+    async def scene() -> None:
+        process, stuck = Process(), threading.Event()
+        process.streams.handler.asked = lambda call: stuck.wait() and None  # type: ignore[assignment]
+        openings = [Client(process.application) for _ in range(2 * streams.THREADS)]
+        for path, status in (("/healthz", 200), ("/nowhere", 404)):
+            client = Client(process.application, path=path, method="GET")
+            await client.ends()
+            assert client.status == status
+        stuck.set()
+        for opening in openings:
+            await opening.ends()
+
+    asyncio.run(scene())
+
+
+def test_an_opening_that_is_given_up_leaves_its_place() -> None:
+    async def scene() -> None:
+        process, stuck = Process(sse_streams=1), threading.Event()
+        answer = process.streams.handler.answer
+
+        def slowly(call: Call, asked: Asked) -> Reply:
+            stuck.wait()
+            return answer(call, asked)
+
+        process.streams.handler.answer = slowly  # type: ignore[method-assign]
+        client = Client(process.application)
+        while "follow" not in process.done:
+            await asyncio.sleep(0)
+        client.going.cancel()
+        stuck.set()
+        while "leave" not in process.done:
+            await asyncio.sleep(0)
+        process.streams.places.take("another")
+
+    asyncio.run(scene())
+
+
+def test_places_are_given_back() -> None:
+    places = Places(most=3, most_a_client=2)
+    places.take("bot")
+    places.take("bot")
+    with pytest.raises(TooManyStreams):
+        places.take("bot")
+    places.take("shop")
+    with pytest.raises(Unavailable):
+        places.take("desk")
+    places.give_back("bot")
+    places.take("desk")

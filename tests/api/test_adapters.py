@@ -1,0 +1,157 @@
+"""Two doors, one handler: whatever is sent through Django and through the fast lane is answered alike."""
+
+import io
+import json
+import sys
+from typing import Any, NamedTuple
+from wsgiref.types import WSGIEnvironment
+
+import pytest
+from django.core.wsgi import get_wsgi_application
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from featurestore.api.examples import BATCH, FEATURES
+from featurestore.api.fast_path import with_fast_path
+from tests.api.test_features import MANY, ONE, QUESTION
+from tests.api.world import World
+
+REQUEST_ID = "a-request-of-mine"
+ALSO_DJANGOS = {"Referrer-Policy", "Cross-Origin-Opener-Policy", "X-Frame-Options"}  # its middleware for pages
+
+
+class Answer(NamedTuple):
+    status: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Doors:
+    """Both doors, and what each of them answers."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.django = get_wsgi_application()
+        self.lane = with_fast_path(self.nobody)
+        self.passed_on: list[str] = []
+
+    def nobody(self, environ: WSGIEnvironment, start_response: Any) -> list[bytes]:
+        self.passed_on.append(environ["PATH_INFO"])
+        return list(self.django(environ, start_response))
+
+    def ask(self, path: str, body: bytes, **changes: str | None) -> tuple[Answer, Answer]:
+        environ = {
+            "REQUEST_METHOD": "POST", "PATH_INFO": path, "CONTENT_LENGTH": str(len(body)),
+            "CONTENT_TYPE": "application/json", "HTTP_AUTHORIZATION": f"Bearer {self.key}",
+            "HTTP_HOST": "localhost:8000", "HTTP_X_REQUEST_ID": REQUEST_ID, "QUERY_STRING": "", "SCRIPT_NAME": "",
+            "SERVER_NAME": "localhost", "SERVER_PORT": "8000", "wsgi.url_scheme": "http", "wsgi.errors": sys.stderr,
+            **changes,
+        }  # fmt: skip
+        environ = {name: value for name, value in environ.items() if value is not None}
+        return self.through(self.lane, environ, body), self.through(self.django, environ, body)
+
+    def through(self, door: Any, environ: dict[str, Any], body: bytes) -> Answer:
+        said: list[Any] = []
+        answered = b"".join(door({**environ, "wsgi.input": io.BytesIO(body)}, lambda *head: said.append(head)))
+        ((status, headers),) = said
+        told = {name: value for name, value in headers if name not in ALSO_DJANGOS}
+        if "RateLimit" in told:
+            told["RateLimit"] = "less each time"
+        return Answer(status, told, answered)
+
+    def alike(self, path: str, body: bytes, **changes: str | None) -> Answer:
+        fast, slow = self.ask(path, body, **changes)
+        assert fast == slow
+        return fast
+
+
+@pytest.fixture
+def doors(world: World, key: str, monkeypatch: pytest.MonkeyPatch) -> Doors:
+    monkeypatch.setattr("featurestore.api.trace.getrandbits", lambda bits: 2**bits - 1)  # a span a request
+    return Doors(key)
+
+
+@pytest.mark.parametrize("example", FEATURES, ids=lambda example: example.name)
+def test_every_example_of_one_customer(doors: Doors, world: World, example: Any) -> None:
+    world.store.available = example.name != "store-away"
+    authorised = {} if example.request else {"HTTP_AUTHORIZATION": None}
+    body = json.dumps(example.request or QUESTION).encode()
+    assert doors.alike(ONE, body, **authorised).status.startswith(str(example.status))
+    assert not doors.passed_on
+
+
+@pytest.mark.parametrize("example", BATCH, ids=lambda example: example.name)
+def test_every_example_of_several_customers(doors: Doors, world: World, example: Any) -> None:
+    world.store.available = example.name != "store-away"
+    authorised = {} if example.request else {"HTTP_AUTHORIZATION": None}
+    body = json.dumps(example.request or QUESTION).encode()
+    assert doors.alike(MANY, body, **authorised).status.startswith(str(example.status))
+    assert not doors.passed_on
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+fields = ["service", "purpose", "customer_id", "customer_ids", "features", "timeout_ms", "as_of", "surprise"]
+nearly = st.dictionaries(st.sampled_from(fields), json_values, max_size=4).map(lambda odd: QUESTION | odd)
+bodies = (
+    st.binary(max_size=200)
+    | json_values.map(lambda v: json.dumps(v).encode())
+    | nearly.map(lambda question: json.dumps(question).encode())
+)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(path=st.sampled_from([ONE, MANY]), body=bodies)
+def test_whatever_is_sent(doors: Doors, path: str, body: bytes) -> None:
+    doors.alike(path, body)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"HTTP_AUTHORIZATION": None},
+        {"HTTP_AUTHORIZATION": "Basic dTpw"},
+        {"HTTP_AUTHORIZATION": "Bearer rap_000000000000_00"},
+        {"HTTP_AUTHORIZATION": "Bearer " + "x" * 10_000},
+        {"HTTP_X_REQUEST_ID": "jane@example.org-and-more"},
+        {"HTTP_TRACEPARENT": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+        {"HTTP_TRACEPARENT": "00-nonsense"},
+        {"CONTENT_TYPE": "text/plain"},
+        {"CONTENT_TYPE": "multipart/form-data; boundary=x"},
+        {"QUERY_STRING": "customer_id=C42"},
+    ],
+    ids=str,
+)
+def test_whoever_asks_and_however(
+    doors: Doors, changes: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featurestore.api.request_cycle.getrandbits", lambda bits: 0)
+    doors.alike(ONE, json.dumps(QUESTION).encode(), **changes)
+    assert not doors.passed_on
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [
+        (ONE, {"REQUEST_METHOD": "GET"}),
+        (ONE, {"REQUEST_METHOD": "HEAD"}),
+        (ONE, {"CONTENT_LENGTH": None}),
+        (ONE, {"CONTENT_LENGTH": ""}),
+        (ONE, {"HTTP_HOST": "elsewhere.example.org"}),
+        (ONE, {"HTTP_HOST": "bad host"}),
+        (ONE + "/", {}),
+        ("/v1/services", {"REQUEST_METHOD": "GET"}),
+        ("/healthz", {"REQUEST_METHOD": "GET"}),
+    ],
+    ids=str,
+)
+def test_what_is_not_plain_is_passed_on_to_django(doors: Doors, path: str, changes: dict[str, str | None]) -> None:
+    doors.alike(path, json.dumps(QUESTION).encode(), **changes)
+    assert doors.passed_on == [path]
+
+
+def test_too_large(doors: Doors) -> None:
+    assert doors.alike(ONE, b" " * 65_537).status == "413 Request Entity Too Large"

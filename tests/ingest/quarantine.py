@@ -1,0 +1,118 @@
+"""A post office: topics of a generation of their own, and records that the streams' own code puts aside there."""
+
+import asyncio
+import itertools
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from django.core.management import call_command
+
+from featurestore import names
+from featurestore.catalog.orders import OrderLine, orders
+from featurestore.config import Settings
+from featurestore.identity import partition_of
+from featurestore.ingest import dead_letter_topic
+from featurestore.ingest.errors import KafkaUnavailable
+from featurestore.ingest.models import DeadLetter
+from streams import topics
+from streams.fetch_batches import FetchBatch
+from streams.fetch_batches import Record as Arrived
+from streams.changelog import Changelog
+from streams.clocks import Clocks
+from streams.dead_letters import DeadLetters, Rejected
+from streams.lease import longest_skew_ms
+from tests.waiting import eventually
+
+SUBJECT = "0123456789abcdef0123456789abcdef"
+TIME = datetime(2026, 3, 1, 12, tzinfo=UTC)
+generations = itertools.count(os.getpid() * 1_000 + 500)
+
+
+def order(number: int = 1, subject: str = SUBJECT) -> bytes:
+    line = OrderLine(kind="completed", order_id=f"O{number}", sku="LAMP", quantity=2, amount=Decimal("49.90"))
+    return orders.encode(id=f"e{number}", source="tests", subject=subject, time=TIME, data=line)
+
+
+@dataclass
+class PostOffice:
+    """``put`` puts records aside as a worker does; ``sent`` is what the orders' topic holds."""
+
+    conf: Settings
+    offsets: Any = field(default_factory=itertools.count)
+
+    @property
+    def topic(self) -> str:
+        return names.events("orders", self.conf.generation)
+
+    @property
+    def home(self) -> int:
+        return partition_of(SUBJECT, self.conf.partitions)
+
+    def put(
+        self, *values: bytes | None, key: bytes | None = SUBJECT.encode(), reason: str = "invalid", detail: str = "why",
+        topic: str = "", partition: int | None = None, start: int | None = None,
+    ) -> list[str]:  # fmt: skip
+        """Put values aside as records of the topic; where they were, as letters are called."""
+        partition = self.home if partition is None else partition
+        offsets = itertools.count(start) if start is not None else self.offsets
+        now_ms = int(datetime.now(UTC).timestamp() * 1000)
+        arrived = [Arrived(next(offsets), now_ms, key, value) for value in values]
+        bundle = FetchBatch(topic or self.topic, partition, arrived[0].offset, arrived)
+        asyncio.run(self._put(bundle, [Rejected(record, reason, detail) for record in arrived]))
+        return [f"{bundle.topic}/{partition}/{record.offset}" for record in arrived]
+
+    async def _put(self, bundle: FetchBatch, rejected: list[Rejected]) -> None:
+        clocks = Clocks(names.clock(self.conf.generation), self.conf.partitions, longest_skew_ms(self.conf))
+        changelog = Changelog(self.conf.kafka_bootstrap, "tests", None, clocks)
+        await changelog.start()
+        await DeadLetters(names.dead_letters(self.conf.generation), changelog).put(bundle, rejected)
+        await changelog.stop()
+
+    def write(self, topic: str, value: bytes, key: bytes | None, headers: dict[str, bytes]) -> None:
+        """A record that somebody else wrote."""
+        producer = Producer({"bootstrap.servers": self.conf.kafka_bootstrap, "log_level": 0})
+        producer.produce(topic, value, key, 0, headers=list(headers.items()))
+        assert producer.flush(20) == 0
+
+    def sent(self) -> list[tuple[int, bytes | None, bytes | None]]:
+        """Partition, key and value of every record of the orders' topic."""
+        consumer = Consumer({"bootstrap.servers": self.conf.kafka_bootstrap, "group.id": "tests", "log_level": 0})
+        places = [TopicPartition(self.topic, partition, 0) for partition in range(self.conf.partitions)]
+        left = sum(high - low for low, high in (consumer.get_watermark_offsets(place, 10) for place in places))
+        consumer.assign(places)
+        found = []
+        while len(found) < left:
+            found += [(m.partition(), m.key(), m.value()) for m in consumer.consume(left - len(found), timeout=5)]
+        consumer.close()
+        return found
+
+
+def deadletters(*arguments: str) -> str:
+    """What the command says. Raises CommandError; what was said before is lost then."""
+    out = StringIO()
+    call_command("deadletters", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def states() -> dict[str, str]:
+    return {str(letter): letter.state for letter in DeadLetter.objects.all()}
+
+
+def make_topics(conf: Settings) -> None:
+    """A partition has its leader a moment after its topic is made."""
+    topics.apply(conf, ["orders"])
+    with dead_letter_topic.opened() as box:
+        for topic in (names.dead_letters(conf.generation), names.events("orders", conf.generation)):
+            eventually(lambda topic=topic: led(box, topic), f"leaders of {topic}")  # type: ignore[misc]
+
+
+def led(box: dead_letter_topic.DeadLetterTopic, topic: str) -> bool:
+    try:
+        return bool(box.bounds(topic))
+    except KafkaUnavailable:
+        return False

@@ -1,0 +1,38 @@
+"""What one fetch becomes."""
+
+from types import SimpleNamespace
+
+import pytest
+from faust.types import TP
+
+from streams.fetch_batches import FetchBatch, FetchBatchScheduler, FetchedRecords, Record
+
+
+def fetched(*offsets: int, start: int | None = None) -> FetchedRecords:
+    records = [SimpleNamespace(offset=o, timestamp=1000 + o, key=b"k", value=b"%d" % o) for o in offsets]
+    return FetchedRecords(records, start)
+
+
+def bundles(records: dict[TP, FetchedRecords]) -> list[FetchBatch]:
+    return [bundle for _, bundle in FetchBatchScheduler().iterate(records)]
+
+
+def test_a_fetch_of_a_partition_is_one_message() -> None:
+    first, second = bundles({TP("a", 0): fetched(5, 6, 7), TP("a", 1): fetched(0)})
+    assert first.records == [Record(o, 1000 + o, b"k", b"%d" % o) for o in (5, 6, 7)]
+    assert (first.tp, first.start, first.last_offset, len(first)) == (TP("a", 0), 5, 7, 3)
+    assert (second.tp, second.last_offset) == (TP("a", 1), 0)
+
+
+@pytest.mark.parametrize(("position", "start"), [(3, 3), (5, 5), (None, 5), (9, 5)])
+def test_a_bundle_starts_where_it_was_fetched_from(position: int | None, start: int) -> None:
+    """A position later than the records is one from before a seek."""
+    (bundle,) = bundles({TP("a", 0): fetched(5, start=position)})
+    assert bundle.start == start
+
+
+def test_bundles_that_follow_each_other_join() -> None:
+    parts = [FetchBatch("a", 0, 0, [Record(1, 1, b"k", b"x")]), FetchBatch("a", 0, 2, [Record(2, 2, b"k", b"y")])]
+    joined = FetchBatch.joined(parts)
+    assert joined == FetchBatch("a", 0, 0, [*parts[0].records, *parts[1].records])
+    assert FetchBatch.joined(parts[:1]) is parts[0]
