@@ -14,7 +14,7 @@ from typing import Any
 from adminsite.wsgi import application  # first: it sets Django up
 from bench import readers
 from bench.contestants.servers import KEY
-from featurestore.accesslog.writer import recorder
+from featurestore.accesslog.writer import access_log_writer
 from featurestore.api import auth, metrics
 from featurestore.api.handler import ONE, feature_handler
 from featurestore.api.reply import Call, encode
@@ -84,8 +84,8 @@ def stages(key: str) -> dict[str, float]:
         ),
         "guard_and_windows": best_us(lambda i: read(in_memory, i)),
         "json": best_us(lambda i: encode(answer[0])),
-        "access_record": best_us(lambda i: recorder().read(holder, "s", "p", [subjects[0]], answer, now_ms, "0" * 32))
-        + best_us(lambda i: recorder().request("bench", "features", 200)),
+        "access_record": best_us(lambda i: access_log_writer().add_read(holder, "s", "p", [subjects[0]], answer, now_ms, "0" * 32))
+        + best_us(lambda i: access_log_writer().add_request("bench", "features", 200)),
         "metrics": best_us(lambda i: metrics.count_request("features", 200, 0.001))
         + best_us(lambda i: metrics.count_views("s", "p", answer)),
         "log_line": best_us(lambda i: requests.tell(line)),

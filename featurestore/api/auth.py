@@ -1,6 +1,6 @@
 """Who calls, and may they: API keys and access tokens in the Authorization header, and nowhere else (RFC 6750)."""
 
-from featurestore.access.rate_limiter import WINDOW_S, limits
+from featurestore.access.rate_limiter import WINDOW_S, rate_limiter
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import Credential, Rejection, credential
 from featurestore.access.services import record_use
@@ -35,7 +35,7 @@ def charge(call: Call, credential: Credential, cost: int) -> None:
         raise Unprocessable(
             f"This client may ask for {credential.requests_per_s * WINDOW_S} customers in {WINDOW_S} s."
         )
-    count = limits().take(credential.client, credential.requests_per_s * WINDOW_S, cost, call.now_ms)
+    count = rate_limiter().take(credential.client, credential.requests_per_s * WINDOW_S, cost, call.now_ms)
     call.headers["RateLimit-Policy"] = f'"client";q={count.quota};w={WINDOW_S}'
     call.headers["RateLimit"] = f'"client";r={count.left};t={count.reset_s}'
     if not count.admitted:

@@ -31,8 +31,8 @@ from featurestore.definitions import EventSource, InvalidEvent
 from featurestore.definitions.source import ms_of
 from featurestore.ingest.acknowledged_writer import EncodedEvent, acknowledged_event_writer
 from featurestore.ingest.errors import NotAcknowledged
-from featurestore.tiles.identities import SPAN_S
-from featurestore.tiles.ladder import SLACK_S
+from featurestore.tiles.deduplication import SPAN_S
+from featurestore.tiles.resolutions import SLACK_S
 
 LARGEST_WRITE = 100
 OLDEST_S = SPAN_S - 86_400

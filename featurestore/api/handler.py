@@ -8,7 +8,7 @@ import msgspec
 
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import Credential
-from featurestore.accesslog.writer import Recorder, recorder
+from featurestore.accesslog.writer import AccessLogWriter, access_log_writer
 from featurestore.api.as_of import AsOf, explained, past_ms
 from featurestore.api.auth import authenticate, charge, require_purpose
 from featurestore.api.body import Body, Identifier, Name, subject_at
@@ -94,11 +94,11 @@ class FeatureHandler:
         self,
         services: Mapping[str, FeatureService],
         reader: Reader,
-        recorder: Recorder,
+        access_log: AccessLogWriter,
         secret: bytes,
         timeout_ms: int,
     ) -> None:
-        self.services, self.reader, self.recorder = services, reader, recorder
+        self.services, self.reader, self.access_log = services, reader, access_log
         self.secret, self.timeout_ms = secret, timeout_ms
         self.names = {name: frozenset(service.defaults()) for name, service in services.items()}
 
@@ -169,7 +169,7 @@ class FeatureHandler:
     ) -> None:
         for answer in answers:
             _hide_registration(answer.views)
-        self.recorder.read(
+        self.access_log.add_read(
             credential, question.service, question.purpose, subjects, answers, call.now_ms, call.request_id
         )
 
@@ -195,6 +195,6 @@ def feature_handler() -> FeatureHandler:
     """The process's handler, over the catalog and the store of this installation."""
     conf = settings()
     reader = Reader(configured.store(), conf.partitions)
-    recording = recorder()
-    recording.start()  # before the first read, so that a process that read anything is known
-    return FeatureHandler(registry.services, reader, recording, conf.subject_secret.encode(), conf.store_timeout_ms)
+    access_log = access_log_writer()
+    access_log.start()  # before the first read, so that a process that read anything is known
+    return FeatureHandler(registry.services, reader, access_log, conf.subject_secret.encode(), conf.store_timeout_ms)

@@ -13,7 +13,7 @@ from featurestore.accesslog import metrics as records
 from featurestore.api.draining import drain_state
 from featurestore.api.reply import Reply, encode
 from featurestore.config import settings
-from featurestore.ingest import metrics as letters
+from featurestore.ingest import metrics as dead_letter_metrics
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
 
@@ -62,7 +62,7 @@ def _shown(reply: Reply) -> HttpResponse:
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """What this process has counted, and what the database and the control Redis tell any process."""
-    letters.measure()
+    dead_letter_metrics.measure()
     records.measure()
     return _shown(counted())
 
@@ -83,7 +83,7 @@ def store() -> str:
     except StoreUnavailable as error:
         log.warning("not ready: the store is away", error=str(error))
         return AWAY
-    vouched = sum(bool(node.fill) for node in nodes)
+    vouched = sum(bool(node.incarnation) for node in nodes)
     if not vouched:
         log.warning("not ready: nobody vouches for the store, so every read is denied. Is the voucher running?")
         return UNVOUCHED

@@ -11,7 +11,7 @@ import structlog
 from django.db import Error as DatabaseError
 
 from featurestore.access.errors import KeysUnavailable
-from featurestore.accesslog.writer import recorder
+from featurestore.accesslog.writer import access_log_writer
 from featurestore.api.admission import events, others, reads
 from featurestore.api.errors import Internal, Problem, Unavailable
 from featurestore.api.metrics import count_request
@@ -71,7 +71,7 @@ def answer_call(route: str, handle: Handle, call: Call) -> Reply:
         reply = Internal().reply(call.request_id)
     seconds = time.perf_counter() - started_s
     count_request(route, reply.status, seconds)
-    recorder().request(call.log_fields.get("client", ""), route, reply.status)
+    access_log_writer().add_request(call.log_fields.get("client", ""), route, reply.status)
     fields = {
         "route": route,
         "status": reply.status,

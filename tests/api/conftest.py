@@ -9,11 +9,11 @@ from django.http import HttpResponse
 from django.test import Client
 
 from featurestore.access import services
-from featurestore.access.rate_limiter import limits
+from featurestore.access.rate_limiter import rate_limiter
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import invalidate_credentials
 from featurestore.access.services import create_client, create_key
-from featurestore.accesslog.writer import Recorder
+from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.api import events, handler, request_cycle
 from featurestore.api.handler import feature_handler
 from featurestore.store import configured
@@ -56,12 +56,12 @@ def keys_of_this_test(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 @pytest.fixture(autouse=True)
-def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+def writer(monkeypatch: pytest.MonkeyPatch) -> AccessLogWriter:
     """What is recorded of reads and requests, to be looked at with ``sent``."""
-    made = Recorder(MemoryStream(), 10**9, lambda: NOW_MS)
+    made = AccessLogWriter(MemoryStream(), 10**9, lambda: NOW_MS)
     monkeypatch.setattr(made, "start", lambda: None)
     for module in (request_cycle, handler):
-        monkeypatch.setattr(module, "recorder", lambda: made)
+        monkeypatch.setattr(module, "access_log_writer", lambda: made)
     return made
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from featurestore.access.models import ApiKey
 from featurestore.accesslog.batches import Batch
-from featurestore.accesslog.writer import Recorder
+from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.api.handler import feature_handler
 from tests.accesslog.harness import MemoryStream
 from tests.api.conftest import Post
@@ -17,43 +17,43 @@ MANY = {"service": "support_chat", "purpose": "service", "features": ["spend_amo
 
 
 @pytest.fixture(autouse=True)
-def own_handler(world: World, recorder: Recorder) -> None:
-    feature_handler.cache_clear()  # it keeps the recorder
+def own_handler(world: World, writer: AccessLogWriter) -> None:
+    feature_handler.cache_clear()  # it keeps the writer
 
 
-def sent(recorder: Recorder) -> Batch:
+def sent(writer: AccessLogWriter) -> Batch:
     """All that was recorded since the last time."""
-    stream = recorder.stream
+    stream = writer.stream
     assert isinstance(stream, MemoryStream)
     stream.raws.clear()
-    recorder.tick()
+    writer.flush()
     return stream.batches[0] if stream.batches else Batch("", 0, 0, 0, 0)
 
 
-def test_a_read_tells_who_read_whom_for_what_and_when(post: Post, recorder: Recorder) -> None:
+def test_a_read_tells_who_read_whom_for_what_and_when(post: Post, writer: AccessLogWriter) -> None:
     assert post("/v1/features", ONE, **{"X-Request-Id": "turn-0001"}).status_code == 200
-    batch = sent(recorder)
+    batch = sent(writer)
     (read,), (kind,) = batch.reads, batch.kinds
     assert (read.subject, read.at_ms, read.request_id) == (World.subject("C42"), NOW_MS, "turn-0001")
     assert (kind.client, kind.credential) == ("support-bot", ApiKey.objects.get().key_id)
     assert (kind.service, kind.purpose, kind.given, kind.withheld) == ("support_chat", "service", ["spend"], {})
 
 
-def test_a_withheld_answer_leaves_one_too(post: Post, recorder: Recorder) -> None:
+def test_a_withheld_answer_leaves_one_too(post: Post, writer: AccessLogWriter) -> None:
     assert post("/v1/features", ONE | {"customer_id": "C43"}).status_code == 200
-    (kind,) = sent(recorder).kinds
+    (kind,) = sent(writer).kinds
     assert (kind.given, kind.withheld) == ([], {"spend": "refused"})
 
 
-def test_a_customer_nobody_knows_leaves_one_as_if_without_consent(post: Post, recorder: Recorder) -> None:
+def test_a_customer_nobody_knows_leaves_one_as_if_without_consent(post: Post, writer: AccessLogWriter) -> None:
     assert post("/v1/features", ONE | {"customer_id": "nobody"}).status_code == 200
-    assert sent(recorder).kinds[0].withheld == {"spend": "no_consent"}
+    assert sent(writer).kinds[0].withheld == {"spend": "no_consent"}
 
 
-def test_a_batch_leaves_one_for_each_customer_and_request(post: Post, recorder: Recorder) -> None:
+def test_a_batch_leaves_one_for_each_customer_and_request(post: Post, writer: AccessLogWriter) -> None:
     body = MANY | {"customer_ids": ["C42", "C43", "C42"]}
     assert post("/v1/features/batch", body, **{"X-Request-Id": "turn-0001"}).status_code == 200
-    batch = sent(recorder)
+    batch = sent(writer)
     told = [(read.subject, batch.kinds[read.kind].given, read.request_id) for read in batch.reads]
     assert told == [(World.subject("C42"), ["spend"], "turn-0001"), (World.subject("C43"), [], "turn-0001")]
 
@@ -63,25 +63,25 @@ def test_a_batch_leaves_one_for_each_customer_and_request(post: Post, recorder: 
     [({"service": "nothing"}, 404), ({"purpose": "analytics"}, 403), ({"features": ["x"]}, 422), ({"x": 1}, 400)],
     ids=str,
 )
-def test_what_was_not_answered_leaves_none(post: Post, recorder: Recorder, change: dict[str, Any], status: int) -> None:
+def test_what_was_not_answered_leaves_none(post: Post, writer: AccessLogWriter, change: dict[str, Any], status: int) -> None:
     assert post("/v1/features", ONE | change).status_code == status
-    batch = sent(recorder)
+    batch = sent(writer)
     assert batch.reads == []
     assert [(r.client, r.route, r.status) for r in batch.requests] == [("support-bot", "features", status)]
 
 
-def test_a_store_that_is_away_leaves_none(post: Post, world: World, recorder: Recorder) -> None:
+def test_a_store_that_is_away_leaves_none(post: Post, world: World, writer: AccessLogWriter) -> None:
     world.store.available = False
     assert post("/v1/features", ONE).status_code == 503
-    assert sent(recorder).reads == []
+    assert sent(writer).reads == []
 
 
-def test_requests_are_counted_by_client_and_without_one_by_none(post: Post, recorder: Recorder) -> None:
+def test_requests_are_counted_by_client_and_without_one_by_none(post: Post, writer: AccessLogWriter) -> None:
     post("/v1/features", ONE)
     post("/v1/features", ONE)
     post("/v1/features", ONE, authorization="Bearer wrong")
     post("/v1/consents", {})
-    counts = {(r.client, r.route, r.status): r.count for r in sent(recorder).requests}
+    counts = {(r.client, r.route, r.status): r.count for r in sent(writer).requests}
     assert counts == {
         ("support-bot", "features", 200): 2,
         ("", "features", 401): 1,
@@ -89,22 +89,22 @@ def test_requests_are_counted_by_client_and_without_one_by_none(post: Post, reco
     }
 
 
-def test_a_control_redis_that_is_away_costs_no_read(post: Post, recorder: Recorder) -> None:
-    recorder.stream.available = False  # type: ignore[attr-defined]
+def test_a_control_redis_that_is_away_costs_no_read(post: Post, writer: AccessLogWriter) -> None:
+    writer.stream.available = False  # type: ignore[attr-defined]
     for _ in range(3):
         assert post("/v1/features", ONE).status_code == 200
-        recorder.tick()
-    recorder.stream.available = True  # type: ignore[attr-defined]
+        writer.flush()
+    writer.stream.available = True  # type: ignore[attr-defined]
     for _ in range(20):
-        recorder.tick()
-    assert len(recorder.stream.reads()) == 3  # type: ignore[attr-defined]
+        writer.flush()
+    assert len(writer.stream.reads()) == 3  # type: ignore[attr-defined]
 
 
 def test_a_question_about_the_past_that_is_refused_leaves_one_since_it_told_something(
-    post: Post, recorder: Recorder
+    post: Post, writer: AccessLogWriter
 ) -> None:
     before = {"as_of": "2026-11-20T08:00:00Z"}
     assert post("/v1/features", ONE | before).status_code == 422
-    assert [read.subject for read in sent(recorder).reads] == [World.subject("C42")]
+    assert [read.subject for read in sent(writer).reads] == [World.subject("C42")]
     assert post("/v1/features/batch", MANY | before | {"customer_ids": ["C43", "C42"]}).status_code == 422
-    assert [read.subject for read in sent(recorder).reads] == [World.subject("C43"), World.subject("C42")]
+    assert [read.subject for read in sent(writer).reads] == [World.subject("C43"), World.subject("C42")]

@@ -15,9 +15,9 @@ from featurestore.permission import Permission, PurposePermission
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.layout import Layout
-from featurestore.tiles.served import STAMP
-from featurestore.tiles.state import Record, field_name
+from featurestore.tiles.view_codec import Layout
+from featurestore.tiles.view_reader import STAMP
+from featurestore.tiles.record import Record, field_name
 
 
 def ms(text: str) -> int:
@@ -51,11 +51,13 @@ class World:
     def put_in_again(self) -> None:
         """What a store needs beside customers: its voucher, and how far each source is folded."""
         self.vouch()
-        fill = self.store.read([], [], [], 100).nodes[0].fill
+        fill = self.store.read([], [], [], 100).nodes[0].incarnation
         for source in registry.sources:
             coverage_starts_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):
-                self.store.advance_watermark(source, partition, Watermark(1, 1, self.now_ms - 400, coverage_starts_ms, fill))
+                self.store.advance_watermark(
+                    source, partition, Watermark(1, 1, self.now_ms - 400, coverage_starts_ms, fill)
+                )
 
     def vouch(self) -> None:
         run = self.store.run()
