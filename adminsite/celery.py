@@ -25,12 +25,12 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "consent.relay": 1.0,
         "accesslog.collect": 1.0,
         "consent.expire": 10.0,
-        "ingest.collect": 30.0,
+        "ingest.import_dead_letters": 30.0,
         "audit.audit": float(AUDIT_S),
         "accesslog.forget": float(HOUR_S),
         "access.prune": 600.0,
         "consent.prune": float(DAY_S),
-        "ingest.prune": float(DAY_S),
+        "ingest.prune_dead_letters": float(DAY_S),
         "audit.prune": float(DAY_S),
     }.items()
 }

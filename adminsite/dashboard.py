@@ -15,14 +15,14 @@ from featurestore.clock import database_now
 from featurestore.consent import selectors as consent
 from featurestore.consent.models import ConsentRecord
 from featurestore.consent.selectors import Day, Standing
-from featurestore.ingest import selectors as letters
+from featurestore.ingest import selectors as dead_letters
 
 DAYS = 14
 LATEST = 8
 STORE = {
     Standing.VOUCHED: ("Vouched for", "Its permissions are the database's. Reads are answered.", True),
-    Standing.PARTLY: ("Partly vouched for", "Some nodes' customers are denied. The voucher's log says which.", False),
-    Standing.UNVOUCHED: ("Not vouched for", "Reads are denied. Is manage.py vouch running?", False),
+    Standing.PARTLY: ("Partly vouched for", "Some nodes' customers are denied. The store verifier's log says which.", False),
+    Standing.UNVOUCHED: ("Not vouched for", "Reads are denied. Is manage.py verify_store running?", False),
     Standing.UNREACHABLE: ("Away", "Reads are denied. Decisions are recorded and wait.", False),
 }
 CHART_OPTIONS = {
@@ -58,7 +58,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may("audit.view_finding"):
         figures.append(_findings())
     if may("ingest.view_deadletter"):
-        figures.append(_letters())
+        figures.append(_dead_letters())
     if may("accesslog.view_accessgap"):
         figures.append(_records())
     context |= {"title": "Overview", "figures": figures}
@@ -108,10 +108,10 @@ def _findings() -> Figure:
     return Figure("Open findings", f"{count:,}", audited, link, not count and last is not None and not last.error)
 
 
-def _letters() -> Figure:
-    found = letters.standing()
-    words = f"The oldest waits for {letters.since(found.oldest_at)}" if found.waiting else "No record waits"
-    if unread := letters.unread(found.read_at):
+def _dead_letters() -> Figure:
+    found = dead_letters.quarantine_status()
+    words = f"The oldest waits for {dead_letters.age(found.oldest_at)}" if found.waiting else "No record waits"
+    if unread := dead_letters.unread(found.read_at):
         words += "; not read from Kafka lately"
     link = reverse("admin:ingest_deadletter_changelist")
     return Figure("Dead letters", f"{found.waiting:,}", words, link, not (found.waiting or unread))

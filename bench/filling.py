@@ -31,8 +31,8 @@ def filled_per_s(customers: int, folder: Path, database: str, store_url: str) ->
     django.setup()
     from django.core.management import call_command
 
-    from featurestore.consent.models import CurrentPermission, ChangeSequence, Purpose, SubjectVersion
-    from featurestore.consent.vouching.node_verifier import Condition, Voucher
+    from featurestore.consent.models import ChangeSequence, CurrentPermission, Purpose, SubjectVersion
+    from featurestore.consent.vouching.node_verifier import Condition, NodeVerifier
     from featurestore.customers.models import Customer
     from featurestore.identity import subject_of
     from featurestore.store.configured import store
@@ -63,10 +63,10 @@ def filled_per_s(customers: int, folder: Path, database: str, store_url: str) ->
     ChangeSequence.objects.filter(pk=1).update(sequence=customers)
     (node,) = store().nodes()
     clock_s = 0.0
-    voucher = Voucher(node, EXPIRY_MS, clock=lambda: clock_s)
+    verifier = NodeVerifier(node, EXPIRY_MS, clock=lambda: clock_s)
     clock_s += 2 * EXPIRY_MS / 1000  # nobody's word for another run holds any more
     began_s = time.monotonic()
-    condition = voucher.step()
+    condition = verifier.step()
     assert condition is Condition.VOUCHING, condition
     return customers / (time.monotonic() - began_s)
 

@@ -75,7 +75,7 @@ def rebuilt_per_s(contestant: Contestant, customers: list[str], worker: Process)
 
     def whole() -> bool:
         (node,) = around.store.read((), (), places, 5_000).nodes
-        return all(mark is not None and mark.fill == node.fill for mark in node.marks)
+        return all(mark is not None and mark.incarnation == node.incarnation for mark in node.watermarks)
 
     began_s = time.monotonic()
     around.vouch()

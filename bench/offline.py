@@ -7,11 +7,11 @@ from bench.populations import Told
 from featurestore import names
 from featurestore.definitions import Registry
 from featurestore.identity import subject_of
-from featurestore.permission import PurposePermission, Permission
+from featurestore.permission import Permission, PurposePermission
 from featurestore.store.redis import RedisStore
+from streams.dead_letters import Rejection
 from streams.fetch_batches import FetchBatch, Record
-from streams.dead_letters import Rejected
-from streams.processing import SourceProcessor, MicroBatchProcessor
+from streams.processing import MicroBatchProcessor, SourceProcessor
 from streams.retrying_store import RetryingStore
 
 FOR_EVER_MS = 10**10
@@ -40,7 +40,7 @@ class Table:
 class NoDeadLetters:
     """No event of a population is one that its source refuses."""
 
-    async def put(self, bundle: FetchBatch, rejected: Sequence[Rejected]) -> None:
+    async def put(self, bundle: FetchBatch, rejected: Sequence[Rejection]) -> None:
         if rejected:
             raise ValueError(f"an event of the population is refused: {rejected[0].detail}")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from redis import Redis
 
 from devservers.redis_server import RedisServer
-from featurestore.permission import PurposePermission, Permission
+from featurestore.permission import Permission, PurposePermission
 from featurestore.store.redis import SCRIPTS, key
-from featurestore.tiles.served import STAMP
+from featurestore.tiles.view_reader import STAMP
 
 SUBJECTS, ROUNDS = 2_000, 15
 VALUE = STAMP.pack(1, 1, 1) + bytes(300)

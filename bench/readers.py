@@ -54,7 +54,9 @@ def fill(url: str, names: Sequence[str], days: int = TILES) -> None:
     """Fold what the customers did into the Redis at a URL, as workers would, under the subject secret ``bench``."""
     offline = Offline(registry, url)
     asyncio.run(offline.fold(list(told(names, days))))
-    filled = offline.store.read([], [], [], 5_000).nodes[0].fill
+    filled = offline.store.read([], [], [], 5_000).nodes[0].incarnation
     for source in registry.sources:
         coverage_starts_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
-        assert offline.store.advance_watermark(source, 0, Watermark(1, time.time_ns(), FAR_FUTURE_MS, coverage_starts_ms, filled)), source
+        assert offline.store.advance_watermark(
+            source, 0, Watermark(1, time.time_ns(), FAR_FUTURE_MS, coverage_starts_ms, filled)
+        ), source

@@ -30,8 +30,8 @@ from featurestore.aggregations import DistinctCount, Quantile, TopK
 from featurestore.catalog import registry
 from featurestore.definitions import FeatureView, Registry
 from featurestore.store.redis import key
-from featurestore.tiles.layout import Layout
-from featurestore.tiles.state import ENCODER, Record, decode, field_name
+from featurestore.tiles.record import ENCODER, Record, decode, field_name
+from featurestore.tiles.view_codec import Layout
 from streams import coverage
 from streams.table_stores import ROCKSDB_OPTIONS
 

@@ -29,7 +29,7 @@ from devservers.redis_server import RedisServer
 from featurestore.identity import subject_of
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.store.redis import RedisStore, key
-from featurestore.tiles.served import STAMP, stamp_of
+from featurestore.tiles.view_reader import STAMP, stamp_of
 from tests.installation import installation
 
 RATE = 200  # writes a second

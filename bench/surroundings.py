@@ -19,7 +19,7 @@ from bench.contestants.shop import Sale, sales
 from devservers.kafka.broker import Broker
 from devservers.redis_server import RedisServer
 from featurestore.identity import partition_of, subject_of
-from featurestore.permission import PurposePermission, Permission
+from featurestore.permission import Permission, PurposePermission
 from featurestore.store.redis import RedisStore
 
 PARTITIONS = 4

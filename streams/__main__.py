@@ -16,7 +16,7 @@ from featurestore.store.configured import store
 from featurestore.store.protocol import StoreUnavailable
 from streams import embedded, topics, worker
 from streams.republish_command import republish
-from streams.wiring import work
+from streams.wiring import build_pipeline
 
 DUE = 2  # 1 is an error
 
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         embedded.serve(chosen.address_file)
         return 0
     if chosen.command == "worker":
-        worker.run(settings(), registry.sources, lambda app: work(app, settings(), registry, store()))
+        worker.run(settings(), registry.sources, lambda app: build_pipeline(app, settings(), registry, store()))
         return 0
     if chosen.command == "rebuild":
         return rebuild()

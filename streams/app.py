@@ -14,11 +14,11 @@ from featurestore import names
 from featurestore.config import Settings
 from streams.fetch_batches import FetchBatch, PassthroughSchema
 from streams.changelog import Changelog
-from streams.clocks import ClockError, Clocks
-from streams.dead_letters import DeadLetters
+from streams.clocks import ClockError, ClockCheck
+from streams.dead_letters import DeadLetterWriter
 from streams.fatal import die
-from streams.freshness import Freshness, Publish, nowhere
-from streams.health import Health
+from streams.freshness import FreshnessTracker, Publish, nowhere
+from streams.health import HealthServer
 from streams.partition_queues import Handler, PartitionQueues
 from streams.lease import Lease, longest_skew_ms
 from streams.metrics import REBALANCES, REREAD
@@ -31,7 +31,7 @@ PATIENCE_S = 5.0  # that an answer of Kafka's may take before the worker calls i
 log = structlog.get_logger(__name__)
 
 
-class Work(NamedTuple):
+class Pipeline(NamedTuple):
     """What a worker does, written by the rooms above the plumbing. Whatever raises ends the process.
 
     ``topics`` (``featurestore.names``) are read; ``handle`` is awaited with at most one bundle of each partition, alone
@@ -50,18 +50,18 @@ class App(faust.App):
 
     state_tables: dict[str, StateTable]
     changelog: Changelog
-    dead_letters: DeadLetters
+    dead_letters: DeadLetterWriter
     lease: Lease
     lanes: PartitionQueues
-    freshness: Freshness
-    health: Health
-    work: Work
+    freshness: FreshnessTracker
+    health: HealthServer
+    pipeline: Pipeline
     _watches: "tuple[asyncio.Future[None], ...]" = ()
 
     def unready(self) -> list[str]:
         """Why the worker does not serve all its partitions, if so."""
         manager = cast(TableManager, self.tables)
-        reasons = [reason] if (reason := self.work.waiting_for()) else []
+        reasons = [reason] if (reason := self.pipeline.waiting_for()) else []
         if manager.recovery.in_recovery:
             reasons.append(f"recovering: {manager.recovery.active_remaining_total()} changelog records to read")
         elif not manager.actives_ready:
@@ -110,21 +110,21 @@ class App(faust.App):
         die("worker crashed", reason)
 
 
-def create_app(settings: Settings, sources: Iterable[str], work: Callable[[App], Work]) -> App:
-    """The worker for these event sources; ``work`` is called once, with its tables and dead letters in place."""
+def create_app(settings: Settings, sources: Iterable[str], build_pipeline: Callable[[App], Pipeline]) -> App:
+    """The worker for these event sources; ``build_pipeline`` is called once, with its tables and dead letters in place."""
     app = App(names.group(settings.generation), **faust_options(settings))
     app.lease = Lease(settings.stream_session_ms)
     leased = settings.stream_lease and not settings.kafka_embedded
-    clocks = Clocks(names.clock(settings.generation), settings.partitions, longest_skew_ms(settings))
+    clocks = ClockCheck(names.clock(settings.generation), settings.partitions, longest_skew_ms(settings))
     app.changelog = Changelog(settings.kafka_bootstrap, settings.stream_member, app.lease if leased else None, clocks)
-    app.dead_letters = DeadLetters(names.dead_letters(settings.generation), app.changelog)
+    app.dead_letters = DeadLetterWriter(names.dead_letters(settings.generation), app.changelog)
     app.state_tables = {source: state_table(app, settings, source, app.changelog) for source in sources}
-    app.health = Health(settings.stream_health_port, app.unready)
+    app.health = HealthServer(settings.stream_health_port, app.unready)
     app.lanes = PartitionQueues()
-    app.work = work(app)
-    app.lanes.handle = app.work.handle
-    app.freshness = Freshness(app.lanes, app.work.publish)
-    _add_agent(app, settings, app.work.topics)
+    app.pipeline = build_pipeline(app)
+    app.lanes.handle = app.pipeline.handle
+    app.freshness = FreshnessTracker(app.lanes, app.pipeline.publish)
+    _add_agent(app, settings, app.pipeline.topics)
     _note_assignments(app)
     return app
 

@@ -9,7 +9,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidTimestampError, KafkaError
 
-from streams.clocks import Clocks
+from streams.clocks import ClockCheck
 from streams.lease import Lease
 
 Changes = Mapping[bytes, bytes | None]
@@ -33,7 +33,7 @@ class Changelog:
     compared; else records carry the time of the clock.
     """
 
-    def __init__(self, bootstrap: str, client_id: str, lease: Lease | None, clocks: Clocks) -> None:
+    def __init__(self, bootstrap: str, client_id: str, lease: Lease | None, clocks: ClockCheck) -> None:
         self._options: dict[str, Any] = {
             "bootstrap_servers": bootstrap,
             "client_id": client_id,

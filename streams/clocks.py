@@ -1,4 +1,4 @@
-"""Clocks: how far this worker's is ahead of the brokers', which the lease must be able to rely on.
+"""ClockCheck: how far this worker's is ahead of the brokers', which the lease must be able to rely on.
 
 The broker's word is the time it appends a record at: one small record is written to each partition of a topic that
 nobody reads, so that every broker that leads a partition answers. A worker whose clock is ahead by more than the margin
@@ -24,7 +24,7 @@ class ClockError(RuntimeError):
     """This worker's clock and a broker's are too far apart; the message says by how much and what to do."""
 
 
-class Clocks:
+class ClockCheck:
     """Compares clocks by ``topic``. ``clock``: this worker's, in seconds."""
 
     def __init__(

@@ -9,7 +9,7 @@ from streams.changelog import Changelog
 from streams.metrics import DEAD_LETTERS
 
 
-class Rejected(NamedTuple):
+class Rejection(NamedTuple):
     """A record nobody can fold. ``reason`` is one word for counting; ``detail`` repeats none of the record's values."""
 
     record: Record
@@ -17,7 +17,7 @@ class Rejected(NamedTuple):
     detail: str
 
 
-class DeadLetters:
+class DeadLetterWriter:
     """The topic of records put aside. Key and value stay as they were; everything else is in the headers.
 
     A replay may put a record aside again: topic, partition and offset tell that it is the same.
@@ -27,12 +27,12 @@ class DeadLetters:
         self._topic = topic
         self._changelog = changelog
 
-    async def put(self, bundle: FetchBatch, rejected: Iterable[Rejected]) -> None:
+    async def put(self, bundle: FetchBatch, rejected: Iterable[Rejection]) -> None:
         """Write and wait for the broker; to be done before the bundle is acknowledged."""
         sent = [await self._send(bundle, one) for one in rejected]
         await asyncio.gather(*sent)
 
-    async def _send(self, bundle: FetchBatch, rejected: Rejected) -> "asyncio.Future[object]":
+    async def _send(self, bundle: FetchBatch, rejected: Rejection) -> "asyncio.Future[object]":
         record, reason, detail = rejected
         place = {"topic": bundle.topic, "partition": bundle.partition, "offset": record.offset}
         facts = {"reason": reason, "detail": detail, **place, "timestamp_ms": record.timestamp_ms}

@@ -1,4 +1,4 @@
-"""Freshness: up to which time a partition is known to be folded, idle or not.
+"""FreshnessTracker: up to which time a partition is known to be folded, idle or not.
 
 Each second the broker is asked for the end of every partition of this worker. What was appended before the question
 lies before that end, so once the lanes have applied up to it, the partition is whole up to the time of asking.
@@ -30,7 +30,7 @@ async def nowhere(marks: Watermarks) -> None:
     """Publish no marks."""
 
 
-class Freshness:
+class FreshnessTracker:
     """``until_ms`` by event and purge partition; ``publish`` is awaited each second with the marks that moved."""
 
     def __init__(self, lanes: PartitionQueues, publish: Publish = nowhere) -> None:

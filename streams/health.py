@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 Reasons = Callable[[], list[str]]
 
 
-class Health:
+class HealthServer:
     """``/healthz``, ``/readyz`` (503 with the reasons while there are any) and ``/metrics``."""
 
     def __init__(self, port: int, reasons: Reasons) -> None:

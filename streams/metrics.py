@@ -19,7 +19,7 @@ UNCHECKED = Counter("rapport_stream_unchecked", "Events too old to tell whether 
 OVERSIZED = Counter(
     "rapport_stream_oversized", "States given up: a record was larger than its changelog takes.", ["source"]
 )
-FATES = {
+OUTCOMES = {
     "events": EVENTS,
     "skipped": SKIPPED,
     "late": LATE,
@@ -44,7 +44,7 @@ CLOCK_SKEW = Gauge(
 )
 
 
-class EventToServed(Collector):
+class EventToServedHistogram(Collector):
     """A histogram that takes a whole bundle at once: one observation an event would cost a twentieth of a fold."""
 
     BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -70,7 +70,7 @@ class EventToServed(Collector):
         )
 
 
-EVENT_TO_SERVED = EventToServed()
+EVENT_TO_SERVED = EventToServedHistogram()
 REGISTRY.register(EVENT_TO_SERVED)
 
 

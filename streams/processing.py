@@ -17,17 +17,17 @@ from featurestore.identity import is_subject, partition_of
 from featurestore.permission import PurposePermission, Permission, current
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.ladder import SLACK_S
-from featurestore.tiles.layout import edition_in
-from featurestore.tiles.served import STAMP
-from featurestore.tiles.state import Record, decode, edition_of, field_name
+from featurestore.tiles.resolutions import SLACK_S
+from featurestore.tiles.view_codec import edition_in
+from featurestore.tiles.view_reader import STAMP
+from featurestore.tiles.record import Record, decode, edition_of, field_name
 from streams import coverage
 from streams.fetch_batches import FetchBatch
 from streams.fetch_batches import Record as KafkaRecord
 from streams.changelog import LARGEST_VALUE_BYTES
-from streams.dead_letters import DeadLetters, Rejected
+from streams.dead_letters import DeadLetterWriter, Rejection
 from streams.retrying_store import RetryingStore
-from streams.metrics import EVENT_TO_SERVED, FATES
+from streams.metrics import EVENT_TO_SERVED, OUTCOMES
 from streams.tables import StateTable
 
 EMPTY = Record()
@@ -72,15 +72,15 @@ class SourceProcessor:
     def known_births(self, partition: int) -> dict[int, int]:
         return coverage.decode(self.table.get(partition, coverage.KEY))
 
-    def arrivals(self, bundle: FetchBatch) -> tuple[dict[str, list[Arrival]], list[Rejected]]:
+    def arrivals(self, bundle: FetchBatch) -> tuple[dict[str, list[Arrival]], list[Rejection]]:
         """The bundle's events by subject, and what can't be folded, with its reason."""
         arrivals: dict[str, list[Arrival]] = {}
-        rejected: list[Rejected] = []
+        rejected: list[Rejection] = []
         for record in bundle.records:
             try:
                 event = self._event(bundle.partition, record)
             except InvalidEvent as error:
-                rejected.append(Rejected(record, error.reason, str(error)))
+                rejected.append(Rejection(record, error.reason, str(error)))
             else:
                 arrivals.setdefault(event.subject, []).append(Arrival(record.offset, record.timestamp_ms, event))
         return arrivals, rejected
@@ -141,8 +141,15 @@ class SourceProcessor:
 class SourceBatch:
     """One source's part of a round in one partition: who is concerned, with which events, and what was there."""
 
-    def __init__(self, folder: SourceProcessor, partition: int, arrivals: Arrivals, coverage_starts_ms: Mapping[int, int]):
-        self.folder, self.partition, self.arrivals, self.coverage_starts_ms = folder, partition, arrivals, coverage_starts_ms
+    def __init__(
+        self, folder: SourceProcessor, partition: int, arrivals: Arrivals, coverage_starts_ms: Mapping[int, int]
+    ):
+        self.folder, self.partition, self.arrivals, self.coverage_starts_ms = (
+            folder,
+            partition,
+            arrivals,
+            coverage_starts_ms,
+        )
         self.kept = folder.table.get_many(partition, [subject.encode() for subject in arrivals])
         self.before = {
             subject: decode(raw) if (raw := self.kept.get(subject.encode())) else EMPTY for subject in arrivals
@@ -161,7 +168,9 @@ class SourceBatch:
                 await asyncio.sleep(0)
             before, arrivals, key = self.before[subject], self.arrivals[subject], subject.encode()
             grants = folder.grants(permissions[subject], now_ms)
-            record, totals = folder.fold.fold(before, arrivals, grants, coverage_starts_ms=self.coverage_starts_ms, counts=counts)
+            record, totals = folder.fold.fold(
+                before, arrivals, grants, coverage_starts_ms=self.coverage_starts_ms, counts=counts
+            )
             if not (record.views or key in self.kept):
                 continue  # nothing is kept of a subject without permission
             raw = fitting(record, counts)
@@ -190,7 +199,7 @@ class MicroBatchProcessor:
         self,
         folders: Mapping[str, SourceProcessor],
         gate: RetryingStore,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterWriter,
         clock: Callable[[], int] = clock_ms,
     ):
         self.folders, self.gate, self.dead_letters, self.clock = folders, gate, dead_letters, clock
@@ -212,7 +221,10 @@ class MicroBatchProcessor:
             found, rejected = folder.arrivals(bundle)
             await self.dead_letters.put(bundle, rejected)
             arrivals.setdefault(place, {}).update(found)
-        shares = [SourceBatch(self.folders[topic], n, found, coverage_starts_ms[topic, n]) for (topic, n), found in arrivals.items()]
+        shares = [
+            SourceBatch(self.folders[topic], n, found, coverage_starts_ms[topic, n])
+            for (topic, n), found in arrivals.items()
+        ]
         await self._apply(shares)
         if purges:
             await self.gate.call(self.gate.store.sweep, sorted({s for share in shares for s in share.arrivals}))
@@ -224,7 +236,7 @@ class MicroBatchProcessor:
         """The subjects that purges name."""
         named = {record.key for record in bundle.records if record.key and is_subject(record.key)}
         detail = "a purge's key is the subject to purge: 32 hex digits"
-        misnamed = [Rejected(record, "invalid", detail) for record in bundle.records if record.key not in named]
+        misnamed = [Rejection(record, "invalid", detail) for record in bundle.records if record.key not in named]
         await self.dead_letters.put(bundle, misnamed)
         return sorted(key.decode() for key in named)
 
@@ -247,4 +259,4 @@ class MicroBatchProcessor:
             )
         for share in shares:
             for fate, number in (share.fates or {}).items():
-                FATES[fate].labels(share.folder.source.name).inc(number)
+                OUTCOMES[fate].labels(share.folder.source.name).inc(number)

@@ -15,7 +15,7 @@ from mode import Service
 
 from streams.fetch_batches import FetchBatch
 from streams.metrics import RECOVERED, RECOVERY_REMAINING
-from streams.table_stores import Store
+from streams.table_stores import TableStore
 from streams.transport import Consumer
 
 POLL_S = 1.0
@@ -102,7 +102,7 @@ class Recovery(recovery.Recovery):
             return
         table = cast(Any, self.tp_to_table[tp])
         changes = {record.key: record.value for record in bundle.records if record.key is not None}
-        cast(Store, table.data).write(bundle.partition, changes, bundle.last_offset)
+        cast(TableStore, table.data).write(bundle.partition, changes, bundle.last_offset)
         self.active_offsets[tp] = bundle.last_offset
         self.progress.add(len(bundle))
         RECOVERED.labels(table.name).inc(len(bundle))

@@ -34,7 +34,7 @@ def republish(
     Raises StoreUnavailable if it can't begin; what comes later is waited for.
     """
     nodes = store.nodes()
-    before = {node.fill for node in store.read((), (), places, READ_TIMEOUT_MS).nodes}
+    before = {node.incarnation for node in store.read((), (), places, READ_TIMEOUT_MS).nodes}
     for node in nodes:
         node.write_claim(node.run(), NEW_INCARNATION_EPOCH, 0)
     whole, now, waited_s = Progress(len(nodes), len(nodes) * len(places)), Progress(-1, -1), 0.0
@@ -44,7 +44,7 @@ def republish(
             now, waited_s = reached, 0
             say(f"vouched for {now.nodes} of {whole.nodes}; pushed {now.partitions} of {whole.partitions} partitions")
         elif (waited_s := waited_s + EVERY_S) % PATIENCE_S < EVERY_S:
-            missing = "`manage.py vouch`" if now.nodes < whole.nodes else "a stream worker for every partition"
+            missing = "`manage.py verify_store`" if now.nodes < whole.nodes else "a stream worker for every partition"
             say(f"no progress for {waited_s:.0f} s. Is {missing} running?")
         if now != whole:
             pause(EVERY_S)
@@ -56,5 +56,8 @@ def progress(store: OnlineStore, places: Sequence[tuple[str, int]], before: set[
         nodes = store.read((), (), places, READ_TIMEOUT_MS).nodes
     except StoreUnavailable:
         return Progress(0, 0)
-    anew = [node for node in nodes if node.fill and node.fill not in before]
-    return Progress(len(anew), sum(mark is not None and mark.fill == node.fill for node in anew for mark in node.marks))
+    anew = [node for node in nodes if node.incarnation and node.incarnation not in before]
+    return Progress(
+        len(anew),
+        sum(mark is not None and mark.incarnation == node.incarnation for node in anew for mark in node.watermarks),
+    )

@@ -41,7 +41,7 @@ class RetryingStore:
     async def permissions(self, subjects: Sequence[str]) -> list[Permission | None]:
         """Each subject's permission, from a run that is vouched for."""
         while not (reading := await self._answer(self.store.read, subjects, (), (), READ_TIMEOUT_MS)).vouched:
-            await self._wait("a node of the store is away or vouched for by nobody: does `manage.py vouch` run?")
+            await self._wait("a node of the store is away or vouched for by nobody: does `manage.py verify_store` run?")
         self._go()
         return [stored.permission for stored in reading.subjects]
 

@@ -26,7 +26,7 @@ ROCKSDB_OPTIONS = {  # for each partition: Faust's own would be a block cache of
 }
 
 
-class Store(Protocol):
+class TableStore(Protocol):
     """Bytes by partition and key. ``offset``: the changelog offset up to which the partition is now whole.
 
     The names are not those of a mapping: Faust's stores are mappings already.
@@ -80,7 +80,7 @@ class MemoryStore(memory.Store):
         """Nothing is left over from other partitions."""
 
 
-class RocksStore(rocksdb.Store):
+class RocksDbStore(rocksdb.Store):
     """A RocksDB a partition, with the offset it is whole up to, so that a restart reads only the tail."""
 
     def read(self, partition: int, key: bytes) -> bytes | None:
@@ -111,4 +111,4 @@ def make_store(kind: str, app: Any, table: CollectionT) -> Any:
     """A store of ``kind`` (``memory`` or ``rocksdb``) for ``table``."""
     if kind == "memory":
         return MemoryStore("memory://", app, table)
-    return RocksStore("rocksdb://", app, table, options=dict(ROCKSDB_OPTIONS), driver="rocksdict")
+    return RocksDbStore("rocksdb://", app, table, options=dict(ROCKSDB_OPTIONS), driver="rocksdict")

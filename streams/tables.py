@@ -12,7 +12,7 @@ from featurestore.config import Settings
 from streams.fetch_batches import PassthroughSchema
 from streams.changelog import Changelog
 from streams.recovery import Recovery
-from streams.table_stores import Changes, Store, make_store
+from streams.table_stores import Changes, TableStore, make_store
 
 
 class TableManager(faust.tables.TableManager):
@@ -68,8 +68,8 @@ class StateTable:
         self._store.write(partition, changes, self._whole_up_to(partition, written))
 
     @property
-    def _store(self) -> Store:
-        return cast(Store, self._table.data)
+    def _store(self) -> TableStore:
+        return cast(TableStore, self._table.data)
 
     def _whole_up_to(self, partition: int, written: list[range]) -> int | None:
         """Tell Faust's recovery that our own writes need no reading.

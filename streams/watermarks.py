@@ -23,7 +23,14 @@ log = structlog.get_logger(__name__)
 class WatermarkPublisher:
     """Publishes what ``streams.freshness`` found, for the topics that have a folder."""
 
-    def __init__(self, folders: Mapping[str, SourceProcessor], lanes: PartitionQueues, gate: RetryingStore, rebuilds: Republisher, generation: int):
+    def __init__(
+        self,
+        folders: Mapping[str, SourceProcessor],
+        lanes: PartitionQueues,
+        gate: RetryingStore,
+        rebuilds: Republisher,
+        generation: int,
+    ):
         self.folders, self.lanes, self.gate, self.rebuilds = folders, lanes, gate, rebuilds
         self.generation = generation
 
@@ -47,7 +54,7 @@ class WatermarkPublisher:
                 return
             moves = []
             for tp, mark in zip(due, marks, strict=True):
-                if (mark is not None and mark.fill == fill) or self.rebuilds.whole(tp, node, fill):
+                if (mark is not None and mark.incarnation == fill) or self.rebuilds.whole(tp, node, fill):
                     moves.append(self._move(tp, until_ms[tp], node, fill))
                 else:
                     self.rebuilds.start(tp, self.folders[tp.topic], node, fill)
@@ -63,4 +70,4 @@ class WatermarkPublisher:
                 return  # given away meanwhile
             coverage_starts_ms = await folder.births(tp.partition, at_beginning=applied == 0)
         mark = Watermark(self.generation, applied - 1, until_ms, coverage_starts_ms, fill)
-        await self.gate.once(node.mark, folder.source.name, tp.partition, mark)
+        await self.gate.once(node.advance_watermark, folder.source.name, tp.partition, mark)

@@ -4,15 +4,15 @@ from featurestore import names
 from featurestore.config import Settings
 from featurestore.definitions import Registry
 from featurestore.store.protocol import OnlineStore
-from streams.app import App, Work
+from streams.app import App, Pipeline
 from streams.processing import SourceProcessor, MicroBatchProcessor
 from streams.retrying_store import RetryingStore
 from streams.watermarks import WatermarkPublisher
 from streams.republisher import Republisher
 
 
-def work(app: App, settings: Settings, registry: Registry, store: OnlineStore) -> Work:
-    """The work of one worker on its tables, for ``streams.app.create_app``."""
+def build_pipeline(app: App, settings: Settings, registry: Registry, store: OnlineStore) -> Pipeline:
+    """The build_pipeline of one worker on its tables, for ``streams.app.create_app``."""
     gate = RetryingStore(store)
     generation = settings.generation
     folders = {
@@ -28,7 +28,7 @@ def work(app: App, settings: Settings, registry: Registry, store: OnlineStore) -
     rounds = MicroBatchProcessor(folders, gate, app.dead_letters)
     rebuilds = Republisher(app.lanes, gate)
     marks = WatermarkPublisher(folders, app.lanes, gate, rebuilds, generation)
-    return Work(
+    return Pipeline(
         topics=[*folders, names.purge(generation)],
         handle=rounds.handle,
         publish=marks.publish,

@@ -11,7 +11,7 @@ import mode.loop
 from featurestore.config import Settings
 from featurestore.logs import configure_logs
 from streams import topics
-from streams.app import App, Work, create_app
+from streams.app import App, Pipeline, create_app
 
 CHATTY = ("aiokafka", "faust", "mode")
 SWITCH_INTERVAL_S = 0.0005
@@ -29,7 +29,7 @@ class Worker(faust.Worker):
         """Mode sleeps a second here, after everything is closed."""
 
 
-def run(settings: Settings, sources: Iterable[str], work: Callable[[App], Work]) -> None:
+def run(settings: Settings, sources: Iterable[str], build_pipeline: Callable[[App], Pipeline]) -> None:
     """Run until SIGTERM (offsets committed, exit 0) or an error (exit 70, nothing committed past it)."""
     sources = list(sources)
     configure_logs(settings.log_level)
@@ -40,6 +40,6 @@ def run(settings: Settings, sources: Iterable[str], work: Callable[[App], Work])
     mode.loop.use("uvloop")
     gc.set_threshold(*GC_THRESHOLDS)
     sys.setswitchinterval(SWITCH_INTERVAL_S)  # every fetch goes from the consumer's thread to the loop's and back
-    app = create_app(topics.with_allowed_session(settings), sources, work)
+    app = create_app(topics.with_allowed_session(settings), sources, build_pipeline)
     gc.freeze()  # Faust collects all garbage at each rebalance, for each table: 0.1 s each with our modules among it
     Worker(app).execute_from_commandline()

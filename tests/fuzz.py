@@ -31,7 +31,7 @@ def api_of_a_shop(folder: Path) -> Iterator[tuple[Installation, httpx.Client]]:
         with broker(folder) as kafka, installation(folder, kafka=kafka, store=redis.url) as made:
             made.manage("migrate", "--noinput")
             made.manage("seed")
-            made.start_voucher()
+            made.start_store_verifier()
             client = made.start_api()
             eventually(lambda: client.get("/readyz").status_code == 200, "the API is ready")
             client.post("/v1/customers", json={"customer_id": "C42", "region": "Europe", "brand": "lamp"})

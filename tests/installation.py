@@ -85,8 +85,8 @@ class Installation:
         self.manage("seed")
         self.run("-m", "streams", "topics", "apply")
 
-    def start_voucher(self) -> None:
-        self.start("voucher", "manage.py", "vouch")
+    def start_store_verifier(self) -> None:
+        self.start("store-verifier", "manage.py", "verify_store")
 
     def start_worker(self, name: str = "streams", **settings: object) -> None:
         self.start(name, "-m", "streams", "worker", **settings)

@@ -68,7 +68,7 @@ def chat(broker: Broker, tmp_path: Path) -> Iterator[Chat]:
     options = {"event_timeout_ms": int(TIMEOUT_S * 1000), "stream_session_ms": 20_000}
     with installation(tmp_path, kafka=broker.bootstrap, store=server.url, **options) as made:
         made.prepare()
-        made.start_voucher()
+        made.start_store_verifier()
         made.start_worker()
         first = made.start_api()
         made.api_port = free_port()

@@ -17,7 +17,7 @@ def shop(kafka: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("event-stream")
     with installation(folder, kafka=kafka, store=redis_server, partitions=PARTITIONS) as made:
         made.prepare()
-        made.start_voucher()
+        made.start_store_verifier()
         made.start_worker()
         shop = Shop(made)
         eventually(lambda: shop.api.get("/readyz").status_code == 200, "the API is ready")

@@ -28,7 +28,7 @@ def test_a_fail_over_stops_one_node_s_customers_and_loses_nothing(
     places = {"store": cluster.url, "control_url": redis_server, "kafka": kafka}
     with installation(folder, partitions=PARTITIONS, **places) as made:
         made.prepare()
-        made.start_voucher()
+        made.start_store_verifier()
         made.start_worker()
         shop = Shop(made)
         store = ClusterStore(cluster.url, 500)

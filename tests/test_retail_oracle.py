@@ -32,7 +32,7 @@ def retail(kafka: str, redis_server: str, tmp_path_factory: pytest.TempPathFacto
         redis.flushall()
     with installation(tmp_path_factory.mktemp("retail"), kafka=kafka, store=redis_server) as made:
         made.prepare()
-        made.start_voucher()
+        made.start_store_verifier()
         made.start_worker()
         yield made
 
@@ -151,7 +151,7 @@ def read_as_of(client: httpx.Client, customers: list[str], as_of_ms: int) -> Ans
 
 
 def replay_can_start(retail: Installation) -> bool:
-    return any(line.get("condition") == "vouching" for line in retail.logs("voucher"))
+    return any(line.get("condition") == "vouching" for line in retail.logs("store-verifier"))
 
 
 def folded_to_ms(client: httpx.Client, customers: list[str]) -> float:

@@ -88,7 +88,7 @@ def shop(kafka: str, server: RedisServer, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("withdrawal")
     with installation(folder, kafka=kafka, store=server.url, partitions=PARTITIONS) as made:
         made.prepare()
-        made.start_voucher()
+        made.start_store_verifier()
         made.start_worker()
         shop = Shop(made)
         eventually(lambda: shop.api.get("/readyz").status_code == 200, "the API is ready")

@@ -49,7 +49,7 @@ def manager(environment: dict[str, str], folder: Path, port: int, sse_port: int,
         "sse": f"-m adminsite.sse --port {sse_port}",
         "worker": "-m celery --app adminsite worker --loglevel WARNING --concurrency 2",
         "beat": f"-m celery --app adminsite beat --loglevel WARNING --schedule {shlex.quote(str(folder / 'beat'))}",
-        "voucher": "manage.py vouch",
+        "store-verifier": "manage.py verify_store",
         SHOWN: f"-m adminsite.demo.simulator {shlex.quote(str(folder / 'credentials.json'))} --rate {rate}",
     }.items():
         found.add_process(name, f"exec {python} {command}", env=environment, cwd=str(ROOT))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from featurestore import names
 from featurestore.config import settings
-from streams.app import Work
+from streams.app import Pipeline
 from streams.fetch_batches import Bundle
 from streams.worker import run
 
@@ -21,7 +21,7 @@ async def handle(bundles: Sequence[Bundle]) -> None:
 def main(source: str) -> None:
     generation = settings().generation
     topics = [names.events(source, generation), names.purge(generation)]
-    run(settings(), [source], lambda _app: Work(topics, handle))
+    run(settings(), [source], lambda _app: Pipeline(topics, handle))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 from featurestore import names
 from featurestore.config import settings
-from streams.app import App, Work
+from streams.app import App, Pipeline
 from streams.fetch_batches import Bundle
 from streams.worker import run
 
@@ -21,7 +21,7 @@ async def nothing(bundles: Sequence[Bundle]) -> None:
 def main(source: str) -> None:
     conf = settings()
 
-    def work(app: App) -> Work:
+    def build_pipeline(app: App) -> Pipeline:
         @app.on_partitions_assigned.connect(weak=False)
         async def assigned(_app: Any, *_partitions: Any, **_options: Any) -> None:
             print("assigned", flush=True)
@@ -30,9 +30,9 @@ def main(source: str) -> None:
         async def recovered(_app: Any, **_options: Any) -> None:
             print("recovered", flush=True)
 
-        return Work([names.events(source, conf.generation), names.purge(conf.generation)], nothing)
+        return Pipeline([names.events(source, conf.generation), names.purge(conf.generation)], nothing)
 
-    run(conf, [source], work)
+    run(conf, [source], build_pipeline)
 
 
 if __name__ == "__main__":

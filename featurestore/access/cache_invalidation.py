@@ -1,7 +1,7 @@
 """A word in the control Redis for every process that keeps keys: what you know has changed.
 
 Messages are lost while a process is not connected, so connecting is itself such a word. While the control Redis is
-away, what a process keeps is as old as keyring.CACHED_S at most.
+away, what a process keeps is as old as credential_cache.CACHED_S at most.
 """
 
 import threading

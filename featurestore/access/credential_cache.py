@@ -23,10 +23,10 @@ from django.db import connection
 from django.db.models import F, Q
 from oauth2_provider.models import AccessToken
 
+from featurestore.access.cache_invalidation import Listener
 from featurestore.access.errors import KeysUnavailable
 from featurestore.access.keys import Prefix, digest_of, expiry_ms, id_of, readable, sealed
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret
-from featurestore.access.cache_invalidation import Listener
 from featurestore.access.scopes import purposes_in
 from featurestore.config import settings
 
@@ -247,4 +247,4 @@ def _kept(issued: ApiKey | ClientSecret, bound: ApiKey | ApiClient) -> Kept:
     return Kept(issued.expires_at.timestamp() * 1000, Credential(issued.key_id, issued.client.name, *may, rate))
 
 
-keyring = CredentialCache()
+credential_cache = CredentialCache()

@@ -15,7 +15,7 @@ from oauth2_provider.models import AccessToken, set_token_value
 from oauthlib.common import Request
 from oauthlib.oauth2 import BackendApplicationServer, InvalidScopeError, RequestValidator
 
-from featurestore.access.credential_cache import keyring
+from featurestore.access.credential_cache import credential_cache
 from featurestore.access.keys import Prefix, digest_of, new_token, readable
 from featurestore.access.models import ApiClient
 from featurestore.access.scopes import PURPOSE, words_of
@@ -76,7 +76,7 @@ class ClientValidator(RequestValidator):
         """oauthlib's ``token_generator``."""
         assert self.holder is not None
         record_use(self.holder.key_id, self.now_ms)
-        return new_token(self.holder.key_id, self.now_ms // 1000 + request.expires_in, keyring.seal_key)
+        return new_token(self.holder.key_id, self.now_ms // 1000 + request.expires_in, credential_cache.seal_key)
 
     def save_bearer_token(self, token: dict[str, Any], request: Request, *args: Any, **kwargs: Any) -> None:
         """Keep the token's digest, and its readable part, which says what secret bought it."""

@@ -51,7 +51,7 @@ class Lease:
         self.lock, self.window, self.held, self.left = threading.Lock(), -1, 0, 0
 
 
-class Limits:
+class RateLimiter:
     """The limits as this process keeps them. Shared among threads."""
 
     def __init__(self, control: Server) -> None:
@@ -91,6 +91,6 @@ class Limits:
 
 
 @cache
-def limits() -> Limits:
+def rate_limiter() -> RateLimiter:
     """Those of this process."""
-    return Limits(Server(settings().control_url))
+    return RateLimiter(Server(settings().control_url))

@@ -6,9 +6,9 @@ from django.db import transaction
 from django.db.models import QuerySet
 from guardian.shortcuts import get_objects_for_user
 
-from featurestore.access.credential_cache import Credential, Rejection, keyring
-from featurestore.access.models import ApiClient
 from featurestore.access.cache_invalidation import announce
+from featurestore.access.credential_cache import Credential, Rejection, credential_cache
+from featurestore.access.models import ApiClient
 
 __all__ = ["Credential", "Rejection", "client_credential", "clients_of", "credential", "invalidate_credentials"]
 
@@ -18,13 +18,13 @@ def credential(text: str, now_ms: int) -> Credential | Rejection:
 
     Nothing in the time it takes tells how nearly right a wrong text is: it is found by its digest, or not.
     """
-    kept = keyring.holder(text, now_ms)
+    kept = credential_cache.holder(text, now_ms)
     return kept.found if now_ms < kept.expires_ms else Rejection.EXPIRED
 
 
 def client_credential(client_id: str, secret: str, now_ms: int) -> Credential | Rejection:
     """What a client may ask tokens for, if the secret is its own, or why not. Raises KeysUnavailable. Asks as above."""
-    kept = keyring.secret(secret)
+    kept = credential_cache.secret(secret)
     if now_ms >= kept.expires_ms:
         return Rejection.EXPIRED
     if isinstance(kept.found, Credential) and kept.found.client != client_id:
@@ -34,12 +34,12 @@ def client_credential(client_id: str, secret: str, now_ms: int) -> Credential | 
 
 def invalidate_credentials() -> None:
     """Read credentials anew at the next request of this process, and of every one once the change is committed."""
-    keyring.forget()
+    credential_cache.forget()
     transaction.on_commit(_everywhere)
 
 
 def _everywhere() -> None:
-    keyring.forget()
+    credential_cache.forget()
     announce()
 
 

@@ -67,7 +67,7 @@ Gathered = tuple[Holder, str, str, Sequence[str], Sequence[Answer], int, str]
 Key = tuple[str, str, str, str, tuple[tuple[str, str | None], ...]]  # a kind: each view with why it was withheld
 
 
-class Recorder:
+class AccessLogWriter:
     """The records of one process, sent to one stream. Shared among threads; a forked child has a life of its own."""
 
     def __init__(self, stream: Stream, largest_stream_bytes: int, clock_ms: Callable[[], int]):
@@ -90,7 +90,7 @@ class Recorder:
         self._rest, self._room, self._away = 0, True, False
         self._begun_ms = self._made_ms = self.clock_ms()
 
-    def read(
+    def add_read(
         self,
         holder: Holder,
         service: str,
@@ -105,7 +105,7 @@ class Recorder:
         if self._thread is None:
             self.start()
 
-    def request(self, client: str, route: str, status: int) -> None:
+    def add_request(self, client: str, route: str, status: int) -> None:
         """One request, answered. The client is "" where nobody knows it."""
         self._requests.append((client, route, status))
         if self._thread is None:
@@ -134,14 +134,14 @@ class Recorder:
         while True:
             ended = self._stopping.is_set()
             try:
-                self.farewell() if ended else self.tick()
+                self.final_flush() if ended else self.flush()
             except Exception:  # whatever it is, the next tick's records must go on; numbers tell what is missing
                 log.exception("access records not sent")
             if ended:
                 return
             self._stopping.wait(TICK_S)
 
-    def tick(self) -> None:
+    def flush(self) -> None:
         """Pack what was gathered since the last tick, and send what waits, or a word when it is time for one."""
         self._gather()
         self._silent += 1
@@ -152,7 +152,7 @@ class Recorder:
         self._drop(self._weight - MOST_WAITING)
         WAITING.set(self._weight)
 
-    def farewell(self) -> None:
+    def final_flush(self) -> None:
         """The last tick. What can't be sent within FAREWELL_S is lost, and missed."""
         self._gather()
         until_s = time.monotonic() + FAREWELL_S
@@ -268,8 +268,8 @@ def _kind(client: str, credential: str, service: str, purpose: str, views: Itera
 
 
 @cache
-def recorder() -> Recorder:
+def access_log_writer() -> AccessLogWriter:
     """The process's recorder, to the control Redis of this installation."""
     conf = settings()
     stream = RecordStream(conf.control_url, TIMEOUT_S)
-    return Recorder(stream, conf.access_stream_mb * 1_000_000, lambda: time.time_ns() // 1_000_000)
+    return AccessLogWriter(stream, conf.access_stream_mb * 1_000_000, lambda: time.time_ns() // 1_000_000)

@@ -59,7 +59,7 @@ FLOAT_SUM = "1e-9 of the sum of the values' sizes, for the order in which floats
 
 
 class Cell(StrEnum):
-    """How one part of a state is stored for reading (featurestore.tiles.served)."""
+    """How one part of a state is stored for reading (featurestore.tiles.view_reader)."""
 
     INT = "int"  # nullable, stored in the fewest of 1, 2, 4 or 8 bytes
     FLOAT = "float"  # nullable, 8 bytes

@@ -87,7 +87,7 @@ def _compare(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
         return
     began = now or database_now()
     found = _differing(suspects, now)
-    on_its_way = Q(published_at=None, created_at__gt=began - STUCK_AFTER) | Q(put_at__gte=began)
+    on_its_way = Q(published_at=None, created_at__gt=began - STUCK_AFTER) | Q(published_at__gte=began)
     moving = PermissionChange.objects.filter(on_its_way, subject__in=found)
     for subject in set(moving.values_list("subject", flat=True)):
         del found[subject]
@@ -128,7 +128,7 @@ def _stored(subjects: Collection[str]) -> dict[str, Permission | None]:
     wanted = list(subjects)
     reading = configured.store().read(wanted, [], [], settings().store_timeout_ms * 4)
     if not reading.vouched:
-        raise Unvouched("nobody vouches for the store: is `manage.py vouch` running?")
+        raise Unvouched("nobody vouches for the store: is `manage.py verify_store` running?")
     return {subject: stored.permission for subject, stored in zip(wanted, reading.subjects, strict=True)}
 
 

@@ -222,7 +222,9 @@ class PermissionChange(models.Model):
     subject = models.CharField(max_length=32, db_index=True)
     purge = models.BooleanField(help_text="Values may exist that are no longer allowed: the streams are told.")
     created_at = models.DateTimeField(db_index=True)
-    published_at = models.DateTimeField(null=True, blank=True, help_text="In effect: put into a store that is vouched for.")
+    published_at = models.DateTimeField(
+        null=True, blank=True, help_text="In effect: put into a store that is vouched for."
+    )
     purge_sent_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField()

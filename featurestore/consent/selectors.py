@@ -57,7 +57,7 @@ def in_store(subjects: Sequence[str] = ()) -> tuple[Standing, list[Permission | 
         reading = configured.store().read(subjects, [], [], settings().store_timeout_ms)
     except StoreUnavailable:
         return Standing.UNREACHABLE, [None] * len(subjects)
-    partly = Standing.PARTLY if any(node.fill for node in reading.nodes) else Standing.UNVOUCHED
+    partly = Standing.PARTLY if any(node.incarnation for node in reading.nodes) else Standing.UNVOUCHED
     standing = Standing.VOUCHED if reading.vouched else partly
     return standing, [stored.permission for stored in reading.subjects]
 
@@ -90,7 +90,7 @@ def propagation(now: datetime | None = None) -> Propagation:
     """Over the changes of the last day."""
     since = (now or database_now()) - timedelta(days=1)
     delays = (
-        PermissionChange.objects.filter(created_at__gte=since, put_at__isnull=False)
+        PermissionChange.objects.filter(created_at__gte=since, published_at__isnull=False)
         .annotate(delay=ExpressionWrapper(F("published_at") - F("created_at"), output_field=DurationField()))
         .order_by("delay")
         .values_list("delay", flat=True)

@@ -18,8 +18,8 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from featurestore.backoffice.filters import DaysFilter
 from featurestore.customers.subject_admin import OfSubjectAdmin
 from featurestore.ingest import selectors, services
+from featurestore.ingest.dead_letter_records import replay_obstacle
 from featurestore.ingest.errors import DeadLetterError
-from featurestore.ingest.dead_letter_records import obstacle
 from featurestore.ingest.models import DeadLetter
 from featurestore.ingest.services import Outcome
 
@@ -83,8 +83,8 @@ DISCARD = Decision(
 )
 
 
-def counted(letters: int) -> str:
-    return f"{letters} letter{'s' * (letters != 1)}"
+def counted(dead_letters: int) -> str:
+    return f"{dead_letters} letter{'s' * (dead_letters != 1)}"
 
 
 class ValuesFilter(DropdownFilter):
@@ -109,13 +109,16 @@ class ReasonFilter(ValuesFilter):
 @admin.register(DeadLetter)
 class DeadLetterAdmin(OfSubjectAdmin):
     refusals = (DeadLetterError,)
-    list_display = ["put_at", "status", "why", "place", "customer", "tries", "decision"]
-    list_filter = [("state", ChoicesDropdownFilter), ReasonFilter, TopicFilter, ("put_at", DaysFilter)]
-    ordering = [Case(When(selectors.WAITING, then=Value(0)), default=Value(1)), "-put_at", "-pk"]
+    list_display = ["quarantined_at", "status", "why", "place", "customer", "tries", "decision"]
+    list_filter = [("state", ChoicesDropdownFilter), ReasonFilter, TopicFilter, ("quarantined_at", DaysFilter)]
+    ordering = [Case(When(selectors.WAITING, then=Value(0)), default=Value(1)), "-quarantined_at", "-pk"]
     list_before_template = "admin/ingest/deadletter/groups.html"
     fieldsets = [
         (None, {"fields": ["status", "reason", "detail", "advice", "place", "tries"]}),
-        ("The record", {"fields": ["customer", "subject", "recorded_at", "put_at", "size", "sha256", "content"]}),
+        (
+            "The record",
+            {"fields": ["customer", "subject", "recorded_at", "quarantined_at", "size", "sha256", "content"]},
+        ),
         ("Decision", {"fields": ["decision", "sent"]}),
     ]
     actions = ["replay_selected", "discard_selected"]
@@ -136,48 +139,53 @@ class DeadLetterAdmin(OfSubjectAdmin):
         return super().changelist_view(request, context | (extra_context or {}))
 
     @display(description="State", ordering="state", label=COLOURS)
-    def status(self, letter: DeadLetter) -> str:
-        return letter.get_state_display()
+    def status(self, dead_letter: DeadLetter) -> str:
+        return dead_letter.get_state_display()
 
     @display(description="Reason", ordering="reason")
-    def why(self, letter: DeadLetter) -> str:
-        return format_html("{}<small>{}</small>", letter.reason, letter.detail)
+    def why(self, dead_letter: DeadLetter) -> str:
+        return format_html("{}<small>{}</small>", dead_letter.reason, dead_letter.detail)
 
     @display(description="Record")
-    def place(self, letter: DeadLetter) -> str:
-        return format_html('<span class="rp-code">{}</span>', letter)
+    def place(self, dead_letter: DeadLetter) -> str:
+        return format_html('<span class="rp-code">{}</span>', dead_letter)
 
     @display(description="Replayed before", ordering="tries")
-    def tries(self, letter: Any) -> str | None:
-        return f"{letter.tries} ×" if letter.tries else None
+    def tries(self, dead_letter: Any) -> str | None:
+        return f"{dead_letter.tries} ×" if dead_letter.tries else None
 
     @display(description="Decided")
-    def decision(self, letter: DeadLetter) -> str | None:
-        if not letter.decided_at:
+    def decision(self, dead_letter: DeadLetter) -> str | None:
+        if not dead_letter.decided_at:
             return None
-        who = f"{letter.decided_by}, " if letter.decided_by else ""
-        return format_html("{}<small>{}</small>", f"{who}{letter.decided_at:%-d %b, %H:%M} UTC", letter.decided_reason)
+        who = f"{dead_letter.decided_by}, " if dead_letter.decided_by else ""
+        return format_html(
+            "{}<small>{}</small>", f"{who}{dead_letter.decided_at:%-d %b, %H:%M} UTC", dead_letter.decided_reason
+        )
 
     @display(description="Sent as")
-    def sent(self, letter: DeadLetter) -> str | None:
-        if letter.state != State.REPLAYED:
+    def sent(self, dead_letter: DeadLetter) -> str | None:
+        if dead_letter.state != State.REPLAYED:
             return None
         return format_html(
-            '<span class="rp-code">{}/{}/{}</span>', letter.sent_topic, letter.sent_partition, letter.sent_offset
+            '<span class="rp-code">{}/{}/{}</span>',
+            dead_letter.sent_topic,
+            dead_letter.sent_partition,
+            dead_letter.sent_offset,
         )
 
     @display(description="Would a replay help?")
-    def advice(self, letter: DeadLetter) -> str:
-        if letter.state == State.SENDING:
+    def advice(self, dead_letter: DeadLetter) -> str:
+        if dead_letter.state == State.SENDING:
             return services.UNSETTLED
-        if letter.state != State.OPEN:
+        if dead_letter.state != State.OPEN:
             return "It is settled."
-        return obstacle(letter) or "Yes, when what the detail names is mended."
+        return replay_obstacle(dead_letter) or "Yes, when what the detail names is mended."
 
     @display(description="What it holds")
-    def content(self, letter: DeadLetter) -> str:
+    def content(self, dead_letter: DeadLetter) -> str:
         try:
-            shown = selectors.content(letter)
+            shown = selectors.content(dead_letter)
         except DeadLetterError as error:
             return str(error)
         if not shown:
@@ -189,17 +197,21 @@ class DeadLetterAdmin(OfSubjectAdmin):
     def has_decide_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         if not request.user.has_perm("ingest.change_deadletter"):
             return False
-        letter = self.get_object(request, object_id) if object_id else None
-        return letter is None or letter.state in (State.OPEN, State.SENDING)
+        dead_letter = self.get_object(request, object_id) if object_id else None
+        return dead_letter is None or dead_letter.state in (State.OPEN, State.SENDING)
 
     def has_replay_permission(self, request: HttpRequest, object_id: str) -> bool:
-        letter = self.get_object(request, object_id)
-        return letter is not None and obstacle(letter) is None and self.has_decide_permission(request, object_id)
+        dead_letter = self.get_object(request, object_id)
+        return (
+            dead_letter is not None
+            and replay_obstacle(dead_letter) is None
+            and self.has_decide_permission(request, object_id)
+        )
 
     @action(description="Look now", url_path="look", permissions=["view"])
     def look_now(self, request: HttpRequest) -> HttpResponse:
         try:
-            left = services.collect()
+            left = services.import_dead_letters()
         except DeadLetterError as error:
             messages.error(request, str(error))
         else:
@@ -222,19 +234,19 @@ class DeadLetterAdmin(OfSubjectAdmin):
     def discard_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> HttpResponse | None:
         return self.decide_selected(request, queryset, DISCARD)
 
-    def decide(self, request: HttpRequest, letter: DeadLetter, decision: Decision) -> HttpResponse:
-        facts = [("Record", str(letter)), ("Reason", letter.reason), ("Detail", letter.detail)]
-        return self._ask(request, letter, [letter.pk], decision, decision.form, facts)
+    def decide(self, request: HttpRequest, dead_letter: DeadLetter, decision: Decision) -> HttpResponse:
+        facts = [("Record", str(dead_letter)), ("Reason", dead_letter.reason), ("Detail", dead_letter.detail)]
+        return self._ask(request, dead_letter, [dead_letter.pk], decision, decision.form, facts)
 
     def decide_selected(
-        self, request: HttpRequest, letters: QuerySet[DeadLetter], decision: Decision
+        self, request: HttpRequest, dead_letters: QuerySet[DeadLetter], decision: Decision
     ) -> HttpResponse | None:
-        keys = list(letters.values_list("pk", flat=True)[: AT_ONCE + 1])
+        keys = list(dead_letters.values_list("pk", flat=True)[: AT_ONCE + 1])
         if len(keys) > AT_ONCE:
             messages.error(request, f"At most {AT_ONCE} at once; `manage.py deadletters` takes as many as there are.")
             return None
         chosen = selectors.groups(DeadLetter.objects.filter(pk__in=keys))
-        facts = [(counted(group.letters), f"{group.topic}, {group.reason}") for group in chosen]
+        facts = [(counted(group.dead_letters), f"{group.topic}, {group.reason}") for group in chosen]
         carried = {"action": request.POST.get("action"), "confirmed": "yes", ACTION_CHECKBOX_NAME: keys}
 
         def form_of(posted: Any) -> forms.Form:
@@ -245,7 +257,7 @@ class DeadLetterAdmin(OfSubjectAdmin):
     def _ask(
         self,
         request: HttpRequest,
-        letter: DeadLetter | None,
+        dead_letter: DeadLetter | None,
         keys: Sequence[int],
         decision: Decision,
         form_of: Callable[[Any], forms.Form],
@@ -257,8 +269,10 @@ class DeadLetterAdmin(OfSubjectAdmin):
             if done:
                 messages.success(request, decision.done.format(counted(len(done))))
             for why, number in Counter(refused.values()).most_common(WORDS_AT_MOST):
-                messages.warning(request, f"{counted(number)} left alone. {why}" if letter is None else why)
-            return self.back(letter)
+                messages.warning(request, f"{counted(number)} left alone. {why}" if dead_letter is None else why)
+            return self.back(dead_letter)
 
-        title = f"{decision.title} {counted(len(keys)) if letter is None else 'this letter'}"
-        return self.ask(request, letter, form_of, then, title=title, act=decision.act, lead=decision.lead, facts=facts)
+        title = f"{decision.title} {counted(len(keys)) if dead_letter is None else 'this dead_letter'}"
+        return self.ask(
+            request, dead_letter, form_of, then, title=title, act=decision.act, lead=decision.lead, facts=facts
+        )

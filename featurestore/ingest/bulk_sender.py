@@ -11,7 +11,7 @@ from featurestore.config import Settings
 from featurestore.definitions import EventSource
 from featurestore.identity import subject_of
 from featurestore.ingest.producer import EventProducer
-from featurestore.tiles.identities import KEPT
+from featurestore.tiles.deduplication import KEPT
 
 DELIVERY_TIMEOUT_MS = 30_000
 

@@ -9,7 +9,7 @@ from featurestore.clock import moment
 from featurestore.definitions import EventSource
 from featurestore.definitions.source import LARGEST_EVENT_BYTES
 from featurestore.identity import is_subject
-from featurestore.ingest.dead_letter_topic import Record
+from featurestore.ingest.dead_letter_topic import KafkaRecord
 from featurestore.ingest.models import DeadLetter
 
 TOPIC = re.compile(rb"[\w.-]{1,249}", re.ASCII)
@@ -17,19 +17,19 @@ REASON = re.compile(rb"[a-z_]{1,32}")
 NUMBER = re.compile(rb"\d{1,18}")
 LAST_MS = 253_402_300_799_999  # of the year 9999
 UNREADABLE = "unreadable"
-GONE = "Kafka no longer has the record: dead letters age out after 30 days."
-NO_PLACE = "No worker put it aside: its headers do not say which record it was, and why it was refused"
+RECORD_EXPIRED = "Kafka no longer has the record: dead letters age out after 30 days."
+NOT_FROM_A_WORKER = "No worker put it aside: its headers do not say which record it was, and why it was refused"
 
 
-def dead_letter_of(record: Record, generation: int) -> DeadLetter:
+def dead_letter_of(record: KafkaRecord, generation: int) -> DeadLetter:
     """What the database keeps of a letter. One that no worker wrote is its own place, and ``unreadable``."""
     headers, key = record.headers, record.key or b""
     topic, reason, offset, at = (headers.get(name, b"") for name in ("topic", "reason", "offset", "timestamp_ms"))
-    letter = DeadLetter(
+    dead_letter = DeadLetter(
         generation=generation,
         partition=record.partition,
         dead_letter_offset=record.offset,
-        put_at=moment(record.timestamp_ms),
+        quarantined_at=moment(record.timestamp_ms),
         subject=key.decode() if is_subject(key) else "",
         size=len(record.value),
         sha256=digest(record.value),
@@ -43,30 +43,34 @@ def dead_letter_of(record: Record, generation: int) -> DeadLetter:
         and headers.get("partition") == str(record.partition).encode()
     )
     if readable:
-        letter.topic, letter.offset, letter.reason = topic.decode(), int(offset), reason.decode()
-        letter.recorded_at = moment(int(at))
-        letter.detail = headers.get("detail", b"").decode(errors="replace").replace("\0", "")[:500]
+        dead_letter.topic, dead_letter.offset, dead_letter.reason = topic.decode(), int(offset), reason.decode()
+        dead_letter.recorded_at = moment(int(at))
+        dead_letter.detail = headers.get("detail", b"").decode(errors="replace").replace("\0", "")[:500]
     else:
-        letter.topic, letter.offset, letter.reason = names.dead_letters(generation), record.offset, UNREADABLE
-        letter.recorded_at, letter.detail = letter.put_at, NO_PLACE
-    return letter
+        dead_letter.topic, dead_letter.offset, dead_letter.reason = (
+            names.dead_letters(generation),
+            record.offset,
+            UNREADABLE,
+        )
+        dead_letter.recorded_at, dead_letter.detail = dead_letter.quarantined_at, NOT_FROM_A_WORKER
+    return dead_letter
 
 
 def digest(value: bytes) -> str:
     return sha256(value).hexdigest()
 
 
-def source_of(letter: DeadLetter) -> EventSource | None:
+def source_of(dead_letter: DeadLetter) -> EventSource | None:
     """The source of the catalog whose event it is."""
-    return registry.sources.get(names.source_of(letter.topic) or "")
+    return registry.sources.get(names.source_of(dead_letter.topic) or "")
 
 
-def obstacle(letter: DeadLetter) -> str | None:
+def replay_obstacle(dead_letter: DeadLetter) -> str | None:
     """Why a replay would be put aside again, whatever was mended."""
-    if source_of(letter) is None:
-        return f"No source of the catalog reads {letter.topic}: discard it."
-    if not letter.subject:
+    if source_of(dead_letter) is None:
+        return f"No source of the catalog reads {dead_letter.topic}: discard it."
+    if not dead_letter.subject:
         return "Its key is no subject, so no worker can take it: have it sent again with its key, and discard this one."
-    if letter.size > LARGEST_EVENT_BYTES:
-        return f"It has {letter.size:,} bytes, and a worker takes {LARGEST_EVENT_BYTES:,}: have less sent, discard it."
+    if dead_letter.size > LARGEST_EVENT_BYTES:
+        return f"It has {dead_letter.size:,} bytes, and a worker takes {LARGEST_EVENT_BYTES:,}: have less sent, discard it."
     return None

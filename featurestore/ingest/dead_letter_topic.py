@@ -14,11 +14,11 @@ DELIVERY_TIMEOUT_MS = 10_000
 READ_THROUGH = 500
 """Records between two wanted ones that are quicker read than jumped over."""
 
-REPLAY_OF = "replay_of"
+REPLAY_OF_HEADER = "replay_of"
 """The header of a replayed record: which letter it was."""
 
 
-class Record(NamedTuple):
+class KafkaRecord(NamedTuple):
     """One record of a partition. ``timestamp_ms`` is Kafka's own."""
 
     partition: int
@@ -32,7 +32,7 @@ class Record(NamedTuple):
 class Replay(NamedTuple):
     """A record on its way back. ``letter`` names it."""
 
-    letter: str
+    dead_letter: str
     topic: str
     partition: int
     key: bytes | None
@@ -69,7 +69,7 @@ class DeadLetterTopic:
                 found[partition] = range(*self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S))
             return found
 
-    def read(self, topic: str, partition: int, offsets: range) -> Iterator[Record]:
+    def read(self, topic: str, partition: int, offsets: range) -> Iterator[KafkaRecord]:
         """The records of these offsets, those that are still there."""
         if not offsets:
             return
@@ -90,7 +90,7 @@ class DeadLetterTopic:
                 if record.offset + 1 == offsets.stop:
                     return
 
-    def records(self, topic: str, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Record]:
+    def records(self, topic: str, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], KafkaRecord]:
         """Single records by partition and offset; without those that Kafka no longer has."""
         found, bounds = {}, self.bounds(topic)
         for partition in sorted({partition for partition, _ in wanted} & bounds.keys()):
@@ -100,19 +100,19 @@ class DeadLetterTopic:
                     found[partition, record.offset] = record
         return {place: found[place] for place in wanted if place in found}
 
-    def find(self, letter: str, topic: str, partition: int, start: int, before_ms: int) -> int | None:
+    def find(self, dead_letter: str, topic: str, partition: int, start: int, before_ms: int) -> int | None:
         """Where the replay of a letter is, if it was written at ``start`` or behind it and before a time."""
         for record in self.read(topic, partition, self._from(topic, partition, start)):
             if record.timestamp_ms > before_ms:
                 return None
-            if record.headers.get(REPLAY_OF) == letter.encode():
+            if record.headers.get(REPLAY_OF_HEADER) == dead_letter.encode():
                 return record.offset
         return None
 
     def send(self, replays: Sequence[Replay]) -> tuple[dict[str, int], dict[str, str]]:
         """Write records. The offsets of those that are there, and what is known of the others, by letter."""
         written: dict[str, int] = {}
-        failed = {replay.letter: "no answer" for replay in replays}
+        failed = {replay.dead_letter: "no answer" for replay in replays}
         producer = Producer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -123,17 +123,17 @@ class DeadLetterTopic:
             }
         )
 
-        for letter, topic, partition, key, value in replays:
+        for dead_letter, topic, partition, key, value in replays:
 
-            def settle(error: KafkaError | None, message: Message, letter: str = letter) -> None:
+            def settle(error: KafkaError | None, message: Message, dead_letter: str = dead_letter) -> None:
                 if error is None:
-                    written[letter] = message.offset() or 0
-                    del failed[letter]
+                    written[dead_letter] = message.offset() or 0
+                    del failed[dead_letter]
                 else:
-                    failed[letter] = error.str()
+                    failed[dead_letter] = error.str()
 
-            header: str | bytes | None = letter.encode()
-            producer.produce(topic, value, key, partition, on_delivery=settle, headers=[(REPLAY_OF, header)])
+            header: str | bytes | None = dead_letter.encode()
+            producer.produce(topic, value, key, partition, on_delivery=settle, headers=[(REPLAY_OF_HEADER, header)])
         producer.flush(DELIVERY_TIMEOUT_MS / 1000 + 1)
         return written, failed
 
@@ -152,12 +152,12 @@ class DeadLetterTopic:
         return f"Kafka at {self.bootstrap} does not answer: {why}. Is it running?"
 
 
-def _record(message: Message) -> Record:
+def _record(message: Message) -> KafkaRecord:
     headers: Any = message.headers() or []
     known = {name: value for name, value in headers if isinstance(value, bytes)}
     partition, offset = message.partition() or 0, message.offset() or 0
     key, value = message.key(), message.value()
-    return Record(partition, offset, message.timestamp()[1], _bytes(key), _bytes(value) or b"", known)
+    return KafkaRecord(partition, offset, message.timestamp()[1], _bytes(key), _bytes(value) or b"", known)
 
 
 def _bytes(found: Any) -> bytes | None:
@@ -176,10 +176,10 @@ def _runs(offsets: Iterable[int]) -> list[range]:
 
 
 @contextmanager
-def opened() -> Iterator[DeadLetterTopic]:
+def connect() -> Iterator[DeadLetterTopic]:
     """A conversation with the Kafka that the settings name."""
-    box = DeadLetterTopic(settings().kafka_bootstrap)
+    kafka = DeadLetterTopic(settings().kafka_bootstrap)
     try:
-        yield box
+        yield kafka
     finally:
-        box.close()
+        kafka.close()

@@ -13,7 +13,7 @@ class UnknownDeadLetter(DeadLetterError):
     """Nobody put such a record aside, as far as is known."""
 
 
-class Gone(DeadLetterError):
+class RecordExpired(DeadLetterError):
     """Kafka no longer has the record."""
 
 

@@ -35,8 +35,8 @@ def _count() -> None:
     WAITING.clear()
     try:
         for group in selectors.groups(DeadLetter.objects.filter(selectors.WAITING)):
-            WAITING.labels(group.topic, group.reason).set(group.letters)
-        found, now = selectors.standing(), database_now()
+            WAITING.labels(group.topic, group.reason).set(group.dead_letters)
+        found, now = selectors.quarantine_status(), database_now()
     except DatabaseError as error:
         log.warning("dead letters not counted: the database is away", error=str(error))
         OLDEST.set(float("nan"))

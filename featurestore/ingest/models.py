@@ -29,7 +29,7 @@ class DeadLetter(models.Model):
     detail = models.CharField(max_length=500, blank=True)
     recorded_at = models.DateTimeField("recorded", help_text="When Kafka took the record.")
     dead_letter_offset = models.PositiveBigIntegerField(help_text="Where it lies among the dead letters.")
-    put_at = models.DateTimeField("put aside")
+    quarantined_at = models.DateTimeField("put aside")
     subject = models.CharField(max_length=32, blank=True, help_text="The record's key, if it is one.")
     size = models.PositiveIntegerField(help_text="Bytes of its value.")
     sha256 = models.CharField("SHA-256", max_length=64, help_text="Of its value: replays of the same bytes share it.")
@@ -44,7 +44,7 @@ class DeadLetter(models.Model):
     )
 
     class Meta:
-        ordering = ["-put_at", "-pk"]
+        ordering = ["-quarantined_at", "-pk"]
         constraints = [
             models.UniqueConstraint(name="one_letter", fields=["topic", "partition", "offset"]),
             models.CheckConstraint(
@@ -59,8 +59,8 @@ class DeadLetter(models.Model):
             ),
         ]
         indexes = [
-            models.Index(name="letter_by_state", fields=["state", "topic", "reason", "put_at"]),
-            models.Index(name="letter_by_age", fields=["put_at"]),
+            models.Index(name="letter_by_state", fields=["state", "topic", "reason", "quarantined_at"]),
+            models.Index(name="letter_by_age", fields=["quarantined_at"]),
             models.Index(name="letter_by_bytes", fields=["sha256"]),
             models.Index(name="letter_by_subject", fields=["subject"]),
         ]

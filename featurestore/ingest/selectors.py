@@ -13,9 +13,9 @@ from featurestore.clock import database_now
 from featurestore.config import settings
 from featurestore.definitions.masking import Shown, masked
 from featurestore.ingest import dead_letter_topic
-from featurestore.ingest.errors import Gone, UnknownDeadLetter
-from featurestore.ingest.dead_letter_topic import DeadLetterTopic, Record
-from featurestore.ingest.dead_letter_records import GONE, digest, source_of
+from featurestore.ingest.dead_letter_records import RECORD_EXPIRED, digest, source_of
+from featurestore.ingest.dead_letter_topic import DeadLetterTopic, KafkaRecord
+from featurestore.ingest.errors import RecordExpired, UnknownDeadLetter
 from featurestore.ingest.models import DeadLetter, DeadLetterPosition
 
 WAITING = Q(state__in=[DeadLetter.State.OPEN, DeadLetter.State.SENDING])
@@ -24,7 +24,7 @@ UNREAD_AFTER = timedelta(minutes=5)
 PLACE = re.compile(r"([\w.-]{1,249})/(\d{1,9})/(\d{1,18})", re.ASCII)
 
 
-class Standing(NamedTuple):
+class QuarantineStatus(NamedTuple):
     """How many letters wait, since when the oldest does, and when all of them were last read from Kafka."""
 
     waiting: int
@@ -32,9 +32,9 @@ class Standing(NamedTuple):
     read_at: datetime | None
 
 
-def standing() -> Standing:
-    found = DeadLetter.objects.filter(WAITING).aggregate(waiting=Count("pk"), oldest_at=Min("put_at"))
-    return Standing(**found, read_at=read_at())
+def quarantine_status() -> QuarantineStatus:
+    found = DeadLetter.objects.filter(WAITING).aggregate(waiting=Count("pk"), oldest_at=Min("quarantined_at"))
+    return QuarantineStatus(**found, read_at=read_at())
 
 
 def read_at() -> datetime | None:
@@ -53,62 +53,62 @@ class Group(NamedTuple):
 
     topic: str
     reason: str
-    letters: int
+    dead_letters: int
     oldest: datetime
     newest: datetime
     such_as: str
 
 
-def groups(letters: QuerySet[DeadLetter]) -> list[Group]:
+def groups(dead_letters: QuerySet[DeadLetter]) -> list[Group]:
     """Letters by topic and reason, the most first."""
     found = (
-        letters.order_by()
+        dead_letters.order_by()
         .values_list("topic", "reason")
-        .annotate(Count("pk"), Min("put_at"), Max("put_at"), Max("detail"))
+        .annotate(Count("pk"), Min("quarantined_at"), Max("quarantined_at"), Max("detail"))
     )
-    return sorted((Group(*row) for row in found), key=lambda group: (-group.letters, group.topic, group.reason))
+    return sorted((Group(*row) for row in found), key=lambda group: (-group.dead_letters, group.topic, group.reason))
 
 
-def with_tries(letters: QuerySet[Any]) -> QuerySet[Any]:
+def with_tries(dead_letters: QuerySet[Any]) -> QuerySet[Any]:
     """Each with ``tries``: how often the same bytes were replayed, and came back if this letter is a later one."""
     same = DeadLetter.objects.filter(
-        sha256=OuterRef("sha256"), state=DeadLetter.State.REPLAYED, decided_at__lte=OuterRef("put_at")
+        sha256=OuterRef("sha256"), state=DeadLetter.State.REPLAYED, decided_at__lte=OuterRef("quarantined_at")
     )
     counted = same.order_by().values("sha256").annotate(number=Count("pk")).values("number")
-    return letters.annotate(tries=Coalesce(Subquery(counted, output_field=IntegerField()), 0))
+    return dead_letters.annotate(tries=Coalesce(Subquery(counted, output_field=IntegerField()), 0))
 
 
 def find_dead_letter(place: str) -> Any:
     """The letter, with ``tries``, of the record at TOPIC/PARTITION/OFFSET. Raises UnknownDeadLetter."""
     if found := PLACE.fullmatch(place):
         topic, partition, offset = found.groups()
-        letters = with_tries(DeadLetter.objects.filter(topic=topic, partition=int(partition), offset=int(offset)))
-        if (letter := letters.first()) is not None:
-            return letter
+        dead_letters = with_tries(DeadLetter.objects.filter(topic=topic, partition=int(partition), offset=int(offset)))
+        if (dead_letter := dead_letters.first()) is not None:
+            return dead_letter
     raise UnknownDeadLetter(f"No record at {place} was put aside. `manage.py deadletters list` names those that were.")
 
 
-def content(letter: DeadLetter) -> list[Shown]:
-    """What may be seen of the record. Empty where its bytes say nothing. Raises KafkaUnavailable, Gone."""
-    with dead_letter_topic.opened() as box:
-        record = records_of(box, [letter]).get(letter.pk)
+def content(dead_letter: DeadLetter) -> list[Shown]:
+    """What may be seen of the record. Empty where its bytes say nothing. Raises KafkaUnavailable, RecordExpired."""
+    with dead_letter_topic.connect() as kafka:
+        record = records_of(kafka, [dead_letter]).get(dead_letter.pk)
     if record is None:
-        raise Gone(GONE)
-    source = source_of(letter)
+        raise RecordExpired(RECORD_EXPIRED)
+    source = source_of(dead_letter)
     return masked(source, record.value) if source else []
 
 
-def records_of(box: DeadLetterTopic, letters: Sequence[DeadLetter]) -> dict[int, Record]:
+def records_of(kafka: DeadLetterTopic, dead_letters: Sequence[DeadLetter]) -> dict[int, KafkaRecord]:
     """The records of letters by primary key; without those that Kafka no longer has. Raises KafkaUnavailable."""
-    found: dict[int, Record] = {}
-    for generation in {letter.generation for letter in letters}:
-        own = {(one.partition, one.dead_letter_offset): one for one in letters if one.generation == generation}
-        for place, record in box.records(names.dead_letters(generation), own.keys()).items():
+    found: dict[int, KafkaRecord] = {}
+    for generation in {dead_letter.generation for dead_letter in dead_letters}:
+        own = {(one.partition, one.dead_letter_offset): one for one in dead_letters if one.generation == generation}
+        for place, record in kafka.records(names.dead_letters(generation), own.keys()).items():
             if digest(record.value) == own[place].sha256:  # not so where the topic was made anew
                 found[own[place].pk] = record
     return found
 
 
-def since(at: datetime | None, now: datetime | None = None) -> timedelta:
+def age(at: datetime | None, now: datetime | None = None) -> timedelta:
     """How long ago that was, in whole seconds; nothing for what never was."""
     return timedelta(seconds=round(((now or database_now()) - at).total_seconds())) if at else timedelta()

@@ -9,16 +9,16 @@ from featurestore.ingest.errors import KafkaUnavailable
 log = structlog.get_logger(__name__)
 
 
-@shared_task(name="ingest.collect")
-def collect_letters() -> None:
+@shared_task(name="ingest.import_dead_letters")
+def import_dead_letters() -> None:
     try:
-        services.collect()
+        services.import_dead_letters()
     except KafkaUnavailable as error:
         log.warning("dead letters not read", reason=str(error))
 
 
-@shared_task(name="ingest.prune")
-def prune_letters() -> None:
+@shared_task(name="ingest.prune_dead_letters")
+def prune_dead_letters() -> None:
     services.prune()
     try:
         services.expire()

@@ -14,8 +14,8 @@ from featurestore.permission import PurposePermission
 from featurestore.serving.answer import Answer
 from featurestore.serving.guard import belongs
 from featurestore.store.protocol import Watermark
-from featurestore.tiles.served import newest_s_of
-from featurestore.tiles.state import edition_of
+from featurestore.tiles.record import edition_of
+from featurestore.tiles.view_reader import newest_s_of
 
 
 class Cause(StrEnum):

@@ -3,8 +3,8 @@
 Whatever a reader hands out of a subject's fields has come through ``admit``.
 """
 
-from featurestore.permission import Denial, PurposePermission, Permission, current
-from featurestore.tiles.served import stamp_of
+from featurestore.permission import Denial, Permission, PurposePermission, current
+from featurestore.tiles.view_reader import stamp_of
 
 
 def admit(permission: Permission | None, purpose: str, *, vouched: bool, now_ms: int) -> PurposePermission | Denial:

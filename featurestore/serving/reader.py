@@ -13,10 +13,10 @@ from featurestore.permission import Denial, PurposePermission
 from featurestore.serving import as_of
 from featurestore.serving.answer import Answer, Status, ViewAnswer
 from featurestore.serving.guard import admit, belongs
-from featurestore.store.protocol import Watermark, OnlineStore, StoredSubject
-from featurestore.tiles.layout import Layout
-from featurestore.tiles.served import Asked, QuestionTooEarly, opened
-from featurestore.tiles.state import edition_of, field_name
+from featurestore.store.protocol import OnlineStore, StoredSubject, Watermark
+from featurestore.tiles.record import edition_of, field_name
+from featurestore.tiles.view_codec import Layout
+from featurestore.tiles.view_reader import Asked, QuestionTooEarly, opened
 
 NOT_SERVED = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED)
 
@@ -87,7 +87,12 @@ class Reader:
 
 
 def _too_early(
-    place: int, plan: Plan, stored: StoredSubject, grant: PurposePermission | Denial, marks: Sequence[Watermark | None], at_ms: int
+    place: int,
+    plan: Plan,
+    stored: StoredSubject,
+    grant: PurposePermission | Denial,
+    marks: Sequence[Watermark | None],
+    at_ms: int,
 ) -> Iterator[as_of.TooEarly]:
     """The views of one subject that can't be answered as of a time. What is withheld is so at any time."""
     for view, _, _, _, slot, source in plan.views:
@@ -140,7 +145,7 @@ def _worth(
         reason = "no worker has folded this view on the subject's partition yet"
         return ViewAnswer(Status.STALE, rfc3339(grant.since_ms), None, reason)
     start_ms = max(coverage_start_ms, grant.since_ms, _window_start_ms(view, at_ms))
-    if mark.fill != fill:
+    if mark.incarnation != fill:
         return ViewAnswer(
             Status.STALE, rfc3339(start_ms), None, "the store was filled anew; values are being pushed to it again"
         )

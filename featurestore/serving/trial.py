@@ -11,9 +11,9 @@ from featurestore.definitions.source import ms_of
 from featurestore.definitions.view import FeatureView
 from featurestore.permission import PurposePermission
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.layout import Layout
-from featurestore.tiles.served import STAMP, Asked, opened
-from featurestore.tiles.state import Record, edition_of
+from featurestore.tiles.record import Record, edition_of
+from featurestore.tiles.view_codec import Layout
+from featurestore.tiles.view_reader import STAMP, Asked, opened
 
 SOMEBODY = "0" * 32
 
@@ -28,8 +28,15 @@ def answer_of(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct
     for offset, (time, data) in enumerate(events):
         sent = source.encode(id=str(offset), source="trial", subject=SOMEBODY, time=time, data=data)
         arrivals.append(Arrival(offset, at_ms, source.decode(sent)))
-    coverage_starts_ms, grants = {view.fingerprint: 0}, {purpose: PurposePermission(allowed=True, grant_id=1, since_ms=0)}
-    record = SourceFold([view]).fold(Record(), arrivals, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter()).record
+    coverage_starts_ms, grants = (
+        {view.fingerprint: 0},
+        {purpose: PurposePermission(allowed=True, grant_id=1, since_ms=0)},
+    )
+    record = (
+        SourceFold([view])
+        .fold(Record(), arrivals, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter())
+        .record
+    )
     if view.name not in record.views:
         return {feature.name: feature.default for feature in view.features}
     (kept,), layout = record.views[view.name], Layout(view)

@@ -219,7 +219,7 @@ class Changes:
         found = {}
         for node in self.store.nodes():
             try:
-                found[node] = node.read([], [], [], node.timeout_ms).nodes[0].fill
+                found[node] = node.read([], [], [], node.timeout_ms).nodes[0].incarnation
             except StoreUnavailable:
                 found[node] = ""
         return found

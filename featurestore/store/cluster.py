@@ -15,7 +15,15 @@ import structlog
 
 from featurestore.permission import Permission
 from featurestore.store.connection import Replies
-from featurestore.store.protocol import FieldWrite, NodeState, PublishResult, ReadResult, StoredSubject, StoreUnavailable, WriteOutcome
+from featurestore.store.protocol import (
+    FieldWrite,
+    NodeState,
+    PublishResult,
+    ReadResult,
+    StoredSubject,
+    StoreUnavailable,
+    WriteOutcome,
+)
 from featurestore.store.redis import Moved, RedisNode
 from featurestore.store.server import Call, Server, at_once, complete
 from featurestore.store.slots import SLOTS, numbers, primaries, slot_of

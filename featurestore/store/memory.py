@@ -7,19 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from featurestore.permission import PurposePermission, Permission, current
+from featurestore.permission import Permission, PurposePermission, current
 from featurestore.store.protocol import (
     FieldWrite,
-    Watermark,
     NodeState,
     PublishResult,
     ReadResult,
     Run,
     StoredSubject,
     StoreUnavailable,
+    Watermark,
     WriteOutcome,
 )
-from featurestore.tiles.served import stamp_of
+from featurestore.tiles.view_reader import stamp_of
 
 
 class MemoryStore:
@@ -49,7 +49,9 @@ class MemoryStore:
             node, stored = NodeState(self._word(), [self._marks.get(place) for place in marks]), []
             for subject in subjects:
                 values = self._fields.get(subject, {})
-                stored.append(StoredSubject(self._permissions.get(subject), [values.get(name) for name in fields], node))
+                stored.append(
+                    StoredSubject(self._permissions.get(subject), [values.get(name) for name in fields], node)
+                )
             return ReadResult(stored, [node])
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:

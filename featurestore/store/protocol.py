@@ -32,8 +32,10 @@ class Watermark(NamedTuple):
     generation: int
     offset: int
     folded_to_ms: int  # everything that Kafka had by this time is in the store
-    coverage_starts_ms: dict[int, int]  # view fingerprint -> no event before this time is counted (0: from the beginning)
-    fill: str = ""  # the fill of the store to which the values were pushed; of another one they may be gone
+    coverage_starts_ms: dict[
+        int, int
+    ]  # view fingerprint -> no event before this time is counted (0: from the beginning)
+    incarnation: str = ""  # the store incarnation to which the values were pushed; in another one they may be gone
 
 
 class NodeState(NamedTuple):
@@ -42,8 +44,8 @@ class NodeState(NamedTuple):
     ``fill`` is that word: it names the run, its slots and when it was filled with permissions; "" if nobody vouches.
     """
 
-    fill: str
-    marks: list[Watermark | None]
+    incarnation: str
+    watermarks: list[Watermark | None]
 
 
 class StoredSubject(NamedTuple):
@@ -58,7 +60,7 @@ class StoredSubject(NamedTuple):
 
     @property
     def vouched(self) -> bool:
-        return bool(self.node.fill)
+        return bool(self.node.incarnation)
 
 
 class ReadResult(NamedTuple):
@@ -70,7 +72,7 @@ class ReadResult(NamedTuple):
     @property
     def vouched(self) -> bool:
         """Whether all of them answered and are vouched for."""
-        return all(node.fill for node in self.nodes)
+        return all(node.incarnation for node in self.nodes)
 
 
 class FieldWrite(NamedTuple):
@@ -94,7 +96,7 @@ class PublishResult(NamedTuple):
     """What became of a permission put: in effect at once if ``vouched``, else when the store is vouched for."""
 
     vouched: bool
-    newer: bool  # a newer permission was there and stays
+    superseded: bool  # a newer permission was there and stays
 
 
 class OnlineStore(Protocol):

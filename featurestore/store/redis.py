@@ -20,13 +20,13 @@ from featurestore.permission import Permission, decode
 from featurestore.store.connection import Command, Connection, Replies
 from featurestore.store.protocol import (
     FieldWrite,
-    Watermark,
     NodeState,
     PublishResult,
     ReadResult,
     Run,
     StoredSubject,
     StoreUnavailable,
+    Watermark,
     WriteOutcome,
 )
 from featurestore.store.server import Call, Server, complete
@@ -151,7 +151,7 @@ class RedisNode:
             batch = [*calls[start : start + BATCH], ("GET", self.vouch_key)]
             run_id, (*answers, voucher) = yield from self._run_scripts(batch)
             for subject, answer in zip(subjects[start:], answers, strict=False):
-                puts[subject] = PublishResult(vouched=self._is_word(voucher, run_id), newer=answer == 0)
+                puts[subject] = PublishResult(vouched=self._is_word(voucher, run_id), superseded=answer == 0)
         return puts
 
     def sweep(self, subjects: Iterable[str]) -> None:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from featurestore.definitions.source import Event
 from featurestore.definitions.view import FeatureView
 from featurestore.permission import PurposePermission
-from featurestore.tiles import identities
-from featurestore.tiles.ladder import place
-from featurestore.tiles.layout import Layout, Packed, Tiles, edition_in
-from featurestore.tiles.state import Kept, Record, edition_of
-from featurestore.tiles.states import States
+from featurestore.tiles import deduplication
+from featurestore.tiles.record import Kept, Record, edition_of
+from featurestore.tiles.resolutions import place
+from featurestore.tiles.state_cells import States
+from featurestore.tiles.view_codec import Layout, Packed, Tiles, edition_in
 
 
 class Arrival(NamedTuple):
@@ -46,7 +46,9 @@ class SourceFold:
         ``coverage_starts_ms`` says for each view's fingerprint since when its partition folds it. ``counts`` takes what became
         of the events: events, skipped, duplicate, denied, late, expired, unchecked. The record given is not changed.
         """
-        live = [(view, own) for view in self.views if (own := view.foldings(record, grants, coverage_starts_ms, arrivals))]
+        live = [
+            (view, own) for view in self.views if (own := view.foldings(record, grants, coverage_starts_ms, arrivals))
+        ]
         known = record.identities if live else b""
         offset = record.offset
         for offset_, kafka_ms, event in arrivals:
@@ -69,13 +71,13 @@ class SourceFold:
                 if not admitted:
                     counts["denied"] += 1
                 continue  # or no view has a use for it
-            if identities.knows(known, event.tie):
+            if deduplication.knows(known, event.tie):
                 counts["duplicate"] += 1
                 continue
             time_s = event.time_ms // 1000
-            if not identities.remembers(known, time_s, event.tie):
+            if not deduplication.remembers(known, time_s, event.tie):
                 counts["unchecked"] += 1
-            known = identities.with_one(known, time_s, event.tie)
+            known = deduplication.with_one(known, time_s, event.tie)
             for fate in {folding.add(event, changes) for folding, changes in takers} - NOTHING:
                 counts[fate] += 1
         totals: dict[bytes, bytes] = {}

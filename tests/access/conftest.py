@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from featurestore.access.credential_cache import keyring
+from featurestore.access.credential_cache import credential_cache
 from featurestore.access.models import ApiClient
 from featurestore.access.selectors import invalidate_credentials
 from featurestore.access.services import create_client
@@ -14,7 +14,7 @@ from featurestore.access.services import create_client
 @pytest.fixture(autouse=True)
 def no_keys_of_other_tests(db: None) -> Iterator[None]:
     invalidate_credentials()
-    keyring._used.clear()
+    credential_cache._used.clear()
     yield
     invalidate_credentials()
 

@@ -18,8 +18,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisSer
     """A control Redis of this test's own, which it may stop."""
     redis = RedisServer(tmp_path)
     redis.start()
-    monkeypatch.setattr(revocations, "settings", lambda: SimpleNamespace(control_url=redis.url))
-    monkeypatch.setattr(revocations, "RETRY_S", 0.05)
+    monkeypatch.setattr(cache_invalidation, "settings", lambda: SimpleNamespace(control_url=redis.url))
+    monkeypatch.setattr(cache_invalidation, "RETRY_S", 0.05)
     cache_invalidation.control.cache_clear()
     yield redis
     redis.stop()

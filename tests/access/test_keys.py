@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from featurestore.access import credential_cache as access_cache
 from featurestore.access import services
+from featurestore.access.credential_cache import credential_cache
 from featurestore.access.errors import AccessError, KeyEnded, KeysUnavailable, WrongAllowance, WrongLifetime, WrongName
-from featurestore.access.credential_cache import keyring
 from featurestore.access.keys import digest_of, id_of
 from featurestore.access.models import ApiClient, ApiKey
 from featurestore.access.selectors import Credential, Rejection, credential, invalidate_credentials
@@ -129,7 +129,7 @@ def test_keys_are_kept_for_two_seconds_and_no_longer(
     key, text = services.create_key(bot, **MAY)
     assert isinstance(credential(text, now_ms), Credential)
     ApiKey.objects.filter(pk=key.pk).update(revoked_at=datetime.now(UTC))  # as another process would
-    start_s = keyring._snapshot.read_s
+    start_s = credential_cache._snapshot.read_s
     monkeypatch.setattr(time, "monotonic", lambda: start_s + 1.999)
     assert isinstance(credential(text, now_ms), Credential)
     monkeypatch.setattr(time, "monotonic", lambda: start_s + 2)
@@ -224,8 +224,8 @@ def test_a_database_that_is_away_is_asked_by_one_request_at_a_time(
         for _ in range(3):
             with pytest.raises(KeysUnavailable):
                 credential("rap_", now_ms)
-        with keyring._asking, pytest.raises(KeysUnavailable, match="slow"):
+        with credential_cache._asking, pytest.raises(KeysUnavailable, match="slow"):
             credential("rap_", now_ms)
     assert len(tried) == 1
-    keyring.forget()
+    credential_cache.forget()
     assert credential("rap_", now_ms) is Rejection.WRONG

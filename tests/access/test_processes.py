@@ -56,7 +56,7 @@ def read_by_threads(count, text):
     stay, answers = threading.Event(), []
 
     def read(done):
-        credential_cache.keyring.forget()
+        credential_cache.credential_cache.forget()
         answers.extend(held(text))
         done.set()
         stay.wait(60)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from featurestore.access import rate_limiter as module
-from featurestore.access.rate_limiter import BLOCKS, WINDOW_S, Limits
+from featurestore.access.rate_limiter import BLOCKS, WINDOW_S, RateLimiter
 from featurestore.store.protocol import StoreUnavailable
 from featurestore.store.server import Server
 
@@ -37,8 +37,8 @@ class Control:
         yield
 
 
-def process(control: Any) -> Limits:
-    return Limits(control)
+def process(control: Any) -> RateLimiter:
+    return RateLimiter(control)
 
 
 @settings(max_examples=60)
@@ -109,7 +109,7 @@ def test_without_the_control_redis_each_process_counts_for_itself(monkeypatch: p
 
 def test_real_processes_and_threads_share_a_quota_exactly(redis_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 10)  # a busy machine is no reason to count alone
-    processes = [Limits(Server(redis_server)) for _ in range(4)]
+    processes = [RateLimiter(Server(redis_server)) for _ in range(4)]
     with ThreadPoolExecutor(8) as threads:
         told = threads.map(lambda i: processes[i % 4].take("shared", 500, 1, NOON_MS).admitted, range(1_000))
         admitted = sum(told)
@@ -124,6 +124,6 @@ def test_real_processes_and_threads_share_a_quota_exactly(redis_server: str, mon
 def test_a_control_redis_that_refuses_is_as_good_as_none(redis_server: str) -> None:
     with Redis.from_url(redis_server) as redis:
         redis.lpush(f"limit:odd:{NOON_MS // WINDOW_MS}", "no number")
-    one = Limits(Server(redis_server))
+    one = RateLimiter(Server(redis_server))
     assert one.take("odd", 1, 1, NOON_MS).admitted
     assert not one.take("odd", 1, 1, NOON_MS).admitted

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from oauth2_provider.models import AccessToken
 
 from featurestore.access import services
+from featurestore.access.credential_cache import credential_cache
 from featurestore.access.errors import KeyEnded, TooManySecrets, WrongAllowance, WrongLifetime
-from featurestore.access.credential_cache import keyring
 from featurestore.access.keys import digest_of, expiry_ms, id_of, new_token, sealed
 from featurestore.access.models import ApiClient, ClientSecret
 from featurestore.access.oauth import ClientValidator
@@ -133,7 +133,7 @@ def test_tokens_in_use_are_read_anew_together(
     tokens = [buy(secret[1], now_ms) for _ in range(5)]
     for token in tokens:
         assert isinstance(credential(token, now_ms), Credential)
-    keyring.forget()
+    credential_cache.forget()
     with django_assert_num_queries(3):  # keys, secrets, tokens
         for token in tokens:
             assert isinstance(credential(token, now_ms), Credential)
@@ -162,7 +162,7 @@ def test_made_up_tokens_cost_no_query(
 
 
 def test_a_sealed_token_that_nobody_issued_opens_nothing(secret: tuple[ClientSecret, str], now_ms: int) -> None:
-    forged = new_token(secret[0].key_id, now_ms // 1000 + 60, keyring.seal_key)
+    forged = new_token(secret[0].key_id, now_ms // 1000 + 60, credential_cache.seal_key)
     assert credential(forged, now_ms) is Rejection.REVOKED, "whoever knew the seal's key could only make us look"
 
 
@@ -259,7 +259,7 @@ def test_expired_tokens_are_dropped(secret: tuple[ClientSecret, str], now_ms: in
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
 @given(text=st.text(max_size=200))
 def test_no_text_is_sealed(text: str) -> None:
-    assert not sealed(text, keyring.seal_key)
+    assert not sealed(text, credential_cache.seal_key)
 
 
 def test_every_scope_is_put_into_words() -> None:

@@ -11,7 +11,7 @@ from featurestore.accesslog.batches import Batch, decode
 from featurestore.accesslog.consumer import collect
 from featurestore.accesslog.models import AccessGap, AccessRecord
 from featurestore.accesslog.stream import RecordStream, StreamAway
-from featurestore.accesslog.writer import Recorder
+from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.serving.answer import Answer, Status, ViewAnswer
 
 NOW_MS = 1_800_000_000_000
@@ -68,10 +68,10 @@ def answer(**views: str | None) -> Answer:
     return Answer("support_chat", "service", "2027-01-15T08:00:00.000Z", {"spend_30d": 12.5}, told)
 
 
-def read(recorder: Recorder, request: str = "request-1", subjects: Sequence[str] = (ANN,), **views: str | None) -> None:
+def read(writer: AccessLogWriter, request: str = "request-1", subjects: Sequence[str] = (ANN,), **views: str | None) -> None:
     """A read of subjects, all of them answered alike."""
     answers = [answer(**(views or {"spend": None})) for _ in subjects]
-    recorder.read(Bot(), "support_chat", "service", subjects, answers, NOW_MS, request)
+    writer.add_read(Bot(), "support_chat", "service", subjects, answers, NOW_MS, request)
 
 
 class AheadStream(RecordStream):
@@ -91,9 +91,9 @@ class Control:
     stream: AheadStream
     redis: Any
 
-    def recorder(self, at_ms: int = NOW_MS) -> Recorder:
+    def writer(self, at_ms: int = NOW_MS) -> AccessLogWriter:
         """A process that answers reads; its ticks are the test's."""
-        made = Recorder(self.stream, 10**9, lambda: at_ms)
+        made = AccessLogWriter(self.stream, 10**9, lambda: at_ms)
         made.start = lambda: None  # type: ignore[method-assign]
         return made
 

@@ -20,9 +20,9 @@ from tests.consent.test_concurrency import at_once
 
 
 def test_a_read_is_in_the_database_with_who_whom_what_and_when(control: Control) -> None:
-    recorder = control.recorder()
-    read(recorder, "request-1", [ANN, BEN], spend=None, mood="refused")
-    recorder.tick()
+    writer = control.writer()
+    read(writer, "request-1", [ANN, BEN], spend=None, mood="refused")
+    writer.flush()
     control.collect()
     assert stored() == {(ANN, "request-1"): 1, (BEN, "request-1"): 1}
     found = AccessRecord.objects.select_related("kind").get(subject=ANN)
@@ -36,23 +36,23 @@ def test_a_read_is_in_the_database_with_who_whom_what_and_when(control: Control)
 
 
 def test_reads_alike_share_one_kind(control: Control) -> None:
-    one, other = control.recorder(), control.recorder()
-    for recorder in (one, other, one):
-        read(recorder)
-        recorder.tick()
+    one, other = control.writer(), control.writer()
+    for writer in (one, other, one):
+        read(writer)
+        writer.flush()
         control.collect()
     assert (AccessKind.objects.count(), AccessRecord.objects.count()) == (1, 3)
 
 
 def test_requests_are_summed_by_hour(control: Control) -> None:
-    one, other = control.recorder(), control.recorder()
-    for recorder in (one, other, one):
-        recorder.request("bot", "features", 200)
-        recorder.request("", "features", 401)
-        recorder.tick()
+    one, other = control.writer(), control.writer()
+    for writer in (one, other, one):
+        writer.add_request("bot", "features", 200)
+        writer.add_request("", "features", 401)
+        writer.flush()
     one.clock_ms = lambda: NOW_MS + 3_600_000
-    one.request("bot", "features", 200)
-    one.tick()
+    one.add_request("bot", "features", 200)
+    one.flush()
     control.collect()
     hours = ClientUsage.objects.filter(client="bot").order_by("hour").values_list("hour", "requests")
     assert list(hours) == [(NOW.replace(minute=0), 3), (NOW.replace(minute=0) + timedelta(hours=1), 1)]
@@ -72,11 +72,11 @@ def send_again(control: Control, entries: list[tuple[bytes, dict[bytes, bytes]]]
 
 
 def test_what_comes_twice_counts_once(control: Control) -> None:
-    recorder = control.recorder()
+    writer = control.writer()
     for n in range(3):
-        read(recorder, f"request-{n}")
-        recorder.request("bot", "features", 200)
-        recorder.tick()
+        read(writer, f"request-{n}")
+        writer.add_request("bot", "features", 200)
+        writer.flush()
     entries = control.redis.xrange(KEY)
     send_again(control, entries)
     control.collect()
@@ -90,10 +90,10 @@ def test_what_comes_twice_counts_once(control: Control) -> None:
 def test_a_collector_that_died_after_its_commit_is_repeated_harmlessly(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder = control.recorder()
-    read(recorder)
-    recorder.request("bot", "features", 200)
-    recorder.tick()
+    writer = control.writer()
+    read(writer)
+    writer.add_request("bot", "features", 200)
+    writer.flush()
     with monkeypatch.context() as patch:
         patch.setattr(control.stream, "delete", raising(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -105,10 +105,10 @@ def test_a_collector_that_died_after_its_commit_is_repeated_harmlessly(
 
 
 def test_a_database_that_is_away_loses_nothing(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = control.recorder()
-    read(recorder)
-    recorder.request("bot", "features", 200)
-    recorder.tick()
+    writer = control.writer()
+    read(writer)
+    writer.add_request("bot", "features", 200)
+    writer.flush()
 
     with monkeypatch.context() as patch:
         patch.setattr(consumer, "_count", raising(OperationalError))
@@ -123,12 +123,12 @@ def test_a_database_that_is_away_loses_nothing(control: Control, monkeypatch: py
 def test_collectors_at_once_write_each_record_once(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer, "LEASE_S", 0.0)  # the lease keeps nobody out
     monkeypatch.setattr(consumer, "ENTRIES_A_PAGE", 3)
-    recorders = [control.recorder() for _ in range(4)]
+    writers = [control.writer() for _ in range(4)]
     for n in range(30):
-        for name, recorder in enumerate(recorders):
-            read(recorder, f"request-{name}-{n}", [ANN, BEN])
-            recorder.request("bot", "features", 200)
-            recorder.tick()
+        for name, writer in enumerate(writers):
+            read(writer, f"request-{name}-{n}", [ANN, BEN])
+            writer.add_request("bot", "features", 200)
+            writer.flush()
     at_once(*[lambda: consumer.collect(control.stream)] * 4)
     control.collect()
     expected = {(subject, f"request-{name}-{n}"): 1 for subject in (ANN, BEN) for name in range(4) for n in range(30)}
@@ -141,27 +141,27 @@ def test_collectors_at_once_write_each_record_once(control: Control, monkeypatch
 def test_a_collector_that_lost_its_lease_leaves_the_rest_to_others(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder = control.recorder()
+    writer = control.writer()
     for n in range(3):
-        read(recorder, f"request-{n}")
-        recorder.tick()
+        read(writer, f"request-{n}")
+        writer.flush()
     monkeypatch.setattr(consumer, "ENTRIES_A_PAGE", 1)
     monkeypatch.setattr("featurestore.jobs.leases.Held.renew", lambda _: False)
     assert control.collect() == 1
 
 
 def test_lost_entries_are_a_gap_with_their_exact_number(control: Control) -> None:
-    recorder = control.recorder()
-    read(recorder)
-    recorder.tick()
+    writer = control.writer()
+    read(writer)
+    writer.flush()
     control.collect()
     for n in range(5):
-        read(recorder, f"lost-{n}")
-    recorder.tick()
+        read(writer, f"lost-{n}")
+    writer.flush()
     control.redis.delete(KEY)  # as a control Redis that came back without its last second
-    recorder.clock_ms = lambda: NOW_MS + 2000
-    read(recorder, "request-2")
-    recorder.tick()
+    writer.clock_ms = lambda: NOW_MS + 2000
+    read(writer, "request-2")
+    writer.flush()
     control.collect()
     assert gaps() == [("lost", 1, 5)]
     gap = AccessGap.objects.get()
@@ -170,29 +170,29 @@ def test_lost_entries_are_a_gap_with_their_exact_number(control: Control) -> Non
 
 
 def test_lost_entries_are_missed_at_the_farewell_too(control: Control) -> None:
-    recorder = control.recorder()
-    read(recorder, subjects=[ANN, BEN])
-    recorder.tick()
+    writer = control.writer()
+    read(writer, subjects=[ANN, BEN])
+    writer.flush()
     control.redis.delete(KEY)
-    recorder.farewell()
+    writer.final_flush()
     control.collect()
     assert gaps() == [("lost", 0, 2)]
 
 
 def test_a_process_that_said_farewell_is_not_missed(control: Control) -> None:
-    recorder = control.recorder()
-    read(recorder)
-    recorder.farewell()
+    writer = control.writer()
+    read(writer)
+    writer.final_flush()
     control.collect()
     control.collect(later_ms=SILENT_MS + 1000)
     assert (gaps(), AccessProcess.objects.get().state) == ([], "ended")
 
 
 def test_a_word_that_comes_late_does_not_call_an_ended_process_back(control: Control) -> None:
-    recorder = control.recorder()
-    recorder.tick()
+    writer = control.writer()
+    writer.flush()
     word = control.redis.xrange(KEY)
-    recorder.farewell()
+    writer.final_flush()
     send_again(control, word)
     control.collect()
     control.collect(later_ms=SILENT_MS + 1000)
@@ -200,9 +200,9 @@ def test_a_word_that_comes_late_does_not_call_an_ended_process_back(control: Con
 
 
 def test_a_process_that_vanished_leaves_a_gap_of_unknown_size(control: Control) -> None:
-    recorder = control.recorder()
-    read(recorder)
-    recorder.tick()
+    writer = control.writer()
+    read(writer)
+    writer.flush()
     control.collect()
     assert gaps() == [], "it may only be slow"
     control.collect(later_ms=SILENT_MS + 1000)
@@ -214,19 +214,19 @@ def test_a_process_that_vanished_leaves_a_gap_of_unknown_size(control: Control) 
 
 @pytest.mark.parametrize("jump_s", [-3600, 3600])
 def test_a_gap_lies_where_one_looks_for_it_though_a_clock_was_set(control: Control, jump_s: int) -> None:
-    recorder = control.recorder()
-    read(recorder)
-    recorder.tick()
+    writer = control.writer()
+    read(writer)
+    writer.flush()
     control.collect()
-    read(recorder)
-    recorder.tick()
+    read(writer)
+    writer.flush()
     control.redis.delete(KEY)
-    recorder.clock_ms = lambda: NOW_MS + jump_s * 1000
-    read(recorder)
-    recorder.tick()
-    recorder.clock_ms = lambda: NOW_MS + 1000
-    read(recorder)
-    recorder.tick()
+    writer.clock_ms = lambda: NOW_MS + jump_s * 1000
+    read(writer)
+    writer.flush()
+    writer.clock_ms = lambda: NOW_MS + 1000
+    read(writer)
+    writer.flush()
     control.collect()
     gap = AccessGap.objects.get()
     assert (gap.missing, gap.since, gap.until) == (1, *sorted([NOW, NOW + timedelta(seconds=jump_s)]))
@@ -236,31 +236,31 @@ def test_a_gap_lies_where_one_looks_for_it_though_a_clock_was_set(control: Contr
 def test_a_process_is_missed_though_others_never_stop_talking(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone, busy = control.recorder(), control.recorder()
-    gone.tick()
+    gone, busy = control.writer(), control.writer()
+    gone.flush()
     control.collect()
     monkeypatch.setattr(
-        control.stream, "delete", lambda ids: (read(busy), busy.tick(), RecordStream.delete(control.stream, ids))
+        control.stream, "delete", lambda ids: (read(busy), busy.flush(), RecordStream.delete(control.stream, ids))
     )
     read(busy)
-    busy.tick()
+    busy.flush()
     assert control.collect(later_ms=SILENT_MS + 1000) < 10
     assert ("vanished", 0, None) in gaps()
 
 
 def test_a_process_of_which_only_a_word_came_is_missed_too(control: Control) -> None:
-    control.recorder().tick()
+    control.writer().flush()
     control.collect()
     control.collect(later_ms=SILENT_MS + 1000)
     assert gaps() == [("vanished", 0, None)]
 
 
 def test_a_process_is_not_missed_while_its_words_still_wait(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = control.recorder()
-    recorder.tick()
+    writer = control.writer()
+    writer.flush()
     control.collect()
-    read(recorder)
-    recorder.tick()
+    read(writer)
+    writer.flush()
     monkeypatch.setattr(consumer, "PAGES_AT_ONCE", 1)
     monkeypatch.setattr(consumer, "ENTRIES_A_PAGE", 1)
     control.collect(later_ms=SILENT_MS + 1000)
@@ -268,22 +268,22 @@ def test_a_process_is_not_missed_while_its_words_still_wait(control: Control, mo
 
 
 def test_a_silent_process_that_lives_takes_its_gap_back(control: Control) -> None:
-    recorder = control.recorder()
-    read(recorder)
-    recorder.tick()
+    writer = control.writer()
+    read(writer)
+    writer.flush()
     control.collect()
     control.collect(later_ms=SILENT_MS + 1000)
     assert len(gaps()) == 1
-    read(recorder, "request-2")
-    recorder.tick()
+    read(writer, "request-2")
+    writer.flush()
     control.collect()
     assert (gaps(), AccessProcess.objects.get().state) == ([], "at_work")
     assert stored() == {(ANN, "request-1"): 1, (ANN, "request-2"): 1}
 
 
 def test_a_control_redis_that_has_just_come_back_makes_nobody_vanish(control: Control) -> None:
-    recorder = control.recorder()
-    recorder.tick()
+    writer = control.writer()
+    writer.flush()
     control.collect()
     control.stream.running_ms = 100
     control.collect(later_ms=SILENT_MS + 1000)
@@ -291,13 +291,13 @@ def test_a_control_redis_that_has_just_come_back_makes_nobody_vanish(control: Co
 
 
 def test_bytes_that_are_no_batch_are_put_aside_and_keep_nobody_out(control: Control) -> None:
-    recorder = control.recorder()
-    read(recorder, "request-1")
-    recorder.tick()
+    writer = control.writer()
+    read(writer, "request-1")
+    writer.flush()
     control.redis.xadd(KEY, {FIELD: b"\xc1 rubbish"})
     control.redis.xadd(KEY, {b"other": b"field"})
-    read(recorder, "request-2")
-    recorder.tick()
+    read(writer, "request-2")
+    writer.flush()
     control.collect()
     assert stored() == {(ANN, "request-1"): 1, (ANN, "request-2"): 1}
     assert [fields[FIELD] for _, fields in control.redis.xrange(ASIDE)] == [b"\xc1 rubbish", b""]
@@ -307,10 +307,10 @@ def test_bytes_that_are_no_batch_are_put_aside_and_keep_nobody_out(control: Cont
 def test_a_batch_that_the_database_refuses_is_put_aside_and_is_a_gap(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder = control.recorder()
+    writer = control.writer()
     for n in range(3):
-        read(recorder, f"request-{n}")
-        recorder.tick()
+        read(writer, f"request-{n}")
+        writer.flush()
     count = consumer._count
 
     def refuse(batches: Any) -> None:
@@ -330,17 +330,17 @@ def test_a_batch_that_the_database_refuses_is_put_aside_and_is_a_gap(
 def test_retention_forgets_by_age_and_keeps_the_rest(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer, "FORGOTTEN_A_TIME", 2)
     before_ms = NOW_MS - 10 * 86_400_000
-    kept, old = control.recorder(), control.recorder(before_ms)
+    kept, old = control.writer(), control.writer(before_ms)
     for n in range(6):
-        old.read(Bot(), "support_chat", "fraud", [ANN], [answer(spend=None)], before_ms, f"old-{n}")
-        old.request("bot", "features", 200)
-        old.tick()
+        old.add_read(Bot(), "support_chat", "fraud", [ANN], [answer(spend=None)], before_ms, f"old-{n}")
+        old.add_request("bot", "features", 200)
+        old.flush()
         if not n:
             control.redis.delete(KEY)  # the first one is lost
-    old.farewell()
+    old.final_flush()
     read(kept, "new")
-    kept.request("bot", "features", 200)
-    kept.tick()
+    kept.add_request("bot", "features", 200)
+    kept.flush()
     control.collect()
     AccessKind.objects.update(made_at=NOW - timedelta(days=10))
     assert len(gaps()) == 1
@@ -354,13 +354,13 @@ def test_retention_forgets_by_age_and_keeps_the_rest(control: Control, monkeypat
 
 
 def test_retention_never_forgets_a_process_at_work(control: Control) -> None:
-    recorder = control.recorder()
-    read(recorder)
-    recorder.tick()
+    writer = control.writer()
+    read(writer)
+    writer.flush()
     control.collect()
     consumer.prune(NOW + timedelta(days=settings().access_record_days + 1))
     assert AccessProcess.objects.exists()
-    read(recorder, "request-2")
-    recorder.tick()
+    read(writer, "request-2")
+    writer.flush()
     control.collect()
     assert (stored(), gaps()) == ({(ANN, "request-2"): 1}, [])

@@ -7,11 +7,10 @@ import pytest
 from django.db import OperationalError
 from prometheus_client import REGISTRY
 
-from featurestore.accesslog import metrics, stream, writer
-from featurestore.accesslog import selectors
+from featurestore.accesslog import metrics, selectors, stream, writer
 from featurestore.accesslog.consumer import SILENT_MS
 from featurestore.accesslog.stream import ASIDE, FIELD, KEY
-from featurestore.accesslog.writer import Recorder
+from featurestore.accesslog.writer import AccessLogWriter
 from tests.accesslog.harness import NOW_MS, Control, MemoryStream, read
 
 
@@ -37,7 +36,7 @@ def test_a_scrape_tells_what_waits_what_is_aside_and_what_is_missing(here: Contr
     metrics.measure(lambda: 0)
     assert (told("stream_entries"), told("stream_oldest_seconds"), told("unreadable")) == (0, 0, 0)
     assert (told("gaps", reason="lost"), told("gaps", reason="vanished")) == (0, 0)
-    here.recorder().tick()
+    here.access_log_writer().flush()
     here.redis.xadd(KEY, {FIELD: b"rubbish"})
     here.collect()
     here.collect(later_ms=SILENT_MS + 1000)
@@ -62,7 +61,7 @@ def test_without_control_redis_or_database_they_do_not_know(db: None, monkeypatc
     def away(*_: object) -> None:
         raise OperationalError("no database")
 
-    monkeypatch.setattr(reports, "gaps_by_reason", away)
+    monkeypatch.setattr(selectors, "gaps_by_reason", away)
     metrics.measure()
     assert isnan(told("stream_entries"))
     assert isnan(told("stream_oldest_seconds"))
@@ -72,14 +71,14 @@ def test_without_control_redis_or_database_they_do_not_know(db: None, monkeypatc
 def test_a_process_tells_what_it_has_not_sent_and_what_it_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MOST_WAITING", 2)
     away = MemoryStream(available=False)
-    recorder = Recorder(away, 1000, lambda: NOW_MS)
-    monkeypatch.setattr(recorder, "start", lambda: None)
+    writer = AccessLogWriter(away, 1000, lambda: NOW_MS)
+    monkeypatch.setattr(writer, "start", lambda: None)
     before, sent = told("dropped_total"), told("sent_total")
     for _ in range(3):
-        read(recorder)
-        recorder.tick()
+        read(writer)
+        writer.flush()
     assert (told("waiting"), told("dropped_total") - before) == (2, 1)
     away.available = True
     for _ in range(20):
-        recorder.tick()
+        writer.flush()
     assert (told("waiting"), told("sent_total") - sent) == (0, 2)

@@ -18,7 +18,7 @@ from devservers.redis_server import RedisServer
 from featurestore.accesslog.batches import decode
 from featurestore.accesslog.consumer import collect
 from featurestore.accesslog.stream import KEY, RecordStream
-from featurestore.accesslog.writer import Recorder
+from featurestore.accesslog.writer import AccessLogWriter
 from tests.accesslog.harness import ANN, BEN, NOW_MS, gaps, read, stored, usage
 from tests.installation import Installation, installation
 from tests.waiting import eventually
@@ -106,17 +106,17 @@ def test_a_collector_that_is_killed_again_and_again_writes_everything_once(
     shop: Installation, redis_server: str
 ) -> None:
     stream = RecordStream(redis_server.replace("/0", "/1"), 5)
-    recorders = [Recorder(stream, 10**9, lambda: NOW_MS) for _ in range(4)]
-    for recorder in recorders:
-        recorder.start = lambda: None  # type: ignore[method-assign]
+    writers = [AccessLogWriter(stream, 10**9, lambda: NOW_MS) for _ in range(4)]
+    for writer in writers:
+        writer.start = lambda: None  # type: ignore[method-assign]
     for n in range(500):
-        for name, recorder in enumerate(recorders):
+        for name, writer in enumerate(writers):
             for m in range(20):
-                read(recorder, f"request-{name}-{n}-{m}")
-            recorder.request("bot", "features", 200)
-            recorder.tick()
-    for recorder in recorders:
-        recorder.farewell()
+                read(writer, f"request-{name}-{n}-{m}")
+            writer.add_request("bot", "features", 200)
+            writer.flush()
+    for writer in writers:
+        writer.final_flush()
     for kill_at in (1, 8_000, 20_000):
         start_collector(shop)
         eventually(lambda at=kill_at: len(recorded(shop)) >= at, "it writes", every_s=0.01)
@@ -137,26 +137,26 @@ def test_a_control_redis_that_is_killed_loses_what_the_numbers_tell(database: st
     server = RedisServer(tmp_path, durable=True)
     server.start()
     stream = RecordStream(server.url, 0.5)
-    recorder = Recorder(stream, 10**9, lambda: time.time_ns() // 1_000_000)
+    writer = AccessLogWriter(stream, 10**9, lambda: time.time_ns() // 1_000_000)
     try:
         made = 0
         for _ in range(4):
             for _ in range(200):
-                read(recorder, f"request-{made}", [ANN, BEN])
-                recorder.request("bot", "features", 200)
+                read(writer, f"request-{made}", [ANN, BEN])
+                writer.add_request("bot", "features", 200)
                 made += 1
                 time.sleep(0.001)
             server.kill()
-            read(recorder, f"request-{made}", [ANN, BEN])
+            read(writer, f"request-{made}", [ANN, BEN])
             made += 1
             server.start()
-            eventually(quiet(recorder), "what waited is sent")
+            eventually(quiet(writer), "what waited is sent")
             collect(stream)
-        recorder.stop()
+        writer.stop()
         while collect(stream):
             pass
     finally:
-        recorder.stop()
+        writer.stop()
         stream.close()
         server.stop()
     assert set(stored().values()) == {1}
@@ -165,20 +165,20 @@ def test_a_control_redis_that_is_killed_loses_what_the_numbers_tell(database: st
     assert usage()["bot", "features", 200] <= 800
 
 
-def quiet(recorder: Recorder) -> Callable[[], bool]:
-    return lambda: not recorder._waiting and not recorder._reads and not recorder._away
+def quiet(writer: AccessLogWriter) -> Callable[[], bool]:
+    return lambda: not writer._waiting and not writer._reads and not writer._away
 
 
 def test_a_paused_control_redis_delays_and_doubles_nothing(redis_server: str, database: str, control: Any) -> None:
-    recorder = Recorder(RecordStream(redis_server, 0.2), 10**9, lambda: NOW_MS)
-    read(recorder, "before")
+    writer = AccessLogWriter(RecordStream(redis_server, 0.2), 10**9, lambda: NOW_MS)
+    read(writer, "before")
     eventually(lambda: control.redis.xlen(KEY) >= 2, "the first one is sent")
     control.redis.execute_command("CLIENT", "PAUSE", "700", "WRITE")
     for n in range(300):
-        read(recorder, f"during-{n}")
+        read(writer, f"during-{n}")
         time.sleep(0.001)
-    eventually(quiet(recorder), "what waited is sent")
-    recorder.stop()
+    eventually(quiet(writer), "what waited is sent")
+    writer.stop()
     entries = control.redis.xlen(KEY)
     control.collect()
     assert stored() == {(ANN, "before"): 1} | {(ANN, f"during-{n}"): 1 for n in range(300)}

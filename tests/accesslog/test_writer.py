@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.accesslog import writer
+from featurestore.accesslog import writer as writer_module
 from featurestore.accesslog.batches import BadBatch, Batch, Kind, decode, encode
-from featurestore.accesslog.writer import BATCHES_AT_ONCE, RECORDS_A_BATCH, TICKS_A_WORD, TICKS_OF_REST, Recorder
+from featurestore.accesslog.writer import BATCHES_AT_ONCE, RECORDS_A_BATCH, TICKS_A_WORD, TICKS_OF_REST, AccessLogWriter
 from tests.accesslog.harness import ANN, BEN, NOW_MS, MemoryStream, read
 from tests.waiting import eventually
 
@@ -22,26 +22,26 @@ def stream() -> MemoryStream:
 
 
 @pytest.fixture
-def recorder(stream: MemoryStream, monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    """A recorder whose ticks are the test's: its thread is not started."""
-    monkeypatch.setattr(writer, "FAREWELL_S", 0.0)
-    made = Recorder(stream, 1000, lambda: NOW_MS)
+def writer(stream: MemoryStream, monkeypatch: pytest.MonkeyPatch) -> AccessLogWriter:
+    """A writer whose ticks are the test's: its thread is not started."""
+    monkeypatch.setattr(writer_module, "FAREWELL_S", 0.0)
+    made = AccessLogWriter(stream, 1000, lambda: NOW_MS)
     monkeypatch.setattr(made, "start", lambda: None)
     return made
 
 
-def ticks(recorder: Recorder, count: int) -> None:
+def ticks(writer: AccessLogWriter, count: int) -> None:
     for _ in range(count):
-        recorder.tick()
+        writer.flush()
 
 
-def test_a_read_leaves_a_record_for_each_subject(recorder: Recorder, stream: MemoryStream) -> None:
-    read(recorder, "request-1", [ANN, BEN], spend=None, mood="refused")
-    read(recorder, "request-2", [ANN], spend=None, mood="refused")
-    read(recorder, "request-3", [ANN], spend=None, mood=None)
-    recorder.tick()
+def test_a_read_leaves_a_record_for_each_subject(writer: AccessLogWriter, stream: MemoryStream) -> None:
+    read(writer, "request-1", [ANN, BEN], spend=None, mood="refused")
+    read(writer, "request-2", [ANN], spend=None, mood="refused")
+    read(writer, "request-3", [ANN], spend=None, mood=None)
+    writer.flush()
     (batch,) = stream.batches
-    assert (batch.process, batch.number, batch.first, batch.made_ms) == (recorder.process, 1, 0, NOW_MS)
+    assert (batch.process, batch.number, batch.first, batch.made_ms) == (writer.process, 1, 0, NOW_MS)
     assert [(r.kind, r.subject, r.at_ms, r.request_id) for r in batch.reads] == [
         (0, ANN, NOW_MS, "request-1"), (0, BEN, NOW_MS, "request-1"), (0, ANN, NOW_MS, "request-2"),
         (1, ANN, NOW_MS, "request-3"),
@@ -50,157 +50,157 @@ def test_a_read_leaves_a_record_for_each_subject(recorder: Recorder, stream: Mem
     assert batch.kinds == [Kind(*who, ["spend"], {"mood": "refused"}), Kind(*who, ["spend", "mood"], {})]
 
 
-def test_no_value_of_a_feature_is_sent(recorder: Recorder, stream: MemoryStream) -> None:
-    read(recorder)
-    recorder.tick()
+def test_no_value_of_a_feature_is_sent(writer: AccessLogWriter, stream: MemoryStream) -> None:
+    read(writer)
+    writer.flush()
     assert all(b"spend_30d" not in raw for raw in stream.raws)
 
 
-def test_requests_are_counted(recorder: Recorder, stream: MemoryStream) -> None:
+def test_requests_are_counted(writer: AccessLogWriter, stream: MemoryStream) -> None:
     for client, status in [("bot", 200), ("bot", 200), ("", 401), ("bot", 503)]:
-        recorder.request(client, "features", status)
-    ticks(recorder, 2)
+        writer.add_request(client, "features", status)
+    ticks(writer, 2)
     (batch,) = stream.batches
     counts = {(c.client, c.route, c.status): c.count for c in batch.requests}
     assert counts == {("bot", "features", 200): 2, ("", "features", 401): 1, ("bot", "features", 503): 1}
 
 
-def test_numbers_go_on_from_batch_to_batch(recorder: Recorder, stream: MemoryStream) -> None:
+def test_numbers_go_on_from_batch_to_batch(writer: AccessLogWriter, stream: MemoryStream) -> None:
     for count in (3, 1, 2):
         for _ in range(count):
-            read(recorder)
-        recorder.tick()
+            read(writer)
+        writer.flush()
     assert [(batch.number, batch.first, batch.next) for batch in stream.batches] == [(1, 0, 3), (2, 3, 4), (3, 4, 6)]
 
 
-def test_a_large_batch_is_sent_in_parts(recorder: Recorder, stream: MemoryStream) -> None:
-    recorder.request("bot", "features", 200)
+def test_a_large_batch_is_sent_in_parts(writer: AccessLogWriter, stream: MemoryStream) -> None:
+    writer.add_request("bot", "features", 200)
     subjects = [f"{n:032x}" for n in range(RECORDS_A_BATCH * 2 + 1)]
-    read(recorder, "request-1", subjects)
-    recorder.tick()
+    read(writer, "request-1", subjects)
+    writer.flush()
     assert [(b.first, len(b.reads), len(b.requests)) for b in stream.batches] == [
         (0, RECORDS_A_BATCH, 1), (RECORDS_A_BATCH, RECORDS_A_BATCH, 0), (2 * RECORDS_A_BATCH, 1, 0),
     ]  # fmt: skip
     assert [subject for subject, _ in stream.reads()] == subjects
 
 
-def test_a_process_says_that_it_is_alive_at_once_and_every_second(recorder: Recorder, stream: MemoryStream) -> None:
-    recorder.tick()
-    assert [(word.process, word.first) for word in stream.words] == [(recorder.process, 0)]
-    ticks(recorder, TICKS_A_WORD - 1)
+def test_a_process_says_that_it_is_alive_at_once_and_every_second(writer: AccessLogWriter, stream: MemoryStream) -> None:
+    writer.flush()
+    assert [(word.process, word.first) for word in stream.words] == [(writer.process, 0)]
+    ticks(writer, TICKS_A_WORD - 1)
     assert len(stream.words) == 1
-    read(recorder)
-    recorder.tick()
+    read(writer)
+    writer.flush()
     assert [word.first for word in stream.words] == [0, 1]
 
 
-def test_away_what_was_gathered_waits_and_goes_out_once_in_order(recorder: Recorder, stream: MemoryStream) -> None:
+def test_away_what_was_gathered_waits_and_goes_out_once_in_order(writer: AccessLogWriter, stream: MemoryStream) -> None:
     stream.available = False
     for n in range(BATCHES_AT_ONCE + 5):
-        read(recorder, f"request-{n}")
-        recorder.tick()
+        read(writer, f"request-{n}")
+        writer.flush()
     assert stream.raws == []
     stream.available = True
-    ticks(recorder, TICKS_OF_REST + 1)
+    ticks(writer, TICKS_OF_REST + 1)
     assert stream.reads() == [(ANN, f"request-{n}") for n in range(BATCHES_AT_ONCE + 5)]
     assert [batch.number for batch in stream.batches] == list(range(1, BATCHES_AT_ONCE + 6))
 
 
 def test_away_it_is_tried_twice_a_second_and_not_at_each_tick(
-    recorder: Recorder, stream: MemoryStream, monkeypatch: pytest.MonkeyPatch
+    writer: AccessLogWriter, stream: MemoryStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries = []
     monkeypatch.setattr(stream, "size_bytes", lambda: tries.append(1) or MemoryStream(available=False).size_bytes())
-    ticks(recorder, 2 * (TICKS_OF_REST + 1))
+    ticks(writer, 2 * (TICKS_OF_REST + 1))
     assert len(tries) == 2
 
 
 def test_a_batch_whose_arrival_nobody_confirmed_is_sent_again_unchanged(
-    recorder: Recorder, stream: MemoryStream
+    writer: AccessLogWriter, stream: MemoryStream
 ) -> None:
-    recorder.tick()
+    writer.flush()
     stream.deaf = True
-    read(recorder)
-    recorder.tick()
+    read(writer)
+    writer.flush()
     stream.deaf = False
-    read(recorder)
-    ticks(recorder, TICKS_OF_REST + 1)
+    read(writer)
+    ticks(writer, TICKS_OF_REST + 1)
     first, again, second = stream.batches
     assert first == again
     assert (second.number, second.first) == (2, 1)
 
 
 def test_beyond_the_bound_the_oldest_go_and_their_numbers_are_missing(
-    recorder: Recorder, stream: MemoryStream, monkeypatch: pytest.MonkeyPatch
+    writer: AccessLogWriter, stream: MemoryStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "MOST_WAITING", 10)
+    monkeypatch.setattr(writer_module, "MOST_WAITING", 10)
     stream.available = False
     for n in range(15):
-        read(recorder, f"request-{n}")
-        recorder.tick()
+        read(writer, f"request-{n}")
+        writer.flush()
     stream.available = True
-    ticks(recorder, TICKS_OF_REST + 1)
+    ticks(writer, TICKS_OF_REST + 1)
     assert stream.reads() == [(ANN, f"request-{n}") for n in range(5, 15)]
     assert stream.batches[0].first == 5
 
 
-def test_a_full_stream_gets_words_alone(recorder: Recorder, stream: MemoryStream) -> None:
+def test_a_full_stream_gets_words_alone(writer: AccessLogWriter, stream: MemoryStream) -> None:
     stream.size = 1000
-    read(recorder)
-    ticks(recorder, TICKS_A_WORD + 1)
+    read(writer)
+    ticks(writer, TICKS_A_WORD + 1)
     assert (len(stream.words), stream.batches) == (2, [])
     stream.size = 999
-    ticks(recorder, TICKS_A_WORD)
+    ticks(writer, TICKS_A_WORD)
     assert [subject for subject, _ in stream.reads()] == [ANN]
 
 
-def test_an_orderly_end_sends_the_last_records_and_says_farewell(recorder: Recorder, stream: MemoryStream) -> None:
-    read(recorder)
-    recorder.farewell()
+def test_an_orderly_end_sends_the_last_records_and_says_farewell(writer: AccessLogWriter, stream: MemoryStream) -> None:
+    read(writer)
+    writer.final_flush()
     assert [(batch.first, batch.next, batch.ended) for batch in stream.batches] == [(0, 1, False), (1, 1, True)]
 
 
-def test_an_end_with_a_full_stream_says_how_many_are_missing(recorder: Recorder, stream: MemoryStream) -> None:
+def test_an_end_with_a_full_stream_says_how_many_are_missing(writer: AccessLogWriter, stream: MemoryStream) -> None:
     stream.size = 1000
-    read(recorder, subjects=[ANN, BEN])
-    recorder.farewell()
+    read(writer, subjects=[ANN, BEN])
+    writer.final_flush()
     assert [(batch.first, batch.ended) for batch in stream.batches] == [(2, True)]
 
 
-def test_an_end_while_the_stream_is_away_comes_all_the_same(recorder: Recorder, stream: MemoryStream) -> None:
+def test_an_end_while_the_stream_is_away_comes_all_the_same(writer: AccessLogWriter, stream: MemoryStream) -> None:
     stream.available = False
-    read(recorder)
-    recorder.farewell()
+    read(writer)
+    writer.final_flush()
     assert stream.raws == []
 
 
 def test_what_can_not_be_packed_is_missing_by_its_number_and_the_next_go_on(stream: MemoryStream) -> None:
-    recorder = Recorder(stream, 1000, lambda: NOW_MS)
-    recorder.read(None, "support_chat", "service", [ANN], [], NOW_MS, "x")  # type: ignore[arg-type]
+    writer = AccessLogWriter(stream, 1000, lambda: NOW_MS)
+    writer.add_read(None, "support_chat", "service", [ANN], [], NOW_MS, "x")  # type: ignore[arg-type]
     try:
         eventually(lambda: stream.words, "the thread begins")
-        read(recorder, "request-2")
+        read(writer, "request-2")
         eventually(lambda: stream.reads(), "the next one is sent")
     finally:
-        recorder.stop()
+        writer.stop()
     assert stream.reads() == [(ANN, "request-2")]
     assert stream.batches[0].first == 1
 
 
 def test_many_threads_lose_nothing_and_double_nothing(stream: MemoryStream) -> None:
-    recorder = Recorder(stream, 1000, lambda: NOW_MS)
+    writer = AccessLogWriter(stream, 1000, lambda: NOW_MS)
 
     def answer_requests(name: int) -> None:
         for n in range(500):
-            read(recorder, f"request-{name}-{n}")
-            recorder.request("bot", "features", 200)
+            read(writer, f"request-{name}-{n}")
+            writer.add_request("bot", "features", 200)
 
     threads = [threading.Thread(target=answer_requests, args=[name]) for name in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    recorder.stop()
+    writer.stop()
     assert Counter(request for _, request in stream.reads()) == {
         f"request-{name}-{n}": 1 for name in range(8) for n in range(500)
     }
@@ -210,33 +210,33 @@ def test_many_threads_lose_nothing_and_double_nothing(stream: MemoryStream) -> N
 
 
 def test_a_read_after_the_end_begins_anew(stream: MemoryStream) -> None:
-    recorder = Recorder(stream, 1000, lambda: NOW_MS)
-    read(recorder, "request-1")
-    recorder.stop()
-    read(recorder, "request-2")
-    recorder.stop()
-    recorder.stop()
+    writer = AccessLogWriter(stream, 1000, lambda: NOW_MS)
+    read(writer, "request-1")
+    writer.stop()
+    read(writer, "request-2")
+    writer.stop()
+    writer.stop()
     assert [request for _, request in stream.reads()] == ["request-1", "request-2"]
     assert [batch.ended for batch in stream.batches] == [False, True, False, True]
 
 
 def test_a_forked_child_is_a_process_of_its_own(stream: MemoryStream, tmp_path: object) -> None:
-    recorder = Recorder(stream, 1000, lambda: NOW_MS)
-    read(recorder, "the parent's")
-    recorder.start()
+    writer = AccessLogWriter(stream, 1000, lambda: NOW_MS)
+    read(writer, "the parent's")
+    writer.start()
     out, into = os.pipe()
     if not (child := os.fork()):
         stream.raws.clear()
-        read(recorder, "the child's")
-        recorder.stop()
-        sent = f"{recorder.process} {sorted(request for _, request in stream.reads())}"
+        read(writer, "the child's")
+        writer.stop()
+        sent = f"{writer.process} {sorted(request for _, request in stream.reads())}"
         os.write(into, sent.encode())
         os._exit(0)
     os.waitpid(child, 0)
     process, _, sent = os.read(out, 1000).decode().partition(" ")
-    recorder.stop()
+    writer.stop()
     assert sent == '["the child\'s"]'
-    assert process != recorder.process
+    assert process != writer.process
     assert [request for _, request in stream.reads()] == ["the parent's"]
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from featurestore.config import settings
-from featurestore.ingest.errors import KafkaUnavailable
-from featurestore.ingest.dead_letter_topic import Record, Replay
 from featurestore.ingest.dead_letter_records import dead_letter_of
+from featurestore.ingest.dead_letter_topic import KafkaRecord, Replay
+from featurestore.ingest.errors import KafkaUnavailable
 from featurestore.ingest.models import DeadLetter
 
 
@@ -22,7 +22,7 @@ class InMemoryDeadLetterTopic:
     bootstrap: str = "memory:9092"
 
     @contextmanager
-    def opened(self) -> Iterator["InMemoryDeadLetterTopic"]:
+    def connect(self) -> Iterator["InMemoryDeadLetterTopic"]:
         yield self
 
     def bounds(self, topic: str) -> dict[int, range]:
@@ -30,25 +30,29 @@ class InMemoryDeadLetterTopic:
             raise KafkaUnavailable("Kafka at memory:9092 does not answer: away. Is it running?")
         return {partition: range(len(self.values)) for partition in range(8)}
 
-    def read(self, topic: str, partition: int, offsets: range) -> Iterator[Record]:
+    def read(self, topic: str, partition: int, offsets: range) -> Iterator[KafkaRecord]:
         return iter([])
 
-    def records(self, topic: str, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], Record]:
+    def records(self, topic: str, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], KafkaRecord]:
         self.bounds(topic)
-        return {(p, o): Record(p, o, 0, None, self.values[p, o], {}) for p, o in wanted if (p, o) in self.values}
+        return {(p, o): KafkaRecord(p, o, 0, None, self.values[p, o], {}) for p, o in wanted if (p, o) in self.values}
 
     def send(self, replays: Sequence[Replay]) -> tuple[dict[str, int], dict[str, str]]:
         self.sent += replays
-        return {replay.letter: len(self.sent) for replay in replays}, {}
+        return {replay.dead_letter: len(self.sent) for replay in replays}, {}
 
 
-def put_aside(box: InMemoryDeadLetterTopic, subject: str, value: bytes, reason: str = "invalid") -> DeadLetter:
+def quarantine(kafka: InMemoryDeadLetterTopic, subject: str, value: bytes, reason: str = "invalid") -> DeadLetter:
     """A letter of two hours ago with a subject's record, noted in the database."""
-    partition, offset = place = 0, len(box.values)
-    box.values[place] = value
-    put_at = datetime.now(UTC) - timedelta(hours=2)
-    record = Record(partition, offset, round(put_at.timestamp() * 1000), subject.encode(), value, {})
-    letter = dead_letter_of(record, settings().generation)
-    letter.topic, letter.reason, letter.detail = "events.orders.g1", reason, "Object missing required field `id`"
-    letter.save()
-    return letter
+    partition, offset = place = 0, len(kafka.values)
+    kafka.values[place] = value
+    quarantined_at = datetime.now(UTC) - timedelta(hours=2)
+    record = KafkaRecord(partition, offset, round(quarantined_at.timestamp() * 1000), subject.encode(), value, {})
+    dead_letter = dead_letter_of(record, settings().generation)
+    dead_letter.topic, dead_letter.reason, dead_letter.detail = (
+        "events.orders.g1",
+        reason,
+        "Object missing required field `id`",
+    )
+    dead_letter.save()
+    return dead_letter

@@ -80,7 +80,7 @@ def test_what_is_missing_stands_above_the_records(olivia: Client) -> None:
 def test_records_that_are_still_on_their_way_are_told(
     olivia: Client, monkeypatch: pytest.MonkeyPatch, state: State | None, words: str | None
 ) -> None:
-    monkeypatch.setattr(reports, "on_their_way", lambda: state)
+    monkeypatch.setattr(selectors, "on_their_way", lambda: state)
     page = olivia.get(LIST).content.decode()
     assert (words or "Is anything missing?") in page
     assert ("on their way." in page or "on its way." in page) is (words is not None)

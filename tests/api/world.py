@@ -15,9 +15,9 @@ from featurestore.permission import Permission, PurposePermission
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
+from featurestore.tiles.record import Record, field_name
 from featurestore.tiles.view_codec import Layout
 from featurestore.tiles.view_reader import STAMP
-from featurestore.tiles.record import Record, field_name
 
 
 def ms(text: str) -> int:

@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from featurestore.ingest import dead_letter_topic as ingest
 from featurestore.ingest.models import DeadLetter
-from tests.admin.dead_letter_topic import InMemoryDeadLetterTopic, put_aside
+from tests.admin.dead_letter_topic import InMemoryDeadLetterTopic, quarantine
 from tests.browser.conftest import Enter
 from tests.browser.world import RealWorld
 from tests.ingest.quarantine import SUBJECT, order
@@ -13,12 +13,12 @@ from tests.ingest.quarantine import SUBJECT, order
 
 @pytest.fixture
 def dead_letters(world: RealWorld, monkeypatch: pytest.MonkeyPatch) -> InMemoryDeadLetterTopic:
-    box = InMemoryDeadLetterTopic()
-    monkeypatch.setattr(ingest, "connect", box.connect)
+    kafka = InMemoryDeadLetterTopic()
+    monkeypatch.setattr(ingest, "connect", kafka.connect)
     for number in range(3):
-        put_aside(box, SUBJECT, order(number), "misplaced")
-    put_aside(box, SUBJECT, b'{"type": "shop.order_line", "data": {"order_id": "O9", "email": "ann@example.org"}}')
-    return box
+        quarantine(kafka, SUBJECT, order(number), "misplaced")
+    quarantine(kafka, SUBJECT, b'{"type": "shop.order_line", "data": {"order_id": "O9", "email": "ann@example.org"}}')
+    return kafka
 
 
 def choose(page: Page, reason: str, action: str) -> None:

@@ -7,7 +7,7 @@ from featurestore.access import services as access
 from featurestore.accesslog import selectors
 from featurestore.accesslog.consumer import Heard, miss, write
 from featurestore.accesslog.stream import State
-from featurestore.accesslog.writer import Recorder
+from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.clock import database_now, milliseconds
 from tests.accesslog.harness import MemoryStream, answer
 from tests.browser.conftest import Enter
@@ -21,18 +21,18 @@ class Bot:
 @pytest.fixture
 def read(world: RealWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """support-bot read C42 three times; then its process vanished. A stranger knocked."""
-    monkeypatch.setattr(reports, "on_their_way", lambda: State(0, 0.0, 0))
+    monkeypatch.setattr(selectors, "on_their_way", lambda: State(0, 0.0, 0))
     access.create_client("support-bot", owner="chat", actor="test")
     stream, now_ms = MemoryStream(), milliseconds(database_now())
-    recorder = Recorder(stream, 10**9, lambda: now_ms)
-    monkeypatch.setattr(recorder, "start", lambda: None)
+    writer = AccessLogWriter(stream, 10**9, lambda: now_ms)
+    monkeypatch.setattr(writer, "start", lambda: None)
     for n in range(3):
         answers = [answer(spend=None, returns=None, mood="purpose_not_served" if n else None)]
-        recorder.read(Bot, "support_chat", "service", [world.subject("C42")], answers, now_ms - n * 60_000, f"turn-{n}")
-        recorder.request("support-bot", "features", 200)
-    recorder.request("support-bot", "consents", 403)
-    recorder.request("", "features", 401)
-    recorder.tick()
+        writer.add_read(Bot, "support_chat", "service", [world.subject("C42")], answers, now_ms - n * 60_000, f"turn-{n}")
+        writer.add_request("support-bot", "features", 200)
+    writer.add_request("support-bot", "consents", 403)
+    writer.add_request("", "features", 401)
+    writer.flush()
     write([Heard(now_ms, batch) for batch in stream.batches])
     miss(now_ms + 1, database_now())
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.consent import services
-from featurestore.consent.vouching.node_verifier import Condition, Voucher
+from featurestore.consent.vouching.node_verifier import Condition, NodeVerifier
 from featurestore.profiles.services import register
 from featurestore.store.protocol import Watermark
 from featurestore.store.redis import RedisStore
@@ -26,15 +26,17 @@ class RealWorld(World):
     def vouch(self) -> None:
         """One word of the voucher, for long. Its first step waits until no other word can be in force."""
         clock = iter(range(0, 10**9, VOUCHED_MS)).__next__
-        voucher = Voucher(self.store, VOUCHED_MS, clock)
-        assert voucher.step() is Condition.VOUCHING
+        verifier = NodeVerifier(self.store, VOUCHED_MS, clock)
+        assert verifier.step() is Condition.VOUCHING
 
     def fold(self) -> None:
-        fill = self.store.read([], [], [], 1000).nodes[0].fill
+        fill = self.store.read([], [], [], 1000).nodes[0].incarnation
         for source in registry.sources:
             coverage_starts_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):
-                assert self.store.advance_watermark(source, partition, Watermark(1, 1, self.now_ms + 3_600_000, coverage_starts_ms, fill))
+                assert self.store.advance_watermark(
+                    source, partition, Watermark(1, 1, self.now_ms + 3_600_000, coverage_starts_ms, fill)
+                )
         yesterday = (self.now - timedelta(days=1)).replace(tzinfo=None).isoformat()
         self.happened("C42", "orders", (yesterday, LINE))
 

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from adminsite.management.commands import features
-from featurestore.accesslog.writer import Recorder
+from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.config import settings
 from featurestore.identity import partition_of, subject_of
 from featurestore.permission import PurposePermission, Permission
@@ -24,10 +24,10 @@ Command = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def recorded(monkeypatch: pytest.MonkeyPatch) -> MemoryStream:
-    """Who read whom, after ``Recorder.stop``."""
+    """Who read whom, after ``AccessLogWriter.stop``."""
     stream = MemoryStream()
-    made = Recorder(stream, 10**9, lambda: NOW_MS)
-    monkeypatch.setattr(features, "recorder", lambda: made)
+    made = AccessLogWriter(stream, 10**9, lambda: NOW_MS)
+    monkeypatch.setattr(features, "access_log_writer", lambda: made)
     return stream
 
 
@@ -132,7 +132,7 @@ def test_read_answers_as_the_api_does(command: Command) -> None:
 @pytest.mark.usefixtures("store")
 def test_a_read_is_on_record(command: Command, recorded: MemoryStream) -> None:
     command("read", "fraud_check", "C42", "--purpose", "fraud", "--at", "2023-11-14T22:13:20Z")
-    features.recorder().stop()
+    features.access_log_writer().stop()
     batch = recorded.batches[0]
     assert [read.subject for read in batch.reads] == [subject_of("C42", settings().subject_secret.encode())]
     assert (batch.kinds[0].client, batch.kinds[0].service, batch.kinds[0].purpose) == (

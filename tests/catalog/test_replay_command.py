@@ -149,7 +149,7 @@ def test_a_failure_names_where_to_go_on_and_going_on_sends_the_rest(
 @pytest.mark.usefixtures("seeded")
 def test_nothing_is_sent_while_a_permission_is_not_in_the_store(file: Path, store: MemoryStore) -> None:
     store.restart(emptied=True)
-    with pytest.raises(CommandError, match=r"permissions are not in the store yet\. Start manage.py vouch"):
+    with pytest.raises(CommandError, match=r"permissions are not in the store yet\. Start manage.py verify_store"):
         replay(file)
 
 

@@ -145,7 +145,7 @@ FAULTS: dict[str, Inflict] = {
     "worker and store killed": worker_and_store_killed,
     "database killed": killed("database"),
     "API killed": killed("api"),
-    "voucher killed": killed("voucher"),
+    "store verifier killed": killed("store-verifier"),
     "Celery worker killed": killed("celery", purges=True),
     "Celery beat killed": killed("beat", purges=True),
     "control Redis killed": killed("control", purges=True),

@@ -110,7 +110,7 @@ class World:
         self.key = self.made.make_key()
         beat = ("beat", "--loglevel", "WARNING", "--schedule", str(self.folder / "beat"))
         for name, command in {
-            "voucher": ("manage.py", "vouch"),
+            "store-verifier": ("manage.py", "verify_store"),
             "api": self.made.api_command,
             "celery": (*CELERY, "worker", "--loglevel", "WARNING", "--concurrency", "2"),
             "beat": (*CELERY, *beat),

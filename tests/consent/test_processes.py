@@ -105,7 +105,7 @@ def test_the_voucher_begins_vouches_and_ends_when_told_to(
         "RAPPORT_LOG_LEVEL": "INFO",
     }
     process = subprocess.Popen(
-        [sys.executable, "manage.py", "vouch"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "manage.py", "verify_store"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     )
     try:
         deadline = time.monotonic() + 60

@@ -14,7 +14,7 @@ from devservers.redis_server import RedisServer
 from featurestore.consent import services
 from featurestore.consent.models import ChangeSequence, PermissionChange
 from featurestore.consent.services import Decided
-from featurestore.consent.vouching.store_verifier import Vouching
+from featurestore.consent.vouching.store_verifier import StoreVerifier
 from featurestore.permission import Denial, PurposePermission, decode
 from featurestore.profiles.services import register
 from featurestore.serving.guard import admit
@@ -47,7 +47,7 @@ class Live:
     def vouching(self) -> Iterator[None]:
         """The voucher's process, as a thread."""
         stop = threading.Event()
-        thread = threading.Thread(target=Vouching(self.store, EXPIRY_MS, stop).run)
+        thread = threading.Thread(target=StoreVerifier(self.store, EXPIRY_MS, stop).run)
         thread.start()
         try:
             yield

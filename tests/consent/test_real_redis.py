@@ -12,7 +12,7 @@ from devservers.redis_server import RedisServer
 from featurestore.consent import services
 from featurestore.consent.models import PermissionChange
 from featurestore.consent.services import Decided
-from featurestore.consent.vouching.node_verifier import Condition, Voucher
+from featurestore.consent.vouching.node_verifier import Condition, NodeVerifier
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
 from featurestore.serving.guard import admit
@@ -37,21 +37,21 @@ class Live:
     def __init__(self, server: RedisServer, monkeypatch: pytest.MonkeyPatch):
         self.server, self.monkeypatch = server, monkeypatch
         self.connect(server)
-        self.voucher._words = {None: -1e9}  # no voucher was here before: nothing to wait for
+        self.verifier._words = {None: -1e9}  # no voucher was here before: nothing to wait for
         self.subject = register("ann", "eu", "acme").customer.subject
 
     def connect(self, server: RedisServer) -> None:
         self.store = RedisStore(server.url, 1000)
         self.monkeypatch.setattr(configured, "store", lambda: self.store)
-        self.voucher = Voucher(self.store, EXPIRY_MS)
+        self.verifier = NodeVerifier(self.store, EXPIRY_MS)
 
     def until_vouching(self) -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            if self.voucher.step() is Condition.VOUCHING:
+            if self.verifier.step() is Condition.VOUCHING:
                 return
             time.sleep(0.02)
-        raise AssertionError(self.voucher.condition)
+        raise AssertionError(self.verifier.condition)
 
     def give(self) -> Decided:
         return services.give("ann", "service", notice="privacy/1/en", method="web", actor="shop")
@@ -76,7 +76,7 @@ def test_a_decision_is_in_effect_for_the_next_read(live: Live) -> None:
     assert live.give().effective
     assert isinstance(live.read(), PurposePermission)
     for _ in range(20):
-        live.voucher.step()
+        live.verifier.step()
         assert live.withdraw().effective
         assert live.read() is Denial.REFUSED
         assert live.give().effective
@@ -114,12 +114,12 @@ def test_a_promoted_replica_that_lags_never_shows_what_was_withdrawn(live: Live,
         with Redis.from_url(live.server.url) as master, Redis.from_url(replica.url) as follower:
             live.give()
             live.until_vouching()
-            live.voucher.step()
+            live.verifier.step()
             follower.replicaof("127.0.0.1", live.server.port)
             while follower.info("replication")["master_link_status"] != "up":
                 time.sleep(0.02)
             master.wait(1, 5000)
-            live.voucher.step()
+            live.verifier.step()
             follower.replicaof("NO", "ONE")  # promoted, with the permission given
             assert live.withdraw().effective  # on the old master, which readers still use
             assert live.read() is Denial.REFUSED
@@ -165,7 +165,7 @@ def test_of_two_masters_one_is_vouched_for(live: Live, tmp_path: Path) -> None:
     try:
         live.give()
         live.until_vouching()
-        live.voucher.step()
+        live.verifier.step()
         first = live.server
         live.connect(other)
         live.until_vouching()
@@ -179,15 +179,15 @@ def test_of_two_masters_one_is_vouched_for(live: Live, tmp_path: Path) -> None:
 
 def test_a_store_that_was_read_only_for_as_long_as_a_word_lasts_is_vouched_for_at_once(live: Live) -> None:
     now_s = [0.0]
-    live.voucher = Voucher(live.store, EXPIRY_MS, lambda: now_s[0], words={None: -1e9})
+    live.verifier = NodeVerifier(live.store, EXPIRY_MS, lambda: now_s[0], words={None: -1e9})
     live.until_vouching()
     with Redis.from_url(live.server.url) as client:
         for long_enough in (False, True):
             client.replicaof("127.0.0.1", 1)
             for _ in range(2):
-                assert live.voucher.step() is Condition.STORE_AWAY
+                assert live.verifier.step() is Condition.STORE_AWAY
                 now_s[0] += EXPIRY_MS / 1000 / (2 if long_enough else 4)
             client.replicaof("NO", "ONE")  # another run: what was put elsewhere meanwhile it lacks
-            assert live.voucher.step() is (Condition.VOUCHING if long_enough else Condition.WAITING)
+            assert live.verifier.step() is (Condition.VOUCHING if long_enough else Condition.WAITING)
             now_s[0] += EXPIRY_MS / 1000
-            assert live.voucher.step() is Condition.VOUCHING
+            assert live.verifier.step() is Condition.VOUCHING

@@ -27,7 +27,7 @@ from featurestore.permission import Denial
 from featurestore.serving.answer import Status
 from streams import metrics as stream_metrics
 
-COUNTS = (MetricWrapperBase, stream_metrics.EventToServed)
+COUNTS = (MetricWrapperBase, stream_metrics.EventToServedHistogram)
 ALERTS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))
 PROCFILE = (ROOT / "Procfile").read_text(encoding="utf-8")
 

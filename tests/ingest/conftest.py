@@ -5,17 +5,17 @@ from collections.abc import Iterator
 import pytest
 
 from featurestore.config import settings
-from tests.ingest.quarantine import PostOffice, generations, make_topics
+from tests.ingest.quarantine import Quarantine, generations, make_topics
 
 
 @pytest.fixture
-def post(kafka: str, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostOffice]:
+def post(kafka: str, db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Quarantine]:
     """A post office, and settings that lead there."""
     for name, value in {"KAFKA_BOOTSTRAP": kafka, "GENERATION": next(generations), "PARTITIONS": 4}.items():
         monkeypatch.setenv(f"RAPPORT_{name}", str(value))
     settings.cache_clear()
     make_topics(settings())
-    yield PostOffice(settings())
+    yield Quarantine(settings())
     settings.cache_clear()
 
 

@@ -20,11 +20,11 @@ from featurestore.ingest import dead_letter_topic
 from featurestore.ingest.errors import KafkaUnavailable
 from featurestore.ingest.models import DeadLetter
 from streams import topics
+from streams.changelog import Changelog
+from streams.clocks import ClockCheck
+from streams.dead_letters import DeadLetterWriter, Rejection
 from streams.fetch_batches import FetchBatch
 from streams.fetch_batches import Record as Arrived
-from streams.changelog import Changelog
-from streams.clocks import Clocks
-from streams.dead_letters import DeadLetters, Rejected
 from streams.lease import longest_skew_ms
 from tests.waiting import eventually
 
@@ -39,7 +39,7 @@ def order(number: int = 1, subject: str = SUBJECT) -> bytes:
 
 
 @dataclass
-class PostOffice:
+class Quarantine:
     """``put`` puts records aside as a worker does; ``sent`` is what the orders' topic holds."""
 
     conf: Settings
@@ -63,14 +63,14 @@ class PostOffice:
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
         arrived = [Arrived(next(offsets), now_ms, key, value) for value in values]
         bundle = FetchBatch(topic or self.topic, partition, arrived[0].offset, arrived)
-        asyncio.run(self._put(bundle, [Rejected(record, reason, detail) for record in arrived]))
+        asyncio.run(self._put(bundle, [Rejection(record, reason, detail) for record in arrived]))
         return [f"{bundle.topic}/{partition}/{record.offset}" for record in arrived]
 
-    async def _put(self, bundle: FetchBatch, rejected: list[Rejected]) -> None:
-        clocks = Clocks(names.clock(self.conf.generation), self.conf.partitions, longest_skew_ms(self.conf))
+    async def _put(self, bundle: FetchBatch, rejected: list[Rejection]) -> None:
+        clocks = ClockCheck(names.clock(self.conf.generation), self.conf.partitions, longest_skew_ms(self.conf))
         changelog = Changelog(self.conf.kafka_bootstrap, "tests", None, clocks)
         await changelog.start()
-        await DeadLetters(names.dead_letters(self.conf.generation), changelog).put(bundle, rejected)
+        await DeadLetterWriter(names.dead_letters(self.conf.generation), changelog).put(bundle, rejected)
         await changelog.stop()
 
     def write(self, topic: str, value: bytes, key: bytes | None, headers: dict[str, bytes]) -> None:
@@ -100,19 +100,19 @@ def deadletters(*arguments: str) -> str:
 
 
 def states() -> dict[str, str]:
-    return {str(letter): letter.state for letter in DeadLetter.objects.all()}
+    return {str(dead_letter): dead_letter.state for dead_letter in DeadLetter.objects.all()}
 
 
 def make_topics(conf: Settings) -> None:
     """A partition has its leader a moment after its topic is made."""
     topics.apply(conf, ["orders"])
-    with dead_letter_topic.opened() as box:
+    with dead_letter_topic.connect() as kafka:
         for topic in (names.dead_letters(conf.generation), names.events("orders", conf.generation)):
-            eventually(lambda topic=topic: led(box, topic), f"leaders of {topic}")  # type: ignore[misc]
+            eventually(lambda topic=topic: led(kafka, topic), f"leaders of {topic}")  # type: ignore[misc]
 
 
-def led(box: dead_letter_topic.DeadLetterTopic, topic: str) -> bool:
+def led(kafka: dead_letter_topic.DeadLetterTopic, topic: str) -> bool:
     try:
-        return bool(box.bounds(topic))
+        return bool(kafka.bounds(topic))
     except KafkaUnavailable:
         return False

@@ -12,7 +12,7 @@ from featurestore.catalog.orders import OrderLine, orders
 from featurestore.config import Settings, settings
 from featurestore.identity import IdentifierError, partition_of, subject_of
 from featurestore.ingest.bulk_sender import BulkEventSender, NotDelivered
-from featurestore.tiles.identities import KEPT
+from featurestore.tiles.deduplication import KEPT
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

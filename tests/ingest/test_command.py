@@ -5,12 +5,12 @@ from django.core.management import CommandError, call_command
 
 from featurestore.ingest import services
 from featurestore.ingest.models import DeadLetter
-from tests.ingest.quarantine import SUBJECT, PostOffice, deadletters, order, states
+from tests.ingest.quarantine import SUBJECT, Quarantine, deadletters, order, states
 
 State = DeadLetter.State
 
 
-def test_a_list_counts_by_reason_and_names_each(post: PostOffice) -> None:
+def test_a_list_counts_by_reason_and_names_each(post: Quarantine) -> None:
     places = post.put(b"1", b"2", detail="event is not UTF-8")
     (other,) = post.put(order(), reason="misplaced", detail="wrong partition")
     said = deadletters("list")
@@ -23,7 +23,7 @@ def test_a_list_counts_by_reason_and_names_each(post: PostOffice) -> None:
     assert deadletters("list", "--topic", "chat") == "No letter waits.\n"
 
 
-def test_a_long_list_has_pages(post: PostOffice) -> None:
+def test_a_long_list_has_pages(post: Quarantine) -> None:
     places = post.put(*[b"x"] * 60)
     first, second, third = (deadletters("list", "--page", page) for page in ("1", "2", "3"))
     assert sum(place + " " in first for place in places) == 50
@@ -32,7 +32,7 @@ def test_a_long_list_has_pages(post: PostOffice) -> None:
     assert not any(place + " " in third for place in places)
 
 
-def test_one_is_shown_and_its_personal_fields_are_masked(post: PostOffice) -> None:
+def test_one_is_shown_and_its_personal_fields_are_masked(post: Quarantine) -> None:
     (place,) = post.put(order(7))
     deadletters("list")
     said = deadletters("show", place)
@@ -43,7 +43,7 @@ def test_one_is_shown_and_its_personal_fields_are_masked(post: PostOffice) -> No
     assert "a replay: possible" in said
 
 
-def test_what_was_decided_is_said(post: PostOffice) -> None:
+def test_what_was_decided_is_said(post: Quarantine) -> None:
     first, second, third = post.put(order(1), order(2), order(3))
     deadletters("list")
     assert deadletters("replay", first, "--by", "petra") == "1 replayed\n"
@@ -58,7 +58,7 @@ def test_what_was_decided_is_said(post: PostOffice) -> None:
         deadletters("replay", first)
 
 
-def test_all_that_a_mended_definition_lets_pass_are_replayed_at_once(post: PostOffice) -> None:
+def test_all_that_a_mended_definition_lets_pass_are_replayed_at_once(post: Quarantine) -> None:
     many = post.put(*[order(number) for number in range(300)])
     (other,) = post.put(order(), reason="misplaced")
     deadletters("list")
@@ -86,9 +86,9 @@ def test_what_is_typed_wrongly_is_said(db: None, typed: str, why: str) -> None:
 
 
 @pytest.mark.parametrize("because", ["", "  "])
-def test_a_discard_needs_a_reason(post: PostOffice, because: str) -> None:
+def test_a_discard_needs_a_reason(post: Quarantine, because: str) -> None:
     (place,) = post.put(order())
-    services.collect()
+    services.import_dead_letters()
     with pytest.raises(CommandError, match="Say who discards the letters and why"):
         deadletters("discard", place, "--because", because)
     assert states() == {place: State.OPEN}

@@ -61,7 +61,7 @@ def ann(kafka: str, tmp_path: Path) -> Iterator[Ann]:
     server.start()
     with installation(tmp_path, kafka=kafka, store=server.url, partitions=PARTITIONS) as made:
         made.prepare()
-        made.start_voucher()
+        made.start_store_verifier()
         made.start_worker()
         api = made.start_api()
         eventually(lambda: api.get("/readyz").status_code == 200, "the API is ready")

@@ -27,9 +27,9 @@ from featurestore import names
 from featurestore.config import settings
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.store.redis import RedisStore
-from streams.app import App, Work
+from streams.app import App, Pipeline
 from streams.fetch_batches import FetchBatch, FetchBatchScheduler
-from streams.dead_letters import Rejected
+from streams.dead_letters import Rejection
 from streams.freshness import Watermarks
 from streams.recovery import Recovery
 from streams.tables import TableManager
@@ -58,7 +58,7 @@ def counter(app: App, source: str) -> Handles:
             if record.value == b"poison":
                 raise ValueError("poison")
             if record.value is None or record.key is None or record.value.startswith(b"junk"):
-                rejected.append(Rejected(record, "malformed", "no number"))
+                rejected.append(Rejection(record, "malformed", "no number"))
                 continue
             mine = state.setdefault(record.key, {"count": 0, "sum": 0, "offset": -1})
             if record.offset > mine["offset"]:
@@ -137,7 +137,7 @@ def main(sources: list[str]) -> None:
     conf = settings()
     put_clock_forward()
 
-    def work(app: App) -> Work:
+    def build_pipeline(app: App) -> Pipeline:
         @app.on_rebalance_complete.connect(weak=False)
         async def recovered(_app: Any, **_options: Any) -> None:
             by_topic: dict[str, list[int]] = {}
@@ -154,9 +154,9 @@ def main(sources: list[str]) -> None:
         async def handle(bundles: Sequence[FetchBatch]) -> None:
             await asyncio.gather(*(handlers[bundle.topic](bundle) for bundle in bundles))
 
-        return Work(handlers, handle, fresh)
+        return Pipeline(handlers, handle, fresh)
 
-    run(conf, sources, work)
+    run(conf, sources, build_pipeline)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ class Shop:
         self.it = Installation(folder, kafka=KAFKA, store=self.store.url, control_url=self.control.url, serves="api")
         self.it.manage("migrate", "--noinput")
         self.it.manage("seed")
-        self.it.start_voucher()
+        self.it.start_store_verifier()
         self.client = self.it.start_api()
         person = {"customer_id": CUSTOMER, "region": "eu", "brand": "acme"}
         decision = {"customer_id": CUSTOMER, "purpose": "service", "decision": "given", "method": "web"}

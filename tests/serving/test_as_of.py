@@ -23,16 +23,16 @@ from featurestore.aggregations import (
 )
 from featurestore.definitions import Event, FeatureService, FeatureView
 from featurestore.identity import partition_of
-from featurestore.permission import Denial, PurposePermission, Permission
+from featurestore.permission import Denial, Permission, PurposePermission
 from featurestore.serving.answer import Answer, Status
 from featurestore.serving.as_of import AsOfTooEarly, Cause
 from featurestore.serving.reader import Reader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
 from featurestore.tiles.fold import SourceFold
-from featurestore.tiles.layout import Layout
-from featurestore.tiles.served import STAMP
-from featurestore.tiles.state import Record, field_name
+from featurestore.tiles.record import Record, field_name
+from featurestore.tiles.view_codec import Layout
+from featurestore.tiles.view_reader import STAMP
 from tests.tiles.shop import EPOCH_S, arrivals, expected, purchase, purchases, refunds, spend
 
 ANN = "a" * 32
@@ -76,17 +76,22 @@ histories = st.lists(
 
 
 def store_of(
-    events: list[Event], grant: PurposePermission = ALLOWED, coverage_start_ms: int = BIRTH_MS, folded_to_ms: int = NOW_MS
+    events: list[Event],
+    grant: PurposePermission = ALLOWED,
+    coverage_start_ms: int = BIRTH_MS,
+    folded_to_ms: int = NOW_MS,
 ) -> Reader:
     """A reader of what streams leave of Ann's events."""
     store = MemoryStore()
     store.write_claim(store.run(), 1, 0)
     store.vouch(store.run(), 3_600_000)
     coverage_starts_ms = {view.fingerprint: coverage_start_ms for view in VIEWS}
-    fill = store.read([], [], [], 100).nodes[0].fill
+    fill = store.read([], [], [], 100).nodes[0].incarnation
     store.advance_watermark("purchases", partition_of(ANN, 8), Watermark(1, 0, folded_to_ms, coverage_starts_ms, fill))
     store.publish_permissions({ANN: Permission(1, 1, {"service": grant})})
-    folded = FOLD.fold(Record(), arrivals(events), {"service": grant}, coverage_starts_ms=coverage_starts_ms, counts=Counter()).record
+    folded = FOLD.fold(
+        Record(), arrivals(events), {"service": grant}, coverage_starts_ms=coverage_starts_ms, counts=Counter()
+    ).record
     for view in VIEWS:
         for kept in folded.views.get(view.name, ()):
             raw = STAMP.pack(1, folded.offset, grant.grant_id) + Layout(view).totals(kept.tiles)

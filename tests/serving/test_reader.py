@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from featurestore.aggregations import Count, Last
 from featurestore.definitions import FeatureService, FeatureView
 from featurestore.identity import partition_of
-from featurestore.permission import PurposePermission, Permission
+from featurestore.permission import Permission, PurposePermission
 from featurestore.serving.answer import Answer, Status
 from featurestore.serving.reader import Reader
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import FieldWrite, Watermark, StoreUnavailable
-from featurestore.tiles.layout import Layout, Tiles
-from featurestore.tiles.served import STAMP
-from featurestore.tiles.state import edition_of, field_name
+from featurestore.store.protocol import FieldWrite, StoreUnavailable, Watermark
+from featurestore.tiles.record import edition_of, field_name
+from featurestore.tiles.view_codec import Layout, Tiles
+from featurestore.tiles.view_reader import STAMP
 from tests.tiles.shop import EPOCH_S, purchases
 
 ANN, BOB = "a" * 32, "b" * 32
@@ -34,7 +34,9 @@ class Shop:
         self.store.vouch(self.store.run(), 2_000)
 
     def permit(self, subject: str = ANN, *, purpose: str = "service", allowed: bool = True, grant: int = 1) -> None:
-        self.store.publish_permissions({subject: Permission(1, 1, {purpose: PurposePermission(allowed, grant, SINCE_MS)})})
+        self.store.publish_permissions(
+            {subject: Permission(1, 1, {purpose: PurposePermission(allowed, grant, SINCE_MS)})}
+        )
 
     def write(
         self, subject: str = ANN, *, view: FeatureView = visits, purpose: str = "service", coverage_start_ms: int = 0
@@ -45,11 +47,13 @@ class Shop:
         self.store.write([FieldWrite(subject, field_name(view.name, purpose), purpose, value)], NOW_MS)
 
     def fill(self) -> str:
-        return self.store.read([], [], [], 100).nodes[0].fill
+        return self.store.read([], [], [], 100).nodes[0].incarnation
 
     def mark(self, subject: str = ANN, *, folded_to_ms: int = NOW_MS, coverage_start_ms: int = 0) -> None:
         coverage_starts_ms = dict.fromkeys((visits.fingerprint, tastes.fingerprint), coverage_start_ms)
-        self.store.advance_watermark("purchases", partition_of(subject, 8), Watermark(1, 0, folded_to_ms, coverage_starts_ms, self.fill()))
+        self.store.advance_watermark(
+            "purchases", partition_of(subject, 8), Watermark(1, 0, folded_to_ms, coverage_starts_ms, self.fill())
+        )
 
     def read(self, *subjects: str, purpose: str = "service", now_ms: int = NOW_MS, features=None) -> list[Answer]:
         return self.reader.read(SERVICE, purpose, subjects, now_ms=now_ms, timeout_ms=100, features=features)

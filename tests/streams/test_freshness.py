@@ -6,7 +6,7 @@ import pytest
 from faust.types import TP
 
 from streams import freshness as module
-from streams.freshness import Freshness
+from streams.freshness import FreshnessTracker
 from streams.partition_queues import PartitionQueues
 
 pytestmark = pytest.mark.anyio
@@ -41,14 +41,14 @@ def lanes(**applied: int) -> PartitionQueues:
 
 
 async def test_an_idle_partition_is_whole_up_to_the_question(now: list[float]) -> None:
-    freshness = Freshness(lanes(p0=5, p1=0))
+    freshness = FreshnessTracker(lanes(p0=5, p1=0))
     await freshness._ask(Broker(p0=5, p1=0))
     assert freshness._settle() == {A: 100_000, B: 100_000}
 
 
 async def test_a_busy_partition_is_whole_up_to_the_question_once_it_has_caught_up(now: list[float]) -> None:
     busy = lanes(p0=5)
-    freshness = Freshness(busy)
+    freshness = FreshnessTracker(busy)
     await freshness._ask(Broker(p0=8))
     assert freshness._settle() == {}
     now[0] = 101.0
@@ -60,7 +60,7 @@ async def test_a_busy_partition_is_whole_up_to_the_question_once_it_has_caught_u
 
 async def test_a_partition_given_away_has_no_mark(now: list[float]) -> None:
     given = lanes(p0=5, p1=5)
-    freshness = Freshness(given)
+    freshness = FreshnessTracker(given)
     await freshness._ask(Broker(p0=5, p1=9))
     assert freshness._settle() == {A: 100_000}
     given.restart({})
@@ -69,7 +69,7 @@ async def test_a_partition_given_away_has_no_mark(now: list[float]) -> None:
 
 
 async def test_an_end_that_does_not_come_is_read_again(now: list[float]) -> None:
-    freshness, broker = Freshness(lanes(p0=5, p1=9)), Broker(p0=8, p1=9)
+    freshness, broker = FreshnessTracker(lanes(p0=5, p1=9)), Broker(p0=8, p1=9)
     for now[0] in (100.0, 104.0, 106.0):
         await freshness._ask(broker)
         freshness._settle()
@@ -78,7 +78,7 @@ async def test_an_end_that_does_not_come_is_read_again(now: list[float]) -> None
 
 async def test_a_busy_lane_is_left_alone(now: list[float]) -> None:
     busy, broker = lanes(p0=5), Broker(p0=8)
-    freshness = Freshness(busy)
+    freshness = FreshnessTracker(busy)
     async with busy.alone(0):
         for now[0] in (100.0, 106.0):
             await freshness._ask(broker)

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from devservers.ports import free_port
-from streams.health import Health
+from streams.health import HealthServer
 from streams.metrics import REBALANCES
 
 pytestmark = pytest.mark.anyio
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_ready_and_why_not_and_what_is_counted() -> None:
     reasons = ["recovering: 7 changelog records to read"]
-    health = Health(free_port(), lambda: reasons)
+    health = HealthServer(free_port(), lambda: reasons)
     await health.start()
     base = f"http://127.0.0.1:{health.port}"
     async with aiohttp.ClientSession() as session:

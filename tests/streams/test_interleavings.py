@@ -19,7 +19,7 @@ from featurestore.serving.answer import Status
 from featurestore.serving.reader import Reader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, WriteOutcome
-from featurestore.tiles.state import decode
+from featurestore.tiles.record import decode
 from streams import partition_queues
 from streams import republisher
 from streams.fetch_batches import FetchBatch, Record
@@ -28,7 +28,7 @@ from streams.retrying_store import RetryingStore
 from streams.partition_queues import PartitionQueues
 from streams.watermarks import WatermarkPublisher
 from streams.republisher import Republisher
-from tests.streams.test_processing import PURGE, TOPIC, DeadLetters, Table
+from tests.streams.test_processing import PURGE, TOPIC, DeadLetterWriter, Table
 from tests.tiles.shop import EPOCH_S, Purchase, both, expected, iso, purchases, refunds, spend
 
 EVENTS, PURGES = TP(TOPIC, 0), TP(PURGE, 0)
@@ -124,7 +124,7 @@ class Life:
         self.gate, self.lanes = RetryingStore(history.store), PartitionQueues()
         registry = Registry([purchases, spend, both, refunds])
         folder = SourceProcessor(purchases, registry, history.table, generation=1, partitions=8, clock=clock)
-        self.lanes.handle = MicroBatchProcessor({TOPIC: folder}, self.gate, DeadLetters(), clock).handle
+        self.lanes.handle = MicroBatchProcessor({TOPIC: folder}, self.gate, DeadLetterWriter(), clock).handle
         self.rebuilds = Republisher(self.lanes, self.gate, clock)
         self.marks = WatermarkPublisher({TOPIC: folder}, self.lanes, self.gate, self.rebuilds, 1)
         self.lanes.restart(history.committed)
@@ -204,8 +204,8 @@ class Life:
 
 async def run(history: History, patch: pytest.MonkeyPatch, *, last: bool) -> None:
     life = Life(history)
-    patch.setattr(lanes, "die", life.die)
-    patch.setattr(rebuild, "die", life.die)
+    patch.setattr(partition_queues, "die", life.die)
+    patch.setattr(republisher, "die", life.die)
     await (life.settle() if last else life.live())
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
@@ -216,7 +216,7 @@ async def run(history: History, patch: pytest.MonkeyPatch, *, last: bool) -> Non
 
 @pytest.mark.parametrize("seed", range(60))
 def test_in_the_end_the_values_are_those_of_the_raw_events(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rebuild, "BATCH", 1)
+    monkeypatch.setattr(republisher, "BATCH", 1)
     history = History(seed)
     asyncio.run(run(history, monkeypatch, last=True))  # so that the marks stand, and nothing is rebuilt without need
     for _ in range(history.random.randint(1, 6)):

@@ -10,21 +10,21 @@ from faust.types import TP
 
 from bench import offline
 from featurestore.definitions import FeatureService, Registry
-from featurestore.permission import PurposePermission, Permission
+from featurestore.permission import Permission, PurposePermission
 from featurestore.serving.answer import Answer, Status
 from featurestore.serving.reader import Reader
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import FieldWrite, Watermark, Node, WriteOutcome
-from featurestore.tiles.state import decode
+from featurestore.store.protocol import FieldWrite, Node, Watermark, WriteOutcome
+from featurestore.tiles.record import decode
 from streams import coverage
+from streams.dead_letters import Rejection
 from streams.fetch_batches import FetchBatch, Record
-from streams.dead_letters import Rejected
-from streams.processing import SourceProcessor, MicroBatchProcessor
-from streams.retrying_store import RetryingStore
 from streams.partition_queues import PartitionQueues
-from streams.watermarks import WatermarkPublisher
+from streams.processing import MicroBatchProcessor, SourceProcessor
 from streams.republisher import Republisher
+from streams.retrying_store import RetryingStore
+from streams.watermarks import WatermarkPublisher
 from tests.tiles.shop import EPOCH_S, Purchase, iso, purchases, spend
 
 NOW_MS = EPOCH_S * 1000
@@ -50,11 +50,11 @@ class Table(offline.Table):
         await super().commit(partition, changes)
 
 
-class DeadLetters:
+class DeadLetterWriter:
     def __init__(self) -> None:
-        self.sent: list[Rejected] = []
+        self.sent: list[Rejection] = []
 
-    async def put(self, bundle: FetchBatch, rejected: Iterable[Rejected]) -> None:
+    async def put(self, bundle: FetchBatch, rejected: Iterable[Rejection]) -> None:
         self.sent += rejected
 
 
@@ -69,7 +69,7 @@ class Shop:
     """A folder on a store, in memory as a rule, and a reader that asks it."""
 
     def __init__(self, store: Any = None) -> None:
-        self.store, self.table, self.dead = store or MemoryStore(), Table(), DeadLetters()
+        self.store, self.table, self.dead = store or MemoryStore(), Table(), DeadLetterWriter()
         for node in self.store.nodes():
             vouch(node)
         self.now_ms, self.offset, self.sequence = NOW_MS, 0, 0
@@ -137,7 +137,9 @@ class Shop:
         coverage_starts_ms = coverage.decode(self.table.get(0, coverage.KEY))
         for node in self.store.nodes():
             (state,) = node.read((), (), (), 1_000).nodes
-            node.advance_watermark("purchases", 0, Watermark(1, offset, self.now_ms, coverage_starts_ms, state.fill))
+            node.advance_watermark(
+                "purchases", 0, Watermark(1, offset, self.now_ms, coverage_starts_ms, state.incarnation)
+            )
 
     def read(self, subject: str = ANN) -> Answer:
         reader = Reader(self.store, 8)

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from featurestore import names
 from featurestore.config import Settings
 from streams import recovery as module
-from streams.app import Work, create_app
+from streams.app import Pipeline, create_app
 from streams.fetch_batches import FetchBatch, Record
 from streams.metrics import RECOVERY_REMAINING
 from streams.recovery import STUCK_S, TELL_EVERY_S, Progress, Recovery
@@ -22,7 +22,9 @@ pytestmark = pytest.mark.anyio
 ORDERS, CHAT = names.changelog("orders", 1), names.changelog("chat", 1)
 
 
-def bundle(topic: str, partition: int, *changes: tuple[int, bytes, bytes | None], start: int | None = None) -> FetchBatch:
+def bundle(
+    topic: str, partition: int, *changes: tuple[int, bytes, bytes | None], start: int | None = None
+) -> FetchBatch:
     records = [Record(offset, 0, key, value) for offset, key, value in changes]
     return FetchBatch(topic, partition, records[0].offset if start is None else start, records)
 
@@ -32,7 +34,7 @@ class Worker:
 
     def __init__(self, folder: Path, kind: str) -> None:
         conf = Settings(stream_tables=kind, stream_data_dir=folder)  # type: ignore[arg-type]
-        app: Any = create_app(conf, ["orders", "chat"], lambda app: Work(["t"], nothing))
+        app: Any = create_app(conf, ["orders", "chat"], lambda app: Pipeline(["t"], nothing))
         app._create_directories()
         self.sought: list[dict[TP, int]] = []
         app.consumer = SimpleNamespace(rewind=self.rewind)

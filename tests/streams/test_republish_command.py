@@ -3,7 +3,7 @@
 import pytest
 
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import Watermark, StoreUnavailable
+from featurestore.store.protocol import StoreUnavailable, Watermark
 from streams.republish_command import PATIENCE_S, republish
 
 PLACES = [("orders", 0), ("orders", 1)]
@@ -21,7 +21,7 @@ class World:
     @property
     def fill(self) -> str:
         (node,) = self.store.read((), (), (), 100).nodes
-        return node.fill
+        return node.incarnation
 
     def push(self, *places: tuple[str, int]) -> None:
         for source, partition in places:
@@ -63,7 +63,7 @@ def test_who_may_be_missing_is_named() -> None:
     idle = [None] * int(PATIENCE_S / 0.5)
     said = world.republish(*idle, world.vouch, *idle, lambda: world.push(*PLACES))
     assert [line for line in said if line.startswith("no progress")] == [
-        "no progress for 15 s. Is `manage.py vouch` running?",
+        "no progress for 15 s. Is `manage.py verify_store` running?",
         "no progress for 15 s. Is a stream worker for every partition running?",
     ]
 

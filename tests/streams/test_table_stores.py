@@ -9,7 +9,7 @@ from faust.types import TP
 
 from featurestore import names
 from featurestore.config import Settings
-from streams.app import Work, create_app
+from streams.app import Pipeline, create_app
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ async def nothing(bundles: object) -> None:
 
 
 def table(kind: Literal["memory", "rocksdb"], folder: Path) -> Any:
-    app = create_app(Settings(stream_tables=kind, stream_data_dir=folder), ["orders"], lambda app: Work(["t"], nothing))
+    app = create_app(Settings(stream_tables=kind, stream_data_dir=folder), ["orders"], lambda app: Pipeline(["t"], nothing))
     app._create_directories()
     return app.state_tables["orders"]._table
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from featurestore.aggregations import Count, Sum, TopK
 from featurestore.definitions import Event, FeatureView
 from featurestore.permission import PurposePermission
-from featurestore.tiles import columns, identities
+from featurestore.tiles import deduplication
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.layout import Layout
-from featurestore.tiles.served import STAMP, Asked, QuestionTooEarly, opened, stamp_of
-from featurestore.tiles.state import Record, UnknownFormat, decode, edition_of
+from featurestore.tiles.record import Record, UnknownFormat, decode, edition_of
+from featurestore.tiles.view_codec import Layout
+from featurestore.tiles.view_reader import STAMP, Asked, QuestionTooEarly, opened, stamp_of
 from tests.tiles.shop import EPOCH_S, arrivals, both, expected, purchase, refunds, spend
 from tests.tiles.shop import purchases as purchases_source
 
@@ -31,7 +31,7 @@ DAY_MS = 86_400_000
 def runs_from(request: pytest.FixtureRequest) -> Iterator[None]:
     """Runs in columns begin where few tiles are, too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(columns, "RUNS_FROM", request.param)
+        patch.setattr(cell_codecs, "RUNS_FROM", request.param)
         yield
 
 
@@ -63,7 +63,9 @@ def fold(
     counts: Counter[str] | None = None,
 ) -> Record:
     """One fold, through the bytes that a table would hold."""
-    folded = FOLD.fold(record, events, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter() if counts is None else counts)
+    folded = FOLD.fold(
+        record, events, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter() if counts is None else counts
+    )
     return decode(folded.record.encode())
 
 
@@ -184,7 +186,7 @@ def test_only_events_since_the_birth_of_a_view_count() -> None:
 def test_identities_are_bounded_and_what_lies_beyond_is_counted_unchecked() -> None:
     counts: Counter[str] = Counter()
     record = fold(Record(), arrivals([purchase(i, EPOCH_S * 1000 + i * 1000, 1) for i in range(1, 301)]), counts=counts)
-    assert len(record.identities) == identities.KEPT * identities.SIZE
+    assert len(record.identities) == deduplication.KEPT * deduplication.SIZE
     assert counts["unchecked"] == 0
     fold(record, arrivals([purchase(1, EPOCH_S * 1000 + 1000, 1)], 300), counts=counts)
     assert counts["unchecked"] == 1

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from django.core.management.base import BaseCommand, CommandError
 
-from featurestore.accesslog.writer import recorder
+from featurestore.accesslog.writer import access_log_writer
 from featurestore.config import ROOT, settings
 from featurestore.definitions import DefinitionError, Problem, Registry
 from featurestore.definitions.description import feature_spec, service_spec, view_spec
@@ -119,7 +119,7 @@ def read(options: dict[str, Any]) -> Iterator[str]:
     except (IdentifierError, StoreUnavailable) as error:
         raise CommandError(str(error)) from error
     who, what = Operator(), (options["service"], options["purpose"])
-    recorder().read(who, *what, [subject], answers, read_ms, uuid.uuid4().hex)  # sent at the process's end at latest
+    access_log_writer().add_read(who, *what, [subject], answers, read_ms, uuid.uuid4().hex)  # sent at the process's end at latest
     yield msgspec.json.format(msgspec.json.encode(answers[0])).decode()
 
 

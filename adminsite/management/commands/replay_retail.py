@@ -116,6 +116,6 @@ def admit(found: Survey, moved: timedelta) -> int:
         raise CommandError(f"{error} Replay into a new database.") from error
     if waiting := pending().unpublished:
         raise CommandError(
-            f"{waiting:,} permissions are not in the store yet. Start manage.py vouch, then repeat this."
+            f"{waiting:,} permissions are not in the store yet. Start manage.py verify_store, then repeat this."
         )
     return new

@@ -17,7 +17,7 @@ from featurestore.store.protocol import PublishResult, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-UNVOUCHED = "the store's node is away, or nobody vouches for it: is `manage.py vouch` running?"
+UNVOUCHED = "the store's node is away, or nobody vouches for it: is `manage.py verify_store` running?"
 
 
 def state_of(row: CurrentPermission) -> State:

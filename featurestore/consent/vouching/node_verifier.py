@@ -40,7 +40,7 @@ class Condition(StrEnum):
     DATABASE_LOST = "database unavailable for too long. Reads are denied"
 
 
-class Voucher:
+class NodeVerifier:
     """Call ``step`` twice a second. ``clock`` counts seconds; ``stopping`` ends a long filling early.
 
     ``words`` is shared by a process's vouchers: when each run was last vouched for; None: by a process before this one,
@@ -88,7 +88,11 @@ class Voucher:
             change_sequence = load_change_sequence()  # or another voucher moved it since
             if claim[1:] > (change_sequence.epoch, change_sequence.sequence):
                 return Condition.STORE_AHEAD
-        if claim is None or claim[:2] != (run, change_sequence.epoch) or name(run) not in change_sequence.vouched_runs.split():
+        if (
+            claim is None
+            or claim[:2] != (run, change_sequence.epoch)
+            or name(run) not in change_sequence.vouched_runs.split()
+        ):
             return self._fill(run, claim, change_sequence)
         put = self._put_pending()
         if not self._say(run):
@@ -208,7 +212,9 @@ def remember(run: Run) -> None:
     """Of all runs of these slots, this one was vouched for last."""
     with transaction.atomic():
         change_sequence = ChangeSequence.objects.select_for_update().get(pk=1)
-        others = [other for other in change_sequence.vouched_runs.split() if not overlap(other.rpartition("/")[2], run.slots)]
+        others = [
+            other for other in change_sequence.vouched_runs.split() if not overlap(other.rpartition("/")[2], run.slots)
+        ]
         change_sequence.vouched_runs = "\n".join([*others, name(run)])
         change_sequence.save(update_fields=["vouched_runs"])
 

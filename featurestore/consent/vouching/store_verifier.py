@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import structlog
 from django.db import connections
 
-from featurestore.consent.vouching.node_verifier import Voucher
+from featurestore.consent.vouching.node_verifier import NodeVerifier
 from featurestore.store.protocol import Node, OnlineStore, Run, StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -17,7 +17,7 @@ STEP_S = 0.5
 MOST_NODES = 1000
 
 
-class Vouching:
+class StoreVerifier:
     """Vouches until ``stop`` is set, for the nodes that there are: a cluster's may come and go."""
 
     def __init__(self, store: OnlineStore, expiry_ms: int, stop: threading.Event):
@@ -55,9 +55,9 @@ class Vouching:
 
     def _vouch(self, node: Node) -> None:
         try:
-            voucher = Voucher(node, self.expiry_ms, stopping=lambda: self._over(node), words=self._words)
+            verifier = NodeVerifier(node, self.expiry_ms, stopping=lambda: self._over(node), words=self._words)
             while not self._over(node):
-                voucher.step()
+                verifier.step()
                 self.stop.wait(STEP_S)
         finally:
             connections.close_all()

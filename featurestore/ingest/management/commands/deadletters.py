@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 from featurestore import names
 from featurestore.config import settings
 from featurestore.ingest import selectors, services
-from featurestore.ingest.errors import KafkaUnavailable, DeadLetterError
-from featurestore.ingest.dead_letter_records import obstacle
+from featurestore.ingest.dead_letter_records import replay_obstacle
+from featurestore.ingest.errors import DeadLetterError, KafkaUnavailable
 from featurestore.ingest.models import DeadLetter
 from featurestore.ingest.services import Outcome
 
@@ -58,23 +58,23 @@ def list_(options: dict[str, Any]) -> Iterator[str]:
     """What the database knows is listed though Kafka is away; that it is away is said in the end."""
     away = None
     try:
-        while services.collect():
+        while services.import_dead_letters():
             pass
     except KafkaUnavailable as error:
         away = error
     state = options["state"]
-    letters = narrowed(DeadLetter.objects.filter(state=state) if state else waiting(), options)
-    for group in selectors.groups(letters):
+    dead_letters = narrowed(DeadLetter.objects.filter(state=state) if state else waiting(), options)
+    for group in selectors.groups(dead_letters):
         oldest, newest = f"{group.oldest:%Y-%m-%d %H:%M}", f"{group.newest:%Y-%m-%d %H:%M}"
-        yield f"{group.letters:>6} {group.topic} {group.reason}, {oldest} to {newest} UTC, such as: {group.such_as}"
-    number, page = letters.count(), max(options["page"], 1)
+        yield f"{group.dead_letters:>6} {group.topic} {group.reason}, {oldest} to {newest} UTC, such as: {group.such_as}"
+    number, page = dead_letters.count(), max(options["page"], 1)
     first = (page - 1) * PAGE
-    rows = list(selectors.with_tries(letters)[first : first + PAGE])
+    rows = list(selectors.with_tries(dead_letters)[first : first + PAGE])
     if rows:
         yield ""
-    for letter in rows:
-        tried = f", replayed {letter.tries} times before" if letter.tries else ""
-        yield f"{letter}  {letter.put_at:%Y-%m-%d %H:%M:%S}  {letter.state}  {letter.reason}: {letter.detail}{tried}"
+    for dead_letter in rows:
+        tried = f", replayed {dead_letter.tries} times before" if dead_letter.tries else ""
+        yield f"{dead_letter}  {dead_letter.quarantined_at:%Y-%m-%d %H:%M:%S}  {dead_letter.state}  {dead_letter.reason}: {dead_letter.detail}{tried}"
     if first + len(rows) < number:
         yield f"{first + 1} to {first + len(rows)} of {number}; the next: --page {page + 1}"
     elif not rows:
@@ -84,28 +84,28 @@ def list_(options: dict[str, Any]) -> Iterator[str]:
 
 
 def show(options: dict[str, Any]) -> Iterator[str]:
-    letter = selectors.find_dead_letter(options["place"])
-    yield f"{letter}: {letter.reason}"
-    yield f"  {letter.detail}"
-    yield f"  record of {letter.recorded_at:%Y-%m-%d %H:%M:%S} UTC, put aside {letter.put_at:%Y-%m-%d %H:%M:%S} UTC"
-    yield f"  key: {letter.subject or 'no subject, not shown'}"
-    yield f"  value: {letter.size:,} bytes, SHA-256 {letter.sha256}"
-    yield f"  {letter.get_state_display().lower()}{decided(letter)}"
-    yield f"  replayed before: {letter.tries}"
-    yield f"  a replay: {obstacle(letter) or 'possible'}"
+    dead_letter = selectors.find_dead_letter(options["place"])
+    yield f"{dead_letter}: {dead_letter.reason}"
+    yield f"  {dead_letter.detail}"
+    yield f"  record of {dead_letter.recorded_at:%Y-%m-%d %H:%M:%S} UTC, put aside {dead_letter.quarantined_at:%Y-%m-%d %H:%M:%S} UTC"
+    yield f"  key: {dead_letter.subject or 'no subject, not shown'}"
+    yield f"  value: {dead_letter.size:,} bytes, SHA-256 {dead_letter.sha256}"
+    yield f"  {dead_letter.get_state_display().lower()}{decided(dead_letter)}"
+    yield f"  replayed before: {dead_letter.tries}"
+    yield f"  a replay: {replay_obstacle(dead_letter) or 'possible'}"
     yield ""
-    for name, text, _ in selectors.content(letter):
+    for name, text, _ in selectors.content(dead_letter):
         yield f"  {name}: {text}"
 
 
-def decided(letter: DeadLetter) -> str:
+def decided(dead_letter: DeadLetter) -> str:
     """What is to be said after its state."""
-    words = f" by {letter.decided_by}" if letter.decided_by else ""
-    if letter.decided_at:
-        words += f" on {letter.decided_at:%Y-%m-%d %H:%M:%S} UTC"
-    if letter.state == State.REPLAYED:
-        words += f" as {letter.sent_topic}/{letter.sent_partition}/{letter.sent_offset}"
-    return words + (f": {letter.decided_reason}" if letter.decided_reason else "")
+    words = f" by {dead_letter.decided_by}" if dead_letter.decided_by else ""
+    if dead_letter.decided_at:
+        words += f" on {dead_letter.decided_at:%Y-%m-%d %H:%M:%S} UTC"
+    if dead_letter.state == State.REPLAYED:
+        words += f" as {dead_letter.sent_topic}/{dead_letter.sent_partition}/{dead_letter.sent_offset}"
+    return words + (f": {dead_letter.decided_reason}" if dead_letter.decided_reason else "")
 
 
 def replay(options: dict[str, Any]) -> Iterator[str]:
@@ -122,17 +122,17 @@ def chosen(options: dict[str, Any]) -> list[int]:
         raise CommandError("Name letters as `list` does, or say --all, which --topic and --reason narrow.")
     if options["places"]:
         return [selectors.find_dead_letter(place).pk for place in options["places"]]
-    return list(narrowed(waiting(), options).order_by("put_at", "pk").values_list("pk", flat=True))
+    return list(narrowed(waiting(), options).order_by("quarantined_at", "pk").values_list("pk", flat=True))
 
 
 def waiting() -> QuerySet[DeadLetter]:
     return DeadLetter.objects.filter(selectors.WAITING)
 
 
-def narrowed(letters: QuerySet[DeadLetter], options: dict[str, Any]) -> QuerySet[DeadLetter]:
+def narrowed(dead_letters: QuerySet[DeadLetter], options: dict[str, Any]) -> QuerySet[DeadLetter]:
     if topic := options["topic"]:
-        letters = letters.filter(topic__in=[topic, names.events(topic, settings().generation)])
-    return letters.filter(reason=options["reason"]) if options["reason"] else letters
+        dead_letters = dead_letters.filter(topic__in=[topic, names.events(topic, settings().generation)])
+    return dead_letters.filter(reason=options["reason"]) if options["reason"] else dead_letters
 
 
 def told(word: str, outcome: Outcome) -> Iterator[str]:

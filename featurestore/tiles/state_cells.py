@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from featurestore.aggregations.base import Aggregation, Cell, State
-from featurestore.tiles.table import Table
+from featurestore.tiles.packed_table import Table
 
 Cells = Sequence[list[Any]]  # of a view: a list a cell, all of the same length
 encode = msgspec.msgpack.Encoder().encode

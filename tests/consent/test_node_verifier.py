@@ -9,7 +9,7 @@ from django.db import OperationalError
 from featurestore.consent import services
 from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
 from featurestore.consent.vouching import node_verifier
-from featurestore.consent.vouching.node_verifier import Condition, Voucher
+from featurestore.consent.vouching.node_verifier import Condition, NodeVerifier
 from featurestore.customers.selectors import subject as subject_for
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import Registration, register_many
@@ -25,23 +25,23 @@ EXPIRY_MS = 2000
 class Watch:
     """A voucher at work, half a second a step."""
 
-    voucher: Voucher
+    verifier: NodeVerifier
     clock: Clock
 
     def steps(self, count: int = 1) -> list[Condition]:
         seen = []
         for _ in range(count):
-            seen.append(self.voucher.step())
+            seen.append(self.verifier.step())
             self.clock.pass_s(0.5)
         return seen
 
     def until_vouching(self) -> float:
         """The seconds until the voucher gives its word."""
         for n in range(20):
-            if self.voucher.step() is Condition.VOUCHING:
+            if self.verifier.step() is Condition.VOUCHING:
                 return n / 2
             self.clock.pass_s(0.5)
-        raise AssertionError(self.voucher.condition)
+        raise AssertionError(self.verifier.condition)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def watch(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Watch:
     shop.store.restart(emptied=True)
     ChangeSequence.objects.update(vouched_runs="")
     monkeypatch.setattr(node_verifier, "BATCH", 100)
-    return Watch(Voucher(shop.store, EXPIRY_MS, clock), clock)
+    return Watch(NodeVerifier(shop.store, EXPIRY_MS, clock), clock)
 
 
 def claim(shop: Shop) -> tuple[Run, int, int]:
@@ -83,7 +83,7 @@ def test_a_steady_run_is_vouched_for_at_every_step(shop: Shop, watch: Watch) -> 
 
 def test_a_voucher_begun_anew_goes_on_at_once_with_the_run_it_finds(shop: Shop, watch: Watch) -> None:
     watch.until_vouching()
-    assert Voucher(shop.store, EXPIRY_MS, watch.clock).step() is Condition.VOUCHING
+    assert NodeVerifier(shop.store, EXPIRY_MS, watch.clock).step() is Condition.VOUCHING
 
 
 def test_an_emptied_store_gets_everything_again_and_nothing_is_served_before(shop: Shop, watch: Watch) -> None:
@@ -212,7 +212,7 @@ def test_an_interrupted_filling_goes_on_where_it_was(shop: Shop, watch: Watch, m
 def test_a_filling_ends_early_when_the_process_is_told_to_stop(shop: Shop, clock: Clock) -> None:
     shop.register()
     shop.store.restart(emptied=True)
-    stopped = Voucher(shop.store, EXPIRY_MS, clock, stopping=lambda: True)
+    stopped = NodeVerifier(shop.store, EXPIRY_MS, clock, stopping=lambda: True)
     clock.pass_s(5)
     assert stopped.step() is Condition.FILLING
 
@@ -240,9 +240,9 @@ def test_the_claim_follows_what_is_put_and_stops_before_what_is_not(shop: Shop, 
     assert claim(shop)[2] == first
     later = shop.withdraw(when=5).sequence
     PermissionChange.objects.filter(sequence=later).update(published_at=None)
-    assert watch.voucher.settled_to() == first
+    assert watch.verifier.settled_to() == first
     watch.steps()
-    assert claim(shop)[2] == watch.voucher.settled_to() == later
+    assert claim(shop)[2] == watch.verifier.settled_to() == later
 
 
 def test_a_raised_epoch_has_everything_put_again(shop: Shop, watch: Watch) -> None:
@@ -300,7 +300,7 @@ def test_a_voucher_that_never_saw_the_database_vouches_for_nothing(
         raise OperationalError("could not connect")
 
     monkeypatch.setattr(node_verifier, "current", away)
-    assert Voucher(shop.store, EXPIRY_MS, watch.clock).step() is Condition.DATABASE_LOST
+    assert NodeVerifier(shop.store, EXPIRY_MS, watch.clock).step() is Condition.DATABASE_LOST
 
 
 def test_only_changes_of_condition_are_logged(shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,7 +338,7 @@ def half(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Watch:
     node = HalfStore(clock)
     monkeypatch.setattr(shop, "store", node)
     ChangeSequence.objects.update(vouched_runs="")
-    return Watch(Voucher(node, EXPIRY_MS, clock), clock)
+    return Watch(NodeVerifier(node, EXPIRY_MS, clock), clock)
 
 
 def registered(shop: Shop, owned: bool) -> str:
@@ -356,9 +356,9 @@ def test_a_node_gets_the_permissions_of_its_own_subjects_alone(shop: Shop, half:
     assert list(shop.store.subjects()) == [ours]
     waiting = PermissionChange.objects.filter(published_at=None)
     assert [change.subject for change in waiting] == [theirs], "another node's voucher puts it"
-    assert half.voucher.settled_to() == ChangeSequence.objects.get().sequence
+    assert half.verifier.settled_to() == ChangeSequence.objects.get().sequence
     PermissionChange.objects.update(published_at=None)
-    assert half.voucher.settled_to() == SubjectVersion.objects.get(subject=ours).sequence - 1
+    assert half.verifier.settled_to() == SubjectVersion.objects.get(subject=ours).sequence - 1
     assert half.steps() == [Condition.VOUCHING]
     assert [change.subject for change in waiting.all()] == [theirs]
 
@@ -380,9 +380,9 @@ def test_a_promoted_node_lacks_what_changed_since_its_claim_and_everything_if_it
 
 def test_words_for_other_slots_are_not_waited_for(shop: Shop, half: Watch) -> None:
     half.clock.pass_s(2)  # of an earlier voucher
-    half.voucher._words[Run("x", "y", f"{SLOTS // 2}-{SLOTS - 1}")] = half.clock()
+    half.verifier._words[Run("x", "y", f"{SLOTS // 2}-{SLOTS - 1}")] = half.clock()
     assert half.until_vouching() == 0.0
-    half.voucher._words[Run("x", "y", f"{SLOTS // 2 - 1}-{SLOTS - 1}")] = half.clock()
+    half.verifier._words[Run("x", "y", f"{SLOTS // 2 - 1}-{SLOTS - 1}")] = half.clock()
     shop.store.restart()
     assert half.until_vouching() == 2.0
 

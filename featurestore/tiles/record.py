@@ -12,7 +12,7 @@ import msgspec
 
 
 class Kept(msgspec.Struct, array_like=True):
-    """The tiles of one view (featurestore.tiles.layout), and the grant by which each of some purposes holds them."""
+    """The tiles of one view (featurestore.tiles.view_codec), and the grant by which each of some purposes holds them."""
 
     grants: dict[str, int]
     tiles: bytes
@@ -22,7 +22,7 @@ class Record(msgspec.Struct, array_like=True):
     """All that is kept of one subject for one source.
 
     ``offset`` is the last one applied; ``identities`` those of the events that counted lately
-    (featurestore.tiles.identities). ``views`` has what a view keeps, once for all purposes whose tiles are the same.
+    (featurestore.tiles.deduplication). ``views`` has what a view keeps, once for all purposes whose tiles are the same.
     """
 
     offset: int = -1

@@ -1,6 +1,6 @@
 """A table: columns of as many rows each, behind their forms, to be read a cell at a time. Pure.
 
-The bytes: a form a column (featurestore.tiles.columns); then the columns of which the forms alone tell the length; then
+The bytes: a form a column (featurestore.tiles.cell_codecs); then the columns of which the forms alone tell the length; then
 the others. A column that is like an earlier one has the form ``=`` and holds that one's number.
 """
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from featurestore.tiles import columns
-from featurestore.tiles.columns import BLOBS, NULLS, WIDTHS, Packer
+from featurestore.tiles import cell_codecs
+from featurestore.tiles.cell_codecs import BLOBS, NULLS, WIDTHS, Packer
 
 LIKE = "="
 
@@ -24,10 +24,10 @@ class Numbers(NamedTuple):
 
 
 def numbers_of(letter: str, at: int = 0) -> Numbers:
-    return Numbers(at, WIDTHS[letter], columns.array(1, letter).unpack_from, NULLS.get(letter))
+    return Numbers(at, WIDTHS[letter], cell_codecs.array(1, letter).unpack_from, NULLS.get(letter))
 
 
-RUNS = {digit: numbers_of(letter) for digit, letter in columns.LETTERS.items() if letter not in BLOBS}
+RUNS = {digit: numbers_of(letter) for digit, letter in cell_codecs.LETTERS.items() if letter not in BLOBS}
 
 
 class Shape(NamedTuple):
@@ -60,11 +60,11 @@ def shape(forms: str, rows: int) -> Shape:
 
 def write(packers: Sequence[Packer], cells: Sequence[Sequence[Any]]) -> bytes:
     """Columns of at least one row, as bytes. Raises OverflowError for an integer of more than 64 bits."""
-    plain = len(cells[0]) < columns.RUNS_FROM
+    plain = len(cells[0]) < cell_codecs.RUNS_FROM
     forms, sized, others = "", list[bytes](), list[bytes]()
     there: dict[bytes, int] = {}
     for number, (packer, values) in enumerate(zip(packers, cells, strict=True)):
-        form, raw = packer(values) if plain else columns.pack(packer, values)
+        form, raw = packer(values) if plain else cell_codecs.pack(packer, values)
         if len(raw) > 1 and number < 256:
             earlier = there.setdefault(raw, number)
             if earlier < number and forms[earlier] == form:
@@ -74,7 +74,7 @@ def write(packers: Sequence[Packer], cells: Sequence[Sequence[Any]]) -> bytes:
     return b"".join((forms.encode(), *sized, *others))
 
 
-OPEN = frozenset([*columns.LETTERS, *BLOBS, *map(str.upper, BLOBS)])
+OPEN = frozenset([*cell_codecs.LETTERS, *BLOBS, *map(str.upper, BLOBS)])
 
 
 class Table:
@@ -97,7 +97,7 @@ class Table:
         if self.forms[column] == LIKE:
             return self.number(self.raw[self.at + self.shape.places[column]], row)
         _, width, unpack, null = RUNS[self.forms[column]]
-        run, at = columns.run_of(self.raw, self._place(column), row)
+        run, at = cell_codecs.run_of(self.raw, self._place(column), row)
         (value,) = unpack(self.raw, at + run * width)
         return None if value == null or value != value else value
 
@@ -105,7 +105,7 @@ class Table:
         """All cells of a column, blobs as bytes."""
         if self.forms[number] == LIKE:
             return self.column(self.raw[self.at + self.shape.places[number]])
-        return columns.unpack(self.forms[number], self.raw, self._place(number), self.rows)[0]
+        return cell_codecs.unpack(self.forms[number], self.raw, self._place(number), self.rows)[0]
 
     def _place(self, column: int) -> int:
         at = self.at
@@ -115,5 +115,5 @@ class Table:
         for other in self.shape.open:
             if other == column:
                 break
-            at = columns.end(self.forms[other], self.raw, at, self.rows)
+            at = cell_codecs.end(self.forms[other], self.raw, at, self.rows)
         return at

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.aggregations.base import Cell
-from featurestore.tiles import columns
+from featurestore.tiles import cell_codecs
 
 integers = st.none() | st.integers(-(2**63) + 1, 2**63 - 1) | st.integers(-200, 200)
 floats = st.none() | st.floats(allow_nan=False).map(lambda value: value + 0.0)
@@ -28,21 +28,21 @@ def column(draw: st.DrawFn) -> tuple[Cell, list[Any]]:
 @given(column(), st.binary(max_size=5), st.binary(max_size=5))
 def test_cells_come_back_from_anywhere_in_a_table(packed: tuple[Cell, list[Any]], before: bytes, behind: bytes) -> None:
     cell, values = packed
-    form, raw = columns.pack(columns.PACKERS[cell], values)
+    form, raw = cell_codecs.pack(cell_codecs.PACKERS[cell], values)
     table, at = before + raw + behind, len(before)
-    assert columns.unpack(form, table, at, len(values)) == (values, at + len(raw))
-    assert columns.end(form, table, at, len(values)) == at + len(raw)
+    assert cell_codecs.unpack(form, table, at, len(values)) == (values, at + len(raw))
+    assert cell_codecs.end(form, table, at, len(values)) == at + len(raw)
 
 
 @given(column())
 def test_runs_and_like_cells_are_never_larger_than_a_cell_a_row(packed: tuple[Cell, list[Any]]) -> None:
     cell, values = packed
     runs = len(list(groupby(values)))
-    form, raw = columns.pack(columns.PACKERS[cell], values)
+    form, raw = cell_codecs.pack(cell_codecs.PACKERS[cell], values)
     if runs == 1:
         assert form.isupper()
     if form.isdigit():
-        assert len(raw) < len(columns.PACKERS[cell](values)[1])
+        assert len(raw) < len(cell_codecs.PACKERS[cell](values)[1])
 
 
 @pytest.mark.parametrize(
@@ -59,16 +59,16 @@ def test_runs_and_like_cells_are_never_larger_than_a_cell_a_row(packed: tuple[Ce
     ],
 )
 def test_integers_take_the_fewest_bytes(values: list[int | None], form: str, size: int) -> None:
-    packed = columns.pack(columns.integers, values)
+    packed = cell_codecs.pack(cell_codecs.integers, values)
     assert (packed[0], len(packed[1])) == (form, size)
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63), 2**200])
 def test_an_integer_of_more_than_64_bits_is_an_error_and_never_another_number(value: int) -> None:
     with pytest.raises(OverflowError):
-        columns.pack(columns.integers, [0, value])
+        cell_codecs.pack(cell_codecs.integers, [0, value])
 
 
 def test_infinite_floats_are_kept() -> None:
-    form, raw = columns.pack(columns.floats, [math.inf, None, -math.inf])
-    assert columns.unpack(form, raw, 0, 3)[0] == [math.inf, None, -math.inf]
+    form, raw = cell_codecs.pack(cell_codecs.floats, [math.inf, None, -math.inf])
+    assert cell_codecs.unpack(form, raw, 0, 3)[0] == [math.inf, None, -math.inf]

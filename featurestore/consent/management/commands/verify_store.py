@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from featurestore.config import settings
-from featurestore.consent.vouching.store_verifier import Vouching
+from featurestore.consent.vouching.store_verifier import StoreVerifier
 from featurestore.store.configured import store
 
 
@@ -18,4 +18,4 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        Vouching(store(), settings().vouch_expiry_ms, stop).run()
+        StoreVerifier(store(), settings().vouch_expiry_ms, stop).run()

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from featurestore.definitions.view import FeatureView
-from featurestore.tiles import columns, table
-from featurestore.tiles.ladder import LIFETIME_START_S, regrouped
-from featurestore.tiles.states import States, states_of
-from featurestore.tiles.table import Table
+from featurestore.tiles import cell_codecs, packed_table
+from featurestore.tiles.packed_table import Table
+from featurestore.tiles.resolutions import LIFETIME_START_S, regrouped
+from featurestore.tiles.state_cells import States, states_of
 
 EDITION = Struct("<I")
 HEAD = Struct("<IIHB")
@@ -42,7 +42,7 @@ class Layout:
     """One view's way to hold tiles, and to write and read them.
 
     A table keeps the edition (u32) and the tiles as msgpack, which is read and written at C's speed. The store serves
-    running totals, the newest first (featurestore.tiles.served). Their bytes, little-endian: HEAD (edition u32, newest
+    running totals, the newest first (featurestore.tiles.view_reader). Their bytes, little-endian: HEAD (edition u32, newest
     event s u32, rows u16, lifetime row u8); if there are any, the gaps between the rows' starts in steps of the finest
     rung, without the lifetime row, as a column behind its form; and a table of the cells. The newest row begins where
     the newest event lies.
@@ -54,7 +54,7 @@ class Layout:
         self.states: list[States] = []
         for column in view.columns:
             self.states.append(states_of(column.aggregation, self.states[-1].end if self.states else 0))
-        self.packers = [columns.PACKERS[cell] for states in self.states for cell in states.aggregation.cells]
+        self.packers = [cell_codecs.PACKERS[cell] for states in self.states for cell in states.aggregation.cells]
         self.steps = [(states, view.finest_step_s(i)) for i, states in enumerate(self.states)]
         self.zeros = [zero for states in self.states for zero in states.zeros]
 
@@ -105,23 +105,23 @@ class Layout:
         lifetime = starts[0] == LIFETIME_START_S and self.ladder[-1].window_s is None
         head = HEAD.pack(edition, tiles.newest_s, rows, lifetime)
         if rows == 1:  # is its own total
-            return head + table.write(self.packers, tiles.cells)
+            return head + packed_table.write(self.packers, tiles.cells)
         if rows - lifetime > 1:
             gaps = [(b - a) // unit_s for a, b in pairwise(starts[1:] if lifetime else starts)]
             gaps.reverse()
-            form, packed = columns.pack(columns.integers, gaps)
+            form, packed = cell_codecs.pack(cell_codecs.integers, gaps)
             head += form.encode() + packed
         newest_first = [cells[::-1] for cells in tiles.cells]
         running: list[Sequence[Any]] = []
         ends: dict[int | None, list[int]] = {}
         for states, step_s in self.steps:
             totals = states.running(newest_first)
-            if rows >= columns.RUNS_FROM and step_s != unit_s and not states.aggregation.growing:
+            if rows >= cell_codecs.RUNS_FROM and step_s != unit_s and not states.aggregation.growing:
                 if step_s not in ends:
                     ends[step_s] = step_ends(starts, step_s)
                 totals = [[cells[end] for end in ends[step_s]] for cells in totals]
             running += totals
-        return head + table.write(self.packers, running)
+        return head + packed_table.write(self.packers, running)
 
     def parts(self, raw: bytes, at: int) -> tuple[int, list[int], Table]:
         """Of totals from ``at``: newest event s, the rows' ages in steps, the newest first, and the table of cells."""
@@ -129,7 +129,7 @@ class Layout:
         at += HEAD.size
         ages = [0] if rows > lifetime else []
         if rows - lifetime > 1:
-            gaps, at = columns.unpack(chr(raw[at]), raw, at + 1, rows - lifetime - 1)
+            gaps, at = cell_codecs.unpack(chr(raw[at]), raw, at + 1, rows - lifetime - 1)
             ages = list(accumulate(gaps, initial=0))
         return newest_s, ages, Table(raw, at, len(self.packers), rows)
 

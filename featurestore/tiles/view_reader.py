@@ -1,7 +1,7 @@
 """What the store holds of a view: laid out for one reader. Pure.
 
 A field is STAMP (generation u32, offset u64, grant u32; the store's scripts compare it) and a table of *running totals*
-(featurestore.tiles.layout): for each tile, newest first, the states of that tile and every newer one, merged. A window
+(featurestore.tiles.view_codec): for each tile, newest first, the states of that tile and every newer one, merged. A window
 is then one bisect and one row, whatever its length. States that grow when merged stay per tile and are merged when
 read.
 """
@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from featurestore.aggregations.base import State
 from featurestore.definitions.view import Feature
 from featurestore.definitions.windows import edge
-from featurestore.tiles.ladder import SLACK_S
-from featurestore.tiles.layout import HEAD, Layout, edition_in
-from featurestore.tiles.table import Table
+from featurestore.tiles.packed_table import Table
+from featurestore.tiles.resolutions import SLACK_S
+from featurestore.tiles.view_codec import HEAD, Layout, edition_in
 
 STAMP = struct.Struct("<IQI")
 Total = Callable[[Table, int], State]

@@ -7,7 +7,7 @@ from typing import NoReturn
 import pytest
 
 from featurestore.consent.vouching import store_verifier
-from featurestore.consent.vouching.store_verifier import Vouching
+from featurestore.consent.vouching.store_verifier import StoreVerifier
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import StoreUnavailable
 from tests.consent.worlds import Shop
@@ -36,7 +36,7 @@ class Nodes(MemoryStore):
 
 def running(store: Nodes) -> tuple[threading.Event, threading.Thread]:
     stop = threading.Event()
-    vouching_ = Vouching(store, EXPIRY_MS, stop)
+    vouching_ = StoreVerifier(store, EXPIRY_MS, stop)
     vouching_._words.clear()
     vouching_._words[None] = -1e9  # no process was here before
     thread = threading.Thread(target=vouching_.run)
@@ -45,7 +45,7 @@ def running(store: Nodes) -> tuple[threading.Event, threading.Thread]:
 
 
 def word(node: MemoryStore) -> str:
-    return node.read([], [], [], 100).nodes[0].fill
+    return node.read([], [], [], 100).nodes[0].incarnation
 
 
 def test_every_node_is_vouched_for_as_it_comes_and_one_that_is_away_delays_nobody(shop: Shop) -> None:
@@ -72,4 +72,4 @@ def test_a_mistake_ends_the_process(shop: Shop) -> None:
     store = Nodes()
     store.there = [Broken(), MemoryStore()]
     with pytest.raises(ValueError, match="a mistake of ours"):
-        Vouching(store, EXPIRY_MS, threading.Event()).run()
+        StoreVerifier(store, EXPIRY_MS, threading.Event()).run()

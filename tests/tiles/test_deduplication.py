@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.tiles import identities
-from featurestore.tiles.identities import ENTRY, KEPT, SIZE, SPAN_S, knows, remembers, with_one
+from featurestore.tiles import deduplication
+from featurestore.tiles.deduplication import ENTRY, KEPT, SIZE, SPAN_S, knows, remembers, with_one
 
 entries = st.lists(
     st.tuples(
@@ -60,5 +60,5 @@ def test_a_forgotten_event_is_not_remembered(events: list[tuple[int, int]]) -> N
 
 def test_bytes_across_two_entries_are_no_identity() -> None:
     known = with_one(with_one(b"", 1, 0x0102030405060708), 2, 0x1112131415161718)
-    across = int.from_bytes(known[identities.IDENTITY_AT + 2 : identities.IDENTITY_AT + 10], "big")
+    across = int.from_bytes(known[deduplication.IDENTITY_AT + 2 : deduplication.IDENTITY_AT + 10], "big")
     assert not knows(known, across)

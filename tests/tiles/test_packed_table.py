@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.aggregations.base import Cell
-from featurestore.tiles.columns import PACKERS
-from featurestore.tiles.table import LIKE, Table, write
-from tests.tiles.test_columns import CELLS
+from featurestore.tiles.cell_codecs import PACKERS
+from featurestore.tiles.packed_table import LIKE, Table, write
+from tests.tiles.test_cell_codecs import CELLS
 
 Column = tuple[Cell, list[Any]]
 
