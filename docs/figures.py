@@ -1,6 +1,6 @@
-"""Puts the figures of bench/results/NAME.json between the marks of README.md and docs/: python docs/figures.py
+"""Tables of figures for README.md and docs/: `python docs/figures.py` writes bench/results/NAME.json between their markers.
 
-``<!-- figures:NAME -->`` stands before all tables of a run, ``<!-- figures:NAME peers others -->`` before those.
+``<!-- figures:NAME -->`` precedes all tables of a run, ``<!-- figures:NAME peers others -->`` the named ones.
 """
 
 import json
@@ -26,6 +26,12 @@ CONTESTANTS = {  # what begins the names of their figures; longer before shorter
     "quix_": "Quix Streams",
     "plain_faust_": "plain Faust",
 }
+HEADLINE = (  # what README.md shows of a run
+    "rps", "p50_ms", "p99_ms", "batch100_rps", "worker_rss_mb",
+    "events_per_s_core", "produce_to_readable_p99_ms_200", "produce_to_readable_p99_ms_2000",
+    "changelog_bytes_per_event",
+)  # fmt: skip
+HEADLINE_CONTESTANTS = ("", "feast_", "floor_", "plain_faust_", "quix_", "quix_hurried_")
 SIZES = {"_1k": "1,000", "_10k": "10,000", "_100k": "100,000", "_1m": "1,000,000"}  # followed by _customers
 
 STEP = re.compile(r"(.+)_(\d+)_processes_(\d+)_conversations")
@@ -60,6 +66,16 @@ def peers(figures: Figures) -> list[str]:
     shared = sorted({stem for prefix, stem in found if prefix})
     columns = {"": "Rapport"} | {prefix: CONTESTANTS[prefix] for prefix, _ in sorted(found) if prefix}
     return side_by_side("", columns, {stem: [figures.get(f"{prefix}{stem}") for prefix in columns] for stem in shared})
+
+
+def headline(figures: Figures) -> list[str]:
+    """The few of these that README.md shows, in the order of HEADLINE."""
+    found = {contestant_of(name)[0] for name in figures}
+    columns = {"": "Rapport"} | {
+        prefix: CONTESTANTS[prefix] for prefix in HEADLINE_CONTESTANTS if prefix in found and prefix
+    }
+    rows = {stem: [figures.get(f"{prefix}{stem}") for prefix in columns] for stem in HEADLINE if stem in figures}
+    return side_by_side("", columns, rows)
 
 
 def growth(figures: Figures) -> list[str]:
@@ -152,9 +168,12 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:g}"
 
 
+SHORT = {"headline": headline}
+
+
 def tables(result: dict[str, Any], parts: Iterable[str] = ()) -> str:
-    """One run as tables, and where it was."""
-    shown = [line for part in parts or PARTS for line in PARTS[part](result["figures"])]
+    """One run as tables, and where it was. Without parts: every table but the short ones."""
+    shown = [line for part in parts or PARTS for line in (PARTS | SHORT)[part](result["figures"])]
     facts = f"`{result['command']}`, commit {result['commit']}, {result['date'][:10]},\non {result['machine']}."
     return "\n".join([*shown, "", facts, "", ""])
 
