@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from featurestore import names
 from featurestore.config import settings
 from streams.app import Pipeline
-from streams.fetch_batches import Bundle
+from streams.fetch_batches import FetchBatch
 from streams.worker import run
 
 
-async def handle(bundles: Sequence[Bundle]) -> None:
-    for bundle in bundles:
+async def handle(batches: Sequence[FetchBatch]) -> None:
+    for bundle in batches:
         print(bundle.partition, flush=True)
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from featurestore import names
 from featurestore.config import settings
 from streams.app import App, Pipeline
-from streams.fetch_batches import Bundle
+from streams.fetch_batches import FetchBatch
 from streams.worker import run
 
 
-async def nothing(bundles: Sequence[Bundle]) -> None:
+async def nothing(batches: Sequence[FetchBatch]) -> None:
     """There are no events."""
 
 

@@ -21,7 +21,7 @@ from featurestore.audit.comparison import Kind
 from featurestore.config import ROOT
 from featurestore.consent.errors import ConsentError, Immutable, PurposeChanged
 from featurestore.consent.permissions import Basis
-from featurestore.consent.vouching.node_verifier import Condition
+from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.ingest import metrics as letter_metrics
 from featurestore.permission import Denial
 from featurestore.serving.answer import Status
@@ -60,7 +60,7 @@ LISTS = {
         *(f"`{ending}`" for ending in set(Ending) - {Ending.SLOW, Ending.GONE, Ending.FAILED}),
         *api.get_openapi_schema()["paths"],
     },
-    "consent.md": {*Basis, *Kind, *(condition.value for condition in Condition)},
+    "consent.md": {*Basis, *Kind, *(state.value for state in VerifierState)},
     "operating.md": {
         *Ending,
         *metric_names(),
