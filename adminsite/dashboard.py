@@ -14,16 +14,16 @@ from featurestore.audit import selectors as privacy
 from featurestore.clock import database_now
 from featurestore.consent import selectors as consent
 from featurestore.consent.models import ConsentRecord
-from featurestore.consent.selectors import Day, Standing
+from featurestore.consent.selectors import Day, StoreStatus
 from featurestore.ingest import selectors as dead_letters
 
 DAYS = 14
 LATEST = 8
 STORE = {
-    Standing.VOUCHED: ("Vouched for", "Its permissions are the database's. Reads are answered.", True),
-    Standing.PARTLY: ("Partly vouched for", "Some nodes' customers are denied. The store verifier's log says which.", False),
-    Standing.UNVOUCHED: ("Not vouched for", "Reads are denied. Is manage.py verify_store running?", False),
-    Standing.UNREACHABLE: ("Away", "Reads are denied. Decisions are recorded and wait.", False),
+    StoreStatus.VOUCHED: ("Vouched for", "Its permissions are the database's. Reads are answered.", True),
+    StoreStatus.PARTLY: ("Partly vouched for", "Some nodes' customers are denied. The store verifier's log says which.", False),
+    StoreStatus.UNVOUCHED: ("Not vouched for", "Reads are denied. Is manage.py verify_store running?", False),
+    StoreStatus.UNREACHABLE: ("Away", "Reads are denied. Decisions are recorded and wait.", False),
 }
 CHART_OPTIONS = {
     "animation": False,
@@ -74,8 +74,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _store() -> Figure:
-    standing, _ = consent.in_store()
-    value, words, good = STORE[standing]
+    status, _ = consent.permissions_in_store()
+    value, words, good = STORE[status]
     return Figure("The store", value, words, good=good)
 
 

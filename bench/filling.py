@@ -32,7 +32,7 @@ def filled_per_s(customers: int, folder: Path, database: str, store_url: str) ->
     from django.core.management import call_command
 
     from featurestore.consent.models import ChangeSequence, CurrentPermission, Purpose, SubjectVersion
-    from featurestore.consent.vouching.node_verifier import Condition, NodeVerifier
+    from featurestore.consent.vouching.node_verifier import NodeVerifier, VerifierState
     from featurestore.customers.models import Customer
     from featurestore.identity import subject_of
     from featurestore.store.configured import store
@@ -66,8 +66,8 @@ def filled_per_s(customers: int, folder: Path, database: str, store_url: str) ->
     verifier = NodeVerifier(node, EXPIRY_MS, clock=lambda: clock_s)
     clock_s += 2 * EXPIRY_MS / 1000  # nobody's word for another run holds any more
     began_s = time.monotonic()
-    condition = verifier.step()
-    assert condition is Condition.VOUCHING, condition
+    state = verifier.step()
+    assert state is VerifierState.VOUCHING, state
     return customers / (time.monotonic() - began_s)
 
 

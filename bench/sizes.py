@@ -31,7 +31,7 @@ from featurestore.catalog import registry
 from featurestore.definitions import FeatureView, Registry
 from featurestore.store.redis import key
 from featurestore.tiles.record import ENCODER, Record, decode, field_name
-from featurestore.tiles.view_codec import Layout
+from featurestore.tiles.view_codec import ViewCodec
 from streams import coverage
 from streams.table_stores import ROCKSDB_OPTIONS
 
@@ -69,7 +69,7 @@ class Kept(NamedTuple):
 def rows_of(record: Record) -> dict[str, int]:
     """How many tiles a record has of each VIEW/PURPOSE."""
     return {
-        field_name(name, purpose): len(Layout(registry.views[name]).open(kept.tiles).starts)
+        field_name(name, purpose): len(ViewCodec(registry.views[name]).open(kept.tiles).starts)
         for name, states in record.views.items()
         for kept in states
         for purpose in kept.grants

@@ -25,12 +25,12 @@ from bench.load import CONTEXT
 from bench.readers import PURPOSE, customers, fill
 from bench.report import tell
 from bench.surroundings import MEMORY
+from devservers.installation import installation
 from devservers.redis_server import RedisServer
 from featurestore.identity import subject_of
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.store.redis import RedisStore, key
-from featurestore.tiles.view_reader import STAMP, stamp_of
-from tests.installation import installation
+from featurestore.tiles.view_reader import FENCING_HEADER, fencing_header_of
 
 RATE = 200  # writes a second
 SECONDS = 20
@@ -59,7 +59,7 @@ class Shop:
         self.offset += 1
         self.values[number], self.values[number - 1] = self.values[number - 1], self.values[number]
         body = self.values[number]
-        stamped = STAMP.pack(1, self.offset, stamp_of(body).grant_id) + body[STAMP.size :]
+        stamped = FENCING_HEADER.pack(1, self.offset, fencing_header_of(body).grant_id) + body[FENCING_HEADER.size :]
         self.sent.append(Sent(number, time.monotonic()))
         write = FieldWrite(self.subjects[number], FIELD, PURPOSE, stamped)
         assert self.store.write([write], int(time.time() * 1000)) == [WriteOutcome.DONE]

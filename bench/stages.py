@@ -16,7 +16,7 @@ from bench import readers
 from bench.contestants.servers import KEY
 from featurestore.accesslog.writer import access_log_writer
 from featurestore.api import auth, metrics
-from featurestore.api.handler import ONE, feature_handler
+from featurestore.api.handler import feature_handler
 from featurestore.api.reply import Call, encode
 from featurestore.api.request_cycle import request_id_of
 from featurestore.api.trace import trace_of
@@ -77,14 +77,16 @@ def stages(key: str) -> dict[str, float]:
     return {
         "ids_and_trace": best_us(call),
         "authentication_and_rate_limit": best_us(lambda i: auth.authenticate(call(i))) - best_us(call),
-        "body": best_us(lambda i: ONE.decode(bodies[i % 100])),
+        "body": best_us(lambda i: FEATURE_REQUEST.decode(bodies[i % 100])),
         "pseudonym": best_us(lambda i: subject_of(names[i % 100], found.secret)),
         "round_trip_to_redis": best_us(
             lambda i: found.reader.store.read([subjects[i % 100]], plan.fields, marks, 1_000)
         ),
         "guard_and_windows": best_us(lambda i: read(in_memory, i)),
         "json": best_us(lambda i: encode(answer[0])),
-        "access_record": best_us(lambda i: access_log_writer().add_read(holder, "s", "p", [subjects[0]], answer, now_ms, "0" * 32))
+        "access_record": best_us(
+            lambda i: access_log_writer().add_read(holder, "s", "p", [subjects[0]], answer, now_ms, "0" * 32)
+        )
         + best_us(lambda i: access_log_writer().add_request("bench", "features", 200)),
         "metrics": best_us(lambda i: metrics.count_request("features", 200, 0.001))
         + best_us(lambda i: metrics.count_views("s", "p", answer)),

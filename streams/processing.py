@@ -17,10 +17,10 @@ from featurestore.identity import is_subject, partition_of
 from featurestore.permission import PurposePermission, Permission, current
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.resolutions import SLACK_S
-from featurestore.tiles.view_codec import edition_in
-from featurestore.tiles.view_reader import STAMP
-from featurestore.tiles.record import Record, decode, edition_of, field_name
+from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
+from featurestore.tiles.view_codec import layout_id_in
+from featurestore.tiles.view_reader import FENCING_HEADER
+from featurestore.tiles.record import Record, decode, layout_id_of, field_name
 from streams import coverage
 from streams.fetch_batches import FetchBatch
 from streams.fetch_batches import Record as KafkaRecord
@@ -63,7 +63,7 @@ class SourceProcessor:
     async def births(self, partition: int, *, at_beginning: bool) -> dict[int, int]:
         """Since when the partition folds each view, by fingerprint; one that is new to it is born now."""
         known = self.known_births(partition)
-        begins_ms = 0 if at_beginning and not known else self.clock() + SLACK_S * 1000 + 1
+        begins_ms = 0 if at_beginning and not known else self.clock() + MAX_CLOCK_SKEW_S * 1000 + 1
         coverage_starts_ms = {view.fingerprint: known.get(view.fingerprint, begins_ms) for view in self.views}
         if coverage_starts_ms != known:
             await self.table.commit(partition, {coverage.KEY: coverage.encode(coverage_starts_ms)})
@@ -94,9 +94,9 @@ class SourceProcessor:
         if record.key != event.subject.encode() or partition_of(event.subject, self.partitions) != partition:
             raise InvalidEvent("record's key or partition is not its subject's", "misplaced")
         ahead_ms = event.time_ms - record.timestamp_ms
-        if ahead_ms > SLACK_S * 1000:
+        if ahead_ms > MAX_CLOCK_SKEW_S * 1000:
             raise InvalidEvent(
-                f"time is {ahead_ms // 1000} s ahead of Kafka's, at most {SLACK_S} s are taken", "future"
+                f"time is {ahead_ms // 1000} s ahead of Kafka's, at most {MAX_CLOCK_SKEW_S} s are taken", "future"
             )
         return event
 
@@ -113,7 +113,7 @@ class SourceProcessor:
     def writes(
         self, subject: str, record: Record, before: Record = EMPTY, totals: Mapping[bytes, bytes] | None = None
     ) -> Iterable[FieldWrite]:
-        """The fields of a record that are not those of ``before``; ``totals`` as ``SourceFold.fold`` tells them."""
+        """The fields of a record that are not those of ``before``; ``totals`` as ``SourceFold.fold_events`` tells them."""
         totals = totals or {}
         for view, states in record.views.items():
             if states == before.views.get(view):
@@ -121,18 +121,18 @@ class SourceProcessor:
             for kept in states:
                 served = totals.get(kept.tiles) or self.layouts[view].totals(kept.tiles)
                 for purpose, grant in kept.grants.items():
-                    stamp = STAMP.pack(self.generation, record.offset, grant)
+                    stamp = FENCING_HEADER.pack(self.generation, record.offset, grant)
                     yield FieldWrite(subject, field_name(view, purpose), purpose, stamp + served)
 
     def stored(self, partition: int, keys: Iterable[bytes]) -> Iterable[FieldWrite]:
         """Every field of some subjects, as the table has them: what a rebuild pushes."""
         coverage_starts_ms = self.known_births(partition)
         born = [view for view in self.views if view.fingerprint in coverage_starts_ms]
-        editions = {view.name: edition_of(view.fingerprint, coverage_starts_ms[view.fingerprint]) for view in born}
+        editions = {view.name: layout_id_of(view.fingerprint, coverage_starts_ms[view.fingerprint]) for view in born}
         for key, raw in self.table.get_many(partition, keys).items():
             record = decode(raw)
             now = {
-                name: [k for k in states if edition_in(k.tiles) == editions.get(name)]
+                name: [k for k in states if layout_id_in(k.tiles) == editions.get(name)]
                 for name, states in record.views.items()
             }
             yield from self.writes(key.decode(), Record(record.offset, views=now))
@@ -168,7 +168,7 @@ class SourceBatch:
                 await asyncio.sleep(0)
             before, arrivals, key = self.before[subject], self.arrivals[subject], subject.encode()
             grants = folder.grants(permissions[subject], now_ms)
-            record, totals = folder.fold.fold(
+            record, totals = folder.fold.fold_events(
                 before, arrivals, grants, coverage_starts_ms=self.coverage_starts_ms, counts=counts
             )
             if not (record.views or key in self.kept):

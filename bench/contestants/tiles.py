@@ -6,15 +6,15 @@ duplicates, and a window ends with the customer's newest event: it grows stale u
 
 from typing import Any
 
-STEPS_S = {"1h": (3_600, 60), "1d": (86_400, 900), "30d": (2_592_000, 43_200)}  # window and tile step
+RESOLUTIONS_S = {"1h": (3_600, 60), "1d": (86_400, 900), "30d": (2_592_000, 43_200)}  # window and tile step
 
 
 def update(state: dict[str, Any], at_s: int, amount: int) -> dict[str, int]:
     """Count an event into a customer's state, in place; the features then."""
     features: dict[str, int] = {}
-    for window, (length_s, step_s) in STEPS_S.items():
+    for window, (length_s, resolution_s) in RESOLUTIONS_S.items():
         kept = state.setdefault(window, {"edge": 0, "sum": 0, "count": 0, "tiles": {}})
-        edge, start = (at_s - length_s) // step_s, at_s // step_s
+        edge, start = (at_s - length_s) // resolution_s, at_s // resolution_s
         if edge > kept["edge"]:
             kept["edge"] = edge
             forget(kept, edge)

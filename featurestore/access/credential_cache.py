@@ -1,12 +1,12 @@
-"""What every credential may do, kept in the process for at most CACHED_S seconds, or until a change is announced.
+"""What every credential may do, entry in the process for at most CACHED_S seconds, or until a change is announced.
 
 Keys and secrets are read all at once, so that a request costs no query and a wrong key finds no slower path, a look-up
 of its own. A token is read when it is first seen, since any process may be the first to see it, a moment after another
-one issued it; those in use are read anew together. Only a token of ours is looked for (``sealed``), whether it is alive
+one issued it; those in use are read anew together. Only a token of ours is looked for (``is_signed``), whether it is alive
 or not, once while it is remembered: no made-up text costs a query.
 
 While the database is away, one thread a WAIT_S tries it and the others fail at once. Permissions of subjects are never
-kept: they are read with the values.
+entry: they are read with the values.
 """
 
 import hmac
@@ -23,9 +23,9 @@ from django.db import connection
 from django.db.models import F, Q
 from oauth2_provider.models import AccessToken
 
-from featurestore.access.cache_invalidation import Listener
+from featurestore.access.cache_invalidation import InvalidationListener
 from featurestore.access.errors import KeysUnavailable
-from featurestore.access.keys import Prefix, digest_of, expiry_ms, id_of, readable, sealed
+from featurestore.access.keys import Prefix, digest_of, expiry_ms, key_id_of, readable, is_signed
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.access.scopes import purposes_in
 from featurestore.config import settings
@@ -49,7 +49,7 @@ class Rejection(StrEnum):
 
 
 class Credential(NamedTuple):
-    """What the holder of a key or token may do. Of a token, ``key_id`` is the secret's that bought it."""
+    """What the found of a key or token may do. Of a token, ``key_id`` is the secret's that bought it."""
 
     key_id: str
     client: str
@@ -59,14 +59,14 @@ class Credential(NamedTuple):
     requests_per_s: int
 
 
-class Kept(NamedTuple):
+class CacheEntry(NamedTuple):
     """One credential as the process keeps it."""
 
     expires_ms: float
     found: Credential | Rejection
 
 
-class Used(NamedTuple):
+class UsedToken(NamedTuple):
     """A token that was taken: the secret that bought it, and how long it may live."""
 
     secret_id: str
@@ -76,38 +76,38 @@ class Used(NamedTuple):
 class Snapshot(NamedTuple):
     """Credentials by their digests, as they were at a time on the monotonic clock, from before they were read.
 
-    ``holders`` has keys, and tokens as they come; ``secrets`` buy tokens and open nothing else.
+    ``keys_and_tokens`` has keys, and tokens as they come; ``secrets`` buy tokens and open nothing else.
     """
 
     read_s: float
-    holders: dict[str, Kept]
-    secrets: Mapping[str, Kept]
+    keys_and_tokens: dict[str, CacheEntry]
+    secrets: Mapping[str, CacheEntry]
 
 
-NOBODYS = Kept(FOR_EVER_MS, Rejection.WRONG)
+UNKNOWN = CacheEntry(FOR_EVER_MS, Rejection.WRONG)
 
 
 class CredentialCache:
     """The credentials that this process knows. Shared among threads."""
 
     def __init__(self) -> None:
-        self.seal_key = hmac.digest(settings().secret_key.encode(), b"seal of access tokens", "sha256")
+        self.signing_key = hmac.digest(settings().secret_key.encode(), b"seal of access tokens", "sha256")
         self._asking = threading.Lock()
         self._snapshot = Snapshot(NEVER_S, {}, {})
         self._failed_s = NEVER_S  # on the monotonic clock
-        self._used: dict[str, Used] = {}  # tokens that were taken, by their digests
-        self._listener: Listener | None = None
+        self._used: dict[str, UsedToken] = {}  # tokens that were taken, by their digests
+        self._listener: InvalidationListener | None = None
 
-    def holder(self, text: str, now_ms: int) -> Kept:
+    def key_or_token(self, text: str, now_ms: int) -> CacheEntry:
         """The key or token of this text, at most CACHED_S old. Raises KeysUnavailable."""
         known, digest = self._current(), digest_of(text)
-        return known.holders.get(digest) or self._token(known, text, digest, now_ms)
+        return known.keys_and_tokens.get(digest) or self._token(known, text, digest, now_ms)
 
-    def secret(self, text: str) -> Kept:
+    def secret(self, text: str) -> CacheEntry:
         """The client's secret of this text, at most CACHED_S old. Raises KeysUnavailable."""
-        return self._current().secrets.get(digest_of(text), NOBODYS)
+        return self._current().secrets.get(digest_of(text), UNKNOWN)
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Read anew at the next request; not while a thread keeps what it read before a change."""
         with self._asking:
             self._snapshot, self._failed_s = Snapshot(NEVER_S, {}, {}), NEVER_S
@@ -123,25 +123,27 @@ class CredentialCache:
                 self._snapshot = Snapshot(now_s, read_keys() | self._used_tokens(), read_secrets())
             return self._snapshot
 
-    def _token(self, known: Snapshot, text: str, digest: str, now_ms: int) -> Kept:
-        if not text.startswith(Prefix.TOKEN) or not sealed(text, self.seal_key):
-            return NOBODYS
+    def _token(self, known: Snapshot, text: str, digest: str, now_ms: int) -> CacheEntry:
+        if not text.startswith(Prefix.TOKEN) or not is_signed(text, self.signing_key):
+            return UNKNOWN
         expires_ms = expiry_ms(text)
         if now_ms >= expires_ms:
-            return Kept(FOR_EVER_MS, Rejection.EXPIRED)
+            return CacheEntry(FOR_EVER_MS, Rejection.EXPIRED)
         with self._database():
             # Also when it is gone: once a snapshot, whoever repeats it. A snapshot forgotten meanwhile keeps nothing.
-            used = Used(id_of(text), expires_ms)
-            known.holders[digest] = kept = Kept(expires_ms, read_tokens({digest: used.secret_id})[digest])
+            used = UsedToken(key_id_of(text), expires_ms)
+            known.keys_and_tokens[digest] = entry = CacheEntry(
+                expires_ms, read_tokens({digest: used.secret_id})[digest]
+            )
             self._used[digest] = used
-        return kept
+        return entry
 
-    def _used_tokens(self) -> dict[str, Kept]:
+    def _used_tokens(self) -> dict[str, CacheEntry]:
         """The tokens that this process has taken and that may still be alive, in one query."""
         now_ms = time.time_ns() // 1_000_000
         self._used = {digest: used for digest, used in self._used.items() if now_ms < used.expires_ms}
         found = read_tokens({digest: used.secret_id for digest, used in self._used.items()})
-        return {digest: Kept(self._used[digest].expires_ms, holder) for digest, holder in found.items()}
+        return {digest: CacheEntry(self._used[digest].expires_ms, found) for digest, found in found.items()}
 
     @contextmanager
     def _database(self) -> Iterator[None]:
@@ -151,7 +153,7 @@ class CredentialCache:
         try:
             if time.monotonic() - self._failed_s < WAIT_S:
                 raise KeysUnavailable("The database did not answer which keys there are.")
-            with tended():
+            with request_connection():
                 yield
         except DatabaseError as error:
             self._failed_s = time.monotonic()
@@ -161,12 +163,12 @@ class CredentialCache:
 
     def _listen(self) -> None:
         if self._listener is None or not self._listener.is_alive():  # a fork takes no threads along
-            self._listener = Listener(settings().control_url, self.forget)
+            self._listener = InvalidationListener(settings().control_url, self.invalidate)
             self._listener.start()
 
 
 @contextmanager
-def tended() -> Iterator[None]:
+def request_connection() -> Iterator[None]:
     """This thread's connection to the database, as Django tends it around a request: the fast lane has none.
 
     A broken one is exchanged. One that is opened here is closed here: threads come and go with the callers, and one
@@ -181,20 +183,20 @@ def tended() -> Iterator[None]:
             connection.close()
 
 
-def read_keys() -> dict[str, Kept]:
+def read_keys() -> dict[str, CacheEntry]:
     """Every key that is alive or ended lately, by its digest."""
     keys = ApiKey.objects.select_related("client").filter(_of_late())
-    return {key.digest: _kept(key, key) for key in keys}
+    return {key.digest: _entry(key, key) for key in keys}
 
 
-def read_secrets() -> dict[str, Kept]:
+def read_secrets() -> dict[str, CacheEntry]:
     """Every client's secret that is alive or ended lately, by its digest, with what its client may do."""
     found = ClientSecret.objects.select_related("client").filter(_of_late())
-    return {secret.digest: _kept(secret, secret.client) for secret in found}
+    return {secret.digest: _entry(secret, secret.client) for secret in found}
 
 
 def read_tokens(wanted: Mapping[str, str]) -> dict[str, Credential | Rejection]:
-    """What the holders of tokens may do: what each was issued for, as far as its client still may.
+    """What the keys_and_tokens of tokens may do: what each was issued for, as far as its client still may.
 
     ``wanted`` has the secret's id by the token's digest. No row: revoked, by itself, with its secret, or its client.
     """
@@ -236,15 +238,15 @@ def _of_late() -> Q:
     return (Q(revoked_at=None) | Q(revoked_at__gt=recent)) & Q(expires_at__gt=recent)
 
 
-def _kept(issued: ApiKey | ClientSecret, bound: ApiKey | ApiClient) -> Kept:
+def _entry(issued: ApiKey | ClientSecret, bound: ApiKey | ApiClient) -> CacheEntry:
     """``bound`` to services, purposes and scopes: a key itself, a secret's client."""
     if issued.revoked_at:
-        return Kept(FOR_EVER_MS, Rejection.REVOKED)
+        return CacheEntry(FOR_EVER_MS, Rejection.REVOKED)
     if not issued.client.active:
-        return Kept(FOR_EVER_MS, Rejection.INACTIVE)
+        return CacheEntry(FOR_EVER_MS, Rejection.INACTIVE)
     rate = requests_per_s_of(issued.client)
     may = frozenset(bound.services), frozenset(bound.purposes), frozenset(bound.scopes)
-    return Kept(issued.expires_at.timestamp() * 1000, Credential(issued.key_id, issued.client.name, *may, rate))
+    return CacheEntry(issued.expires_at.timestamp() * 1000, Credential(issued.key_id, issued.client.name, *may, rate))
 
 
 credential_cache = CredentialCache()

@@ -18,7 +18,7 @@ from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.backoffice.filters import DaysFilter
 from featurestore.backoffice.paging import FirstPages
 from featurestore.config import settings
-from featurestore.customers.subject_admin import OfSubjectAdmin
+from featurestore.customers.subject_admin import SubjectRowAdmin
 
 SHOWN = 10
 """Gaps above the records; the list of gaps has them all."""
@@ -49,7 +49,7 @@ class PurposeFilter(KindFilter):
 
 
 @admin.register(AccessRecord)
-class AccessRecordAdmin(OfSubjectAdmin):
+class AccessRecordAdmin(SubjectRowAdmin):
     list_display = ["at", "customer", "client", "service", "purpose", "views", "request_id"]
     list_filter = [ClientFilter, ServiceFilter, PurposeFilter, ("at", DaysFilter)]
     list_before_template = "admin/accesslog/accessrecord/completeness.html"

@@ -22,7 +22,7 @@ from featurestore.accesslog.models import AccessGap, AccessKind, AccessProcess, 
 from featurestore.accesslog.stream import Entry, RecordStream, StreamAway, opened
 from featurestore.clock import database_now, moment
 from featurestore.config import settings
-from featurestore.jobs.leases import leased
+from featurestore.jobs.leases import hold_lease
 
 ENTRIES_A_PAGE = 50
 PAGES_AT_ONCE = 400
@@ -59,7 +59,7 @@ def collect(stream: RecordStream, now: datetime | None = None) -> int:
 
     Harmless where two do it at once: the lease only spares the second one the work.
     """
-    with leased("accesslog.collect", LEASE_S, now) as held:
+    with hold_lease("accesslog.collect", LEASE_S, now) as held:
         read = 0
         if held is None:
             return read

@@ -7,7 +7,17 @@ from inspect import isabstract
 from typing import Any
 
 from featurestore.aggregations.answers import Answers, ValueType
-from featurestore.aggregations.base import ANY_KIND, NUMBERS, Aggregation, Cell, Kind, State, Tie, Value, Windowed
+from featurestore.aggregations.base import (
+    ANY_KIND,
+    NUMBERS,
+    Aggregation,
+    Cell,
+    EventIdHash,
+    Kind,
+    State,
+    Value,
+    Windowed,
+)
 from featurestore.aggregations.count import Count
 from featurestore.aggregations.decayed_count import DecayedCount
 from featurestore.aggregations.decayed_sum import DecayedSum
@@ -51,7 +61,7 @@ __all__ = [
     "State",
     "StdDev",
     "Sum",
-    "Tie",
+    "EventIdHash",
     "TimeSinceLast",
     "TopK",
     "Value",

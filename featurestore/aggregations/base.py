@@ -8,7 +8,7 @@ subclass by reflection (tests/aggregations/test_laws.py):
 - ``update(a, e) == merge(a, update(zero(), e))``.
 
 They hold to the byte where ``exact``, and otherwise within the ``error`` that the subclass states. Two events of the
-same time and tie are the same event, so their values are equal.
+same time and event_id_hash are the same event, so their values are equal.
 
 The pattern of one small algebra with the tiles on top is chronon's; "one statistic, one file" is river's.
 """
@@ -27,7 +27,7 @@ from featurestore.aggregations.answers import Answers, ValueType, value_type
 
 Value = Any  # what an event's field holds, already scaled: int, float, str or bool
 State = Any  # see the module's docstring
-Tie = int  # 63-bit digest of the event's id: orders events of the same millisecond
+EventIdHash = int  # 63-bit digest of the event's id: orders events of the same millisecond
 
 NO_FILTER: Mapping[str, Any] = MappingProxyType({})
 
@@ -143,8 +143,8 @@ class Aggregation(ABC):
         """The state of no events."""
 
     @abstractmethod
-    def update(self, state: State, value: Value, time_ms: int, tie: Tie) -> State:
-        """The state with one more event: its field's value (never None), its time and its tie-breaker."""
+    def update(self, state: State, value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
+        """The state with one more event: its field's value (never None), its time and its event_id_hash-breaker."""
 
     @abstractmethod
     def merge(self, a: State, b: State) -> State:

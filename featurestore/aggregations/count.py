@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, Tie, Value
+from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, Value
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Count(Aggregation):
     def zero(self) -> int:
         return 0
 
-    def update(self, state: int, value: Value, time_ms: int, tie: Tie) -> int:
+    def update(self, state: int, value: Value, time_ms: int, event_id_hash: EventIdHash) -> int:
         return state + 1
 
     def merge(self, a: int, b: int) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import ANY_KIND, Tie, Value
+from featurestore.aggregations.base import ANY_KIND, EventIdHash, Value
 from featurestore.aggregations.decay import Decay, State
 
 
@@ -26,7 +26,7 @@ class DecayedCount(Decay):
     def name(self) -> str:
         return f"decayed_count_{self.half_life}"
 
-    def update(self, state: State, value: Value, time_ms: int, tie: Tie) -> State:
+    def update(self, state: State, value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
         return self.add(state, 1.0, time_ms)
 
     def unscale(self, number: float) -> float:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import Tie
+from featurestore.aggregations.base import EventIdHash
 from featurestore.aggregations.decay import Decay, State
 
 
@@ -25,5 +25,5 @@ class DecayedSum(Decay):
     def name(self) -> str:
         return f"decayed_sum_{self.half_life}"
 
-    def update(self, state: State, value: float, time_ms: int, tie: Tie) -> State:
+    def update(self, state: State, value: float, time_ms: int, event_id_hash: EventIdHash) -> State:
         return self.add(state, float(value), time_ms)

@@ -9,7 +9,7 @@ import msgspec
 from datasketches import HLL_8, hll_sketch, hll_union
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, Kind, Tie, Value
+from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, Kind, Value
 
 EXACT = 128  # different values; beyond, a sketch of 2 kB is soon the smaller state and keeps its size
 LG_REGISTERS = 11
@@ -43,7 +43,7 @@ class DistinctCount(Aggregation):
     def zero(self) -> State:
         return ()
 
-    def update(self, state: State, value: Value, time_ms: int, tie: Tie) -> State:
+    def update(self, state: State, value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
         if self.kind is Kind.FLOAT:
             value += 0.0  # makes -0.0 into 0.0
         digest = int.from_bytes(blake2b(msgspec.msgpack.encode(value), digest_size=8).digest(), "big", signed=True)

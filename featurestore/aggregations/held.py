@@ -11,7 +11,7 @@ NONE = (None, None, None)
 
 @dataclass(frozen=True)
 class Held(Aggregation):
-    """One event's value. A state is the event's time, its tie and the value."""
+    """One event's value. A state is the event's time, its event_id_hash and the value."""
 
     answers = Answers.VALUE
     takes = ANY_KIND

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from featurestore.aggregations.base import State, Tie, Value
+from featurestore.aggregations.base import EventIdHash, State, Value
 from featurestore.aggregations.held import Held
 
 
 @dataclass(frozen=True)
 class Last(Held):
-    """The field's value in the latest event that has it, exactly; of one millisecond's, the one of the larger tie.
+    """The field's value in the latest event that has it, exactly; of one millisecond's, the one of the larger event_id_hash.
 
     >>> from featurestore.aggregations import Kind
     >>> last = Last("stage").bind(Kind.TEXT)
@@ -19,10 +19,10 @@ class Last(Held):
 
     name = "last"
 
-    def update(self, state: Sequence[Value], value: Value, time_ms: int, tie: Tie) -> State:
+    def update(self, state: Sequence[Value], value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
         held_ms = state[0]
-        if held_ms is None or time_ms > held_ms or (time_ms == held_ms and tie > state[1]):
-            return (time_ms, tie, value)
+        if held_ms is None or time_ms > held_ms or (time_ms == held_ms and event_id_hash > state[1]):
+            return (time_ms, event_id_hash, value)
         return state
 
     def merge(self, a: Sequence[Value], b: Sequence[Value]) -> State:

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from operator import itemgetter
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, State, Tie, Value
+from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, State, Value
 
 MOST = 100
 SIZE = 3  # items of a state for one event
@@ -18,7 +18,7 @@ when = itemgetter(0, 1)
 class LastN(Aggregation):
     """The field's values in the latest ``n`` events that have it, newest first, exactly; 1 to 100 of them.
 
-    A state is the time, tie and value of each, one after the other. Of one millisecond's, the larger tie is the newer.
+    A state is the time, event_id_hash and value of each, one after the other. Of one millisecond's, the larger event_id_hash is the newer.
 
     >>> from featurestore.aggregations import Kind
     >>> moods = LastN("sentiment", n=2).bind(Kind.FLOAT)
@@ -47,11 +47,11 @@ class LastN(Aggregation):
     def zero(self) -> State:
         return ()
 
-    def update(self, state: Sequence[Value], value: Value, time_ms: int, tie: Tie) -> State:
+    def update(self, state: Sequence[Value], value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
         at, end = 0, SIZE * self.n
-        while at < len(state) and (state[at] > time_ms or (state[at] == time_ms and state[at + 1] > tie)):
+        while at < len(state) and (state[at] > time_ms or (state[at] == time_ms and state[at + 1] > event_id_hash)):
             at += SIZE
-        return state if at == end else (*state[:at], time_ms, tie, value, *state[at : end - SIZE])
+        return state if at == end else (*state[:at], time_ms, event_id_hash, value, *state[at : end - SIZE])
 
     def merge(self, a: Sequence[Value], b: Sequence[Value]) -> State:
         if not a or not b:

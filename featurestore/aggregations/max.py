@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from featurestore.aggregations.base import Tie
+from featurestore.aggregations.base import EventIdHash
 from featurestore.aggregations.extreme import Extreme
 
 
@@ -18,7 +18,7 @@ class Max(Extreme):
 
     name = "max"
 
-    def update(self, state: float | None, value: float, time_ms: int, tie: Tie) -> float:
+    def update(self, state: float | None, value: float, time_ms: int, event_id_hash: EventIdHash) -> float:
         return value + 0 if state is None or value > state else state  # + 0 makes -0.0 into 0.0: one zero, one state
 
     def merge(self, a: float | None, b: float | None) -> float | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import FLOAT_SUM, Aggregation, Cell, Kind, Tie
+from featurestore.aggregations.base import FLOAT_SUM, Aggregation, Cell, EventIdHash, Kind
 
 State = Sequence[float]  # number of events, their sum
 
@@ -35,7 +35,7 @@ class Mean(Aggregation):
     def zero(self) -> State:
         return (0, 0)
 
-    def update(self, state: State, value: float, time_ms: int, tie: Tie) -> State:
+    def update(self, state: State, value: float, time_ms: int, event_id_hash: EventIdHash) -> State:
         return (state[0] + 1, state[1] + value)
 
     def merge(self, a: State, b: State) -> State:

@@ -10,7 +10,7 @@ from functools import cached_property
 from datasketches import kll_doubles_sketch
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import Aggregation, Cell, Kind, Tie
+from featurestore.aggregations.base import Aggregation, Cell, EventIdHash, Kind
 
 EXACT = 64  # values
 K = 200
@@ -57,7 +57,7 @@ class Quantile(Aggregation):
     def zero(self) -> State:
         return ()
 
-    def update(self, state: State, value: float, time_ms: int, tie: Tie) -> State:
+    def update(self, state: State, value: float, time_ms: int, event_id_hash: EventIdHash) -> State:
         if isinstance(state, bytes):
             sketch = kll_doubles_sketch.deserialize(state)
             sketch.update(float(value))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, State, Tie, Value
+from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, State, Value
 from featurestore.aggregations.duration import seconds
 
 OPEN = 64  # sessions kept with their bounds
@@ -41,7 +41,7 @@ class Sessions(Aggregation):
     def zero(self) -> State:
         return NONE
 
-    def update(self, state: Sequence[int], value: Value, time_ms: int, tie: Tie) -> State:
+    def update(self, state: Sequence[int], value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
         if len(state) == len(NONE) or time_ms - state[-1] > self.gap_ms:
             return closing((*state, time_ms, time_ms))
         if time_ms < state[-2]:  # before the newest session

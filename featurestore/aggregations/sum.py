@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import FLOAT_SUM, Aggregation, Cell, Kind, Tie
+from featurestore.aggregations.base import FLOAT_SUM, Aggregation, Cell, EventIdHash, Kind
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Sum(Aggregation):
     def zero(self) -> float:
         return 0
 
-    def update(self, state: float, value: float, time_ms: int, tie: Tie) -> float:
+    def update(self, state: float, value: float, time_ms: int, event_id_hash: EventIdHash) -> float:
         return state + value
 
     def merge(self, a: float, b: float) -> float:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, Tie, Value
+from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, Value
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TimeSinceLast(Aggregation):
     def zero(self) -> None:
         return None
 
-    def update(self, state: int | None, value: Value, time_ms: int, tie: Tie) -> int:
+    def update(self, state: int | None, value: Value, time_ms: int, event_id_hash: EventIdHash) -> int:
         return time_ms if state is None or time_ms > state else state
 
     def merge(self, a: int | None, b: int | None) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, Kind, State, Tie, Value
+from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, Kind, State, Value
 
 COUNTERS = 64
 MOST = 32
@@ -49,7 +49,7 @@ class TopK(Aggregation):
     def zero(self) -> State:
         return (0,)
 
-    def update(self, state: Sequence[Value], value: Value, time_ms: int, tie: Tie) -> State:
+    def update(self, state: Sequence[Value], value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
         if self.kind is Kind.FLOAT:
             value += 0.0  # makes -0.0 into 0.0
         size = len(state) // 2

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import Aggregation, Cell, Tie
+from featurestore.aggregations.base import Aggregation, Cell, EventIdHash
 
 State = Sequence[float]  # number of events, their mean, sum of the squared distances from it
 
@@ -39,7 +39,7 @@ class Variance(Aggregation):
     def zero(self) -> State:
         return (0, 0.0, 0.0)
 
-    def update(self, state: State, value: float, time_ms: int, tie: Tie) -> State:
+    def update(self, state: State, value: float, time_ms: int, event_id_hash: EventIdHash) -> State:
         count, mean, squares = state
         count += 1
         away = value - mean

@@ -29,7 +29,7 @@ def past_ms(as_of: datetime, now_ms: int) -> int:
     return at_ms
 
 
-def explained(found: Sequence[online.TooEarly], asked: Sequence[str], subjects: Sequence[str]) -> str:
+def explanation(found: Sequence[online.TooEarly], asked: Sequence[str], subjects: Sequence[str]) -> str:
     """What is too early, in words of the definitions; and of which customers by their places in a batch.
 
     ``asked`` are the distinct subjects that were read, ``subjects`` those of a batch in its order.

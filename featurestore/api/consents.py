@@ -10,7 +10,7 @@ from ninja import Router
 
 from featurestore.access.scopes import Scope
 from featurestore.api.auth import authenticate, require_purpose
-from featurestore.api.body import Body, Identifier, Name, subject_at, whole
+from featurestore.api.body import BodyDecoder, Identifier, Name, full_match, subject_at
 from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
 from featurestore.api.errors import Forbidden, Malformed, Refused, TooLarge, Unauthorised, Unavailable
@@ -32,14 +32,14 @@ class ConsentRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     notice: (
         Annotated[
             str,
-            whole(
+            full_match(
                 r"[-\w]{1,64}/[0-9]{1,9}/[-\w]{1,16}",
                 "The notice that was shown, name/version/language. A consent needs one.",
             ),
         ]
         | None
     ) = None
-    reason: Annotated[str, whole(r"[^\x00-\x1f\x7f]{0,500}")] = ""
+    reason: Annotated[str, full_match(r"[^\x00-\x1f\x7f]{0,500}")] = ""
     until: Annotated[datetime, msgspec.Meta(tz=True, description="When the consent ends by itself.")] | None = None
 
 
@@ -54,7 +54,7 @@ class ConsentAnswer(msgspec.Struct):
     effective: bool
 
 
-BODY = Body(ConsentRequest)
+BODY = BodyDecoder(ConsentRequest)
 STATUSES: dict[type[ConsentError], int] = {
     UnknownCustomer: HTTPStatus.NOT_FOUND,
     UnknownPurpose: HTTPStatus.NOT_FOUND,

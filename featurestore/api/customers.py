@@ -9,7 +9,7 @@ from ninja import Router
 
 from featurestore.access.scopes import Scope
 from featurestore.api.auth import authenticate
-from featurestore.api.body import Body, Identifier, subject_at, whole
+from featurestore.api.body import BodyDecoder, Identifier, full_match, subject_at
 from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
 from featurestore.api.errors import Forbidden, Malformed, TooLarge, Unauthorised, Unavailable
@@ -18,8 +18,8 @@ from featurestore.api.reply import Call, Reply, encode
 from featurestore.config import settings
 from featurestore.profiles.services import register
 
-Region = Annotated[str, whole(r"[^\x00-\x1f\x7f]{1,32}")]
-Brand = Annotated[str, whole(r"[^\x00-\x1f\x7f]{1,64}")]
+Region = Annotated[str, full_match(r"[^\x00-\x1f\x7f]{1,32}")]
+Brand = Annotated[str, full_match(r"[^\x00-\x1f\x7f]{1,64}")]
 
 
 class CustomerRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -37,7 +37,7 @@ class CustomerAnswer(msgspec.Struct):
     effective: bool
 
 
-BODY = Body(CustomerRequest)
+BODY = BodyDecoder(CustomerRequest)
 router = Router(tags=["customers"])
 
 

@@ -11,7 +11,7 @@ from ninja import Router
 
 from featurestore.access.scopes import Scope
 from featurestore.api.auth import authenticate
-from featurestore.api.body import Body, Identifier, Name, subject_at, whole
+from featurestore.api.body import BodyDecoder, Identifier, Name, full_match, subject_at
 from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
 from featurestore.api.errors import (
@@ -32,7 +32,7 @@ from featurestore.definitions.source import ms_of
 from featurestore.ingest.acknowledged_writer import EncodedEvent, acknowledged_event_writer
 from featurestore.ingest.errors import NotAcknowledged
 from featurestore.tiles.deduplication import SPAN_S
-from featurestore.tiles.resolutions import SLACK_S
+from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
 
 LARGEST_WRITE = 100
 OLDEST_S = SPAN_S - 86_400
@@ -47,7 +47,7 @@ class EventHead(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     customer_id: Identifier
     id: Annotated[
         str,
-        whole(r"[!-~]{1,128}", "Your own id of the event, the same when it is sent again. It identifies nobody."),
+        full_match(r"[!-~]{1,128}", "Your own id of the event, the same when it is sent again. It identifies nobody."),
     ]
     time: Annotated[datetime, msgspec.Meta(tz=True, description="When it happened, with its zone.")]
 
@@ -95,7 +95,7 @@ class EventsAnswer(msgspec.Struct):
     accepted: int
 
 
-BODY = Body(ReceivedEvents)
+BODY = BodyDecoder(ReceivedEvents)
 router = Router(tags=["events"])
 
 
@@ -144,12 +144,12 @@ def checked(received: list[msgspec.Raw], origin: str, now_ms: int) -> Iterator[E
     secret = settings().subject_secret.encode()
     for i, raw in enumerate(received):
         at = f"$.events[{i}]"
-        event = Body(Received, at).part(raw)
+        event = BodyDecoder(Received, at).decode_part(raw)
         if (source := WRITABLE.get(event.source)) is None:
             raise Malformed(f"Not a source that is open to clients: {', '.join(WRITABLE)} - at `{at}.source`")
         subject = subject_at(event.customer_id, secret, f"{at}.customer_id")
         check_time(event.time, now_ms, f"{at}.time")
-        data = Body(source.data, f"{at}.data").part(event.data)
+        data = BodyDecoder(source.data, f"{at}.data").decode_part(event.data)
         value = source.encode(id=event.id, source=origin, subject=subject, time=event.time, data=data)
         try:
             source.decode(value)  # as the streams will
@@ -161,7 +161,7 @@ def checked(received: list[msgspec.Raw], origin: str, now_ms: int) -> Iterator[E
 def check_time(time: datetime, now_ms: int, path: str) -> None:
     """Raises EventRefused for a time that the streams would not take, or at which they could count an event twice."""
     ahead_ms = ms_of(time) - now_ms
-    if ahead_ms > SLACK_S * 1000:
-        raise EventRefused(f"An event is at most {SLACK_S} s ahead of the server's clock - at `{path}`")
+    if ahead_ms > MAX_CLOCK_SKEW_S * 1000:
+        raise EventRefused(f"An event is at most {MAX_CLOCK_SKEW_S} s ahead of the server's clock - at `{path}`")
     if ahead_ms < -OLDEST_S * 1000:
         raise EventRefused(f"An event is at most {OLDEST_S // 86_400} days old - at `{path}`")

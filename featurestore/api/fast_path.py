@@ -56,7 +56,7 @@ def is_ours(host: str) -> bool:
 def with_fast_path(behind: WSGIApplication) -> FastPath:
     """The lane of this installation, in front of Django."""
     routes = {
-        "/v1/features": ("features", lambda call: feature_handler().one(call)),
-        "/v1/features/batch": ("features/batch", lambda call: feature_handler().many(call)),
+        "/v1/features": ("features", lambda call: feature_handler().read_one(call)),
+        "/v1/features/batch": ("features/batch", lambda call: feature_handler().read_batch(call)),
     }
     return FastPath(routes, behind)

@@ -37,7 +37,7 @@ def read_features(request: HttpRequest) -> HttpResponse:
     `withheld` (no permission: the defaults, which say nothing about the customer). Denial is an answer, not an error; a
     customer nobody knows is answered like one without consent.
     """
-    return respond_to(request, feature_handler().one, "features")
+    return respond_to(request, feature_handler().read_one, "features")
 
 
 @router.post(
@@ -49,4 +49,4 @@ def read_features(request: HttpRequest) -> HttpResponse:
 )
 def read_batch(request: HttpRequest) -> HttpResponse:
     """One answer a customer, in the order of the request."""
-    return respond_to(request, feature_handler().many, "features/batch")
+    return respond_to(request, feature_handler().read_batch, "features/batch")

@@ -85,7 +85,9 @@ def store() -> str:
         return AWAY
     vouched = sum(bool(node.incarnation) for node in nodes)
     if not vouched:
-        log.warning("not ready: nobody vouches for the store, so every read is denied. Is the store verifier running (manage.py verify_store)?")
+        log.warning(
+            "not ready: nobody vouches for the store, so every read is denied. Is the store verifier running (manage.py verify_store)?"
+        )
         return UNVOUCHED
     if vouched < len(nodes):
         log.warning("some of the store's nodes deny", vouched=vouched, nodes=len(nodes))

@@ -22,7 +22,7 @@ from featurestore.audit.run import audit
 from featurestore.audit.tasks import audit_consent
 from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.backoffice.filters import DaysFilter
-from featurestore.customers.subject_admin import OfSubjectAdmin
+from featurestore.customers.subject_admin import SubjectRowAdmin
 
 PING_S = 0.5
 MEANS = {
@@ -116,7 +116,7 @@ class AuditRunAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Finding)
-class FindingAdmin(OfSubjectAdmin):
+class FindingAdmin(SubjectRowAdmin):
     refusals = (PrivacyError,)
     list_display = ["found_at", "kind", "customer", "purpose", "status", "detail"]
     list_filter = [("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter), ("found_at", DaysFilter)]

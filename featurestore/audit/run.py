@@ -20,7 +20,7 @@ from featurestore.consent.outbox.publication import permissions_of, publish
 from featurestore.consent.services import reissue
 from featurestore.identity import is_subject
 from featurestore.jobs.batches import BATCH, batches
-from featurestore.jobs.leases import leased
+from featurestore.jobs.leases import hold_lease
 from featurestore.permission import Permission
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
@@ -37,7 +37,7 @@ class Unvouched(StoreUnavailable):
 
 def audit(now: datetime | None = None) -> AuditRun | None:
     """Audit every subject. None where another process is at it. What ends it early is recorded with the run."""
-    with leased("audit", LEASE_S, now) as lease:
+    with hold_lease("audit", LEASE_S, now) as lease:
         if not lease:
             return None
         services.bury(now)

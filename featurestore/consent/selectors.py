@@ -42,7 +42,7 @@ class Pending(NamedTuple):
     oldest_s: float
 
 
-class Standing(StrEnum):
+class StoreStatus(StrEnum):
     """Whether the store's permissions count. Reads are denied unless they are vouched for."""
 
     VOUCHED = "vouched"
@@ -51,15 +51,15 @@ class Standing(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-def in_store(subjects: Sequence[str] = ()) -> tuple[Standing, list[Permission | None]]:
+def permissions_in_store(subjects: Sequence[str] = ()) -> tuple[StoreStatus, list[Permission | None]]:
     """Where the store stands now, and the permissions that it holds of subjects, in order."""
     try:
         reading = configured.store().read(subjects, [], [], settings().store_timeout_ms)
     except StoreUnavailable:
-        return Standing.UNREACHABLE, [None] * len(subjects)
-    partly = Standing.PARTLY if any(node.incarnation for node in reading.nodes) else Standing.UNVOUCHED
-    standing = Standing.VOUCHED if reading.vouched else partly
-    return standing, [stored.permission for stored in reading.subjects]
+        return StoreStatus.UNREACHABLE, [None] * len(subjects)
+    partly = StoreStatus.PARTLY if any(node.incarnation for node in reading.nodes) else StoreStatus.UNVOUCHED
+    status = StoreStatus.VOUCHED if reading.vouched else partly
+    return status, [stored.permission for stored in reading.subjects]
 
 
 def timeline(customer_id: str) -> QuerySet[ConsentRecord]:

@@ -15,7 +15,7 @@ from featurestore.customers.selectors import subject
 from featurestore.identity import IdentifierError
 
 
-class OfSubjectAdmin(ReadOnlyAdmin):
+class SubjectRowAdmin(ReadOnlyAdmin):
     """Models with a ``subject``. The customer comes with the row's own query."""
 
     search_fields = ["subject"]

@@ -1,6 +1,6 @@
 """Definitions as JSON, for `features show` and GET /v1/services: enough to compute a value again from raw events. Pure.
 
-A value at q covers the events with ``floor(q - window_s, step_s) <= time``, floored to whole steps since 1970, of those
+A value at q covers the events with ``floor(q - window_s, resolution_s) <= time``, floored to whole steps since 1970, of those
 that have the field and that the filter lets through.
 """
 
@@ -30,7 +30,7 @@ class FeatureSpec(TypedDict):
     places: int
     filter: dict[str, list[str | float | bool]]  # field: the values it may have
     window_s: int | None  # None: lifetime
-    step_s: int
+    resolution_s: int
     type: str  # of the value: integer, number, string, boolean, list
     items: str | None  # type of a list's items
     nullable: bool
@@ -81,7 +81,7 @@ def feature_spec(view: FeatureView, feature: Feature) -> dict[str, Any]:
         "places": aggregation.places,
         "filter": {name: _listed(wanted) for name, wanted in sorted(aggregation.where.items())},
         "window_s": feature.window_s,
-        "step_s": feature.step_s,
+        "resolution_s": feature.resolution_s,
         "type": type_.type,
         "items": type_.items,
         "nullable": feature.default is None,

@@ -41,5 +41,5 @@ def feature_page(view: FeatureView, feature: Feature) -> Iterator[str]:
     yield f"{feature.name}: {sentence(view, feature)}"
     yield f"  from {view.source.name}, for {', '.join(sorted(view.purposes))}, in view {view.name}"
     yield f"  {value_words(view, feature)}; without events: {feature.default!r}; error: {spec['error'] or 'none'}"
-    yield f"  tiles of {feature.step_s} s" if feature.window_s else "  one tile"
+    yield f"  tiles of {feature.resolution_s} s" if feature.window_s else "  one tile"
     yield f"  {feature.place}"

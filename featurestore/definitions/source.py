@@ -36,7 +36,7 @@ class Event(NamedTuple):
 
     subject: str
     time_ms: int
-    tie: int  # 63-bit digest of (source, id), the event's identity: a signed 64-bit cell holds it
+    event_id_hash: int  # 63-bit digest of (source, id), the event's identity: a signed 64-bit cell holds it
     values: tuple[Any, ...]
 
 
@@ -107,8 +107,8 @@ class EventSource:
         if time_ms >= END_MS:
             raise InvalidEvent("time is 2**32 s or more after 1970, past February 2106 - at `$.time`")
         identity = f"{len(event.source)}|{event.source}|{event.id}"  # by its length: a source may hold any separator
-        tie = int.from_bytes(blake2b(identity.encode(), digest_size=8).digest(), "big") >> 1
-        return Event(event.subject, time_ms, tie, self.values(event.data))
+        event_id_hash = int.from_bytes(blake2b(identity.encode(), digest_size=8).digest(), "big") >> 1
+        return Event(event.subject, time_ms, event_id_hash, self.values(event.data))
 
     def _reason(self, error: str) -> str:
         """msgspec's message without what the sender wrote: a wrong value, or the name of an unknown field."""

@@ -12,7 +12,7 @@ from featurestore.aggregations.answers import ValueType
 from featurestore.aggregations.base import Aggregation, Windowed
 from featurestore.definitions.errors import DefinitionError, place_of, place_of_caller
 from featurestore.definitions.source import EventSource
-from featurestore.definitions.windows import Rung, ladder, step_of, window_seconds
+from featurestore.definitions.windows import Resolution, resolution_of, resolutions_of, window_seconds
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 STATE_FORMAT = 2  # raise it when the meaning of stored states changes
@@ -32,7 +32,7 @@ class Feature(NamedTuple):
     name: str
     column: int
     window_s: int | None
-    step_s: int
+    resolution_s: int
     default: Any
     place: str = ""  # file and line of its definition
 
@@ -69,7 +69,7 @@ class FeatureView:
         unknown = set(defaults or {}) - {feature.name for feature in self.features}
         if unknown:
             raise self._error(f"defaults name no feature of the view: {', '.join(sorted(unknown))}")
-        self.ladder: tuple[Rung, ...] = ladder(feature.window_s for feature in self.features)
+        self.resolutions: tuple[Resolution, ...] = resolutions_of(feature.window_s for feature in self.features)
 
     def _error(self, message: str, windowed: Windowed | None = None) -> DefinitionError:
         return DefinitionError(f"view {self.name}: {message}", self._place(windowed) if windowed else self.place)
@@ -115,7 +115,7 @@ class FeatureView:
                 wanted = aggregation.answer_type().type
                 raise self._error(f"feature {name} answers a value of type {wanted}: let its default be one", windowed)
             at = self.columns.index(column)
-            self.features += (Feature(name, at, window_s, step_of(window_s), default, self._place(windowed)),)
+            self.features += (Feature(name, at, window_s, resolution_of(window_s), default, self._place(windowed)),)
 
     def _feature_name(self, windowed: Windowed, window: str) -> str:
         if windowed.name and len(windowed.windows) == 1:
@@ -151,19 +151,19 @@ class FeatureView:
     def fingerprint(self) -> int:
         """32 bits of everything that the stored state, and its start, depend on. A changed one starts empty."""
         who = [STATE_FORMAT, self.name, self.version, sorted(self.purposes), self.source.name]
-        columns = [(self._spec(column), self.finest_step_s(i)) for i, column in enumerate(self.columns)]
-        text = json.dumps([who, self.ladder, columns], sort_keys=True)
+        columns = [(self._spec(column), self.finest_resolution_s(i)) for i, column in enumerate(self.columns)]
+        text = json.dumps([who, self.resolutions, columns], sort_keys=True)
         return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big")
 
-    def finest_step_s(self, column: int) -> int | None:
+    def finest_resolution_s(self, column: int) -> int | None:
         """The step of a column's shortest window, which its totals are served in; None if it has lifetime alone."""
-        windowed = (f.step_s for f in self.features if f.column == column and f.window_s is not None)
+        windowed = (f.resolution_s for f in self.features if f.column == column and f.window_s is not None)
         return min(windowed, default=None)
 
     @property
     def longest_s(self) -> int | None:
         """The longest window, None if one is lifetime."""
-        return self.ladder[-1].window_s
+        return self.resolutions[-1].window_s
 
     def type_of(self, feature: Feature) -> ValueType:
         """The type and unit of a feature's value, which may be null where its default is."""

@@ -1,6 +1,6 @@
-"""Windows and the ladder of tile steps beneath a view. Pure.
+"""Windows and the resolutions_of of tile steps beneath a view. Pure.
 
-The step of a window is the largest of STEPS that is at most 1/60 of it; since each of STEPS divides the next, it
+The step of a window is the largest of RESOLUTIONS_S that is at most 1/60 of it; since each of RESOLUTIONS_S divides the next, it
 divides the next window's step too, so a tile never straddles a coarser one.
 """
 
@@ -12,14 +12,14 @@ from featurestore.aggregations.duration import seconds
 LIFETIME = "lifetime"
 SHORTEST_S = 60
 LONGEST_S = 400 * 86_400
-STEPS = (1, 5, 15, 60, 300, 900, 3_600, 7_200, 21_600, 43_200, 86_400)
+RESOLUTIONS_S = (1, 5, 15, 60, 300, 900, 3_600, 7_200, 21_600, 43_200, 86_400)
 
 
-class Rung(NamedTuple):
-    """One window of a view's ladder; ``window_s`` None is lifetime, whose one tile starts at 0."""
+class Resolution(NamedTuple):
+    """One window of a view's resolutions_of; ``window_s`` None is lifetime, whose one tile starts at 0."""
 
     window_s: int | None
-    step_s: int
+    resolution_s: int
 
 
 def window_seconds(text: str) -> int | None:
@@ -32,19 +32,19 @@ def window_seconds(text: str) -> int | None:
     return window_s
 
 
-def step_of(window_s: int | None) -> int:
+def resolution_of(window_s: int | None) -> int:
     """The tile step of a window, in seconds; 0 for lifetime."""
-    return 0 if window_s is None else max(step for step in STEPS if step <= window_s / 60)
+    return 0 if window_s is None else max(step for step in RESOLUTIONS_S if step <= window_s / 60)
 
 
-def edge(window_s: int, step_s: int, at_s: int) -> int:
+def window_start_s(window_s: int, resolution_s: int, at_s: int) -> int:
     """The first second of a window at a time: tiles that begin there or later are in it, none lies across it."""
-    edge_s = at_s - window_s
-    return edge_s - edge_s % step_s
+    start_s = at_s - window_s
+    return start_s - start_s % resolution_s
 
 
-def ladder(windows_s: Iterable[int | None]) -> tuple[Rung, ...]:
+def resolutions_of(windows_s: Iterable[int | None]) -> tuple[Resolution, ...]:
     """Distinct windows from the shortest up, lifetime last, each with its step."""
     distinct = set(windows_s)
     finite = sorted(w for w in distinct if w is not None)
-    return tuple(Rung(w, step_of(w)) for w in finite) + ((Rung(None, 0),) if None in distinct else ())
+    return tuple(Resolution(w, resolution_of(w)) for w in finite) + ((Resolution(None, 0),) if None in distinct else ())

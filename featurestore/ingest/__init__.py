@@ -1,1 +1,1 @@
-"""What comes in, where it did not come in well: the letters that the streams put aside."""
+"""Events on their way into the system: producers to Kafka, and the dead letters that the streams quarantine."""

@@ -16,7 +16,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from featurestore.backoffice.filters import DaysFilter
-from featurestore.customers.subject_admin import OfSubjectAdmin
+from featurestore.customers.subject_admin import SubjectRowAdmin
 from featurestore.ingest import selectors, services
 from featurestore.ingest.dead_letter_records import replay_obstacle
 from featurestore.ingest.errors import DeadLetterError
@@ -107,7 +107,7 @@ class ReasonFilter(ValuesFilter):
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(OfSubjectAdmin):
+class DeadLetterAdmin(SubjectRowAdmin):
     refusals = (DeadLetterError,)
     list_display = ["quarantined_at", "status", "why", "place", "customer", "tries", "decision"]
     list_filter = [("state", ChoicesDropdownFilter), ReasonFilter, TopicFilter, ("quarantined_at", DaysFilter)]

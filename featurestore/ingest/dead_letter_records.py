@@ -1,4 +1,4 @@
-"""What a letter says: a record that the streams put aside, as they wrote it, read without trust. No query, no Kafka."""
+"""Parser of quarantined records: headers and bytes as the streams wrote them, not trusted. No query, no Kafka."""
 
 import re
 from hashlib import sha256
@@ -18,11 +18,11 @@ NUMBER = re.compile(rb"\d{1,18}")
 LAST_MS = 253_402_300_799_999  # of the year 9999
 UNREADABLE = "unreadable"
 RECORD_EXPIRED = "Kafka no longer has the record: dead letters age out after 30 days."
-NOT_FROM_A_WORKER = "No worker put it aside: its headers do not say which record it was, and why it was refused"
+NOT_FROM_A_WORKER = "No worker wrote it: its headers do not say which record was quarantined, and why"
 
 
 def dead_letter_of(record: KafkaRecord, generation: int) -> DeadLetter:
-    """What the database keeps of a letter. One that no worker wrote is its own place, and ``unreadable``."""
+    """The unsaved DeadLetter of a record. One that no worker wrote names itself as the record, reason ``unreadable``."""
     headers, key = record.headers, record.key or b""
     topic, reason, offset, at = (headers.get(name, b"") for name in ("topic", "reason", "offset", "timestamp_ms"))
     dead_letter = DeadLetter(
@@ -47,11 +47,8 @@ def dead_letter_of(record: KafkaRecord, generation: int) -> DeadLetter:
         dead_letter.recorded_at = moment(int(at))
         dead_letter.detail = headers.get("detail", b"").decode(errors="replace").replace("\0", "")[:500]
     else:
-        dead_letter.topic, dead_letter.offset, dead_letter.reason = (
-            names.dead_letters(generation),
-            record.offset,
-            UNREADABLE,
-        )
+        dead_letter.topic, dead_letter.offset = names.dead_letters(generation), record.offset
+        dead_letter.reason = UNREADABLE
         dead_letter.recorded_at, dead_letter.detail = dead_letter.quarantined_at, NOT_FROM_A_WORKER
     return dead_letter
 
@@ -61,16 +58,17 @@ def digest(value: bytes) -> str:
 
 
 def source_of(dead_letter: DeadLetter) -> EventSource | None:
-    """The source of the catalog whose event it is."""
+    """The source of the catalog that reads the record's topic."""
     return registry.sources.get(names.source_of(dead_letter.topic) or "")
 
 
 def replay_obstacle(dead_letter: DeadLetter) -> str | None:
-    """Why a replay would be put aside again, whatever was mended."""
+    """Why a replay would be quarantined again, whatever was fixed; None if it need not be."""
     if source_of(dead_letter) is None:
         return f"No source of the catalog reads {dead_letter.topic}: discard it."
     if not dead_letter.subject:
-        return "Its key is no subject, so no worker can take it: have it sent again with its key, and discard this one."
+        return "Its key is no subject, so no worker accepts it: have it sent again with its key, and discard this one."
     if dead_letter.size > LARGEST_EVENT_BYTES:
-        return f"It has {dead_letter.size:,} bytes, and a worker takes {LARGEST_EVENT_BYTES:,}: have less sent, discard it."
+        size = f"{dead_letter.size:,} bytes, more than the {LARGEST_EVENT_BYTES:,} that a worker accepts"
+        return f"It has {size}: have less sent, and discard it."
     return None

@@ -1,4 +1,4 @@
-"""Kafka as the dead letters' house: what lies where, and a record's way back to its topic. Every wait has an end."""
+"""Kafka's side of dead letters: reads them from their topics, sends their records again. Every call has a time limit."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,15 +11,15 @@ from featurestore.ingest.errors import KafkaUnavailable
 
 TIMEOUT_S = 3.0
 DELIVERY_TIMEOUT_MS = 10_000
-READ_THROUGH = 500
-"""Records between two wanted ones that are quicker read than jumped over."""
+MAX_GAP = 500
+"""So many records between two wanted ones are read faster than skipped."""
 
 REPLAY_OF_HEADER = "replay_of"
-"""The header of a replayed record: which letter it was."""
+"""Header of a replayed record: the id of the record that was quarantined."""
 
 
 class KafkaRecord(NamedTuple):
-    """One record of a partition. ``timestamp_ms`` is Kafka's own."""
+    """One record of a partition. ``timestamp_ms`` is Kafka's timestamp."""
 
     partition: int
     offset: int
@@ -30,9 +30,9 @@ class KafkaRecord(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """A record on its way back. ``letter`` names it."""
+    """A record to be sent again. ``record_id`` is that of the quarantined record."""
 
-    dead_letter: str
+    record_id: str
     topic: str
     partition: int
     key: bytes | None
@@ -40,18 +40,18 @@ class Replay(NamedTuple):
 
 
 class DeadLetterTopic:
-    """One conversation with Kafka. Every method raises KafkaUnavailable where it does not answer in time."""
+    """Kafka client for dead letters. Methods raise KafkaUnavailable if Kafka does not answer in time."""
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
-                "group.id": "rapport.letters",  # asked for, never joined: partitions are assigned by hand
+                "group.id": "rapport.dead-letters",  # required, but never joined: partitions are assigned here
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 10,  # nobody waits for new records here, but other questions for their turn
+                "fetch.wait.max.ms": 10,  # never reads ahead of the end, and other requests queue behind a fetch
                 "log_level": 0,
             }
         )
@@ -60,25 +60,25 @@ class DeadLetterTopic:
         self._consumer.close()
 
     def bounds(self, topic: str) -> dict[int, range]:
-        """The offsets that Kafka has of each partition; none where there is no such topic."""
-        with self._answers():
+        """The offsets that Kafka has of each partition; empty if there is no such topic."""
+        with self._translated_errors():
             partitions = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
             found = {}
             for partition in sorted(partitions):
-                place = TopicPartition(topic, partition)
-                found[partition] = range(*self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S))
+                at = TopicPartition(topic, partition)
+                found[partition] = range(*self._consumer.get_watermark_offsets(at, timeout=TIMEOUT_S))
             return found
 
     def read(self, topic: str, partition: int, offsets: range) -> Iterator[KafkaRecord]:
         """The records of these offsets, those that are still there."""
         if not offsets:
             return
-        with self._answers():
+        with self._translated_errors():
             self._consumer.assign([TopicPartition(topic, partition, offsets.start)])
             while True:
                 message = self._consumer.poll(TIMEOUT_S)
                 if message is None:
-                    raise KafkaUnavailable(self._silence(f"no record came in {TIMEOUT_S:.0f} s"))
+                    raise KafkaUnavailable(self._no_answer(f"no record came in {TIMEOUT_S:.0f} s"))
                 if error := message.error():
                     if error.code() == KafkaError._PARTITION_EOF:
                         return
@@ -98,21 +98,21 @@ class DeadLetterTopic:
             for run in _runs(offsets):
                 for record in self.read(topic, partition, run):
                     found[partition, record.offset] = record
-        return {place: found[place] for place in wanted if place in found}
+        return {position: found[position] for position in wanted if position in found}
 
-    def find(self, dead_letter: str, topic: str, partition: int, start: int, before_ms: int) -> int | None:
-        """Where the replay of a letter is, if it was written at ``start`` or behind it and before a time."""
+    def find_replay(self, record_id: str, topic: str, partition: int, start: int, before_ms: int) -> int | None:
+        """The offset of a record's replay, if it was written at ``start`` or later and before a time; None if not."""
         for record in self.read(topic, partition, self._from(topic, partition, start)):
             if record.timestamp_ms > before_ms:
                 return None
-            if record.headers.get(REPLAY_OF_HEADER) == dead_letter.encode():
+            if record.headers.get(REPLAY_OF_HEADER) == record_id.encode():
                 return record.offset
         return None
 
     def send(self, replays: Sequence[Replay]) -> tuple[dict[str, int], dict[str, str]]:
-        """Write records. The offsets of those that are there, and what is known of the others, by letter."""
+        """Write records. By record id, the offsets of those acknowledged and the errors of the others."""
         written: dict[str, int] = {}
-        failed = {replay.dead_letter: "no answer" for replay in replays}
+        failed = {replay.record_id: "no answer" for replay in replays}
         producer = Producer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -123,32 +123,32 @@ class DeadLetterTopic:
             }
         )
 
-        for dead_letter, topic, partition, key, value in replays:
+        for record_id, topic, partition, key, value in replays:
 
-            def settle(error: KafkaError | None, message: Message, dead_letter: str = dead_letter) -> None:
+            def delivered(error: KafkaError | None, message: Message, record_id: str = record_id) -> None:
                 if error is None:
-                    written[dead_letter] = message.offset() or 0
-                    del failed[dead_letter]
+                    written[record_id] = message.offset() or 0
+                    del failed[record_id]
                 else:
-                    failed[dead_letter] = error.str()
+                    failed[record_id] = error.str()
 
-            header: str | bytes | None = dead_letter.encode()
-            producer.produce(topic, value, key, partition, on_delivery=settle, headers=[(REPLAY_OF_HEADER, header)])
+            header: str | bytes | None = record_id.encode()
+            producer.produce(topic, value, key, partition, on_delivery=delivered, headers=[(REPLAY_OF_HEADER, header)])
         producer.flush(DELIVERY_TIMEOUT_MS / 1000 + 1)
         return written, failed
 
     def _from(self, topic: str, partition: int, start: int) -> range:
-        there = self.bounds(topic).get(partition, range(0))
-        return range(max(start, there.start), there.stop)
+        available = self.bounds(topic).get(partition, range(0))
+        return range(max(start, available.start), available.stop)
 
     @contextmanager
-    def _answers(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except KafkaException as error:
-            raise KafkaUnavailable(self._silence(error.args[0].str())) from None
+            raise KafkaUnavailable(self._no_answer(error.args[0].str())) from None
 
-    def _silence(self, why: str) -> str:
+    def _no_answer(self, why: str) -> str:
         return f"Kafka at {self.bootstrap} does not answer: {why}. Is it running?"
 
 
@@ -165,10 +165,10 @@ def _bytes(found: Any) -> bytes | None:
 
 
 def _runs(offsets: Iterable[int]) -> list[range]:
-    """Ascending offsets as ranges to read through."""
+    """Ranges to read that contain the ascending offsets."""
     runs: list[range] = []
     for offset in offsets:
-        if runs and offset - runs[-1].stop < READ_THROUGH:
+        if runs and offset - runs[-1].stop < MAX_GAP:
             runs[-1] = range(runs[-1].start, offset + 1)
         else:
             runs.append(range(offset, offset + 1))
@@ -177,7 +177,7 @@ def _runs(offsets: Iterable[int]) -> list[range]:
 
 @contextmanager
 def connect() -> Iterator[DeadLetterTopic]:
-    """A conversation with the Kafka that the settings name."""
+    """A client of the Kafka that the settings name."""
     kafka = DeadLetterTopic(settings().kafka_bootstrap)
     try:
         yield kafka

@@ -1,8 +1,8 @@
-"""What can be wrong with dead letters and events. Messages say what to do and repeat nothing of a record."""
+"""Errors of dead letters and event producers. Messages say what to do and repeat nothing of a record."""
 
 
 class DeadLetterError(Exception):
-    """Nothing was changed."""
+    """Base class: an operation on dead letters failed and changed nothing."""
 
 
 class KafkaUnavailable(DeadLetterError):
@@ -10,24 +10,16 @@ class KafkaUnavailable(DeadLetterError):
 
 
 class UnknownDeadLetter(DeadLetterError):
-    """Nobody put such a record aside, as far as is known."""
+    """No such record is known to have been quarantined."""
 
 
 class RecordExpired(DeadLetterError):
     """Kafka no longer has the record."""
 
 
-class NotOpen(DeadLetterError):
-    """The letter was decided, or is being replayed."""
-
-
-class Futile(DeadLetterError):
-    """A replay would be put aside again, whatever was mended."""
-
-
 class NoReason(DeadLetterError):
-    """Nobody said why, or who."""
+    """A decision lacks its reason or its actor."""
 
 
 class NotAcknowledged(Exception):
-    """Kafka did not acknowledge every event in time; some may be there, or come to be. Sent again, they count once."""
+    """Kafka did not acknowledge all events in time; some may be written, now or later. Sent again, they count once."""

@@ -1,4 +1,4 @@
-"""What Prometheus is told of dead letters, by any process that is asked: the database knows, so all tell the same."""
+"""Prometheus gauges of dead letters. They are read from the database, so every process reports the same."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -11,34 +11,34 @@ from featurestore.clock import database_now
 from featurestore.ingest import selectors
 from featurestore.ingest.models import DeadLetter
 
-WAITING = Gauge("rapport_dead_letters_waiting", "Dead letters that nobody has settled.", ["topic", "reason"])
-OLDEST = Gauge("rapport_dead_letters_oldest_seconds", "How long the oldest of them waits; 0 without any.")
-UNREAD = Gauge("rapport_dead_letters_unread_seconds", "How long ago they were read from Kafka.")
+WAITING = Gauge("rapport_dead_letters_waiting", "Dead letters without a final decision.", ["topic", "reason"])
+OLDEST = Gauge("rapport_dead_letters_oldest_seconds", "Age of the oldest of them; 0 without any.")
+UNREAD = Gauge("rapport_dead_letters_unread_seconds", "Time since their topic was last read to its end.")
 
-REST_S = 15
-"""Between two countings: a scrape is no load, and a database that hangs spoils one in three of them at most."""
+MIN_INTERVAL_S = 15
+"""Between two queries: scrapes are no load, and a database that hangs delays one scrape in three at most."""
 
 _due_s = 0.0
 log = structlog.get_logger(__name__)
 
 
 def measure(clock: Callable[[], float] = monotonic) -> None:
-    """Bring the gauges up to date. Without the database they say that they don't know."""
+    """Update the gauges. Without the database they are NaN."""
     global _due_s
     if clock() < _due_s:
         return
     _count()
-    _due_s = clock() + REST_S
+    _due_s = clock() + MIN_INTERVAL_S
 
 
 def _count() -> None:
     WAITING.clear()
     try:
         for group in selectors.groups(DeadLetter.objects.filter(selectors.WAITING)):
-            WAITING.labels(group.topic, group.reason).set(group.dead_letters)
+            WAITING.labels(group.topic, group.reason).set(group.count)
         found, now = selectors.quarantine_status(), database_now()
     except DatabaseError as error:
-        log.warning("dead letters not counted: the database is away", error=str(error))
+        log.warning("dead letters not counted: the database is unavailable", error=str(error))
         OLDEST.set(float("nan"))
         UNREAD.set(float("nan"))
         return

@@ -1,6 +1,6 @@
-"""Dead letters: where each record that could not be folded lies in Kafka, and what was decided about it.
+"""Models of dead letters: where Kafka stores each quarantined record, why it was quarantined, and what was decided.
 
-The records themselves stay in Kafka. Here is what one needs to find, count and judge them.
+The records themselves stay in Kafka.
 """
 
 from django.db import models
@@ -9,10 +9,10 @@ from django.utils.translation import gettext_lazy as _
 
 
 class DeadLetter(models.Model):
-    """One record that the streams put aside. ``topic``, ``partition`` and ``offset`` are where it was: its identity."""
+    """One record that the streams quarantined, identified by the topic, partition and offset at which it was read."""
 
-    personal_data = "A subject (pseudonym), and size and SHA-256 of what a record held; names of staff who decided."
-    erased_by = "Erasure deletes a subject's letters; retention deletes those settled 90 days ago."
+    personal_data = "A subject (pseudonym), size and SHA-256 of a record's value; names of staff who decided."
+    erased_by = "Erasure deletes a subject's dead letters; retention deletes those closed 90 days ago."
 
     class State(models.TextChoices):
         OPEN = "open", _("Open")
@@ -21,15 +21,15 @@ class DeadLetter(models.Model):
         DISCARDED = "discarded", _("Discarded")
         EXPIRED = "expired", _("Expired")
 
-    generation = models.PositiveBigIntegerField(help_text="Of the topic of dead letters that holds it.")
+    generation = models.PositiveBigIntegerField(help_text="Of the topic of dead letters that stores it.")
     topic = models.CharField(max_length=249)
-    partition = models.PositiveIntegerField(help_text="Of the record and of its letter.")
+    partition = models.PositiveIntegerField(help_text="Of the record, and of its copy in the topic of dead letters.")
     offset = models.PositiveBigIntegerField()
     reason = models.CharField(max_length=32)
     detail = models.CharField(max_length=500, blank=True)
-    recorded_at = models.DateTimeField("recorded", help_text="When Kafka took the record.")
-    dead_letter_offset = models.PositiveBigIntegerField(help_text="Where it lies among the dead letters.")
-    quarantined_at = models.DateTimeField("put aside")
+    recorded_at = models.DateTimeField("recorded", help_text="Kafka's timestamp of the record.")
+    dead_letter_offset = models.PositiveBigIntegerField(help_text="Of its copy in the topic of dead letters.")
+    quarantined_at = models.DateTimeField("quarantined")
     subject = models.CharField(max_length=32, blank=True, help_text="The record's key, if it is one.")
     size = models.PositiveIntegerField(help_text="Bytes of its value.")
     sha256 = models.CharField("SHA-256", max_length=64, help_text="Of its value: replays of the same bytes share it.")
@@ -40,13 +40,13 @@ class DeadLetter(models.Model):
     sent_topic = models.CharField(max_length=249, blank=True)
     sent_partition = models.PositiveIntegerField(null=True, blank=True)
     sent_offset = models.PositiveBigIntegerField(
-        null=True, blank=True, help_text="Where the replay is; while it is being replayed, where it can begin."
+        null=True, blank=True, help_text="Offset of the replay; until it is confirmed, the first offset it can have."
     )
 
     class Meta:
         ordering = ["-quarantined_at", "-pk"]
         constraints = [
-            models.UniqueConstraint(name="one_letter", fields=["topic", "partition", "offset"]),
+            models.UniqueConstraint(name="one_dead_letter", fields=["topic", "partition", "offset"]),
             models.CheckConstraint(
                 name="decided_by_somebody", condition=Q(state__in=["open", "expired"]) | ~Q(decided_by="")
             ),
@@ -59,10 +59,10 @@ class DeadLetter(models.Model):
             ),
         ]
         indexes = [
-            models.Index(name="letter_by_state", fields=["state", "topic", "reason", "quarantined_at"]),
-            models.Index(name="letter_by_age", fields=["quarantined_at"]),
-            models.Index(name="letter_by_bytes", fields=["sha256"]),
-            models.Index(name="letter_by_subject", fields=["subject"]),
+            models.Index(name="dead_letter_by_state", fields=["state", "topic", "reason", "quarantined_at"]),
+            models.Index(name="dead_letter_by_age", fields=["quarantined_at"]),
+            models.Index(name="dead_letter_by_bytes", fields=["sha256"]),
+            models.Index(name="dead_letter_by_subject", fields=["subject"]),
         ]
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ class DeadLetter(models.Model):
 
 
 class DeadLetterPosition(models.Model):
-    """How far a partition of dead letters has been read, and when last."""
+    """Next offset to import from a partition of dead letters, and the time of the last import."""
 
     personal_data = "None."
     erased_by = "Never: one a partition and generation."

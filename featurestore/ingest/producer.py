@@ -1,4 +1,4 @@
-"""The one way in which events go to Kafka: keyed by subject, on its partition, acknowledged by all in sync."""
+"""The one Kafka producer of events: keyed by subject, to the subject's partition, acknowledged by all in-sync replicas."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +10,11 @@ from featurestore.config import Settings
 from featurestore.definitions import EventSource
 from featurestore.identity import partition_of
 
-Settle = Callable[[KafkaError | None, Message], Any]
+DeliveryCallback = Callable[[KafkaError | None, Message], Any]
 
 
 class EventProducer:
-    """A Kafka producer of events. Threads may share it; ``poll`` is what calls back."""
+    """A Kafka producer of events. Threads may share it; ``poll`` calls their callbacks."""
 
     def __init__(self, conf: Settings, delivery_timeout_ms: int) -> None:
         self.partitions, self.generation = conf.partitions, conf.generation
@@ -22,7 +22,7 @@ class EventProducer:
             {
                 "bootstrap.servers": conf.kafka_bootstrap,
                 "acks": "all",
-                # The fold recognises what comes twice, in any order: an id from Kafka would cost the first write 0.5 s.
+                # The fold recognises duplicates in any order: a producer id from Kafka would cost the first write 0.5 s.
                 "enable.idempotence": False,
                 "linger.ms": 2,
                 "delivery.timeout.ms": delivery_timeout_ms,
@@ -31,11 +31,11 @@ class EventProducer:
             }
         )
 
-    def send(self, source: EventSource, subject: str, value: bytes, settle: Settle) -> None:
-        """Send an event of a source, in bytes as ``source.encode`` makes them. Raises BufferError, KafkaException."""
+    def send(self, source: EventSource, subject: str, value: bytes, on_delivery: DeliveryCallback) -> None:
+        """Send an event of a source, encoded by ``source.encode``. Raises BufferError, KafkaException."""
         topic, partition = names.events(source.name, self.generation), partition_of(subject, self.partitions)
-        self._producer.produce(topic, key=subject, value=value, partition=partition, on_delivery=settle)
+        self._producer.produce(topic, key=subject, value=value, partition=partition, on_delivery=on_delivery)
 
     def poll(self, timeout_s: float) -> None:
-        """Call back for what is settled, waiting for it no longer than told."""
+        """Call the callbacks of delivered and failed events; wait for the first one up to ``timeout_s``."""
         self._producer.poll(timeout_s)

@@ -1,4 +1,4 @@
-"""The readers of dead letters."""
+"""Queries of dead letters."""
 
 import re
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from featurestore.ingest.errors import RecordExpired, UnknownDeadLetter
 from featurestore.ingest.models import DeadLetter, DeadLetterPosition
 
 WAITING = Q(state__in=[DeadLetter.State.OPEN, DeadLetter.State.SENDING])
-"""Letters that nobody has settled."""
+"""Dead letters without a final decision."""
 UNREAD_AFTER = timedelta(minutes=5)
-PLACE = re.compile(r"([\w.-]{1,249})/(\d{1,9})/(\d{1,18})", re.ASCII)
+RECORD_ID = re.compile(r"([\w.-]{1,249})/(\d{1,9})/(\d{1,18})", re.ASCII)
 
 
 class QuarantineStatus(NamedTuple):
-    """How many letters wait, since when the oldest does, and when all of them were last read from Kafka."""
+    """How many dead letters wait, since when the oldest does, and when the topic was last read to its end."""
 
     waiting: int
     oldest_at: datetime | None
@@ -38,39 +38,39 @@ def quarantine_status() -> QuarantineStatus:
 
 
 def read_at() -> datetime | None:
-    """When the current generation's letters were last read to their end. None: never."""
+    """When the current generation's topic of dead letters was last read to its end. None: never."""
     positions = DeadLetterPosition.objects.filter(generation=settings().generation)
     return positions.aggregate(at=Min("read_at"))["at"]
 
 
 def unread(at: datetime | None) -> bool:
-    """Whether ``read_at`` is so long ago that nobody can be reading them."""
+    """Whether ``read_at`` is so long ago that no Celery worker can be reading the topic."""
     return at is None or database_now() - at > UNREAD_AFTER
 
 
 class Group(NamedTuple):
-    """Letters of one topic and reason. ``such_as`` is the detail of one of them."""
+    """Dead letters of one topic and reason. ``example`` is the detail of one of them."""
 
     topic: str
     reason: str
-    dead_letters: int
+    count: int
     oldest: datetime
     newest: datetime
-    such_as: str
+    example: str
 
 
 def groups(dead_letters: QuerySet[DeadLetter]) -> list[Group]:
-    """Letters by topic and reason, the most first."""
+    """Dead letters by topic and reason, the largest group first."""
     found = (
         dead_letters.order_by()
         .values_list("topic", "reason")
         .annotate(Count("pk"), Min("quarantined_at"), Max("quarantined_at"), Max("detail"))
     )
-    return sorted((Group(*row) for row in found), key=lambda group: (-group.dead_letters, group.topic, group.reason))
+    return sorted((Group(*row) for row in found), key=lambda group: (-group.count, group.topic, group.reason))
 
 
 def with_tries(dead_letters: QuerySet[Any]) -> QuerySet[Any]:
-    """Each with ``tries``: how often the same bytes were replayed, and came back if this letter is a later one."""
+    """Dead letters with ``tries``: how often the same bytes were replayed before they were quarantined this time."""
     same = DeadLetter.objects.filter(
         sha256=OuterRef("sha256"), state=DeadLetter.State.REPLAYED, decided_at__lte=OuterRef("quarantined_at")
     )
@@ -78,18 +78,20 @@ def with_tries(dead_letters: QuerySet[Any]) -> QuerySet[Any]:
     return dead_letters.annotate(tries=Coalesce(Subquery(counted, output_field=IntegerField()), 0))
 
 
-def find_dead_letter(place: str) -> Any:
-    """The letter, with ``tries``, of the record at TOPIC/PARTITION/OFFSET. Raises UnknownDeadLetter."""
-    if found := PLACE.fullmatch(place):
+def find_dead_letter(record_id: str) -> Any:
+    """The dead letter, with ``tries``, of the record TOPIC/PARTITION/OFFSET. Raises UnknownDeadLetter."""
+    if found := RECORD_ID.fullmatch(record_id):
         topic, partition, offset = found.groups()
         dead_letters = with_tries(DeadLetter.objects.filter(topic=topic, partition=int(partition), offset=int(offset)))
         if (dead_letter := dead_letters.first()) is not None:
             return dead_letter
-    raise UnknownDeadLetter(f"No record at {place} was put aside. `manage.py deadletters list` names those that were.")
+    raise UnknownDeadLetter(
+        f"No record {record_id} was quarantined. `manage.py deadletters list` names those that were."
+    )
 
 
 def content(dead_letter: DeadLetter) -> list[Shown]:
-    """What may be seen of the record. Empty where its bytes say nothing. Raises KafkaUnavailable, RecordExpired."""
+    """The fields of the record, personal ones masked; none where it is no event. Raises KafkaUnavailable, RecordExpired."""
     with dead_letter_topic.connect() as kafka:
         record = records_of(kafka, [dead_letter]).get(dead_letter.pk)
     if record is None:
@@ -99,16 +101,16 @@ def content(dead_letter: DeadLetter) -> list[Shown]:
 
 
 def records_of(kafka: DeadLetterTopic, dead_letters: Sequence[DeadLetter]) -> dict[int, KafkaRecord]:
-    """The records of letters by primary key; without those that Kafka no longer has. Raises KafkaUnavailable."""
+    """The records of dead letters by primary key; without those that Kafka no longer has. Raises KafkaUnavailable."""
     found: dict[int, KafkaRecord] = {}
-    for generation in {dead_letter.generation for dead_letter in dead_letters}:
+    for generation in {one.generation for one in dead_letters}:
         own = {(one.partition, one.dead_letter_offset): one for one in dead_letters if one.generation == generation}
-        for place, record in kafka.records(names.dead_letters(generation), own.keys()).items():
-            if digest(record.value) == own[place].sha256:  # not so where the topic was made anew
-                found[own[place].pk] = record
+        for position, record in kafka.records(names.dead_letters(generation), own.keys()).items():
+            if digest(record.value) == own[position].sha256:  # not so where the topic was made anew
+                found[own[position].pk] = record
     return found
 
 
 def age(at: datetime | None, now: datetime | None = None) -> timedelta:
-    """How long ago that was, in whole seconds; nothing for what never was."""
+    """The time since ``at`` in whole seconds; zero without one."""
     return timedelta(seconds=round(((now or database_now()) - at).total_seconds())) if at else timedelta()

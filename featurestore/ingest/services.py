@@ -1,7 +1,7 @@
-"""The only writers of dead letters: read from Kafka, replayed, discarded, forgotten.
+"""The only writers of dead letters: imported from Kafka, replayed, discarded, expired, pruned.
 
-A replay is claimed before it is sent and settled after. Where a process died between the two, nobody knows whether the
-record is there: the next replay of the letter looks for it where it would be, and sends only what it does not find.
+A replay is claimed in the database before it is sent and confirmed after. Where a process died between the two, the
+record may or may not be in its topic: the next replay looks for it there and sends it only if it is not found.
 """
 
 from collections.abc import Sequence
@@ -27,38 +27,38 @@ from featurestore.tiles.deduplication import KEPT
 MAX_RECORDS_READ = 20_000
 BATCH_ROWS = 1_000
 CLAIM_TIMEOUT = timedelta(minutes=1)
-"""A claim's sender has sent, failed or died after so long."""
+"""After so long a claim's process has sent the record, failed or died."""
 RETENTION = timedelta(days=90)
-UNSETTLED = "Somebody was replaying it, and nobody knows whether it is sent: replay it, which looks for it first."
-UNCERTAIN = "Kafka gave no certain answer ({}). Replay it again in a minute: it is looked for before it is sent."
+UNCONFIRMED = "Its replay was not confirmed, and it may be sent: replay it again, which looks for it first."
+UNCERTAIN = "Kafka did not confirm the record ({}). Replay it again in a minute: it is looked for before it is sent."
 State = DeadLetter.State
 log = structlog.get_logger(__name__)
 
 
 class Outcome(NamedTuple):
-    """What became of letters: those done, and by place why the others were not."""
+    """Result of a decision: the dead letters it was carried out for, and by record why the others were refused."""
 
     done: list[DeadLetter]
     refused: dict[str, str]
 
 
 def import_dead_letters(now: datetime | None = None) -> int:
-    """Note the letters that the streams have written since; how many are left for the next time. Raises KafkaUnavailable."""
+    """Import what the streams have quarantined since; the number left for the next time. Raises KafkaUnavailable."""
     generation, left = settings().generation, 0
     topic = names.dead_letters(generation)
     with dead_letter_topic.connect() as kafka:
-        for partition, there in _existing(kafka, topic).items():
-            start = _position(generation, partition, there)
-            end = min(there.stop, start + MAX_RECORDS_READ)
+        for partition, available in _existing(kafka, topic).items():
+            start = _position(generation, partition, available)
+            end = min(available.stop, start + MAX_RECORDS_READ)
             dead_letters = [
                 dead_letter_of(record, generation) for record in kafka.read(topic, partition, range(start, end))
             ]
-            told = {"next_offset": end, "read_at": now or database_now()}
+            values = {"next_offset": end, "read_at": now or database_now()}
             with transaction.atomic():
                 for batch in batches(dead_letters, BATCH_ROWS):
                     DeadLetter.objects.bulk_create(batch, ignore_conflicts=True)  # a worker's replay writes it twice
-                DeadLetterPosition.objects.update_or_create(told, generation=generation, partition=partition)
-            left += there.stop - end
+                DeadLetterPosition.objects.update_or_create(values, generation=generation, partition=partition)
+            left += available.stop - end
     return left
 
 
@@ -68,33 +68,33 @@ def _existing(kafka: DeadLetterTopic, topic: str) -> dict[int, range]:
     raise KafkaUnavailable(f"Kafka at {kafka.bootstrap} has no topic {topic}: python -m streams topics apply")
 
 
-def _position(generation: int, partition: int, there: range) -> int:
-    """Where to go on; from the beginning where that is aged out or, in a topic made anew, still to come."""
+def _position(generation: int, partition: int, available: range) -> int:
+    """The next offset to read; the first one where it has expired or, in a topic made anew, does not exist yet."""
     known = DeadLetterPosition.objects.filter(generation=generation, partition=partition).first()
-    return known.next_offset if known and there.start <= known.next_offset <= there.stop else there.start
+    return known.next_offset if known and available.start <= known.next_offset <= available.stop else available.start
 
 
 def replay(keys: Sequence[int], *, actor: str, now: datetime | None = None) -> Outcome:
-    """Send the records of letters, by primary key, to their topics again, bytes unchanged. Raises NoReason.
+    """Send the records of dead letters, by primary key, to their topics again, bytes unchanged. Raises NoReason.
 
-    No more are under way than the streams keep identities, so what is sent twice counts once.
+    A batch is no larger than the deduplication window, so a record that is sent twice counts once.
     """
     if not actor:
-        raise NoReason("Say who replays the letters.")
+        raise NoReason("Say who replays the dead letters.")
     outcome, at = Outcome([], {}), now or database_now()
     for batch in batches(keys, KEPT):
         dead_letters = list(DeadLetter.objects.filter(pk__in=batch).order_by("topic", "partition", "offset"))
         outcome.refused.update(
-            {str(one): why for one in dead_letters if (why := _settled(one, at) or replay_obstacle(one))}
+            {str(one): why for one in dead_letters if (why := _decided(one, at) or replay_obstacle(one))}
         )
-        willing = [one for one in dead_letters if str(one) not in outcome.refused]
+        replayable = [one for one in dead_letters if str(one) not in outcome.refused]
         try:
-            if willing:
+            if replayable:
                 with dead_letter_topic.connect() as kafka:
-                    _replay(kafka, willing, actor, at, outcome)
+                    _replay(kafka, replayable, actor, at, outcome)
         except KafkaUnavailable as error:
             done = {one.pk for one in outcome.done}
-            outcome.refused.update({str(one): str(error) for one in willing if one.pk not in done})
+            outcome.refused.update({str(one): str(error) for one in replayable if one.pk not in done})
     if outcome.done:
         log.info("dead letters replayed", actor=actor, dead_letters=[str(one) for one in outcome.done])
     return outcome
@@ -105,10 +105,14 @@ def _replay(
 ) -> None:
     records = records_of(kafka, dead_letters)
     outcome.refused.update({str(one): RECORD_EXPIRED for one in dead_letters if one.pk not in records})
-    found = {one.pk: offset for one in dead_letters if one.pk in records and (offset := _sent(kafka, one)) is not None}
-    willing = [one for one in dead_letters if one.pk in records and one.pk not in found]
-    claimed = _claim(kafka, willing, actor, at)
-    outcome.refused.update({str(one): "Somebody decided it meanwhile." for one in willing if one not in claimed})
+    found = {
+        one.pk: offset for one in dead_letters if one.pk in records and (offset := _unconfirmed(kafka, one)) is not None
+    }
+    replayable = [one for one in dead_letters if one.pk in records and one.pk not in found]
+    claimed = _claim(kafka, replayable, actor, at)
+    outcome.refused.update(
+        {str(one): "It was decided by somebody else meanwhile." for one in replayable if one not in claimed}
+    )
     replays = [_replay_of(one, records[one.pk]) for one in claimed]
     written, failed = kafka.send(replays) if replays else ({}, {})
     for one in dead_letters:
@@ -116,29 +120,29 @@ def _replay(
         if offset is not None:
             DeadLetter.objects.filter(pk=one.pk, state=State.SENDING).update(state=State.REPLAYED, sent_offset=offset)
             outcome.done.append(one)
-    outcome.refused.update({place: UNCERTAIN.format(why) for place, why in failed.items()})
+    outcome.refused.update({record: UNCERTAIN.format(why) for record, why in failed.items()})
 
 
-def _sent(kafka: DeadLetterTopic, dead_letter: DeadLetter) -> int | None:
-    """Where the record is that somebody sent who did not live to tell."""
+def _unconfirmed(kafka: DeadLetterTopic, dead_letter: DeadLetter) -> int | None:
+    """The offset of a replay that was sent and never confirmed; None if there is none."""
     if dead_letter.state != State.SENDING:
         return None
     assert dead_letter.decided_at is not None
     assert dead_letter.sent_partition is not None
     assert dead_letter.sent_offset is not None
     before_ms = milliseconds(dead_letter.decided_at + CLAIM_TIMEOUT)
-    return kafka.find(
+    return kafka.find_replay(
         str(dead_letter), dead_letter.sent_topic, dead_letter.sent_partition, dead_letter.sent_offset, before_ms
     )
 
 
 def _claim(kafka: DeadLetterTopic, dead_letters: Sequence[DeadLetter], actor: str, at: datetime) -> list[DeadLetter]:
-    """The letters that are ours to send now, each with where it goes and from where on it will be there."""
+    """The dead letters that this process may send now, each with its target partition and the offset it can begin at."""
     conf = settings()
     for dead_letter in dead_letters:
         dead_letter.sent_topic = names.events(names.source_of(dead_letter.topic) or "", conf.generation)
         dead_letter.sent_partition = partition_of(dead_letter.subject, conf.partitions)
-    bounds = {topic: _existing(kafka, topic) for topic in {dead_letter.sent_topic for dead_letter in dead_letters}}
+    bounds = {topic: _existing(kafka, topic) for topic in {one.sent_topic for one in dead_letters}}
     claimed = []
     with transaction.atomic():
         for dead_letter in dead_letters:
@@ -163,9 +167,9 @@ def _replay_of(dead_letter: DeadLetter, record: KafkaRecord) -> Replay:
 
 
 def discard(keys: Sequence[int], *, actor: str, reason: str, now: datetime | None = None) -> Outcome:
-    """Settle letters, by primary key, without a replay, for a stated reason. Raises NoReason."""
+    """Close dead letters, by primary key, without a replay, for a stated reason. Raises NoReason."""
     if not reason.strip() or not actor:
-        raise NoReason("Say who discards the letters and why.")
+        raise NoReason("Say who discards the dead letters and why.")
     outcome, at = Outcome([], {}), now or database_now()
     for batch in batches(keys, BATCH_ROWS):
         with transaction.atomic():
@@ -175,19 +179,17 @@ def discard(keys: Sequence[int], *, actor: str, reason: str, now: datetime | Non
                 state=State.DISCARDED, decided_at=at, decided_by=actor[:150], decided_reason=reason.strip()[:500]
             )
         outcome.done.extend(done)
-        outcome.refused.update({str(one): _settled(one, at) or UNSETTLED for one in dead_letters if one not in done})
+        outcome.refused.update({str(one): _decided(one, at) or UNCONFIRMED for one in dead_letters if one not in done})
     if outcome.done:
         log.info("dead letters discarded", actor=actor, dead_letters=[str(one) for one in outcome.done])
     return outcome
 
 
-def _settled(dead_letter: DeadLetter, at: datetime) -> str | None:
-    """Why nothing is to be decided about a letter any more, or just now."""
+def _decided(dead_letter: DeadLetter, at: datetime) -> str | None:
+    """Why a dead letter can't be decided any more, or not yet."""
     match dead_letter.state:
         case State.REPLAYED | State.DISCARDED:
-            return (
-                f"{dead_letter.decided_by} has {dead_letter.state} it on {dead_letter.decided_at:%Y-%m-%d %H:%M} UTC."
-            )
+            return f"{dead_letter.decided_by} {dead_letter.state} it on {dead_letter.decided_at:%Y-%m-%d %H:%M} UTC."
         case State.EXPIRED:
             return RECORD_EXPIRED
         case State.SENDING if dead_letter.decided_at and dead_letter.decided_at > at - CLAIM_TIMEOUT:
@@ -196,19 +198,21 @@ def _settled(dead_letter: DeadLetter, at: datetime) -> str | None:
 
 
 def expire(now: datetime | None = None) -> int:
-    """Settle the letters whose records have aged out of Kafka; how many. Raises KafkaUnavailable."""
+    """Close the dead letters whose records Kafka no longer has; how many. Raises KafkaUnavailable."""
     expired = 0
     waiting = DeadLetter.objects.filter(WAITING)
     with dead_letter_topic.connect() as kafka:
         for generation in set(waiting.values_list("generation", flat=True)):
-            for partition, there in kafka.bounds(names.dead_letters(generation)).items():
-                gone = waiting.filter(generation=generation, partition=partition, letter_offset__lt=there.start)
+            for partition, available in kafka.bounds(names.dead_letters(generation)).items():
+                gone = waiting.filter(
+                    generation=generation, partition=partition, dead_letter_offset__lt=available.start
+                )
                 expired += gone.update(state=State.EXPIRED, decided_at=now or database_now())
     if expired:
-        log.error("dead letters aged out undecided", dead_letters=expired)
+        log.error("dead letters expired undecided", dead_letters=expired)
     return expired
 
 
 def prune(now: datetime | None = None) -> int:
-    """Forget what was settled 90 days ago; how many letters."""
+    """Delete the dead letters that were closed 90 days ago; how many."""
     return DeadLetter.objects.filter(decided_at__lt=(now or database_now()) - RETENTION).exclude(WAITING).delete()[0]

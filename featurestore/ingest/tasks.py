@@ -1,4 +1,4 @@
-"""What beat starts. Any number of workers may run them at once."""
+"""Celery tasks of dead letters, started by beat. Any number of workers may run them at once."""
 
 import structlog
 from celery import shared_task

@@ -11,7 +11,7 @@ from featurestore.jobs.models import Lease
 NEVER = datetime.fromtimestamp(0, UTC)
 
 
-class Held:
+class HeldLease:
     """A job in hand. Renew it more often than its seconds pass."""
 
     def __init__(self, name: str, holder: str, seconds: float, now: datetime | None):
@@ -24,9 +24,9 @@ class Held:
 
 
 @contextmanager
-def leased(name: str, seconds: float, now: datetime | None = None) -> Iterator[Held | None]:
+def hold_lease(name: str, seconds: float, now: datetime | None = None) -> Iterator[HeldLease | None]:
     """The job, or None where another process has it. A holder that died keeps others out for the seconds given."""
-    held = Held(name, uuid4().hex, seconds, now)
+    held = HeldLease(name, uuid4().hex, seconds, now)
     at = now or database_now()
     Lease.objects.get_or_create(name=name, defaults={"holder": "", "until": NEVER})
     free = Lease.objects.filter(name=name, until__lte=at)

@@ -14,8 +14,8 @@ from featurestore.permission import PurposePermission
 from featurestore.serving.answer import Answer
 from featurestore.serving.guard import belongs
 from featurestore.store.protocol import Watermark
-from featurestore.tiles.record import edition_of
-from featurestore.tiles.view_reader import newest_s_of
+from featurestore.tiles.record import layout_id_of
+from featurestore.tiles.view_reader import newest_event_s
 
 
 class Cause(StrEnum):
@@ -55,7 +55,7 @@ def why_too_early(
         return Cause.BEFORE_BIRTH
     if raw is None or not belongs(raw, grant):
         return None
-    newest_s = newest_s_of(raw, edition_of(view.fingerprint, coverage_start_ms))
+    newest_s = newest_event_s(raw, layout_id_of(view.fingerprint, coverage_start_ms))
     if newest_s is not None and at_ms + 1 < (newest_s + 1) * 1000:
         return Cause.LATER_EVENTS
     return None

@@ -4,7 +4,7 @@ Whatever a reader hands out of a subject's fields has come through ``admit``.
 """
 
 from featurestore.permission import Denial, Permission, PurposePermission, current
-from featurestore.tiles.view_reader import stamp_of
+from featurestore.tiles.view_reader import fencing_header_of
 
 
 def admit(permission: Permission | None, purpose: str, *, vouched: bool, now_ms: int) -> PurposePermission | Denial:
@@ -16,4 +16,4 @@ def admit(permission: Permission | None, purpose: str, *, vouched: bool, now_ms:
 
 def belongs(raw: bytes, grant: PurposePermission) -> bool:
     """Whether a stored field was folded under this very grant; what an earlier one left counts as not there."""
-    return stamp_of(raw).grant_id == grant.grant_id
+    return fencing_header_of(raw).grant_id == grant.grant_id

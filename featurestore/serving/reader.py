@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.view import FeatureView
-from featurestore.definitions.windows import edge
+from featurestore.definitions.windows import window_start_s
 from featurestore.identity import partition_of
 from featurestore.permission import Denial, PurposePermission
 from featurestore.serving import as_of
 from featurestore.serving.answer import Answer, Status, ViewAnswer
 from featurestore.serving.guard import admit, belongs
 from featurestore.store.protocol import OnlineStore, StoredSubject, Watermark
-from featurestore.tiles.record import edition_of, field_name
-from featurestore.tiles.view_codec import Layout
-from featurestore.tiles.view_reader import Asked, QuestionTooEarly, opened
+from featurestore.tiles.record import field_name, layout_id_of
+from featurestore.tiles.view_codec import ViewCodec
+from featurestore.tiles.view_reader import QueryTooEarly, WindowQuery, open_view
 
 NOT_SERVED = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED)
 
@@ -25,8 +25,8 @@ class PlannedView(NamedTuple):
     """A view of a service as one purpose reads it. ``slot`` is its place among the fields read; None: not served."""
 
     view: FeatureView
-    layout: Layout
-    asked: Asked
+    codec: ViewCodec
+    asked: WindowQuery
     defaults: dict[str, Any]
     slot: int | None
     source: int  # place of its source among the plan's sources
@@ -125,12 +125,12 @@ def _answer(
             raw, mark, served = stored.fields[planned.slot], marks[planned.source], None
             coverage_start_ms = mark.coverage_starts_ms.get(planned.view.fingerprint) if mark else None
             if coverage_start_ms is not None and raw is not None and belongs(raw, grant):
-                served = opened(planned.layout, raw, edition_of(planned.view.fingerprint, coverage_start_ms))
+                served = open_view(planned.codec, raw, layout_id_of(planned.view.fingerprint, coverage_start_ms))
             worth = _worth(planned.view, served is not None, grant, mark, fill, at_ms)
             if served is not None:
                 try:
                     features |= served.values(planned.asked, at_ms)
-                except QuestionTooEarly as error:
+                except QueryTooEarly as error:
                     worth = ViewAnswer(Status.STALE, worth.start, None, str(error))
             views[planned.view.name] = worth
     return Answer(service, purpose, at, features, views)
@@ -157,8 +157,8 @@ def _worth(
 
 def _window_start_ms(view: FeatureView, at_ms: int) -> int:
     """The start of the view's longest window; 0 for lifetime."""
-    window_s, step_s = view.ladder[-1]
-    return 0 if window_s is None else edge(window_s, step_s, at_ms // 1000) * 1000
+    window_s, resolution_s = view.resolutions[-1]
+    return 0 if window_s is None else window_start_s(window_s, resolution_s, at_ms // 1000) * 1000
 
 
 @lru_cache(maxsize=256)  # callers choose the features
@@ -176,8 +176,8 @@ def _plan(service: FeatureService, purpose: str, chosen: frozenset[str] | None) 
             fields.append(field_name(view.name, purpose))
         defaults = {feature.name: feature.default for feature in features}
         source = sources.index(view.source.name)
-        layout = Layout(view)
-        views.append(PlannedView(view, layout, Asked(layout, features), defaults, slot, source))
+        codec = ViewCodec(view)
+        views.append(PlannedView(view, codec, WindowQuery(codec, features), defaults, slot, source))
     return Plan(fields, sources, views)
 
 

@@ -1,4 +1,4 @@
-"""Trying a view out: what it answers after some events, by the fold and the layout of streams and API. Pure."""
+"""Trying a view out: what it answers after some events, by the fold and the codec of streams and API. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ from featurestore.definitions.source import ms_of
 from featurestore.definitions.view import FeatureView
 from featurestore.permission import PurposePermission
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.record import Record, edition_of
-from featurestore.tiles.view_codec import Layout
-from featurestore.tiles.view_reader import STAMP, Asked, opened
+from featurestore.tiles.record import Record, layout_id_of
+from featurestore.tiles.view_codec import ViewCodec
+from featurestore.tiles.view_reader import FENCING_HEADER, WindowQuery, open_view
 
 SOMEBODY = "0" * 32
 
@@ -21,7 +21,7 @@ SOMEBODY = "0" * 32
 def answer_of(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct]], at: datetime) -> dict[str, Any]:
     """The view's features at a time, for a customer of whom just these events are known and who allows everything.
 
-    Raises InvalidEvent for data that the source refuses, QuestionTooEarly.
+    Raises InvalidEvent for data that the source refuses, QueryTooEarly.
     """
     at_ms, source, purpose = ms_of(at), view.source, min(view.purposes)
     arrivals = []
@@ -34,13 +34,13 @@ def answer_of(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct
     )
     record = (
         SourceFold([view])
-        .fold(Record(), arrivals, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter())
+        .fold_events(Record(), arrivals, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter())
         .record
     )
     if view.name not in record.views:
         return {feature.name: feature.default for feature in view.features}
-    (kept,), layout = record.views[view.name], Layout(view)
-    field = STAMP.pack(1, record.offset, 1) + layout.totals(kept.tiles)
-    served = opened(layout, field, edition_of(view.fingerprint, 0))
+    (kept,), codec = record.views[view.name], ViewCodec(view)
+    field = FENCING_HEADER.pack(1, record.offset, 1) + codec.totals(kept.tiles)
+    served = open_view(codec, field, layout_id_of(view.fingerprint, 0))
     assert served is not None
-    return served.values(Asked(served.layout, view.features), at_ms)
+    return served.values(WindowQuery(served.codec, view.features), at_ms)

@@ -19,7 +19,7 @@ from featurestore.store.protocol import (
     Watermark,
     WriteOutcome,
 )
-from featurestore.tiles.view_reader import stamp_of
+from featurestore.tiles.view_reader import fencing_header_of
 
 
 class MemoryStore:
@@ -59,13 +59,13 @@ class MemoryStore:
             return [self._write(write, now_ms) for write in writes]
 
     def _write(self, write: FieldWrite, now_ms: int) -> WriteOutcome:
-        stamp = stamp_of(write.value)
+        stamp = fencing_header_of(write.value)
         grant = current(self._permissions.get(write.subject), write.purpose, now_ms)
         if not isinstance(grant, PurposePermission) or grant.grant_id != stamp.grant_id:
             return WriteOutcome.REFUSED
         fields = self._fields.setdefault(write.subject, {})
         if (raw := fields.get(write.name)) is not None:
-            there = stamp_of(raw)
+            there = fencing_header_of(raw)
             if there[:2] > stamp[:2] and there.grant_id == stamp.grant_id:
                 return WriteOutcome.STALE
         fields[write.name] = write.value
@@ -93,7 +93,7 @@ class MemoryStore:
         purposes = permission.purposes if permission else {}
         for name, raw in list(self._fields.get(subject, {}).items()):
             grant = purposes.get(name.rpartition("/")[2])
-            if grant is None or not grant.allowed or grant.grant_id != stamp_of(raw).grant_id:
+            if grant is None or not grant.allowed or grant.grant_id != fencing_header_of(raw).grant_id:
                 del self._fields[subject][name]
 
     def advance_watermark(self, source: str, partition: int, mark: Watermark) -> bool:

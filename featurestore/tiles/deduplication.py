@@ -16,27 +16,27 @@ IDENTITY = Struct(">Q")
 SIZE, IDENTITY_AT = ENTRY.size, TIME.size
 
 
-def knows(identities: bytes, tie: int) -> bool:
+def knows(identities: bytes, event_id_hash: int) -> bool:
     """Whether an event of this identity counted."""
-    sought = IDENTITY.pack(tie)
+    sought = IDENTITY.pack(event_id_hash)
     at = identities.find(sought, IDENTITY_AT)
     while at >= 0 and at % SIZE != IDENTITY_AT:  # across two entries
         at = identities.find(sought, at + 1)
     return at >= 0
 
 
-def remembers(identities: bytes, time_s: int, tie: int) -> bool:
+def remembers(identities: bytes, time_s: int, event_id_hash: int) -> bool:
     """Whether an event of this time and identity would still be known, had it counted."""
     if not identities:
         return True
     full = len(identities) >= KEPT * SIZE
     recent = time_s >= _newest_s(identities) - SPAN_S
-    return recent and not (full and ENTRY.pack(time_s, tie) < identities[:SIZE])
+    return recent and not (full and ENTRY.pack(time_s, event_id_hash) < identities[:SIZE])
 
 
-def with_one(identities: bytes, time_s: int, tie: int) -> bytes:
+def with_one(identities: bytes, time_s: int, event_id_hash: int) -> bytes:
     """The identities with one more, which is not among them."""
-    entry = ENTRY.pack(time_s, tie)
+    entry = ENTRY.pack(time_s, event_id_hash)
     if not identities:
         return entry
     if entry > identities[-SIZE:]:

@@ -11,10 +11,10 @@ from featurestore.definitions.source import Event
 from featurestore.definitions.view import FeatureView
 from featurestore.permission import PurposePermission
 from featurestore.tiles import deduplication
-from featurestore.tiles.record import Kept, Record, edition_of
+from featurestore.tiles.record import Record, StoredTiles, layout_id_of
 from featurestore.tiles.resolutions import place
 from featurestore.tiles.state_cells import States
-from featurestore.tiles.view_codec import Layout, Packed, Tiles, edition_in
+from featurestore.tiles.view_codec import PackedTiles, Tiles, ViewCodec, layout_id_in
 
 
 class Arrival(NamedTuple):
@@ -31,7 +31,7 @@ class SourceFold:
     def __init__(self, views: Iterable[FeatureView]):
         self.views = [ViewFold(view) for view in views]
 
-    def fold(
+    def fold_events(
         self,
         record: Record,
         arrivals: Sequence[Arrival],
@@ -39,7 +39,7 @@ class SourceFold:
         *,
         coverage_starts_ms: Mapping[int, int],
         counts: Counter[str],
-    ) -> "Folded":
+    ) -> "FoldResult":
         """The record after arrivals in the order of their offsets; those up to ``record.offset`` are skipped.
 
         ``grants`` has the purposes that may use this subject's values now; what others have kept is dropped.
@@ -71,21 +71,21 @@ class SourceFold:
                 if not admitted:
                     counts["denied"] += 1
                 continue  # or no view has a use for it
-            if deduplication.knows(known, event.tie):
+            if deduplication.knows(known, event.event_id_hash):
                 counts["duplicate"] += 1
                 continue
             time_s = event.time_ms // 1000
-            if not deduplication.remembers(known, time_s, event.tie):
+            if not deduplication.remembers(known, time_s, event.event_id_hash):
                 counts["unchecked"] += 1
-            known = deduplication.with_one(known, time_s, event.tie)
+            known = deduplication.with_one(known, time_s, event.event_id_hash)
             for fate in {folding.add(event, changes) for folding, changes in takers} - NOTHING:
                 counts[fate] += 1
         totals: dict[bytes, bytes] = {}
         views = {view.name: kept for view, own in live if (kept := together(own, totals))}
-        return Folded(Record(offset, known if views else b"", views), totals)
+        return FoldResult(Record(offset, known if views else b"", views), totals)
 
 
-class Folded(NamedTuple):
+class FoldResult(NamedTuple):
     """What a fold leaves. ``totals`` has what the store serves of the tiles that the fold changed, by their bytes."""
 
     record: Record
@@ -101,9 +101,9 @@ class ViewFold:
 
     def __init__(self, view: FeatureView):
         self.view, self.name, self.purposes = view, view.name, sorted(view.purposes)
-        self.layout = Layout(view)
+        self.codec = ViewCodec(view)
         by_filters: dict[Any, list[tuple[States, int | None]]] = {}
-        for states, column in zip(self.layout.states, view.columns, strict=True):
+        for states, column in zip(self.codec.states, view.columns, strict=True):
             by_filters.setdefault(column.filters, []).append((states, column.position))
         self.groups = list(by_filters.items())
 
@@ -127,22 +127,22 @@ class ViewFold:
         grants: Mapping[str, PurposePermission],
         coverage_starts_ms: Mapping[int, int],
         arrivals: Sequence[Arrival],
-    ) -> list["Folding"]:
+    ) -> list["ViewUpdate"]:
         """What to fold into. Purposes that hold the same tiles, and will after these arrivals, share one folding."""
         coverage_start_ms = coverage_starts_ms.get(self.view.fingerprint)
         if coverage_start_ms is None:
             return []  # not born on this partition yet: nothing to keep
-        edition = edition_of(self.view.fingerprint, coverage_start_ms)
+        layout_id = layout_id_of(self.view.fingerprint, coverage_start_ms)
         kept = record.views.get(self.name, ())
-        own: list[Folding] = []
+        own: list[ViewUpdate] = []
         for purpose in self.purposes:
             if (grant := grants.get(purpose)) is None:
                 continue
             before = b""
             for one in kept:
-                if one.grants.get(purpose) == grant.grant_id and edition_in(one.tiles) == edition:
+                if one.grants.get(purpose) == grant.grant_id and layout_id_in(one.tiles) == layout_id:
                     before = one.tiles
-            folding = Folding(self.layout, edition, grant, coverage_start_ms, before)
+            folding = ViewUpdate(self.codec, layout_id, grant, coverage_start_ms, before)
             for other in own:
                 if other.is_twin(folding, arrivals):
                     other.grants[purpose] = grant.grant_id
@@ -153,17 +153,19 @@ class ViewFold:
         return own
 
 
-class Folding:
+class ViewUpdate:
     """A view's tiles while events are folded into them. ``grants`` are the purposes that hold them."""
 
-    def __init__(self, layout: Layout, edition: int, grant: PurposePermission, coverage_start_ms: int, before: bytes):
-        self.layout, self.edition, self.before = layout, edition, before
+    def __init__(
+        self, codec: ViewCodec, layout_id: int, grant: PurposePermission, coverage_start_ms: int, before: bytes
+    ):
+        self.codec, self.layout_id, self.before = codec, layout_id, before
         self.grants: dict[str, int] = {}
         self.since_ms, self.from_ms = grant.since_ms, max(grant.since_ms, coverage_start_ms)
-        self.tiles: Tiles | None = None  # opened by the first event
+        self.tiles: Tiles | None = None  # open_view by the first event
         self.before_s = 0
 
-    def is_twin(self, other: "Folding", arrivals: Sequence[Arrival]) -> bool:
+    def is_twin(self, other: "ViewUpdate", arrivals: Sequence[Arrival]) -> bool:
         """Whether both hold the same and would take the same of some arrivals."""
         if self.before != other.before:
             return False
@@ -175,30 +177,32 @@ class Folding:
     def add(self, event: Event, changes: Iterable[Change]) -> str:
         """Fold one event; tells "late" or "expired" for what came out of order, "" otherwise."""
         if self.tiles is None:
-            self.tiles = self.layout.open(self.before) if self.before else self.layout.empty()
+            self.tiles = self.codec.open(self.before) if self.before else self.codec.empty()
             self.before_s = self.tiles.newest_s
         tiles, time_ms = self.tiles, event.time_ms
         time_s = time_ms // 1000
         fate = "" if time_s >= tiles.newest_s else "late"
         tiles.newest_s = max(tiles.newest_s, time_s)
-        start = place(self.layout.ladder, time_s, tiles.newest_s)
+        start = place(self.codec.resolutions, time_s, tiles.newest_s)
         if start is None:
             return "expired"
-        row, cells = self.layout.row(tiles, start), tiles.cells
+        row, cells = self.codec.row(tiles, start), tiles.cells
         for states, value in changes:
-            states.put(cells, row, states.aggregation.update(states.get(cells, row), value, time_ms, event.tie))
+            states.put(
+                cells, row, states.aggregation.update(states.get(cells, row), value, time_ms, event.event_id_hash)
+            )
         return fate
 
-    def done(self) -> Packed | None:
+    def done(self) -> PackedTiles | None:
         """The tiles, if an event changed them."""
         if self.tiles is None or not self.tiles.starts:
             return None
         if len(self.tiles.starts) > 1 or self.before:  # else it has just been placed
-            self.layout.coarsen(self.tiles, self.before_s)
-        return self.layout.pack(self.edition, self.tiles)
+            self.codec.coarsen(self.tiles, self.before_s)
+        return self.codec.pack(self.layout_id, self.tiles)
 
 
-def together(foldings: Iterable[Folding], totals: dict[bytes, bytes]) -> list[Kept]:
+def together(foldings: Iterable[ViewUpdate], totals: dict[bytes, bytes]) -> list[StoredTiles]:
     """What foldings leave, once for all purposes that hold the same, in their order; ``totals`` takes what is new."""
     kept: dict[bytes, dict[str, int]] = {}
     for folding in foldings:
@@ -210,4 +214,4 @@ def together(foldings: Iterable[Folding], totals: dict[bytes, bytes]) -> list[Ke
             kept[tiles] = dict(sorted((kept[tiles] | folding.grants).items()))
         elif tiles:
             kept[tiles] = folding.grants
-    return [Kept(grants, tiles) for tiles, grants in kept.items()]
+    return [StoredTiles(grants, tiles) for tiles, grants in kept.items()]

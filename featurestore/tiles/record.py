@@ -11,7 +11,7 @@ from zlib import crc32
 import msgspec
 
 
-class Kept(msgspec.Struct, array_like=True):
+class StoredTiles(msgspec.Struct, array_like=True):
     """The tiles of one view (featurestore.tiles.view_codec), and the grant by which each of some purposes holds them."""
 
     grants: dict[str, int]
@@ -27,7 +27,7 @@ class Record(msgspec.Struct, array_like=True):
 
     offset: int = -1
     identities: bytes = b""
-    views: dict[str, list[Kept]] = {}
+    views: dict[str, list[StoredTiles]] = {}
 
     def encode(self) -> bytes:
         return ENCODER.encode(self)
@@ -38,10 +38,10 @@ DECODER = msgspec.msgpack.Decoder(Record)
 
 
 @lru_cache(maxsize=1_024)  # a partition and view has one
-def edition_of(fingerprint: int, coverage_start_ms: int) -> int:
+def layout_id_of(fingerprint: int, coverage_start_ms: int) -> int:
     """32 bits that name one life of a view's definition on one partition.
 
-    A definition that was changed and changed back was not folded meanwhile: its birth, and so its edition, is another.
+    A definition that was changed and changed back was not folded meanwhile: its birth, and so its layout_id, is another.
     """
     return crc32(struct.pack("<IQ", fingerprint, coverage_start_ms))
 

@@ -10,7 +10,7 @@ from redis import Redis
 from devservers.redis_server import RedisServer
 from featurestore.access import cache_invalidation
 from featurestore.access.cache_invalidation import CHANNEL, Listener, announce
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 
 @pytest.fixture

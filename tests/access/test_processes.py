@@ -12,8 +12,8 @@ import pytest
 from redis import Redis
 
 from featurestore.access.cache_invalidation import CHANNEL
-from tests.installation import ROOT, Installation, installation
-from tests.waiting import eventually
+from devservers.installation import ROOT, Installation, installation
+from devservers.waiting import eventually
 
 NOBODY = "redis://127.0.0.1:1/1"
 CHANGER = """

@@ -68,7 +68,9 @@ def answer(**views: str | None) -> Answer:
     return Answer("support_chat", "service", "2027-01-15T08:00:00.000Z", {"spend_30d": 12.5}, told)
 
 
-def read(writer: AccessLogWriter, request: str = "request-1", subjects: Sequence[str] = (ANN,), **views: str | None) -> None:
+def read(
+    writer: AccessLogWriter, request: str = "request-1", subjects: Sequence[str] = (ANN,), **views: str | None
+) -> None:
     """A read of subjects, all of them answered alike."""
     answers = [answer(**(views or {"spend": None})) for _ in subjects]
     writer.add_read(Bot(), "support_chat", "service", subjects, answers, NOW_MS, request)

@@ -146,7 +146,7 @@ def test_a_collector_that_lost_its_lease_leaves_the_rest_to_others(
         read(writer, f"request-{n}")
         writer.flush()
     monkeypatch.setattr(consumer, "ENTRIES_A_PAGE", 1)
-    monkeypatch.setattr("featurestore.jobs.leases.Held.renew", lambda _: False)
+    monkeypatch.setattr("featurestore.jobs.leases.HeldLease.renew", lambda _: False)
     assert control.collect() == 1
 
 

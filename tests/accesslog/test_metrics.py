@@ -36,7 +36,7 @@ def test_a_scrape_tells_what_waits_what_is_aside_and_what_is_missing(here: Contr
     metrics.measure(lambda: 0)
     assert (told("stream_entries"), told("stream_oldest_seconds"), told("unreadable")) == (0, 0, 0)
     assert (told("gaps", reason="lost"), told("gaps", reason="vanished")) == (0, 0)
-    here.access_log_writer().flush()
+    here.writer().flush()
     here.redis.xadd(KEY, {FIELD: b"rubbish"})
     here.collect()
     here.collect(later_ms=SILENT_MS + 1000)
@@ -69,7 +69,7 @@ def test_without_control_redis_or_database_they_do_not_know(db: None, monkeypatc
 
 
 def test_a_process_tells_what_it_has_not_sent_and_what_it_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "MOST_WAITING", 2)
+    monkeypatch.setattr(writer_module, "MOST_WAITING", 2)
     away = MemoryStream(available=False)
     writer = AccessLogWriter(away, 1000, lambda: NOW_MS)
     monkeypatch.setattr(writer, "start", lambda: None)

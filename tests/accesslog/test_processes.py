@@ -20,8 +20,8 @@ from featurestore.accesslog.consumer import collect
 from featurestore.accesslog.stream import KEY, RecordStream
 from featurestore.accesslog.writer import AccessLogWriter
 from tests.accesslog.harness import ANN, BEN, NOW_MS, gaps, read, stored, usage
-from tests.installation import Installation, installation
-from tests.waiting import eventually
+from devservers.installation import Installation, installation
+from devservers.waiting import eventually
 
 BODY = {"service": "support_chat", "purpose": "service"}
 

@@ -13,7 +13,7 @@ from featurestore.accesslog import writer as writer_module
 from featurestore.accesslog.batches import BadBatch, Batch, Kind, decode, encode
 from featurestore.accesslog.writer import BATCHES_AT_ONCE, RECORDS_A_BATCH, TICKS_A_WORD, TICKS_OF_REST, AccessLogWriter
 from tests.accesslog.harness import ANN, BEN, NOW_MS, MemoryStream, read
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 
 @pytest.fixture
@@ -84,7 +84,9 @@ def test_a_large_batch_is_sent_in_parts(writer: AccessLogWriter, stream: MemoryS
     assert [subject for subject, _ in stream.reads()] == subjects
 
 
-def test_a_process_says_that_it_is_alive_at_once_and_every_second(writer: AccessLogWriter, stream: MemoryStream) -> None:
+def test_a_process_says_that_it_is_alive_at_once_and_every_second(
+    writer: AccessLogWriter, stream: MemoryStream
+) -> None:
     writer.flush()
     assert [(word.process, word.first) for word in stream.words] == [(writer.process, 0)]
     ticks(writer, TICKS_A_WORD - 1)

@@ -32,7 +32,7 @@ def olivia(shop: Shop) -> Client:
 
 
 def line(page: Any, purpose: str) -> Any:
-    return next(line for line in page.context["standing"].lines if line.purpose.name == purpose)
+    return next(line for line in page.context["status"].lines if line.purpose.name == purpose)
 
 
 def test_a_withdrawal_is_in_effect_and_says_so(shop: Shop, olivia: Client) -> None:
@@ -76,9 +76,9 @@ def test_an_objection_and_its_taking_back(shop: Shop, olivia: Client) -> None:
     assert line(page, "analytics").allowed
 
 
-@pytest.mark.parametrize("trouble", ["away", "unvouched"])
-def test_a_decision_that_the_store_has_not_heard_is_pending(shop: Shop, olivia: Client, trouble: str) -> None:
-    if trouble == "away":
+@pytest.mark.parametrize("store_problem", ["away", "unvouched"])
+def test_a_decision_that_the_store_has_not_heard_is_pending(shop: Shop, olivia: Client, store_problem: str) -> None:
+    if store_problem == "away":
         shop.store.available = False
     else:
         shop.store.restart()
@@ -86,7 +86,7 @@ def test_a_decision_that_the_store_has_not_heard_is_pending(shop: Shop, olivia: 
     assert "Recorded, and pending" in page.content.decode()
     assert "and in effect" not in page.content.decode()
     assert line(page, "service").in_store is None
-    assert page.context["standing"].trouble
+    assert page.context["status"].store_problem
     pending = olivia.get(reverse("admin:consent_permissionchange_changelist"), {"state": "pending"})
     assert pending.context["cl"].result_count == 1
     assert not olivia.get(reverse("admin:index")).context["figures"][0].good

@@ -47,7 +47,7 @@ class Event(NamedTuple):
 
     value: Any
     time_ms: int
-    tie: int
+    event_id_hash: int
 
 
 Events = Sequence[Event]
@@ -144,8 +144,8 @@ def stored(state: Any) -> Any:
 def fold(aggregation: Aggregation, events: Events, state: Any = None) -> Any:
     """The state of events, one by one."""
     state = aggregation.zero() if state is None else state
-    for value, time_ms, tie in events:
-        state = aggregation.update(state, value, time_ms, tie)
+    for value, time_ms, event_id_hash in events:
+        state = aggregation.update(state, value, time_ms, event_id_hash)
     return state
 
 

@@ -65,7 +65,7 @@ def outside(aggregation: Aggregation, value: Any) -> Any:
 
 
 def age(event: Event) -> tuple[int, int]:
-    return event.time_ms, event.tie
+    return event.time_ms, event.event_id_hash
 
 
 def near(answer: float, expected: float, within: float) -> bool:

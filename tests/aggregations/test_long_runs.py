@@ -95,9 +95,9 @@ def test_sessions_beyond_the_open_ones_are_exact_in_order() -> None:
     chance = random.Random(4)
     many = []
     time_ms = START_MS
-    for tie in range(3_000):
+    for event_id_hash in range(3_000):
         time_ms += chance.choice([0, 1, 60_000, 600_000, 1_800_000, 1_800_001])
-        many.append(Event(None, time_ms, tie))
+        many.append(Event(None, time_ms, event_id_hash))
     for kind in (SessionCount, SessionMeanDuration):
         visits = kind().bind(None)
         lengths = spans(visits, many)

@@ -49,7 +49,7 @@ def keys_of_this_test(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     # A test's transaction is its own connection's: a second one would wait for it.
     monkeypatch.setattr(services._writer, "submit", lambda *_: None)
     invalidate_credentials()
-    limits.cache_clear()  # at noon of that day, the window never ends
+    rate_limiter.cache_clear()  # at noon of that day, the window never ends
     yield
     invalidate_credentials()
 

@@ -57,7 +57,7 @@ def test_an_identity_is_of_the_client_and_its_id(post: Post, taken: Kafka) -> No
     for body in (one(), one(time="2026-11-22T10:00:00Z"), one(id="m/4")):
         post(PATH, body)
     post(PATH, one(), authorization=f"Bearer {text}")
-    ties = [chat.decode(event.value).tie for event in taken]
+    ties = [chat.decode(event.value).event_id_hash for event in taken]
     assert ties[0] == ties[1]
     assert len(set(ties)) == 3
 

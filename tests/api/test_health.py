@@ -7,7 +7,7 @@ from django.db import DatabaseError
 from django.test import Client
 
 from featurestore.api import health
-from featurestore.consent.selectors import Standing, in_store
+from featurestore.consent.selectors import StoreStatus, permissions_in_store
 from featurestore.store.protocol import NodeState, ReadResult, StoreUnavailable
 from tests.api.conftest import Post
 from tests.api.test_features import ONE, QUESTION
@@ -44,10 +44,10 @@ def test_ready_while_any_node_of_the_store_is_vouched_for(
     monkeypatch.setattr(world.store, "read", lambda *_: ReadResult([], states))
     assert client.get("/readyz").json()["checks"]["store"] == "ok"
     assert "some of the store's nodes deny" in caplog.text
-    assert in_store()[0] is Standing.PARTLY
+    assert permissions_in_store()[0] is StoreStatus.PARTLY
     states.pop()
     assert client.get("/readyz").json()["checks"]["store"] == "not vouched for"
-    assert in_store()[0] is Standing.UNVOUCHED
+    assert permissions_in_store()[0] is StoreStatus.UNVOUCHED
 
 
 def test_what_the_store_said_is_for_the_log(

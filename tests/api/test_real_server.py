@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from devservers.installation import Installation
 from featurestore.api.body import LARGEST_BODY_BYTES
+from tests.api.fuzz import api_of_a_shop, fuzz
 from tests.api.test_bodies import EVENTS, GOOD, ONE
-from tests.fuzz import api_of_a_shop, fuzz
-from tests.installation import Installation
 
 pytestmark = pytest.mark.redis
 Shop = tuple[Installation, httpx.Client]
@@ -29,7 +29,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 def test_no_server_error_and_no_undocumented_answer(shop: Shop, tmp_path: Path) -> None:
-    """All checks of schemathesis. For more examples: python -m tests.fuzz --max-examples 1000."""
+    """All checks of schemathesis. For more examples: python -m tests.api.fuzz --max-examples 1000."""
     made, client = shop
     done = fuzz(client, tmp_path, ["--max-examples", "20"])
     assert done.returncode == 0, done.stdout

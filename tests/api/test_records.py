@@ -63,7 +63,9 @@ def test_a_batch_leaves_one_for_each_customer_and_request(post: Post, writer: Ac
     [({"service": "nothing"}, 404), ({"purpose": "analytics"}, 403), ({"features": ["x"]}, 422), ({"x": 1}, 400)],
     ids=str,
 )
-def test_what_was_not_answered_leaves_none(post: Post, writer: AccessLogWriter, change: dict[str, Any], status: int) -> None:
+def test_what_was_not_answered_leaves_none(
+    post: Post, writer: AccessLogWriter, change: dict[str, Any], status: int
+) -> None:
     assert post("/v1/features", ONE | change).status_code == status
     batch = sent(writer)
     assert batch.reads == []

@@ -27,7 +27,7 @@ def test_every_feature_is_told_so_that_it_can_be_recomputed(listed: dict[str, An
         assert set(features) == set(service.defaults())
         for view, feature in service.features:
             found, aggregation = features[feature.name], view.columns[feature.column].aggregation
-            assert (found["window_s"], found["step_s"]) == (feature.window_s, feature.step_s)
+            assert (found["window_s"], found["resolution_s"]) == (feature.window_s, feature.resolution_s)
             assert found["aggregation"] == type(aggregation).__name__
             assert found["default"] == feature.default
             assert set(found["filter"]) == set(aggregation.where)
@@ -48,7 +48,7 @@ def test_one_feature_as_it_is_told(listed: dict[str, Any]) -> None:
         "places": 0,
         "filter": {"kind": ["returned"]},
         "window_s": 90 * 86_400,
-        "step_s": 86_400,
+        "resolution_s": 86_400,
         "type": "integer",
         "items": None,
         "nullable": False,

@@ -16,8 +16,8 @@ from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.record import Record, field_name
-from featurestore.tiles.view_codec import Layout
-from featurestore.tiles.view_reader import STAMP
+from featurestore.tiles.view_codec import ViewCodec
+from featurestore.tiles.view_reader import FENCING_HEADER
 
 
 def ms(text: str) -> int:
@@ -85,12 +85,14 @@ class World:
         grants = permission.purposes
         record = (
             SourceFold(views)
-            .fold(Record(), arrivals, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter())
+            .fold_events(Record(), arrivals, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter())
             .record
         )
-        layouts = {view.name: Layout(view) for view in views}
+        codecs = {view.name: ViewCodec(view) for view in views}
         writes = [
-            FieldWrite(subject, field_name(view, p), p, STAMP.pack(1, 1, grant) + layouts[view].totals(kept.tiles))
+            FieldWrite(
+                subject, field_name(view, p), p, FENCING_HEADER.pack(1, 1, grant) + codecs[view].totals(kept.tiles)
+            )
             for view, states in record.views.items()
             for kept in states
             for p, grant in kept.grants.items()

@@ -12,7 +12,7 @@ from featurestore.audit.run import audit
 from featurestore.consent.models import CurrentPermission, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import permissions_of
 from featurestore.consent.outbox.relay import relay_due
-from featurestore.jobs.leases import leased
+from featurestore.jobs.leases import hold_lease
 from featurestore.permission import Denial, PurposePermission, Permission
 from featurestore.profiles.services import Registration, register_many
 from tests.consent.worlds import Shop, at, vouch
@@ -223,14 +223,14 @@ def test_an_unvouched_store_is_not_compared(ann: Ann) -> None:
 
 
 def test_two_audits_at_once_are_one(ann: Ann) -> None:
-    with leased("audit", 60, at()) as lease:
+    with hold_lease("audit", 60, at()) as lease:
         assert lease
         assert audit(at(1)) is None
     assert run(2)
 
 
 def test_a_dead_audit_keeps_others_out_for_two_minutes_at_most(ann: Ann) -> None:
-    holder = leased("audit", auditing.LEASE_S, at())
+    holder = hold_lease("audit", auditing.LEASE_S, at())
     assert holder.__enter__()
     assert audit(at(119)) is None
     assert audit(at(120)) is not None

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from bench.contestants.shop import WINDOWS, Sale, spend
-from bench.contestants.tiles import STEPS_S, update
-from featurestore.definitions.windows import step_of, window_seconds
+from bench.contestants.tiles import RESOLUTIONS_S, update
+from featurestore.definitions.windows import resolution_of, window_seconds
 from featurestore.serving.trial import answer_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -16,7 +16,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def test_peers_keep_our_windows_in_our_steps() -> None:
     ours = {window: window_seconds(window) for window in WINDOWS}
-    assert {window: (length_s, step_of(length_s)) for window, length_s in ours.items()} == STEPS_S
+    assert {window: (length_s, resolution_of(length_s)) for window, length_s in ours.items()} == RESOLUTIONS_S
 
 
 @pytest.mark.parametrize("seed", range(5))

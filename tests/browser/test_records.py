@@ -28,7 +28,9 @@ def read(world: RealWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "start", lambda: None)
     for n in range(3):
         answers = [answer(spend=None, returns=None, mood="purpose_not_served" if n else None)]
-        writer.add_read(Bot, "support_chat", "service", [world.subject("C42")], answers, now_ms - n * 60_000, f"turn-{n}")
+        writer.add_read(
+            Bot, "support_chat", "service", [world.subject("C42")], answers, now_ms - n * 60_000, f"turn-{n}"
+        )
         writer.add_request("support-bot", "features", 200)
     writer.add_request("support-bot", "consents", 403)
     writer.add_request("", "features", 401)

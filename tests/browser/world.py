@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.consent import services
-from featurestore.consent.vouching.node_verifier import Condition, NodeVerifier
+from featurestore.consent.vouching.node_verifier import VerifierState, NodeVerifier
 from featurestore.profiles.services import register
 from featurestore.store.protocol import Watermark
 from featurestore.store.redis import RedisStore
@@ -27,7 +27,7 @@ class RealWorld(World):
         """One word of the voucher, for long. Its first step waits until no other word can be in force."""
         clock = iter(range(0, 10**9, VOUCHED_MS)).__next__
         verifier = NodeVerifier(self.store, VOUCHED_MS, clock)
-        assert verifier.step() is Condition.VOUCHING
+        assert verifier.step() is VerifierState.VOUCHING
 
     def fold(self) -> None:
         fill = self.store.read([], [], [], 1000).nodes[0].incarnation

@@ -44,7 +44,7 @@ class Sender:
 
     def send(self, source: Any, customer_id: str, **event: Any) -> None:
         if self.sent == self.failing:
-            raise NotDelivered("gone", event["mark"])
+            raise NotDelivered("gone", event["reference"])
         self.sent += 1
         self.events.append({"source": source.name, "customer_id": customer_id, **event})
 

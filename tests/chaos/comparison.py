@@ -9,8 +9,8 @@ import httpx
 
 from tests.chaos.customers import SERVICES, Customer, batches, milliseconds, read
 from tests.chaos.truth import counting
-from tests.oracle import Mismatch, Spec, mismatches
-from tests.waiting import eventually
+from tests.kit.oracle import Mismatch, Spec, mismatches
+from devservers.waiting import eventually
 
 QUIET_WITHIN_S = 180
 Answers = dict[str, dict[str, Any]]  # by customer

@@ -13,7 +13,7 @@ import httpx
 
 from featurestore.identity import partition_of, subject_of
 from tests.chaos.world import PARTITIONS
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 NEVER = float("inf")
 PENDING_S = 2.5

@@ -19,7 +19,7 @@ from tests.chaos.customers import Customer, read
 from tests.chaos.decisions import Decisions
 from tests.chaos.traffic import Traffic
 from tests.chaos.world import PARTITIONS, World
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 FEATURE, VIEW = "customer_messages_1d", "dialogue"
 WITHIN_S = 120

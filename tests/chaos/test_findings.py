@@ -20,7 +20,7 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.schedule import schedule
 from tests.chaos.truth import Truth, counting
 from tests.chaos.watch import is_denied, shown
-from tests.oracle import Mismatch
+from tests.kit.oracle import Mismatch
 
 DENIED, ALLOWED = Promise(None, 10.0), Promise(1_000, NEVER)
 PLACE = ("events.support.g1", 3, 17)

@@ -22,7 +22,7 @@ from tests.chaos import poison
 from tests.chaos.customers import Customer
 from tests.chaos.poison import Poison
 from tests.chaos.truth import ORIGIN, Truth
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 POISON_EVERY = 100
 LATE_SHARE, LATE_MOST_S = 0.03, 600

@@ -18,8 +18,8 @@ from devservers.redis_server import RedisServer
 from devservers.server import Server
 from tests.chaos.proxy import Proxy
 from tests.chaos.supervisor import Start, Supervised
-from tests.installation import Installation, answers
-from tests.waiting import eventually
+from devservers.installation import Installation, answers
+from devservers.waiting import eventually
 
 PARTITIONS = 8
 SESSION_S = 3.0

@@ -9,7 +9,7 @@ from django.db import OperationalError
 from featurestore.consent import services
 from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
 from featurestore.consent.vouching import node_verifier
-from featurestore.consent.vouching.node_verifier import Condition, NodeVerifier
+from featurestore.consent.vouching.node_verifier import VerifierState, NodeVerifier
 from featurestore.customers.selectors import subject as subject_for
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import Registration, register_many
@@ -28,7 +28,7 @@ class Watch:
     verifier: NodeVerifier
     clock: Clock
 
-    def steps(self, count: int = 1) -> list[Condition]:
+    def steps(self, count: int = 1) -> list[VerifierState]:
         seen = []
         for _ in range(count):
             seen.append(self.verifier.step())
@@ -38,10 +38,10 @@ class Watch:
     def until_vouching(self) -> float:
         """The seconds until the voucher gives its word."""
         for n in range(20):
-            if self.verifier.step() is Condition.VOUCHING:
+            if self.verifier.step() is VerifierState.VOUCHING:
                 return n / 2
             self.clock.pass_s(0.5)
-        raise AssertionError(self.verifier.condition)
+        raise AssertionError(self.verifier.state)
 
 
 @pytest.fixture
@@ -78,12 +78,12 @@ def test_its_word_holds_two_seconds(shop: Shop, watch: Watch) -> None:
 
 def test_a_steady_run_is_vouched_for_at_every_step(shop: Shop, watch: Watch) -> None:
     watch.until_vouching()
-    assert set(watch.steps(20)) == {Condition.VOUCHING}
+    assert set(watch.steps(20)) == {VerifierState.VOUCHING}
 
 
 def test_a_voucher_begun_anew_goes_on_at_once_with_the_run_it_finds(shop: Shop, watch: Watch) -> None:
     watch.until_vouching()
-    assert NodeVerifier(shop.store, EXPIRY_MS, watch.clock).step() is Condition.VOUCHING
+    assert NodeVerifier(shop.store, EXPIRY_MS, watch.clock).step() is VerifierState.VOUCHING
 
 
 def test_an_emptied_store_gets_everything_again_and_nothing_is_served_before(shop: Shop, watch: Watch) -> None:
@@ -149,7 +149,7 @@ def test_a_failover_between_looking_and_vouching_is_refused_by_the_store(
     with monkeypatch.context() as patch:
         patch.setattr(shop.store, "run", lambda: looked_at)
         patch.setattr(shop.store, "vouch", lambda run, expiry_ms: MemoryStore.vouch(shop.store, Run("x", "y"), 1))
-        assert watch.steps() == [Condition.STORE_CHANGED]
+        assert watch.steps() == [VerifierState.STORE_CHANGED]
 
 
 def test_a_change_in_the_middle_of_a_filling_is_put_too(
@@ -167,7 +167,7 @@ def test_a_change_in_the_middle_of_a_filling_is_put_too(
         return put(permissions)
 
     monkeypatch.setattr(shop.store, "publish_permissions", putting)
-    assert watch.steps() == [Condition.VOUCHING]
+    assert watch.steps() == [VerifierState.VOUCHING]
     assert not meanwhile[1].effective
     assert shop.read(ann.subject) is Denial.REFUSED
     assert claim(shop)[2] == meanwhile[1].sequence
@@ -189,7 +189,7 @@ def test_a_store_emptied_in_the_middle_of_a_filling_is_filled_again(
         return answer
 
     monkeypatch.setattr(shop.store, "publish_permissions", putting)
-    assert watch.steps(2) == [Condition.STORE_CHANGED, Condition.VOUCHING]
+    assert watch.steps(2) == [VerifierState.STORE_CHANGED, VerifierState.VOUCHING]
     assert len(list(shop.store.subjects())) == 150
 
 
@@ -205,7 +205,7 @@ def test_an_interrupted_filling_goes_on_where_it_was(shop: Shop, watch: Watch, m
         return put(permissions)
 
     monkeypatch.setattr(shop.store, "publish_permissions", putting)
-    assert watch.steps(2) == [Condition.STORE_AWAY, Condition.VOUCHING]
+    assert watch.steps(2) == [VerifierState.STORE_AWAY, VerifierState.VOUCHING]
     assert sizes == [100, 100, 50, 50]
 
 
@@ -214,7 +214,7 @@ def test_a_filling_ends_early_when_the_process_is_told_to_stop(shop: Shop, clock
     shop.store.restart(emptied=True)
     stopped = NodeVerifier(shop.store, EXPIRY_MS, clock, stopping=lambda: True)
     clock.pass_s(5)
-    assert stopped.step() is Condition.FILLING
+    assert stopped.step() is VerifierState.PUBLISHING
 
 
 def test_changes_that_nobody_put_are_put_before_the_next_word(shop: Shop, watch: Watch) -> None:
@@ -223,11 +223,11 @@ def test_changes_that_nobody_put_are_put_before_the_next_word(shop: Shop, watch:
     watch.until_vouching()
     shop.store.available = False
     assert not shop.withdraw(when=5).effective
-    assert watch.steps() == [Condition.STORE_AWAY]
+    assert watch.steps() == [VerifierState.STORE_AWAY]
     watch.clock.pass_s(2)
     shop.store.available = True
     assert shop.read(ann.subject) is Denial.UNVOUCHED  # still the same run, with the old grant
-    assert watch.steps() == [Condition.VOUCHING]
+    assert watch.steps() == [VerifierState.VOUCHING]
     assert shop.read(ann.subject) is Denial.REFUSED
     assert not PermissionChange.objects.filter(published_at=None).exists()
 
@@ -253,7 +253,7 @@ def test_a_raised_epoch_has_everything_put_again(shop: Shop, watch: Watch) -> No
     before = ChangeSequence.objects.get()
     change_sequence = services.raise_epoch(at(10))
     assert (change_sequence.epoch, change_sequence.sequence) > (before.epoch, before.sequence)
-    assert watch.steps() == [Condition.VOUCHING]
+    assert watch.steps() == [VerifierState.VOUCHING]
     stored = shop.stored(ann.subject)
     assert stored is not None
     assert stored.epoch == claim(shop)[1] == change_sequence.epoch
@@ -267,11 +267,11 @@ def test_a_database_restored_without_a_new_epoch_is_not_vouched_for(shop: Shop, 
     backup = ChangeSequence.objects.get().sequence - 1
     ChangeSequence.objects.update(sequence=backup)
     SubjectVersion.objects.update(sequence=backup)
-    assert watch.steps() == [Condition.STORE_AHEAD]
+    assert watch.steps() == [VerifierState.STORE_AHEAD]
     watch.clock.pass_s(2)
     assert shop.read(ann.subject) is Denial.UNVOUCHED
     services.raise_epoch(at(10))
-    assert watch.steps() == [Condition.VOUCHING]
+    assert watch.steps() == [VerifierState.VOUCHING]
 
 
 def test_with_the_database_away_the_known_run_is_vouched_for_a_while(
@@ -282,13 +282,13 @@ def test_with_the_database_away_the_known_run_is_vouched_for_a_while(
     def away():
         raise OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(node_verifier, "current", away)
-    assert watch.steps() == [Condition.DATABASE_AWAY]
+    monkeypatch.setattr(node_verifier, "load_change_sequence", away)
+    assert watch.steps() == [VerifierState.DATABASE_AWAY]
     shop.store.restart()
-    assert watch.steps() == [Condition.DATABASE_LOST]  # a run that it does not know
+    assert watch.steps() == [VerifierState.DATABASE_LOST]  # a run that it does not know
     shop.store._runs -= 1
     watch.clock.pass_s(node_verifier.DATABASE_GRACE_S)
-    assert watch.steps() == [Condition.DATABASE_LOST]
+    assert watch.steps() == [VerifierState.DATABASE_LOST]
 
 
 def test_a_voucher_that_never_saw_the_database_vouches_for_nothing(
@@ -299,24 +299,22 @@ def test_a_voucher_that_never_saw_the_database_vouches_for_nothing(
     def away():
         raise OperationalError("could not connect")
 
-    monkeypatch.setattr(node_verifier, "current", away)
-    assert NodeVerifier(shop.store, EXPIRY_MS, watch.clock).step() is Condition.DATABASE_LOST
+    monkeypatch.setattr(node_verifier, "load_change_sequence", away)
+    assert NodeVerifier(shop.store, EXPIRY_MS, watch.clock).step() is VerifierState.DATABASE_LOST
 
 
 def test_only_changes_of_condition_are_logged(shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     for level in ("info", "warning"):
-        monkeypatch.setattr(
-            node_verifier.log, level, lambda event, **fields: lines.append(str(fields.get("condition")))
-        )
+        monkeypatch.setattr(node_verifier.log, level, lambda event, **fields: lines.append(str(fields.get("state"))))
     watch.until_vouching()
     watch.steps(10)
     shop.store.available = False
     watch.steps(10)
     assert [line for line in lines if line != "None"] == [
-        Condition.WAITING.value,
-        Condition.VOUCHING.value,
-        Condition.STORE_AWAY.value,
+        VerifierState.WAITING.value,
+        VerifierState.VOUCHING.value,
+        VerifierState.STORE_AWAY.value,
     ]
 
 
@@ -359,7 +357,7 @@ def test_a_node_gets_the_permissions_of_its_own_subjects_alone(shop: Shop, half:
     assert half.verifier.settled_to() == ChangeSequence.objects.get().sequence
     PermissionChange.objects.update(published_at=None)
     assert half.verifier.settled_to() == SubjectVersion.objects.get(subject=ours).sequence - 1
-    assert half.steps() == [Condition.VOUCHING]
+    assert half.steps() == [VerifierState.VOUCHING]
     assert [change.subject for change in waiting.all()] == [theirs]
 
 

@@ -118,8 +118,8 @@ def test_the_voucher_begins_vouches_and_ends_when_told_to(
     finally:
         process.kill()
     assert process.returncode == 0
-    conditions = [json.loads(line).get("condition") for line in logged.splitlines() if line.startswith("{")]
-    assert [condition for condition in conditions if condition][-1] == "vouching"
+    states = [json.loads(line).get("state") for line in logged.splitlines() if line.startswith("{")]
+    assert [state for state in states if state][-1] == "vouching"
 
 
 def test_a_restored_database_is_raised_by_command(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:

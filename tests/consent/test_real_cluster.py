@@ -13,7 +13,7 @@ from devservers.redis_cluster import RedisCluster, ask
 from devservers.redis_server import RedisServer
 from featurestore.consent import services
 from featurestore.consent.models import ChangeSequence, PermissionChange
-from featurestore.consent.services import Decided
+from featurestore.consent.services import RecordedDecision
 from featurestore.consent.vouching.store_verifier import StoreVerifier
 from featurestore.permission import Denial, PurposePermission, decode
 from featurestore.profiles.services import register
@@ -25,7 +25,7 @@ from featurestore.store.redis import key
 from featurestore.store.slots import slot_of
 from tests.conftest import clustered
 from tests.consent.worlds import Shop
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 EXPIRY_MS = 3000  # longer than a busy machine pauses
 FAR_FUTURE_MS = 4_000_000_000_000
@@ -55,7 +55,7 @@ class Live:
             stop.set()
             thread.join()
 
-    def withdraw(self, name: str) -> Decided:
+    def withdraw(self, name: str) -> RecordedDecision:
         return services.withdraw(name, "service", method="web", actor="shop")
 
     def read(self, name: str) -> PurposePermission | Denial | StoreUnavailable:

@@ -11,8 +11,8 @@ from redis import Redis
 from devservers.redis_server import RedisServer
 from featurestore.consent import services
 from featurestore.consent.models import PermissionChange
-from featurestore.consent.services import Decided
-from featurestore.consent.vouching.node_verifier import Condition, NodeVerifier
+from featurestore.consent.services import RecordedDecision
+from featurestore.consent.vouching.node_verifier import VerifierState, NodeVerifier
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
 from featurestore.serving.guard import admit
@@ -48,15 +48,15 @@ class Live:
     def until_vouching(self) -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            if self.verifier.step() is Condition.VOUCHING:
+            if self.verifier.step() is VerifierState.VOUCHING:
                 return
             time.sleep(0.02)
-        raise AssertionError(self.verifier.condition)
+        raise AssertionError(self.verifier.state)
 
-    def give(self) -> Decided:
+    def give(self) -> RecordedDecision:
         return services.give("ann", "service", notice="privacy/1/en", method="web", actor="shop")
 
-    def withdraw(self) -> Decided:
+    def withdraw(self) -> RecordedDecision:
         return services.withdraw("ann", "service", method="web", actor="shop")
 
     def read(self, store: RedisStore | None = None) -> PurposePermission | Denial:
@@ -185,9 +185,9 @@ def test_a_store_that_was_read_only_for_as_long_as_a_word_lasts_is_vouched_for_a
         for long_enough in (False, True):
             client.replicaof("127.0.0.1", 1)
             for _ in range(2):
-                assert live.verifier.step() is Condition.STORE_AWAY
+                assert live.verifier.step() is VerifierState.STORE_AWAY
                 now_s[0] += EXPIRY_MS / 1000 / (2 if long_enough else 4)
             client.replicaof("NO", "ONE")  # another run: what was put elsewhere meanwhile it lacks
-            assert live.verifier.step() is (Condition.VOUCHING if long_enough else Condition.WAITING)
+            assert live.verifier.step() is (VerifierState.VOUCHING if long_enough else VerifierState.WAITING)
             now_s[0] += EXPIRY_MS / 1000
-            assert live.verifier.step() is Condition.VOUCHING
+            assert live.verifier.step() is VerifierState.VOUCHING

@@ -11,7 +11,7 @@ from featurestore.consent.vouching.store_verifier import StoreVerifier
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import StoreUnavailable
 from tests.consent.worlds import Shop
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 EXPIRY_MS = 60_000
 

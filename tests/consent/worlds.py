@@ -22,7 +22,7 @@ from featurestore.consent import services
 from featurestore.consent.models import ChangeSequence
 from featurestore.consent.outbox import purges
 from featurestore.consent.outbox.purges import Purge
-from featurestore.consent.services import Decided
+from featurestore.consent.services import RecordedDecision
 from featurestore.permission import Denial, PurposePermission, Permission
 from featurestore.profiles.services import Registered, register
 from featurestore.serving.guard import admit
@@ -199,11 +199,11 @@ class Shop:
     def register(self, customer_id: str = "ann", when: float = 0, **kwargs) -> Registered:
         return register(customer_id, "eu", "acme", now=at(when), **kwargs)
 
-    def give(self, purpose: str = "service", when: float = 0, customer_id: str = "ann", **kwargs) -> Decided:
+    def give(self, purpose: str = "service", when: float = 0, customer_id: str = "ann", **kwargs) -> RecordedDecision:
         kwargs = {"notice": "privacy/1/en", "method": "web", "actor": "shop"} | kwargs
         return services.give(customer_id, purpose, now=at(when), **kwargs)
 
-    def withdraw(self, purpose: str = "service", when: float = 0, customer_id: str = "ann", **kwargs) -> Decided:
+    def withdraw(self, purpose: str = "service", when: float = 0, customer_id: str = "ann", **kwargs) -> RecordedDecision:
         kwargs = {"method": "web", "actor": "shop"} | kwargs
         return services.withdraw(customer_id, purpose, now=at(when), **kwargs)
 

@@ -109,7 +109,7 @@ def test_whatever_comes_is_read_or_refused_and_never_repeated(data: dict[str, An
     except InvalidEvent as refused:
         said = str(refused)
     else:
-        assert 0 <= event.tie < 1 << 63
+        assert 0 <= event.event_id_hash < 1 << 63
     assert CANARY not in said
 
 
@@ -191,7 +191,9 @@ def test_nine_million_of_the_largest_sum_up_within_64_bits() -> None:
 
 
 def test_an_events_identity_is_its_source_and_id() -> None:
-    ties = [bought.decode(raw(id=i, source=s)).tie for i, s in [("1", "a"), ("1", "b"), ("2", "a"), ("1", "a")]]
+    ties = [
+        bought.decode(raw(id=i, source=s)).event_id_hash for i, s in [("1", "a"), ("1", "b"), ("2", "a"), ("1", "a")]
+    ]
     assert len(set(ties)) == 3
     assert ties[0] == ties[3]
 
@@ -203,7 +205,7 @@ texts = st.text("a1|\0", min_size=1, max_size=4)
 @example(("1", "shop|x"), ("x|1", "shop"))
 @example(("1", "shop\0x"), ("x\01", "shop"))
 def test_no_two_identities_share_a_tie(one: tuple[str, str], other: tuple[str, str]) -> None:
-    ties = {bought.decode(raw(id=id_, source=source)).tie for id_, source in (one, other)}
+    ties = {bought.decode(raw(id=id_, source=source)).event_id_hash for id_, source in (one, other)}
     assert len(ties) == len({one, other})
 
 

@@ -1,4 +1,4 @@
-"""Windows and the ladder beneath a view."""
+"""Windows and the resolutions_of beneath a view."""
 
 from itertools import pairwise
 
@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.definitions.windows import LONGEST_S, SHORTEST_S, STEPS, Rung, ladder, step_of, window_seconds
+from featurestore.definitions.windows import (
+    LONGEST_S,
+    RESOLUTIONS_S,
+    SHORTEST_S,
+    Resolution,
+    resolution_of,
+    resolutions_of,
+    window_seconds,
+)
 
 windows = st.one_of(
     st.integers(1, 400 * 1440).map(lambda n: f"{n}m"),
@@ -21,33 +29,33 @@ def test_a_step_is_the_largest_of_at_most_a_sixtieth(window: str) -> None:
     window_s = window_seconds(window)
     assert window_s is not None
     assert SHORTEST_S <= window_s <= LONGEST_S
-    step_s = step_of(window_s)
-    assert step_s * 60 <= window_s
-    assert all(step <= step_s or step * 60 > window_s for step in STEPS)
+    resolution_s = resolution_of(window_s)
+    assert resolution_s * 60 <= window_s
+    assert all(step <= resolution_s or step * 60 > window_s for step in RESOLUTIONS_S)
 
 
 @given(st.sets(st.one_of(windows, st.just("lifetime")), min_size=1))
 def test_a_ladder_rises_and_each_step_divides_the_next(texts: set[str]) -> None:
-    rungs = ladder(window_seconds(text) for text in texts)
-    assert {rung.window_s for rung in rungs} == {window_seconds(text) for text in texts}
-    finite = [rung for rung in rungs if rung.window_s is not None]
-    assert rungs[: len(finite)] == tuple(finite), "lifetime comes last"
-    for (shorter_s, step_s), (longer_s, next_step_s) in pairwise(finite):
+    found = resolutions_of(window_seconds(text) for text in texts)
+    assert {resolution.window_s for resolution in found} == {window_seconds(text) for text in texts}
+    finite = [resolution for resolution in found if resolution.window_s is not None]
+    assert found[: len(finite)] == tuple(finite), "lifetime comes last"
+    for (shorter_s, resolution_s), (longer_s, next_resolution_s) in pairwise(finite):
         assert shorter_s is not None
         assert longer_s is not None
         assert shorter_s < longer_s
-        assert next_step_s % step_s == 0
+        assert next_resolution_s % resolution_s == 0
 
 
 @given(st.lists(windows, min_size=1))
 def test_a_ladder_does_not_care_for_order_and_repeats(texts: list[str]) -> None:
     seconds = [window_seconds(text) for text in texts]
-    assert ladder(seconds) == ladder(reversed(seconds * 2))
+    assert resolutions_of(seconds) == resolutions_of(reversed(seconds * 2))
 
 
 def test_examples() -> None:
-    assert ladder(map(window_seconds, ["30d", "1m", "lifetime", "1h"])) == (
-        Rung(60, 1), Rung(3_600, 60), Rung(2_592_000, 43_200), Rung(None, 0),
+    assert resolutions_of(map(window_seconds, ["30d", "1m", "lifetime", "1h"])) == (
+        Resolution(60, 1), Resolution(3_600, 60), Resolution(2_592_000, 43_200), Resolution(None, 0),
     )  # fmt: skip
 
 

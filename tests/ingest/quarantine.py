@@ -26,7 +26,7 @@ from streams.dead_letters import DeadLetterWriter, Rejection
 from streams.fetch_batches import FetchBatch
 from streams.fetch_batches import Record as Arrived
 from streams.lease import longest_skew_ms
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 SUBJECT = "0123456789abcdef0123456789abcdef"
 TIME = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -30,7 +30,7 @@ def line(number: int) -> OrderLine:
 
 
 def send(sender: BulkEventSender, customer_id: str, number: int) -> None:
-    sender.send(orders, customer_id, id=str(number), origin="tests", time=TIME, data=line(number), mark=number)
+    sender.send(orders, customer_id, id=str(number), origin="tests", time=TIME, data=line(number), reference=number)
 
 
 def send_many(sender: BulkEventSender, numbers: range) -> None:

@@ -15,9 +15,9 @@ from devservers.redis_server import RedisServer
 from featurestore import names
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.identity import partition_of, subject_of
-from streams.processing import SLACK_S
-from tests.installation import Installation, installation
-from tests.waiting import eventually
+from streams.processing import MAX_CLOCK_SKEW_S
+from devservers.installation import Installation, installation
+from devservers.waiting import eventually
 
 FORGET = "from featurestore.ingest.models import DeadLetter; DeadLetter.objects.update(state='open')"
 PARTITIONS = 4
@@ -74,7 +74,7 @@ def test_what_was_put_aside_counts_once_when_it_is_replayed_even_twice(ann: Ann)
     ann.agrees()
     ann.buys(1)
     ann.buys(20, partition=(ann.home + 1) % PARTITIONS)  # a sender that knows another number of partitions
-    ann.buys(400, ahead_s=SLACK_S + 5)  # a sender whose clock is ahead
+    ann.buys(400, ahead_s=MAX_CLOCK_SKEW_S + 5)  # a sender whose clock is ahead
     soon = time.time() + 5
     eventually(lambda: ann.spent() == 1, "the good one is served")
     eventually(lambda: "misplaced" in listed(ann) and "future" in listed(ann), "two letters", every_s=0.5)

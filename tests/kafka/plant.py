@@ -22,7 +22,7 @@ from devservers.ports import free_port
 from featurestore import names
 from featurestore.config import ROOT, Settings
 from streams import topics
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 generations = itertools.count(os.getpid() * 100)
 

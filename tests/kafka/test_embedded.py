@@ -9,7 +9,7 @@ import pytest
 
 from featurestore.config import ROOT
 from tests.kafka.plant import Plant
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 
 @pytest.fixture

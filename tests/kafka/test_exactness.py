@@ -14,7 +14,7 @@ from featurestore.store.redis import RedisStore
 from streams.fatal import EXIT_CODE
 from tests.kafka.counting import FIELD, PURPOSE, STAMP
 from tests.kafka.plant import Plant, Worker
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 Make = Callable[..., Plant]
 

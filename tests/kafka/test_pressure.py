@@ -10,7 +10,7 @@ from devservers.kafka.broker import Broker
 from streams.fatal import EXIT_CODE
 from streams.partition_queues import FULL_QUEUE_RECORDS
 from tests.kafka.plant import Plant, Worker
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 Make = Callable[..., Plant]
 FETCH_RECORDS = 2_000  # at most, in one bundle

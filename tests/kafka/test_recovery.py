@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from featurestore import names
 from tests.kafka.plant import Plant, Worker
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 Make = Callable[..., Plant]
 

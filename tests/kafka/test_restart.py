@@ -6,7 +6,7 @@ from collections.abc import Callable
 from bench.patience import meanwhile
 from featurestore import names
 from tests.kafka.plant import Plant, Worker
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 Make = Callable[..., Plant]
 FEW, EVERY_S = 20, 0.05

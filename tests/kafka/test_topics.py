@@ -15,7 +15,7 @@ from featurestore.config import ROOT
 from streams import topics
 from streams.lease import longest_ms
 from tests.kafka.plant import Plant, generations
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 Make = Callable[..., Plant]
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from featurestore.identity import subject_of
 from tests.chaos.customers import Customer, register
 from tests.chaos.world import World
-from tests.installation import ROOT
+from devservers.installation import ROOT
 from tests.load.people import PREFIX
 from tests.load.shop import Events
 from tests.load.watch import Watch

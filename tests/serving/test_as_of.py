@@ -31,8 +31,8 @@ from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
 from featurestore.tiles.fold import SourceFold
 from featurestore.tiles.record import Record, field_name
-from featurestore.tiles.view_codec import Layout
-from featurestore.tiles.view_reader import STAMP
+from featurestore.tiles.view_codec import ViewCodec
+from featurestore.tiles.view_reader import FENCING_HEADER
 from tests.tiles.shop import EPOCH_S, arrivals, expected, purchase, purchases, refunds, spend
 
 ANN = "a" * 32
@@ -89,12 +89,12 @@ def store_of(
     fill = store.read([], [], [], 100).nodes[0].incarnation
     store.advance_watermark("purchases", partition_of(ANN, 8), Watermark(1, 0, folded_to_ms, coverage_starts_ms, fill))
     store.publish_permissions({ANN: Permission(1, 1, {"service": grant})})
-    folded = FOLD.fold(
+    folded = FOLD.fold_events(
         Record(), arrivals(events), {"service": grant}, coverage_starts_ms=coverage_starts_ms, counts=Counter()
     ).record
     for view in VIEWS:
         for kept in folded.views.get(view.name, ()):
-            raw = STAMP.pack(1, folded.offset, grant.grant_id) + Layout(view).totals(kept.tiles)
+            raw = FENCING_HEADER.pack(1, folded.offset, grant.grant_id) + ViewCodec(view).totals(kept.tiles)
             write = FieldWrite(ANN, field_name(view.name, "service"), "service", raw)
             assert store.write([write], NOW_MS) == [WriteOutcome.DONE]
     return Reader(store, 8)

@@ -25,7 +25,7 @@ from featurestore.store.server import Server
 from featurestore.store.slots import slot_of
 from tests.conftest import clustered
 from tests.tiles.shop import spend
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 SERVICE = FeatureService("chat", [spend], purpose="service")
 NOW_MS = 1_800_000_000_000

@@ -12,7 +12,7 @@ from redis import Redis
 
 from featurestore.store.protocol import StoreUnavailable
 from featurestore.store.server import Call, Server, at_once, complete
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 Pair = tuple[socket.socket, socket.socket]
 

@@ -111,7 +111,7 @@ class History:
             if key == subject and raw and kafka_ms >= grant.since_ms:
                 event = purchases.decode(raw)
                 if event.time_ms >= grant.since_ms:
-                    events[event.tie] = event
+                    events[event.event_id_hash] = event
         return list(events.values())
 
 

@@ -26,7 +26,9 @@ async def nothing(bundles: object) -> None:
 
 
 def table(kind: Literal["memory", "rocksdb"], folder: Path) -> Any:
-    app = create_app(Settings(stream_tables=kind, stream_data_dir=folder), ["orders"], lambda app: Pipeline(["t"], nothing))
+    app = create_app(
+        Settings(stream_tables=kind, stream_data_dir=folder), ["orders"], lambda app: Pipeline(["t"], nothing)
+    )
     app._create_directories()
     return app.state_tables["orders"]._table
 

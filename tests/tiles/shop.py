@@ -84,14 +84,14 @@ def expected(feature: Feature, events: list[Event], now_ms: int, view: FeatureVi
     start_ms = 0
     if feature.window_s is not None:
         edge_s = now_ms // 1000 - feature.window_s
-        start_ms = (edge_s - edge_s % feature.step_s) * 1000
+        start_ms = (edge_s - edge_s % feature.resolution_s) * 1000
     state = column.aggregation.zero()
     for event in events:
         within = event.time_ms >= start_ms
         if within and all(event.values[at] in allowed for at, allowed in column.filters):
             value = None if column.position is None else event.values[column.position]
             if column.position is None or value is not None:
-                state = column.aggregation.update(state, value, event.time_ms, event.tie)
+                state = column.aggregation.update(state, value, event.time_ms, event.event_id_hash)
     return column.aggregation.finish(state, now_ms)
 
 

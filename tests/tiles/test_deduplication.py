@@ -18,8 +18,8 @@ entries = st.lists(
 
 def all_of(events: list[tuple[int, int]]) -> bytes:
     known = b""
-    for time_s, tie in events:
-        known = with_one(known, time_s, tie)
+    for time_s, event_id_hash in events:
+        known = with_one(known, time_s, event_id_hash)
     return known
 
 
@@ -39,16 +39,18 @@ def test_the_newest_are_kept_in_any_order(events: list[tuple[int, int]], random:
 
 @given(entries, st.integers(0, 2**63 - 1))
 def test_an_event_is_known_as_long_as_it_is_kept(events: list[tuple[int, int]], other: int) -> None:
-    known, kept = all_of(events), {tie for _, tie in expected(events)}
-    assert {tie for _, tie in events if knows(known, tie)} == kept
+    known, kept = all_of(events), {event_id_hash for _, event_id_hash in expected(events)}
+    assert {event_id_hash for _, event_id_hash in events if knows(known, event_id_hash)} == kept
     assert knows(known, other) == (other in kept)
 
 
 @given(entries, st.integers(0, 3 * SPAN_S), st.integers(0, 2**63 - 1))
-def test_an_event_that_is_remembered_will_be_known(events: list[tuple[int, int]], time_s: int, tie: int) -> None:
+def test_an_event_that_is_remembered_will_be_known(
+    events: list[tuple[int, int]], time_s: int, event_id_hash: int
+) -> None:
     known = all_of(events)
-    if remembers(known, time_s, tie) and not knows(known, tie):
-        assert knows(with_one(known, time_s, tie), tie)
+    if remembers(known, time_s, event_id_hash) and not knows(known, event_id_hash):
+        assert knows(with_one(known, time_s, event_id_hash), event_id_hash)
 
 
 @given(entries)

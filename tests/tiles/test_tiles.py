@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from featurestore.aggregations import Count, Sum, TopK
 from featurestore.definitions import Event, FeatureView
 from featurestore.permission import PurposePermission
-from featurestore.tiles import deduplication
+from featurestore.tiles import cell_codecs, deduplication
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.record import Record, UnknownFormat, decode, edition_of
-from featurestore.tiles.view_codec import Layout
-from featurestore.tiles.view_reader import STAMP, Asked, QuestionTooEarly, opened, stamp_of
+from featurestore.tiles.record import Record, UnknownFormat, decode, layout_id_of
+from featurestore.tiles.view_codec import ViewCodec
+from featurestore.tiles.view_reader import FENCING_HEADER, QueryTooEarly, WindowQuery, fencing_header_of, open_view
 from tests.tiles.shop import EPOCH_S, arrivals, both, expected, purchase, refunds, spend
 from tests.tiles.shop import purchases as purchases_source
 
 FOLD = SourceFold([spend])
-LAYOUT = Layout(spend)
+CODEC = ViewCodec(spend)
 ALWAYS = {"service": PurposePermission(True, 1, 0)}
 BORN = {spend.fingerprint: 0}
-EDITION = edition_of(spend.fingerprint, 0)
+LAYOUT_ID = layout_id_of(spend.fingerprint, 0)
 DAY_MS = 86_400_000
 
 
@@ -63,7 +63,7 @@ def fold(
     counts: Counter[str] | None = None,
 ) -> Record:
     """One fold, through the bytes that a table would hold."""
-    folded = FOLD.fold(
+    folded = FOLD.fold_events(
         record, events, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter() if counts is None else counts
     )
     return decode(folded.record.encode())
@@ -72,13 +72,13 @@ def fold(
 def field(record: Record, generation: int = 1) -> bytes:
     """What the store would hold."""
     (kept,) = record.views["spend"]
-    return STAMP.pack(generation, record.offset, kept.grants["service"]) + LAYOUT.totals(kept.tiles)
+    return FENCING_HEADER.pack(generation, record.offset, kept.grants["service"]) + CODEC.totals(kept.tiles)
 
 
 def values(record: Record, now_ms: int) -> dict[str, object]:
-    served = opened(LAYOUT, field(record), EDITION)
+    served = open_view(CODEC, field(record), LAYOUT_ID)
     assert served is not None
-    return served.values(Asked(served.layout, spend.features), now_ms)
+    return served.values(WindowQuery(served.codec, spend.features), now_ms)
 
 
 laters = st.one_of(st.integers(-300_000, 3 * DAY_MS), st.integers(-300_000, 120_000))
@@ -147,8 +147,8 @@ def test_a_new_grant_starts_empty_and_a_missing_one_keeps_the_offset_alone() -> 
 def test_a_changed_definition_starts_empty() -> None:
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
     (kept,) = record.views["spend"]
-    kept.tiles = (EDITION + 1).to_bytes(4, "little") + kept.tiles[4:]
-    assert opened(LAYOUT, field(record), EDITION) is None
+    kept.tiles = (LAYOUT_ID + 1).to_bytes(4, "little") + kept.tiles[4:]
+    assert open_view(CODEC, field(record), LAYOUT_ID) is None
     assert values(fold(record, arrivals([purchase(2, EPOCH_S * 1000, 5)], 1)), EPOCH_S * 1000)["spend_count_1h"] == 1
 
 
@@ -158,7 +158,7 @@ def test_totals_served_in_coarser_steps_are_not_read_for_a_window_of_finer_ones(
         features = [Sum("amount").over("1m", "2d", "lifetime"), Count().over(*counted)]
         return FeatureView("spend", source=purchases_source, purposes={"service"}, features=features)
 
-    assert view("lifetime").ladder == view(*windows).ladder
+    assert view("lifetime").resolutions == view(*windows).resolutions
     assert view("lifetime").fingerprint != view(*windows).fingerprint
 
 
@@ -178,9 +178,9 @@ def test_only_events_since_the_birth_of_a_view_count() -> None:
     events = [purchase(1, EPOCH_S * 1000, 5), purchase(2, EPOCH_S * 1000 + 10, 5)]
     coverage_start_ms = EPOCH_S * 1000 + 10
     record = fold(Record(), arrivals(events), coverage_starts_ms={spend.fingerprint: coverage_start_ms})
-    served = opened(LAYOUT, field(record), edition_of(spend.fingerprint, coverage_start_ms))
+    served = open_view(CODEC, field(record), layout_id_of(spend.fingerprint, coverage_start_ms))
     assert served is not None
-    assert served.values(Asked(served.layout, spend.features), coverage_start_ms)["spend_count_lifetime"] == 1
+    assert served.values(WindowQuery(served.codec, spend.features), coverage_start_ms)["spend_count_lifetime"] == 1
 
 
 def test_identities_are_bounded_and_what_lies_beyond_is_counted_unchecked() -> None:
@@ -195,13 +195,13 @@ def test_identities_are_bounded_and_what_lies_beyond_is_counted_unchecked() -> N
 def test_a_question_before_the_newest_event_less_five_minutes_is_refused() -> None:
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
     assert values(record, EPOCH_S * 1000 - 300_000)["spend_count_1m"] == 1
-    with pytest.raises(QuestionTooEarly, match="view spend"):
+    with pytest.raises(QueryTooEarly, match="view spend"):
         values(record, EPOCH_S * 1000 - 301_000)
 
 
 def test_the_stamp_leads_the_field() -> None:
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]), {"service": PurposePermission(True, 7, 0)})
-    assert stamp_of(field(record, 3)) == (3, 0, 7)
+    assert fencing_header_of(field(record, 3)) == (3, 0, 7)
 
 
 @given(purchases(), st.integers(2, 2**60))
@@ -228,7 +228,7 @@ def test_purposes_that_share_a_folding_keep_what_each_would_alone(
         for alone, record in records.items():
             held = grants if alone is None else {alone: grants[alone]}
             born = {both.fingerprint: 0}
-            folded = shared.fold(record, rest[:size], held, coverage_starts_ms=born, counts=Counter())
+            folded = shared.fold_events(record, rest[:size], held, coverage_starts_ms=born, counts=Counter())
             records[alone] = decode(folded.record.encode())
         rest = rest[size:]
     alone = {**purposes(records["service"]), **purposes(records["personalisation"])}
@@ -246,6 +246,6 @@ def test_an_event_that_no_filter_lets_through_leaves_a_view_alone(events: list[E
     returned = [event for event in events if event.values[0] == "returned"]
     born = {refunds.fingerprint: 0}
     shuffled = arrivals(data.draw(st.permutations(events)))
-    with_all = fold_returns.fold(Record(), shuffled, ALWAYS, coverage_starts_ms=born, counts=Counter()).record
-    alone = fold_returns.fold(Record(), arrivals(returned), ALWAYS, coverage_starts_ms=born, counts=Counter()).record
+    with_all = fold_returns.fold_events(Record(), shuffled, ALWAYS, coverage_starts_ms=born, counts=Counter()).record
+    alone = fold_returns.fold_events(Record(), arrivals(returned), ALWAYS, coverage_starts_ms=born, counts=Counter()).record
     assert (with_all.views, with_all.identities) == (alone.views, alone.identities)

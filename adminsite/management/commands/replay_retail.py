@@ -86,7 +86,7 @@ def rows_of(file: Path) -> Iterator[Sale | Skipped]:
 
 def send(sender: BulkEventSender, sale: Sale, origin: str, moved: timedelta) -> None:
     line, customer_id, _, at, data = sale
-    sender.send(orders, customer_id, id=str(line), origin=origin, time=at + moved, data=data, mark=line)
+    sender.send(orders, customer_id, id=str(line), origin=origin, time=at + moved, data=data, reference=line)
 
 
 def admit(found: Survey, moved: timedelta) -> int:

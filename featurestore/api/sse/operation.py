@@ -72,5 +72,5 @@ def follow_features(request: HttpRequest) -> HttpResponse:
 
 def elsewhere(call: Call) -> Reply:
     """Whoever may not ask learns that first."""
-    feature_handler().asked(call)
+    feature_handler().parse(call)
     raise NotFound(ELSEWHERE)

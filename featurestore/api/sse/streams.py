@@ -124,7 +124,7 @@ class Streams:
 
     def _open(self, stream: Stream, loop: asyncio.AbstractEventLoop, call: Call) -> Reply:
         """In a thread: follow the subject, and only then read, so that no change between the two is missed."""
-        asked = self.handler.asked(call)
+        asked = self.handler.parse(call)
         credential, question, subject = asked
         if question.as_of is not None:
             raise Unprocessable("A stream tells what is; ask POST /v1/features for what was - at `$.as_of`")
@@ -166,7 +166,7 @@ class Streams:
     async def _read(self, stream: Stream, call: Call) -> Reply:
         """One more read: a call of its own, which is authenticated, guarded, counted and logged as every other."""
         again = Call(call.body, call.authorization, now_ms(), call.request_id, call.trace)
-        work = partial(answer_call, READ, partial(self._patiently, stream, self.handler.one), again)
+        work = partial(answer_call, READ, partial(self._patiently, stream, self.handler.read_one), again)
         return await asyncio.get_running_loop().run_in_executor(self._readers, connected, work)
 
 

@@ -11,7 +11,7 @@ from unfold.decorators import display
 
 from featurestore.backoffice.filters import DaysFilter
 from featurestore.consent.models import PENDING, PermissionChange
-from featurestore.customers.subject_admin import OfSubjectAdmin
+from featurestore.customers.subject_admin import SubjectRowAdmin
 
 
 class PendingFilter(DropdownFilter):
@@ -31,7 +31,7 @@ class PendingFilter(DropdownFilter):
 
 
 @admin.register(PermissionChange)
-class PermissionChangeAdmin(OfSubjectAdmin):
+class PermissionChangeAdmin(SubjectRowAdmin):
     list_display = ["sequence", "created_at", "customer", "state", "delay", "told", "attempts", "last_error"]
     list_filter = [PendingFilter, ("created_at", DaysFilter)]
     ordering = ["-sequence"]

@@ -1,6 +1,6 @@
 """The only writers of this app. Everything that changes a permission goes through here."""
 
-from featurestore.consent.services.decisions import Choice, Decided, give, record, withdraw
+from featurestore.consent.services.decisions import Choice, RecordedDecision, give, record, withdraw
 from featurestore.consent.services.expiry import expire_due
 from featurestore.consent.services.purposes import (
     Retired,
@@ -13,7 +13,7 @@ from featurestore.consent.services.repair import raise_epoch, reissue
 
 __all__ = [
     "Choice",
-    "Decided",
+    "RecordedDecision",
     "Retired",
     "define_purpose",
     "expire_due",

@@ -52,7 +52,7 @@ class Choice(NamedTuple):
     since: datetime | None = None
 
 
-class Decided(NamedTuple):
+class RecordedDecision(NamedTuple):
     """What became of a choice. ``effective``: in the store, which is vouched for; else recorded and on its way."""
 
     record: ConsentRecord
@@ -75,7 +75,7 @@ def give(
     until: datetime | None = None,
     since: datetime | None = None,
     now: datetime | None = None,
-) -> Decided:
+) -> RecordedDecision:
     """Record a consent (or an objection taken back) and put it into the store.
 
     Must not be called within a transaction: the store may only hear of what is committed. Raises ConsentError.
@@ -94,20 +94,20 @@ def withdraw(
     reason: str = "",
     since: datetime | None = None,
     now: datetime | None = None,
-) -> Decided:
+) -> RecordedDecision:
     """Record a withdrawal (or refusal, or objection); reads are denied before this returns, if ``effective``."""
     choice = Choice(customer_id, purpose, Decision.WITHDRAWN, method, actor, notice, reason, None, since)
     return record([choice], now)[0]
 
 
-def record(choices: Sequence[Choice], now: datetime | None = None) -> list[Decided]:
+def record(choices: Sequence[Choice], now: datetime | None = None) -> list[RecordedDecision]:
     """Record decisions in one transaction, all or none, in order; then put them. At most 1,000 at a time."""
     if len(choices) > BATCH:
         raise ValueError(f"{len(choices)} choices: record at most {BATCH} in one transaction")
     with transaction.atomic(durable=True):
         decided = _append(choices, now)
     in_effect = publish({customer.subject for customer, _, _ in decided}, now)
-    return [Decided(entry, customer.subject in in_effect, repeated) for customer, entry, repeated in decided]
+    return [RecordedDecision(entry, customer.subject in in_effect, repeated) for customer, entry, repeated in decided]
 
 
 def _append(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Customer, ConsentRecord, bool]]:

@@ -27,12 +27,12 @@ DATABASE_GRACE_S = 30
 PROGRESS_EVERY = 50_000
 
 
-class Condition(StrEnum):
+class VerifierState(StrEnum):
     """What the voucher is doing; logged when it changes."""
 
     VOUCHING = "vouching"
     WAITING = "waiting until the word for another run has expired"
-    FILLING = "putting permissions into a new run"
+    PUBLISHING = "putting permissions into a new run"
     STORE_AWAY = "store unavailable"
     STORE_CHANGED = "the run changed meanwhile"
     STORE_AHEAD = "store is ahead of the database: was it restored? Run manage.py raise_epoch. Reads are denied"
@@ -57,37 +57,37 @@ class NodeVerifier:
     ):
         self.node, self.expiry_ms, self.clock, self.stopping = node, expiry_ms, clock, stopping
         self.log = log.bind(node=node.name) if node.name else log
-        self.condition: Condition | None = None
+        self.state: VerifierState | None = None
         self._words: dict[Run | None, float] = {None: clock()} if words is None else words
         self._filled: tuple[Run, int, int] | None = None  # how far a filling came that was interrupted
         self._epoch, self._database_at = 0, clock()
         self._settled: Run | None = None  # the run that holds all that is known to be committed
 
-    def step(self) -> Condition:
-        condition = self._step()
-        if condition is not self.condition:
-            level = self.log.info if condition in (Condition.VOUCHING, Condition.FILLING) else self.log.warning
-            level("voucher", condition=condition.value)
-            self.condition = condition
-        return condition
+    def step(self) -> VerifierState:
+        state = self._step()
+        if state is not self.state:
+            level = self.log.info if state in (VerifierState.VOUCHING, VerifierState.PUBLISHING) else self.log.warning
+            level("store verifier", state=state.value)
+            self.state = state
+        return state
 
-    def _step(self) -> Condition:
+    def _step(self) -> VerifierState:
         try:
             close_old_connections()
             change_sequence = load_change_sequence()
             self._epoch, self._database_at = change_sequence.epoch, self.clock()
             return self._vouch(change_sequence)
         except StoreUnavailable:
-            return Condition.STORE_AWAY
+            return VerifierState.STORE_AWAY
         except (DatabaseError, InterfaceError):
             return self._vouch_without_database()
 
-    def _vouch(self, change_sequence: ChangeSequence) -> Condition:
+    def _vouch(self, change_sequence: ChangeSequence) -> VerifierState:
         run, claim = self.node.run(), self.node.read_claim()
         if claim and claim[1:] > (change_sequence.epoch, change_sequence.sequence):
             change_sequence = load_change_sequence()  # or another voucher moved it since
             if claim[1:] > (change_sequence.epoch, change_sequence.sequence):
-                return Condition.STORE_AHEAD
+                return VerifierState.STORE_AHEAD
         if (
             claim is None
             or claim[:2] != (run, change_sequence.epoch)
@@ -96,40 +96,40 @@ class NodeVerifier:
             return self._fill(run, claim, change_sequence)
         put = self._put_pending()
         if not self._say(run):
-            return Condition.STORE_CHANGED
+            return VerifierState.STORE_CHANGED
         in_effect(put)
         settled = self.settled_to()
         if settled > claim[2]:
             self.node.write_claim(run, change_sequence.epoch, settled)
-        return Condition.VOUCHING
+        return VerifierState.VOUCHING
 
-    def _fill(self, run: Run, claim: tuple[Run, int, int] | None, change_sequence: ChangeSequence) -> Condition:
+    def _fill(self, run: Run, claim: tuple[Run, int, int] | None, change_sequence: ChangeSequence) -> VerifierState:
         """Put what a new run may lack: what changed since its claim, or everything; then vouch for it."""
         words = list(self._words.items())  # other threads add to it
         others = [at for other, at in words if other is None or (other != run and overlap(other.slots, run.slots))]
         if self.clock() < max(others) + self.expiry_ms / 1000:
-            return Condition.WAITING
+            return VerifierState.WAITING
         mark, epoch = (run, NEW_INCARNATION_EPOCH, 0), change_sequence.epoch
         if claim == mark and self._filled and self._filled[:2] == (run, epoch):
             start = self._filled[2]
         else:
             start = claim[2] if claim and claim[1] == epoch and self._continues(claim[0], change_sequence) else 0
             if not self.node.write_claim(*mark):
-                return Condition.STORE_CHANGED
+                return VerifierState.STORE_CHANGED
             self.log.info("filling a run", after=start, epoch=epoch)
         reached = self._put_after(run, start, epoch)
         if reached is None:
-            return Condition.FILLING
+            return VerifierState.PUBLISHING
         # A store emptied meanwhile has lost the mark; a database restored meanwhile has another epoch.
         if self.node.read_claim() != mark or load_change_sequence().epoch != epoch:
-            return Condition.STORE_CHANGED
+            return VerifierState.STORE_CHANGED
         # An old master may come back as the run it was, without what was put elsewhere: only the last run is known.
         remember(run)
         if not (self.node.write_claim(run, epoch, reached) and self._say(run)):
-            return Condition.STORE_CHANGED
+            return VerifierState.STORE_CHANGED
         self._filled = None
         in_effect(sequence for batch in self._pending(reached) for _, sequence in batch)
-        return Condition.VOUCHING
+        return VerifierState.VOUCHING
 
     @staticmethod
     def _continues(run: Run, change_sequence: ChangeSequence) -> bool:
@@ -191,17 +191,17 @@ class NodeVerifier:
         self._settled = run if said else None
         return said
 
-    def _vouch_without_database(self) -> Condition:
+    def _vouch_without_database(self) -> VerifierState:
         """The store holds all that was committed; a while longer, since nothing commits while the database is away."""
         if self.clock() - self._database_at > DATABASE_GRACE_S:
-            return Condition.DATABASE_LOST
+            return VerifierState.DATABASE_LOST
         try:
             run, claim = self.node.run(), self.node.read_claim()
             if run == self._settled and claim and claim[:2] == (run, self._epoch) and self._say(run):
-                return Condition.DATABASE_AWAY
+                return VerifierState.DATABASE_AWAY
         except StoreUnavailable:
-            return Condition.STORE_AWAY
-        return Condition.DATABASE_LOST
+            return VerifierState.STORE_AWAY
+        return VerifierState.DATABASE_LOST
 
 
 def name(run: Run) -> str:

@@ -28,7 +28,7 @@ class StoreVerifier:
 
     def run(self) -> None:
         """Raises what a voucher raised: its node would be denied for good."""
-        with ThreadPoolExecutor(MOST_NODES, thread_name_prefix="voucher") as threads:
+        with ThreadPoolExecutor(MOST_NODES, thread_name_prefix="node-verifier") as threads:
             try:
                 while not self.stop.is_set():
                     self._follow(threads)

@@ -18,10 +18,10 @@ from featurestore.consent import selectors, services
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import Purpose
 from featurestore.consent.permissions import Basis, Decision
-from featurestore.consent.services import Choice, Decided
+from featurestore.consent.services import Choice, RecordedDecision
 from featurestore.customers.models import Customer
 from featurestore.profiles.admin.decisions import DecisionForm, GiveForm
-from featurestore.profiles.admin.standing import standing_of
+from featurestore.profiles.admin.status import status_of
 
 SHOWN = 50
 """Records on the customer's page; the list of records has them all."""
@@ -89,7 +89,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Model | None = None, **kwargs: Any
     ) -> HttpResponse:
         if isinstance(obj, Customer) and request.user.has_perm("consent.view_consentrecord"):
-            context["standing"] = standing_of(obj)
+            context["status"] = status_of(obj)
             context["timeline"] = selectors.timeline(obj.customer_id)[:SHOWN]
             context["may_decide"] = self.may_decide(request)
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
@@ -145,7 +145,7 @@ class CustomerAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         return self.found(request, str(object_id)), get_object_or_404(Purpose, name=purpose)
 
-    def _say(self, request: HttpRequest, decided: Decided, in_effect: str) -> None:
+    def _say(self, request: HttpRequest, decided: RecordedDecision, in_effect: str) -> None:
         if decided.repeated:
             messages.info(request, "Nothing changed but the record: this was so already.")
         if decided.effective:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from devservers.installation import Installation, installation
 from devservers.redis_server import RedisServer
 from featurestore.config import settings
 from featurestore.store.configured import store_at
 from tests.api.sse.listener import Listener
 from tests.api.world import World
-from tests.installation import Installation, installation
 
 QUESTION = {"service": "support_chat", "purpose": "service"}
 NUMBERS = count()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 
 class Said(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 
 from featurestore.access.selectors import Credential
 from featurestore.api.errors import TooManyStreams, Unavailable
-from featurestore.api.handler import ONE, Asked
+from featurestore.api.handler import FEATURE_REQUEST, ParsedRequest
 from featurestore.api.reply import Call, Reply, encode
 from featurestore.api.sse import asgi_adapter, streams
 from featurestore.api.sse.metrics import CLOSED
@@ -21,7 +21,7 @@ from featurestore.store.protocol import StoreUnavailable
 
 Message = dict[str, Any]
 BODY = json.dumps({"service": "chat", "purpose": "service", "customer_id": "C1"}).encode()
-HOLDER = Credential("k", "bot", frozenset(), frozenset(), frozenset(), 1_000)
+CREDENTIAL = Credential("k", "bot", frozenset(), frozenset(), frozenset(), 1_000)
 
 
 class Handler:
@@ -32,13 +32,13 @@ class Handler:
     def __init__(self, done: list[str]) -> None:
         self.done = done
 
-    def asked(self, call: Call) -> Asked:
-        return Asked(HOLDER, ONE.decode(call.body), "subject")
+    def parse(self, call: Call) -> ParsedRequest:
+        return ParsedRequest(CREDENTIAL, FEATURE_REQUEST.decode(call.body), "subject")
 
-    def one(self, call: Call) -> Reply:
-        return self.answer(call, self.asked(call))
+    def read_one(self, call: Call) -> Reply:
+        return self.answer(call, self.parse(call))
 
-    def answer(self, call: Call, asked: Asked) -> Reply:
+    def answer(self, call: Call, request: ParsedRequest) -> Reply:
         self.done.append("read")
         view = ViewAnswer(Status.PRESENT, "then", 0.1)
         return Reply(200, encode(Answer("chat", "service", "now", {"number": len(self.done)}, {"spend": view})))
@@ -217,7 +217,7 @@ def test_too_many_openings_at_once_are_refused_and_no_queue_grows(monkeypatch: p
 def test_a_probe_and_who_is_lost_wait_behind_no_opening() -> None:
     async def scene() -> None:
         process, stuck = Process(), threading.Event()
-        process.streams.handler.asked = lambda call: stuck.wait() and None  # type: ignore[assignment]
+        process.streams.handler.parse = lambda call: stuck.wait() and None  # type: ignore[assignment]
         openings = [Client(process.application) for _ in range(2 * streams.THREADS)]
         for path, status in (("/healthz", 200), ("/nowhere", 404)):
             client = Client(process.application, path=path, method="GET")
@@ -235,9 +235,9 @@ def test_an_opening_that_is_given_up_leaves_its_place() -> None:
         process, stuck = Process(sse_streams=1), threading.Event()
         answer = process.streams.handler.answer
 
-        def slowly(call: Call, asked: Asked) -> Reply:
+        def slowly(call: Call, request: ParsedRequest) -> Reply:
             stuck.wait()
-            return answer(call, asked)
+            return answer(call, request)
 
         process.streams.handler.answer = slowly  # type: ignore[method-assign]
         client = Client(process.application)

@@ -7,12 +7,12 @@ import time
 import httpx
 import pytest
 
+from devservers.waiting import eventually
 from featurestore.accesslog.batches import decode
 from featurestore.accesslog.stream import RecordStream
 from featurestore.api.sse.events import MEDIA_TYPE
 from tests.api.sse.conftest import QUESTION, Conversations, Serve
 from tests.api.sse.listener import Listener
-from tests.waiting import eventually
 
 SPENT = "spend_amount_sum_1h"
 GONE = 'rapport_sse_closed_total{reason="gone"}'

@@ -1,6 +1,6 @@
 """schemathesis over the whole OpenAPI document, with all checks, against a real server.
 
-python -m tests.fuzz --max-examples 1000
+python -m tests.api.fuzz --max-examples 1000
 """
 
 import contextlib
@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 
 from adminsite.demo.servers import broker
+from devservers.installation import Installation, installation
 from devservers.redis_server import RedisServer
-from tests.installation import Installation, installation
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")

@@ -12,12 +12,12 @@ import pytest
 from confluent_kafka import Producer
 from redis import Redis
 
+from devservers.installation import Installation, installation
 from devservers.redis_server import RedisServer
+from devservers.waiting import eventually
 from featurestore import names
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.identity import partition_of, subject_of
-from tests.installation import Installation, installation
-from tests.waiting import eventually
 
 ANN = "ann"
 PARTITIONS = 4

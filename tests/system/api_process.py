@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 
-from tests.installation import Installation
+from devservers.installation import Installation
 
 IDLE_S = 3.0
 KAFKA = "127.0.0.1:1"  # nobody: reads need none
@@ -33,13 +32,6 @@ class Api:
 
     def lines(self) -> list[dict[str, object]]:
         return self.it.logs("api")
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, redis_server: str) -> Iterator[Api]:
-    made = Api(tmp_path_factory.mktemp("serving"), redis_server)
-    yield made
-    made.it.stop()
 
 
 class Asking:

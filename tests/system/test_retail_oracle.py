@@ -15,11 +15,12 @@ import httpx
 import pytest
 from redis import Redis
 
-from tests.installation import Installation, installation
-from tests.oracle import Mismatch, mismatches
-from tests.waiting import eventually
+from devservers.installation import Installation, installation
+from devservers.waiting import eventually
+from featurestore.config import ROOT
+from tests.kit.oracle import Mismatch, mismatches
 
-DATA = Path(os.environ.get("RAPPORT_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("RAPPORT_TEST_DATA", ROOT.parent / "shared" / "data"))
 RETAIL = DATA / "online_retail_2010-12_to_2011-05.csv.gz"
 BATCH = 100
 AS_OF_AGO_MS = 10 * 86_400_000
@@ -151,7 +152,7 @@ def read_as_of(client: httpx.Client, customers: list[str], as_of_ms: int) -> Ans
 
 
 def replay_can_start(retail: Installation) -> bool:
-    return any(line.get("condition") == "vouching" for line in retail.logs("store-verifier"))
+    return any(line.get("state") == "vouching" for line in retail.logs("store-verifier"))
 
 
 def folded_to_ms(client: httpx.Client, customers: list[str]) -> float:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from devservers.installation import installation
 from devservers.redis_cluster import RedisCluster
+from devservers.waiting import eventually
 from featurestore.store.cluster import ClusterStore
 from tests.conftest import clustered
-from tests.installation import installation
-from tests.test_withdrawal import PARTITIONS, Shop
-from tests.waiting import eventually
+from tests.system.test_withdrawal import PARTITIONS, Shop
 
 CUSTOMERS = [f"customer-{n}" for n in range(9)]
 

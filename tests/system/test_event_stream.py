@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from devservers.installation import installation
+from devservers.waiting import eventually
 from tests.api.sse.listener import Listener
-from tests.installation import installation
-from tests.test_withdrawal import PARTITIONS, Shop
-from tests.waiting import eventually
+from tests.system.test_withdrawal import PARTITIONS, Shop
 
 SPENT = "spend_amount_sum_1h"
 

@@ -8,7 +8,7 @@ from featurestore.consent import selectors
 from featurestore.consent.models import ConsentRecord, CurrentPermission, Purpose
 from featurestore.consent.outbox.publication import permissions_of
 from featurestore.consent.permissions import Basis
-from featurestore.consent.selectors import Standing
+from featurestore.consent.selectors import StoreStatus
 from featurestore.customers.models import Customer
 from featurestore.permission import Denial, PurposePermission, Permission, current
 
@@ -23,13 +23,13 @@ NEVER_ASKED = {
     Basis.LEGITIMATE_INTEREST: "A legitimate interest. The customer has not objected.",
 }
 STORE = {
-    Standing.VOUCHED: "",
-    Standing.UNVOUCHED: "Nobody vouches for the store: until that is over, reads are denied for every purpose.",
-    Standing.UNREACHABLE: "The store is away: until that is over, reads are denied for every purpose.",
+    StoreStatus.VOUCHED: "",
+    StoreStatus.UNVOUCHED: "Nobody vouches for the store: until that is over, reads are denied for every purpose.",
+    StoreStatus.UNREACHABLE: "The store is away: until that is over, reads are denied for every purpose.",
 }
 
 
-class PurposeStanding(NamedTuple):
+class PurposeStatus(NamedTuple):
     """One line of the customer's page. ``in_store``: the store says the same; None where its word does not count."""
 
     purpose: Purpose
@@ -47,38 +47,38 @@ class PurposeStanding(NamedTuple):
         return self.purpose.active and self.purpose.lawful_basis in DECIDABLE
 
 
-class CustomerStanding(NamedTuple):
+class CustomerStatus(NamedTuple):
     """A customer's purposes, and what is wrong with the store, if anything is."""
 
-    trouble: str
-    lines: list[PurposeStanding]
+    store_problem: str
+    lines: list[PurposeStatus]
 
 
-def standing_of(customer: Customer) -> CustomerStanding:
+def status_of(customer: Customer) -> CustomerStatus:
     """One line a purpose. As many queries and one look into the store, whatever there is to see."""
     now_ms = milliseconds(datetime.now(UTC))
     rows = {row.purpose_id: row for row in selectors.permissions_now(customer.customer_id)}
     last = selectors.timeline(customer.customer_id).filter(sequence__in=[row.sequence for row in rows.values()])
     records = {record.purpose_id: record for record in last}
     ours = permissions_of([customer.subject]).get(customer.subject, NOTHING)
-    standing, (stored,) = selectors.in_store([customer.subject])
+    status, (stored,) = selectors.permissions_in_store([customer.subject])
     lines = []
     for purpose in Purpose.objects.all():
         want, have = (current(permission, purpose.name, now_ms) for permission in (ours, stored or NOTHING))
         row, record = rows.get(purpose.pk), records.get(purpose.pk)
         lines.append(
-            PurposeStanding(
+            PurposeStatus(
                 purpose=purpose,
                 allowed=isinstance(want, PurposePermission),
                 why=_why(purpose, row, record, want),
                 record=record,
                 since=_since(row, record, want),
                 until=row.until if row else None,
-                in_store=want == have if standing is Standing.VOUCHED else None,
+                in_store=want == have if status is StoreStatus.VOUCHED else None,
                 store_allows=isinstance(have, PurposePermission),
             )
         )
-    return CustomerStanding(STORE[standing], lines)
+    return CustomerStatus(STORE[status], lines)
 
 
 def _why(

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving.faults import FAULTS, SERVED, TIMEOUT_MS, Shop
+from tests.system.faults import FAULTS, SERVED, TIMEOUT_MS, Shop
 
 SLACK_S = 2.0  # a busy machine
-BACK_S = 5.0  # by python -m tests.serving.faults within one, on a quiet machine
+BACK_S = 5.0  # by python -m tests.system.faults within one, on a quiet machine
 
 
 @pytest.fixture(scope="module")

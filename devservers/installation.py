@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from devservers.ports import free_port
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKE_KEY = """

@@ -1,6 +1,6 @@
 """What a chat engine sees while a server behind the API is slow, gone, read-only or full; and for how long.
 
-    python -m tests.serving.faults
+    python -m tests.system.faults
 
 One customer who agreed is read every ten milliseconds, with 250 ms to answer in, while one server after the other
 breaks for HOLD_S and comes back. Writes bench/results/faults.json.
@@ -22,9 +22,9 @@ import httpx
 from redis import Redis, RedisError
 
 from bench import report
+from devservers.installation import Installation
 from devservers.redis_server import RedisServer
-from tests.installation import Installation
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 KAFKA = "127.0.0.1:1"  # nobody: reads need none
 TIMEOUT_MS, EVERY_S, HOLD_S, BACK_S = 250, 0.01, 4.0, 20.0
@@ -207,7 +207,7 @@ def main() -> None:
     finally:
         shop.stop()
     shutil.rmtree(folder)
-    print(report.write("faults", figures, "python -m tests.serving.faults"))
+    print(report.write("faults", figures, "python -m tests.system.faults"))
 
 
 if __name__ == "__main__":

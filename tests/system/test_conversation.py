@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from devservers.installation import Installation, answers, installation
 from devservers.kafka.broker import Broker, missing
 from devservers.ports import free_port
 from devservers.redis_server import RedisServer
-from tests.installation import Installation, answers, installation
-from tests.waiting import eventually
+from devservers.waiting import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(300)]
 

@@ -5,6 +5,7 @@ import http.client
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,10 +14,17 @@ import psutil
 import pytest
 
 from adminsite.serve import HEADERS_BYTES, REQUESTS
-from tests.serving.conftest import IDLE_S, Api, Asking
-from tests.waiting import eventually
+from devservers.waiting import eventually
+from tests.system.api_process import IDLE_S, Api, Asking
 
 QUESTION = {"service": "support_chat", "purpose": "service", "customer_id": "jane@example.org"}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, redis_server: str) -> Iterator[Api]:
+    made = Api(tmp_path_factory.mktemp("serving"), redis_server)
+    yield made
+    made.it.stop()
 
 
 def said(api: Api, words: str) -> int:
