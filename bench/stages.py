@@ -16,7 +16,7 @@ from bench import readers
 from bench.contestants.servers import KEY
 from featurestore.accesslog.writer import access_log_writer
 from featurestore.api import auth, metrics
-from featurestore.api.handler import feature_handler
+from featurestore.api.handler import FEATURE_REQUEST, feature_handler
 from featurestore.api.reply import Call, encode
 from featurestore.api.request_cycle import request_id_of
 from featurestore.api.trace import trace_of

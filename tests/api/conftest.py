@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from featurestore.access import services
+from featurestore.access.rate_limiter import rate_limiter
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import invalidate_credentials
 from featurestore.access.services import create_client, create_key
