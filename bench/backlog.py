@@ -5,7 +5,7 @@ the worker is bounded (``streams.partition_queues.FULL_QUEUE_RECORDS``), so its 
 """
 
 from bench.contestants.roster import Rapport, working
-from bench.patience import wait_until
+from bench.waiting import wait_until
 from bench.surroundings import Surroundings, by_partition, subjects_of
 from bench.throughput import CUSTOMERS, at_once, purchases
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from bench.patience import meanwhile
+from devservers.waiting import repeating
 from devservers.ports import free_port
 from featurestore import names
 from featurestore.config import Settings
@@ -65,7 +65,7 @@ def events(conf: Settings) -> AbstractContextManager[None]:
         producer.produce(topic, b"{}", partition=next(partitions))
         producer.poll(0)
 
-    return meanwhile(produce, EVERY_S)
+    return repeating(produce, EVERY_S)
 
 
 def until(worker: Worker, partitions: set[int]) -> None:

@@ -12,7 +12,7 @@ from psutil import Process
 
 from bench.contestants.roster import Contestant, Rapport, working
 from bench.load import sending, stamps
-from bench.patience import wait_until
+from bench.waiting import wait_until
 from bench.sizes import memory_bytes
 from bench.surroundings import PARTITIONS, Surroundings, by_partition, record, subjects_of
 from bench.throughput import at_once

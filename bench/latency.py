@@ -17,7 +17,7 @@ from redis import Redis
 
 from bench.contestants.roster import Contestant, working
 from bench.load import CONTEXT, sending, stamps
-from bench.patience import wait_until
+from bench.waiting import wait_until
 from bench.surroundings import PARTITIONS, subjects_of
 from bench.throughput import at_once
 

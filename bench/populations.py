@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from adminsite.demo.shop import Happening, Shop
-from bench.report import ROOT
+from devservers.results import ROOT
 from featurestore.catalog.orders import orders
 from featurestore.catalog.retail import Sale, sales
 from featurestore.definitions import EventSource

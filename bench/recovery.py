@@ -26,7 +26,8 @@ import psutil
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from bench import backlog, failover, report
+from bench import backlog, failover
+from devservers import results
 from bench.surroundings import WORKER_CORE, surroundings
 from devservers.ports import free_port
 from featurestore import names
@@ -188,7 +189,7 @@ def main() -> None:
         around.clear()
         figures |= failover.measured(around.broker.bootstrap, around.folder, 1 if options.quick else FAILOVERS)
         figures |= backlog.measured(around, BACKLOG // scale)
-    report.tell("recovery", figures, write_it=not options.quick)
+    results.tell("recovery", figures, write_it=not options.quick)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from bench.distribution import quantile
 from bench.followers import Arrival, follow
 from bench.load import CONTEXT
 from bench.readers import PURPOSE, customers, fill
-from bench.report import tell
+from devservers.results import tell
 from bench.surroundings import MEMORY
 from devservers.installation import installation
 from devservers.redis_server import RedisServer

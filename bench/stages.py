@@ -72,7 +72,7 @@ def stages(key: str) -> dict[str, float]:
     def said(*_: object) -> None:
         """Nobody listens."""
 
-    in_memory, holder, answer = reading.Reader(Kept(), 1), auth.authenticate(call(0)), read(found.reader, 0)  # type: ignore[arg-type]
+    in_memory, holder, answer = reading.FeatureReader(Kept(), 1), auth.authenticate(call(0)), read(found.reader, 0)  # type: ignore[arg-type]
     line = {"route": "features", "status": 200, "ms": 1.0, "request_id": "0" * 32, "client": "bench"}
     return {
         "ids_and_trace": best_us(call),

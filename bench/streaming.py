@@ -13,7 +13,8 @@ import sys
 from collections import defaultdict
 from statistics import median
 
-from bench import catalog, growth, recovery, report, sizes
+from bench import catalog, growth, recovery, sizes
+from devservers import results
 from bench.contestants.roster import PEERS, ROSTER, Contestant, Rapport
 from bench.distribution import quantile
 from bench.latency import latencies_ms
@@ -100,7 +101,7 @@ def main() -> None:
         figures |= sizes.measured(around.redis_server)
         if options.growth:
             figures |= growth.measured(around, scale)
-    report.tell("streaming", figures, write_it=not options.quick)
+    results.tell("streaming", figures, write_it=not options.quick)
 
 
 if __name__ == "__main__":

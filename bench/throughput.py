@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bench.contestants.roster import Contestant, working
 from bench.load import sending, stamps
-from bench.patience import wait_until
+from bench.waiting import wait_until
 from bench.surroundings import Record, by_partition, record, subjects_of
 
 CUSTOMERS = 20_000

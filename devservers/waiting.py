@@ -1,7 +1,9 @@
-"""The one way in which tests wait for other processes: polled, with a deadline, never for a length of time."""
+"""Waiting for other processes: a condition is polled until a deadline; nobody sleeps for a length of time."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -14,3 +16,21 @@ def eventually(happens: Callable[[], T], what: str, within_s: float = 60, every_
         assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
         time.sleep(every_s)
     return value
+
+
+@contextmanager
+def repeating(act: Callable[[], object], every_s: float) -> Iterator[None]:
+    """Call ``act`` in a thread, ``every_s`` seconds apart, until the block ends."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(every_s):
+            act()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

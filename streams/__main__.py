@@ -46,8 +46,8 @@ def say(line: str) -> None:
 
 
 def rebuild() -> int:
-    places = [(source, partition) for source in registry.sources for partition in range(settings().partitions)]
-    republish(store(), places, say)
+    partitions = [(source, partition) for source in registry.sources for partition in range(settings().partitions)]
+    republish(store(), partitions, say)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The Faust app of one stream worker: tables, one agent for all topics, lanes, and everything it needs to end well."""
+"""The Faust app of one stream worker: tables, one agent for all topics, queues, and everything it needs to end well."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -16,8 +16,8 @@ from streams.fetch_batches import FetchBatch, PassthroughSchema
 from streams.changelog import Changelog
 from streams.clocks import ClockError, ClockCheck
 from streams.dead_letters import DeadLetterWriter
-from streams.fatal import die
-from streams.freshness import FreshnessTracker, Publish, nowhere
+from streams.fatal import end_process
+from streams.freshness import FreshnessTracker, Publish, publish_nothing
 from streams.health import HealthServer
 from streams.partition_queues import Handler, PartitionQueues
 from streams.lease import Lease, longest_skew_ms
@@ -34,25 +34,25 @@ log = structlog.get_logger(__name__)
 class Pipeline(NamedTuple):
     """What a worker does, written by the rooms above the plumbing. Whatever raises ends the process.
 
-    ``topics`` (``featurestore.names``) are read; ``handle`` is awaited with at most one bundle of each partition, alone
+    ``topics`` (``featurestore.names``) are read; ``handle`` is awaited with at most one batch of each partition, alone
     for their partition numbers, and when it returns they are acknowledged. ``publish``: awaited each second with the
-    freshness marks that moved. ``waiting_for``: why the work stands still; while it says so, the worker is not ready.
+    freshness watermarks that moved. ``waiting_for``: why the work stands still; while it says so, the worker is not ready.
     """
 
     topics: Iterable[str]
     handle: Handler
-    publish: Publish = nowhere
+    publish: Publish = publish_nothing
     waiting_for: Callable[[], str | None] = lambda: None
 
 
 class App(faust.App):
-    """A worker. ``state_tables`` by source, ``dead_letters`` and ``lanes`` are there for its work."""
+    """A worker. ``state_tables`` by source, ``dead_letters`` and ``queues`` are there for its work."""
 
     state_tables: dict[str, StateTable]
     changelog: Changelog
     dead_letters: DeadLetterWriter
     lease: Lease
-    lanes: PartitionQueues
+    queues: PartitionQueues
     freshness: FreshnessTracker
     health: HealthServer
     pipeline: Pipeline
@@ -85,7 +85,7 @@ class App(faust.App):
         try:
             await self.changelog.start()
         except ClockError as error:
-            die("worker may not start", error)
+            end_process("worker may not start", error)
         self._watches = (
             self.add_future(self.freshness.run(self.consumer)),
             self.add_future(self.changelog.watch_clocks()),
@@ -99,15 +99,15 @@ class App(faust.App):
     async def on_stop(self) -> None:
         for watch in self._watches:
             watch.cancel()  # before the consumer and the producer that they ask
-        self.lanes.give_away(list(self.lanes.applied))  # a rebuild ends before its table does
+        self.partition_queues.revoke(list(self.partition_queues.applied))  # a rebuild ends before its table does
         await super().on_stop()
-        self.lanes.close()
+        self.queues.close()
         await self.changelog.stop()
         await self.health.stop()
 
     def _crash(self, reason: BaseException) -> None:
         """Faust stops a crashed worker in an orderly way, commits included, or hangs on the way."""
-        die("worker crashed", reason)
+        end_process("worker crashed", reason)
 
 
 def create_app(settings: Settings, sources: Iterable[str], build_pipeline: Callable[[App], Pipeline]) -> App:
@@ -120,10 +120,10 @@ def create_app(settings: Settings, sources: Iterable[str], build_pipeline: Calla
     app.dead_letters = DeadLetterWriter(names.dead_letters(settings.generation), app.changelog)
     app.state_tables = {source: state_table(app, settings, source, app.changelog) for source in sources}
     app.health = HealthServer(settings.stream_health_port, app.unready)
-    app.lanes = PartitionQueues()
+    app.partition_queues = PartitionQueues()
     app.pipeline = build_pipeline(app)
-    app.lanes.handle = app.pipeline.handle
-    app.freshness = FreshnessTracker(app.lanes, app.pipeline.publish)
+    app.partition_queues.handle = app.pipeline.handle
+    app.freshness = FreshnessTracker(app.partition_queues, app.pipeline.publish)
     _add_agent(app, settings, app.pipeline.topics)
     _note_assignments(app)
     return app
@@ -132,26 +132,26 @@ def create_app(settings: Settings, sources: Iterable[str], build_pipeline: Calla
 def _add_agent(app: App, settings: Settings, topics: Iterable[str]) -> None:
     channel: ChannelT = app.topic(*topics, schema=PassthroughSchema(), partitions=settings.partitions)
 
-    @app.agent(channel, name="bundles")
-    async def bundles(stream: Any) -> None:
+    @app.agent(channel, name="batches")
+    async def batches(stream: Any) -> None:
         consumer = cast(Consumer, app.consumer)
         async for event in stream.noack().events():
-            bundle: FetchBatch = event.value
+            batch: FetchBatch = event.value
             try:
-                if await consumer.follows(bundle):
-                    await app.lanes.put(bundle, event.ack)
+                if await consumer.follows(batch):
+                    await app.partition_queues.put(batch, event.ack)
                 else:
-                    REREAD.labels(bundle.topic).inc()
+                    REREAD.labels(batch.topic).inc()
                     consumer.forget(event.message)
             except Exception as error:  # noqa: BLE001 Faust would restart the agent behind what it lost
-                die("agent failed", error)
+                end_process("agent failed", error)
 
 
 def _note_assignments(app: App) -> None:
     @app.on_partitions_revoked.connect(weak=False)
     async def revoked(_app: Any, partitions: Iterable[TP], **_options: Any) -> None:
-        app.lanes.give_away(partitions)
-        cast(Consumer, app.consumer).give_away(partitions)
+        app.partition_queues.revoke(partitions)
+        cast(Consumer, app.consumer).revoke(partitions)
 
     @app.on_rebalance_complete.connect(weak=False)
     async def recovered(_app: Any, **_options: Any) -> None:

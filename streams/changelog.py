@@ -91,15 +91,15 @@ class Changelog:
         if self._lease is None:
             return await self._append(topic, partition, changes, time.time())
         while True:
-            stamp = self._lease.stamp()
+            heartbeat_ms = self._lease.heartbeat_ms()
             try:
-                return await self._append(topic, partition, changes, stamp)
+                return await self._append(topic, partition, changes, heartbeat_ms)
             except InvalidTimestampError:  # of several batches some may be written: they are only written again
-                await self._lease.renewed_after(stamp)
+                await self._lease.renewed_after(heartbeat_ms)
                 await self.check_clocks()
 
-    async def _append(self, topic: str, partition: int, changes: Changes, stamp: float) -> list[range]:
-        batches = list(self._batches(changes, int(stamp * 1000)))
+    async def _append(self, topic: str, partition: int, changes: Changes, heartbeat_ms: float) -> list[range]:
+        batches = list(self._batches(changes, int(heartbeat_ms * 1000)))
         futures = [await self.producer.send_batch(batch, topic, partition=partition) for batch in batches]
         await asyncio.wait(futures)  # all of them, before one that was refused is written again
         written = [future.result() for future in futures]

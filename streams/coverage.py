@@ -1,4 +1,4 @@
-"""Since when a partition folds each view: kept in the partition's own table, told to readers with its mark.
+"""Since when a partition folds each view: kept in the partition's own table, told to readers with its watermark.
 
 A view that was there at the partition's beginning has everything (birth 0). One that comes later, or changes, which
 makes it another, counts what happens more than five minutes after its birth: no event of so late a time can have been

@@ -27,18 +27,18 @@ class DeadLetterWriter:
         self._topic = topic
         self._changelog = changelog
 
-    async def put(self, bundle: FetchBatch, rejected: Iterable[Rejection]) -> None:
-        """Write and wait for the broker; to be done before the bundle is acknowledged."""
-        sent = [await self._send(bundle, one) for one in rejected]
+    async def put(self, batch: FetchBatch, rejected: Iterable[Rejection]) -> None:
+        """Write and wait for the broker; to be done before the batch is acknowledged."""
+        sent = [await self._send(batch, one) for one in rejected]
         await asyncio.gather(*sent)
 
-    async def _send(self, bundle: FetchBatch, rejected: Rejection) -> "asyncio.Future[object]":
+    async def _send(self, batch: FetchBatch, rejected: Rejection) -> "asyncio.Future[object]":
         record, reason, detail = rejected
-        place = {"topic": bundle.topic, "partition": bundle.partition, "offset": record.offset}
+        place = {"topic": batch.topic, "partition": batch.partition, "offset": record.offset}
         facts = {"reason": reason, "detail": detail, **place, "timestamp_ms": record.timestamp_ms}
         headers = [(name, str(value).encode()) for name, value in facts.items()]
         value = b"" if record.value is None else record.value  # Kafka takes no record without key and value
-        DEAD_LETTERS.labels(bundle.topic, reason).inc()
+        DEAD_LETTERS.labels(batch.topic, reason).inc()
         return await self._changelog.producer.send(
-            self._topic, value, key=record.key, partition=bundle.partition, headers=headers
+            self._topic, value, key=record.key, partition=batch.partition, headers=headers
         )

@@ -11,7 +11,7 @@ EXIT_CODE = 70  # EX_SOFTWARE: the supervisor (compose, honcho) starts the worke
 log = structlog.get_logger(__name__)
 
 
-def die(reason: str, error: BaseException, **where: Any) -> NoReturn:
+def end_process(reason: str, error: BaseException, **where: Any) -> NoReturn:
     """Log ``error`` and end the process at once, without the orderly shutdown that would commit offsets."""
     log.critical(reason, exc_info=error, **where)
     logging.shutdown()

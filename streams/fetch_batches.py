@@ -1,4 +1,4 @@
-"""A bundle: everything one fetch brought from one partition, handed on as a single Faust message.
+"""A batch: everything one fetch brought from one partition, handed on as a single Faust message.
 
 Faust spends some 300 us of framework on each message; its public setting ``ConsumerScheduler`` decides what a message
 is. With a whole fetch as the message that cost is paid once for up to 2,000 events.
@@ -46,12 +46,12 @@ class FetchBatch(msgspec.Struct):
         return len(self.records)
 
     @classmethod
-    def joined(cls, bundles: Iterable["FetchBatch"]) -> "FetchBatch":
-        """One bundle of several that follow each other."""
-        first, *rest = bundles
+    def joined(cls, batches: Iterable["FetchBatch"]) -> "FetchBatch":
+        """One batch of several that follow each other."""
+        first, *rest = batches
         if not rest:
             return first
-        records = [record for bundle in (first, *rest) for record in bundle.records]
+        records = [record for batch in (first, *rest) for record in batch.records]
         return cls(first.topic, first.partition, first.start, records)
 
 

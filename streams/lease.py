@@ -5,7 +5,7 @@ is older than ``longest_ms`` (``message.timestamp.before.max.ms``). It gives par
 the heartbeat came, so whatever it accepts was written by the owner. Asking for the group's generation before writing
 would prove nothing: a stopped process believes what it knew before it was stopped.
 
-In a rebalance the broker waits for this worker's rejoin, which waits for the bundles in hand, and these wait for their
+In a rebalance the broker waits for this worker's rejoin, which waits for the batches in hand, and these wait for their
 writes. So heartbeats renew the lease then too, though they are answered REBALANCE_IN_PROGRESS: until the worker has
 asked to rejoin, or the broker may have stopped waiting (``REBALANCE_TIMEOUT_S``).
 
@@ -50,14 +50,14 @@ class Lease:
         self._rejoining = self._disowned = False
         self._patience_s = session_ms / 1000
 
-    def stamp(self) -> float:
+    def heartbeat_ms(self) -> float:
         """Time of sending the last heartbeat, or join, whose answer says that the partitions are ours, in seconds."""
         return self._renewed
 
-    async def renewed_after(self, stamp: float) -> None:
-        """Wait for a later heartbeat than the one that ``stamp`` tells of, a session at most. Raises LeaseLost."""
+    async def renewed_after(self, heartbeat_ms: float) -> None:
+        """Wait for a later heartbeat than the one that ``heartbeat_ms`` tells of, a session at most. Raises LeaseLost."""
         deadline = time.monotonic() + self._patience_s
-        while self._renewed <= stamp:
+        while self._renewed <= heartbeat_ms:
             if self._disowned:  # only a rejoin helps, which waits for the write in hand
                 raise LeaseLost("the changelog refused a write, and the broker has given the partitions away")
             if time.monotonic() > deadline:

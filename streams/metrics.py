@@ -35,8 +35,8 @@ LAG = Gauge("rapport_stream_lag", "Events of a partition not folded yet.", ["top
 WAITING = Gauge("rapport_stream_waiting_records", "Fetched events that wait to be folded.")
 COMMITTED = Gauge("rapport_stream_committed_offset", "Committed offset.", ["topic", "partition"])
 RECOVERED = Counter("rapport_stream_recovered_records", "Changelog records read to recover a table.", ["table"])
-REBUILDING = Gauge("rapport_stream_rebuilding", "Partitions whose values are being pushed to the store again.")
-REBUILT = Counter("rapport_stream_rebuilt_fields", "Fields pushed to the store again.", ["source"])
+REPUBLISHING = Gauge("rapport_stream_republishing", "Partitions whose values are being pushed to the store again.")
+REPUBLISHED = Counter("rapport_stream_republished_fields", "Fields pushed to the store again.", ["source"])
 RECOVERY_REMAINING = Gauge("rapport_stream_recovery_remaining_records", "Changelog records still to read.")
 REBALANCES = Counter("rapport_stream_rebalances", "Assignments of partitions to this worker.")
 CLOCK_SKEW = Gauge(
@@ -45,7 +45,7 @@ CLOCK_SKEW = Gauge(
 
 
 class EventToServedHistogram(Collector):
-    """A histogram that takes a whole bundle at once: one observation an event would cost a twentieth of a fold."""
+    """A histogram that takes a whole batch at once: one observation an event would cost a twentieth of a fold."""
 
     BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 

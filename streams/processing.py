@@ -31,7 +31,7 @@ from streams.metrics import EVENT_TO_SERVED, OUTCOMES
 from streams.tables import StateTable
 
 EMPTY = Record()
-STEP_SUBJECTS = 100  # folded at once: tens of milliseconds in which the event loop does nothing else
+SUBJECTS_PER_STEP = 100  # folded at once: tens of milliseconds in which the event loop does nothing else
 
 Arrivals = Mapping[str, Sequence[Arrival]]
 
@@ -60,25 +60,25 @@ class SourceProcessor:
         self.fold = SourceFold(self.views)
         self.layouts = {view.name: view.layout for view in self.fold.views}
 
-    async def births(self, partition: int, *, at_beginning: bool) -> dict[int, int]:
+    async def ensure_coverage_starts(self, partition: int, *, at_beginning: bool) -> dict[int, int]:
         """Since when the partition folds each view, by fingerprint; one that is new to it is born now."""
-        known = self.known_births(partition)
+        known = self.coverage_starts_ms(partition)
         begins_ms = 0 if at_beginning and not known else self.clock() + MAX_CLOCK_SKEW_S * 1000 + 1
         coverage_starts_ms = {view.fingerprint: known.get(view.fingerprint, begins_ms) for view in self.views}
         if coverage_starts_ms != known:
             await self.table.commit(partition, {coverage.KEY: coverage.encode(coverage_starts_ms)})
         return coverage_starts_ms
 
-    def known_births(self, partition: int) -> dict[int, int]:
-        return coverage.decode(self.table.get(partition, coverage.KEY))
+    def coverage_starts_ms(self, partition: int) -> dict[int, int]:
+        return coverage.decode(self.table.contents.read(partition, coverage.KEY))
 
-    def arrivals(self, bundle: FetchBatch) -> tuple[dict[str, list[Arrival]], list[Rejection]]:
-        """The bundle's events by subject, and what can't be folded, with its reason."""
+    def arrivals(self, batch: FetchBatch) -> tuple[dict[str, list[Arrival]], list[Rejection]]:
+        """The batch's events by subject, and what can't be folded, with its reason."""
         arrivals: dict[str, list[Arrival]] = {}
         rejected: list[Rejection] = []
-        for record in bundle.records:
+        for record in batch.records:
             try:
-                event = self._event(bundle.partition, record)
+                event = self._event(batch.partition, record)
             except InvalidEvent as error:
                 rejected.append(Rejection(record, error.reason, str(error)))
             else:
@@ -121,18 +121,18 @@ class SourceProcessor:
             for kept in states:
                 served = totals.get(kept.tiles) or self.layouts[view].totals(kept.tiles)
                 for purpose, grant in kept.grants.items():
-                    stamp = FENCING_HEADER.pack(self.generation, record.offset, grant)
-                    yield FieldWrite(subject, field_name(view, purpose), purpose, stamp + served)
+                    heartbeat_ms = FENCING_HEADER.pack(self.generation, record.offset, grant)
+                    yield FieldWrite(subject, field_name(view, purpose), purpose, heartbeat_ms + served)
 
     def stored(self, partition: int, keys: Iterable[bytes]) -> Iterable[FieldWrite]:
         """Every field of some subjects, as the table has them: what a rebuild pushes."""
-        coverage_starts_ms = self.known_births(partition)
+        coverage_starts_ms = self.coverage_starts_ms(partition)
         born = [view for view in self.views if view.fingerprint in coverage_starts_ms]
-        editions = {view.name: layout_id_of(view.fingerprint, coverage_starts_ms[view.fingerprint]) for view in born}
-        for key, raw in self.table.get_many(partition, keys).items():
+        layout_ids = {view.name: layout_id_of(view.fingerprint, coverage_starts_ms[view.fingerprint]) for view in born}
+        for key, raw in self.table.contents.read_many(partition, keys).items():
             record = decode(raw)
             now = {
-                name: [k for k in states if layout_id_in(k.tiles) == editions.get(name)]
+                name: [k for k in states if layout_id_in(k.tiles) == layout_ids.get(name)]
                 for name, states in record.views.items()
             }
             yield from self.writes(key.decode(), Record(record.offset, views=now))
@@ -142,33 +142,33 @@ class SourceBatch:
     """One source's part of a round in one partition: who is concerned, with which events, and what was there."""
 
     def __init__(
-        self, folder: SourceProcessor, partition: int, arrivals: Arrivals, coverage_starts_ms: Mapping[int, int]
+        self, processor: SourceProcessor, partition: int, arrivals: Arrivals, coverage_starts_ms: Mapping[int, int]
     ):
-        self.folder, self.partition, self.arrivals, self.coverage_starts_ms = (
-            folder,
+        self.processor, self.partition, self.arrivals, self.coverage_starts_ms = (
+            processor,
             partition,
             arrivals,
             coverage_starts_ms,
         )
-        self.kept = folder.table.get_many(partition, [subject.encode() for subject in arrivals])
+        self.kept = processor.table.contents.read_many(partition, [subject.encode() for subject in arrivals])
         self.before = {
             subject: decode(raw) if (raw := self.kept.get(subject.encode())) else EMPTY for subject in arrivals
         }
-        self.fates: Counter[str] | None = None  # of the first fold; another one judges the same events again
+        self.outcomes: Counter[str] | None = None  # of the first fold; another one judges the same events again
 
     async def fold(
         self, permissions: Mapping[str, Permission | None], now_ms: int
     ) -> tuple[dict[bytes, bytes | None], list[FieldWrite]]:
         """Fold the subjects that have a permission here, from where they were: what changes, what to write."""
-        folder, again, counts = self.folder, self.fates is not None, Counter[str]()
+        processor, again, counts = self.processor, self.outcomes is not None, Counter[str]()
         changes: dict[bytes, bytes | None] = {}
         writes: list[FieldWrite] = []
         for number, subject in enumerate([subject for subject in self.arrivals if subject in permissions], 1):
-            if number % STEP_SUBJECTS == 0:
+            if number % SUBJECTS_PER_STEP == 0:
                 await asyncio.sleep(0)
             before, arrivals, key = self.before[subject], self.arrivals[subject], subject.encode()
-            grants = folder.grants(permissions[subject], now_ms)
-            record, totals = folder.fold.fold_events(
+            grants = processor.grants(permissions[subject], now_ms)
+            record, totals = processor.fold.fold_events(
                 before, arrivals, grants, coverage_starts_ms=self.coverage_starts_ms, counts=counts
             )
             if not (record.views or key in self.kept):
@@ -177,9 +177,9 @@ class SourceBatch:
             if raw != self.kept.get(key):
                 changes[key] = self.kept[key] = raw
             replayed = not arrivals or arrivals[0].offset <= before.offset
-            writes += folder.writes(subject, record, EMPTY if replayed or again else before, totals)
+            writes += processor.writes(subject, record, EMPTY if replayed or again else before, totals)
         if not again:
-            self.fates = counts
+            self.outcomes = counts
         return changes, writes
 
 
@@ -193,70 +193,70 @@ def fitting(record: Record, counts: Counter[str]) -> bytes:
 
 
 class MicroBatchProcessor:
-    """Carries out rounds. ``folders``: by event topic. A record of any other topic is a purge of its key."""
+    """Carries out rounds. ``processors``: by event topic. A record of any other topic is a purge of its key."""
 
     def __init__(
         self,
-        folders: Mapping[str, SourceProcessor],
+        processors: Mapping[str, SourceProcessor],
         gate: RetryingStore,
         dead_letters: DeadLetterWriter,
         clock: Callable[[], int] = clock_ms,
     ):
-        self.folders, self.gate, self.dead_letters, self.clock = folders, gate, dead_letters, clock
+        self.processors, self.store, self.dead_letters, self.clock = processors, gate, dead_letters, clock
 
-    async def handle(self, bundles: Sequence[FetchBatch]) -> None:
-        """When it returns, everything of the bundles is served or carried out, and durable, or a dead letter."""
-        events = [bundle for bundle in bundles if bundle.topic in self.folders]
-        purges = [bundle for bundle in bundles if bundle.topic not in self.folders]
+    async def handle(self, batches: Sequence[FetchBatch]) -> None:
+        """When it returns, everything of the batches is served or carried out, and durable, or a dead letter."""
+        events = [batch for batch in batches if batch.topic in self.processors]
+        purges = [batch for batch in batches if batch.topic not in self.processors]
         arrivals: dict[tuple[str, int], dict[str, Sequence[Arrival]]] = {}
         coverage_starts_ms: dict[tuple[str, int], Mapping[int, int]] = {}
-        for bundle in purges:
-            subjects = await self._purged(bundle)
-            for topic, folder in self.folders.items():
-                arrivals[topic, bundle.partition] = dict.fromkeys(subjects, ())
-                coverage_starts_ms[topic, bundle.partition] = folder.known_births(bundle.partition)
-        for bundle in events:
-            folder, place = self.folders[bundle.topic], (bundle.topic, bundle.partition)
-            coverage_starts_ms[place] = await folder.births(bundle.partition, at_beginning=bundle.start == 0)
-            found, rejected = folder.arrivals(bundle)
-            await self.dead_letters.put(bundle, rejected)
+        for batch in purges:
+            subjects = await self._purged(batch)
+            for topic, processor in self.processors.items():
+                arrivals[topic, batch.partition] = dict.fromkeys(subjects, ())
+                coverage_starts_ms[topic, batch.partition] = processor.coverage_starts_ms(batch.partition)
+        for batch in events:
+            processor, place = self.processors[batch.topic], (batch.topic, batch.partition)
+            coverage_starts_ms[place] = await processor.ensure_coverage_starts(batch.partition, at_beginning=batch.start == 0)
+            found, rejected = processor.arrivals(batch)
+            await self.dead_letters.put(batch, rejected)
             arrivals.setdefault(place, {}).update(found)
-        shares = [
-            SourceBatch(self.folders[topic], n, found, coverage_starts_ms[topic, n])
+        source_batches = [
+            SourceBatch(self.processors[topic], n, found, coverage_starts_ms[topic, n])
             for (topic, n), found in arrivals.items()
         ]
-        await self._apply(shares)
+        await self._apply(source_batches)
         if purges:
-            await self.gate.call(self.gate.store.sweep, sorted({s for share in shares for s in share.arrivals}))
+            await self.store.call(self.store.online.sweep, sorted({s for source_batch in source_batches for s in source_batch.arrivals}))
         now_ms = self.clock()
-        for bundle in events:
-            EVENT_TO_SERVED.observe(now_ms, [record.timestamp_ms for record in bundle.records])
+        for batch in events:
+            EVENT_TO_SERVED.observe(now_ms, [record.timestamp_ms for record in batch.records])
 
-    async def _purged(self, bundle: FetchBatch) -> list[str]:
+    async def _purged(self, batch: FetchBatch) -> list[str]:
         """The subjects that purges name."""
-        named = {record.key for record in bundle.records if record.key and is_subject(record.key)}
+        named = {record.key for record in batch.records if record.key and is_subject(record.key)}
         detail = "a purge's key is the subject to purge: 32 hex digits"
-        misnamed = [Rejection(record, "invalid", detail) for record in bundle.records if record.key not in named]
-        await self.dead_letters.put(bundle, misnamed)
+        misnamed = [Rejection(record, "invalid", detail) for record in batch.records if record.key not in named]
+        await self.dead_letters.put(batch, misnamed)
         return sorted(key.decode() for key in named)
 
-    async def _apply(self, shares: Sequence[SourceBatch]) -> None:
+    async def _apply(self, source_batches: Sequence[SourceBatch]) -> None:
         """Fold, keep and push, until no write is refused."""
-        pending = list(dict.fromkeys(subject for share in shares for subject in share.arrivals))
+        pending = list(dict.fromkeys(subject for source_batch in source_batches for subject in source_batch.arrivals))
         while pending:
-            permissions = dict(zip(pending, await self.gate.permissions(pending), strict=True))
+            permissions = dict(zip(pending, await self.store.read_permissions(pending), strict=True))
             now_ms = self.clock()
             folded, writes = [], list[FieldWrite]()
-            for share in shares:
-                changes, of_share = await share.fold(permissions, now_ms)
-                folded.append((share, changes))
-                writes += of_share
-                await asyncio.sleep(0)  # a round may have many shares, too
-            await asyncio.gather(*(share.folder.table.commit(share.partition, changes) for share, changes in folded))
-            outcome = await self.gate.call(self.gate.store.write, writes, now_ms) if writes else []
+            for source_batch in source_batches:
+                changes, of_source = await source_batch.fold(permissions, now_ms)
+                folded.append((source_batch, changes))
+                writes += of_source
+                await asyncio.sleep(0)  # a round may have many source_batches, too
+            await asyncio.gather(*(source_batch.processor.table.commit(source_batch.partition, changes) for source_batch, changes in folded))
+            outcome = await self.store.call(self.store.online.write, writes, now_ms) if writes else []
             pending = sorted(
                 {w.subject for w, became in zip(writes, outcome, strict=True) if became is WriteOutcome.REFUSED}
             )
-        for share in shares:
-            for fate, number in (share.fates or {}).items():
-                OUTCOMES[fate].labels(share.folder.source.name).inc(number)
+        for source_batch in source_batches:
+            for outcome, number in (source_batch.outcomes or {}).items():
+                OUTCOMES[outcome].labels(source_batch.processor.source.name).inc(number)

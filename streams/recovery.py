@@ -1,4 +1,4 @@
-"""Recovery: after an assignment the changelog is read back into the tables, a bundle at a time, without a hole.
+"""Recovery: after an assignment the changelog is read back into the tables, a batch at a time, without a hole.
 
 Faust decides what to read and when it is done. Reading itself is ours: Faust's costs some 100 us a record, puts what is
 on its way for a partition given away into the table it wrote to last, and does not notice what a rebalance dropped.
@@ -63,7 +63,7 @@ class Progress:
 
 
 class Recovery(recovery.Recovery):
-    """Faust's recovery with a reader of bundles."""
+    """Faust's recovery with a reader of batches."""
 
     def __init__(self, app: Any, tables: Any, **options: Any) -> None:
         super().__init__(app, tables, **options)
@@ -89,23 +89,23 @@ class Recovery(recovery.Recovery):
                     self._set_recovery_ended()
                     self.signal_recovery_end.set()
 
-    async def take(self, bundle: FetchBatch) -> None:
-        """Write a bundle to its table if it comes next; after a lost one seek back to it."""
-        tp = bundle.tp
+    async def take(self, batch: FetchBatch) -> None:
+        """Write a batch to its table if it comes next; after a lost one seek back to it."""
+        tp = batch.tp
         whole_up_to = self.active_offsets.get(tp) if tp in self.active_tps else None
-        if whole_up_to is None or bundle.last_offset <= whole_up_to:
+        if whole_up_to is None or batch.last_offset <= whole_up_to:
             return  # the partition was given away, or this came before
-        if bundle.start > whole_up_to + 1:
-            log.warning("changelog bundle lost in a rebalance, reading again", topic=tp.topic, partition=tp.partition,
-                        expected=whole_up_to + 1, got=bundle.start)  # fmt: skip
+        if batch.start > whole_up_to + 1:
+            log.warning("changelog batch lost in a rebalance, reading again", topic=tp.topic, partition=tp.partition,
+                        expected=whole_up_to + 1, got=batch.start)  # fmt: skip
             await cast(Consumer, self.app.consumer).rewind({tp: whole_up_to + 1})
             return
         table = cast(Any, self.tp_to_table[tp])
-        changes = {record.key: record.value for record in bundle.records if record.key is not None}
-        cast(TableStore, table.data).write(bundle.partition, changes, bundle.last_offset)
-        self.active_offsets[tp] = bundle.last_offset
-        self.progress.add(len(bundle))
-        RECOVERED.labels(table.name).inc(len(bundle))
+        changes = {record.key: record.value for record in batch.records if record.key is not None}
+        cast(TableStore, table.data).write(batch.partition, changes, batch.last_offset)
+        self.active_offsets[tp] = batch.last_offset
+        self.progress.add(len(batch))
+        RECOVERED.labels(table.name).inc(len(batch))
 
     async def read_again(self) -> None:
         """Seek to what does not come: the end of a changelog, lost in a rebalance, shows no hole."""

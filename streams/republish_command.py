@@ -1,7 +1,7 @@
 """A republish: everything is put into the store again, though it did not lose it.
 
 A claim of NEW_INCARNATION_EPOCH says that a node's run is being filled. The voucher then puts every permission into it from the
-database, and vouches for a new fill; the workers find their marks to be of another fill, and push every value again
+database, and vouches for a new incarnation; the workers find their watermarks to be of another incarnation, and push every value again
 from their tables (streams.republisher). Reads are denied from the end of the voucher's last word until its next one, and
 stale until a partition has been pushed.
 """
@@ -27,19 +27,19 @@ class Progress(NamedTuple):
 
 
 def republish(
-    store: OnlineStore, places: Sequence[tuple[str, int]], say: Say, pause: Callable[[float], None] = time.sleep
+    store: OnlineStore, partitions: Sequence[tuple[str, int]], say: Say, pause: Callable[[float], None] = time.sleep
 ) -> None:
-    """Begin it, and tell how it goes until it is done. ``places`` are the (source, partition) pairs there are.
+    """Begin it, and tell how it goes until it is done. ``partitions`` are the (source, partition) pairs there are.
 
     Raises StoreUnavailable if it can't begin; what comes later is waited for.
     """
     nodes = store.nodes()
-    before = {node.incarnation for node in store.read((), (), places, READ_TIMEOUT_MS).nodes}
+    before = {node.incarnation for node in store.read((), (), partitions, READ_TIMEOUT_MS).nodes}
     for node in nodes:
         node.write_claim(node.run(), NEW_INCARNATION_EPOCH, 0)
-    whole, now, waited_s = Progress(len(nodes), len(nodes) * len(places)), Progress(-1, -1), 0.0
+    whole, now, waited_s = Progress(len(nodes), len(nodes) * len(partitions)), Progress(-1, -1), 0.0
     while now != whole:
-        reached = progress(store, places, before)
+        reached = progress(store, partitions, before)
         if reached != now:
             now, waited_s = reached, 0
             say(f"vouched for {now.nodes} of {whole.nodes}; pushed {now.partitions} of {whole.partitions} partitions")
@@ -50,14 +50,14 @@ def republish(
             pause(EVERY_S)
 
 
-def progress(store: OnlineStore, places: Sequence[tuple[str, int]], before: set[str]) -> Progress:
+def progress(store: OnlineStore, partitions: Sequence[tuple[str, int]], before: set[str]) -> Progress:
     """How far it is; nothing while the store does not answer. ``before`` are the fills that are to be replaced."""
     try:
-        nodes = store.read((), (), places, READ_TIMEOUT_MS).nodes
+        nodes = store.read((), (), partitions, READ_TIMEOUT_MS).nodes
     except StoreUnavailable:
         return Progress(0, 0)
     anew = [node for node in nodes if node.incarnation and node.incarnation not in before]
     return Progress(
         len(anew),
-        sum(mark is not None and mark.incarnation == node.incarnation for node in anew for mark in node.watermarks),
+        sum(watermark is not None and watermark.incarnation == node.incarnation for node in anew for watermark in node.watermarks),
     )

@@ -1,4 +1,4 @@
-"""The store as the streams see it: when it is away or not vouched for they wait, keep what they have, and say so."""
+"""Online store as the streams use it: a call to a store that is away, or not vouched for, is repeated until it succeeds."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,37 +18,37 @@ T = TypeVar("T")
 
 
 class RetryingStore:
-    """Calls the store from threads of its own; a call that fails is repeated until it succeeds.
+    """Caller of the store ``online``, from threads of its own.
 
-    ``waiting_for`` says why the worker stands still, None while it goes; the health page shows it.
+    ``waiting_for`` is the reason why calls are being repeated, None while they succeed; the health page shows it.
     """
 
-    def __init__(self, store: OnlineStore):
-        self.store = store
+    def __init__(self, online: OnlineStore):
+        self.online = online
         self.waiting_for: str | None = None
         self._threads = ThreadPoolExecutor(thread_name_prefix="store")
 
-    async def once(self, call: Callable[..., T], *arguments: object) -> T:
+    async def call_once(self, call: Callable[..., T], *arguments: object) -> T:
         """The result of a store call. Raises StoreUnavailable."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
     async def call(self, call: Callable[..., T], *arguments: object) -> T:
         """The result of a store call, as soon as the store can answer."""
         result = await self._answer(call, *arguments)
-        self._go()
+        self._resume()
         return result
 
-    async def permissions(self, subjects: Sequence[str]) -> list[Permission | None]:
+    async def read_permissions(self, subjects: Sequence[str]) -> list[Permission | None]:
         """Each subject's permission, from a run that is vouched for."""
-        while not (reading := await self._answer(self.store.read, subjects, (), (), READ_TIMEOUT_MS)).vouched:
-            await self._wait("a node of the store is away or vouched for by nobody: does `manage.py verify_store` run?")
-        self._go()
+        while not (reading := await self._answer(self.online.read, subjects, (), (), READ_TIMEOUT_MS)).vouched:
+            await self._wait("a node of the store is away or not vouched for: is `manage.py verify_store` running?")
+        self._resume()
         return [stored.permission for stored in reading.subjects]
 
     async def _answer(self, call: Callable[..., T], *arguments: object) -> T:
         while True:
             try:
-                return await self.once(call, *arguments)
+                return await self.call_once(call, *arguments)
             except StoreUnavailable as error:
                 await self._wait(str(error))
 
@@ -58,7 +58,7 @@ class RetryingStore:
             self.waiting_for = reason
         await asyncio.sleep(RETRY_S)
 
-    def _go(self) -> None:
+    def _resume(self) -> None:
         if self.waiting_for:
-            log.info("going on")
+            log.info("store available again")
             self.waiting_for = None

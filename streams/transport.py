@@ -1,4 +1,4 @@
-"""Faust's aiokafka transport, cured of what bundles and crashes found in it (issue #3; the traps are numbered there).
+"""Faust's aiokafka transport, cured of what batches and crashes found in it (issue #3; the traps are numbered there).
 
 Offsets are acknowledged in order and a worker that meets an error ends, so the newest acknowledged offset of a
 partition is all there is to commit.
@@ -60,25 +60,25 @@ def beat_while_joining(coordinator: Any) -> None:
 
 
 class Consumer(driver.Consumer):
-    """Consumer of bundles."""
+    """Consumer of batches."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.expected: dict[TP, int] = {}  # the next offset to hand to the lanes, by partition
+        self.expected: dict[TP, int] = {}  # the next offset to hand to the queues, by partition
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    def _to_message(self, tp: TP, bundle: FetchBatch) -> ConsumerMessage:
-        seconds, value = bundle.records[-1].timestamp_ms / 1000, cast(Any, bundle)
-        message = ConsumerMessage(tp.topic, tp.partition, bundle.last_offset, seconds, 0, [], None, value, None)
+    def _to_message(self, tp: TP, batch: FetchBatch) -> ConsumerMessage:
+        seconds, value = batch.records[-1].timestamp_ms / 1000, cast(Any, batch)
+        message = ConsumerMessage(tp.topic, tp.partition, batch.last_offset, seconds, 0, [], None, value, None)
         message.generation_id = self.app.consumer_generation_id
         return message
 
-    # Trap 1: Faust takes the offsets inside a bundle for a gap, and its gaps swallow the bundle's own offset.
+    # Trap 1: Faust takes the offsets inside a batch for a gap, and its gaps swallow the batch's own offset.
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Offsets inside a bundle are no gap."""
+        """Offsets inside a batch are no gap."""
 
     def _new_offset(self, tp: TP) -> int | None:
         acked = self._acked[tp]
@@ -88,7 +88,7 @@ class Consumer(driver.Consumer):
         return None if newest is None else newest + 1
 
     # Trap 2: Faust resumes fetching before it clears its queues at the end of a rebalance; what was in them is gone.
-    # So the app rewinds when all that is over, and a bundle that does not follow the one before is proof of a loss.
+    # So the app rewinds when all that is over, and a batch that does not follow the one before is proof of a loss.
 
     async def perform_seek(self) -> None:
         """Seek to the committed offsets, and expect them next."""
@@ -97,35 +97,35 @@ class Consumer(driver.Consumer):
         committed = {tp: offset for tp in assigned if (offset := self._read_offset[tp]) is not None}
         fresh = [tp for tp in assigned if tp not in committed]
         self.expected = {**committed, **(await self.earliest_offsets(*fresh) if fresh else {})}
-        cast(Any, self.app).lanes.restart(self.expected)
+        cast(Any, self.app).partition_queues.restart(self.expected)
 
-    def give_away(self, partitions: Iterable[TP]) -> None:
+    def revoke(self, partitions: Iterable[TP]) -> None:
         """Expect nothing of these partitions until ``perform_seek``: another worker may have gone on."""
         for tp in partitions:
             self.expected.pop(tp, None)
 
-    async def follows(self, bundle: FetchBatch) -> bool:
-        """Whether ``bundle`` comes next or repeats what came; after a lost one, seek back to it and say no.
+    async def follows(self, batch: FetchBatch) -> bool:
+        """Whether ``batch`` comes next or repeats what came; after a lost one, seek back to it and say no.
 
         One of a partition that was assigned a moment ago may come before the position to begin at is known, and behind
         others that were dropped. Nothing of it is taken: the seek to that position is on its way.
         """
-        tp = bundle.tp
+        tp = batch.tp
         if tp not in self.expected:
             return False
         expected = self.expected[tp]
-        if bundle.start > expected:
+        if batch.start > expected:
             kept = (await self.earliest_offsets(tp))[tp]
             if kept > expected:
                 log.error("retention deleted events that were never read", topic=tp.topic, partition=tp.partition,
                           first=expected, last=kept - 1)  # fmt: skip
                 expected = kept
-        if bundle.start > expected:
-            log.warning("bundle lost in a rebalance, reading again", topic=tp.topic, partition=tp.partition,
-                        expected=expected, got=bundle.start)  # fmt: skip
+        if batch.start > expected:
+            log.warning("batch lost in a rebalance, reading again", topic=tp.topic, partition=tp.partition,
+                        expected=expected, got=batch.start)  # fmt: skip
             await self.rewind({tp: expected})
             return False
-        self.expected[tp] = bundle.last_offset + 1
+        self.expected[tp] = batch.last_offset + 1
         return True
 
     async def rewind(self, positions: Mapping[TP, int]) -> None:

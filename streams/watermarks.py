@@ -1,8 +1,8 @@
-"""WatermarkPublisher: readers learn from the store how far each partition is folded and pushed, and to which fill of the store.
+"""Publisher of freshness watermarks: how far each partition is folded and pushed, for readers, to each store node.
 
-Each node of the store has its own. A partition whose mark is missing or of another fill may have lost values with the
-node: those of its subjects are pushed again (streams.republisher) before the mark moves on. A mark names the fill that was
-vouched for before the push, so that a node which is emptied meanwhile never looks whole.
+A watermark names the store incarnation (one life of a node's contents) that was vouched for before the push. If a
+node's watermark of a partition is missing or names another incarnation, the node may have lost values: all of them are
+pushed again (``streams.republisher``) before the watermark advances.
 """
 
 import asyncio
@@ -11,63 +11,67 @@ from collections.abc import Mapping, Sequence
 import structlog
 from faust.types import TP
 
-from featurestore.store.protocol import Watermark, Node, StoreUnavailable
-from streams.processing import SourceProcessor
-from streams.retrying_store import READ_TIMEOUT_MS, RetryingStore
+from featurestore.store.protocol import Node, StoreUnavailable, Watermark
 from streams.partition_queues import PartitionQueues
+from streams.processing import SourceProcessor
 from streams.republisher import Republisher
+from streams.retrying_store import READ_TIMEOUT_MS, RetryingStore
 
 log = structlog.get_logger(__name__)
 
 
 class WatermarkPublisher:
-    """Publishes what ``streams.freshness`` found, for the topics that have a folder."""
+    """Publisher of the times that ``streams.freshness`` found. ``processors``: by event topic; others have no watermark."""
 
     def __init__(
         self,
-        folders: Mapping[str, SourceProcessor],
-        lanes: PartitionQueues,
-        gate: RetryingStore,
-        rebuilds: Republisher,
+        processors: Mapping[str, SourceProcessor],
+        queues: PartitionQueues,
+        store: RetryingStore,
+        republisher: Republisher,
         generation: int,
     ):
-        self.folders, self.lanes, self.gate, self.rebuilds = folders, lanes, gate, rebuilds
+        self.processors, self.queues, self.store, self.republisher = processors, queues, store, republisher
         self.generation = generation
 
     async def publish(self, until_ms: Mapping[TP, int]) -> None:
-        """Move the marks of partitions that are folded up to a time. While the store is away, none moves."""
-        due = [tp for tp in until_ms if tp.topic in self.folders]
-        places = [(self.folders[tp.topic].source.name, tp.partition) for tp in due]
+        """Advance the watermarks of partitions that are folded up to a time. While the store is away none advances."""
+        due = [tp for tp in until_ms if tp.topic in self.processors]
+        partitions = [(self.processors[tp.topic].source.name, tp.partition) for tp in due]
         try:
-            nodes = await self.gate.once(self.gate.store.nodes)
+            nodes = await self.store.call_once(self.store.online.nodes)
         except StoreUnavailable as error:
-            log.warning("marks stand still", reason=str(error))
+            log.warning("watermarks not advanced", reason=str(error))
         else:
-            await asyncio.gather(*(self._publish_to(node, until_ms, due, places) for node in nodes))
+            await asyncio.gather(*(self._publish_to(node, until_ms, due, partitions) for node in nodes))
 
     async def _publish_to(
-        self, node: Node, until_ms: Mapping[TP, int], due: Sequence[TP], places: Sequence[tuple[str, int]]
+        self, node: Node, until_ms: Mapping[TP, int], due: Sequence[TP], partitions: Sequence[tuple[str, int]]
     ) -> None:
         try:
-            ((fill, marks),) = (await self.gate.once(node.read, (), (), places, READ_TIMEOUT_MS)).nodes
-            if not fill:
+            # The incarnation is read before anything is pushed: a node that is emptied during the push has another one
+            # afterwards, and the watermark, which names the old one, does not make it look complete.
+            reading = await self.store.call_once(node.read, (), (), partitions, READ_TIMEOUT_MS)
+            ((incarnation, watermarks),) = reading.nodes
+            if not incarnation:
                 return
-            moves = []
-            for tp, mark in zip(due, marks, strict=True):
-                if (mark is not None and mark.incarnation == fill) or self.rebuilds.whole(tp, node, fill):
-                    moves.append(self._move(tp, until_ms[tp], node, fill))
+            advances = []
+            for tp, watermark in zip(due, watermarks, strict=True):
+                current = watermark is not None and watermark.incarnation == incarnation
+                if current or self.republisher.has_republished(tp, node, incarnation):
+                    advances.append(self._advance(tp, until_ms[tp], node, incarnation))
                 else:
-                    self.rebuilds.start(tp, self.folders[tp.topic], node, fill)
-            await asyncio.gather(*moves)
+                    self.republisher.start(tp, self.processors[tp.topic], node, incarnation)
+            await asyncio.gather(*advances)
         except StoreUnavailable as error:
-            log.warning("marks stand still", node=node.name, reason=str(error))
+            log.warning("watermarks not advanced", node=node.name, reason=str(error))
 
-    async def _move(self, tp: TP, until_ms: int, node: Node, fill: str) -> None:
-        folder = self.folders[tp.topic]
-        async with self.lanes.alone(tp.partition):
-            applied = self.lanes.applied.get(tp)
+    async def _advance(self, tp: TP, until_ms: int, node: Node, incarnation: str) -> None:
+        processor = self.processors[tp.topic]
+        async with self.queues.exclusive(tp.partition):
+            applied = self.queues.applied.get(tp)
             if applied is None:
-                return  # given away meanwhile
-            coverage_starts_ms = await folder.births(tp.partition, at_beginning=applied == 0)
-        mark = Watermark(self.generation, applied - 1, until_ms, coverage_starts_ms, fill)
-        await self.gate.once(node.advance_watermark, folder.source.name, tp.partition, mark)
+                return  # revoked since
+            coverage_starts_ms = await processor.ensure_coverage_starts(tp.partition, at_beginning=applied == 0)
+        watermark = Watermark(self.generation, applied - 1, until_ms, coverage_starts_ms, incarnation)
+        await self.store.call_once(node.advance_watermark, processor.source.name, tp.partition, watermark)

@@ -1,4 +1,4 @@
-"""What this installation's workers do: a folder a source of the catalog, the rounds, the marks."""
+"""What this installation's workers do: a processor a source of the catalog, the rounds, the watermarks."""
 
 from featurestore import names
 from featurestore.config import Settings
@@ -15,7 +15,7 @@ def build_pipeline(app: App, settings: Settings, registry: Registry, store: Onli
     """The build_pipeline of one worker on its tables, for ``streams.app.create_app``."""
     gate = RetryingStore(store)
     generation = settings.generation
-    folders = {
+    processors = {
         names.events(source.name, generation): SourceProcessor(
             source,
             registry,
@@ -25,12 +25,12 @@ def build_pipeline(app: App, settings: Settings, registry: Registry, store: Onli
         )
         for source in registry.sources.values()
     }
-    rounds = MicroBatchProcessor(folders, gate, app.dead_letters)
-    rebuilds = Republisher(app.lanes, gate)
-    marks = WatermarkPublisher(folders, app.lanes, gate, rebuilds, generation)
+    rounds = MicroBatchProcessor(processors, gate, app.dead_letters)
+    republisher = Republisher(app.partition_queues, gate)
+    watermarks = WatermarkPublisher(processors, app.partition_queues, gate, republisher, generation)
     return Pipeline(
-        topics=[*folders, names.purge(generation)],
+        topics=[*processors, names.purge(generation)],
         handle=rounds.handle,
-        publish=marks.publish,
-        waiting_for=lambda: gate.waiting_for or rebuilds.reason,
+        publish=watermarks.publish,
+        waiting_for=lambda: gate.waiting_for or republisher.reason,
     )

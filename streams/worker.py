@@ -15,7 +15,7 @@ from streams.app import App, Pipeline, create_app
 
 CHATTY = ("aiokafka", "faust", "mode")
 SWITCH_INTERVAL_S = 0.0005
-GC_THRESHOLDS = (50_000, 20, 50)  # a bundle makes tens of thousands of objects, none of them in a cycle
+GC_THRESHOLDS = (50_000, 20, 50)  # a batch makes tens of thousands of objects, none of them in a cycle
 
 
 class Worker(faust.Worker):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.report import ROOT
+from devservers.results import ROOT
 
 
 def environment_of(peer: str) -> Path:

@@ -14,12 +14,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.contestants.environment import environment_of
 from bench.contestants.shop import chat, registry
-from bench.report import ROOT
+from devservers.results import ROOT
 from bench.surroundings import PARTITIONS, WORKER_CORE, Surroundings
 from devservers.ports import free_port
 from featurestore import names
 from featurestore.config import Settings
-from featurestore.serving.reader import Reader
+from featurestore.serving.reader import FeatureReader
 from streams import topics
 
 STOP_TIMEOUT_S = 20
@@ -105,7 +105,7 @@ class Rapport(Contestant):
 
     def counts(self, subjects: list[str]) -> list[int]:
         now_ms = int(self.around.redis.time()[0]) * 1000
-        reader = Reader(self.around.store, PARTITIONS)
+        reader = FeatureReader(self.around.store, PARTITIONS)
         answers = reader.read(chat, "service", subjects, now_ms=now_ms, timeout_ms=5_000)
         return [answer.features["spend_count_30d"] for answer in answers]
 

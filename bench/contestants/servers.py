@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 from redis import Redis
 
-from bench.asking import Question
+from devservers.wrk import Question
 from bench.contestants.environment import environment_of
 from bench.readers import FEATURES, PURPOSE, SERVICE
-from bench.report import ROOT
+from devservers.results import ROOT
 from devservers.ports import free_port
 from devservers.redis_server import RedisServer
 

@@ -1,7 +1,7 @@
-"""A word in the control Redis for every process that keeps keys: what you know has changed.
+"""Invalidation messages, by pub/sub of the control Redis, to every process that caches credentials.
 
-Messages are lost while a process is not connected, so connecting is itself such a word. While the control Redis is
-away, what a process keeps is as old as credential_cache.CACHED_S at most.
+A process misses the messages that are sent while it is not connected, so it empties its cache whenever it connects.
+While the control Redis is away, cached credentials are at most credential_cache.CACHED_S old.
 """
 
 import threading
@@ -20,29 +20,29 @@ log = structlog.get_logger(__name__)
 
 
 @cache
-def control() -> Redis:
-    """The control Redis, for words that nobody may wait for long."""
+def control_redis() -> Redis:
+    """The control Redis, with a short time-out: a request waits for the message to be sent."""
     return Redis.from_url(settings().control_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
 
 
-def announce() -> None:
-    """Tell every process. One that can't be told learns of it by itself, later; the log says so."""
+def publish_invalidation() -> None:
+    """Send every process the message. While the control Redis is away, log that processes notice the change later."""
     try:
-        control().publish(CHANNEL, b"")
+        control_redis().publish(CHANNEL, b"")
     except RedisError as error:
-        log.warning("a change of access was not announced: processes learn of it in 2 s", error=type(error).__name__)
+        log.warning("cache invalidation not published: processes read the change within 2 s", error=type(error).__name__)
 
 
-class Listener(threading.Thread):
-    """Calls ``changed`` at every word, and whenever words may have been missed. Ends with the process.
+class InvalidationListener(threading.Thread):
+    """Thread that calls ``on_invalidation`` at every message, and at every connecting. Ends with the process.
 
-    Stopped earlier, it ends when its connection does or at the next word.
+    After ``stop`` it ends at the next message, or when its connection does.
     """
 
-    def __init__(self, control_url: str, changed: Callable[[], None]) -> None:
-        super().__init__(name="changes-of-access", daemon=True)
-        self._control_url, self._changed = control_url, changed
-        self._told = False  # that the control Redis is away
+    def __init__(self, control_url: str, on_invalidation: Callable[[], None]) -> None:
+        super().__init__(name="cache-invalidation", daemon=True)
+        self._control_url, self._on_invalidation = control_url, on_invalidation
+        self._outage_logged = False
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -53,19 +53,19 @@ class Listener(threading.Thread):
             try:
                 self._listen()
             except (RedisError, OSError) as error:
-                if not self._told:
-                    log.warning("changes of access are heard of after 2 s", error=type(error).__name__)
-                self._told = True
+                if not self._outage_logged:
+                    log.warning("cache invalidations not received: processes read changes within 2 s", error=type(error).__name__)
+                self._outage_logged = True
             self._stopped.wait(RETRY_S)
 
     def _listen(self) -> None:
         with (
             Redis.from_url(self._control_url, socket_connect_timeout=TIMEOUT_S, socket_keepalive=True) as redis,
-            redis.pubsub() as words,
+            redis.pubsub() as pubsub,
         ):
-            words.subscribe(CHANNEL)
-            for _ in words.listen():  # the first is that we are subscribed
+            pubsub.subscribe(CHANNEL)
+            for _ in pubsub.listen():  # the first message confirms the subscription
                 if self._stopped.is_set():
                     return
-                self._told = False
-                self._changed()
+                self._outage_logged = False
+                self._on_invalidation()

@@ -1,12 +1,13 @@
-"""What every credential may do, entry in the process for at most CACHED_S seconds, or until a change is announced.
+"""Cache of credentials in a process: at most CACHED_S seconds old, and emptied when an invalidation arrives.
 
-Keys and secrets are read all at once, so that a request costs no query and a wrong key finds no slower path, a look-up
-of its own. A token is read when it is first seen, since any process may be the first to see it, a moment after another
-one issued it; those in use are read anew together. Only a token of ours is looked for (``is_signed``), whether it is alive
-or not, once while it is remembered: no made-up text costs a query.
+- Keys and secrets are read all at once, so that a request costs no query, and a wrong key takes the same path as a right
+  one.
+- A token is read when the process first meets it, because another process may have issued it a moment ago. Tokens in use
+  are re-read together. The database is asked only about tokens that we signed (``is_signed``), once a snapshot each: a
+  made-up text costs no query.
+- While the database is away, one thread tries it every WAIT_S, and the others fail at once.
 
-While the database is away, one thread a WAIT_S tries it and the others fail at once. Permissions of subjects are never
-entry: they are read with the values.
+Permissions of subjects are not cached: they are read with the values.
 """
 
 import hmac
@@ -32,14 +33,14 @@ from featurestore.config import settings
 
 CACHED_S = 2.0
 WAIT_S = 0.25
-REMEMBERED = timedelta(days=30)
-"""How long an ended key is still told from one that never was, for the log."""
-NEVER_S = float("-inf")
-FOR_EVER_MS = float("inf")
+ENDED_KEPT = timedelta(days=30)
+"""How long a revoked or expired key is logged as such; after that it is logged as wrong."""
+LONG_AGO_S = float("-inf")
+NEVER_MS = float("inf")
 
 
 class Rejection(StrEnum):
-    """Why a credential is not taken. For the log: the caller hears the same of each."""
+    """Reason why a credential was rejected. For the log: the caller gets the same answer for each."""
 
     MISSING = "missing"
     WRONG = "wrong"
@@ -49,7 +50,7 @@ class Rejection(StrEnum):
 
 
 class Credential(NamedTuple):
-    """What the found of a key or token may do. Of a token, ``key_id`` is the secret's that bought it."""
+    """Authenticated client and what it may do. For a token, ``key_id`` is the id of the secret that bought it."""
 
     key_id: str
     client: str
@@ -60,23 +61,23 @@ class Credential(NamedTuple):
 
 
 class CacheEntry(NamedTuple):
-    """One credential as the process keeps it."""
+    """One cached credential, or why it is rejected, and until when."""
 
     expires_ms: float
-    found: Credential | Rejection
+    result: Credential | Rejection
 
 
 class UsedToken(NamedTuple):
-    """A token that was taken: the secret that bought it, and how long it may live."""
+    """Secret that bought a token which the process has read, and the token's expiry."""
 
     secret_id: str
     expires_ms: float
 
 
 class Snapshot(NamedTuple):
-    """Credentials by their digests, as they were at a time on the monotonic clock, from before they were read.
+    """Credentials by digest. ``read_s`` is the monotonic time just before they were read.
 
-    ``keys_and_tokens`` has keys, and tokens as they come; ``secrets`` buy tokens and open nothing else.
+    ``keys_and_tokens`` authenticate requests; tokens are added as they are met. ``secrets`` only buy tokens.
     """
 
     read_s: float
@@ -84,36 +85,36 @@ class Snapshot(NamedTuple):
     secrets: Mapping[str, CacheEntry]
 
 
-UNKNOWN = CacheEntry(FOR_EVER_MS, Rejection.WRONG)
+UNKNOWN = CacheEntry(NEVER_MS, Rejection.WRONG)
 
 
 class CredentialCache:
-    """The credentials that this process knows. Shared among threads."""
+    """Credentials cached by this process. Safe to share among threads."""
 
     def __init__(self) -> None:
-        self.signing_key = hmac.digest(settings().secret_key.encode(), b"seal of access tokens", "sha256")
-        self._asking = threading.Lock()
-        self._snapshot = Snapshot(NEVER_S, {}, {})
-        self._failed_s = NEVER_S  # on the monotonic clock
-        self._used: dict[str, UsedToken] = {}  # tokens that were taken, by their digests
+        self.signing_key = hmac.digest(settings().secret_key.encode(), b"signature of access tokens", "sha256")
+        self._reading = threading.Lock()
+        self._snapshot = Snapshot(LONG_AGO_S, {}, {})
+        self._failed_s = LONG_AGO_S  # on the monotonic clock
+        self._used: dict[str, UsedToken] = {}  # by the digest of the token
         self._listener: InvalidationListener | None = None
 
     def key_or_token(self, text: str, now_ms: int) -> CacheEntry:
-        """The key or token of this text, at most CACHED_S old. Raises KeysUnavailable."""
-        known, digest = self._current(), digest_of(text)
-        return known.keys_and_tokens.get(digest) or self._token(known, text, digest, now_ms)
+        """The entry of an API key or access token, at most CACHED_S old. Raises KeysUnavailable."""
+        snapshot, digest = self._current(), digest_of(text)
+        return snapshot.keys_and_tokens.get(digest) or self._token(snapshot, text, digest, now_ms)
 
     def secret(self, text: str) -> CacheEntry:
-        """The client's secret of this text, at most CACHED_S old. Raises KeysUnavailable."""
+        """The entry of a client secret, at most CACHED_S old. Raises KeysUnavailable."""
         return self._current().secrets.get(digest_of(text), UNKNOWN)
 
     def invalidate(self) -> None:
-        """Read anew at the next request; not while a thread keeps what it read before a change."""
-        with self._asking:
-            self._snapshot, self._failed_s = Snapshot(NEVER_S, {}, {}), NEVER_S
+        """Empty the cache. Waits for a thread that is reading, so that it can't store what it read before a change."""
+        with self._reading:
+            self._snapshot, self._failed_s = Snapshot(LONG_AGO_S, {}, {}), LONG_AGO_S
 
     def _current(self) -> Snapshot:
-        snapshot = self._snapshot  # once: another thread may forget it meanwhile
+        snapshot = self._snapshot  # read once: another thread may replace it meanwhile
         if time.monotonic() - snapshot.read_s < CACHED_S:
             return snapshot
         with self._database():
@@ -123,23 +124,24 @@ class CredentialCache:
                 self._snapshot = Snapshot(now_s, read_keys() | self._used_tokens(), read_secrets())
             return self._snapshot
 
-    def _token(self, known: Snapshot, text: str, digest: str, now_ms: int) -> CacheEntry:
+    def _token(self, snapshot: Snapshot, text: str, digest: str, now_ms: int) -> CacheEntry:
         if not text.startswith(Prefix.TOKEN) or not is_signed(text, self.signing_key):
             return UNKNOWN
         expires_ms = expiry_ms(text)
         if now_ms >= expires_ms:
-            return CacheEntry(FOR_EVER_MS, Rejection.EXPIRED)
+            return CacheEntry(NEVER_MS, Rejection.EXPIRED)
         with self._database():
-            # Also when it is gone: once a snapshot, whoever repeats it. A snapshot forgotten meanwhile keeps nothing.
+            # A revoked token is stored too: repeated, it costs one query a snapshot. If the cache was emptied meanwhile,
+            # the entry goes into the old snapshot and is lost.
             used = UsedToken(key_id_of(text), expires_ms)
-            known.keys_and_tokens[digest] = entry = CacheEntry(
+            snapshot.keys_and_tokens[digest] = entry = CacheEntry(
                 expires_ms, read_tokens({digest: used.secret_id})[digest]
             )
             self._used[digest] = used
         return entry
 
     def _used_tokens(self) -> dict[str, CacheEntry]:
-        """The tokens that this process has taken and that may still be alive, in one query."""
+        """The tokens that this process has read and that have not expired, in one query."""
         now_ms = time.time_ns() // 1_000_000
         self._used = {digest: used for digest, used in self._used.items() if now_ms < used.expires_ms}
         found = read_tokens({digest: used.secret_id for digest, used in self._used.items()})
@@ -147,32 +149,32 @@ class CredentialCache:
 
     @contextmanager
     def _database(self) -> Iterator[None]:
-        """One thread at a time asks, and while the database is away, one a WAIT_S."""
-        if not self._asking.acquire(timeout=WAIT_S):
-            raise KeysUnavailable("The database is slow to answer which keys there are.")
+        """The database for one thread at a time; while it is away, for one thread every WAIT_S. Raises KeysUnavailable."""
+        if not self._reading.acquire(timeout=WAIT_S):
+            raise KeysUnavailable("The database is slow to answer a query for the keys.")
         try:
             if time.monotonic() - self._failed_s < WAIT_S:
-                raise KeysUnavailable("The database did not answer which keys there are.")
+                raise KeysUnavailable("The database did not answer a query for the keys.")
             with request_connection():
                 yield
         except DatabaseError as error:
             self._failed_s = time.monotonic()
-            raise KeysUnavailable("The database did not answer which keys there are.") from error
+            raise KeysUnavailable("The database did not answer a query for the keys.") from error
         finally:
-            self._asking.release()
+            self._reading.release()
 
     def _listen(self) -> None:
-        if self._listener is None or not self._listener.is_alive():  # a fork takes no threads along
+        if self._listener is None or not self._listener.is_alive():  # a forked child has no threads
             self._listener = InvalidationListener(settings().control_url, self.invalidate)
             self._listener.start()
 
 
 @contextmanager
 def request_connection() -> Iterator[None]:
-    """This thread's connection to the database, as Django tends it around a request: the fast lane has none.
+    """This thread's database connection, treated as Django does around a request; the fast path is outside of one.
 
-    A broken one is exchanged. One that is opened here is closed here: threads come and go with the callers, and one
-    that never asks again must hold no connection.
+    A broken connection is replaced. One that is opened here is closed here: the server's threads come and go, and a
+    thread that never queries again must hold no connection.
     """
     connection.close_if_unusable_or_obsolete()
     opened = connection.connection is None
@@ -184,21 +186,22 @@ def request_connection() -> Iterator[None]:
 
 
 def read_keys() -> dict[str, CacheEntry]:
-    """Every key that is alive or ended lately, by its digest."""
-    keys = ApiKey.objects.select_related("client").filter(_of_late())
+    """Every key that works or ended within ENDED_KEPT, by digest."""
+    keys = ApiKey.objects.select_related("client").filter(_recent())
     return {key.digest: _entry(key, key) for key in keys}
 
 
 def read_secrets() -> dict[str, CacheEntry]:
-    """Every client's secret that is alive or ended lately, by its digest, with what its client may do."""
-    found = ClientSecret.objects.select_related("client").filter(_of_late())
+    """Every client secret that works or ended within ENDED_KEPT, by digest, with what its client may do."""
+    found = ClientSecret.objects.select_related("client").filter(_recent())
     return {secret.digest: _entry(secret, secret.client) for secret in found}
 
 
 def read_tokens(wanted: Mapping[str, str]) -> dict[str, Credential | Rejection]:
-    """What the keys_and_tokens of tokens may do: what each was issued for, as far as its client still may.
+    """What tokens may do, by digest: what each was issued for, as far as its client still may.
 
-    ``wanted`` has the secret's id by the token's digest. No row: revoked, by itself, with its secret, or its client.
+    ``wanted`` maps a token's digest to its secret's id. Without a row the token was revoked: by itself, with its secret,
+    or with its client.
     """
     found: dict[str, Credential | Rejection] = dict.fromkeys(wanted, Rejection.REVOKED)
     if wanted:
@@ -209,41 +212,41 @@ def read_tokens(wanted: Mapping[str, str]) -> dict[str, Credential | Rejection]:
         )
         for row in rows:
             if row.secret_id == wanted[row.token_checksum] and row.token == readable(Prefix.TOKEN, row.secret_id):
-                found[row.token_checksum] = _of_token(row)
+                found[row.token_checksum] = _token_result(row)
     return found
 
 
-def _of_token(row: Any) -> Credential | Rejection:
+def _token_result(row: Any) -> Credential | Rejection:
     client: ApiClient = row.application
     if not client.active:
         return Rejection.INACTIVE
-    words = frozenset(row.scope.split())
+    tokens = frozenset(row.scope.split())
     return Credential(
         row.secret_id,
         client.name,
         frozenset(client.services),
-        purposes_in(words) & frozenset(client.purposes),
-        words & frozenset(client.scopes),
+        purposes_in(tokens) & frozenset(client.purposes),
+        tokens & frozenset(client.scopes),
         requests_per_s_of(client),
     )
 
 
 def requests_per_s_of(client: ApiClient) -> int:
-    """How often a client may ask."""
+    """The rate limit of a client: its own, or the setting's."""
     return client.requests_per_s or settings().client_requests_per_s
 
 
-def _of_late() -> Q:
-    recent = datetime.now(UTC) - REMEMBERED
+def _recent() -> Q:
+    recent = datetime.now(UTC) - ENDED_KEPT
     return (Q(revoked_at=None) | Q(revoked_at__gt=recent)) & Q(expires_at__gt=recent)
 
 
 def _entry(issued: ApiKey | ClientSecret, bound: ApiKey | ApiClient) -> CacheEntry:
-    """``bound`` to services, purposes and scopes: a key itself, a secret's client."""
+    """``bound`` has the services, purposes and scopes: of a key it is the key, of a secret its client."""
     if issued.revoked_at:
-        return CacheEntry(FOR_EVER_MS, Rejection.REVOKED)
+        return CacheEntry(NEVER_MS, Rejection.REVOKED)
     if not issued.client.active:
-        return CacheEntry(FOR_EVER_MS, Rejection.INACTIVE)
+        return CacheEntry(NEVER_MS, Rejection.INACTIVE)
     rate = requests_per_s_of(issued.client)
     may = frozenset(bound.services), frozenset(bound.purposes), frozenset(bound.scopes)
     return CacheEntry(issued.expires_at.timestamp() * 1000, Credential(issued.key_id, issued.client.name, *may, rate))

@@ -1,12 +1,15 @@
-"""The texts of credentials: an API key, a client's secret, an access token. Pure.
+"""Texts of credentials: API keys, client secrets and access tokens. Pure.
 
-``rap_ID_SECRET`` is a key, ``ras_ID_SECRET`` a client's secret. The id (12 hex digits) is no secret: it stands in logs.
-The secret has 192 random bits, so that a plain SHA-256 keeps it: there is nothing to guess, hence nothing for a slow
-hash to slow down.
+A key is ``rap_ID_SECRET``, a client secret ``ras_ID_SECRET``. The id (12 hex digits) is not secret: logs contain it. The
+secret has 192 random bits, so that a plain SHA-256 protects it: it can't be guessed, and needs no slow hash.
 
-``rat_ID_EXPIRY..._SEAL`` is a token: the id of the secret that bought it, when it expires, 128 random bits, and a seal
-(HMAC-SHA-256, 64 bits). The seal opens nothing, the digest of the whole does. It tells a text that we made from one
-that we did not, so that only tokens which exist or existed are ever looked for in the database.
+A token names the secret that bought it, and carries a signature (HMAC-SHA-256, 64 bits):
+
+    rat_ 0123456789ab _ 6b49d200 3f1c...(32 hex digits) 9a0b...(16 hex digits)
+         secret's id    expiry   128 random bits        signature of all before it
+
+The signature grants nothing: a token is valid if the database holds the digest of its whole text. It spares the database
+look-ups of texts that we never issued.
 """
 
 import hmac
@@ -18,41 +21,41 @@ from typing import NamedTuple
 ID_LENGTH = 12
 SECRET_BYTES = 24
 TOKEN_BYTES = 16
-SEAL_LENGTH = 16
+SIGNATURE_LENGTH = 16
 EXPIRES = slice(17, 25)
-LONGEST = 128
-"""Characters of a text that are looked at: more than any of ours has."""
+MAX_LENGTH = 128
+"""Characters of a text that its digest covers: more than any credential has."""
 
 
 class Prefix(StrEnum):
-    """What a text is, for people and for scanners of leaked secrets."""
+    """Kind of a credential, readable by people and by scanners for leaked secrets."""
 
     KEY = "rap_"
     SECRET = "ras_"  # noqa: S105  (a prefix)
     TOKEN = "rat_"  # noqa: S105
 
 
-class NewText(NamedTuple):
-    """A key or secret at its birth: the only time that its text is known to us."""
+class NewCredential(NamedTuple):
+    """Id and text of a key or secret that was just made. Only its digest is stored."""
 
     key_id: str
     text: str
 
 
-def new_text(prefix: Prefix) -> NewText:
-    """A key or secret that nobody has."""
+def new_credential(prefix: Prefix) -> NewCredential:
+    """A new random key or secret."""
     key_id = secrets.token_hex(ID_LENGTH // 2)
-    return NewText(key_id, f"{readable(prefix, key_id)}{secrets.token_hex(SECRET_BYTES)}")
+    return NewCredential(key_id, f"{readable(prefix, key_id)}{secrets.token_hex(SECRET_BYTES)}")
 
 
-def new_token(secret_id: str, expires_s: int, seal_key: bytes) -> str:
-    """A token that nobody has, bought with a secret, until a time in seconds since the epoch."""
+def new_token(secret_id: str, expires_s: int, signing_key: bytes) -> str:
+    """A new token, bought with a secret, that expires at a time in seconds since the epoch."""
     head = f"{readable(Prefix.TOKEN, secret_id)}{expires_s:08x}{secrets.token_hex(TOKEN_BYTES)}"
-    return head + _seal(head, seal_key)
+    return head + _signature(head, signing_key)
 
 
 def readable(prefix: Prefix, key_id: str) -> str:
-    """The beginning of a text, up to what is secret.
+    """The readable beginning of a text, before what is secret.
 
     >>> readable(Prefix.TOKEN, "0123456789ab")
     'rat_0123456789ab_'
@@ -60,30 +63,30 @@ def readable(prefix: Prefix, key_id: str) -> str:
     return f"{prefix}{key_id}_"
 
 
-def id_of(text: str) -> str:
-    """The part of a text where its id stands, whatever the text is."""
+def key_id_of(text: str) -> str:
+    """The characters at the id's position, of any text."""
     return text[len(Prefix.KEY) : len(Prefix.KEY) + ID_LENGTH]
 
 
-def sealed(text: str, seal_key: bytes) -> bool:
-    """Whether a text is a token of ours, living or not. As long for any text."""
-    seal = _seal(text[:-SEAL_LENGTH], seal_key)
-    return hmac.compare_digest(seal.encode(), text[-SEAL_LENGTH:].encode(errors="replace"))
+def is_signed(text: str, signing_key: bytes) -> bool:
+    """Whether a text is a token that we issued, expired or not. Takes the same time for any text."""
+    expected = _signature(text[:-SIGNATURE_LENGTH], signing_key)
+    return hmac.compare_digest(expected.encode(), text[-SIGNATURE_LENGTH:].encode(errors="replace"))
 
 
 def expiry_ms(token: str) -> int:
-    """When a sealed token expires, in milliseconds since the epoch."""
+    """When a signed token expires, in milliseconds since the epoch."""
     return int(token[EXPIRES], 16) * 1000
 
 
 def digest_of(text: str) -> str:
-    """What is kept of a text, and how it is found: SHA-256, in hex.
+    """SHA-256 of a text, in hex: what is stored of it, and how it is looked up.
 
     >>> digest_of("rap_00_11") == digest_of("rap_00_12")
     False
     """
-    return sha256(text[:LONGEST].encode(errors="replace")).hexdigest()
+    return sha256(text[:MAX_LENGTH].encode(errors="replace")).hexdigest()
 
 
-def _seal(head: str, seal_key: bytes) -> str:
-    return hmac.digest(seal_key, head.encode(errors="replace"), "sha256").hex()[:SEAL_LENGTH]
+def _signature(head: str, signing_key: bytes) -> str:
+    return hmac.digest(signing_key, head.encode(errors="replace"), "sha256").hex()[:SIGNATURE_LENGTH]

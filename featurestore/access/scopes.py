@@ -1,7 +1,7 @@
-"""What a key or token may do. Pure.
+"""Scopes of keys and tokens. Pure.
 
-A token's scope, as OAuth has it, is a text of words: actions, and purposes as ``purpose:NAME``. Services are none:
-they are what a client is bound to, as an API is to its address.
+An OAuth scope is a list of scope tokens (RFC 6749, section 3.3). Ours are actions, and purposes as ``purpose:NAME``.
+Services are not in the scope: the client is bound to them.
 """
 
 from collections.abc import Iterable
@@ -18,27 +18,27 @@ class Scope(StrEnum):
     EVENTS_WRITE = "events:write"
 
 
-ACTIONS: dict[str, str] = {
+SCOPE_DESCRIPTIONS: dict[str, str] = {
     Scope.FEATURES_READ: "read customers' features",
     Scope.CONSENT_WRITE: "record customers' decisions",
     Scope.EVENTS_WRITE: "send events of conversations",
 }
-"""Each scope in the words of whoever gives it: in the administration, and in the API's document."""
+"""What each scope allows, for the administration and the OpenAPI document."""
 
 
-def words_of(scopes: Iterable[str], purposes: Iterable[str]) -> list[str]:
-    """Actions and purposes as words of an OAuth scope.
+def scope_tokens(scopes: Iterable[str], purposes: Iterable[str]) -> list[str]:
+    """Actions and purposes as scope tokens.
 
-    >>> words_of(["features:read"], ["service"])
+    >>> scope_tokens(["features:read"], ["service"])
     ['features:read', 'purpose:service']
     """
     return [*sorted(scopes), *(PURPOSE + name for name in sorted(purposes))]
 
 
-def purposes_in(words: Iterable[str]) -> frozenset[str]:
-    """The purposes among the words of an OAuth scope.
+def purposes_in(tokens: Iterable[str]) -> frozenset[str]:
+    """The purposes among scope tokens.
 
     >>> purposes_in(["features:read", "purpose:service"])
     frozenset({'service'})
     """
-    return frozenset(word.removeprefix(PURPOSE) for word in words if word.startswith(PURPOSE))
+    return frozenset(token.removeprefix(PURPOSE) for token in tokens if token.startswith(PURPOSE))

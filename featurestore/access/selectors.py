@@ -1,4 +1,4 @@
-"""Who holds a key, secret or token, and which clients a person of staff may see."""
+"""Readers of clients: which client authenticates with a key, secret or token, and which clients staff may see."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from guardian.shortcuts import get_objects_for_user
 
-from featurestore.access.cache_invalidation import announce
+from featurestore.access.cache_invalidation import publish_invalidation
 from featurestore.access.credential_cache import Credential, Rejection, credential_cache
 from featurestore.access.models import ApiClient
 
@@ -14,33 +14,33 @@ __all__ = ["Credential", "Rejection", "client_credential", "clients_of", "creden
 
 
 def credential(text: str, now_ms: int) -> Credential | Rejection:
-    """What the holder of a key or token may do at a time, or why not. Raises KeysUnavailable.
+    """The credential of a key or token at a time, or why it is rejected. Raises KeysUnavailable.
 
-    Nothing in the time it takes tells how nearly right a wrong text is: it is found by its digest, or not.
+    A text is looked up by its digest, so that the time this takes does not depend on how nearly right a wrong text is.
     """
-    kept = credential_cache.holder(text, now_ms)
-    return kept.found if now_ms < kept.expires_ms else Rejection.EXPIRED
+    entry = credential_cache.key_or_token(text, now_ms)
+    return entry.result if now_ms < entry.expires_ms else Rejection.EXPIRED
 
 
 def client_credential(client_id: str, secret: str, now_ms: int) -> Credential | Rejection:
-    """What a client may ask tokens for, if the secret is its own, or why not. Raises KeysUnavailable. Asks as above."""
-    kept = credential_cache.secret(secret)
-    if now_ms >= kept.expires_ms:
+    """What a client may buy tokens for with its secret, or why not. Raises KeysUnavailable. Looked up as above."""
+    entry = credential_cache.secret(secret)
+    if now_ms >= entry.expires_ms:
         return Rejection.EXPIRED
-    if isinstance(kept.found, Credential) and kept.found.client != client_id:
+    if isinstance(entry.result, Credential) and entry.result.client != client_id:
         return Rejection.WRONG
-    return kept.found
+    return entry.result
 
 
 def invalidate_credentials() -> None:
-    """Read credentials anew at the next request of this process, and of every one once the change is committed."""
-    credential_cache.forget()
-    transaction.on_commit(_everywhere)
+    """Empty this process's credential cache at once, and every process's when the change is committed."""
+    credential_cache.invalidate()
+    transaction.on_commit(_invalidate_everywhere)
 
 
-def _everywhere() -> None:
-    credential_cache.forget()
-    announce()
+def _invalidate_everywhere() -> None:
+    credential_cache.invalidate()
+    publish_invalidation()
 
 
 def clients_of(staff: Any) -> QuerySet[ApiClient]:

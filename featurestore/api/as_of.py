@@ -1,4 +1,4 @@
-"""``as_of``: a read about an earlier time, answered exactly or refused."""
+"""The ``as_of`` field of a read: an earlier time, answered for exactly or refused."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ import msgspec
 
 from featurestore.api.errors import InFuture, TooEarly
 from featurestore.definitions.source import ms_of
-from featurestore.serving import as_of as online
+from featurestore.serving import as_of as serving
 
 AsOf = Annotated[
     datetime,
@@ -20,21 +20,21 @@ AsOf = Annotated[
 
 
 def past_ms(as_of: datetime, now_ms: int) -> int:
-    """Milliseconds of a time that a question may be about. Raises InFuture, TooEarly."""
+    """An ``as_of`` in milliseconds. Raises InFuture, TooEarly."""
     at_ms = ms_of(as_of)
     if at_ms > now_ms:
         raise InFuture("Leave it out to ask for now - at `$.as_of`")
     if at_ms < 0:
-        raise TooEarly("Nothing is kept from before 1970 - at `$.as_of`")
+        raise TooEarly("Nothing is stored from before 1970 - at `$.as_of`")
     return at_ms
 
 
-def explanation(found: Sequence[online.TooEarly], asked: Sequence[str], subjects: Sequence[str]) -> str:
-    """What is too early, in words of the definitions; and of which customers by their places in a batch.
+def explanation(found: Sequence[serving.TooEarlyView], distinct: Sequence[str], batch: Sequence[str]) -> str:
+    """Detail of a problem: the views that have no exact answer, why, and the fields of the request to change.
 
-    ``asked`` are the distinct subjects that were read, ``subjects`` those of a batch in its order.
+    ``distinct`` are the subjects that were read, each once; ``batch`` those of a batch request in its order.
     """
     views = sorted({f"view {view}: {cause}" for _, view, cause in found})
-    wanted = {asked[place] for place, _, _ in found}
-    places = [f"`$.customer_ids[{i}]`" for i, subject in enumerate(subjects) if subject in wanted]
-    return f"{'; '.join(views)}. Ask as of a later time, or without these - at {', '.join(['`$.as_of`', *places])}"
+    affected = {distinct[index] for index, _, _ in found}
+    paths = [f"`$.customer_ids[{i}]`" for i, subject in enumerate(batch) if subject in affected]
+    return f"{'; '.join(views)}. Ask as of a later time, or without these - at {', '.join(['`$.as_of`', *paths])}"

@@ -1,4 +1,4 @@
-"""Who calls, and may they: API keys and access tokens in the Authorization header, and nowhere else (RFC 6750)."""
+"""Authentication and authorisation of a call, by the API key or access token in its Authorization header (RFC 6750)."""
 
 from featurestore.access.rate_limiter import WINDOW_S, rate_limiter
 from featurestore.access.scopes import Scope
@@ -11,7 +11,7 @@ SCHEME = "bearer "
 
 
 def authenticate(call: Call, scope: Scope | None = None) -> Credential:
-    """The caller's credential, holding a scope if one is asked for. Raises Unauthorised, Forbidden."""
+    """The caller's credential; it has the scope, if one is given. Charges one request. Raises Unauthorised, Forbidden."""
     header = call.authorization
     text = header[len(SCHEME) :].strip() if header[: len(SCHEME)].lower() == SCHEME else ""
     found = credential(text, call.now_ms)
@@ -28,8 +28,9 @@ def authenticate(call: Call, scope: Scope | None = None) -> Credential:
 
 
 def charge(call: Call, credential: Credential, cost: int) -> None:
-    """Take from what a client may ask for in this window, and tell it how much is left. Raises TooMany, or
-    Unprocessable for what no window has room for.
+    """Take ``cost`` from the client's rate limit, and answer with what is left of this window.
+
+    Raises TooMany, or Unprocessable for a cost above the limit of a whole window.
     """
     if cost > credential.requests_per_s * WINDOW_S:
         raise Unprocessable(
@@ -43,6 +44,6 @@ def charge(call: Call, credential: Credential, cost: int) -> None:
 
 
 def require_purpose(credential: Credential, purpose: str) -> None:
-    """Raises Forbidden unless the key or token is bound to the purpose. Whether the purpose exists is not told."""
+    """Raises Forbidden unless the credential is bound to the purpose; it does not reveal whether the purpose exists."""
     if purpose not in credential.purposes:
         raise Forbidden("This key is not bound to the purpose asked for; GET /v1/services lists those it may use.")

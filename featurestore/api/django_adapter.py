@@ -1,4 +1,4 @@
-"""Django's door: a request in, the handler's answer out. django-ninja mounts it and documents what is behind."""
+"""Adapter from Django to the handlers. django-ninja routes requests to it and documents the operations."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from featurestore.api.request_cycle import answer_call, call_of, response_header
 
 
 def respond_to(request: HttpRequest, handle: Handle, route: str) -> HttpResponse:
-    """Answer a Django request by a handler."""
-    # One byte more than allowed is enough to see that there are too many.
+    """A handler's answer to a Django request."""
+    # One byte above the limit is enough: the decoder refuses the body.
     body = body_stream(request).read(LARGEST_BODY_BYTES + 1) if request.method == "POST" else b""
     given = request.headers.get
     call = call_of(body, given("Authorization"), given("X-Request-Id"), given("traceparent"))
@@ -19,14 +19,14 @@ def respond_to(request: HttpRequest, handle: Handle, route: str) -> HttpResponse
 
 
 def body_stream(request: HttpRequest) -> Any:
-    """Where a body is read from. Django takes one without Content-Length (in chunks, or of HTTP/2) for empty."""
-    told = request.META
-    unbounded = "HTTP_TRANSFER_ENCODING" in told or told.get("SERVER_PROTOCOL", "").startswith("HTTP/2")
-    return told["wsgi.input"] if unbounded and not told.get("CONTENT_LENGTH") else request
+    """The stream to read a body from. Django takes a body without Content-Length (chunked, or HTTP/2) for empty."""
+    environ = request.META
+    unbounded = "HTTP_TRANSFER_ENCODING" in environ or environ.get("SERVER_PROTOCOL", "").startswith("HTTP/2")
+    return environ["wsgi.input"] if unbounded and not environ.get("CONTENT_LENGTH") else request
 
 
 def django_response(reply: Reply, call: Call) -> HttpResponse:
-    """A reply as Django sends it."""
+    """A reply as Django's response."""
     response = HttpResponse(reply.body, status=reply.status, headers=response_headers(reply, call))
-    response._has_been_logged = True  # type: ignore[attr-defined]  # by answer_call; Django would say it once more
+    response._has_been_logged = True  # type: ignore[attr-defined]  # by answer_call; Django would log it again
     return response

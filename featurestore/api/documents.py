@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from featurestore.access.scopes import ACTIONS, PURPOSE
+from featurestore.access.scopes import PURPOSE, SCOPE_DESCRIPTIONS
 from featurestore.api.errors import PROBLEM_JSON, Internal, Problem, ProblemDocument, TooMany
 from featurestore.api.examples import Example
 from featurestore.api.reply import JSON
@@ -29,7 +29,7 @@ SECURITY_SCHEMES = {
         "flows": {
             "clientCredentials": {
                 "tokenUrl": "/oauth/token",
-                "scopes": ACTIONS | {f"{PURPOSE}{purpose.name}": purpose.title for purpose in PURPOSES},
+                "scopes": SCOPE_DESCRIPTIONS | {f"{PURPOSE}{purpose.name}": purpose.title for purpose in PURPOSES},
             }
         },
     },

@@ -1,7 +1,7 @@
-"""The fast lane: a feature read goes from WSGI straight to its handler, and never meets Django.
+"""Fast path of the feature reads: a WSGI adapter that calls the handler directly, without Django.
 
-Both doors answer alike: tests/api/test_adapters.py sends everything through both. What is not plain (another path or
-method, a body of unknown length, a host that is not ours) goes on to Django, which knows what to say.
+Both adapters answer alike: tests/api/test_adapters.py sends every request through both. Any other request (path,
+method, a body of unknown length, a host that is not ours) goes on to Django, which has the errors for them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,10 +21,10 @@ STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HT
 
 
 class FastPath:
-    """A WSGI application: the hot routes by itself, all else by the application behind it."""
+    """WSGI application that answers the feature reads itself, and passes all other requests to ``django``."""
 
-    def __init__(self, routes: Mapping[str, tuple[str, Handle]], behind: WSGIApplication) -> None:
-        self.routes, self.behind = routes, behind
+    def __init__(self, routes: Mapping[str, tuple[str, Handle]], django: WSGIApplication) -> None:
+        self.routes, self.django = routes, django
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         found = self.routes.get(environ["PATH_INFO"])
@@ -34,16 +34,16 @@ class FastPath:
             or not environ.get("CONTENT_LENGTH")
             or not is_ours(environ.get("HTTP_HOST", ""))
         ):
-            return self.behind(environ, start_response)
+            return self.django(environ, start_response)
         route, handle = found
-        # One byte more than allowed is enough to see that there are too many.
+        # One byte above the limit is enough: the decoder refuses the body.
         body = environ["wsgi.input"].read(LARGEST_BODY_BYTES + 1)
         given = environ.get
         call = call_of(body, given("HTTP_AUTHORIZATION"), given("HTTP_X_REQUEST_ID"), given("HTTP_TRACEPARENT"))
         reply = answer_call(route, handle, call)
         headers = [*response_headers(reply, call).items(), ("Content-Length", str(len(reply.body)))]
         start_response(STATUS_LINES[reply.status], headers)
-        return [reply.body]  # a list, which Granian sends in one piece
+        return [reply.body]  # Granian sends a list of one in one piece
 
 
 @lru_cache(maxsize=1024)
@@ -53,10 +53,10 @@ def is_ours(host: str) -> bool:
     return bool(domain) and validate_host(domain, settings().allowed_hosts)
 
 
-def with_fast_path(behind: WSGIApplication) -> FastPath:
-    """The lane of this installation, in front of Django."""
+def with_fast_path(django: WSGIApplication) -> FastPath:
+    """Django behind the fast path of this installation."""
     routes = {
         "/v1/features": ("features", lambda call: feature_handler().read_one(call)),
         "/v1/features/batch": ("features/batch", lambda call: feature_handler().read_batch(call)),
     }
-    return FastPath(routes, behind)
+    return FastPath(routes, django)

@@ -1,4 +1,4 @@
-"""POST /v1/features and /v1/features/batch: documentation and a way in; featurestore.api.handler does the work."""
+"""POST /v1/features and /v1/features/batch: routes and documentation of featurestore.api.handler."""
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Router

@@ -25,7 +25,7 @@ from featurestore.definitions import FeatureService
 from featurestore.permission import Denial
 from featurestore.serving.answer import Answer, Status, ViewAnswer
 from featurestore.serving.as_of import AsOfTooEarly
-from featurestore.serving.reader import Reader
+from featurestore.serving.reader import FeatureReader
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
 
@@ -99,7 +99,7 @@ class FeatureHandler:
     def __init__(
         self,
         services: Mapping[str, FeatureService],
-        reader: Reader,
+        reader: FeatureReader,
         access_log: AccessLogWriter,
         secret: bytes,
         timeout_ms: int,
@@ -193,7 +193,7 @@ def hide_unknown_customers(answers: Sequence[Answer]) -> None:
 def feature_handler() -> FeatureHandler:
     """The process's handler, over the catalog and the store of this installation."""
     conf = settings()
-    reader = Reader(configured.store(), conf.partitions)
+    reader = FeatureReader(configured.store(), conf.partitions)
     access_log = access_log_writer()
     access_log.start()  # before the first read, so that a process that read anything is known
     return FeatureHandler(registry.services, reader, access_log, conf.subject_secret.encode(), conf.store_timeout_ms)

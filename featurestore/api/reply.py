@@ -1,4 +1,4 @@
-"""What a handler takes and gives, without any framework: so that every door to it answers alike."""
+"""Call and Reply: argument and result of every handler. They know no framework, so that all adapters answer alike."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ encode = msgspec.json.Encoder().encode
 
 @dataclass(slots=True)
 class Call:
-    """One request as a door passes it on. ``log_fields`` go into the log: never an identifier, value or secret."""
+    """One request as an adapter passes it on. ``log_fields`` are logged: never an identifier, value or secret."""
 
     body: bytes
     authorization: str
@@ -22,7 +22,7 @@ class Call:
     request_id: str
     trace: Trace
     log_fields: dict[str, Any] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)  # of the answer, whatever becomes of it
+    headers: dict[str, str] = field(default_factory=dict)  # of the answer, success or problem
 
 
 class Reply(NamedTuple):

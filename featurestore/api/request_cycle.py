@@ -1,4 +1,7 @@
-"""One request and its answer, whichever door it came through: every problem in one shape, counted, logged."""
+"""The request cycle, the same behind every adapter: headers to Call, handler to Reply, Reply to headers.
+
+Each request passes admission control, becomes an answer or a problem document, is counted and logged.
+"""
 
 import re
 import time
@@ -26,12 +29,12 @@ log = structlog.get_logger(__name__)
 
 
 def request_id_of(header: str | None) -> str:
-    """The caller's own id of a request if it looks like one, else a new one."""
+    """The caller's own id of a request if it is well-formed, else a new one."""
     return header if header and REQUEST_ID.fullmatch(header) else f"{getrandbits(128):032x}"
 
 
 def call_of(body: bytes, authorization: str | None, own_id: str | None, traceparent: str | None) -> Call:
-    """A call, from a body and the headers that doors look at."""
+    """A call of now, from a body and the four headers that matter."""
     return Call(body, authorization or "", now_ms(), request_id_of(own_id), trace_of(traceparent))
 
 
@@ -41,7 +44,7 @@ def now_ms() -> int:
 
 
 def response_headers(reply: Reply, call: Call) -> dict[str, str]:
-    """What every adapter sends beside a body. Answers are about one person at one moment: nobody may keep them."""
+    """The headers of an answer. No cache may store it: it is about one person at one moment."""
     return {
         "Content-Type": reply.media_type,
         "Cache-Control": "no-store",
@@ -54,7 +57,7 @@ def response_headers(reply: Reply, call: Call) -> dict[str, str]:
 
 
 def answer_call(route: str, handle: Handle, call: Call) -> Reply:
-    """Let a handler answer a call. Never raises; logs no identifier, no value, no secret."""
+    """The reply of a handler to a call, or a problem document. Never raises; logs no identifier, value or secret."""
     started_s = time.perf_counter()
     limit = LIMITS.get(route, others)
     try:
@@ -64,10 +67,10 @@ def answer_call(route: str, handle: Handle, call: Call) -> Reply:
         call.log_fields["problem"] = problem.name
         reply = problem.reply(call.request_id)
     except (DatabaseError, KeysUnavailable) as error:
-        call.log_fields |= _broken(error)
+        call.log_fields |= _error_fields(error)
         reply = Unavailable("The database did not answer.").reply(call.request_id)
     except Exception as error:  # noqa: BLE001  (the last resort of a server: logged, and answered in the one shape)
-        call.log_fields |= _broken(error)
+        call.log_fields |= _error_fields(error)
         reply = Internal().reply(call.request_id)
     seconds = time.perf_counter() - started_s
     count_request(route, reply.status, seconds)
@@ -87,7 +90,7 @@ def answer_call(route: str, handle: Handle, call: Call) -> Reply:
     return reply
 
 
-def _broken(error: Exception) -> dict[str, Any]:
-    """What broke and where, without the error's message: it may quote a row or a request."""
+def _error_fields(error: Exception) -> dict[str, Any]:
+    """Type and stack of an error for the log, without its message: that may quote a row or a request."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     return {"error": type(error).__qualname__, "frames": frames}

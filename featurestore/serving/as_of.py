@@ -12,7 +12,7 @@ from typing import NamedTuple
 from featurestore.definitions.view import FeatureView
 from featurestore.permission import PurposePermission
 from featurestore.serving.answer import Answer
-from featurestore.serving.guard import belongs
+from featurestore.serving.guard import carries_grant
 from featurestore.store.protocol import Watermark
 from featurestore.tiles.record import layout_id_of
 from featurestore.tiles.view_reader import newest_event_s
@@ -26,7 +26,7 @@ class Cause(StrEnum):
     BEFORE_BIRTH = "the view began to be folded later"
 
 
-class TooEarly(NamedTuple):
+class TooEarlyView(NamedTuple):
     """A view of the subject at a place in the question."""
 
     place: int
@@ -37,7 +37,7 @@ class TooEarly(NamedTuple):
 class AsOfTooEarly(ValueError):
     """Something asked for has no exact answer as of that time. ``answers`` are what would have been answered."""
 
-    def __init__(self, found: Sequence[TooEarly], answers: Sequence[Answer]) -> None:
+    def __init__(self, found: Sequence[TooEarlyView], answers: Sequence[Answer]) -> None:
         super().__init__(f"no exact answer as of that time for {len(found)} views of subjects")
         self.found, self.answers = found, answers
 
@@ -53,7 +53,7 @@ def why_too_early(
         return None  # stale, whatever the time
     if at_ms < coverage_start_ms:
         return Cause.BEFORE_BIRTH
-    if raw is None or not belongs(raw, grant):
+    if raw is None or not carries_grant(raw, grant):
         return None
     newest_s = newest_event_s(raw, layout_id_of(view.fingerprint, coverage_start_ms))
     if newest_s is not None and at_ms + 1 < (newest_s + 1) * 1000:

@@ -12,7 +12,7 @@ from featurestore.identity import partition_of
 from featurestore.permission import Denial, PurposePermission
 from featurestore.serving import as_of
 from featurestore.serving.answer import Answer, Status, ViewAnswer
-from featurestore.serving.guard import admit, belongs
+from featurestore.serving.guard import decide_access, carries_grant
 from featurestore.store.protocol import OnlineStore, StoredSubject, Watermark
 from featurestore.tiles.record import field_name, layout_id_of
 from featurestore.tiles.view_codec import ViewCodec
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     views: list[PlannedView]
 
 
-class Reader:
+class FeatureReader:
     """Reads features of subjects for a service and purpose. Keeps no answer and no permission."""
 
     def __init__(self, store: OnlineStore, partitions: int):
@@ -73,11 +73,11 @@ class Reader:
         at_ms = now_ms if as_of_ms is None else as_of_ms
         at = rfc3339(at_ms)
         answers: list[Answer] = []
-        too_early: list[as_of.TooEarly] = []
+        too_early: list[as_of.TooEarlyView] = []
         for stored, partition in zip(reading.subjects, partitions, strict=True):
             fill, found = stored.node
             marks = [found[places[source, partition]] for source in plan.sources]
-            grant = admit(stored.permission, purpose, vouched=bool(fill), now_ms=now_ms)
+            grant = decide_access(stored.permission, purpose, vouched=bool(fill), now_ms=now_ms)
             if as_of_ms is not None:
                 too_early += _too_early(len(answers), plan, stored, grant, marks, as_of_ms)
             answers.append(_answer(service.name, purpose, at, plan, stored, grant, marks, fill, at_ms))
@@ -93,13 +93,13 @@ def _too_early(
     grant: PurposePermission | Denial,
     marks: Sequence[Watermark | None],
     at_ms: int,
-) -> Iterator[as_of.TooEarly]:
+) -> Iterator[as_of.TooEarlyView]:
     """The views of one subject that can't be answered as of a time. What is withheld is so at any time."""
     for view, _, _, _, slot, source in plan.views:
         if slot is not None and isinstance(grant, PurposePermission):
             cause = as_of.why_too_early(view, stored.fields[slot], grant, marks[source], at_ms)
             if cause is not None:
-                yield as_of.TooEarly(place, view.name, cause)
+                yield as_of.TooEarlyView(place, view.name, cause)
 
 
 def _answer(
@@ -124,7 +124,7 @@ def _answer(
         else:
             raw, mark, served = stored.fields[planned.slot], marks[planned.source], None
             coverage_start_ms = mark.coverage_starts_ms.get(planned.view.fingerprint) if mark else None
-            if coverage_start_ms is not None and raw is not None and belongs(raw, grant):
+            if coverage_start_ms is not None and raw is not None and carries_grant(raw, grant):
                 served = open_view(planned.codec, raw, layout_id_of(planned.view.fingerprint, coverage_start_ms))
             worth = _worth(planned.view, served is not None, grant, mark, fill, at_ms)
             if served is not None:

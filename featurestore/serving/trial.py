@@ -18,7 +18,7 @@ from featurestore.tiles.view_reader import FENCING_HEADER, WindowQuery, open_vie
 SOMEBODY = "0" * 32
 
 
-def answer_of(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct]], at: datetime) -> dict[str, Any]:
+def try_view(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct]], at: datetime) -> dict[str, Any]:
     """The view's features at a time, for a customer of whom just these events are known and who allows everything.
 
     Raises InvalidEvent for data that the source refuses, QueryTooEarly.

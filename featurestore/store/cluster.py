@@ -25,7 +25,7 @@ from featurestore.store.protocol import (
     WriteOutcome,
 )
 from featurestore.store.redis import Moved, RedisNode
-from featurestore.store.server import Call, Server, at_once, complete
+from featurestore.store.server import Call, Server, complete_all, complete
 from featurestore.store.slots import SLOTS, numbers, primaries, slot_of
 
 log = structlog.get_logger(__name__)
@@ -89,7 +89,7 @@ class ClusterStore:
             parts = self._ask(subjects, reading, deadline, doubtful=lambda answer: not answer.vouched)
         else:
             nodes = self._learnt(time.monotonic(), deadline).nodes
-            reads = at_once([reading(node, ()) for node in nodes])
+            reads = complete_all([reading(node, ()) for node in nodes])
             parts = [Part(node, [], answer) for node, answer in zip(nodes, reads, strict=True)]
         _raise_if_none(parts)
         stored: dict[int, StoredSubject] = {}
@@ -183,7 +183,7 @@ class ClusterStore:
     ) -> list[Part[T]]:
         placed = topology.placed(subjects, places)
         nobodys = placed.pop(None, [])
-        answers = at_once([call(node, of) for node, of in placed.items() if node])
+        answers = complete_all([call(node, of) for node, of in placed.items() if node])
         parts = [Part(node, of, answer) for (node, of), answer in zip(placed.items(), answers, strict=True)]
         return [*parts, Part(None, nobodys, StoreUnavailable("no primary owns the slot"))] if nobodys else parts
 

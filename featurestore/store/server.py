@@ -1,7 +1,7 @@
 """One Redis server, as this process reaches it: a connection a call at a time, and calls that wait together.
 
 A *call* is a generator that sends and then yields what it waits for; its value is the answer. One call is driven by
-``complete``, calls on several servers by ``at_once``: all are sent before the first answer is waited for.
+``complete``, calls on several servers by ``complete_all``: all are sent before the first answer is waited for.
 """
 
 import select
@@ -86,7 +86,7 @@ def complete(call: Call[T]) -> T:
         return answer
 
 
-def at_once(calls: Sequence[Call[T]]) -> list[T | StoreUnavailable]:
+def complete_all(calls: Sequence[Call[T]]) -> list[T | StoreUnavailable]:
     """The answers of calls on different servers, in order; of a server that is away, the reason."""
     answers: dict[int, T | StoreUnavailable] = {}
     waiting: dict[int, Awaited] = {}

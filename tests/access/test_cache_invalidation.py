@@ -9,7 +9,7 @@ from redis import Redis
 
 from devservers.redis_server import RedisServer
 from featurestore.access import cache_invalidation
-from featurestore.access.cache_invalidation import CHANNEL, Listener, announce
+from featurestore.access.cache_invalidation import CHANNEL, InvalidationListener, publish_invalidation
 from devservers.waiting import eventually
 
 
@@ -20,10 +20,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisSer
     redis.start()
     monkeypatch.setattr(cache_invalidation, "settings", lambda: SimpleNamespace(control_url=redis.url))
     monkeypatch.setattr(cache_invalidation, "RETRY_S", 0.05)
-    cache_invalidation.control.cache_clear()
+    cache_invalidation.control_redis.cache_clear()
     yield redis
     redis.stop()
-    cache_invalidation.control.cache_clear()
+    cache_invalidation.control_redis.cache_clear()
 
 
 class Ear:
@@ -31,7 +31,7 @@ class Ear:
 
     def __init__(self, server: RedisServer) -> None:
         self.times = 0
-        self.listener = Listener(server.url, self.hear)
+        self.listener = InvalidationListener(server.url, self.hear)
         self.listener.start()
 
     def hear(self) -> None:
@@ -51,7 +51,7 @@ def ear(server: RedisServer) -> Iterator[Ear]:
 def test_connecting_and_each_announcement_is_a_word(ear: Ear) -> None:
     ear.heard(1)
     for times in (2, 3):
-        announce()
+        publish_invalidation()
         ear.heard(times)
     assert ear.times == 3
 
@@ -61,12 +61,12 @@ def test_heard_again_after_the_control_redis_was_away(
 ) -> None:
     ear.heard(1)
     server.stop()
-    announce()
-    assert "was not announced" in caplog.text
-    eventually(lambda: "heard of after 2 s" in caplog.text, "the listener says so", within_s=20)
+    publish_invalidation()
+    assert "not published" in caplog.text
+    eventually(lambda: "invalidations not received" in caplog.text, "the listener says so", within_s=20)
     server.start()
     ear.heard(2)  # what was said meanwhile may have been missed: connecting counts
-    announce()
+    publish_invalidation()
     ear.heard(3)
 
 

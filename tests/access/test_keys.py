@@ -15,7 +15,7 @@ from featurestore.access import credential_cache as access_cache
 from featurestore.access import services
 from featurestore.access.credential_cache import credential_cache
 from featurestore.access.errors import AccessError, KeyEnded, KeysUnavailable, WrongAllowance, WrongLifetime, WrongName
-from featurestore.access.keys import digest_of, id_of
+from featurestore.access.keys import digest_of, key_id_of
 from featurestore.access.models import ApiClient, ApiKey
 from featurestore.access.selectors import Credential, Rejection, credential, invalidate_credentials
 
@@ -160,14 +160,14 @@ def test_a_wrong_key_takes_the_steps_of_a_right_one(
 
         return step
 
-    for function in (access_cache.digest_of, access_cache.sealed, access_cache.read_tokens):
+    for function in (access_cache.digest_of, access_cache.is_signed, access_cache.read_tokens):
         monkeypatch.setattr(access_cache, function.__name__, counted(function))
     for wrong in (text[:-1] + "x", text + "0", "rap_000000000000_x", "", "Bearer", secret, "x" * 50_000):
         assert credential(wrong, now_ms) is Rejection.WRONG
     for wrong in ("rat_", "rat_" + text[4:], "rat_" + "x" * 69, "rat_" + "x" * 50_000):
         assert credential(wrong, now_ms) is Rejection.WRONG
     credential(text, now_ms)
-    assert steps == ["digest_of"] * 7 + ["digest_of", "sealed"] * 4 + ["digest_of"]
+    assert steps == ["digest_of"] * 7 + ["digest_of", "is_signed"] * 4 + ["digest_of"]
 
 
 def test_last_use_is_noted_by_the_hour(bot: ApiClient, now_ms: int, django_assert_num_queries: Any) -> None:
@@ -206,7 +206,7 @@ def test_no_request_waits_for_the_note_of_its_key(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
 @given(text=st.text(max_size=200))
 def test_no_text_is_a_key(now_ms: int, text: str) -> None:
-    assert len(id_of(text)) <= 12
+    assert len(key_id_of(text)) <= 12
     assert credential(text, now_ms) is Rejection.WRONG
 
 
@@ -224,8 +224,8 @@ def test_a_database_that_is_away_is_asked_by_one_request_at_a_time(
         for _ in range(3):
             with pytest.raises(KeysUnavailable):
                 credential("rap_", now_ms)
-        with credential_cache._asking, pytest.raises(KeysUnavailable, match="slow"):
+        with credential_cache._reading, pytest.raises(KeysUnavailable, match="slow"):
             credential("rap_", now_ms)
     assert len(tried) == 1
-    credential_cache.forget()
+    credential_cache.invalidate()
     assert credential("rap_", now_ms) is Rejection.WRONG

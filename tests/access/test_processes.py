@@ -25,7 +25,7 @@ def make(name):
     bot = services.create_client(name, owner="tests", actor="tests")
     services.allow(bot, **may)
     form = f"grant_type=client_credentials&client_id={name}&client_secret=" + services.create_secret(bot, actor="t")[1]
-    server = oauth.server(time.time_ns() // 1_000_000, {}, lambda holder: None)
+    server = oauth.server(time.time_ns() // 1_000_000, {}, lambda credential: None)
     token = json.loads(server.create_token_response("/oauth", "POST", form, {})[1])["access_token"]
     return [services.create_key(bot, **may)[1], token]
 
@@ -56,7 +56,7 @@ def read_by_threads(count, text):
     stay, answers = threading.Event(), []
 
     def read(done):
-        credential_cache.credential_cache.forget()
+        credential_cache.credential_cache.invalidate()
         answers.extend(held(text))
         done.set()
         stay.wait(60)

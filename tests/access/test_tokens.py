@@ -12,10 +12,10 @@ from oauth2_provider.models import AccessToken
 from featurestore.access import services
 from featurestore.access.credential_cache import credential_cache
 from featurestore.access.errors import KeyEnded, TooManySecrets, WrongAllowance, WrongLifetime
-from featurestore.access.keys import digest_of, expiry_ms, id_of, new_token, sealed
+from featurestore.access.keys import digest_of, expiry_ms, key_id_of, new_token, is_signed
 from featurestore.access.models import ApiClient, ClientSecret
 from featurestore.access.oauth import ClientValidator
-from featurestore.access.scopes import ACTIONS, Scope
+from featurestore.access.scopes import SCOPE_DESCRIPTIONS, Scope
 from featurestore.access.selectors import Credential, Rejection, client_credential, credential, invalidate_credentials
 from featurestore.access.services import create_client
 
@@ -43,8 +43,8 @@ def buy(secret: str, now_ms: int, scope: str = "features:read purpose:service") 
     """A token, written as the endpoint writes it."""
     found = client_credential("support-bot", secret, now_ms)
     assert isinstance(found, Credential)
-    validator = ClientValidator(now_ms, {}, lambda holder: None)
-    validator.holder = found
+    validator = ClientValidator(now_ms, {}, lambda credential: None)
+    validator.credential = found
     request: Any = SimpleNamespace(expires_in=LIFETIME_S, client=ApiClient.objects.get(name=found.client))
     text = validator.token_text(request)
     token = {"access_token": text, "expires_in": LIFETIME_S, "scope": scope}
@@ -133,7 +133,7 @@ def test_tokens_in_use_are_read_anew_together(
     tokens = [buy(secret[1], now_ms) for _ in range(5)]
     for token in tokens:
         assert isinstance(credential(token, now_ms), Credential)
-    credential_cache.forget()
+    credential_cache.invalidate()
     with django_assert_num_queries(3):  # keys, secrets, tokens
         for token in tokens:
             assert isinstance(credential(token, now_ms), Credential)
@@ -162,7 +162,7 @@ def test_made_up_tokens_cost_no_query(
 
 
 def test_a_sealed_token_that_nobody_issued_opens_nothing(secret: tuple[ClientSecret, str], now_ms: int) -> None:
-    forged = new_token(secret[0].key_id, now_ms // 1000 + 60, credential_cache.seal_key)
+    forged = new_token(secret[0].key_id, now_ms // 1000 + 60, credential_cache.signing_key)
     assert credential(forged, now_ms) is Rejection.REVOKED, "whoever knew the seal's key could only make us look"
 
 
@@ -259,14 +259,14 @@ def test_expired_tokens_are_dropped(secret: tuple[ClientSecret, str], now_ms: in
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
 @given(text=st.text(max_size=200))
 def test_no_text_is_sealed(text: str) -> None:
-    assert not sealed(text, credential_cache.seal_key)
+    assert not is_signed(text, credential_cache.signing_key)
 
 
 def test_every_scope_is_put_into_words() -> None:
-    assert ACTIONS.keys() == set(Scope)
+    assert SCOPE_DESCRIPTIONS.keys() == set(Scope)
 
 
 def test_a_token_names_the_secret_that_bought_it() -> None:
     token = new_token("0123456789ab", 1_800_000_000, b"key")
-    assert sealed(token, b"key")
-    assert (id_of(token), expiry_ms(token), len(token)) == ("0123456789ab", 1_800_000_000_000, 73)
+    assert is_signed(token, b"key")
+    assert (key_id_of(token), expiry_ms(token), len(token)) == ("0123456789ab", 1_800_000_000_000, 73)

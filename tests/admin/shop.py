@@ -17,7 +17,7 @@ from featurestore.customers.models import Customer
 from featurestore.ingest.models import DeadLetter
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
-from featurestore.serving.guard import admit
+from featurestore.serving.guard import decide_access
 from featurestore.store.memory import MemoryStore
 from tests.admin.dead_letter_topic import InMemoryDeadLetterTopic, put_aside
 
@@ -94,7 +94,7 @@ class Shop:
         """What a reader is told a little later, when a new grant has begun."""
         reading = self.store.read([self.customers[customer_id].subject], [], [], 1000)
         soon_ms = round((datetime.now(UTC) + timedelta(seconds=5)).timestamp() * 1000)
-        return admit(reading.subjects[0].permission, purpose, vouched=reading.vouched, now_ms=soon_ms)
+        return decide_access(reading.subjects[0].permission, purpose, vouched=reading.vouched, now_ms=soon_ms)
 
     @staticmethod
     def browse(name: str) -> Client:

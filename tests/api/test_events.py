@@ -205,7 +205,7 @@ class Producer:
 @pytest.fixture
 def kafka(monkeypatch: pytest.MonkeyPatch) -> Producer:
     made = Producer()
-    monkeypatch.setattr(writer, "EventProducer", lambda *_: made)
+    monkeypatch.setattr(acknowledged_writer, "EventProducer", lambda *_: made)
     return made
 
 

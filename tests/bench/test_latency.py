@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from bench.latency import listening
-from bench.patience import meanwhile
+from devservers.waiting import repeating
 
 KEYS = {b"a": 0, b"b": 1}
 
@@ -41,7 +41,7 @@ def test_others_are_not_heard(port: int) -> None:
 
 @contextmanager
 def writing_without_end(port: int) -> Iterator[None]:
-    with Redis(port=port) as redis, meanwhile(lambda: redis.set("a", 1), 0.01):
+    with Redis(port=port) as redis, repeating(lambda: redis.set("a", 1), 0.01):
         yield
 
 

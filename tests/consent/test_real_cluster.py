@@ -17,7 +17,7 @@ from featurestore.consent.services import RecordedDecision
 from featurestore.consent.vouching.store_verifier import StoreVerifier
 from featurestore.permission import Denial, PurposePermission, decode
 from featurestore.profiles.services import register
-from featurestore.serving.guard import admit
+from featurestore.serving.guard import decide_access
 from featurestore.store import configured
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.protocol import Node, StoreUnavailable
@@ -63,7 +63,7 @@ class Live:
             (stored,) = self.store.read([self.subjects[name]], [], [], 500).subjects
         except StoreUnavailable as error:
             return error
-        return admit(stored.permission, "service", vouched=stored.vouched, now_ms=FAR_FUTURE_MS)
+        return decide_access(stored.permission, "service", vouched=stored.vouched, now_ms=FAR_FUTURE_MS)
 
     def served(self) -> list[str]:
         return [name for name in CUSTOMERS if isinstance(self.read(name), PurposePermission)]

@@ -15,7 +15,7 @@ from featurestore.consent.services import RecordedDecision
 from featurestore.consent.vouching.node_verifier import VerifierState, NodeVerifier
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
-from featurestore.serving.guard import admit
+from featurestore.serving.guard import decide_access
 from featurestore.store import configured
 from featurestore.store.redis import RedisStore
 from tests.consent.worlds import Shop
@@ -62,7 +62,7 @@ class Live:
     def read(self, store: RedisStore | None = None) -> PurposePermission | Denial:
         reading = (store or self.store).read([self.subject], [], [], 1000)
         now_ms = int(time.time() * 1000) + 5000
-        return admit(reading.subjects[0].permission, "service", vouched=reading.vouched, now_ms=now_ms)
+        return decide_access(reading.subjects[0].permission, "service", vouched=reading.vouched, now_ms=now_ms)
 
 
 @pytest.fixture

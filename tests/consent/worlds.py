@@ -25,7 +25,7 @@ from featurestore.consent.outbox.purges import Purge
 from featurestore.consent.services import RecordedDecision
 from featurestore.permission import Denial, PurposePermission, Permission
 from featurestore.profiles.services import Registered, register
-from featurestore.serving.guard import admit
+from featurestore.serving.guard import decide_access
 from featurestore.store import configured
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import OnlineStore
@@ -213,4 +213,4 @@ class Shop:
     def read(self, subject: str, purpose: str = "service", when: float = 3600) -> PurposePermission | Denial:
         """What a reader is told of a subject: the guard's word on the store's permission."""
         reading = self.store.read([subject], [], [], 1000)
-        return admit(reading.subjects[0].permission, purpose, vouched=reading.vouched, now_ms=ms(at(when)))
+        return decide_access(reading.subjects[0].permission, purpose, vouched=reading.vouched, now_ms=ms(at(when)))

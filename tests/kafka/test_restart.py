@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable
 
-from bench.patience import meanwhile
+from devservers.waiting import repeating
 from featurestore import names
 from tests.kafka.plant import Plant, Worker
 from devservers.waiting import eventually
@@ -37,7 +37,7 @@ def test_an_orderly_restart_disturbs_nobody(plant: Make) -> None:
     it = plant(tables="rocksdb")
     first, second = two_workers(it)
     before, mine, theirs = len(first.said("assigned")), owned(it, second), owned(it, first)
-    with meanwhile(lambda: it.produce(FEW), EVERY_S):
+    with repeating(lambda: it.produce(FEW), EVERY_S):
         eventually(lambda: served(second, mine), "events of the second")
         assert second.stop() == 0
         handled = len(first.said("handled"))
@@ -54,7 +54,7 @@ def test_a_killed_worker_is_replaced_within_a_session_or_so(plant: Make) -> None
     it = plant(tables="rocksdb")
     first, second = two_workers(it)
     mine = owned(it, second)
-    with meanwhile(lambda: it.produce(FEW), EVERY_S):
+    with repeating(lambda: it.produce(FEW), EVERY_S):
         eventually(lambda: served(second, mine), "events of the second")
         handled = len(first.said("handled"))
         second.process.send_signal(signal.SIGKILL)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import report
+from devservers import results
 from tests.chaos.run import say
 from tests.chaos.world import missing
 from tests.load import knee, soak
@@ -36,7 +36,7 @@ def main() -> None:
         figures = knee.measured(folder, asked.workers, asked.conversations, asked.seconds)
     else:
         figures = soak.measured(folder, asked.minutes, asked.conversations)
-    report.write(f"load_{asked.what}", figures, " ".join(["python -m tests.load", *sys.argv[1:]]))
+    results.write(f"load_{asked.what}", figures, " ".join(["python -m tests.load", *sys.argv[1:]]))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.asking import Question, rush
-from bench.report import RESULTS
+from devservers.wrk import Question, rush
+from devservers.results import RESULTS
 from tests.chaos.run import say
 from tests.load.people import DESK, MINDS, PREFIX, SUPPORT
 from tests.load.plots import plot_knee

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from bench.report import RESULTS
+from devservers.results import RESULTS
 from tests.chaos.run import say
 from tests.load.knee import figures_of
 from tests.load.plots import plot_soak

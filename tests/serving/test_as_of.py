@@ -26,7 +26,7 @@ from featurestore.identity import partition_of
 from featurestore.permission import Denial, Permission, PurposePermission
 from featurestore.serving.answer import Answer, Status
 from featurestore.serving.as_of import AsOfTooEarly, Cause
-from featurestore.serving.reader import Reader
+from featurestore.serving.reader import FeatureReader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
 from featurestore.tiles.fold import SourceFold
@@ -80,7 +80,7 @@ def store_of(
     grant: PurposePermission = ALLOWED,
     coverage_start_ms: int = BIRTH_MS,
     folded_to_ms: int = NOW_MS,
-) -> Reader:
+) -> FeatureReader:
     """A reader of what streams leave of Ann's events."""
     store = MemoryStore()
     store.write_claim(store.run(), 1, 0)
@@ -97,10 +97,10 @@ def store_of(
             raw = FENCING_HEADER.pack(1, folded.offset, grant.grant_id) + ViewCodec(view).totals(kept.tiles)
             write = FieldWrite(ANN, field_name(view.name, "service"), "service", raw)
             assert store.write([write], NOW_MS) == [WriteOutcome.DONE]
-    return Reader(store, 8)
+    return FeatureReader(store, 8)
 
 
-def read(reader: Reader, now_ms: int = NOW_MS, as_of_ms: int | None = None, **chosen: Any) -> Answer:
+def read(reader: FeatureReader, now_ms: int = NOW_MS, as_of_ms: int | None = None, **chosen: Any) -> Answer:
     (answer,) = reader.read(SERVICE, "service", [ANN], now_ms=now_ms, timeout_ms=100, as_of_ms=as_of_ms, **chosen)
     return answer
 

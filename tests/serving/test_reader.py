@@ -9,7 +9,7 @@ from featurestore.definitions import FeatureService, FeatureView
 from featurestore.identity import partition_of
 from featurestore.permission import Permission, PurposePermission
 from featurestore.serving.answer import Answer, Status
-from featurestore.serving.reader import Reader
+from featurestore.serving.reader import FeatureReader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, StoreUnavailable, Watermark
 from featurestore.tiles.record import field_name, layout_id_of
@@ -29,7 +29,7 @@ class Shop:
     def __init__(self) -> None:
         self.clock_s = 0.0
         self.store = MemoryStore(lambda: self.clock_s)
-        self.reader = Reader(self.store, 8)
+        self.reader = FeatureReader(self.store, 8)
         self.store.write_claim(self.store.run(), 1, 0)
         self.store.vouch(self.store.run(), 2_000)
 

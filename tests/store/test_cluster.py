@@ -16,7 +16,7 @@ from devservers.redis_cluster import RedisCluster, ask
 from devservers.redis_server import RedisServer
 from featurestore.definitions import FeatureService
 from featurestore.permission import Denial, Permission, PurposePermission
-from featurestore.serving.reader import Reader
+from featurestore.serving.reader import FeatureReader
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.connection import Connection
 from featurestore.store.protocol import FieldWrite, PublishResult, Run, StoreUnavailable, WriteOutcome
@@ -145,7 +145,7 @@ def test_with_one_node_away_the_others_subjects_are_answered(cluster: RedisClust
     lost = of(gone)
     left = [subject for subject in SUBJECTS if subject not in lost]
     assert served(store) == left
-    answers = Reader(store, 8).read(SERVICE, "service", SUBJECTS, now_ms=NOW_MS, timeout_ms=2_000)
+    answers = FeatureReader(store, 8).read(SERVICE, "service", SUBJECTS, now_ms=NOW_MS, timeout_ms=2_000)
     reasons = {subject: answer.views["spend"].reason for subject, answer in zip(SUBJECTS, answers, strict=True)}
     assert [subject for subject in SUBJECTS if reasons[subject] == Denial.UNVOUCHED] == lost
     with pytest.raises(StoreUnavailable):

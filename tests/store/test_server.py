@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from featurestore.store.protocol import StoreUnavailable
-from featurestore.store.server import Call, Server, at_once, complete
+from featurestore.store.server import Call, Server, complete_all, complete
 from devservers.waiting import eventually
 
 Pair = tuple[socket.socket, socket.socket]
@@ -50,7 +50,7 @@ def test_answers_are_taken_as_they_come_and_told_in_order(pairs: list[Pair]) -> 
 
     pairs[1][1].sendall(b"b")
     pairs[0][1].sendall(b"a")
-    assert at_once([calls[0], hurrying(), calls[1], calls[2]]) == ["a", "connected", "b", "c"]
+    assert complete_all([calls[0], hurrying(), calls[1], calls[2]]) == ["a", "connected", "b", "c"]
     assert sorted(seen) == ["a", "b", "c"]
 
 
@@ -58,7 +58,7 @@ def test_the_silent_are_late_each_at_its_own_deadline_and_the_others_answer(pair
     began, seen = time.monotonic(), list[str]()
     calls = [reading(pair, began + wait_s, seen) for pair, wait_s in zip(pairs, (0.2, 0.1, 5), strict=True)]
     pairs[2][1].sendall(b"c")
-    late, later, answer = at_once(calls)
+    late, later, answer = complete_all(calls)
     assert (str(late), str(later), answer) == ("late", "late", "c")
     assert seen == ["c"]
     assert time.monotonic() - began < 1
@@ -79,7 +79,7 @@ def test_a_mistake_ends_every_call(pairs: list[Pair]) -> None:
         yield None, 0
 
     with pytest.raises(ValueError, match="a mistake of ours"):
-        at_once([kept := waiting(), mistaken()])
+        complete_all([kept := waiting(), mistaken()])
     assert ended == ["closed"]
     assert next(kept, None) is None
 

@@ -13,12 +13,12 @@ def fetched(*offsets: int, start: int | None = None) -> FetchedRecords:
     return FetchedRecords(records, start)
 
 
-def bundles(records: dict[TP, FetchedRecords]) -> list[FetchBatch]:
-    return [bundle for _, bundle in FetchBatchScheduler().iterate(records)]
+def batches(records: dict[TP, FetchedRecords]) -> list[FetchBatch]:
+    return [batch for _, batch in FetchBatchScheduler().iterate(records)]
 
 
 def test_a_fetch_of_a_partition_is_one_message() -> None:
-    first, second = bundles({TP("a", 0): fetched(5, 6, 7), TP("a", 1): fetched(0)})
+    first, second = batches({TP("a", 0): fetched(5, 6, 7), TP("a", 1): fetched(0)})
     assert first.records == [Record(o, 1000 + o, b"k", b"%d" % o) for o in (5, 6, 7)]
     assert (first.tp, first.start, first.last_offset, len(first)) == (TP("a", 0), 5, 7, 3)
     assert (second.tp, second.last_offset) == (TP("a", 1), 0)
@@ -27,8 +27,8 @@ def test_a_fetch_of_a_partition_is_one_message() -> None:
 @pytest.mark.parametrize(("position", "start"), [(3, 3), (5, 5), (None, 5), (9, 5)])
 def test_a_bundle_starts_where_it_was_fetched_from(position: int | None, start: int) -> None:
     """A position later than the records is one from before a seek."""
-    (bundle,) = bundles({TP("a", 0): fetched(5, start=position)})
-    assert bundle.start == start
+    (batch,) = batches({TP("a", 0): fetched(5, start=position)})
+    assert batch.start == start
 
 
 def test_bundles_that_follow_each_other_join() -> None:

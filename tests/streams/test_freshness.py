@@ -34,20 +34,20 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return clock
 
 
-def lanes(**applied: int) -> PartitionQueues:
+def queues(**applied: int) -> PartitionQueues:
     made = PartitionQueues()
     made.restart({TP("events", int(name[1:])): offset for name, offset in applied.items()})
     return made
 
 
 async def test_an_idle_partition_is_whole_up_to_the_question(now: list[float]) -> None:
-    freshness = FreshnessTracker(lanes(p0=5, p1=0))
+    freshness = FreshnessTracker(queues(p0=5, p1=0))
     await freshness._ask(Broker(p0=5, p1=0))
     assert freshness._settle() == {A: 100_000, B: 100_000}
 
 
 async def test_a_busy_partition_is_whole_up_to_the_question_once_it_has_caught_up(now: list[float]) -> None:
-    busy = lanes(p0=5)
+    busy = queues(p0=5)
     freshness = FreshnessTracker(busy)
     await freshness._ask(Broker(p0=8))
     assert freshness._settle() == {}
@@ -59,7 +59,7 @@ async def test_a_busy_partition_is_whole_up_to_the_question_once_it_has_caught_u
 
 
 async def test_a_partition_given_away_has_no_mark(now: list[float]) -> None:
-    given = lanes(p0=5, p1=5)
+    given = queues(p0=5, p1=5)
     freshness = FreshnessTracker(given)
     await freshness._ask(Broker(p0=5, p1=9))
     assert freshness._settle() == {A: 100_000}
@@ -69,7 +69,7 @@ async def test_a_partition_given_away_has_no_mark(now: list[float]) -> None:
 
 
 async def test_an_end_that_does_not_come_is_read_again(now: list[float]) -> None:
-    freshness, broker = FreshnessTracker(lanes(p0=5, p1=9)), Broker(p0=8, p1=9)
+    freshness, broker = FreshnessTracker(queues(p0=5, p1=9)), Broker(p0=8, p1=9)
     for now[0] in (100.0, 104.0, 106.0):
         await freshness._ask(broker)
         freshness._settle()
@@ -77,9 +77,9 @@ async def test_an_end_that_does_not_come_is_read_again(now: list[float]) -> None
 
 
 async def test_a_busy_lane_is_left_alone(now: list[float]) -> None:
-    busy, broker = lanes(p0=5), Broker(p0=8)
+    busy, broker = queues(p0=5), Broker(p0=8)
     freshness = FreshnessTracker(busy)
-    async with busy.alone(0):
+    async with busy.exclusive(0):
         for now[0] in (100.0, 106.0):
             await freshness._ask(broker)
     assert not broker.sought

@@ -16,7 +16,7 @@ from faust.types import TP
 from featurestore.definitions import Event, FeatureService, Registry
 from featurestore.permission import PurposePermission, Permission
 from featurestore.serving.answer import Status
-from featurestore.serving.reader import Reader
+from featurestore.serving.reader import FeatureReader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.record import decode
@@ -121,15 +121,15 @@ class Life:
     def __init__(self, history: History) -> None:
         self.history, self.dead, self.fetched = history, asyncio.Event(), dict(history.committed)
         clock = lambda: history.now_ms  # noqa: E731
-        self.gate, self.lanes = RetryingStore(history.store), PartitionQueues()
+        self.retrying, self.queues = RetryingStore(history.store), PartitionQueues()
         registry = Registry([purchases, spend, both, refunds])
-        folder = SourceProcessor(purchases, registry, history.table, generation=1, partitions=8, clock=clock)
-        self.lanes.handle = MicroBatchProcessor({TOPIC: folder}, self.gate, DeadLetterWriter(), clock).handle
-        self.rebuilds = Republisher(self.lanes, self.gate, clock)
-        self.marks = WatermarkPublisher({TOPIC: folder}, self.lanes, self.gate, self.rebuilds, 1)
-        self.lanes.restart(history.committed)
+        processor = SourceProcessor(purchases, registry, history.table, generation=1, partitions=8, clock=clock)
+        self.queues.handle = MicroBatchProcessor({TOPIC: processor}, self.retrying, DeadLetterWriter(), clock).handle
+        self.republisher = Republisher(self.queues, self.retrying, clock)
+        self.watermarks = WatermarkPublisher({TOPIC: processor}, self.queues, self.retrying, self.republisher, 1)
+        self.queues.restart(history.committed)
 
-    def die(self, reason: str, error: BaseException, **where: object) -> None:
+    def end_process(self, reason: str, error: BaseException, **where: object) -> None:
         assert isinstance(error, Crash), error
         self.dead.set()
         raise asyncio.CancelledError
@@ -141,16 +141,16 @@ class Life:
                 records = [Record(start + i, at, key.encode(), raw) for i, (key, at, raw) in enumerate(rows)]
                 self.fetched[tp] = start + len(rows)
                 ack = partial(self.history.committed.__setitem__, tp, self.fetched[tp])
-                await self.lanes.put(FetchBatch(*tp, start, records), ack)
+                await self.queues.put(FetchBatch(*tp, start, records), ack)
 
     async def publish(self) -> None:
-        if self.lanes.applied.get(EVENTS, -1) >= len(self.history.logs[EVENTS]):
-            await self.marks.publish({EVENTS: self.history.now_ms})
+        if self.queues.applied.get(EVENTS, -1) >= len(self.history.logs[EVENTS]):
+            await self.watermarks.publish({EVENTS: self.history.now_ms})
 
-    async def give_away(self) -> None:
-        self.lanes.give_away(self.history.logs)
+    async def revoke(self) -> None:
+        self.queues.revoke(self.history.logs)
         await asyncio.sleep(0.001)
-        self.lanes.restart(self.history.committed)
+        self.queues.restart(self.history.committed)
 
     def break_a_write(self) -> None:
         history = self.history
@@ -176,7 +176,7 @@ class Life:
     async def live(self) -> None:
         chance, history = self.history.random, self.history
         steps: list[Callable[[], object]] = [history.happen, history.decide, self.break_a_write, self.break_a_commit]
-        others = [lambda: self.fetch(chance.choice((1, 2, 5, 50))), self.publish, self.give_away]
+        others = [lambda: self.fetch(chance.choice((1, 2, 5, 50))), self.publish, self.revoke]
         tasks = []
         for _ in range(chance.randrange(2, 30)):
             if chance.random() < 0.5:
@@ -194,35 +194,35 @@ class Life:
     async def settle(self) -> None:
         """Everything is applied and every mark moves."""
         await self.fetch(10**6)
-        while not self.lanes.idle(0):
+        while not self.queues.idle(0):
             await asyncio.sleep(0)
         await self.publish()
-        while self.rebuilds.reason:
+        while self.republisher.reason:
             await asyncio.sleep(0)
         await self.publish()
 
 
 async def run(history: History, patch: pytest.MonkeyPatch, *, last: bool) -> None:
     life = Life(history)
-    patch.setattr(partition_queues, "die", life.die)
-    patch.setattr(republisher, "die", life.die)
+    patch.setattr(partition_queues, "end_process", life.end_process)
+    patch.setattr(republisher, "end_process", life.end_process)
     await (life.settle() if last else life.live())
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
         task.cancel()
     await asyncio.gather(*rest, return_exceptions=True)
-    life.gate._threads.shutdown()
+    life.retrying._threads.shutdown()
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_in_the_end_the_values_are_those_of_the_raw_events(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(republisher, "BATCH", 1)
     history = History(seed)
-    asyncio.run(run(history, monkeypatch, last=True))  # so that the marks stand, and nothing is rebuilt without need
+    asyncio.run(run(history, monkeypatch, last=True))  # so that the watermarks stand, and nothing is rebuilt without need
     for _ in range(history.random.randint(1, 6)):
         asyncio.run(run(history, monkeypatch, last=False))
     asyncio.run(run(history, monkeypatch, last=True))
-    reader = Reader(history.store, 8)
+    reader = FeatureReader(history.store, 8)
     for subject in SUBJECTS:
         record = decode(raw) if (raw := history.table.kept.get(subject.encode())) else None
         for purpose, views in VIEWS.items():

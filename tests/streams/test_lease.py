@@ -50,7 +50,7 @@ async def test_a_good_answer_renews_from_the_time_of_asking(coordinator: Coordin
 
 
 async def test_a_heartbeat_renews_while_the_broker_waits_for_this_worker_to_rejoin(coordinator: Coordinator) -> None:
-    """What the rejoin waits for, a bundle in hand, waits for the lease itself."""
+    """What the rejoin waits for, a batch in hand, waits for the lease itself."""
     await coordinator.answers(HEARTBEAT, 0)
     assert await coordinator.answers(HEARTBEAT, REBALANCE_IN_PROGRESS) == 102
     assert await coordinator.answers(HEARTBEAT, REBALANCE_IN_PROGRESS) == 104

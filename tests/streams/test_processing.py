@@ -12,7 +12,7 @@ from bench import offline
 from featurestore.definitions import FeatureService, Registry
 from featurestore.permission import Permission, PurposePermission
 from featurestore.serving.answer import Answer, Status
-from featurestore.serving.reader import Reader
+from featurestore.serving.reader import FeatureReader
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Node, Watermark, WriteOutcome
@@ -54,7 +54,7 @@ class DeadLetterWriter:
     def __init__(self) -> None:
         self.sent: list[Rejection] = []
 
-    async def put(self, bundle: FetchBatch, rejected: Iterable[Rejection]) -> None:
+    async def put(self, batch: FetchBatch, rejected: Iterable[Rejection]) -> None:
         self.sent += rejected
 
 
@@ -73,16 +73,16 @@ class Shop:
         for node in self.store.nodes():
             vouch(node)
         self.now_ms, self.offset, self.sequence = NOW_MS, 0, 0
-        self.lanes = PartitionQueues()
-        self.rounds = self.new_worker()
+        self.queues = PartitionQueues()
+        self.micro_batches = self.new_worker()
 
     def new_worker(self) -> MicroBatchProcessor:
         clock = lambda: self.now_ms  # noqa: E731
-        self.gate = RetryingStore(self.store)
-        self.folder = SourceProcessor(
+        self.retrying = RetryingStore(self.store)
+        self.processor = SourceProcessor(
             purchases, Registry([purchases, spend]), self.table, generation=1, partitions=8, clock=clock
         )
-        return MicroBatchProcessor({TOPIC: self.folder}, self.gate, self.dead, clock)
+        return MicroBatchProcessor({TOPIC: self.processor}, self.retrying, self.dead, clock)
 
     def empty(self) -> None:
         """The store is another run, without data, vouched for."""
@@ -90,16 +90,16 @@ class Shop:
         vouch(self.store)
 
     def published(self, subject: str = ANN, meanwhile: Callable[[], None] = lambda: None) -> Status:
-        """What a reader sees after the marks were published until no rebuild is under way."""
+        """What a reader sees after the watermarks were published until no rebuild is under way."""
 
         async def publish() -> None:
-            rebuilds = Republisher(self.lanes, self.gate, lambda: self.now_ms)
-            marks = WatermarkPublisher({TOPIC: self.folder}, self.lanes, self.gate, rebuilds, 1)
-            await marks.publish({TP(TOPIC, 0): self.now_ms})
+            republisher = Republisher(self.queues, self.retrying, lambda: self.now_ms)
+            watermarks = WatermarkPublisher({TOPIC: self.processor}, self.queues, self.retrying, republisher, 1)
+            await watermarks.publish({TP(TOPIC, 0): self.now_ms})
             meanwhile()
-            while rebuilds.reason:
+            while republisher.reason:
                 await asyncio.sleep(0)
-            await marks.publish({TP(TOPIC, 0): self.now_ms})
+            await watermarks.publish({TP(TOPIC, 0): self.now_ms})
 
         asyncio.run(publish())
         return self.read(subject).views["spend"].status
@@ -118,21 +118,21 @@ class Shop:
         self.offset += 1
         return Record(self.offset - 1, NOW_MS, subject.encode(), raw)
 
-    def bundle(self, *records: Record) -> FetchBatch:
+    def batch(self, *records: Record) -> FetchBatch:
         return FetchBatch(TOPIC, 0, records[0].offset, list(records))
 
     def fold(self, *records: Record) -> FetchBatch:
-        bundle = self.bundle(*records)
-        asyncio.run(self.rounds.handle([bundle]))
-        self.lanes.applied[TP(TOPIC, 0)] = bundle.last_offset + 1
-        self.mark(bundle.last_offset)
-        return bundle
+        batch = self.batch(*records)
+        asyncio.run(self.micro_batches.handle([batch]))
+        self.queues.applied[TP(TOPIC, 0)] = batch.last_offset + 1
+        self.advance_watermark(batch.last_offset)
+        return batch
 
     def purge(self, *subjects: str) -> None:
         purges = [Record(i, NOW_MS, subject.encode(), None) for i, subject in enumerate(subjects)]
-        asyncio.run(self.rounds.handle([FetchBatch(PURGE, 0, 0, purges)]))
+        asyncio.run(self.micro_batches.handle([FetchBatch(PURGE, 0, 0, purges)]))
 
-    def mark(self, offset: int) -> None:
+    def advance_watermark(self, offset: int) -> None:
         """What ``streams.watermarks`` tells readers."""
         coverage_starts_ms = coverage.decode(self.table.get(0, coverage.KEY))
         for node in self.store.nodes():
@@ -142,7 +142,7 @@ class Shop:
             )
 
     def read(self, subject: str = ANN) -> Answer:
-        reader = Reader(self.store, 8)
+        reader = FeatureReader(self.store, 8)
         return reader.read(SERVICE, "service", [subject], now_ms=self.now_ms, timeout_ms=1_000)[0]
 
     def count(self, subject: str = ANN) -> int | None:
@@ -188,11 +188,11 @@ def test_nothing_is_kept_of_a_subject_without_permission(shop: Shop) -> None:
 
 
 def test_a_replay_folds_nothing_and_pushes_again(shop: Shop) -> None:
-    bundle = shop.fold(shop.record(shop.raw()))
+    batch = shop.fold(shop.record(shop.raw()))
     shop.empty()  # the crash came between the table and the store
     shop.permit()
-    asyncio.run(shop.new_worker().handle([bundle]))
-    shop.mark(0)
+    asyncio.run(shop.new_worker().handle([batch]))
+    shop.advance_watermark(0)
     assert shop.count() == 1
 
 
@@ -214,7 +214,7 @@ def interleaved(meanwhile: Callable[[Shop], None]) -> Shop:
     shop.store = Interleaving()
     shop.store.write_claim(shop.store.run(), 1, 0)
     shop.store.vouch(shop.store.run(), 10**9)
-    shop.rounds = shop.new_worker()
+    shop.micro_batches = shop.new_worker()
     shop.permit()
     shop.store.meanwhile = [lambda: meanwhile(shop)]
     return shop
@@ -246,13 +246,13 @@ def test_a_permission_that_ends_is_no_longer_folded_under(shop: Shop) -> None:
 
 
 def test_a_purge_drops_the_values_and_keeps_the_offset(shop: Shop) -> None:
-    bundle = shop.fold(shop.record(shop.raw()), shop.record(shop.raw()))
+    batch = shop.fold(shop.record(shop.raw()), shop.record(shop.raw()))
     shop.permit(allowed=False)
     shop.purge(ANN, BOB)
     assert decode(shop.table.kept[ANN.encode()]).views == {}
     assert decode(shop.table.kept[ANN.encode()]).identities == b""
     shop.permit(grant=2)
-    asyncio.run(shop.rounds.handle([bundle]))  # a replay from before the purge
+    asyncio.run(shop.micro_batches.handle([batch]))  # a replay from before the purge
     assert shop.read().features["spend_count_lifetime"] == 0
 
 
@@ -282,8 +282,8 @@ def test_a_rebuild_takes_more_subjects_than_one_batch_and_stops_where_the_partit
     shop.empty()
     for subject in subjects:
         shop.permit(subject)
-    assert shop.published(subjects[0], shop.lanes.applied.clear) is Status.STALE
-    shop.lanes.applied[TP(TOPIC, 0)] = shop.offset
+    assert shop.published(subjects[0], shop.queues.applied.clear) is Status.STALE
+    shop.queues.applied[TP(TOPIC, 0)] = shop.offset
     assert shop.published(subjects[0]) is Status.PRESENT
     assert {shop.count(subject) for subject in subjects} == {1}
 
@@ -291,13 +291,13 @@ def test_a_rebuild_takes_more_subjects_than_one_batch_and_stops_where_the_partit
 def test_the_worker_waits_for_a_store_that_is_away_and_says_why(shop: Shop) -> None:
     async def scenario() -> str | None:
         shop.store.available = False
-        folding = asyncio.create_task(shop.rounds.handle([shop.bundle(shop.record(shop.raw()))]))
-        while shop.gate.waiting_for is None:
+        folding = asyncio.create_task(shop.micro_batches.handle([shop.batch(shop.record(shop.raw()))]))
+        while shop.retrying.waiting_for is None:
             await asyncio.sleep(0)
-        reason = shop.gate.waiting_for
+        reason = shop.retrying.waiting_for
         shop.store.available = True
         await folding
-        assert shop.gate.waiting_for is None
+        assert shop.retrying.waiting_for is None
         return reason
 
     assert asyncio.run(scenario()) == "store is away"
@@ -322,9 +322,9 @@ def test_a_purge_before_the_first_event_of_a_new_view_is_carried_out(shop: Shop)
 
 
 def test_a_view_that_is_new_to_a_partition_never_begins_with_what_was_applied_before(shop: Shop) -> None:
-    bundle = shop.fold(shop.record(shop.raw()))
+    batch = shop.fold(shop.record(shop.raw()))
     shop.table.kept[coverage.KEY] = coverage.encode({1: 0})
-    asyncio.run(shop.rounds.handle([bundle]))  # a replay from the beginning, after a deploy
+    asyncio.run(shop.micro_batches.handle([batch]))  # a replay from the beginning, after a deploy
     assert coverage.decode(shop.table.kept[coverage.KEY]) == {spend.fingerprint: NOW_MS + 300_001}
 
 
@@ -357,7 +357,7 @@ def test_values_are_pushed_again_to_the_node_that_was_filled_anew_alone(redis_cl
     assert shop.read(lost).views["spend"].status is Status.STALE
     assert shop.count(kept) == 1, "the other node's mark stands"
     written, write = list[str](), store.write
-    shop.gate.store.write = lambda writes, now_ms: (written.extend(w.subject for w in writes), write(writes, now_ms))[1]
+    shop.retrying.online.write = lambda writes, now_ms: (written.extend(w.subject for w in writes), write(writes, now_ms))[1]
     assert shop.published(lost) is Status.PRESENT
     assert written == [lost]
     assert shop.count(lost) == shop.count(kept) == 1

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 ORDERS, CHAT = names.changelog("orders", 1), names.changelog("chat", 1)
 
 
-def bundle(
+def batch(
     topic: str, partition: int, *changes: tuple[int, bytes, bytes | None], start: int | None = None
 ) -> FetchBatch:
     records = [Record(offset, 0, key, value) for offset, key, value in changes]
@@ -63,39 +63,39 @@ async def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Worker:
 
 
 async def test_records_are_applied_in_order(worker: Worker) -> None:
-    await worker.recovery.take(bundle(ORDERS, 0, (0, b"a", b"1"), (1, b"b", b"2"), (2, b"a", b"3")))
-    await worker.recovery.take(bundle(ORDERS, 0, (3, b"b", None)))
-    await worker.recovery.take(bundle(CHAT, 0, (0, b"a", b"9")))
+    await worker.recovery.take(batch(ORDERS, 0, (0, b"a", b"1"), (1, b"b", b"2"), (2, b"a", b"3")))
+    await worker.recovery.take(batch(ORDERS, 0, (3, b"b", None)))
+    await worker.recovery.take(batch(CHAT, 0, (0, b"a", b"9")))
     assert worker.items("orders") == {b"a": b"3"}
     assert worker.items("chat") == {b"a": b"9"}
     assert worker.recovery.active_offsets[TP(ORDERS, 0)] == 3
 
 
 async def test_what_a_compacted_changelog_lacks_is_no_hole(worker: Worker) -> None:
-    await worker.recovery.take(bundle(ORDERS, 0, (7, b"a", b"1"), start=0))
-    await worker.recovery.take(bundle(ORDERS, 0, (40, b"b", b"2"), start=8))
+    await worker.recovery.take(batch(ORDERS, 0, (7, b"a", b"1"), start=0))
+    await worker.recovery.take(batch(ORDERS, 0, (40, b"b", b"2"), start=8))
     assert worker.items("orders") == {b"a": b"1", b"b": b"2"}
     assert not worker.sought
 
 
 async def test_a_bundle_that_was_lost_is_read_again(worker: Worker) -> None:
-    await worker.recovery.take(bundle(ORDERS, 0, (0, b"a", b"1")))
-    await worker.recovery.take(bundle(ORDERS, 0, (3, b"b", b"4")))
+    await worker.recovery.take(batch(ORDERS, 0, (0, b"a", b"1")))
+    await worker.recovery.take(batch(ORDERS, 0, (3, b"b", b"4")))
     assert worker.sought == [{TP(ORDERS, 0): 1}]
     assert worker.items("orders") == {b"a": b"1"}
-    await worker.recovery.take(bundle(ORDERS, 0, (1, b"b", b"2"), (2, b"a", None), (3, b"b", b"4")))
+    await worker.recovery.take(batch(ORDERS, 0, (1, b"b", b"2"), (2, b"a", None), (3, b"b", b"4")))
     assert worker.items("orders") == {b"b": b"4"}
 
 
 async def test_the_lost_end_of_a_changelog_is_read_again(worker: Worker) -> None:
     worker.recovery.active_highwaters.update({TP(ORDERS, 0): 1, TP(CHAT, 0): 0})
-    await worker.recovery.take(bundle(CHAT, 0, (0, b"a", b"1")))
+    await worker.recovery.take(batch(CHAT, 0, (0, b"a", b"1")))
     await worker.recovery.read_again()
     assert not worker.sought, "nothing is being recovered"
     worker.recovery._set_recovery_started()
     await worker.recovery.read_again()
     assert worker.sought == [{TP(ORDERS, 0): 0}]
-    await worker.recovery.take(bundle(ORDERS, 0, (0, b"a", b"1"), (1, b"b", b"2")))
+    await worker.recovery.take(batch(ORDERS, 0, (0, b"a", b"1"), (1, b"b", b"2")))
     await worker.recovery.read_again()
     assert len(worker.sought) == 1, "all is there"
 
@@ -121,14 +121,14 @@ async def test_silence_is_answered_with_growing_patience(worker: Worker, monkeyp
 
 
 async def test_what_comes_again_is_not_applied_again(worker: Worker) -> None:
-    await worker.recovery.take(bundle(ORDERS, 0, (0, b"a", b"1"), (1, b"a", b"2")))
-    await worker.recovery.take(bundle(ORDERS, 0, (0, b"a", b"1")))
+    await worker.recovery.take(batch(ORDERS, 0, (0, b"a", b"1"), (1, b"a", b"2")))
+    await worker.recovery.take(batch(ORDERS, 0, (0, b"a", b"1")))
     assert worker.items("orders") == {b"a": b"2"}
 
 
 async def test_what_is_on_its_way_for_a_partition_given_away_touches_no_table(worker: Worker) -> None:
-    await worker.recovery.take(bundle(CHAT, 0, (0, b"a", b"1")))
-    await worker.recovery.take(bundle(ORDERS, 1, (0, b"a", b"2")))
+    await worker.recovery.take(batch(CHAT, 0, (0, b"a", b"1")))
+    await worker.recovery.take(batch(ORDERS, 1, (0, b"a", b"2")))
     assert worker.items("chat") == {b"a": b"1"}
     assert TP(ORDERS, 1) not in worker.recovery.active_offsets
 

@@ -25,7 +25,7 @@ class World:
 
     def push(self, *places: tuple[str, int]) -> None:
         for source, partition in places:
-            self.store.advance_watermark(source, partition, Watermark(1, 5, 1_000, {}, self.fill))
+            self.store.advance_watermark(source, partition, Watermark(1, 5, 1_000, {}, self.incarnation))
 
     def vouch(self) -> None:
         assert self.store.read_claim() == (self.store.run(), 0, 0), "the run is said to be in filling"
@@ -47,9 +47,9 @@ class World:
 
 def test_it_ends_when_every_permission_and_every_partition_is_there_again() -> None:
     world = World()
-    first = world.fill
+    first = world.incarnation
     said = world.republish(world.vouch, lambda: world.push(PLACES[0]), lambda: world.push(PLACES[1]))
-    assert world.fill != first
+    assert world.incarnation != first
     assert said == [
         "vouched for 0 of 1; pushed 0 of 2 partitions",
         "vouched for 1 of 1; pushed 0 of 2 partitions",

@@ -21,7 +21,7 @@ def kind(request: pytest.FixtureRequest) -> Literal["memory", "rocksdb"]:
     return request.param
 
 
-async def nothing(bundles: object) -> None:
+async def nothing(batches: object) -> None:
     """No work."""
 
 

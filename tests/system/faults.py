@@ -21,7 +21,7 @@ from typing import NamedTuple
 import httpx
 from redis import Redis, RedisError
 
-from bench import report
+from devservers import results
 from devservers.installation import Installation
 from devservers.redis_server import RedisServer
 from devservers.waiting import eventually
@@ -207,7 +207,7 @@ def main() -> None:
     finally:
         shop.stop()
     shutil.rmtree(folder)
-    print(report.write("faults", figures, "python -m tests.system.faults"))
+    print(results.write("faults", figures, "python -m tests.system.faults"))
 
 
 if __name__ == "__main__":

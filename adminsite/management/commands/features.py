@@ -19,7 +19,7 @@ from featurestore.definitions.description import feature_spec, service_spec, vie
 from featurestore.definitions.pages import feature_page, registry_page, service_page, view_page
 from featurestore.identity import IdentifierError, subject_of
 from featurestore.serving.as_of import AsOfTooEarly
-from featurestore.serving.reader import Reader
+from featurestore.serving.reader import FeatureReader
 from featurestore.store.configured import store
 from featurestore.store.protocol import StoreUnavailable
 
@@ -105,7 +105,7 @@ def read(options: dict[str, Any]) -> Iterator[str]:
         raise CommandError(f"No service {options['service']}. There are: {', '.join(services)}.")
     try:
         subject = subject_of(options["customer"], conf.subject_secret.encode())
-        answers = Reader(store(), conf.partitions).read(
+        answers = FeatureReader(store(), conf.partitions).read(
             services[options["service"]],
             options["purpose"],
             [subject],

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-SCRIPT = Path(__file__).with_name("questions.lua")
+SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
-class NoLoad(Exception):
+class WrkMissing(Exception):
     """The load generator is not installed."""
 
 
-class Question(NamedTuple):
+class Requests(NamedTuple):
     """Where to ask, and bodies that are sent in turn."""
 
     port: int
@@ -28,7 +28,7 @@ class Question(NamedTuple):
     bodies: Sequence[bytes]
 
 
-class Answered(NamedTuple):
+class LoadResult(NamedTuple):
     """What clients saw."""
 
     requests_per_s: float
@@ -37,27 +37,27 @@ class Answered(NamedTuple):
     p999_ms: float
 
 
-def rush(question: Question, connections: int, seconds: float) -> Answered:
+def saturate(requests: Requests, connections: int, seconds: float) -> LoadResult:
     """Ask by some connections at once. Fails if any answer is no 2xx."""
-    return _asked(question, connections, seconds, pause_ms=0)
+    return _run(requests, connections, seconds, pause_ms=0)
 
 
-def steady(question: Question, rate: float, connections: int, seconds: float) -> Answered:
+def steady(requests: Requests, rate: float, connections: int, seconds: float) -> LoadResult:
     """Ask some ``rate`` times a second, at random moments, by connections that are idle most of the time.
 
     Fails if any answer is no 2xx.
     """
-    return _asked(question, connections, seconds, connections / rate * 1000)
+    return _run(requests, connections, seconds, connections / rate * 1000)
 
 
-def _asked(question: Question, connections: int, seconds: float, pause_ms: float) -> Answered:
+def _run(requests: Requests, connections: int, seconds: float, pause_ms: float) -> LoadResult:
     if not (wrk := shutil.which("wrk")):
-        raise NoLoad("wrk is not installed: it sends the load")
+        raise WrkMissing("wrk is not installed: it sends the load")
     with tempfile.NamedTemporaryFile() as file:
-        file.write(b"\n".join(question.bodies) + b"\n")
+        file.write(b"\n".join(requests.bodies) + b"\n")
         file.flush()
-        headers = [f"{name}: {value}" for name, value in question.headers.items()]
-        url = f"http://127.0.0.1:{question.port}{question.path}"
+        headers = [f"{name}: {value}" for name, value in requests.headers.items()]
+        url = f"http://127.0.0.1:{requests.port}{requests.path}"
         options = ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "10s", "-s", str(SCRIPT)]
         done = subprocess.run(
             [wrk, *options, url, "--", file.name, str(pause_ms), *headers], capture_output=True, text=True, check=True
@@ -65,4 +65,4 @@ def _asked(question: Question, connections: int, seconds: float, pause_ms: float
     said = json.loads(done.stdout.splitlines()[-1])
     assert not said["failed"], f"{said['failed']} of {said['requests']} answers were errors: {url}"
     p50, p99, p999 = (said[name] / 1000 for name in ("p50_us", "p99_us", "p999_us"))
-    return Answered(said["requests"] / said["seconds"], p50, p99, p999)
+    return LoadResult(said["requests"] / said["seconds"], p50, p99, p999)
