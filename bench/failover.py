@@ -16,8 +16,8 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from devservers.waiting import repeating
 from devservers.ports import free_port
+from devservers.waiting import repeating
 from featurestore import names
 from featurestore.config import Settings
 from streams import topics

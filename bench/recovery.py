@@ -27,8 +27,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import backlog, failover
-from devservers import results
 from bench.surroundings import WORKER_CORE, surroundings
+from devservers import results
 from devservers.ports import free_port
 from featurestore import names
 from featurestore.config import Settings

@@ -22,11 +22,11 @@ from statistics import median
 import psutil
 
 from bench import readers
-from devservers import wrk
-from devservers.wrk import Question
 from bench.contestants.servers import CORE, ROSTER, Around, Feast, Floor, Lane, Ninja, PrecomputedFeast, Server
-from devservers.results import tell
 from bench.surroundings import MEMORY
+from devservers import wrk
+from devservers.results import tell
+from devservers.wrk import Requests
 from featurestore.catalog import registry
 
 CUSTOMERS = 1_000
@@ -63,12 +63,12 @@ def turn(server: Server, seconds: float) -> Figures:
     """What one contestant shows in its turn."""
     server.prepare()
     with server.serving() as process:
-        wrk.rush(server.question(), CLIENTS, 2)
+        wrk.saturate(server.question(), CLIENTS, 2)
         workers = process.children(recursive=True) or [process]
         before_s = cpu_s(workers)
-        rushed = wrk.rush(server.question(), CLIENTS, seconds)
+        rushed = wrk.saturate(server.question(), CLIENTS, seconds)
         used_s = cpu_s(workers) - before_s
-        steady = wrk.steady(server.question(), RATE, CLIENTS, seconds)
+        steady = wrk.pace(server.question(), RATE, CLIENTS, seconds)
         found = {
             "rps": rushed.requests_per_s, "cpu_us": used_s / (rushed.requests_per_s * round(seconds)) * 1e6,
             "p50_ms": rushed.p50_ms, "p99_ms": rushed.p99_ms, "p999_ms": rushed.p999_ms,
@@ -76,7 +76,7 @@ def turn(server: Server, seconds: float) -> Figures:
             "ready_s": server.ready_s,
         }  # fmt: skip
         if server.batches:
-            batch = wrk.rush(server.question(BATCH), 1, seconds)
+            batch = wrk.saturate(server.question(BATCH), 1, seconds)
             found |= {f"batch{BATCH}_rps": batch.requests_per_s, f"batch{BATCH}_p50_ms": batch.p50_ms,
                       f"batch{BATCH}_p99_ms": batch.p99_ms}  # fmt: skip
         found["worker_rss_mb"] = max(worker.memory_info().rss for worker in workers) / 1e6
@@ -137,10 +137,10 @@ def costs(server: Lane, seconds: float) -> Figures:
     return found
 
 
-def spent_us(question: Question, workers: list[psutil.Process], clients: int, seconds: float) -> float:
+def spent_us(question: Requests, workers: list[psutil.Process], clients: int, seconds: float) -> float:
     """Processor time of the workers an answer, in microseconds."""
     before_s = cpu_s(workers)
-    rushed = wrk.rush(question, clients, seconds)
+    rushed = wrk.saturate(question, clients, seconds)
     return (cpu_s(workers) - before_s) / (rushed.requests_per_s * round(seconds)) * 1e6
 
 

@@ -23,10 +23,10 @@ from bench.distribution import quantile
 from bench.followers import Arrival, follow
 from bench.load import CONTEXT
 from bench.readers import PURPOSE, customers, fill
-from devservers.results import tell
 from bench.surroundings import MEMORY
 from devservers.installation import installation
 from devservers.redis_server import RedisServer
+from devservers.results import tell
 from featurestore.identity import subject_of
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.store.redis import RedisStore, key

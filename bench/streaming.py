@@ -14,12 +14,12 @@ from collections import defaultdict
 from statistics import median
 
 from bench import catalog, growth, recovery, sizes
-from devservers import results
 from bench.contestants.roster import PEERS, ROSTER, Contestant, Rapport
 from bench.distribution import quantile
 from bench.latency import latencies_ms
 from bench.surroundings import Surroundings, surroundings
 from bench.throughput import Turn, burst, throughput
+from devservers import results
 
 EVENTS = 100_000
 BURST, FILLED = 10_000, 100_000

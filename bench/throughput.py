@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from bench.contestants.roster import Contestant, working
 from bench.load import sending, stamps
-from bench.waiting import wait_until
 from bench.surroundings import Record, by_partition, record, subjects_of
+from bench.waiting import wait_until
 
 CUSTOMERS = 20_000
 DAYS = 29  # inside the longest window

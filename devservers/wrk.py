@@ -1,7 +1,7 @@
-"""Asking a server (by wrk): as fast as it answers, or at a steady rate, far from what it could bear.
+"""The load generator wrk: HTTP requests as fast as a server answers, or at a steady rate far below that.
 
-Clients wait for their answers before they ask again; so what they see of latency at the fastest belongs to the rate
-that the server reached. Two servers are compared in latency at a steady rate that is the same for both.
+A client waits for its answer before it sends again, so a latency measured at full speed belongs to the rate that this
+server reached. To compare the latency of two servers, load both at the same steady rate.
 """
 
 import json
@@ -20,7 +20,7 @@ class WrkMissing(Exception):
 
 
 class Requests(NamedTuple):
-    """Where to ask, and bodies that are sent in turn."""
+    """POST requests to one path of a local port; the bodies are sent in turn."""
 
     port: int
     path: str
@@ -29,7 +29,7 @@ class Requests(NamedTuple):
 
 
 class LoadResult(NamedTuple):
-    """What clients saw."""
+    """Answers a second, and quantiles of the latency that clients measured."""
 
     requests_per_s: float
     p50_ms: float
@@ -38,12 +38,12 @@ class LoadResult(NamedTuple):
 
 
 def saturate(requests: Requests, connections: int, seconds: float) -> LoadResult:
-    """Ask by some connections at once. Fails if any answer is no 2xx."""
+    """Send from so many connections, each as soon as it is answered. Fails if any answer is no 2xx."""
     return _run(requests, connections, seconds, pause_ms=0)
 
 
-def steady(requests: Requests, rate: float, connections: int, seconds: float) -> LoadResult:
-    """Ask some ``rate`` times a second, at random moments, by connections that are idle most of the time.
+def pace(requests: Requests, rate: float, connections: int, seconds: float) -> LoadResult:
+    """Send about ``rate`` requests a second at random moments, from connections that are idle most of the time.
 
     Fails if any answer is no 2xx.
     """
@@ -62,7 +62,7 @@ def _run(requests: Requests, connections: int, seconds: float, pause_ms: float) 
         done = subprocess.run(
             [wrk, *options, url, "--", file.name, str(pause_ms), *headers], capture_output=True, text=True, check=True
         )
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert not said["failed"], f"{said['failed']} of {said['requests']} answers were errors: {url}"
-    p50, p99, p999 = (said[name] / 1000 for name in ("p50_us", "p99_us", "p999_us"))
-    return LoadResult(said["requests"] / said["seconds"], p50, p99, p999)
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert not report["failed"], f"{report['failed']} of {report['requests']} answers were errors: {url}"
+    p50, p99, p999 = (report[name] / 1000 for name in ("p50_us", "p99_us", "p999_us"))
+    return LoadResult(report["requests"] / report["seconds"], p50, p99, p999)

@@ -14,9 +14,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.contestants.environment import environment_of
 from bench.contestants.shop import chat, registry
-from devservers.results import ROOT
 from bench.surroundings import PARTITIONS, WORKER_CORE, Surroundings
 from devservers.ports import free_port
+from devservers.results import ROOT
 from featurestore import names
 from featurestore.config import Settings
 from featurestore.serving.reader import FeatureReader

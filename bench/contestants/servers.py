@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 from redis import Redis
 
-from devservers.wrk import Question
 from bench.contestants.environment import environment_of
 from bench.readers import FEATURES, PURPOSE, SERVICE
-from devservers.results import ROOT
 from devservers.ports import free_port
 from devservers.redis_server import RedisServer
+from devservers.results import ROOT
+from devservers.wrk import Requests
 
 CORE = 0
 KEY = "BENCH_KEY"  # in the environment of a program of the bench
@@ -91,10 +91,10 @@ class Server:
         """A question about one customer, or several at once."""
         raise NotImplementedError
 
-    def question(self, batch: int = 1) -> Question:
+    def question(self, batch: int = 1) -> Requests:
         names = self.around.customers
         groups = [names[start : start + batch] for start in range(0, len(names) - batch + 1, batch)]
-        return Question(
+        return Requests(
             self.port,
             self.path_of(batch),
             {"Content-Type": "application/json"} | self.headers(),
@@ -159,7 +159,7 @@ class Lane(Server):
         who = {"customer_id": customers[0]} if len(customers) == 1 else {"customer_ids": list(customers)}
         return json.dumps({"service": SERVICE, "purpose": PURPOSE, "features": features, **who}).encode()
 
-    def about(self, features: Sequence[str], customers: Sequence[str]) -> Question:
+    def about(self, features: Sequence[str], customers: Sequence[str]) -> Requests:
         """A question about other features, of other customers one by one."""
         return self.question()._replace(bodies=[self.body([name], features) for name in customers])
 

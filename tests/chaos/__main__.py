@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from devservers import results as results
+from devservers import results
 from tests.chaos.report import failures, figures, summary
 from tests.chaos.run import Plan, run, say
 from tests.chaos.world import missing

@@ -3,10 +3,9 @@
 import signal
 from collections.abc import Callable
 
-from devservers.waiting import repeating
+from devservers.waiting import eventually, repeating
 from featurestore import names
 from tests.kafka.plant import Plant, Worker
-from devservers.waiting import eventually
 
 Make = Callable[..., Plant]
 FEW, EVERY_S = 20, 0.05

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from devservers.wrk import Question, rush
 from devservers.results import RESULTS
+from devservers.wrk import Requests, saturate
 from tests.chaos.run import say
 from tests.load.people import DESK, MINDS, PREFIX, SUPPORT
 from tests.load.plots import plot_knee
@@ -82,5 +82,5 @@ def most(shop: Town) -> float:
     """Single reads a second that the API answers as fast as it can; the load costs next to nothing (wrk)."""
     headers = {"Authorization": f"Bearer {shop.world.key}", "Content-Type": "application/json"}
     bodies = [json.dumps(SUPPORT | {"customer_id": f"{PREFIX}{n}"}).encode() for n in range(MINDS, shop.people)]
-    question = Question(shop.world.made.api_port, "/v1/features", headers, bodies)
-    return rush(question, RUSH_CONNECTIONS, RUSH_S).requests_per_s
+    question = Requests(shop.world.made.api_port, "/v1/features", headers, bodies)
+    return saturate(question, RUSH_CONNECTIONS, RUSH_S).requests_per_s
