@@ -1,9 +1,11 @@
-"""PartitionQueues: what waits for each partition number, taken in rounds by a few hands.
+"""Queues of fetch batches, one a partition number, that a few drain tasks empty in micro-batches.
 
-A hand takes what waits in every free queue and has it handled at once, so that many small batches cost one permission
-read, one changelog request and one pipeline to the store; load makes rounds longer, not queues. While one hand waits
-for its changelog and store, another works on other queues. Nobody source_batches a queue: rounds and republisher of a partition
-number never overlap, whatever the topic.
+A drain task takes what waits in every free queue and has it handled at once, so that many small fetch batches cost one
+permission read, one changelog request and one pipeline to the store; load makes micro-batches larger, not queues longer.
+While one drain task waits for changelog and store, another works on other queues.
+
+Invariant: at most one drain task or republication uses a partition number at a time, whatever the topic, and the fetch
+batches of a queue are handled and acknowledged in the order in which they came.
 """
 
 import asyncio
@@ -14,38 +16,38 @@ from typing import NamedTuple
 
 from faust.types import TP
 
-from streams.fetch_batches import FetchBatch
 from streams.fatal import end_process
+from streams.fetch_batches import FetchBatch
 
 Handler = Callable[[Sequence[FetchBatch]], Awaitable[None]]
 
 FULL_QUEUE_RECORDS = 8_000  # a queue that holds so many makes the fetcher wait
-MICRO_BATCH_RECORDS = 2_000  # a hand that has so many takes no further batch
+MICRO_BATCH_RECORDS = 2_000  # a micro-batch of so many takes no further fetch batch
 DRAIN_TASKS = 2
 
 
 class QueuedBatch(NamedTuple):
-    """A batch and what acknowledges it."""
+    """A fetch batch and the call that acknowledges it."""
 
     batch: FetchBatch
     ack: Callable[[], object]
 
 
 class PartitionQueue:
-    """The batches waiting for one partition number."""
+    """The fetch batches that wait for one partition number."""
 
     def __init__(self) -> None:
         self.waiting: deque[QueuedBatch] = deque()
         self.records = 0
         self.busy = False
-        self.rounds = 0  # that took from it
-        self.wanted: list[int] = []  # by who wants it alone: after how many rounds each may have it
+        self.taken = 0  # how many micro-batches have taken from it
+        self.reservations: list[int] = []  # by each waiting holder of ``exclusive``: the value of ``taken`` it waits for
         self.changed = asyncio.Event()
 
     def take(self, most: int) -> list[QueuedBatch]:
-        """The first batches, until there are ``most`` records."""
+        """The first fetch batches, until there are ``most`` records."""
         self.busy = True
-        self.rounds += 1
+        self.taken += 1
         taken: list[QueuedBatch] = []
         while self.waiting and most > 0:
             taken.append(self.waiting.popleft())
@@ -54,34 +56,40 @@ class PartitionQueue:
         self.changed.set()
         return taken
 
+    async def wait_for_change(self) -> None:
+        self.changed.clear()
+        await self.changed.wait()
+
 
 class PartitionQueues:
-    """All queues of a worker. ``handle`` is set before the first batch."""
+    """All partition queues of a worker. ``handle`` is set before the first fetch batch."""
 
     def __init__(self) -> None:
         self.handle: Handler | None = None
         self.applied: dict[TP, int] = {}  # the offset after the last one handled, by partition
         self._queues: dict[int, PartitionQueue] = {}
-        self._hands: list[asyncio.Task[None]] = []
-        self._news = asyncio.Event()
+        self._drain_tasks: list[asyncio.Task[None]] = []
+        self._takeable = asyncio.Event()  # a queue may have become free, or filled
 
     @asynccontextmanager
     async def exclusive(self, partition: int) -> AsyncIterator[None]:
-        """Keep events and purges of ``partition`` out meanwhile, for a rebuild. What waits already goes first."""
+        """Keep micro-batches off ``partition`` meanwhile, for a republication. What waits already is handled first."""
         queue = self._queue(partition)
-        turn = queue.rounds + bool(queue.waiting)
-        queue.wanted.append(turn)
+        # If anything waits, one more micro-batch goes first; then drain tasks pass the queue by until the reservation
+        # is gone. So neither events nor republications starve, and what a republication pushes is not older.
+        turn = queue.taken + bool(queue.waiting)
+        queue.reservations.append(turn)
         try:
-            while queue.busy or queue.rounds < turn:
-                await self._changed(queue)
-            queue.busy = True
+            while queue.busy or queue.taken < turn:
+                await queue.wait_for_change()
+            queue.busy = True  # no await since the check: nobody can have taken the queue in between
         finally:
-            queue.wanted.remove(turn)
-            self._news.set()  # who is cancelled leaves a queue that a hand has passed by
+            queue.reservations.remove(turn)
+            self._takeable.set()  # after a cancellation: drain tasks have passed this queue by and sleep
         try:
             yield
         finally:
-            self._free(queue)
+            self._release(queue)
 
     @property
     def records(self) -> int:
@@ -93,78 +101,73 @@ class PartitionQueues:
         return not queue.waiting and not queue.busy
 
     async def put(self, batch: FetchBatch, ack: Callable[[], object]) -> None:
-        """Queue a batch, to be acknowledged when handled; wait while its queue is full."""
-        if not self._hands:
-            self._hands = [asyncio.create_task(self._work(), name=f"hand-{i}") for i in range(DRAIN_TASKS)]
+        """Queue a fetch batch, to be acknowledged when handled; wait while its queue is full."""
+        if not self._drain_tasks:
+            self._drain_tasks = [asyncio.create_task(self._drain(), name=f"drain-{i}") for i in range(DRAIN_TASKS)]
         queue = self._queue(batch.partition)
         while queue.records >= FULL_QUEUE_RECORDS:
-            await self._changed(queue)
+            await queue.wait_for_change()
         queue.waiting.append(QueuedBatch(batch, ack))
         queue.records += len(batch)
-        self._news.set()
+        self._takeable.set()
 
     def restart(self, positions: Mapping[TP, int]) -> None:
         """Of the partitions assigned now, everything before these offsets is applied."""
         self.applied = dict(positions)
 
     def revoke(self, partitions: Iterable[TP]) -> None:
-        """These partitions may be another worker's from now on: no rebuild touches their tables any more."""
+        """These partitions may be another worker's from now on: no republication touches their tables any more."""
         for tp in partitions:
             self.applied.pop(tp, None)
 
     def close(self) -> None:
-        for hand in self._hands:
-            hand.cancel()
+        for task in self._drain_tasks:
+            task.cancel()
 
     def _queue(self, partition: int) -> PartitionQueue:
         if partition not in self._queues:
             self._queues[partition] = PartitionQueue()
         return self._queues[partition]
 
-    @staticmethod
-    async def _changed(queue: PartitionQueue) -> None:
-        queue.changed.clear()
-        await queue.changed.wait()
-
-    def _free(self, queue: PartitionQueue) -> None:
+    def _release(self, queue: PartitionQueue) -> None:
         queue.busy = False
         queue.changed.set()
-        self._news.set()
+        self._takeable.set()
 
     def _take(self) -> dict[int, list[QueuedBatch]]:
-        """What a hand works on next, by partition number: its queues are busy from now on."""
+        """The next micro-batch, by partition number: its queues are busy from now on."""
         taken: dict[int, list[QueuedBatch]] = {}
         left = MICRO_BATCH_RECORDS
         for partition in list(self._queues):
             queue = self._queues[partition]
-            if left > 0 and queue.waiting and not queue.busy and all(turn > queue.rounds for turn in queue.wanted):
+            if left > 0 and queue.waiting and not queue.busy and all(turn > queue.taken for turn in queue.reservations):
                 taken[partition] = queue.take(left)
-                left -= sum(len(waiting.batch) for waiting in taken[partition])
+                left -= sum(len(queued.batch) for queued in taken[partition])
                 self._queues[partition] = self._queues.pop(partition)  # the last to be served again
         return taken
 
-    async def _work(self) -> None:
-        assert self.handle, "nothing handles what comes"
+    async def _drain(self) -> None:
+        assert self.handle, "no handler is set"
         while True:
             taken = self._take()
             if not taken:
-                self._news.clear()
-                await self._news.wait()
+                self._takeable.clear()  # no await since ``_take``: nothing that came later is slept through
+                await self._takeable.wait()
                 continue
-            waiting = [each for of_queue in taken.values() for each in of_queue]
+            micro_batch = [queued for of_queue in taken.values() for queued in of_queue]
             by_tp: dict[TP, list[FetchBatch]] = {}
-            for batch, _ in waiting:
+            for batch, _ in micro_batch:
                 by_tp.setdefault(batch.tp, []).append(batch)
             batches = [FetchBatch.joined(parts) for parts in by_tp.values()]
             try:
                 await self.handle(batches)
-                for _, ack in waiting:
+                for _, ack in micro_batch:
                     ack()
-            except Exception as error:  # noqa: BLE001 whatever it is, going on would acknowledge past it
-                partitions = [f"{b.topic}:{b.partition}:{b.start}-{b.last_offset}" for b in batches]
-                end_process("handler failed", error, batches=partitions)
+            except Exception as error:  # noqa: BLE001 whatever it is: a later acknowledgement would commit past it
+                offsets = [f"{b.topic}:{b.partition}:{b.start}-{b.last_offset}" for b in batches]
+                end_process("handler failed", error, batches=offsets)
             for batch in batches:
-                if batch.tp in self.applied:
+                if batch.tp in self.applied:  # not revoked while it was handled
                     self.applied[batch.tp] = batch.last_offset + 1
             for partition in taken:
-                self._free(self._queues[partition])
+                self._release(self._queues[partition])

@@ -58,7 +58,7 @@ class SourceProcessor:
         self.views = registry.views_of(source.name)
         self.purposes = sorted({purpose for view in self.views for purpose in view.purposes})
         self.fold = SourceFold(self.views)
-        self.layouts = {view.name: view.layout for view in self.fold.views}
+        self.layouts = {view.name: view.codec for view in self.fold.views}
 
     async def ensure_coverage_starts(self, partition: int, *, at_beginning: bool) -> dict[int, int]:
         """Since when the partition folds each view, by fingerprint; one that is new to it is born now."""

@@ -1,8 +1,8 @@
-"""Republisher: every value of a partition pushed again, to a node of the store that may have lost them.
+"""Republications: all values of a partition pushed again, to a store node that may have lost them.
 
-A rebuild goes on beside the rounds: it takes the queue for one batch at a time, and pushes what the table holds by then.
-Few republisher push at once: to make a batch takes the event loop tens of milliseconds, and a round waits for all of them
-at each of its steps.
+A republication runs beside the micro-batches: for each page of subjects it has the partition number to itself, and
+pushes what the table holds at that moment. Few push at once: preparing a page takes the event loop tens of
+milliseconds, and a micro-batch waits for all of them at each of its steps.
 """
 
 import asyncio
@@ -14,28 +14,30 @@ from faust.types import TP
 from featurestore.store.protocol import Node, WriteOutcome
 from streams import coverage
 from streams.fatal import end_process
+from streams.metrics import REPUBLISHED, REPUBLISHING
+from streams.partition_queues import PartitionQueues
 from streams.processing import SourceProcessor, clock_ms
 from streams.retrying_store import RetryingStore
-from streams.partition_queues import PartitionQueues
-from streams.metrics import REPUBLISHING, REPUBLISHED
 
-BATCH = 100  # subjects
-CONCURRENT_PUSHES = 2  # one is written while another is made
-PROGRESS_EVERY = 50_000
+PAGE_SUBJECTS = 100
+CONCURRENT_PUSHES = 2  # one page is written while another is prepared
+PROGRESS_SUBJECTS = 50_000  # between two lines of the log
 
-Place = tuple[TP, str]  # a partition and the name of a node
+Target = tuple[TP, str]  # a partition and the name of a node
 
 log = structlog.get_logger(__name__)
 
 
 class Republisher:
-    """The republisher of one worker, by partition and node. A incarnation is that of the node (featurestore.store.protocol)."""
+    """The republications of one worker, at most one a partition and node. ``incarnation``: the node's, see
+    ``featurestore.store.protocol``.
+    """
 
-    def __init__(self, queues: PartitionQueues, gate: RetryingStore, clock: Callable[[], int] = clock_ms):
-        self.queues, self.store, self.clock = queues, gate, clock
-        self._turns = asyncio.Semaphore(CONCURRENT_PUSHES)
-        self._whole: dict[Place, str] = {}
-        self._running: dict[Place, tuple[str, asyncio.Task[None]]] = {}
+    def __init__(self, queues: PartitionQueues, store: RetryingStore, clock: Callable[[], int] = clock_ms):
+        self.queues, self.store, self.clock = queues, store, clock
+        self._pushes = asyncio.Semaphore(CONCURRENT_PUSHES)
+        self._republished: dict[Target, str] = {}
+        self._running: dict[Target, tuple[str, asyncio.Task[None]]] = {}
 
     @property
     def _partitions(self) -> set[TP]:
@@ -48,54 +50,59 @@ class Republisher:
         return f"pushing every value to the store again: {partitions}" if partitions else None
 
     def has_republished(self, tp: TP, node: Node, incarnation: str) -> bool:
-        """Whether all that a node holds of a partition was pushed to this incarnation by a rebuild of this worker's."""
-        return self._whole.get((tp, node.name)) == incarnation
+        """Whether this worker has pushed everything of a partition that the node owns to this incarnation of it."""
+        return self._republished.get((tp, node.name)) == incarnation
 
     def start(self, tp: TP, processor: SourceProcessor, node: Node, incarnation: str) -> None:
-        """Push a partition to the present incarnation of a node, if that is not under way."""
-        place = tp, node.name
-        if place in self._running:
-            under_way, task = self._running[place]
-            if under_way == incarnation:
+        """Push a partition to the present incarnation of a node, unless that is running."""
+        target = tp, node.name
+        if target in self._running:
+            running, task = self._running[target]
+            if running == incarnation:
                 return
             task.cancel()
-        task = asyncio.create_task(self._run(place, processor, node, incarnation), name=f"rebuild-{tp.topic}-{tp.partition}")
-        self._running[place] = incarnation, task
+        run = self._run(target, processor, node, incarnation)
+        task = asyncio.create_task(run, name=f"republish-{tp.topic}-{tp.partition}")
+        self._running[target] = incarnation, task
         REPUBLISHING.set(len(self._partitions))
 
-    async def _run(self, place: Place, processor: SourceProcessor, node: Node, incarnation: str) -> None:
-        tp, _ = place
+    async def _run(self, target: Target, processor: SourceProcessor, node: Node, incarnation: str) -> None:
+        tp, _ = target
         try:
             if await self._push(tp, processor, node):
-                self._whole[place] = incarnation
-        except Exception as error:  # noqa: BLE001 a task's error is nobody's; without the values no watermark moves on
-            end_process("rebuild failed", error, topic=tp.topic, partition=tp.partition)
+                self._republished[target] = incarnation
+        except Exception as error:  # noqa: BLE001 nobody awaits the task; without the values no watermark advances
+            end_process("republication failed", error, topic=tp.topic, partition=tp.partition)
         finally:
-            if self._running.get(place, ("", None))[1] is asyncio.current_task():
-                del self._running[place]
+            if self._running.get(target, ("", None))[1] is asyncio.current_task():
+                del self._running[target]
                 REPUBLISHING.set(len(self._partitions))
 
     async def _push(self, tp: TP, processor: SourceProcessor, node: Node) -> bool:
-        """False if the partition was given away meanwhile."""
+        """Push page after page; False if the partition was revoked meanwhile."""
         subjects = fields = 0
         last = b""
         while True:
-            async with self._turns, self.queues.exclusive(tp.partition):
+            # Read and written under the same hold of the partition number: a micro-batch in between would write newer
+            # values, and the older ones of this page would follow them.
+            async with self._pushes, self.queues.exclusive(tp.partition):
                 if tp not in self.queues.applied:
                     return False
-                keys = processor.table.contents.keys_after(tp.partition, last, BATCH)
+                keys = processor.table.contents.keys_after(tp.partition, last, PAGE_SUBJECTS)
                 owned = [key for key in keys if key != coverage.KEY and node.owns(key.decode())]
-                writes = list(processor.stored(tp.partition, owned))
+                writes = list(processor.stored_fields(tp.partition, owned))
                 if writes:
-                    outcome = await self.store.call(self.store.online.write, writes, self.clock())
-                    written = sum(became is WriteOutcome.DONE for became in outcome)
+                    results = await self.store.call(self.store.online.write, writes, self.clock())
+                    written = sum(result is WriteOutcome.DONE for result in results)
                     fields += written
                     REPUBLISHED.labels(processor.source.name).inc(written)
             subjects += len(owned)
-            if len(keys) < BATCH:
-                log.info("pushed again", topic=tp.topic, partition=tp.partition, subjects=subjects, fields=fields)
+            if len(keys) < PAGE_SUBJECTS:
+                log.info("partition republished", topic=tp.topic, partition=tp.partition, subjects=subjects,
+                         fields=fields)  # fmt: skip
                 return True
             last = keys[-1]
-            if subjects % PROGRESS_EVERY < len(owned):
-                log.info("pushing again", topic=tp.topic, partition=tp.partition, subjects=subjects, fields=fields)
-            await asyncio.sleep(0)  # a round may take the queue
+            if subjects % PROGRESS_SUBJECTS < len(owned):
+                log.info("republishing partition", topic=tp.topic, partition=tp.partition, subjects=subjects,
+                         fields=fields)  # fmt: skip
+            await asyncio.sleep(0)  # a micro-batch may take the partition number

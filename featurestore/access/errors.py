@@ -1,29 +1,29 @@
-"""What can be wrong with a client, key or secret. Messages say what to do and never hold a secret."""
+"""Errors about clients, keys and secrets. Messages say what to do and never hold a secret."""
 
 
 class AccessError(Exception):
-    """A change that is refused; nothing was written."""
+    """A refused operation; nothing was written."""
 
 
 class WrongName(AccessError):
-    """A client's name that is taken or can't be one."""
+    """A client's name that is taken or malformed."""
 
 
 class WrongAllowance(AccessError):
-    """Services, purposes or scopes that a key or client can't be bound to."""
+    """Services, purposes or scopes to which no key or client can be bound."""
 
 
 class WrongLifetime(AccessError):
-    """A key or secret that would be dead at birth, or live too long."""
+    """An expiry of a key or secret in the past, or too far in the future."""
 
 
 class KeysUnavailable(AccessError):
-    """Which keys there are can't be read: try again when the database answers."""
+    """Credentials could not be read: try again when the database answers."""
 
 
 class KeyEnded(AccessError):
-    """The key or secret is revoked or expired: it can't be rotated."""
+    """A rotation of a key or secret that is revoked or expired."""
 
 
 class TooManySecrets(AccessError):
-    """As many secrets of a client work as may: the old one and its successor."""
+    """A further secret for a client that has two: the old one and its successor."""

@@ -1,4 +1,4 @@
-"""The only writers of clients, keys, secrets and roles. Every change is logged with its actor; a secret never is."""
+"""Writers of clients, keys, secrets, tokens and roles. Each change is logged with its actor, never with a secret."""
 
 import re
 from collections.abc import Collection
@@ -15,17 +15,17 @@ from guardian.shortcuts import assign_perm, remove_perm
 from oauth2_provider.models import AccessToken, clear_expired
 
 from featurestore.access.errors import KeyEnded, TooManySecrets, WrongAllowance, WrongLifetime, WrongName
-from featurestore.access.keys import Prefix, digest_of, new_text, readable
+from featurestore.access.keys import Prefix, digest_of, new_credential, readable
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret, client_name
 from featurestore.access.roles import ROLES
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import invalidate_credentials
 
 LIFETIME = timedelta(days=90)
-LONGEST_LIFETIME = timedelta(days=366)
+MAX_LIFETIME = timedelta(days=366)
 OVERLAP = timedelta(days=1)
 """How long a rotated key or secret still works, so that its client can change over without a refused request."""
-LIVE_SECRETS = 2
+MAX_LIVE_SECRETS = 2
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ def create_client(name: str, *, owner: str, actor: str, description: str = "") -
 
 
 def save_client(client: ApiClient, *, actor: str) -> None:
-    """Write a new or changed client. An inactive one's credentials don't work. Raises WrongName."""
+    """Write a new or changed client. The credentials of an inactive one are refused. Raises WrongName."""
     try:
         client_name(client.name)
         with transaction.atomic():
@@ -55,7 +55,7 @@ def save_client(client: ApiClient, *, actor: str) -> None:
 def allow(
     client: ApiClient, *, services: Collection[str], purposes: Collection[str], scopes: Collection[str], actor: str
 ) -> None:
-    """Say what a client's tokens may be asked for; those that live may no more either. Raises WrongAllowance."""
+    """Set what a client's tokens may do, those that exist included. Raises WrongAllowance."""
     allowance = _allowance(services, purposes, scopes)
     ApiClient.objects.filter(pk=client.pk).update(**allowance)
     client.refresh_from_db()
@@ -72,7 +72,7 @@ def create_key(
     actor: str,
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key of a client, and its text, which can't be shown again. Lives 90 days unless told.
+    """A new key of a client, and its text, which can't be shown again. Expires after 90 days by default.
 
     Raises WrongAllowance, WrongLifetime.
     """
@@ -84,20 +84,20 @@ def create_key(
 
 @transaction.atomic
 def create_secret(client: ApiClient, *, actor: str, expires_at: datetime | None = None) -> tuple[ClientSecret, str]:
-    """A new secret of a client, and its text, which can't be shown again. Lives 90 days unless told.
+    """A new secret of a client, and its text, which can't be shown again. Expires after 90 days by default.
 
     Raises TooManySecrets, WrongLifetime.
     """
-    ApiClient.objects.select_for_update().get(pk=client.pk)  # one at a time may count and add
-    if client.secrets.filter(revoked_at=None, expires_at__gt=datetime.now(UTC)).count() >= LIVE_SECRETS:
-        raise TooManySecrets(f"This client has {LIVE_SECRETS} working secrets: revoke the one that it no longer uses.")
+    ApiClient.objects.select_for_update().get(pk=client.pk)  # locked: two transactions can't count and add at once
+    if client.secrets.filter(revoked_at=None, expires_at__gt=datetime.now(UTC)).count() >= MAX_LIVE_SECRETS:
+        raise TooManySecrets(f"This client has {MAX_LIVE_SECRETS} working secrets: revoke the one that it no longer uses.")
     secret, text = _issue(ClientSecret(client=client), Prefix.SECRET, actor, expires_at)
     log.info("secret created", client=client.name, key_id=secret.key_id, actor=actor)
     return secret, text
 
 
 def revoke(issued: ApiKey | ClientSecret, *, actor: str) -> None:
-    """End a key, or a secret with the tokens that it bought, everywhere at once. A repeat keeps the first date."""
+    """Revoke a key, or a secret with the tokens that it bought, in every process. A repeat keeps the first date."""
     with transaction.atomic():
         ended = type(issued).objects.filter(pk=issued.pk, revoked_at=None).update(revoked_at=datetime.now(UTC))
         if isinstance(issued, ClientSecret):
@@ -111,7 +111,7 @@ def revoke(issued: ApiKey | ClientSecret, *, actor: str) -> None:
 
 
 def revoke_tokens(client: ApiClient, *, actor: str) -> int:
-    """End every token of a client, everywhere at once; how many there were. It may ask for new ones."""
+    """Revoke every token of a client, in every process; their number. The client may buy new ones."""
     ended, _ = AccessToken.objects.filter(application=client).delete()
     log.info("tokens revoked", client=client.name, tokens=ended, actor=actor)
     invalidate_credentials()
@@ -119,20 +119,20 @@ def revoke_tokens(client: ApiClient, *, actor: str) -> int:
 
 
 def rotate(key: ApiKey, *, actor: str, overlap: timedelta = OVERLAP) -> tuple[ApiKey, str]:
-    """A new key that may do the same; the old one ends after an overlap. Raises KeyEnded."""
+    """A new key that may do the same; the old one expires after an overlap. Raises KeyEnded."""
     with transaction.atomic():
-        _outlive(key, overlap)
+        _expire_after(key, overlap)
         return create_key(key.client, services=key.services, purposes=key.purposes, scopes=key.scopes, actor=actor)
 
 
 def rotate_secret(secret: ClientSecret, *, actor: str, overlap: timedelta = OVERLAP) -> tuple[ClientSecret, str]:
-    """A new secret; the old one buys tokens until an overlap is over. Raises KeyEnded, TooManySecrets."""
+    """A new secret; the old one expires after an overlap. Raises KeyEnded, TooManySecrets."""
     with transaction.atomic():
-        _outlive(secret, overlap)
+        _expire_after(secret, overlap)
         return create_secret(secret.client, actor=actor)
 
 
-def _outlive(issued: ApiKey | ClientSecret, overlap: timedelta) -> None:
+def _expire_after(issued: ApiKey | ClientSecret, overlap: timedelta) -> None:
     now = datetime.now(UTC)
     if issued.revoked_at or issued.expires_at <= now:
         raise KeyEnded(f"This {issued._meta.verbose_name} has ended. Create a new one for the client.")
@@ -140,65 +140,65 @@ def _outlive(issued: ApiKey | ClientSecret, overlap: timedelta) -> None:
     issued.save(update_fields=["expires_at"])
 
 
-Born = TypeVar("Born", ApiKey, ClientSecret)
+IssuedT = TypeVar("IssuedT", ApiKey, ClientSecret)
 
 
-def _issue(unwritten: Born, prefix: Prefix, actor: str, expires_at: datetime | None) -> tuple[Born, str]:
+def _issue(issued: IssuedT, prefix: Prefix, actor: str, expires_at: datetime | None) -> tuple[IssuedT, str]:
     now = datetime.now(UTC)
-    unwritten.expires_at = expires_at or now + LIFETIME
-    if not now < unwritten.expires_at <= now + LONGEST_LIFETIME:
-        raise WrongLifetime(f"It ends in the future, at most {LONGEST_LIFETIME.days} days from now.")
-    born = new_text(prefix)
-    unwritten.key_id, unwritten.digest, unwritten.created_by = born.key_id, digest_of(born.text), actor
-    unwritten.save(force_insert=True)
+    issued.expires_at = expires_at or now + LIFETIME
+    if not now < issued.expires_at <= now + MAX_LIFETIME:
+        raise WrongLifetime(f"Choose an expiry in the future, at most {MAX_LIFETIME.days} days from now.")
+    created = new_credential(prefix)
+    issued.key_id, issued.digest, issued.created_by = created.key_id, digest_of(created.text), actor
+    issued.save(force_insert=True)
     invalidate_credentials()
-    return unwritten, born.text
+    return issued, created.text
 
 
-def entrust(client: ApiClient, staff: User | Group, *, actor: str) -> None:
-    """Let a person or role of staff see one client and manage its keys."""
+def assign_client(client: ApiClient, staff: User | Group, *, actor: str) -> None:
+    """Let a staff member or role see one client and manage its keys."""
     for permission in ("view_apiclient", "change_apiclient"):
         assign_perm(f"access.{permission}", staff, client)
-    log.info("client entrusted", client=client.name, staff=str(staff), actor=actor)
+    log.info("client assigned", client=client.name, staff=str(staff), actor=actor)
 
 
-def end_trust(client: ApiClient, staff: User | Group, *, actor: str) -> None:
-    """Take back what ``entrust`` gave."""
+def unassign_client(client: ApiClient, staff: User | Group, *, actor: str) -> None:
+    """Undo ``assign_client``."""
     for permission in ("view_apiclient", "change_apiclient"):
         remove_perm(f"access.{permission}", staff, client)
-    log.info("trust ended", client=client.name, staff=str(staff), actor=actor)
+    log.info("client unassigned", client=client.name, staff=str(staff), actor=actor)
 
 
-_used_hours: dict[str, datetime] = {}
-_writer = ThreadPoolExecutor(1, "use-of-keys")  # its thread begins with the first write
+_last_used_hours: dict[str, datetime] = {}
+_use_writer = ThreadPoolExecutor(1, "last-used-hours")  # starts its thread at the first write
 
 
 def record_use(key_id: str, now_ms: int) -> None:
-    """Note the hour in which a key was last used, or a secret or a token that it bought.
+    """Record the hour in which a key was last used, or a secret or a token that it bought.
 
-    One write a key, hour and process, for which no request waits.
+    One write a key, hour and process, in another thread: no request waits for it.
     """
     hour = datetime.fromtimestamp(now_ms // 3_600_000 * 3600, UTC)
-    if _used_hours.get(key_id) == hour:
+    if _last_used_hours.get(key_id) == hour:
         return
-    _used_hours[key_id] = hour
-    _writer.submit(_write_use, key_id, hour)
+    _last_used_hours[key_id] = hour
+    _use_writer.submit(_write_use, key_id, hour)
 
 
 def _write_use(key_id: str, hour: datetime) -> None:
     try:
         for issued in (ApiKey, ClientSecret):
-            unnoted = issued.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=hour), key_id=key_id)
-            unnoted.update(last_used_at=hour)
-    except Exception:  # nobody waits for the result: whatever it is, it is logged, and the next use tries again
-        _used_hours.pop(key_id, None)
-        log.warning("use of a key not noted", key_id=key_id, exc_info=True)
+            older = issued.objects.filter(Q(last_used_at=None) | Q(last_used_at__lt=hour), key_id=key_id)
+            older.update(last_used_at=hour)
+    except Exception:  # no caller reads the result: any error is logged, and the next use tries again
+        _last_used_hours.pop(key_id, None)
+        log.warning("last use of a key not written", key_id=key_id, exc_info=True)
     finally:
-        connection.close()  # the thread's own: the next write may be an hour away
+        connection.close()  # of this thread: the next write may be an hour away
 
 
 def seed_roles() -> list[Group]:
-    """Create the shipped roles or bring their permissions up to date. Harmless when repeated."""
+    """Create the shipped roles or bring their permissions up to date. Idempotent."""
     return [_seed_role(name, permissions) for name, permissions in ROLES.items()]
 
 
@@ -214,7 +214,7 @@ def _seed_role(name: str, permissions: Collection[str]) -> Group:
 
 
 def prune() -> None:
-    """Drop the tokens that have expired."""
+    """Delete expired tokens."""
     clear_expired()
 
 

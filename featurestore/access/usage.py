@@ -1,4 +1,4 @@
-"""Requests per client and hour, by route and status: added by the access log's consumer, shown on the client's page."""
+"""Requests per client and hour, by route and status. The access log's consumer adds them; the client's page shows them."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -11,8 +11,8 @@ from featurestore.access.models import ClientUsage
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 
-def add(counts: Mapping[tuple[str, datetime, str, int], int]) -> None:
-    """Add numbers of requests by client, hour, route and status. The caller's transaction holds."""
+def add_requests(counts: Mapping[tuple[str, datetime, str, int], int]) -> None:
+    """Add numbers of requests by client, hour, route and status. Runs in the caller's transaction."""
     cells = {key: ClientUsage(client=key[0], hour=key[1], route=key[2], status=key[3]) for key in sorted(counts)}
     ClientUsage.objects.bulk_create(cells.values(), ignore_conflicts=True)
     for (client, hour, route, status), count in sorted(counts.items()):
@@ -25,8 +25,8 @@ def prune(before: datetime) -> None:
     ClientUsage.objects.filter(hour__lt=before).delete()
 
 
-class Usage(NamedTuple):
-    """Requests to a route that were answered with a status, of the last day and the last week, whole hours."""
+class RouteUsage(NamedTuple):
+    """Requests to a route answered with a status, in the last day and the last week, by whole hours."""
 
     route: str
     status: int
@@ -38,10 +38,10 @@ class Usage(NamedTuple):
         return self.status >= 400
 
 
-def of_client(client: str, now: datetime) -> list[Usage]:
-    """A client's requests by route and status; of client "", of those whom nobody knows."""
+def client_usage(client: str, now: datetime) -> list[RouteUsage]:
+    """A client's requests by route and status. Client "" stands for requests without a valid credential."""
     cells = ClientUsage.objects.filter(client=client, hour__gt=now - WEEK).order_by("route", "status")
     summed = cells.values_list("route", "status").annotate(
         day=Sum("requests", filter=Q(hour__gt=now - DAY), default=0), week=Sum("requests")
     )
-    return [Usage(*row) for row in summed]
+    return [RouteUsage(*row) for row in summed]

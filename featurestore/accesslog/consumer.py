@@ -207,7 +207,7 @@ def _count(batches: Iterable[Batch]) -> None:
         hour = moment(batch.made_ms).replace(minute=0, second=0, microsecond=0)
         for client, route, status, count in map(astuple, batch.requests):
             counts[client, hour, route, status] += count
-    usage.add(counts)
+    usage.add_requests(counts)
 
 
 def prune(now: datetime | None = None) -> int:

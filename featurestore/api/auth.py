@@ -36,11 +36,11 @@ def charge(call: Call, credential: Credential, cost: int) -> None:
         raise Unprocessable(
             f"This client may ask for {credential.requests_per_s * WINDOW_S} customers in {WINDOW_S} s."
         )
-    count = rate_limiter().take(credential.client, credential.requests_per_s * WINDOW_S, cost, call.now_ms)
-    call.headers["RateLimit-Policy"] = f'"client";q={count.quota};w={WINDOW_S}'
-    call.headers["RateLimit"] = f'"client";r={count.left};t={count.reset_s}'
-    if not count.admitted:
-        raise TooMany(count.reset_s)
+    result = rate_limiter().acquire(credential.client, credential.requests_per_s * WINDOW_S, cost, call.now_ms)
+    call.headers["RateLimit-Policy"] = f'"client";q={result.quota};w={WINDOW_S}'
+    call.headers["RateLimit"] = f'"client";r={result.remaining};t={result.reset_s}'
+    if not result.admitted:
+        raise TooMany(result.reset_s)
 
 
 def require_purpose(credential: Credential, purpose: str) -> None:

@@ -160,7 +160,7 @@ class FeatureHandler:
         self.access_log.add_read(credential, service.name, query.purpose, distinct, read, call.now_ms, call.request_id)
         if too_early is not None:  # is recorded as well: the problem says which views have later events
             batch = subjects if isinstance(query, BatchRequest) else ()
-            raise TooEarly(explanation(too_early.found, distinct, batch))
+            raise TooEarly(explanation(too_early.views, distinct, batch))
         by_subject = dict(zip(distinct, read, strict=True))
         answers = [by_subject[subject] for subject in subjects]
         count_views(service.name, query.purpose, answers)

@@ -18,12 +18,12 @@ from featurestore.tiles.record import layout_id_of
 from featurestore.tiles.view_reader import newest_event_s
 
 
-class Cause(StrEnum):
+class TooEarlyReason(StrEnum):
     """Why a time is too early for a view."""
 
     LATER_EVENTS = "events came later"
     BEFORE_PERMISSION = "the permission began later"
-    BEFORE_BIRTH = "the view began to be folded later"
+    BEFORE_COVERAGE = "the view's coverage began later"
 
 
 class TooEarlyView(NamedTuple):
@@ -31,31 +31,31 @@ class TooEarlyView(NamedTuple):
 
     place: int
     view: str
-    cause: Cause
+    reason: TooEarlyReason
 
 
 class AsOfTooEarly(ValueError):
     """Something asked for has no exact answer as of that time. ``answers`` are what would have been answered."""
 
-    def __init__(self, found: Sequence[TooEarlyView], answers: Sequence[Answer]) -> None:
-        super().__init__(f"no exact answer as of that time for {len(found)} views of subjects")
-        self.found, self.answers = found, answers
+    def __init__(self, views: Sequence[TooEarlyView], answers: Sequence[Answer]) -> None:
+        super().__init__(f"no exact answer as of that time for {len(views)} views of subjects")
+        self.views, self.answers = views, answers
 
 
-def why_too_early(
+def too_early_reason(
     view: FeatureView, raw: bytes | None, grant: PurposePermission, mark: Watermark | None, at_ms: int
-) -> Cause | None:
+) -> TooEarlyReason | None:
     """Why a view that is allowed now can't be answered as of a time; None if it can, or has no answer at any time."""
     if at_ms < grant.since_ms:
-        return Cause.BEFORE_PERMISSION
+        return TooEarlyReason.BEFORE_PERMISSION
     coverage_start_ms = mark.coverage_starts_ms.get(view.fingerprint) if mark else None
     if coverage_start_ms is None:
         return None  # stale, whatever the time
     if at_ms < coverage_start_ms:
-        return Cause.BEFORE_BIRTH
+        return TooEarlyReason.BEFORE_COVERAGE
     if raw is None or not carries_grant(raw, grant):
         return None
     newest_s = newest_event_s(raw, layout_id_of(view.fingerprint, coverage_start_ms))
     if newest_s is not None and at_ms + 1 < (newest_s + 1) * 1000:
-        return Cause.LATER_EVENTS
+        return TooEarlyReason.LATER_EVENTS
     return None

@@ -97,7 +97,7 @@ def _too_early(
     """The views of one subject that can't be answered as of a time. What is withheld is so at any time."""
     for view, _, _, _, slot, source in plan.views:
         if slot is not None and isinstance(grant, PurposePermission):
-            cause = as_of.why_too_early(view, stored.fields[slot], grant, marks[source], at_ms)
+            cause = as_of.too_early_reason(view, stored.fields[slot], grant, marks[source], at_ms)
             if cause is not None:
                 yield as_of.TooEarlyView(place, view.name, cause)
 
@@ -147,7 +147,7 @@ def _worth(
     start_ms = max(coverage_start_ms, grant.since_ms, _window_start_ms(view, at_ms))
     if mark.incarnation != fill:
         return ViewAnswer(
-            Status.STALE, rfc3339(start_ms), None, "the store was filled anew; values are being pushed to it again"
+            Status.STALE, rfc3339(start_ms), None, "the store was emptied or restarted; values are being republished to it"
         )
     age_s = max(at_ms - mark.folded_to_ms, 0) / 1000
     if age_s > view.max_age_s:

@@ -26,7 +26,7 @@ from featurestore.store.protocol import (
 )
 from featurestore.store.redis import Moved, RedisNode
 from featurestore.store.server import Call, Server, complete_all, complete
-from featurestore.store.slots import SLOTS, numbers, primaries, slot_of
+from featurestore.store.slots import SLOTS, parse_slots, parse_primaries, slot_of
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class Topology:
         self.nodes = nodes
         self._by_slot: list[RedisNode | None] = [None] * SLOTS
         for node in nodes:
-            for number in numbers(node.slots):
+            for number in parse_slots(node.slots):
                 self._by_slot[number] = node
 
     def placed(self, subjects: Sequence[str], places: Iterable[int]) -> dict[RedisNode | None, list[int]]:
@@ -224,7 +224,7 @@ class ClusterStore:
             now_s = time.monotonic()
             share = now_s + (deadline - now_s) / (len(asked) - i)
             try:
-                _, (rows,) = complete(server.ask([("CLUSTER", "SLOTS")], share))
+                _, (rows,) = complete(server.request([("CLUSTER", "SLOTS")], share))
                 if isinstance(rows, Exception):
                     raise StoreUnavailable(f"store_url names no cluster: {rows}")
             except StoreUnavailable as error:
@@ -236,10 +236,10 @@ class ClusterStore:
     def _nodes(self, asked: Server, rows: Replies) -> Iterator[RedisNode]:
         """The primaries that a server tells of; those known are the same objects as before."""
         before = {(node.name, node.slots): node for node in (self._topology.nodes if self._topology else ())}
-        for host, port, slots in sorted(primaries(rows).values()):
+        for host, port, slots in sorted(parse_primaries(rows).values()):
             name = f"{host or asked.host}:{port}"
             if (node := before.get((name, slots))) is None:
-                url = asked.beside(name)
+                url = asked.peer_url(name)
                 node = RedisNode(self._servers.setdefault(url, Server(url)), self.timeout_ms, slots, name)
             yield node
 

@@ -30,7 +30,7 @@ from featurestore.store.protocol import (
     WriteOutcome,
 )
 from featurestore.store.server import Call, Server, complete
-from featurestore.store.slots import hash_tag, numbers, primaries, slot_of
+from featurestore.store.slots import hash_tag, parse_slots, parse_primaries, slot_of
 
 SCRIPTS = {path.stem: path.read_text() for path in (Path(__file__).parent / "scripts").glob("*.lua")}
 SHAS = {name: sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in SCRIPTS.items()}
@@ -91,7 +91,7 @@ class RedisNode:
         return (self,)
 
     def owns(self, subject: str) -> bool:
-        return not self.slots or slot_of(subject) in numbers(self.slots)
+        return not self.slots or slot_of(subject) in parse_slots(self.slots)
 
     def read(
         self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], timeout_ms: int
@@ -105,7 +105,7 @@ class RedisNode:
         if marks:
             commands.append(("HMGET", self.marks_key, *(f"{source}/{partition}" for source, partition in marks)))
         commands += [("HMGET", key(subject), "p", *fields) for subject in subjects]
-        run_id, replies = yield from self.server.ask(commands, deadline)
+        run_id, replies = yield from self.server.request(commands, deadline)
         first = len(commands) - len(subjects)
         voucher, *rest = _sound(replies[:first])
         found = [None if raw is None else mark_in(raw) for raw in rest[0]] if marks else []
@@ -174,7 +174,7 @@ class RedisNode:
         slots = ""
         if cluster:
             own_id, rows = cluster
-            if (own := primaries(rows).get(own_id)) is None:
+            if (own := parse_primaries(rows).get(own_id)) is None:
                 raise StoreUnavailable(f"{self.name} is no primary any more")
             slots = own.slots
         return Run(found["run_id"], found["master_replid"], slots)
@@ -219,7 +219,7 @@ class RedisNode:
         return voucher is not None and voucher.startswith(run_id + self._about)
 
     def _run(self, commands: Sequence[Command]) -> Replies:
-        return _sound(complete(self.server.ask(commands, time.monotonic() + self.timeout_ms / 1000))[1])
+        return _sound(complete(self.server.request(commands, time.monotonic() + self.timeout_ms / 1000))[1])
 
     def _scripts(self, calls: Sequence[Command]) -> Call[Replies]:
         answers: Replies = []
@@ -232,10 +232,10 @@ class RedisNode:
         """Run EVALSHAs (idempotent, each of them); those that an emptied script cache refuses are run again."""
         timeout_ms = self.timeout_ms if len(calls) < FEW else BULK_TIMEOUT_MS
         deadline = time.monotonic() + timeout_ms / 1000
-        run_id, replies = yield from self.server.ask(calls, deadline)
+        run_id, replies = yield from self.server.request(calls, deadline)
         if any(isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT") for reply in replies):
-            yield from self.server.ask([("SCRIPT", "LOAD", text) for text in SCRIPTS.values()], deadline)
-            run_id, replies = yield from self.server.ask(calls, deadline)
+            yield from self.server.request([("SCRIPT", "LOAD", text) for text in SCRIPTS.values()], deadline)
+            run_id, replies = yield from self.server.request(calls, deadline)
         self._follow(calls, replies, deadline)
         return run_id, _sound(replies)
 
@@ -246,7 +246,7 @@ class RedisNode:
             if _on_its_way(reply):
                 elsewhere[str(reply).split()[2]].append(i)
         for address, places in elsewhere.items():
-            there = Connection(self.server.beside(address), max(int((deadline - time.monotonic()) * 1000), 1))
+            there = Connection(self.server.peer_url(address), max(int((deadline - time.monotonic()) * 1000), 1))
             try:
                 whole = [("EVAL", TEXTS[str(calls[i][1])], *calls[i][2:]) for i in places]
                 answers = there.run([command for call in whole for command in (("ASKING",), call)], deadline)

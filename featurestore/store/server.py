@@ -35,14 +35,14 @@ class Server:
     def host(self) -> str:
         return urlparse(self.url).hostname or "127.0.0.1"
 
-    def beside(self, address: str) -> str:
+    def peer_url(self, address: str) -> str:
         """The URL of another server of the same cluster, at host:port."""
         at = urlparse(self.url)
         host, _, port = address.rpartition(":")
         user, found, _ = at.netloc.rpartition("@")
         return f"{at.scheme}://{user}{found}{f'[{host}]' if ':' in host else host}:{port}/"
 
-    def ask(self, commands: Sequence[Command], deadline: float) -> Call[tuple[bytes, Replies]]:
+    def request(self, commands: Sequence[Command], deadline: float) -> Call[tuple[bytes, Replies]]:
         """The run that answered and its replies. A kept connection may have died meanwhile: once more on a new one."""
         try:
             connection = self._idle.pop()  # the one used last, whose memory is warm

@@ -18,7 +18,7 @@ def slot_of(hash_tag: str) -> int:
     return crc_hqx(hash_tag.encode(), 0) % SLOTS
 
 
-def named(ranges: Iterable[tuple[int, int]]) -> str:
+def format_slots(ranges: Iterable[tuple[int, int]]) -> str:
     """The text of ranges, first and last slot of each, in any order."""
     joined: list[tuple[int, int]] = []
     for first, last in sorted(ranges):
@@ -30,7 +30,7 @@ def named(ranges: Iterable[tuple[int, int]]) -> str:
 
 
 @lru_cache(maxsize=64)
-def numbers(slots: str) -> frozenset[int]:
+def parse_slots(slots: str) -> frozenset[int]:
     """The slots that a text names."""
     if not slots:
         return frozenset(range(SLOTS))
@@ -39,13 +39,13 @@ def numbers(slots: str) -> frozenset[int]:
 
 
 def overlap(slots: str, others: str) -> bool:
-    return not numbers(slots).isdisjoint(numbers(others))
+    return not parse_slots(slots).isdisjoint(parse_slots(others))
 
 
 @lru_cache(maxsize=64)
 def hash_tag(slots: str) -> str:
     """The hash tag of keys that a primary with these slots keeps about itself: the first number that lies in them."""
-    return next(tag for tag in map(str, count()) if slot_of(tag) in numbers(slots))
+    return next(tag for tag in map(str, count()) if slot_of(tag) in parse_slots(slots))
 
 
 class Primary(NamedTuple):
@@ -56,11 +56,11 @@ class Primary(NamedTuple):
     slots: str
 
 
-def primaries(reply: Sequence[Any]) -> dict[bytes, Primary]:
+def parse_primaries(reply: Sequence[Any]) -> dict[bytes, Primary]:
     """The primaries in an answer to CLUSTER SLOTS, by node id: of each row the first after its slots."""
     ranges: dict[bytes, list[tuple[int, int]]] = {}
     places: dict[bytes, tuple[str, int]] = {}
     for first, last, (host, port, node_id, *_), *_replicas in reply:
         ranges.setdefault(node_id, []).append((first, last))
         places[node_id] = "" if host in (None, b"?") else host.decode(), port
-    return {node_id: Primary(*places[node_id], named(owned)) for node_id, owned in ranges.items()}
+    return {node_id: Primary(*places[node_id], format_slots(owned)) for node_id, owned in ranges.items()}

@@ -197,10 +197,10 @@ def test_no_request_waits_for_the_note_of_its_key(
         services.record_use("0123456789ab", now_ms)
     assert time.perf_counter() - started_s < 1
     locked.set()
-    services._writer.submit(lambda: None).result(10)  # it is behind the note
+    services._use_writer.submit(lambda: None).result(10)  # it is behind the note
     assert len(tried) == 1, "one write a key, hour and process"
     assert threading.current_thread() not in tried
-    assert "use of a key not noted" in caplog.text
+    assert "last use of a key not written" in caplog.text
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)

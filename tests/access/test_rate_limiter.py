@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from featurestore.access import rate_limiter as module
-from featurestore.access.rate_limiter import BLOCKS, WINDOW_S, RateLimiter
+from featurestore.access.rate_limiter import LEASES_PER_WINDOW, WINDOW_S, RateLimiter
 from featurestore.store.protocol import StoreUnavailable
 from featurestore.store.server import Server
 
@@ -51,7 +51,7 @@ def test_never_more_than_the_quota_and_nothing_refused_that_fits(quota: int, tak
     processes = [process(control) for _ in range(4)]
     admitted = 0
     for who, cost in takes:
-        if processes[who].take("bot", quota, cost, NOON_MS).admitted:
+        if processes[who].acquire("bot", quota, cost, NOON_MS).admitted:
             admitted += cost
         else:
             held_by_others = sum(p._leases["bot"].held for p in processes if "bot" in p._leases)
@@ -61,36 +61,36 @@ def test_never_more_than_the_quota_and_nothing_refused_that_fits(quota: int, tak
 
 def test_one_process_alone_gets_the_whole_quota() -> None:
     one = process(Control())
-    assert sum(one.take("bot", 100, 1, NOON_MS).admitted for _ in range(150)) == 100
+    assert sum(one.acquire("bot", 100, 1, NOON_MS).admitted for _ in range(150)) == 100
 
 
 def test_most_requests_pay_no_round_trip() -> None:
     control = Control()
     one = process(control)
     for _ in range(10_000):
-        one.take("bot", 20_000, 1, NOON_MS)
-    assert control.asked <= BLOCKS
+        one.acquire("bot", 20_000, 1, NOON_MS)
+    assert control.asked <= LEASES_PER_WINDOW
 
 
 def test_what_is_left_and_until_when_is_told() -> None:
     one = process(Control())
-    told = [one.take("bot", 3, 1, NOON_MS + 2_500) for _ in range(4)]
-    assert [(count.admitted, count.left) for count in told] == [(True, 2), (True, 1), (True, 0), (False, 0)]
+    told = [one.acquire("bot", 3, 1, NOON_MS + 2_500) for _ in range(4)]
+    assert [(count.admitted, count.remaining) for count in told] == [(True, 2), (True, 1), (True, 0), (False, 0)]
     assert {count.reset_s for count in told} == {8}
 
 
 def test_the_next_window_begins_anew() -> None:
     one = process(Control())
-    assert one.take("bot", 1, 1, NOON_MS).admitted
-    assert not one.take("bot", 1, 1, NOON_MS + WINDOW_MS - 1).admitted
-    assert one.take("bot", 1, 1, NOON_MS + WINDOW_MS).admitted
+    assert one.acquire("bot", 1, 1, NOON_MS).admitted
+    assert not one.acquire("bot", 1, 1, NOON_MS + WINDOW_MS - 1).admitted
+    assert one.acquire("bot", 1, 1, NOON_MS + WINDOW_MS).admitted
 
 
 def test_clients_have_quotas_of_their_own() -> None:
     one = process(Control())
-    assert one.take("bot", 1, 1, NOON_MS).admitted
-    assert one.take("desk", 1, 1, NOON_MS).admitted
-    assert not one.take("bot", 1, 1, NOON_MS).admitted
+    assert one.acquire("bot", 1, 1, NOON_MS).admitted
+    assert one.acquire("desk", 1, 1, NOON_MS).admitted
+    assert not one.acquire("bot", 1, 1, NOON_MS).admitted
 
 
 def test_without_the_control_redis_each_process_counts_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,11 +99,11 @@ def test_without_the_control_redis_each_process_counts_for_itself(monkeypatch: p
     control = Control()
     control.away = True
     one = process(control)
-    assert sum(one.take("bot", 10, 1, NOON_MS).admitted for _ in range(15)) == 10
+    assert sum(one.acquire("bot", 10, 1, NOON_MS).admitted for _ in range(15)) == 10
     assert control.asked == 1, "who is away is not asked again for a while"
     control.away = False
     now_s[0] += module.RETRY_S
-    assert one.take("bot", 10, 1, NOON_MS + WINDOW_MS).admitted
+    assert one.acquire("bot", 10, 1, NOON_MS + WINDOW_MS).admitted
     assert control.asked == 2
 
 
@@ -111,11 +111,11 @@ def test_real_processes_and_threads_share_a_quota_exactly(redis_server: str, mon
     monkeypatch.setattr(module, "TIMEOUT_S", 10)  # a busy machine is no reason to count alone
     processes = [RateLimiter(Server(redis_server)) for _ in range(4)]
     with ThreadPoolExecutor(8) as threads:
-        told = threads.map(lambda i: processes[i % 4].take("shared", 500, 1, NOON_MS).admitted, range(1_000))
+        told = threads.map(lambda i: processes[i % 4].acquire("shared", 500, 1, NOON_MS).admitted, range(1_000))
         admitted = sum(told)
     held = sum(one._leases["shared"].held for one in processes)
     assert admitted + held == 500
-    assert held <= 4 * 500 // BLOCKS
+    assert held <= 4 * 500 // LEASES_PER_WINDOW
     with Redis.from_url(redis_server) as redis:
         (key,) = redis.keys("limit:shared:*")
         assert 0 < redis.ttl(key) <= 2 * WINDOW_S
@@ -125,5 +125,5 @@ def test_a_control_redis_that_refuses_is_as_good_as_none(redis_server: str) -> N
     with Redis.from_url(redis_server) as redis:
         redis.lpush(f"limit:odd:{NOON_MS // WINDOW_MS}", "no number")
     one = RateLimiter(Server(redis_server))
-    assert one.take("odd", 1, 1, NOON_MS).admitted
-    assert not one.take("odd", 1, 1, NOON_MS).admitted
+    assert one.acquire("odd", 1, 1, NOON_MS).admitted
+    assert not one.acquire("odd", 1, 1, NOON_MS).admitted

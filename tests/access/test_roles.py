@@ -5,7 +5,7 @@ from django.contrib.auth.models import Group, User
 
 from featurestore.access.models import ApiClient
 from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
-from featurestore.access.services import create_client, entrust, seed_roles
+from featurestore.access.services import create_client, assign_client, seed_roles
 
 
 def person(role: str) -> User:
@@ -48,6 +48,6 @@ def test_a_chat_engineer_is_entrusted_with_one_client(bot: ApiClient) -> None:
     seed_roles()
     user = person(CHAT_ENGINEER)
     other = create_client("sales-bot", owner="sales", actor="test")
-    entrust(bot, user, actor="test")
+    assign_client(bot, user, actor="test")
     assert user.has_perm("access.change_apiclient", bot)
     assert not user.has_perm("access.change_apiclient", other)

@@ -25,7 +25,7 @@ LIFETIME_S = 600
 
 @pytest.fixture(autouse=True)
 def nobody_notes_uses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services._writer, "submit", lambda *_: None)  # a second connection to a database in memory
+    monkeypatch.setattr(services._use_writer, "submit", lambda *_: None)  # a second connection to a database in memory
 
 
 @pytest.fixture

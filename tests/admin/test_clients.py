@@ -11,7 +11,7 @@ from oauth2_provider.models import AccessToken, set_token_value
 
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.access.selectors import Credential, client_credential, credential, invalidate_credentials
-from featurestore.access.services import create_secret, entrust
+from featurestore.access.services import create_secret, assign_client
 from tests.admin.shop import Shop
 
 KEY = {"scopes": ["features:read"], "services": ["support_chat"], "purposes": ["service"], "days": "90"}
@@ -97,7 +97,7 @@ def test_rotate_and_revoke(petra: Client, bot: ApiClient) -> None:
 def test_an_officer_looks_and_does_not_touch(shop: Shop, bot: ApiClient) -> None:
     olivia, key = shop.browse("olivia"), bot.keys.get()
     for page in (
-        address("apiclient", "create_key", bot.pk), address("apiclient", "entrust", bot.pk),
+        address("apiclient", "create_key", bot.pk), address("apiclient", "assign_staff", bot.pk),
         address("apikey", "rotate", key.pk), address("apikey", "revoke", key.pk),
     ):  # fmt: skip
         assert olivia.get(page).status_code == 403
@@ -108,22 +108,22 @@ def test_an_officer_looks_and_does_not_touch(shop: Shop, bot: ApiClient) -> None
 def test_trust_renews_keys_and_widens_nothing(shop: Shop, petra: Client, bot: ApiClient) -> None:
     chris, key, (other, _) = shop.browse("chris"), bot.keys.get(), shop.key("sales-bot")
     person = User.objects.get(username="chris")
-    assert petra.post(address("apiclient", "entrust", bot.pk), {"staff": [person.pk]}).status_code == 302
+    assert petra.post(address("apiclient", "assign_staff", bot.pk), {"staff": [person.pk]}).status_code == 302
     assert [figure.name for figure in chris.get(reverse("admin:index")).context["clients"]] == ["support-bot"]
     assert chris.post(address("apiclient", "create_key", bot.pk), KEY).status_code == 403
-    assert chris.post(address("apiclient", "entrust", bot.pk), {"staff": [person.pk]}).status_code == 403
+    assert chris.post(address("apiclient", "assign_staff", bot.pk), {"staff": [person.pk]}).status_code == 403
     assert chris.post(address("apikey", "rotate", other.pk)).status_code == 403
     assert chris.post(address("apiclient", "change", other.client.pk), {"owner": "chris"}).status_code in (302, 403)
     assert ApiClient.objects.get(name="sales-bot").owner == "chat"
     assert "text" in chris.post(address("apikey", "rotate", key.pk)).context
     assert chris.post(address("apikey", "revoke", key.pk)).status_code == 302
-    assert petra.post(address("apiclient", "entrust", bot.pk), {"staff": []}).status_code == 302
+    assert petra.post(address("apiclient", "assign_staff", bot.pk), {"staff": []}).status_code == 302
     assert chris.get(address("apiclient", "changelist")).status_code == 403
 
 
 def test_an_entrusted_engineer_sees_one_client(shop: Shop, bot: ApiClient) -> None:
     chris, key, (other, _) = shop.browse("chris"), bot.keys.get(), shop.key("sales-bot")
-    entrust(bot, User.objects.get(username="chris"), actor="petra")
+    assign_client(bot, User.objects.get(username="chris"), actor="petra")
     assert chris.get(address("apiclient", "changelist")).context["cl"].result_count == 1
     assert chris.get(address("apikey", "changelist")).context["cl"].result_count == 1
     assert chris.get(address("apiclient", "change", bot.pk)).status_code == 200
@@ -217,7 +217,7 @@ def test_who_may_what_with_secrets_and_tokens(shop: Shop, bot: ApiClient) -> Non
     for name in ("olivia", "chris"):
         browser = shop.browse(name)
         assert {browser.post(page, ALLOWANCE | {"days": "30"}).status_code for page in pages.values()} == {403}
-    entrust(bot, User.objects.get(username="chris"), actor="petra")
+    assign_client(bot, User.objects.get(username="chris"), actor="petra")
     chris = shop.browse("chris")
     assert [chris.post(pages[what], ALLOWANCE | {"days": "30"}).status_code for what in pages] == [
         403,

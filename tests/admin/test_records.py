@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from featurestore.access import usage
-from featurestore.access.services import entrust
+from featurestore.access.services import assign_client
 from featurestore.accesslog import selectors
 from featurestore.accesslog.models import AccessGap, AccessRecord
 from featurestore.accesslog.stream import State
@@ -135,7 +135,7 @@ def test_a_clients_page_tells_its_requests_and_errors(shop: Shop, olivia: Client
 
 
 def test_requests_of_nobody_we_know_are_shown_to_roles_alone(shop: Shop, olivia: Client) -> None:
-    entrust(shop.key()[0].client, User.objects.get(username="chris"), actor="petra")
+    assign_client(shop.key()[0].client, User.objects.get(username="chris"), actor="petra")
     page = shop.browse("chris").get(reverse("admin:access_apiclient_changelist"))
     assert (page.status_code, page.context["usage"]) == (200, [])
 
@@ -143,5 +143,5 @@ def test_requests_of_nobody_we_know_are_shown_to_roles_alone(shop: Shop, olivia:
 def test_usage_is_of_the_last_day_and_the_last_week(shop: Shop) -> None:
     shop.recorded()
     now = datetime.now(UTC)
-    assert [(u.day, u.week) for u in usage.of_client("support-bot", now + 2 * DAY)] == [(0, 1)]
-    assert usage.of_client("support-bot", now + 8 * DAY) == []
+    assert [(u.day, u.week) for u in usage.client_usage("support-bot", now + 2 * DAY)] == [(0, 1)]
+    assert usage.client_usage("support-bot", now + 8 * DAY) == []

@@ -48,7 +48,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 @pytest.fixture(autouse=True)
 def keys_of_this_test(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # A test's transaction is its own connection's: a second one would wait for it.
-    monkeypatch.setattr(services._writer, "submit", lambda *_: None)
+    monkeypatch.setattr(services._use_writer, "submit", lambda *_: None)
     invalidate_credentials()
     rate_limiter.cache_clear()  # at noon of that day, the window never ends
     yield

@@ -15,7 +15,7 @@ from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import Registration, register_many
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import Run, StoreUnavailable
-from featurestore.store.slots import SLOTS, named, numbers, slot_of
+from featurestore.store.slots import SLOTS, format_slots, parse_slots, slot_of
 from tests.consent.worlds import Clock, Shop, at
 
 EXPIRY_MS = 2000
@@ -321,13 +321,13 @@ def test_only_changes_of_condition_are_logged(shop: Shop, watch: Watch, monkeypa
 class HalfStore(MemoryStore):
     """A node with half of the slots."""
 
-    slots = named([(0, SLOTS // 2 - 1)])
+    slots = format_slots([(0, SLOTS // 2 - 1)])
 
     def run(self) -> Run:
         return super().run()._replace(slots=self.slots)
 
     def owns(self, subject: str) -> bool:
-        return slot_of(subject) in numbers(self.slots)
+        return slot_of(subject) in parse_slots(self.slots)
 
 
 @pytest.fixture

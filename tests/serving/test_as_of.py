@@ -25,7 +25,7 @@ from featurestore.definitions import Event, FeatureService, FeatureView
 from featurestore.identity import partition_of
 from featurestore.permission import Denial, Permission, PurposePermission
 from featurestore.serving.answer import Answer, Status
-from featurestore.serving.as_of import AsOfTooEarly, Cause
+from featurestore.serving.as_of import AsOfTooEarly, TooEarlyReason
 from featurestore.serving.reader import FeatureReader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
@@ -136,10 +136,10 @@ def test_an_answer_is_that_of_a_read_at_that_time_and_later_events_are_refused(
         try:
             answer = read(reader, as_of_ms=as_of_ms, **chosen)
         except AsOfTooEarly as refused:
-            (found,) = refused.found
+            (found,) = refused.views
             assert found.view == view.name
             assert as_of_ms < SINCE_MS or not settled, "what can be answered is"
-            assert (found.cause is Cause.BEFORE_PERMISSION) == (as_of_ms < SINCE_MS)
+            assert (found.reason is TooEarlyReason.BEFORE_PERMISSION) == (as_of_ms < SINCE_MS)
             continue
         assert as_of_ms >= SINCE_MS
         assert settled
@@ -154,7 +154,7 @@ def test_a_view_is_too_early_before_its_birth_even_without_events() -> None:
     assert read(reader, as_of_ms=START_MS).views["spend"].status is Status.MISSING
     with pytest.raises(AsOfTooEarly) as refused:
         read(reader, as_of_ms=START_MS - 1)
-    assert {found.cause for found in refused.value.found} == {Cause.BEFORE_BIRTH}
+    assert {found.reason for found in refused.value.views} == {TooEarlyReason.BEFORE_COVERAGE}
 
 
 def test_consent_is_judged_now() -> None:

@@ -135,7 +135,7 @@ def test_a_restarted_store_says_so_and_still_answers(shop: Shop) -> None:
     shop.store.vouch(shop.store.run(), 2_000)
     answer = shop.read(ANN)[0]
     assert answer.views["visits"].status is Status.STALE
-    assert answer.views["visits"].reason.startswith("the store was filled anew")
+    assert answer.views["visits"].reason.startswith("the store was emptied or restarted")
     assert answer.features["visits_count_1d"] == 3
 
 

@@ -126,7 +126,7 @@ def test_a_password_is_told_to_every_node(cluster: RedisCluster) -> None:
 
 @pytest.mark.parametrize("host", ["10.0.0.2", "redis-2.internal", "2001:db8::2"])
 def test_another_server_of_a_cluster_is_reached_as_the_first(host: str) -> None:
-    beside = urlparse(Server("rediss://app:p%40ss@redis-1.internal:6379/").beside(f"{host}:6380"))
+    beside = urlparse(Server("rediss://app:p%40ss@redis-1.internal:6379/").peer_url(f"{host}:6380"))
     assert (beside.scheme, beside.username, beside.password) == ("rediss", "app", "p%40ss")
     assert (beside.hostname, beside.port) == (host, 6380)
 

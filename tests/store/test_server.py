@@ -95,7 +95,7 @@ def test_one_call_is_completed() -> None:
 
 def client_id(server: Server, *before: tuple[str, ...]) -> int:
     """Redis' number of the connection that a call was on."""
-    return complete(server.ask([*before, ("CLIENT", "ID")], time.monotonic() + 5))[1][-1]
+    return complete(server.request([*before, ("CLIENT", "ID")], time.monotonic() + 5))[1][-1]
 
 
 def ids_at_once(server: Server, url: str, calls: int) -> list[int]:
@@ -132,7 +132,7 @@ def test_connections_that_all_broke_are_replaced_at_the_first_call(redis_server:
 def test_a_call_that_nobody_waits_for_leaves_no_answer_to_the_next(redis_server: str) -> None:
     server = Server(redis_server)
     first = client_id(server)
-    call = server.ask([("ECHO", "an answer of another question")], time.monotonic() + 5)
+    call = server.request([("ECHO", "an answer of another question")], time.monotonic() + 5)
     next(call)
     call.close()
     assert client_id(server) != first

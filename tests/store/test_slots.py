@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from featurestore.store.redis import key
-from featurestore.store.slots import SLOTS, Primary, hash_tag, named, numbers, overlap, primaries, slot_of
+from featurestore.store.slots import SLOTS, Primary, hash_tag, format_slots, parse_slots, overlap, parse_primaries, slot_of
 
 slots = st.sets(st.integers(0, SLOTS - 1), min_size=1, max_size=50)
 
@@ -17,26 +17,26 @@ def test_a_subject_s_slot_is_that_of_its_key_for_every_client(subject: str) -> N
 
 @given(slots)
 def test_a_text_names_just_these_slots_and_is_one_text(owned: set[int]) -> None:
-    text = named((slot, slot) for slot in owned)
-    assert numbers(text) == owned
-    assert named((int(first), int(last)) for first, last in (part.split("-") for part in text.split(","))) == text
+    text = format_slots((slot, slot) for slot in owned)
+    assert parse_slots(text) == owned
+    assert format_slots((int(first), int(last)) for first, last in (part.split("-") for part in text.split(","))) == text
 
 
 @given(slots, slots)
 def test_texts_overlap_where_their_slots_do(some: set[int], others: set[int]) -> None:
-    texts = [named((slot, slot) for slot in owned) for owned in (some, others)]
+    texts = [format_slots((slot, slot) for slot in owned) for owned in (some, others)]
     assert overlap(*texts) == bool(some & others)
     assert all(overlap(text, "") for text in texts), "a single server has every slot"
 
 
 @given(slots)
 def test_a_primary_s_own_keys_lie_in_one_of_its_slots(owned: set[int]) -> None:
-    tag = hash_tag(named((slot, slot) for slot in owned))
+    tag = hash_tag(format_slots((slot, slot) for slot in owned))
     assert key_slot(f"fs:vouch:{{{tag}}}".encode()) in owned
 
 
 def test_the_rows_of_a_primary_are_put_together() -> None:
     a, b = [b"10.0.0.1", 6379, b"a", []], [None, 6380, b"b", []]
     rows = [[5, 9, b], [0, 3, a, b], [4, 4, a], [20, 20, a]]
-    assert primaries(rows) == {b"a": Primary("10.0.0.1", 6379, "0-4,20-20"), b"b": Primary("", 6380, "5-9")}
-    assert primaries([[0, 1, [b"?", 1, b"c", []]]])[b"c"].host == ""
+    assert parse_primaries(rows) == {b"a": Primary("10.0.0.1", 6379, "0-4,20-20"), b"b": Primary("", 6380, "5-9")}
+    assert parse_primaries([[0, 1, [b"?", 1, b"c", []]]])[b"c"].host == ""

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from bench import offline
 from featurestore.definitions import FeatureService, Registry
 from featurestore.permission import Permission, PurposePermission
 from featurestore.serving.answer import Answer, Status
@@ -35,19 +34,29 @@ SERVICE = FeatureService("chat", [spend], purpose="service")
 TOPIC, PURGE = "events.purchases.g1", "purge.g1"
 
 
-class Table(offline.Table):
-    """A state table that tells what was committed."""
+class Table:
+    """A state table in memory, of one partition, that lists its commits."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.kept: dict[bytes, bytes] = {}
         self.commits: list[dict[bytes, bytes | None]] = []
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        return self.kept.get(key)
+
+    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        return {key: self.kept[key] for key in keys if key in self.kept}
 
     def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
         return sorted(key for key in self.kept if key > last)[:most]
 
     async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
         self.commits.append(dict(changes))
-        await super().commit(partition, changes)
+        for key, value in changes.items():
+            if value is None:
+                self.kept.pop(key, None)
+            else:
+                self.kept[key] = value
 
 
 class DeadLetterWriter:

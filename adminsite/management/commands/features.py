@@ -114,7 +114,7 @@ def read(options: dict[str, Any]) -> Iterator[str]:
             as_of_ms=milliseconds(options["at"]) if options["at"] else None,
         )
     except AsOfTooEarly as error:
-        why = "; ".join(f"view {view}: {cause}" for _, view, cause in error.found)
+        why = "; ".join(f"view {view}: {cause}" for _, view, cause in error.views)
         raise CommandError(f"There is no exact answer as of {options['at']}: {why}.") from error
     except (IdentifierError, StoreUnavailable) as error:
         raise CommandError(str(error)) from error

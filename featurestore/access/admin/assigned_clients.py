@@ -14,7 +14,7 @@ from featurestore.access.selectors import clients_of
 from featurestore.backoffice.base import StaffAdmin
 
 
-class EntrustedAdmin(StaffAdmin):
+class AssignedClientAdmin(StaffAdmin):
     """A model of clients, or of what belongs to one. What a role does not allow, an entrusted client may."""
 
     client_path = "pk"  # from the model to its client; "pk" is the client itself

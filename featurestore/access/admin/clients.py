@@ -19,7 +19,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
 from featurestore.access import services, usage
-from featurestore.access.admin.keys import ShowsNewText, state_of
+from featurestore.access.admin.keys import NewCredentialAdmin, state_of
 from featurestore.access.errors import AccessError
 from featurestore.access.models import ApiClient
 from featurestore.access.scopes import ACTIONS
@@ -89,7 +89,7 @@ def offered(action: UnfoldAction) -> str:
 
 
 @admin.register(ApiClient)
-class ApiClientAdmin(ShowsNewText):
+class ApiClientAdmin(NewCredentialAdmin):
     refusals = (AccessError,)
     list_display = ["name", "owner", "works", "key_count", "secret_count", "used"]
     list_filter = [("active", BooleanRadioFilter)]
@@ -128,7 +128,7 @@ class ApiClientAdmin(ShowsNewText):
         services.save_client(obj, actor=request.user.get_username())
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        shown = usage.of_client("", datetime.now(UTC)) if self.by_role(request, "view") else []
+        shown = usage.client_usage("", datetime.now(UTC)) if self.by_role(request, "view") else []
         return super().changelist_view(request, {"usage": shown, **(extra_context or {})})
 
     def render_change_form(
@@ -139,7 +139,7 @@ class ApiClientAdmin(ShowsNewText):
             context["secrets"] = [(secret, state_of(secret)) for secret in obj.secrets.select_related("client")]
             context["tokens"], context["token_count"] = live_tokens(obj)[:SHOWN_TOKENS], live_tokens(obj).count()
             context["offered"] = {offered(action) for action in super().get_actions_detail(request, obj.pk)}
-            context["usage"] = usage.of_client(obj.name, datetime.now(UTC))
+            context["usage"] = usage.client_usage(obj.name, datetime.now(UTC))
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
     @display(description="State", ordering="active", label={"Works": "success", "Off": "danger"})

@@ -15,7 +15,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from featurestore.access import services
-from featurestore.access.admin.assigned_clients import EntrustedAdmin
+from featurestore.access.admin.assigned_clients import AssignedClientAdmin
 from featurestore.access.errors import AccessError
 from featurestore.access.models import ApiKey, ClientSecret
 
@@ -60,7 +60,7 @@ class StateFilter(DropdownFilter):
         return queryset
 
 
-class ShowsNewText(EntrustedAdmin):
+class NewCredentialAdmin(AssignedClientAdmin):
     """Keys and secrets are made here: from nothing, and from an older one."""
 
     def new_text(self, request: HttpRequest, issued: Issued, text: str) -> HttpResponse:
@@ -73,7 +73,7 @@ class ShowsNewText(EntrustedAdmin):
         return self.page(request, None, "admin/new_key.html", original=issued, back=back, **context)
 
 
-class IssuedAdmin(ShowsNewText):
+class IssuedAdmin(NewCredentialAdmin):
     """What a client holds: it is looked at, rotated and revoked here, and made on its client's page."""
 
     refusals = (AccessError,)

@@ -56,7 +56,7 @@ class EventStreamApp:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         self.streams = self.make()
-        checks = {**health.CHECKS, "changes": lambda: health.OK if self.streams.changes.whole else health.AWAY}
+        checks = {**health.CHECKS, "changes": lambda: health.OK if self.streams.changes.connected else health.AWAY}
         self._pages: dict[str, Callable[[], Reply]] = {READY: partial(health.ready, checks), METRICS: health.counted}
         self._probers = ThreadPoolExecutor(
             1, "sse-probe"

@@ -20,7 +20,7 @@ from featurestore.api.sse.events import Ending
 from featurestore.api.sse.metrics import CLOSED, OPEN
 from featurestore.api.sse.stream import Pace, Stream
 from featurestore.config import Settings
-from featurestore.store.changes import Changes
+from featurestore.store.change_notifications import ChangeNotifier
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.protocol import StoreUnavailable
 from featurestore.store.redis import RedisNode, RedisStore
@@ -72,7 +72,7 @@ class Streams:
         self.places = Places(conf.sse_streams, conf.sse_client_streams)
         self._openers = ThreadPoolExecutor(THREADS, "sse-open")
         self._readers = ThreadPoolExecutor(THREADS, "sse-read")
-        self.changes = Changes(store, self._readers)
+        self.changes = ChangeNotifier(store, self._readers)
         self._streams: set[Stream] = set()
         self._opening = 0
         self._silent_until_s: dict[RedisNode, float] = {}
@@ -155,13 +155,13 @@ class Streams:
             raise Unavailable("The store did not answer in time. Nothing was read.") from None
 
     async def _follow(self, stream: Stream) -> None:
-        await self.changes.follow(stream.subject, stream.changed, self.handler.timeout_ms / 1000)
+        await self.changes.subscribe(stream.subject, stream.changed, self.handler.timeout_ms / 1000)
         stream.caught_up()
 
     async def _release(self, stream: Stream) -> None:
         if stream.client:
             self.places.give_back(stream.client)
-            await self.changes.leave(stream.subject, stream.changed)
+            await self.changes.unsubscribe(stream.subject, stream.changed)
 
     async def _read(self, stream: Stream, call: Call) -> Reply:
         """One more read: a call of its own, which is authenticated, guarded, counted and logged as every other."""

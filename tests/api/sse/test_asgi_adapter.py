@@ -56,14 +56,14 @@ class Changes:
     def node_of(self, subject: str) -> str:
         return "node"
 
-    async def follow(self, subject: str, told: Callable[[], None], timeout_s: float) -> None:
+    async def subscribe(self, subject: str, told: Callable[[], None], timeout_s: float) -> None:
         if self.away:
             self.done.append("away")
             raise StoreUnavailable("away")
         self.done.append("follow")
         self.told.append(told)
 
-    async def leave(self, subject: str, told: Callable[[], None]) -> None:
+    async def unsubscribe(self, subject: str, told: Callable[[], None]) -> None:
         self.done.append("leave")
 
 

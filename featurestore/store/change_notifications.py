@@ -50,14 +50,14 @@ class Line:
     def connected(self) -> bool:
         return self._connection is not None
 
-    async def follow(self, subject: str) -> None:
+    async def subscribe(self, subject: str) -> None:
         """Return when the subscription has begun."""
         if (stands := self._wanted.get(subject)) is None:
             stands = self._wanted[subject] = asyncio.Event()
             await self._send("SUBSCRIBE", key(subject))
         await stands.wait()
 
-    async def leave(self, subject: str) -> None:
+    async def unsubscribe(self, subject: str) -> None:
         self._wanted.pop(subject, None)
         await self._send("UNSUBSCRIBE", key(subject))
 
@@ -140,7 +140,7 @@ class Line:
         self.heard(subject)
 
 
-class Changes:
+class ChangeNotifier:
     """Tells followers of subjects, in the event loop, that something may have changed. What it is, a read says."""
 
     def __init__(self, store: RedisStore | ClusterStore, threads: Executor):
@@ -149,31 +149,31 @@ class Changes:
         self._lines: dict[RedisNode, Line] = {}
 
     @property
-    def whole(self) -> bool:
+    def connected(self) -> bool:
         """Whether word comes from every node that is known."""
         return bool(self._lines) and all(line.connected for line in self._lines.values())
 
-    async def follow(self, subject: str, told: Told, timeout_s: float) -> None:
+    async def subscribe(self, subject: str, told: Told, timeout_s: float) -> None:
         """Call ``told`` at every change from now on. Raises StoreUnavailable, and nobody follows."""
         followers = self._followers.setdefault(subject, set())
         followers.add(told)
         try:
             async with asyncio.timeout(timeout_s):
-                await self._lines[self.node_of(subject)].follow(subject)
+                await self._lines[self.node_of(subject)].subscribe(subject)
         except BaseException as error:
-            await self.leave(subject, told)
+            await self.unsubscribe(subject, told)
             if isinstance(error, TimeoutError | StoreUnavailable):
                 raise StoreUnavailable("store does not tell of changes") from None
             raise
 
-    async def leave(self, subject: str, told: Told) -> None:
+    async def unsubscribe(self, subject: str, told: Told) -> None:
         """Call ``told`` no more."""
         followers = self._followers.get(subject, set())
         followers.discard(told)
         if not followers and self._followers.pop(subject, None) is not None:
             for line in list(self._lines.values()):  # they may change while one is spoken to
                 if line.node.owns(subject):
-                    await line.leave(subject)
+                    await line.unsubscribe(subject)
 
     async def run(self) -> None:
         """Keep a line to every node; without end."""

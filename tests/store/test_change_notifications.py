@@ -17,7 +17,7 @@ from redis import Redis
 from devservers.redis_cluster import RedisCluster
 from devservers.redis_server import RedisServer
 from featurestore.permission import Permission, PurposePermission
-from featurestore.store.changes import Changes
+from featurestore.store.change_notifications import ChangeNotifier
 from featurestore.store.configured import store_at
 from featurestore.store.protocol import FieldWrite, StoreUnavailable, WriteOutcome
 from featurestore.store.redis import key
@@ -39,18 +39,18 @@ class Following:
 
     def __init__(self, url: str, threads: ThreadPoolExecutor):
         self.store = store_at(url, 1_000)
-        self.changes = Changes(self.store, threads)
+        self.changes = ChangeNotifier(self.store, threads)
         self.told: Counter[str] = Counter()
         self._tellers: dict[str, Callable[[], None]] = {}
 
     async def follow(self, *subjects: str) -> None:
         for subject in subjects:
             self._tellers[subject] = partial(self.tell, subject)
-            await self.changes.follow(subject, self._tellers[subject], 2)
+            await self.changes.subscribe(subject, self._tellers[subject], 2)
         self.told.clear()
 
     async def leave(self, subject: str) -> None:
-        await self.changes.leave(subject, self._tellers.pop(subject))
+        await self.changes.unsubscribe(subject, self._tellers.pop(subject))
 
     def tell(self, subject: str) -> None:
         self.told[subject] += 1
@@ -73,7 +73,7 @@ async def following(url: str) -> AsyncIterator[Following]:
         await asyncio.to_thread(made.store.publish_permissions, dict.fromkeys(SUBJECTS, PERMISSION))
         running = asyncio.create_task(made.changes.run())
         try:
-            await made.hears(lambda: made.changes.whole)
+            await made.hears(lambda: made.changes.connected)
             yield made
             assert not running.done()
         finally:
@@ -141,13 +141,13 @@ def test_who_left_is_not_told_any_more(url: str) -> None:
         async with following(url) as shop:
             await shop.follow(ANN, BOB)
             again = partial(shop.tell, "again")
-            await shop.changes.follow(ANN, again, 2)
+            await shop.changes.subscribe(ANN, again, 2)
             await shop.leave(ANN)
             shop.told.clear()
             assert await shop.write(ANN, 9) == [WriteOutcome.DONE]
             await shop.hears(lambda: shop.told["again"])
             assert shop.told == {"again": 1}
-            await shop.changes.leave(ANN, again)
+            await shop.changes.unsubscribe(ANN, again)
             await shop.leave(BOB)
 
     asyncio.run(scene())
@@ -172,9 +172,9 @@ def test_while_the_store_is_away_nobody_can_follow(server: RedisServer) -> None:
         async with following(server.url) as shop:
             await shop.follow(ANN)
             server.kill()
-            await shop.hears(lambda: shop.told[ANN] and not shop.changes.whole)
+            await shop.hears(lambda: shop.told[ANN] and not shop.changes.connected)
             with pytest.raises(StoreUnavailable):
-                await shop.changes.follow(BOB, lambda: None, 0.1)
+                await shop.changes.subscribe(BOB, lambda: None, 0.1)
             shop.told.clear()
             await asyncio.to_thread(server.start)
             await shop.hears(lambda: shop.told[ANN])
@@ -209,8 +209,8 @@ def test_after_a_fail_over_word_comes_from_the_new_primary(tmp_path: Path) -> No
             assert moved
             primary = next(server for server in cluster.servers if node.name.endswith(f":{server.port}"))
             primary.kill()
-            await shop.hears(lambda: not shop.changes.whole)
-            await shop.hears(lambda: shop.changes.whole, within_s=30)
+            await shop.hears(lambda: not shop.changes.connected)
+            await shop.hears(lambda: shop.changes.connected, within_s=30)
             await shop.hears(lambda: all(shop.told[subject] >= 2 for subject in moved))
             shop.told.clear()
             await asyncio.to_thread(shop.store.publish_permissions, dict.fromkeys(SUBJECTS, PERMISSION))
