@@ -10,7 +10,7 @@ from featurestore.identity import subject_of
 from featurestore.permission import Permission, PurposePermission
 from featurestore.store.redis import RedisStore
 from streams.dead_letters import Rejection
-from streams.fetch_batches import FetchBatch, Record
+from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.processing import MicroBatchProcessor, SourceProcessor
 from streams.retrying_store import RetryingStore
 
@@ -74,11 +74,11 @@ class Offline:
         since_ms = int(min(one.at for one in events).timestamp() * 1000)
         allowed = Permission(1, 1, {purpose: PurposePermission(True, 1, since_ms) for purpose in self.purposes})
         self.store.publish_permissions(dict.fromkeys(self.subjects, allowed))
-        records: dict[str, list[Record]] = {name: [] for name in self.tables}
+        records: dict[str, list[KafkaRecord]] = {name: [] for name in self.tables}
         for i, (customer_id, source, at, data) in enumerate(events):
             subject, mine = customers[customer_id], records[source.name]
             raw = source.encode(id=str(i), source="bench", subject=subject, time=at, data=data)
-            mine.append(Record(len(mine), int(at.timestamp() * 1000), subject.encode(), raw))
+            mine.append(KafkaRecord(len(mine), int(at.timestamp() * 1000), subject.encode(), raw))
         self.now_ms = max(record.timestamp_ms for mine in records.values() for record in mine)
         began_s = time.process_time()
         for name, mine in records.items():

@@ -8,10 +8,10 @@ from redis import Redis
 from devservers.redis_server import RedisServer
 from featurestore.permission import Permission, PurposePermission
 from featurestore.store.redis import SCRIPTS, key
-from featurestore.tiles.view_reader import FENCING_HEADER
+from featurestore.tiles.stored_field import pack_field
 
 SUBJECTS, ROUNDS = 2_000, 15
-VALUE = FENCING_HEADER.pack(1, 1, 1) + bytes(300)
+VALUE = pack_field(1, 1, 1, bytes(300))
 TELLING = re.compile(r"^if pairs_.*PUBLISH.*\n", re.MULTILINE)
 
 

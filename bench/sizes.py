@@ -30,7 +30,8 @@ from featurestore.aggregations import DistinctCount, Quantile, TopK
 from featurestore.catalog import registry
 from featurestore.definitions import FeatureView, Registry
 from featurestore.store.redis import key
-from featurestore.tiles.record import ENCODER, Record, decode, field_name
+from featurestore.tiles.record import ENCODER, Record, decode
+from featurestore.tiles.stored_field import field_name
 from featurestore.tiles.view_codec import ViewCodec
 from streams import coverage
 from streams.table_stores import ROCKSDB_OPTIONS

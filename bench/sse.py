@@ -30,7 +30,7 @@ from devservers.results import tell
 from featurestore.identity import subject_of
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.store.redis import RedisStore, key
-from featurestore.tiles.view_reader import FENCING_HEADER, fencing_header_of
+from featurestore.tiles.stored_field import VALUES_START, fencing_header_of, pack_field
 
 RATE = 200  # writes a second
 SECONDS = 20
@@ -59,9 +59,9 @@ class Shop:
         self.offset += 1
         self.values[number], self.values[number - 1] = self.values[number - 1], self.values[number]
         body = self.values[number]
-        stamped = FENCING_HEADER.pack(1, self.offset, fencing_header_of(body).grant_id) + body[FENCING_HEADER.size :]
+        value = pack_field(1, self.offset, fencing_header_of(body).grant_id, body[VALUES_START:])
         self.sent.append(Sent(number, time.monotonic()))
-        write = FieldWrite(self.subjects[number], FIELD, PURPOSE, stamped)
+        write = FieldWrite(self.subjects[number], FIELD, PURPOSE, value)
         assert self.store.write([write], int(time.time() * 1000)) == [WriteOutcome.DONE]
 
 

@@ -1,6 +1,6 @@
 """The permission of one subject, as the store holds it: field ``p`` of the subject's hash. Pure.
 
-Derived from the database by one function (featurestore.consent.permissions) and put by the consent services alone. The
+Derived from the database by one function (featurestore.consent.purpose_states) and put by the consent services alone. The
 bytes are msgpack, since the store's Lua scripts read them too (``cmsgpack``); every number is below 2**53.
 """
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from streams.fetch_batches import FetchBatch, Record
+from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.changelog import Changelog
 from streams.metrics import DEAD_LETTERS
 
@@ -12,7 +12,7 @@ from streams.metrics import DEAD_LETTERS
 class Rejection(NamedTuple):
     """A record nobody can fold. ``reason`` is one word for counting; ``detail`` repeats none of the record's values."""
 
-    record: Record
+    record: KafkaRecord
     reason: str
     detail: str
 

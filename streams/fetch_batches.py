@@ -14,7 +14,7 @@ from faust.types import TP
 from faust.types.transports import SchedulingStrategyT
 
 
-class Record(NamedTuple):
+class KafkaRecord(NamedTuple):
     """One Kafka record, undecoded. ``timestamp_ms`` is Kafka's own."""
 
     offset: int
@@ -32,7 +32,7 @@ class FetchBatch(msgspec.Struct):
     topic: str
     partition: int
     start: int
-    records: list[Record]
+    records: list[KafkaRecord]
 
     @property
     def tp(self) -> TP:
@@ -68,7 +68,7 @@ class FetchBatchScheduler(SchedulingStrategyT):
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, FetchBatch]]:
         for (topic, partition), fetch in cast(Mapping[TP, FetchedRecords], records).items():
-            bundled = [Record(r.offset, r.timestamp, r.key, r.value) for r in fetch]
+            bundled = [KafkaRecord(r.offset, r.timestamp, r.key, r.value) for r in fetch]
             yield TP(topic, partition), FetchBatch(topic, partition, fetch.start, bundled)
 
 

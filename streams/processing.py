@@ -1,10 +1,14 @@
-"""The heart of a worker: rounds of events folded into tables and pushed to the store, purges carried out.
+"""Processing of a micro-batch: events folded into tables and pushed to the store, purges carried out.
 
-For each round: permissions of its subjects (one pipeline), fold, one changelog record a changed subject, acknowledged,
-table, one fenced write a changed field (one pipeline). A crash anywhere replays: what a record has applied is skipped,
-and a subject of whom something is skipped is written to the store again. A write that the store refuses, because the
-permission changed after it was read, sends its subject back to where it was before the round, to be folded again under
-the new one.
+1. The permissions of all its subjects are read, in one pipeline.
+2. Each subject's events are folded into its record, for the purposes that are allowed.
+3. One changelog record a changed subject is written; when all are acknowledged, they go into the tables.
+4. One fenced write a changed field goes to the store, in one pipeline.
+
+A crash anywhere replays: the events that a record has applied already are skipped, and the fields of a subject with
+skipped events are written again, because the crash may have come between table and store. If the store refuses a write,
+the permission changed after it was read: the subject is folded again under the new one, from its record before the
+micro-batch.
 """
 
 import asyncio
@@ -19,11 +23,10 @@ from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
 from featurestore.tiles.view_codec import layout_id_in
-from featurestore.tiles.view_reader import FENCING_HEADER
-from featurestore.tiles.record import Record, decode, layout_id_of, field_name
+from featurestore.tiles.stored_field import field_name, pack_field
+from featurestore.tiles.record import Record, decode, layout_id_of
 from streams import coverage
-from streams.fetch_batches import FetchBatch
-from streams.fetch_batches import Record as KafkaRecord
+from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.changelog import LARGEST_VALUE_BYTES
 from streams.dead_letters import DeadLetterWriter, Rejection
 from streams.retrying_store import RetryingStore
@@ -41,7 +44,7 @@ def clock_ms() -> int:
 
 
 class SourceProcessor:
-    """What becomes of one source's events and states; one a source and worker."""
+    """Processor of one source's events: decodes them, folds them, composes the fields to store. One a source and worker."""
 
     def __init__(
         self,
@@ -61,10 +64,10 @@ class SourceProcessor:
         self.layouts = {view.name: view.codec for view in self.fold.views}
 
     async def ensure_coverage_starts(self, partition: int, *, at_beginning: bool) -> dict[int, int]:
-        """Since when the partition folds each view, by fingerprint; one that is new to it is born now."""
+        """The coverage starts, by the view's fingerprint; a view that is new to the partition gets one now."""
         known = self.coverage_starts_ms(partition)
-        begins_ms = 0 if at_beginning and not known else self.clock() + MAX_CLOCK_SKEW_S * 1000 + 1
-        coverage_starts_ms = {view.fingerprint: known.get(view.fingerprint, begins_ms) for view in self.views}
+        start_ms = 0 if at_beginning and not known else self.clock() + MAX_CLOCK_SKEW_S * 1000 + 1
+        coverage_starts_ms = {view.fingerprint: known.get(view.fingerprint, start_ms) for view in self.views}
         if coverage_starts_ms != known:
             await self.table.commit(partition, {coverage.KEY: coverage.encode(coverage_starts_ms)})
         return coverage_starts_ms
@@ -73,17 +76,17 @@ class SourceProcessor:
         return coverage.decode(self.table.contents.read(partition, coverage.KEY))
 
     def arrivals(self, batch: FetchBatch) -> tuple[dict[str, list[Arrival]], list[Rejection]]:
-        """The batch's events by subject, and what can't be folded, with its reason."""
+        """The batch's events by subject, and the records that can't be folded, with the reasons."""
         arrivals: dict[str, list[Arrival]] = {}
-        rejected: list[Rejection] = []
+        rejections: list[Rejection] = []
         for record in batch.records:
             try:
                 event = self._event(batch.partition, record)
             except InvalidEvent as error:
-                rejected.append(Rejection(record, error.reason, str(error)))
+                rejections.append(Rejection(record, error.reason, str(error)))
             else:
                 arrivals.setdefault(event.subject, []).append(Arrival(record.offset, record.timestamp_ms, event))
-        return arrivals, rejected
+        return arrivals, rejections
 
     def _event(self, partition: int, record: KafkaRecord) -> Event:
         if record.value is None:
@@ -100,15 +103,15 @@ class SourceProcessor:
             )
         return event
 
-    def grants(self, permission: Permission | None, now_ms: int) -> dict[str, PurposePermission]:
-        """By purpose, the grants of a permission that are in force."""
+    def allowed_purposes(self, permission: Permission | None, now_ms: int) -> dict[str, PurposePermission]:
+        """The purposes that a permission allows now."""
         if permission is None:
             return {}
-        grants = {}
+        allowed = {}
         for purpose in self.purposes:
-            if isinstance(grant := current(permission, purpose, now_ms), PurposePermission):
-                grants[purpose] = grant
-        return grants
+            if isinstance(one := current(permission, purpose, now_ms), PurposePermission):
+                allowed[purpose] = one
+        return allowed
 
     def writes(
         self, subject: str, record: Record, before: Record = EMPTY, totals: Mapping[bytes, bytes] | None = None
@@ -121,25 +124,27 @@ class SourceProcessor:
             for kept in states:
                 served = totals.get(kept.tiles) or self.layouts[view].totals(kept.tiles)
                 for purpose, grant in kept.grants.items():
-                    heartbeat_ms = FENCING_HEADER.pack(self.generation, record.offset, grant)
-                    yield FieldWrite(subject, field_name(view, purpose), purpose, heartbeat_ms + served)
+                    value = pack_field(self.generation, record.offset, grant, served)
+                    yield FieldWrite(subject, field_name(view, purpose), purpose, value)
 
-    def stored(self, partition: int, keys: Iterable[bytes]) -> Iterable[FieldWrite]:
-        """Every field of some subjects, as the table has them: what a rebuild pushes."""
+    def stored_fields(self, partition: int, keys: Iterable[bytes]) -> Iterable[FieldWrite]:
+        """Every field of some subjects, as the table has them: what a republication pushes."""
         coverage_starts_ms = self.coverage_starts_ms(partition)
-        born = [view for view in self.views if view.fingerprint in coverage_starts_ms]
-        layout_ids = {view.name: layout_id_of(view.fingerprint, coverage_starts_ms[view.fingerprint]) for view in born}
+        covered = [view for view in self.views if view.fingerprint in coverage_starts_ms]
+        layout_ids = {
+            view.name: layout_id_of(view.fingerprint, coverage_starts_ms[view.fingerprint]) for view in covered
+        }
         for key, raw in self.table.contents.read_many(partition, keys).items():
             record = decode(raw)
-            now = {
+            views = {
                 name: [k for k in states if layout_id_in(k.tiles) == layout_ids.get(name)]
                 for name, states in record.views.items()
             }
-            yield from self.writes(key.decode(), Record(record.offset, views=now))
+            yield from self.writes(key.decode(), Record(record.offset, views=views))
 
 
 class SourceBatch:
-    """One source's part of a round in one partition: who is concerned, with which events, and what was there."""
+    """One source's part of a micro-batch in one partition: its subjects, their events and their records before."""
 
     def __init__(
         self, processor: SourceProcessor, partition: int, arrivals: Arrivals, coverage_starts_ms: Mapping[int, int]
@@ -150,16 +155,16 @@ class SourceBatch:
             arrivals,
             coverage_starts_ms,
         )
-        self.kept = processor.table.contents.read_many(partition, [subject.encode() for subject in arrivals])
+        self.stored = processor.table.contents.read_many(partition, [subject.encode() for subject in arrivals])
         self.before = {
-            subject: decode(raw) if (raw := self.kept.get(subject.encode())) else EMPTY for subject in arrivals
+            subject: decode(raw) if (raw := self.stored.get(subject.encode())) else EMPTY for subject in arrivals
         }
-        self.outcomes: Counter[str] | None = None  # of the first fold; another one judges the same events again
+        self.outcomes: Counter[str] | None = None  # of the first fold; a second one would count the same events again
 
     async def fold(
         self, permissions: Mapping[str, Permission | None], now_ms: int
     ) -> tuple[dict[bytes, bytes | None], list[FieldWrite]]:
-        """Fold the subjects that have a permission here, from where they were: what changes, what to write."""
+        """Fold the subjects named in ``permissions``, each from its record before: table changes, and fields to write."""
         processor, again, counts = self.processor, self.outcomes is not None, Counter[str]()
         changes: dict[bytes, bytes | None] = {}
         writes: list[FieldWrite] = []
@@ -167,15 +172,15 @@ class SourceBatch:
             if number % SUBJECTS_PER_STEP == 0:
                 await asyncio.sleep(0)
             before, arrivals, key = self.before[subject], self.arrivals[subject], subject.encode()
-            grants = processor.grants(permissions[subject], now_ms)
+            grants = processor.allowed_purposes(permissions[subject], now_ms)
             record, totals = processor.fold.fold_events(
                 before, arrivals, grants, coverage_starts_ms=self.coverage_starts_ms, counts=counts
             )
-            if not (record.views or key in self.kept):
-                continue  # nothing is kept of a subject without permission
+            if not (record.views or key in self.stored):
+                continue  # nothing is stored of a subject without permission
             raw = fitting(record, counts)
-            if raw != self.kept.get(key):
-                changes[key] = self.kept[key] = raw
+            if raw != self.stored.get(key):
+                changes[key] = self.stored[key] = raw
             replayed = not arrivals or arrivals[0].offset <= before.offset
             writes += processor.writes(subject, record, EMPTY if replayed or again else before, totals)
         if not again:
@@ -184,7 +189,7 @@ class SourceBatch:
 
 
 def fitting(record: Record, counts: Counter[str]) -> bytes:
-    """The record's bytes; views that make it larger than the changelog takes are given up, the largest first."""
+    """The record's bytes. While it is larger than the changelog takes, its largest view is dropped."""
     while len(raw := record.encode()) > LARGEST_VALUE_BYTES:
         largest = max(record.views, key=lambda name: sum(len(kept.tiles) for kept in record.views[name]))
         del record.views[largest]
@@ -193,55 +198,59 @@ def fitting(record: Record, counts: Counter[str]) -> bytes:
 
 
 class MicroBatchProcessor:
-    """Carries out rounds. ``processors``: by event topic. A record of any other topic is a purge of its key."""
+    """Handler of micro-batches. ``processors``: by event topic. A record of any other topic is a purge of its key."""
 
     def __init__(
         self,
         processors: Mapping[str, SourceProcessor],
-        gate: RetryingStore,
+        store: RetryingStore,
         dead_letters: DeadLetterWriter,
         clock: Callable[[], int] = clock_ms,
     ):
-        self.processors, self.store, self.dead_letters, self.clock = processors, gate, dead_letters, clock
+        self.processors, self.store, self.dead_letters, self.clock = processors, store, dead_letters, clock
 
     async def handle(self, batches: Sequence[FetchBatch]) -> None:
-        """When it returns, everything of the batches is served or carried out, and durable, or a dead letter."""
+        """When it returns, every event is in changelog and store or a dead letter, and every purge is carried out."""
         events = [batch for batch in batches if batch.topic in self.processors]
         purges = [batch for batch in batches if batch.topic not in self.processors]
         arrivals: dict[tuple[str, int], dict[str, Sequence[Arrival]]] = {}
         coverage_starts_ms: dict[tuple[str, int], Mapping[int, int]] = {}
         for batch in purges:
-            subjects = await self._purged(batch)
+            subjects = await self._purged_subjects(batch)
             for topic, processor in self.processors.items():
                 arrivals[topic, batch.partition] = dict.fromkeys(subjects, ())
                 coverage_starts_ms[topic, batch.partition] = processor.coverage_starts_ms(batch.partition)
         for batch in events:
-            processor, place = self.processors[batch.topic], (batch.topic, batch.partition)
-            coverage_starts_ms[place] = await processor.ensure_coverage_starts(batch.partition, at_beginning=batch.start == 0)
-            found, rejected = processor.arrivals(batch)
-            await self.dead_letters.put(batch, rejected)
-            arrivals.setdefault(place, {}).update(found)
+            processor, tp = self.processors[batch.topic], (batch.topic, batch.partition)
+            coverage_starts_ms[tp] = await processor.ensure_coverage_starts(
+                batch.partition, at_beginning=batch.start == 0
+            )
+            found, rejections = processor.arrivals(batch)
+            await self.dead_letters.put(batch, rejections)
+            arrivals.setdefault(tp, {}).update(found)
         source_batches = [
             SourceBatch(self.processors[topic], n, found, coverage_starts_ms[topic, n])
             for (topic, n), found in arrivals.items()
         ]
         await self._apply(source_batches)
         if purges:
-            await self.store.call(self.store.online.sweep, sorted({s for source_batch in source_batches for s in source_batch.arrivals}))
+            await self.store.call(
+                self.store.online.sweep, sorted({s for source_batch in source_batches for s in source_batch.arrivals})
+            )
         now_ms = self.clock()
         for batch in events:
             EVENT_TO_SERVED.observe(now_ms, [record.timestamp_ms for record in batch.records])
 
-    async def _purged(self, batch: FetchBatch) -> list[str]:
-        """The subjects that purges name."""
+    async def _purged_subjects(self, batch: FetchBatch) -> list[str]:
+        """The subjects that a batch of purges names."""
         named = {record.key for record in batch.records if record.key and is_subject(record.key)}
         detail = "a purge's key is the subject to purge: 32 hex digits"
-        misnamed = [Rejection(record, "invalid", detail) for record in batch.records if record.key not in named]
-        await self.dead_letters.put(batch, misnamed)
+        rejections = [Rejection(record, "invalid", detail) for record in batch.records if record.key not in named]
+        await self.dead_letters.put(batch, rejections)
         return sorted(key.decode() for key in named)
 
     async def _apply(self, source_batches: Sequence[SourceBatch]) -> None:
-        """Fold, keep and push, until no write is refused."""
+        """Fold, commit to the tables and write to the store, until no write is refused."""
         pending = list(dict.fromkeys(subject for source_batch in source_batches for subject in source_batch.arrivals))
         while pending:
             permissions = dict(zip(pending, await self.store.read_permissions(pending), strict=True))
@@ -251,11 +260,16 @@ class MicroBatchProcessor:
                 changes, of_source = await source_batch.fold(permissions, now_ms)
                 folded.append((source_batch, changes))
                 writes += of_source
-                await asyncio.sleep(0)  # a round may have many source_batches, too
-            await asyncio.gather(*(source_batch.processor.table.commit(source_batch.partition, changes) for source_batch, changes in folded))
-            outcome = await self.store.call(self.store.online.write, writes, now_ms) if writes else []
+                await asyncio.sleep(0)  # a micro-batch may have many source batches, too
+            await asyncio.gather(
+                *(
+                    source_batch.processor.table.commit(source_batch.partition, changes)
+                    for source_batch, changes in folded
+                )
+            )
+            results = await self.store.call(self.store.online.write, writes, now_ms) if writes else []
             pending = sorted(
-                {w.subject for w, became in zip(writes, outcome, strict=True) if became is WriteOutcome.REFUSED}
+                {w.subject for w, result in zip(writes, results, strict=True) if result is WriteOutcome.REFUSED}
             )
         for source_batch in source_batches:
             for outcome, number in (source_batch.outcomes or {}).items():

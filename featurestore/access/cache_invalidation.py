@@ -30,7 +30,9 @@ def publish_invalidation() -> None:
     try:
         control_redis().publish(CHANNEL, b"")
     except RedisError as error:
-        log.warning("cache invalidation not published: processes read the change within 2 s", error=type(error).__name__)
+        log.warning(
+            "cache invalidation not published: processes read the change within 2 s", error=type(error).__name__
+        )
 
 
 class InvalidationListener(threading.Thread):
@@ -54,7 +56,10 @@ class InvalidationListener(threading.Thread):
                 self._listen()
             except (RedisError, OSError) as error:
                 if not self._outage_logged:
-                    log.warning("cache invalidations not received: processes read changes within 2 s", error=type(error).__name__)
+                    log.warning(
+                        "cache invalidations not received: processes read changes within 2 s",
+                        error=type(error).__name__,
+                    )
                 self._outage_logged = True
             self._stopped.wait(RETRY_S)
 

@@ -63,7 +63,9 @@ class ClientValidator(RequestValidator):
     def validate_scopes(self, client_id: str, scopes: list[str], *args: Any, **kwargs: Any) -> bool:
         """Raises InvalidScopeError, which says what to change and repeats nothing of the request."""
         if not set(scopes) <= set(self._allowed()):
-            raise InvalidScopeError("This client may not have every token of that scope. Leave the scope out to get all that it may.")
+            raise InvalidScopeError(
+                "This client may not have every token of that scope. Leave the scope out to get all that it may."
+            )
         if len({token.startswith(PURPOSE) for token in scopes}) < 2:
             raise InvalidScopeError("Name an action and a purpose, as in: features:read purpose:service")
         return True

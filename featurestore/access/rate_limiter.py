@@ -19,7 +19,7 @@ from featurestore.store.protocol import StoreUnavailable
 from featurestore.store.server import Server, complete
 
 WINDOW_S = 10
-LEASES_PER_WINDOW, MIN_LEASES_REMAINING = 50, 8
+LEASES_PER_WINDOW, LEASES_PER_REMAINDER = 50, 8
 """A lease takes a fiftieth of the quota, and at most an eighth of what remains."""
 TIMEOUT_S = 0.02  # a request in a conversation waits for its answer
 RETRY_S = 1.0
@@ -78,11 +78,11 @@ class RateLimiter:
 
     def _lease(self, lease: QuotaLease, client: str, quota: int, cost: int) -> None:
         """Lease at least what a request costs."""
-        wanted = max(cost - lease.held, min(quota // LEASES_PER_WINDOW, lease.remaining // MIN_LEASES_REMAINING))
+        wanted = max(cost - lease.held, min(quota // LEASES_PER_WINDOW, lease.remaining // LEASES_PER_REMAINDER))
         if time.monotonic() >= self._retry_at_s:
             command = ("EVAL", LEASE_SCRIPT, 1, f"limit:{client}:{lease.window}", quota, wanted, 2 * WINDOW_S)
             try:
-                _, ((granted, remaining),) = complete(self._control.request([ask], time.monotonic() + TIMEOUT_S))
+                _, ((granted, remaining),) = complete(self._control.request([command], time.monotonic() + TIMEOUT_S))
             except (StoreUnavailable, TypeError, ValueError) as error:  # an error reply is no pair
                 self._retry_at_s = time.monotonic() + RETRY_S
                 log.warning("rate limits counted by this process alone", reason=str(error))

@@ -44,5 +44,5 @@ def _invalidate_everywhere() -> None:
 
 
 def clients_of(staff: Any) -> QuerySet[ApiClient]:
-    """The clients that a person of staff may see: all by their role, or those entrusted to them."""
+    """The clients that a staff member may see: all by role, or those assigned to them."""
     return get_objects_for_user(staff, "access.view_apiclient", ApiClient)

@@ -90,7 +90,9 @@ def create_secret(client: ApiClient, *, actor: str, expires_at: datetime | None 
     """
     ApiClient.objects.select_for_update().get(pk=client.pk)  # locked: two transactions can't count and add at once
     if client.secrets.filter(revoked_at=None, expires_at__gt=datetime.now(UTC)).count() >= MAX_LIVE_SECRETS:
-        raise TooManySecrets(f"This client has {MAX_LIVE_SECRETS} working secrets: revoke the one that it no longer uses.")
+        raise TooManySecrets(
+            f"This client has {MAX_LIVE_SECRETS} working secrets: revoke the one that it no longer uses."
+        )
     secret, text = _issue(ClientSecret(client=client), Prefix.SECRET, actor, expires_at)
     log.info("secret created", client=client.name, key_id=secret.key_id, actor=actor)
     return secret, text

@@ -4,7 +4,7 @@ from featurestore.access.rate_limiter import WINDOW_S, rate_limiter
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import Credential, Rejection, credential
 from featurestore.access.services import record_use
-from featurestore.api.errors import Forbidden, TooMany, Unauthorised, Unprocessable
+from featurestore.api.errors import Forbidden, TooManyRequests, Unauthorised, Unprocessable
 from featurestore.api.reply import Call
 
 SCHEME = "bearer "
@@ -30,7 +30,7 @@ def authenticate(call: Call, scope: Scope | None = None) -> Credential:
 def charge(call: Call, credential: Credential, cost: int) -> None:
     """Take ``cost`` from the client's rate limit, and answer with what is left of this window.
 
-    Raises TooMany, or Unprocessable for a cost above the limit of a whole window.
+    Raises TooManyRequests, or Unprocessable for a cost above the limit of a whole window.
     """
     if cost > credential.requests_per_s * WINDOW_S:
         raise Unprocessable(
@@ -40,7 +40,7 @@ def charge(call: Call, credential: Credential, cost: int) -> None:
     call.headers["RateLimit-Policy"] = f'"client";q={result.quota};w={WINDOW_S}'
     call.headers["RateLimit"] = f'"client";r={result.remaining};t={result.reset_s}'
     if not result.admitted:
-        raise TooMany(result.reset_s)
+        raise TooManyRequests(result.reset_s)
 
 
 def require_purpose(credential: Credential, purpose: str) -> None:

@@ -128,4 +128,9 @@ def subject_at(identifier: str, secret: bytes, path: str) -> str:
     try:
         return subject_of(identifier, secret)
     except IdentifierError as error:
-        raise Malformed(f"{error} - at `{path}`") from None
+        raise malformed_identifier(error, path) from None
+
+
+def malformed_identifier(error: IdentifierError, path: str) -> Malformed:
+    """The problem of an identifier, at a path of the body, that no subject can be made of."""
+    return Malformed(f"{error} - at `{path}`")

@@ -1,4 +1,4 @@
-"""POST /v1/consents: a customer's decision, in effect before it is acknowledged."""
+"""POST /v1/consents: records a customer's decision, in effect before the answer."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -10,20 +10,20 @@ from ninja import Router
 
 from featurestore.access.scopes import Scope
 from featurestore.api.auth import authenticate, require_purpose
-from featurestore.api.body import BodyDecoder, Identifier, Name, full_match, subject_at
+from featurestore.api.body import BodyDecoder, Identifier, Name, full_match, malformed_identifier
 from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
-from featurestore.api.errors import Forbidden, Malformed, Refused, TooLarge, Unauthorised, Unavailable
+from featurestore.api.errors import ConsentProblem, Forbidden, Malformed, TooLarge, Unauthorised, Unavailable
 from featurestore.api.examples import CONSENTS
 from featurestore.api.reply import Call, Reply, encode
-from featurestore.config import settings
 from featurestore.consent.errors import ConsentError, InactivePurpose, UnknownCustomer, UnknownPurpose, WrongBasis
-from featurestore.consent.permissions import Decision
+from featurestore.consent.purpose_states import Decision
 from featurestore.consent.services import Choice, record
+from featurestore.identity import IdentifierError
 
 
 class ConsentRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What a customer decided, and how they were asked."""
+    """A customer's decision about one purpose, and how the customer was asked."""
 
     customer_id: Identifier
     purpose: Name
@@ -40,11 +40,13 @@ class ConsentRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         | None
     ) = None
     reason: Annotated[str, full_match(r"[^\x00-\x1f\x7f]{0,500}")] = ""
-    until: Annotated[datetime, msgspec.Meta(tz=True, description="When the consent ends by itself.")] | None = None
+    until: (
+        Annotated[datetime, msgspec.Meta(tz=True, description="When the consent ends without a withdrawal.")] | None
+    ) = None
 
 
 class ConsentAnswer(msgspec.Struct):
-    """What was recorded. ``effective``: every read from now on obeys; else it is on its way (202)."""
+    """The recorded decision. ``effective``: every read from now on obeys it; else the store does not have it yet (202)."""
 
     record: int
     purpose: str
@@ -79,41 +81,42 @@ router = Router(tags=["consents"])
     ),
 )
 def record_consent(request: HttpRequest) -> HttpResponse:
-    """Consent given or withdrawn (for a legitimate interest: objected to, or the objection taken back).
+    """Record that a customer gave or withdrew consent (for a legitimate interest: objected, or took the objection back).
 
-    201: recorded, and every read from now on obeys. 202: recorded, and pending: this process could not put it into the
-    store, or nobody vouches for the store. The relay and the voucher, which tries twice a second, go on trying; until
-    one of them succeeds or the voucher's word has expired (2 s; 32 s if it can't reach the database alone), reads that
-    reach the store are answered as before. Needs the scope `consent:write`. Unlike a read, it tells whether a customer
-    is registered: a decision that nobody can keep must not look kept.
+    201: recorded, and every read from now on obeys it. 202: recorded, but the store does not have it yet: this process
+    could not publish it, or the store is not vouched for. The relay and the store verifier try again twice a second.
+    Until one of them succeeds or the vouch key has expired (2 s; 32 s if only the database is out of the verifier's
+    reach), reads that reach the store are answered as before. Needs the scope `consent:write`. Unlike a read, the
+    answer reveals whether a customer is registered: a decision that could not be recorded must not look recorded.
     """
-    return respond_to(request, decide, "consents")
+    return respond_to(request, record_decision, "consents")
 
 
-def decide(call: Call) -> Reply:
-    """Record one decision in the caller's name."""
+def record_decision(call: Call) -> Reply:
+    """Record one decision. Its actor is the client."""
     credential = authenticate(call, Scope.CONSENT_WRITE)
-    asked = BODY.decode(call.body)
-    subject_at(asked.customer_id, settings().subject_secret.encode(), "$.customer_id")
-    require_purpose(credential, asked.purpose)
-    call.log_fields |= {"purpose": asked.purpose, "decision": asked.decision}
+    request = BODY.decode(call.body)
+    require_purpose(credential, request.purpose)
+    call.log_fields |= {"purpose": request.purpose, "decision": request.decision}
     choice = Choice(
-        customer_id=asked.customer_id,
-        purpose=asked.purpose,
-        decision=Decision(asked.decision),
-        method=asked.method,
+        customer_id=request.customer_id,
+        purpose=request.purpose,
+        decision=Decision(request.decision),
+        method=request.method,
         actor=credential.client,
-        notice=asked.notice,
-        reason=asked.reason,
-        until=asked.until,
+        notice=request.notice,
+        reason=request.reason,
+        until=request.until,
     )
     try:
-        decided = record([choice])[0]
+        recorded = record([choice])[0]
+    except IdentifierError as error:
+        raise malformed_identifier(error, "$.customer_id") from None
     except ConsentError as error:
         status = STATUSES.get(type(error), HTTPStatus.UNPROCESSABLE_ENTITY)
-        raise Refused(status, error.code.replace("_", "-"), str(error)) from None
-    entry = decided.record
+        raise ConsentProblem(status, error.code.replace("_", "-"), str(error)) from None
+    entry = recorded.record
     answer = ConsentAnswer(
-        entry.sequence, asked.purpose, asked.decision, entry.since, entry.until, effective=decided.effective
+        entry.sequence, request.purpose, request.decision, entry.since, entry.until, effective=recorded.effective
     )
-    return Reply(HTTPStatus.CREATED if decided.effective else HTTPStatus.ACCEPTED, encode(answer))
+    return Reply(HTTPStatus.CREATED if recorded.effective else HTTPStatus.ACCEPTED, encode(answer))

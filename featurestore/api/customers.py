@@ -1,4 +1,4 @@
-"""POST /v1/customers: a customer whose consents may be recorded from now on."""
+"""POST /v1/customers: registers a customer, so that decisions can be recorded."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -9,13 +9,13 @@ from ninja import Router
 
 from featurestore.access.scopes import Scope
 from featurestore.api.auth import authenticate
-from featurestore.api.body import BodyDecoder, Identifier, full_match, subject_at
+from featurestore.api.body import BodyDecoder, Identifier, full_match, malformed_identifier
 from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
 from featurestore.api.errors import Forbidden, Malformed, TooLarge, Unauthorised, Unavailable
 from featurestore.api.examples import CUSTOMERS
 from featurestore.api.reply import Call, Reply, encode
-from featurestore.config import settings
+from featurestore.identity import IdentifierError
 from featurestore.profiles.services import register
 
 Region = Annotated[str, full_match(r"[^\x00-\x1f\x7f]{1,32}")]
@@ -23,7 +23,7 @@ Brand = Annotated[str, full_match(r"[^\x00-\x1f\x7f]{1,64}")]
 
 
 class CustomerRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Who, and under which region's law and which brand."""
+    """A customer, the region whose law applies, and the brand."""
 
     customer_id: Identifier
     region: Region
@@ -31,7 +31,7 @@ class CustomerRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class CustomerAnswer(msgspec.Struct):
-    """``created``: was not known before. ``effective``: the store has the customer's permission."""
+    """``created``: was not registered before. ``effective``: the store has the customer's permission."""
 
     created: bool
     effective: bool
@@ -55,20 +55,22 @@ router = Router(tags=["customers"])
     ),
 )
 def register_customer(request: HttpRequest) -> HttpResponse:
-    """Register a customer, so that decisions can be recorded; lawful bases that need no consent allow from now on.
+    """Register a customer, so that decisions can be recorded. Purposes that need no consent are allowed from now on.
 
-    201: registered. 200: was registered already, and stays as it is. 202: recorded while the store is away; events and
-    reads are denied until it is back. Needs the scope `consent:write`.
+    201: registered. 200: was registered before, and nothing changes. 202: registered, but the store does not have the
+    permission yet: until it has, the customer's events are dropped and reads withheld. Needs the scope `consent:write`.
     """
-    return respond_to(request, admit, "customers")
+    return respond_to(request, register_one, "customers")
 
 
-def admit(call: Call) -> Reply:
+def register_one(call: Call) -> Reply:
     """Register one customer."""
     authenticate(call, Scope.CONSENT_WRITE)
-    asked = BODY.decode(call.body)
-    subject_at(asked.customer_id, settings().subject_secret.encode(), "$.customer_id")
-    registered = register(asked.customer_id, asked.region, asked.brand)
+    request = BODY.decode(call.body)
+    try:
+        registered = register(request.customer_id, request.region, request.brand)
+    except IdentifierError as error:
+        raise malformed_identifier(error, "$.customer_id") from None
     status = HTTPStatus.CREATED if registered.created else HTTPStatus.OK
     answer = CustomerAnswer(created=registered.created, effective=registered.effective)
     return Reply(status if registered.effective else HTTPStatus.ACCEPTED, encode(answer))

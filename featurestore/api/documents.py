@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from featurestore.access.scopes import PURPOSE, SCOPE_DESCRIPTIONS
-from featurestore.api.errors import PROBLEM_JSON, Internal, Problem, ProblemDocument, TooMany
+from featurestore.api.errors import PROBLEM_JSON, Internal, Problem, ProblemDocument, TooManyRequests
 from featurestore.api.examples import Example
 from featurestore.api.reply import JSON
 from featurestore.catalog.purposes import PURPOSES
@@ -66,7 +66,7 @@ def operation(
 ) -> dict[str, Any]:
     """An operation's part of the document: bodies, answers and their examples."""
     _documented.update(answers.values())
-    refusals: list[type[Problem]] = [*problems, TooMany, Internal]
+    refusals: list[type[Problem]] = [*problems, TooManyRequests, Internal]
     statuses = sorted({refusal.status for refusal in refusals} | {e.status for e in examples} - answers.keys())
     responses = {status: _response(status, JSON, answer, examples) for status, answer in answers.items()}
     responses |= {int(status): _response(status, PROBLEM_JSON, ProblemDocument, examples) for status in statuses}

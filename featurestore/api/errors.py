@@ -1,4 +1,4 @@
-"""Everything that can go wrong with a request, in one shape: problem documents (RFC 9457).
+"""Problems: the errors of all requests, answered in one shape, problem documents (RFC 9457).
 
 A detail says what to change. It never repeats a value of the request: that may identify a customer, and an answer ends
 up in the caller's logs.
@@ -16,7 +16,7 @@ RETRY_AFTER_S = 1
 
 
 class ProblemDocument(msgspec.Struct):
-    """RFC 9457. ``instance`` names this one occurrence; quote it when you ask for help."""
+    """RFC 9457. ``instance`` names this occurrence; quote it when you ask for help."""
 
     type: str
     title: str
@@ -26,7 +26,7 @@ class ProblemDocument(msgspec.Struct):
 
 
 class Problem(Exception):
-    """Why a request is refused. ``name`` is stable: programs may tell problems apart by their type."""
+    """Base class of the reasons to refuse a request. ``name`` is stable: it ends the document's ``type``."""
 
     status: int
     name: str
@@ -53,12 +53,12 @@ class Malformed(Problem):
 
 
 class Unauthorised(Problem):
-    """No key or token, or one that is not taken: the same words for each, so that nobody learns which exist."""
+    """No key or token, or an invalid one: the same text for both, so that nobody learns which exist."""
 
     status, name, title = HTTPStatus.UNAUTHORIZED, "unauthorised", "No valid API key or token"
 
     def __init__(self, *, presented: bool) -> None:
-        error = ', error="invalid_token"' if presented else ""  # OAuth's clients buy a new one then (RFC 6750, 3.1)
+        error = ', error="invalid_token"' if presented else ""  # has OAuth clients get a new token (RFC 6750, 3.1)
         super().__init__(
             "Send an API key or access token that is neither expired nor revoked: `Authorization: Bearer rap_...`.",
             {"WWW-Authenticate": f'Bearer realm="rapport"{error}'},
@@ -70,16 +70,16 @@ class Forbidden(Problem):
 
 
 class NotFound(Problem):
-    status, name, title = HTTPStatus.NOT_FOUND, "not-found", "Nothing is here"
+    status, name, title = HTTPStatus.NOT_FOUND, "not-found", "No such address"
 
 
 class UnknownService(Problem):
-    """One that is not defined, or that the key is not bound to: the same words, so that nobody learns which exist."""
+    """A service that is not defined, or not for this key: the same text for both, so that nobody learns which exist."""
 
     status, name, title = HTTPStatus.NOT_FOUND, "unknown-service", "There is no such service"
 
 
-class NotAllowed(Problem):
+class MethodNotAllowed(Problem):
     status, name, title = HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not offered here"
 
 
@@ -92,23 +92,23 @@ class Unprocessable(Problem):
 
 
 class TooEarly(Problem):
-    """A time as of which there is no exact answer."""
+    """An ``as_of`` for which there is no exact answer."""
 
     status, name, title = HTTPStatus.UNPROCESSABLE_ENTITY, "as-of-too-early", "There is no exact answer as of that time"
 
 
 class InFuture(Problem):
-    status, name, title = HTTPStatus.UNPROCESSABLE_ENTITY, "as-of-in-future", "The time asked for has not come"
+    status, name, title = HTTPStatus.UNPROCESSABLE_ENTITY, "as-of-in-future", "The time is in the future"
 
 
-class EventRefused(Problem):
-    """An event of a time that the streams would put aside, or could not recognise again."""
+class EventTimeRefused(Problem):
+    """An event time that the streams would quarantine, or that is past the deduplication window."""
 
-    status, name, title = HTTPStatus.UNPROCESSABLE_ENTITY, "event-time", "An event is too old, or of the future"
+    status, name, title = HTTPStatus.UNPROCESSABLE_ENTITY, "event-time", "An event is too old, or in the future"
 
 
-class Refused(Problem):
-    """A consent decision that the rules refuse. Its name says which rule."""
+class ConsentProblem(Problem):
+    """A consent decision that a rule refuses. Its name says which rule."""
 
     title = "The decision is refused"
 
@@ -117,36 +117,38 @@ class Refused(Problem):
         self.status, self.name = status, name
 
 
-class Later(Problem):
-    """Nothing is wrong with the request: try again after a while."""
+class Retryable(Problem):
+    """Base class of the refusals of a correct request, which may be sent again after ``after_s``."""
 
     def __init__(self, detail: str, after_s: int = RETRY_AFTER_S) -> None:
         super().__init__(detail, {"Retry-After": str(after_s)})
 
 
-class Unavailable(Later):
+class Unavailable(Retryable):
     status, name, title = HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable"
 
 
-class Overloaded(Later):
-    """As much is in hand as this process takes: it says so at once, and another may be free."""
+class Overloaded(Retryable):
+    """A concurrency limit of this process is reached; another process may have free capacity."""
 
-    status, name, title = HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too much is in hand"
+    status, name, title = HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Too many requests at once"
 
     def __init__(self) -> None:
         super().__init__("Nothing was done. Try again, or ask another process.")
 
 
-class TooMany(Later):
-    """The client has used up its window."""
+class TooManyRequests(Retryable):
+    """The client has used its rate limit up."""
 
     status, name, title = HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", "The client's rate limit is reached"
 
     def __init__(self, reset_s: int) -> None:
-        super().__init__("Ask less often: the RateLimit headers say how much, and Retry-After when again.", reset_s)
+        super().__init__(
+            "Send requests less often: the RateLimit headers state the limit, Retry-After when to send again.", reset_s
+        )
 
 
-class TooManyStreams(Later):
+class TooManyStreams(Retryable):
     status, name, title = HTTPStatus.TOO_MANY_REQUESTS, "too-many-streams", "Too many event streams"
 
 
@@ -154,4 +156,4 @@ class Internal(Problem):
     status, name, title = HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal error"
 
     def __init__(self) -> None:
-        super().__init__("Something broke that is not your fault. Quote the instance when you report it.")
+        super().__init__("The server failed; your request may be correct. Quote the instance when you report it.")

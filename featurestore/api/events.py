@@ -1,4 +1,4 @@
-"""POST /v1/events: what happened in a conversation, on its way to Kafka once and for all."""
+"""POST /v1/events: writes events of conversations to Kafka, and answers when Kafka has acknowledged them."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,7 +15,7 @@ from featurestore.api.body import BodyDecoder, Identifier, Name, full_match, sub
 from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
 from featurestore.api.errors import (
-    EventRefused,
+    EventTimeRefused,
     Forbidden,
     Malformed,
     TooLarge,
@@ -35,67 +35,69 @@ from featurestore.tiles.deduplication import SPAN_S
 from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
 
 LARGEST_WRITE = 100
-OLDEST_S = SPAN_S - 86_400
-"""A day less than identities are kept: whatever else happens to the customer, an event sent again is recognised."""
+MAX_AGE_S = SPAN_S - 86_400
+"""A day less than the deduplication window: an event that is sent again is recognised, whatever else happened."""
 
 WRITABLE = {name: source for name, source in registry.sources.items() if source.writable}
 
 
-class EventHead(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Of every event: whose it is, its identity and its time."""
+class EventFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Fields of every event: its customer, id and time."""
 
     customer_id: Identifier
     id: Annotated[
         str,
-        full_match(r"[!-~]{1,128}", "Your own id of the event, the same when it is sent again. It identifies nobody."),
+        full_match(
+            r"[!-~]{1,128}", "Your own id of the event, the same when you send it again. It must identify no person."
+        ),
     ]
-    time: Annotated[datetime, msgspec.Meta(tz=True, description="When it happened, with its zone.")]
+    time: Annotated[datetime, msgspec.Meta(tz=True, description="When it happened, with a time zone.")]
 
 
-class Received(EventHead, forbid_unknown_fields=True, kw_only=True):
-    """An event as it comes in; its source says how to read the data."""
+class UncheckedEvent(EventFields, forbid_unknown_fields=True, kw_only=True):
+    """An event whose data are not decoded yet: its source says how."""
 
     source: Name
     data: msgspec.Raw
 
 
-def event_of(source: EventSource) -> type[msgspec.Struct]:
-    """An event of one source, as it is documented."""
-    made = msgspec.defstruct(
+def event_struct(source: EventSource) -> type[msgspec.Struct]:
+    """The struct of an event of one source, for the documentation."""
+    struct = msgspec.defstruct(
         f"{source.name.title().replace('_', '')}Event",
         [("source", Literal[source.name]), ("data", source.data)],
-        bases=(EventHead,),
+        bases=(EventFields,),
         kw_only=True,
         forbid_unknown_fields=True,
     )
-    made.__doc__ = source.description
-    return made
+    struct.__doc__ = source.description
+    return struct
 
 
-SIZES = {"minItems": 1, "maxItems": LARGEST_WRITE}
-DESCRIBED = msgspec.Meta(description=f"1 to {LARGEST_WRITE} events.", extra_json_schema=SIZES)
-AnyEvent: Any = Union[tuple(map(event_of, WRITABLE.values()))] if WRITABLE else EventHead  # noqa: UP007  (made of many)
+BATCH_SIZES = {"minItems": 1, "maxItems": LARGEST_WRITE}
+BATCH = msgspec.Meta(description=f"1 to {LARGEST_WRITE} events.", extra_json_schema=BATCH_SIZES)
+AnyEvent: Any = Union[tuple(map(event_struct, WRITABLE.values()))] if WRITABLE else EventFields  # noqa: UP007  (of a variable number)
 
 
 class EventsRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Events of conversations."""
 
-    events: Annotated[list[AnyEvent], DESCRIBED]
+    events: Annotated[list[AnyEvent], BATCH]
 
 
-class ReceivedEvents(msgspec.Struct, forbid_unknown_fields=True):
-    """The same before their sources are known."""
+class UncheckedEvents(msgspec.Struct, forbid_unknown_fields=True):
+    """Events whose sources are not known yet."""
 
     events: list[msgspec.Raw]
 
 
 class EventsAnswer(msgspec.Struct):
-    """How many events Kafka has acknowledged: all of the request."""
+    """The number of events that Kafka has acknowledged: all of the request."""
 
     accepted: int
 
 
-BODY = BodyDecoder(ReceivedEvents)
+BODY = BodyDecoder(UncheckedEvents)
 router = Router(tags=["events"])
 
 
@@ -113,23 +115,24 @@ router = Router(tags=["events"])
     ),
 )
 def write_events(request: HttpRequest) -> HttpResponse:
-    """Write events of conversations into sources that are open to clients. All or none is taken.
+    """Write events of conversations to sources that are open to clients. All are accepted, or none.
 
-    202: Kafka has acknowledged them, on every replica in sync; they count in reads within milliseconds. 503: it has not
-    in time, and some may be there: send all again with the same ids, and none counts twice. Whether a customer is
-    known, and has agreed, is not told: events without permission are dropped later. Needs the scope `events:write`.
+    202: Kafka has acknowledged them on every replica in sync; reads include them within milliseconds. 503: Kafka has
+    not acknowledged them in time, and may have stored some: send all again with the same ids, and none counts twice.
+    The answer does not reveal whether a customer is registered or consents: the streams drop events without permission.
+    Needs the scope `events:write`.
     """
-    return respond_to(request, write, "events")
+    return respond_to(request, write_batch, "events")
 
 
-def write(call: Call) -> Reply:
-    """Check every event, then hand all of them to Kafka."""
+def write_batch(call: Call) -> Reply:
+    """Check every event, then send all of them to Kafka."""
     credential = authenticate(call, Scope.EVENTS_WRITE)
     received = BODY.decode(call.body).events
     if not 1 <= len(received) <= LARGEST_WRITE:
         raise Unprocessable(f"Send 1 to {LARGEST_WRITE} events at a time - at `$.events`")
     call.log_fields["events"] = len(received)
-    outgoing = list(checked(received, f"api/{credential.client}", call.now_ms))
+    outgoing = list(encoded_events(received, f"api/{credential.client}", call.now_ms))
     try:
         acknowledged_event_writer().write(outgoing)
     except NotAcknowledged as error:
@@ -139,12 +142,12 @@ def write(call: Call) -> Reply:
     return Reply(HTTPStatus.ACCEPTED, encode(EventsAnswer(len(outgoing))))
 
 
-def checked(received: list[msgspec.Raw], origin: str, now_ms: int) -> Iterator[EncodedEvent]:
-    """Each event as its source encodes it, and takes it. Raises Malformed, EventRefused."""
+def encoded_events(received: list[msgspec.Raw], origin: str, now_ms: int) -> Iterator[EncodedEvent]:
+    """Each event, encoded by its source and checked as the streams will check it. Raises Malformed, EventTimeRefused."""
     secret = settings().subject_secret.encode()
     for i, raw in enumerate(received):
         at = f"$.events[{i}]"
-        event = BodyDecoder(Received, at).decode_part(raw)
+        event = BodyDecoder(UncheckedEvent, at).decode_part(raw)
         if (source := WRITABLE.get(event.source)) is None:
             raise Malformed(f"Not a source that is open to clients: {', '.join(WRITABLE)} - at `{at}.source`")
         subject = subject_at(event.customer_id, secret, f"{at}.customer_id")
@@ -152,16 +155,16 @@ def checked(received: list[msgspec.Raw], origin: str, now_ms: int) -> Iterator[E
         data = BodyDecoder(source.data, f"{at}.data").decode_part(event.data)
         value = source.encode(id=event.id, source=origin, subject=subject, time=event.time, data=data)
         try:
-            source.decode(value)  # as the streams will
+            source.decode(value)
         except InvalidEvent as error:
             raise Malformed(str(error).replace("`$", f"`{at}")) from None
         yield EncodedEvent(source, subject, value)
 
 
 def check_time(time: datetime, now_ms: int, path: str) -> None:
-    """Raises EventRefused for a time that the streams would not take, or at which they could count an event twice."""
+    """Raises EventTimeRefused for a time that the streams would quarantine, or past which they could count it twice."""
     ahead_ms = ms_of(time) - now_ms
     if ahead_ms > MAX_CLOCK_SKEW_S * 1000:
-        raise EventRefused(f"An event is at most {MAX_CLOCK_SKEW_S} s ahead of the server's clock - at `{path}`")
-    if ahead_ms < -OLDEST_S * 1000:
-        raise EventRefused(f"An event is at most {OLDEST_S // 86_400} days old - at `{path}`")
+        raise EventTimeRefused(f"An event is at most {MAX_CLOCK_SKEW_S} s ahead of the server's clock - at `{path}`")
+    if ahead_ms < -MAX_AGE_S * 1000:
+        raise EventTimeRefused(f"An event is at most {MAX_AGE_S // 86_400} days old - at `{path}`")

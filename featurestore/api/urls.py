@@ -12,7 +12,7 @@ from ninja.openapi.schema import OpenAPISchema
 
 from featurestore.api import consents, customers, documents, events, features, health, services, tokens
 from featurestore.api.django_adapter import respond_to
-from featurestore.api.errors import Malformed, NotAllowed, NotFound
+from featurestore.api.errors import Malformed, MethodNotAllowed, NotFound
 from featurestore.api.reply import Call, Reply
 from featurestore.api.sse import operation
 
@@ -59,7 +59,7 @@ def in_one_shape(view: View) -> View:
         allowed = response.headers["Allow"]
 
         def not_allowed(call: Call) -> Reply:
-            raise NotAllowed(f"Use {allowed}.", {"Allow": allowed})
+            raise MethodNotAllowed(f"Use {allowed}.", {"Allow": allowed})
 
         return respond_to(request, not_allowed, "unknown")
 

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from featurestore.consent import permissions
+from featurestore.consent import purpose_states
 from featurestore.consent.errors import Immutable
 
 PENDING = models.Q(published_at=None) | models.Q(purge=True, purge_sent_at=None)
@@ -38,10 +38,10 @@ class Purpose(models.Model):
     erased_by = "Never: what was asked of customers stays on record."
 
     class Basis(models.TextChoices):
-        CONSENT = permissions.Basis.CONSENT, _("Consent")
-        CONTRACT = permissions.Basis.CONTRACT, _("Contract")
-        LEGAL_OBLIGATION = permissions.Basis.LEGAL_OBLIGATION, _("Legal obligation")
-        LEGITIMATE_INTEREST = permissions.Basis.LEGITIMATE_INTEREST, _("Legitimate interest (with objection)")
+        CONSENT = purpose_states.Basis.CONSENT, _("Consent")
+        CONTRACT = purpose_states.Basis.CONTRACT, _("Contract")
+        LEGAL_OBLIGATION = purpose_states.Basis.LEGAL_OBLIGATION, _("Legal obligation")
+        LEGITIMATE_INTEREST = purpose_states.Basis.LEGITIMATE_INTEREST, _("Legitimate interest (with objection)")
 
     name = models.SlugField(max_length=64, unique=True)
     title = models.CharField(max_length=200)
@@ -122,9 +122,9 @@ class ConsentRecord(models.Model):
     erased_by = "Erasure deletes a customer's records once the customer is marked as erased."
 
     class Decision(models.TextChoices):
-        GIVEN = permissions.Decision.GIVEN, _("Given")
-        WITHDRAWN = permissions.Decision.WITHDRAWN, _("Withdrawn")
-        EXPIRED = permissions.Decision.EXPIRED, _("Expired")
+        GIVEN = purpose_states.Decision.GIVEN, _("Given")
+        WITHDRAWN = purpose_states.Decision.WITHDRAWN, _("Withdrawn")
+        EXPIRED = purpose_states.Decision.EXPIRED, _("Expired")
 
     class Method(models.TextChoices):
         WEB = "web", _("Web")
@@ -196,7 +196,7 @@ class CurrentPermission(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{'allowed' if self.allowed else 'denied'} {self.grant}"
+        return f"{'allowed' if self.allowed else 'denied'} {self.grant_id}"
 
 
 class SubjectVersion(models.Model):

@@ -1,4 +1,4 @@
-"""Dead letters: what was put aside and why, what of it may be seen, and what is decided about it."""
+"""Admin pages of dead letters: the list by reason, a record with its personal fields masked, replay and discard."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,9 +23,9 @@ from featurestore.ingest.errors import DeadLetterError
 from featurestore.ingest.models import DeadLetter
 from featurestore.ingest.services import Outcome
 
-AT_ONCE = 500
-"""Letters decided in one request, which names each of them; the command line has no such limit."""
-WORDS_AT_MOST = 5
+MAX_SELECTED = 500
+"""Dead letters decided in one request, whose form names each of them; the command line has no such limit."""
+MAX_MESSAGES = 5
 State = DeadLetter.State
 COLOURS = {"Open": "danger", "Being replayed": "warning", "Replayed": "success", "Expired": "warning"}
 
@@ -34,12 +34,12 @@ class DiscardForm(forms.Form):
     reason = forms.CharField(
         max_length=500,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="Why this need not be counted. Kept with the letter and your name; name no customer.",
+        help_text="Why this event need not be counted. Stored with the dead letter and your name; name no customer.",
     )
 
 
 class Selection(forms.Form):
-    """What was chosen in the list, each letter by its key: what comes in meanwhile is not among them."""
+    """Form of the dead letters selected in the list, by primary key: later ones are not included."""
 
     _selected_action = forms.CharField(widget=forms.MultipleHiddenInput)
     action = forms.CharField(widget=forms.HiddenInput)
@@ -47,27 +47,27 @@ class Selection(forms.Form):
 
 
 class DiscardSelection(Selection, DiscardForm):
-    """The same with a reason."""
+    """Selection with a reason."""
 
 
 class Decision(NamedTuple):
-    """What is decided about letters: words of its page, what it asks of one letter and of several, what it does."""
+    """A kind of decision: texts of its page, its forms for one dead letter and for several, its service."""
 
     title: str
-    act: str
+    button: str
     lead: str
     done: str
     form: type[forms.Form]
-    form_of_selected: type[Selection]
+    selection_form: type[Selection]
     decide: Callable[..., Outcome]
 
 
 REPLAY = Decision(
     "Replay",
     "Replay now",
-    "Once the definition or the sender is mended: the record goes to its topic again, byte for byte. An event that "
-    "counted already is recognised by its id. What still can't be folded comes back as a new letter.",
-    "Replayed: {} on the way to the streams.",
+    "Replay it once the cause is fixed: the record is sent to its topic again, byte for byte. An event that counted "
+    "already is recognised by its id. If it fails again, it becomes a new dead letter.",
+    "Replayed: {} sent to the streams.",
     forms.Form,
     Selection,
     services.replay,
@@ -75,7 +75,7 @@ REPLAY = Decision(
 DISCARD = Decision(
     "Discard",
     "Discard",
-    "The record is never folded. Kafka keeps it until its 30 days are over, but nobody can replay it from here.",
+    "The event is never counted. Kafka keeps the record until 30 days are over, but it can't be replayed from here.",
     "Discarded: {}.",
     DiscardForm,
     DiscardSelection,
@@ -84,11 +84,11 @@ DISCARD = Decision(
 
 
 def counted(dead_letters: int) -> str:
-    return f"{dead_letters} letter{'s' * (dead_letters != 1)}"
+    return f"{dead_letters} dead letter{'s' * (dead_letters != 1)}"
 
 
 class ValuesFilter(DropdownFilter):
-    """One of the values that a column has."""
+    """Filter by one of a column's values."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         values = DeadLetter.objects.order_by(self.parameter_name).values_list(self.parameter_name, flat=True)
@@ -109,12 +109,12 @@ class ReasonFilter(ValuesFilter):
 @admin.register(DeadLetter)
 class DeadLetterAdmin(SubjectRowAdmin):
     refusals = (DeadLetterError,)
-    list_display = ["quarantined_at", "status", "why", "place", "customer", "tries", "decision"]
+    list_display = ["quarantined_at", "status", "why", "record", "customer", "tries", "decision"]
     list_filter = [("state", ChoicesDropdownFilter), ReasonFilter, TopicFilter, ("quarantined_at", DaysFilter)]
     ordering = [Case(When(selectors.WAITING, then=Value(0)), default=Value(1)), "-quarantined_at", "-pk"]
     list_before_template = "admin/ingest/deadletter/groups.html"
     fieldsets = [
-        (None, {"fields": ["status", "reason", "detail", "advice", "place", "tries"]}),
+        (None, {"fields": ["status", "reason", "detail", "advice", "record", "tries"]}),
         (
             "The record",
             {"fields": ["customer", "subject", "recorded_at", "quarantined_at", "size", "sha256", "content"]},
@@ -122,7 +122,7 @@ class DeadLetterAdmin(SubjectRowAdmin):
         ("Decision", {"fields": ["decision", "sent"]}),
     ]
     actions = ["replay_selected", "discard_selected"]
-    actions_list = ["look_now"]
+    actions_list = ["read_now"]
     actions_detail = ["replay", "discard"]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -147,7 +147,7 @@ class DeadLetterAdmin(SubjectRowAdmin):
         return format_html("{}<small>{}</small>", dead_letter.reason, dead_letter.detail)
 
     @display(description="Record")
-    def place(self, dead_letter: DeadLetter) -> str:
+    def record(self, dead_letter: DeadLetter) -> str:
         return format_html('<span class="rp-code">{}</span>', dead_letter)
 
     @display(description="Replayed before", ordering="tries")
@@ -177,19 +177,19 @@ class DeadLetterAdmin(SubjectRowAdmin):
     @display(description="Would a replay help?")
     def advice(self, dead_letter: DeadLetter) -> str:
         if dead_letter.state == State.SENDING:
-            return services.UNSETTLED
+            return services.UNCONFIRMED
         if dead_letter.state != State.OPEN:
-            return "It is settled."
-        return replay_obstacle(dead_letter) or "Yes, when what the detail names is mended."
+            return "No: it is decided."
+        return replay_obstacle(dead_letter) or "Yes, once the cause that the detail names is fixed."
 
-    @display(description="What it holds")
+    @display(description="Fields")
     def content(self, dead_letter: DeadLetter) -> str:
         try:
             shown = selectors.content(dead_letter)
         except DeadLetterError as error:
             return str(error)
         if not shown:
-            return "It is no event that could be shown in parts: see its size and SHA-256."
+            return "Its bytes are no event, so no field can be shown: see its size and SHA-256."
         rows = ((field.name, "rp-hidden" if field.hidden else "rp-code", field.text) for field in shown)
         lines = format_html_join("", '<div><dt>{}</dt><dd class="{}">{}</dd></div>', rows)
         return format_html('<dl class="rp-facts">{}</dl>', lines)
@@ -208,14 +208,16 @@ class DeadLetterAdmin(SubjectRowAdmin):
             and self.has_decide_permission(request, object_id)
         )
 
-    @action(description="Look now", url_path="look", permissions=["view"])
-    def look_now(self, request: HttpRequest) -> HttpResponse:
+    @action(description="Read Kafka now", url_path="read", permissions=["view"])
+    def read_now(self, request: HttpRequest) -> HttpResponse:
         try:
             left = services.import_dead_letters()
         except DeadLetterError as error:
             messages.error(request, str(error))
         else:
-            messages.success(request, f"Read; {left:,} are left: look again." if left else "Read to the last letter.")
+            messages.success(
+                request, f"{left:,} records are left: read again." if left else "Every dead letter is read."
+            )
         return self.back(None)
 
     @action(description="Replay", url_path="replay", permissions=["replay"], variant=ActionVariant.PRIMARY)
@@ -241,16 +243,16 @@ class DeadLetterAdmin(SubjectRowAdmin):
     def decide_selected(
         self, request: HttpRequest, dead_letters: QuerySet[DeadLetter], decision: Decision
     ) -> HttpResponse | None:
-        keys = list(dead_letters.values_list("pk", flat=True)[: AT_ONCE + 1])
-        if len(keys) > AT_ONCE:
-            messages.error(request, f"At most {AT_ONCE} at once; `manage.py deadletters` takes as many as there are.")
+        keys = list(dead_letters.values_list("pk", flat=True)[: MAX_SELECTED + 1])
+        if len(keys) > MAX_SELECTED:
+            messages.error(request, f"At most {MAX_SELECTED} at once; `manage.py deadletters` has no limit.")
             return None
         chosen = selectors.groups(DeadLetter.objects.filter(pk__in=keys))
-        facts = [(counted(group.dead_letters), f"{group.topic}, {group.reason}") for group in chosen]
+        facts = [(counted(group.count), f"{group.topic}, {group.reason}") for group in chosen]
         carried = {"action": request.POST.get("action"), "confirmed": "yes", ACTION_CHECKBOX_NAME: keys}
 
         def form_of(posted: Any) -> forms.Form:
-            return decision.form_of_selected(posted if posted and "confirmed" in posted else None, initial=carried)
+            return decision.selection_form(posted if posted and "confirmed" in posted else None, initial=carried)
 
         return self._ask(request, None, keys, decision, form_of, facts)
 
@@ -264,15 +266,15 @@ class DeadLetterAdmin(SubjectRowAdmin):
         facts: Sequence[tuple[str, str]],
     ) -> HttpResponse:
         def then(answers: dict[str, Any]) -> HttpResponse:
-            told = {"reason": answers["reason"]} if "reason" in answers else {}
-            done, refused = decision.decide(keys, actor=request.user.get_username(), **told)
+            reason = {"reason": answers["reason"]} if "reason" in answers else {}
+            done, refused = decision.decide(keys, actor=request.user.get_username(), **reason)
             if done:
                 messages.success(request, decision.done.format(counted(len(done))))
-            for why, number in Counter(refused.values()).most_common(WORDS_AT_MOST):
-                messages.warning(request, f"{counted(number)} left alone. {why}" if dead_letter is None else why)
+            for why, number in Counter(refused.values()).most_common(MAX_MESSAGES):
+                messages.warning(request, f"{counted(number)} not changed. {why}" if dead_letter is None else why)
             return self.back(dead_letter)
 
         title = f"{decision.title} {counted(len(keys)) if dead_letter is None else 'this dead_letter'}"
         return self.ask(
-            request, dead_letter, form_of, then, title=title, act=decision.act, lead=decision.lead, facts=facts
+            request, dead_letter, form_of, then, title=title, act=decision.button, lead=decision.lead, facts=facts
         )

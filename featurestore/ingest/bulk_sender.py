@@ -17,7 +17,7 @@ DELIVERY_TIMEOUT_MS = 30_000
 
 
 class NotDelivered(Exception):
-    """Kafka did not acknowledge an event in time. ``first`` is the caller's reference of the oldest unacknowledged event."""
+    """Kafka did not acknowledge an event in time. ``first`` is the reference of the oldest unacknowledged event."""
 
     def __init__(self, reason: str, first: Any) -> None:
         super().__init__(f"Kafka did not acknowledge an event: {reason}. Is it running, with its topics?")

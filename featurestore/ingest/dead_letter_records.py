@@ -22,7 +22,7 @@ NOT_FROM_A_WORKER = "No worker wrote it: its headers do not say which record was
 
 
 def dead_letter_of(record: KafkaRecord, generation: int) -> DeadLetter:
-    """The unsaved DeadLetter of a record. One that no worker wrote names itself as the record, reason ``unreadable``."""
+    """The unsaved DeadLetter of a record. One that no worker wrote is its own origin, with reason ``unreadable``."""
     headers, key = record.headers, record.key or b""
     topic, reason, offset, at = (headers.get(name, b"") for name in ("topic", "reason", "offset", "timestamp_ms"))
     dead_letter = DeadLetter(

@@ -1,4 +1,4 @@
-"""Kafka's side of dead letters: reads them from their topics, sends their records again. Every call has a time limit."""
+"""Kafka client for dead letters: reads them from their topics, sends their records again. Calls have time limits."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ class Replay(NamedTuple):
 
 
 class DeadLetterTopic:
-    """Kafka client for dead letters. Methods raise KafkaUnavailable if Kafka does not answer in time."""
+    """Connection to Kafka. Methods raise KafkaUnavailable if Kafka does not answer in time."""
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap

@@ -1,4 +1,4 @@
-"""The one Kafka producer of events: keyed by subject, to the subject's partition, acknowledged by all in-sync replicas."""
+"""The one Kafka producer of events: keyed by subject, on its partition, acknowledged by all in-sync replicas."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ class EventProducer:
             {
                 "bootstrap.servers": conf.kafka_bootstrap,
                 "acks": "all",
-                # The fold recognises duplicates in any order: a producer id from Kafka would cost the first write 0.5 s.
+                # The fold recognises duplicates in any order; a producer id from Kafka costs the first write 0.5 s.
                 "enable.idempotence": False,
                 "linger.ms": 2,
                 "delivery.timeout.ms": delivery_timeout_ms,

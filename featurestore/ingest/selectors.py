@@ -91,7 +91,7 @@ def find_dead_letter(record_id: str) -> Any:
 
 
 def content(dead_letter: DeadLetter) -> list[Shown]:
-    """The fields of the record, personal ones masked; none where it is no event. Raises KafkaUnavailable, RecordExpired."""
+    """The record's fields, personal ones masked; none if it is no event. Raises KafkaUnavailable, RecordExpired."""
     with dead_letter_topic.connect() as kafka:
         record = records_of(kafka, [dead_letter]).get(dead_letter.pk)
     if record is None:

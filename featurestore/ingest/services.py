@@ -137,7 +137,7 @@ def _unconfirmed(kafka: DeadLetterTopic, dead_letter: DeadLetter) -> int | None:
 
 
 def _claim(kafka: DeadLetterTopic, dead_letters: Sequence[DeadLetter], actor: str, at: datetime) -> list[DeadLetter]:
-    """The dead letters that this process may send now, each with its target partition and the offset it can begin at."""
+    """The dead letters that this process may send now, with their target partition and first possible offset."""
     conf = settings()
     for dead_letter in dead_letters:
         dead_letter.sent_topic = names.events(names.source_of(dead_letter.topic) or "", conf.generation)

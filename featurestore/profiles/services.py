@@ -8,11 +8,11 @@ from typing import NamedTuple
 from django.db import transaction
 
 from featurestore.clock import milliseconds
-from featurestore.consent.changes import Changes
+from featurestore.consent.change_writer import Changes
 from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.models import PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
-from featurestore.consent.permissions import Basis, check_date, registered
+from featurestore.consent.purpose_states import Basis, after_registration, check_date
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import subject as subject_for
 from featurestore.jobs.batches import BATCH
@@ -79,7 +79,7 @@ def _register_batch(registrations: Sequence[Registration], now: datetime | None)
         for customer in new:
             since = wanted[customer.subject].since
             since_ms = milliseconds(since) if since else None
-            states = {p: registered(basis, changes.next_sequence, now_ms, since_ms) for p, basis in bases.items()}
+            states = {p: after_registration(basis, changes.next_sequence, now_ms, since_ms) for p, basis in bases.items()}
             changes.change(customer, {purpose: state for purpose, state in states.items() if state})
         changes.write()
     in_effect = publish({customer.subject for customer in new}, now) | _in_effect(known.values())

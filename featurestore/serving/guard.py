@@ -4,10 +4,12 @@ Whatever a reader hands out of a subject's fields has come through ``decide_acce
 """
 
 from featurestore.permission import Denial, Permission, PurposePermission, current
-from featurestore.tiles.view_reader import fencing_header_of
+from featurestore.tiles.stored_field import fencing_header_of
 
 
-def decide_access(permission: Permission | None, purpose: str, *, vouched: bool, now_ms: int) -> PurposePermission | Denial:
+def decide_access(
+    permission: Permission | None, purpose: str, *, vouched: bool, now_ms: int
+) -> PurposePermission | Denial:
     """The grant under which a purpose may see a subject now, or why it may not."""
     if not vouched:
         return Denial.UNVOUCHED

@@ -12,9 +12,10 @@ from featurestore.identity import partition_of
 from featurestore.permission import Denial, PurposePermission
 from featurestore.serving import as_of
 from featurestore.serving.answer import Answer, Status, ViewAnswer
-from featurestore.serving.guard import decide_access, carries_grant
+from featurestore.serving.guard import carries_grant, decide_access
 from featurestore.store.protocol import OnlineStore, StoredSubject, Watermark
-from featurestore.tiles.record import field_name, layout_id_of
+from featurestore.tiles.record import layout_id_of
+from featurestore.tiles.stored_field import field_name
 from featurestore.tiles.view_codec import ViewCodec
 from featurestore.tiles.view_reader import QueryTooEarly, WindowQuery, open_view
 
@@ -147,7 +148,10 @@ def _worth(
     start_ms = max(coverage_start_ms, grant.since_ms, _window_start_ms(view, at_ms))
     if mark.incarnation != fill:
         return ViewAnswer(
-            Status.STALE, rfc3339(start_ms), None, "the store was emptied or restarted; values are being republished to it"
+            Status.STALE,
+            rfc3339(start_ms),
+            None,
+            "the store was emptied or restarted; values are being republished to it",
         )
     age_s = max(at_ms - mark.folded_to_ms, 0) / 1000
     if age_s > view.max_age_s:

@@ -12,8 +12,9 @@ from featurestore.definitions.view import FeatureView
 from featurestore.permission import PurposePermission
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.record import Record, layout_id_of
+from featurestore.tiles.stored_field import pack_field
 from featurestore.tiles.view_codec import ViewCodec
-from featurestore.tiles.view_reader import FENCING_HEADER, WindowQuery, open_view
+from featurestore.tiles.view_reader import WindowQuery, open_view
 
 SOMEBODY = "0" * 32
 
@@ -40,7 +41,7 @@ def try_view(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct]
     if view.name not in record.views:
         return {feature.name: feature.default for feature in view.features}
     (kept,), codec = record.views[view.name], ViewCodec(view)
-    field = FENCING_HEADER.pack(1, record.offset, 1) + codec.totals(kept.tiles)
+    field = pack_field(1, record.offset, 1, codec.totals(kept.tiles))
     served = open_view(codec, field, layout_id_of(view.fingerprint, 0))
     assert served is not None
     return served.values(WindowQuery(served.codec, view.features), at_ms)

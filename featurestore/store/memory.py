@@ -19,7 +19,7 @@ from featurestore.store.protocol import (
     Watermark,
     WriteOutcome,
 )
-from featurestore.tiles.view_reader import fencing_header_of
+from featurestore.tiles.stored_field import fencing_header_of
 
 
 class MemoryStore:

@@ -1,6 +1,6 @@
-"""The online store: what every backend promises. One contract test suite (tests/store) holds them all to it.
+"""Protocol of the online store, which every backend implements. One contract test suite (tests/store) holds them to it.
 
-Calls are synchronous; the streams call them from a thread of their own. A call that can't reach the store raises
+Calls are synchronous; the streams make them from a thread of their own. A call that can't reach the store raises
 StoreUnavailable within the time given, never hangs, and may be repeated: every write is fenced.
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from featurestore.permission import Permission
 
 NEW_INCARNATION_EPOCH = 0
-"""The epoch in the claim of a run that is being filled: no database's, and gone when the run is emptied."""
+"""The epoch of a store claim that begins a new store incarnation; no database has it."""
 
 
 class StoreUnavailable(Exception):
@@ -19,29 +19,36 @@ class StoreUnavailable(Exception):
 
 
 class Run(NamedTuple):
-    """Which Redis run this is: a restart changes run_id, a promotion replication_id, resharding the slots it owns."""
+    """Identity of a Redis run: a restart changes run_id, a promotion replication_id, resharding the slots it owns."""
 
     run_id: str
     replication_id: str
-    slots: str = ""  # as featurestore.store.slots names them; of a single server "": all
+    slots: str = ""  # in the notation of featurestore.store.slots; of a single server "": all
+
+
+class StoreClaim(NamedTuple):
+    """Statement, stored beside the permissions, that a run holds all of them up to a (database epoch, sequence)."""
+
+    run: Run
+    epoch: int
+    sequence: int
 
 
 class Watermark(NamedTuple):
-    """How far one partition of a source is folded and pushed, and since when its views have all that they show."""
+    """Freshness watermark of one partition of a source: how far it is folded and pushed to the store."""
 
     generation: int
     offset: int
-    folded_to_ms: int  # everything that Kafka had by this time is in the store
-    coverage_starts_ms: dict[
-        int, int
-    ]  # view fingerprint -> no event before this time is counted (0: from the beginning)
+    folded_to_ms: int  # every event that Kafka had by this time is in the store
+    coverage_starts_ms: dict[int, int]  # view fingerprint -> no event before this time counts (0: from the beginning)
     incarnation: str = ""  # the store incarnation to which the values were pushed; in another one they may be gone
 
 
 class NodeState(NamedTuple):
-    """What one node says beside its subjects: the voucher's word, and the marks asked for, in order.
+    """State of one node beside its subjects: its incarnation and the watermarks asked for, in order.
 
-    ``fill`` is that word: it names the run, its slots and when it was filled with permissions; "" if nobody vouches.
+    ``incarnation`` is the value of the vouch key, ``RUN_ID:SLOTS:STARTED`` (when the permissions began to be published
+    to the empty or cleared store, in the server's time); "" while the node is not vouched for.
     """
 
     incarnation: str
@@ -49,7 +56,7 @@ class NodeState(NamedTuple):
 
 
 class StoredSubject(NamedTuple):
-    """What the store holds of one subject: the permission and the raw fields asked for, in order.
+    """Stored data of one subject: its permission and the raw fields asked for, in order.
 
     Unless its node is vouched for, the permission counts as absent.
     """
@@ -64,14 +71,14 @@ class StoredSubject(NamedTuple):
 
 
 class ReadResult(NamedTuple):
-    """One answer of the store: the subjects in order, and the nodes that were asked or should have been."""
+    """Answer to a read: the subjects in order, and the nodes that were asked or should have been."""
 
     subjects: list[StoredSubject]
     nodes: list[NodeState]
 
     @property
     def vouched(self) -> bool:
-        """Whether all of them answered and are vouched for."""
+        """Whether every node answered and is vouched for."""
         return all(node.incarnation for node in self.nodes)
 
 
@@ -81,57 +88,57 @@ class FieldWrite(NamedTuple):
     subject: str
     name: str
     purpose: str
-    value: bytes  # starts with the stamp: generation, offset, grant
+    value: bytes  # starts with the fencing header: generation, offset, grant id
 
 
 class WriteOutcome(StrEnum):
-    """What became of a FieldWrite."""
+    """Outcome of a FieldWrite."""
 
     DONE = "done"
-    STALE = "stale"  # a newer (generation, offset) is there: nothing to do
-    REFUSED = "refused"  # the subject's permission does not hold this purpose and grant: read it and fold again
+    STALE = "stale"  # a newer (generation, offset) is stored: nothing to do
+    REFUSED = "refused"  # the subject's permission does not hold this purpose and grant id: read it and fold again
 
 
 class PublishResult(NamedTuple):
-    """What became of a permission put: in effect at once if ``vouched``, else when the store is vouched for."""
+    """Outcome of publishing a permission: in effect at once if ``vouched``, else when the store is vouched for."""
 
     vouched: bool
-    superseded: bool  # a newer permission was there and stays
+    superseded: bool  # a newer permission was stored before and stays
 
 
 class OnlineStore(Protocol):
-    """One hash a subject: its permission and one packed field per view and purpose. One node or several hold them."""
+    """One hash a subject: its permission and one packed field per view and purpose; on one node or several."""
 
     def read(
-        self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], timeout_ms: int
+        self, subjects: Sequence[str], fields: Sequence[str], watermarks: Sequence[tuple[str, int]], timeout_ms: int
     ) -> ReadResult:
-        """In one round trip to each node of the subjects, all at once: its voucher, its marks of (source, partition)
-        pairs, each subject's permission and fields. Without subjects every node is asked.
+        """In one round trip to each node of the subjects, all at once: its vouch key, its watermarks of (source,
+        partition) pairs, each subject's permission and fields. Without subjects every node is asked.
 
-        Raises StoreUnavailable if none answers; nobody vouches for the subjects of one that does not.
+        Raises StoreUnavailable if no node answers; the subjects of one that does not are returned as not vouched for.
         """
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
-        """Write values where permission, grant and fence allow it; what became of each, in order."""
+        """Write values where permission, grant id and fence allow it; the outcomes, in order."""
 
     def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
-        """Publish permissions (fenced) and in the same step drop every field that they do not hold.
+        """Store permissions (fenced) and in the same step drop every field that they do not hold.
 
-        Raises StoreUnavailable if none was put; the subjects of a node that is away are left out of the answer.
+        Raises StoreUnavailable if no node answers; the subjects of a node that does not are left out of the result.
         """
 
     def sweep(self, subjects: Iterable[str]) -> None:
         """Drop every field that the stored permission does not hold (all of them where there is none)."""
 
     def subjects(self) -> Iterable[str]:
-        """Every subject that has a hash, for the audit. May repeat one, may miss one that comes meanwhile."""
+        """Every subject that has a hash, for the audit. May repeat one, may miss one that is added meanwhile."""
 
     def nodes(self) -> "Sequence[Node]":
-        """The nodes as they are now, each a store of its own. Raises StoreUnavailable if they can't be learnt."""
+        """The nodes at present, each a store of its own. Raises StoreUnavailable if they can't be discovered."""
 
 
 class Node(OnlineStore, Protocol):
-    """One primary: a store of the subjects in its slots, with a voucher, a claim and marks of its own.
+    """One primary: a store of the subjects in its slots, with a vouch key, a store claim and watermarks of its own.
 
     A single server is its only node. A node whose slots changed is another one.
     """
@@ -139,23 +146,23 @@ class Node(OnlineStore, Protocol):
     name: str  # for logs: host and port; "" of a single server
 
     def owns(self, subject: str) -> bool:
-        """Whether the subject lies in the node's slots."""
+        """Whether the subject's slot is one of the node's."""
 
-    def advance_watermark(self, source: str, partition: int, mark: Watermark) -> bool:
-        """Move a mark forward; False where a newer (generation, offset) is there."""
+    def advance_watermark(self, source: str, partition: int, watermark: Watermark) -> bool:
+        """Move a watermark forward; False where a newer (generation, offset) is stored."""
 
     def run(self) -> Run:
         """The run that answers now."""
 
     def vouch(self, run: Run, expiry_ms: int) -> bool:
-        """Vouch for the run's permissions for a while; False if it is not the run that was claimed."""
+        """State for a while that the run holds the database's permissions; False if the run has no store claim."""
 
     def write_claim(self, run: Run, epoch: int, sequence: int) -> bool:
-        """Say that this run holds every permission up to a (database epoch, sequence); False if the run is another.
+        """Store that this run holds every permission up to a (database epoch, sequence); False if the run is another.
 
         A claim is data like the permissions: persisted and replicated after them, gone when the store is emptied. One
-        of NEW_INCARNATION_EPOCH says that the run is being filled: a new fill, to which the streams push every value again.
+        of NEW_INCARNATION_EPOCH begins a new store incarnation, to which the streams push every value again.
         """
 
-    def read_claim(self) -> tuple[Run, int, int] | None:
-        """The claim that the store holds, perhaps of an earlier run whose data this one loaded."""
+    def read_claim(self) -> StoreClaim | None:
+        """The stored claim, perhaps of an earlier run whose data this one loaded."""

@@ -57,8 +57,3 @@ def decode(raw: bytes) -> Record:
     except msgspec.DecodeError as error:
         what = f"a table holds what this version can't read ({error})"
         raise UnknownFormat(f"{what}: start a new generation, RAPPORT_GENERATION one higher") from None
-
-
-def field_name(view: str, purpose: str) -> str:
-    """The name of a view's field for a purpose, of the subject's hash in the store."""
-    return f"{view}/{purpose}"

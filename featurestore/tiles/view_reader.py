@@ -6,38 +6,24 @@ is then one bisect and one row, whatever its length. States that grow when merge
 read.
 """
 
-import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from featurestore.aggregations.base import State
 from featurestore.definitions.view import Feature
 from featurestore.definitions.windows import window_start_s
 from featurestore.tiles.packed_table import Table
 from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
+from featurestore.tiles.stored_field import VALUES_START
 from featurestore.tiles.view_codec import HEAD, ViewCodec, layout_id_in
 
-FENCING_HEADER = struct.Struct("<IQI")
 Total = Callable[[Table, int], State]
 Finish = Callable[[State, int], Any]
 
 
 class QueryTooEarly(ValueError):
     """WindowQuery for a time before the newest event less five minutes, where coarsened tiles no longer have the window_start_s."""
-
-
-class FencingHeader(NamedTuple):
-    """Where a field's values come from: what fences its writes and ties it to a grant."""
-
-    generation: int
-    offset: int
-    grant_id: int
-
-
-def fencing_header_of(raw: bytes) -> FencingHeader:
-    """The stamp of a packed field."""
-    return FencingHeader(*FENCING_HEADER.unpack_from(raw))
 
 
 class WindowQuery:
@@ -60,7 +46,7 @@ class ViewReader:
 
     def __init__(self, codec: ViewCodec, raw: bytes):
         self.codec = codec
-        self.newest_s, self.ages, self.table = codec.parts(raw, FENCING_HEADER.size)
+        self.newest_s, self.ages, self.table = codec.parts(raw, VALUES_START)
 
     def values(self, asked: WindowQuery, now_ms: int) -> dict[str, Any]:
         """Each feature's value at a time; its default where nothing was counted.
@@ -91,10 +77,10 @@ class ViewReader:
 
 def open_view(codec: ViewCodec, raw: bytes, layout_id: int) -> ViewReader | None:
     """A field's values; None if it was written under another layout_id of the view."""
-    return ViewReader(codec, raw) if layout_id_in(raw, FENCING_HEADER.size) == layout_id else None
+    return ViewReader(codec, raw) if layout_id_in(raw, VALUES_START) == layout_id else None
 
 
 def newest_event_s(raw: bytes, layout_id: int) -> int | None:
     """The second of a field's newest event; None if it was written under another layout_id of the view."""
-    found, newest_s, _, _ = HEAD.unpack_from(raw, FENCING_HEADER.size)
+    found, newest_s, _, _ = HEAD.unpack_from(raw, VALUES_START)
     return int(newest_s) if found == layout_id else None

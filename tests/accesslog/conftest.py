@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from tests.accesslog.harness import AheadStream, Control
-from tests.consent.worlds import database
+from tests.kit.databases import database
 
 __all__ = ["database"]
 

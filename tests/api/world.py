@@ -15,9 +15,9 @@ from featurestore.permission import Permission, PurposePermission
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.record import Record, field_name
+from featurestore.tiles.record import Record
+from featurestore.tiles.stored_field import field_name, pack_field
 from featurestore.tiles.view_codec import ViewCodec
-from featurestore.tiles.view_reader import FENCING_HEADER
 
 
 def ms(text: str) -> int:
@@ -90,9 +90,7 @@ class World:
         )
         codecs = {view.name: ViewCodec(view) for view in views}
         writes = [
-            FieldWrite(
-                subject, field_name(view, p), p, FENCING_HEADER.pack(1, 1, grant) + codecs[view].totals(kept.tiles)
-            )
+            FieldWrite(subject, field_name(view, p), p, pack_field(1, 1, grant, codecs[view].totals(kept.tiles)))
             for view, states in record.views.items()
             for kept in states
             for p, grant in kept.grants.items()

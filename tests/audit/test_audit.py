@@ -13,9 +13,11 @@ from featurestore.consent.models import CurrentPermission, PermissionChange, Pur
 from featurestore.consent.outbox.publication import permissions_of
 from featurestore.consent.outbox.relay import relay_due
 from featurestore.jobs.leases import hold_lease
-from featurestore.permission import Denial, PurposePermission, Permission
+from featurestore.permission import Denial, Permission, PurposePermission
 from featurestore.profiles.services import Registration, register_many
-from tests.consent.worlds import Shop, at, vouch
+from tests.kit.clock import at
+from tests.kit.shop import Shop
+from tests.kit.stores import vouch
 
 
 class Ann(NamedTuple):

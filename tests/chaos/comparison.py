@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import duckdb
 import httpx
 
+from devservers.waiting import eventually
 from tests.chaos.customers import SERVICES, Customer, batches, milliseconds, read
 from tests.chaos.truth import counting
 from tests.kit.oracle import Mismatch, Spec, mismatches
-from devservers.waiting import eventually
 
 QUIET_WITHIN_S = 180
 Answers = dict[str, dict[str, Any]]  # by customer

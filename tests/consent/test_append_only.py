@@ -5,7 +5,8 @@ from django.db import DatabaseError, connection, transaction
 
 from featurestore.consent.errors import Immutable
 from featurestore.consent.models import ConsentRecord, Notice
-from tests.consent.worlds import Shop, at
+from tests.kit.clock import at
+from tests.kit.shop import Shop
 
 
 @pytest.fixture

@@ -7,16 +7,17 @@ import pytest
 from django.db import connections, transaction
 
 from featurestore.consent.models import (
+    ChangeSequence,
     ConsentRecord,
     CurrentPermission,
-    ChangeSequence,
     PermissionChange,
     SubjectVersion,
 )
 from featurestore.consent.outbox.publication import permissions_of
 from featurestore.customers.models import Customer
 from featurestore.profiles.services import Registration, register_many
-from tests.consent.worlds import Shop, at
+from tests.kit.clock import at
+from tests.kit.shop import Shop
 
 
 def at_once(*jobs: Callable[[], object]) -> None:

@@ -6,11 +6,12 @@ import pytest
 from django.db import transaction
 
 from featurestore.consent import errors, services
-from featurestore.consent.models import ConsentRecord, CurrentPermission, ChangeSequence, PermissionChange
-from featurestore.consent.permissions import Decision
+from featurestore.consent.models import ChangeSequence, ConsentRecord, CurrentPermission, PermissionChange
+from featurestore.consent.purpose_states import Decision
 from featurestore.consent.services import Choice
 from featurestore.permission import Denial, PurposePermission
-from tests.consent.worlds import Shop, at, ms
+from tests.kit.clock import at, ms
+from tests.kit.shop import Shop
 
 
 def test_a_consent_is_in_effect_when_it_returns(shop: Shop) -> None:

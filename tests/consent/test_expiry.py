@@ -4,11 +4,12 @@ import pytest
 
 from featurestore.consent import services
 from featurestore.consent.models import ConsentRecord, PermissionChange
-from featurestore.consent.permissions import Decision
+from featurestore.consent.purpose_states import Decision
 from featurestore.consent.services import Choice, expiry
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import Registration, register_many
-from tests.consent.worlds import Shop, at, ms
+from tests.kit.clock import at, ms
+from tests.kit.shop import Shop
 
 
 def test_the_guard_denies_from_the_end_on_whether_or_not_it_is_recorded(shop: Shop) -> None:

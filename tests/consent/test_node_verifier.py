@@ -9,14 +9,15 @@ from django.db import OperationalError
 from featurestore.consent import services
 from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
 from featurestore.consent.vouching import node_verifier
-from featurestore.consent.vouching.node_verifier import VerifierState, NodeVerifier
+from featurestore.consent.vouching.node_verifier import NodeVerifier, VerifierState
 from featurestore.customers.selectors import subject as subject_for
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import Registration, register_many
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import Run, StoreUnavailable
 from featurestore.store.slots import SLOTS, format_slots, parse_slots, slot_of
-from tests.consent.worlds import Clock, Shop, at
+from tests.kit.clock import Clock, at
+from tests.kit.shop import Shop
 
 EXPIRY_MS = 2000
 

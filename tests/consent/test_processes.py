@@ -22,7 +22,7 @@ from featurestore.consent.outbox.purges import Purge, PurgeTopic
 from featurestore.consent.outbox.relay import Relayed
 from featurestore.identity import partition_of
 from featurestore.store.configured import store_at
-from tests.consent.worlds import Shop
+from tests.kit.shop import Shop
 
 
 def test_beat_starts_tasks_that_exist() -> None:

@@ -14,7 +14,8 @@ from featurestore.consent.outbox.relay import relay_due
 from featurestore.consent.services import expiry
 from featurestore.consent.services import purposes as retiring
 from featurestore.permission import Denial, PurposePermission
-from tests.consent.worlds import Shop, at
+from tests.kit.clock import at
+from tests.kit.shop import Shop
 
 
 def test_a_purpose_keeps_its_basis_and_may_change_its_words(shop: Shop) -> None:

@@ -11,6 +11,7 @@ from redis import Redis
 
 from devservers.redis_cluster import RedisCluster, ask
 from devservers.redis_server import RedisServer
+from devservers.waiting import eventually
 from featurestore.consent import services
 from featurestore.consent.models import ChangeSequence, PermissionChange
 from featurestore.consent.services import RecordedDecision
@@ -24,8 +25,7 @@ from featurestore.store.protocol import Node, StoreUnavailable
 from featurestore.store.redis import key
 from featurestore.store.slots import slot_of
 from tests.conftest import clustered
-from tests.consent.worlds import Shop
-from devservers.waiting import eventually
+from tests.kit.shop import Shop
 
 EXPIRY_MS = 3000  # longer than a busy machine pauses
 FAR_FUTURE_MS = 4_000_000_000_000

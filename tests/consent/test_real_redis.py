@@ -12,13 +12,13 @@ from devservers.redis_server import RedisServer
 from featurestore.consent import services
 from featurestore.consent.models import PermissionChange
 from featurestore.consent.services import RecordedDecision
-from featurestore.consent.vouching.node_verifier import VerifierState, NodeVerifier
+from featurestore.consent.vouching.node_verifier import NodeVerifier, VerifierState
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
 from featurestore.serving.guard import decide_access
 from featurestore.store import configured
 from featurestore.store.redis import RedisStore
-from tests.consent.worlds import Shop
+from tests.kit.shop import Shop
 
 EXPIRY_MS = 3000  # longer than a busy machine pauses
 

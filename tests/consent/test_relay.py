@@ -11,7 +11,8 @@ from featurestore.consent.outbox import relay
 from featurestore.consent.outbox.purges import Purge
 from featurestore.consent.outbox.relay import Relayed, backoff, prune, relay_due
 from featurestore.permission import Denial
-from tests.consent.worlds import Shop, at
+from tests.kit.clock import at
+from tests.kit.shop import Shop
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from featurestore.consent import selectors, services
 from featurestore.consent.models import PermissionChange
 from featurestore.consent.outbox.relay import relay_due
 from featurestore.consent.selectors import Pending, Propagation
-from tests.consent.worlds import Shop, at
+from tests.kit.clock import at
+from tests.kit.shop import Shop
 
 
 def test_decisions_are_counted_by_day_also_where_there_were_none(shop: Shop) -> None:

@@ -6,12 +6,12 @@ from typing import NoReturn
 
 import pytest
 
+from devservers.waiting import eventually
 from featurestore.consent.vouching import store_verifier
 from featurestore.consent.vouching.store_verifier import StoreVerifier
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import StoreUnavailable
-from tests.consent.worlds import Shop
-from devservers.waiting import eventually
+from tests.kit.shop import Shop
 
 EXPIRY_MS = 60_000
 

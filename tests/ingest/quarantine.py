@@ -24,7 +24,7 @@ from streams.changelog import Changelog
 from streams.clocks import ClockCheck
 from streams.dead_letters import DeadLetterWriter, Rejection
 from streams.fetch_batches import FetchBatch
-from streams.fetch_batches import Record as Arrived
+from streams.fetch_batches import KafkaRecord
 from streams.lease import longest_skew_ms
 from devservers.waiting import eventually
 
@@ -61,7 +61,7 @@ class Quarantine:
         partition = self.home if partition is None else partition
         offsets = itertools.count(start) if start is not None else self.offsets
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
-        arrived = [Arrived(next(offsets), now_ms, key, value) for value in values]
+        arrived = [KafkaRecord(next(offsets), now_ms, key, value) for value in values]
         bundle = FetchBatch(topic or self.topic, partition, arrived[0].offset, arrived)
         asyncio.run(self._put(bundle, [Rejection(record, reason, detail) for record in arrived]))
         return [f"{bundle.topic}/{partition}/{record.offset}" for record in arrived]

@@ -16,7 +16,6 @@ put aside. In the environment, besides:
 import asyncio
 import json
 import os
-import struct
 import sys
 import time
 from collections import Counter
@@ -27,9 +26,10 @@ from featurestore import names
 from featurestore.config import settings
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.store.redis import RedisStore
+from featurestore.tiles.stored_field import pack_field
 from streams.app import App, Pipeline
-from streams.fetch_batches import FetchBatch, FetchBatchScheduler
 from streams.dead_letters import Rejection
+from streams.fetch_batches import FetchBatch, FetchBatchScheduler
 from streams.freshness import Watermarks
 from streams.recovery import Recovery
 from streams.tables import TableManager
@@ -37,7 +37,6 @@ from streams.worker import run
 
 Handles = Callable[[FetchBatch], Awaitable[None]]
 FIELD, PURPOSE = "counts/service", "service"
-STAMP = struct.Struct("<IQI")  # generation, offset, grant
 LOSES = int(os.environ.get("COUNTING_LOSES", "0"))
 SLOW_S = float(os.environ.get("COUNTING_SLOW_S", "0"))
 PUSH_S = float(os.environ.get("COUNTING_PUSH_S", "0"))
@@ -84,7 +83,7 @@ def push(store: RedisStore, state: dict[bytes, Any]) -> list[WriteOutcome]:
             key.decode(),
             FIELD,
             PURPOSE,
-            STAMP.pack(settings().generation, mine["offset"], 1) + json.dumps(mine).encode(),
+            pack_field(settings().generation, mine["offset"], 1, json.dumps(mine).encode()),
         )
         for key, mine in state.items()
     ]

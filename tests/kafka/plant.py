@@ -19,10 +19,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from devservers.ports import free_port
+from devservers.waiting import eventually
 from featurestore import names
 from featurestore.config import ROOT, Settings
 from streams import topics
-from devservers.waiting import eventually
 
 generations = itertools.count(os.getpid() * 100)
 

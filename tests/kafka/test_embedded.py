@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from devservers.waiting import eventually
 from featurestore.config import ROOT
 from tests.kafka.plant import Plant
-from devservers.waiting import eventually
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
-from featurestore import names
-from featurestore.permission import PurposePermission, Permission
-from featurestore.store.redis import RedisStore
-from streams.fatal import EXIT_CODE
-from tests.kafka.counting import FIELD, PURPOSE, STAMP
-from tests.kafka.plant import Plant, Worker
 from devservers.waiting import eventually
+from featurestore import names
+from featurestore.permission import Permission, PurposePermission
+from featurestore.store.redis import RedisStore
+from featurestore.tiles.stored_field import VALUES_START
+from streams.fatal import EXIT_CODE
+from tests.kafka.counting import FIELD, PURPOSE
+from tests.kafka.plant import Plant, Worker
 
 Make = Callable[..., Plant]
 
@@ -68,7 +69,7 @@ def stored(it: Plant, store: RedisStore) -> dict[str, tuple[int, int]]:
     """Count and sum by key, as pushed to the store."""
     keys = sorted(it.truth["orders"])
     fields = [subject.fields[0] for subject in store.read(keys, [FIELD], [], 5_000).subjects]
-    states = {key: json.loads(field[STAMP.size :]) for key, field in zip(keys, fields, strict=True) if field}
+    states = {key: json.loads(field[VALUES_START:]) for key, field in zip(keys, fields, strict=True) if field}
     return {key: (state["count"], state["sum"]) for key, state in states.items()}
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from devservers.kafka.broker import Broker
+from devservers.waiting import eventually
 from streams.fatal import EXIT_CODE
 from streams.partition_queues import FULL_QUEUE_RECORDS
 from tests.kafka.plant import Plant, Worker
-from devservers.waiting import eventually
 
 Make = Callable[..., Plant]
 FETCH_RECORDS = 2_000  # at most, in one bundle

@@ -8,9 +8,9 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
+from devservers.waiting import eventually
 from featurestore import names
 from tests.kafka.plant import Plant, Worker
-from devservers.waiting import eventually
 
 Make = Callable[..., Plant]
 

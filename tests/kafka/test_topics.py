@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
+from devservers.waiting import eventually
 from featurestore import names
 from featurestore.catalog import registry
 from featurestore.config import ROOT
 from streams import topics
 from streams.lease import longest_ms
 from tests.kafka.plant import Plant, generations
-from devservers.waiting import eventually
 
 Make = Callable[..., Plant]
 

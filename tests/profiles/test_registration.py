@@ -12,7 +12,8 @@ from featurestore.identity import IdentifierError, subject_of
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles import services
 from featurestore.profiles.services import Registration, register, register_many
-from tests.consent.worlds import Shop, at, ms
+from tests.kit.clock import at, ms
+from tests.kit.shop import Shop
 
 
 def test_a_new_customer_allows_what_needs_no_consent_and_nothing_else(shop: Shop) -> None:

@@ -30,9 +30,9 @@ from featurestore.serving.reader import FeatureReader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
 from featurestore.tiles.fold import SourceFold
-from featurestore.tiles.record import Record, field_name
+from featurestore.tiles.record import Record
+from featurestore.tiles.stored_field import field_name, pack_field
 from featurestore.tiles.view_codec import ViewCodec
-from featurestore.tiles.view_reader import FENCING_HEADER
 from tests.tiles.shop import EPOCH_S, arrivals, expected, purchase, purchases, refunds, spend
 
 ANN = "a" * 32
@@ -94,7 +94,7 @@ def store_of(
     ).record
     for view in VIEWS:
         for kept in folded.views.get(view.name, ()):
-            raw = FENCING_HEADER.pack(1, folded.offset, grant.grant_id) + ViewCodec(view).totals(kept.tiles)
+            raw = pack_field(1, folded.offset, grant.grant_id, ViewCodec(view).totals(kept.tiles))
             write = FieldWrite(ANN, field_name(view.name, "service"), "service", raw)
             assert store.write([write], NOW_MS) == [WriteOutcome.DONE]
     return FeatureReader(store, 8)

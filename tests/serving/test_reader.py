@@ -12,9 +12,9 @@ from featurestore.serving.answer import Answer, Status
 from featurestore.serving.reader import FeatureReader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, StoreUnavailable, Watermark
-from featurestore.tiles.record import field_name, layout_id_of
+from featurestore.tiles.record import layout_id_of
+from featurestore.tiles.stored_field import field_name, pack_field
 from featurestore.tiles.view_codec import Tiles, ViewCodec
-from featurestore.tiles.view_reader import FENCING_HEADER
 from tests.tiles.shop import EPOCH_S, purchases
 
 ANN, BOB = "a" * 32, "b" * 32
@@ -43,7 +43,7 @@ class Shop:
     ) -> None:
         tiles = Tiles(EPOCH_S, [EPOCH_S - 60, EPOCH_S], [[2, 1]])
         totals = ViewCodec(view).pack(layout_id_of(view.fingerprint, coverage_start_ms), tiles).totals
-        value = FENCING_HEADER.pack(1, 0, 1) + totals
+        value = pack_field(1, 0, 1, totals)
         self.store.write([FieldWrite(subject, field_name(view.name, purpose), purpose, value)], NOW_MS)
 
     def fill(self) -> str:
@@ -185,7 +185,7 @@ def test_no_value_leaves_without_a_grant_that_is_its_own(
     shop = Shop()
     totals = ViewCodec(visits).pack(layout_id_of(visits.fingerprint, 0), Tiles(EPOCH_S, [EPOCH_S], [[1]])).totals
     for purpose in ("service", "sales"):
-        shop.store._fields.setdefault(ANN, {})[f"visits/{purpose}"] = FENCING_HEADER.pack(1, 0, stamped) + totals
+        shop.store._fields.setdefault(ANN, {})[f"visits/{purpose}"] = pack_field(1, 0, stamped, totals)
     shop.mark()
     until_ms = 0
     if held is not None:

@@ -1,7 +1,6 @@
 """Word of changes from real servers: told once a write, and again after whatever may have kept word away."""
 
 import asyncio
-import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,6 +20,7 @@ from featurestore.store.change_notifications import ChangeNotifier
 from featurestore.store.configured import store_at
 from featurestore.store.protocol import FieldWrite, StoreUnavailable, WriteOutcome
 from featurestore.store.redis import key
+from featurestore.tiles.stored_field import pack_field
 from tests.conftest import clustered
 
 SUBJECTS = [f"{i:032x}" for i in range(30)]
@@ -31,7 +31,7 @@ STORES = ["redis_server", "valkey_server", "redis_cluster"]
 
 
 def value(offset: int, grant: int = 1) -> bytes:
-    return struct.pack("<IQI", 1, offset, grant) + b"value"
+    return pack_field(1, offset, grant, b"value")
 
 
 class Following:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import struct
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import pytest
 
 from devservers.redis_cluster import RedisCluster, ask
 from devservers.redis_server import RedisServer
+from devservers.waiting import eventually
 from featurestore.definitions import FeatureService
 from featurestore.permission import Denial, Permission, PurposePermission
 from featurestore.serving.reader import FeatureReader
@@ -23,9 +23,9 @@ from featurestore.store.protocol import FieldWrite, PublishResult, Run, StoreUna
 from featurestore.store.redis import RedisNode, RedisStore, key
 from featurestore.store.server import Server
 from featurestore.store.slots import slot_of
+from featurestore.tiles.stored_field import pack_field
 from tests.conftest import clustered
 from tests.tiles.shop import spend
-from devservers.waiting import eventually
 
 SERVICE = FeatureService("chat", [spend], purpose="service")
 NOW_MS = 1_800_000_000_000
@@ -48,7 +48,7 @@ def refusing(sequence: int = 2) -> Permission:
 
 
 def field(subject: str, offset: int = 1) -> FieldWrite:
-    return FieldWrite(subject, "spend/service", "service", struct.pack("<IQI", 1, offset, 1) + b"values")
+    return FieldWrite(subject, "spend/service", "service", pack_field(1, offset, 1, b"values"))
 
 
 def vouch(store: ClusterStore) -> None:

@@ -1,6 +1,5 @@
 """The online store's contract: one suite, every backend."""
 
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from featurestore.store.protocol import (
     WriteOutcome,
 )
 from featurestore.store.redis import RedisStore
+from featurestore.tiles.stored_field import pack_field
 
 ANN, BOB = "a" * 32, "b" * 32
 NOW_MS = 1_800_000_000_000
@@ -58,7 +58,7 @@ def refusing(*, sequence: int = 2, epoch: int = 1) -> Permission:
 
 
 def field(offset: int, *, grant: int = 1, generation: int = 1, subject: str = ANN, view: str = "spend") -> FieldWrite:
-    value = struct.pack("<IQI", generation, offset, grant) + b"values of %d" % offset
+    value = pack_field(generation, offset, grant, b"values of %d" % offset)
     return FieldWrite(subject, f"{view}/service", "service", value)
 
 

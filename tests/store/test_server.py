@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from featurestore.store.protocol import StoreUnavailable
-from featurestore.store.server import Call, Server, complete_all, complete
 from devservers.waiting import eventually
+from featurestore.store.protocol import StoreUnavailable
+from featurestore.store.server import Call, Server, complete, complete_all
 
 Pair = tuple[socket.socket, socket.socket]
 

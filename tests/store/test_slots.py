@@ -5,7 +5,16 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from featurestore.store.redis import key
-from featurestore.store.slots import SLOTS, Primary, hash_tag, format_slots, parse_slots, overlap, parse_primaries, slot_of
+from featurestore.store.slots import (
+    SLOTS,
+    Primary,
+    format_slots,
+    hash_tag,
+    overlap,
+    parse_primaries,
+    parse_slots,
+    slot_of,
+)
 
 slots = st.sets(st.integers(0, SLOTS - 1), min_size=1, max_size=50)
 
@@ -19,7 +28,9 @@ def test_a_subject_s_slot_is_that_of_its_key_for_every_client(subject: str) -> N
 def test_a_text_names_just_these_slots_and_is_one_text(owned: set[int]) -> None:
     text = format_slots((slot, slot) for slot in owned)
     assert parse_slots(text) == owned
-    assert format_slots((int(first), int(last)) for first, last in (part.split("-") for part in text.split(","))) == text
+    assert (
+        format_slots((int(first), int(last)) for first, last in (part.split("-") for part in text.split(","))) == text
+    )
 
 
 @given(slots, slots)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from faust.types import TP
 
-from streams.fetch_batches import FetchBatch, FetchBatchScheduler, FetchedRecords, Record
+from streams.fetch_batches import FetchBatch, FetchBatchScheduler, FetchedRecords, KafkaRecord
 
 
 def fetched(*offsets: int, start: int | None = None) -> FetchedRecords:
@@ -19,7 +19,7 @@ def batches(records: dict[TP, FetchedRecords]) -> list[FetchBatch]:
 
 def test_a_fetch_of_a_partition_is_one_message() -> None:
     first, second = batches({TP("a", 0): fetched(5, 6, 7), TP("a", 1): fetched(0)})
-    assert first.records == [Record(o, 1000 + o, b"k", b"%d" % o) for o in (5, 6, 7)]
+    assert first.records == [KafkaRecord(o, 1000 + o, b"k", b"%d" % o) for o in (5, 6, 7)]
     assert (first.tp, first.start, first.last_offset, len(first)) == (TP("a", 0), 5, 7, 3)
     assert (second.tp, second.last_offset) == (TP("a", 1), 0)
 
@@ -32,7 +32,7 @@ def test_a_bundle_starts_where_it_was_fetched_from(position: int | None, start: 
 
 
 def test_bundles_that_follow_each_other_join() -> None:
-    parts = [FetchBatch("a", 0, 0, [Record(1, 1, b"k", b"x")]), FetchBatch("a", 0, 2, [Record(2, 2, b"k", b"y")])]
+    parts = [FetchBatch("a", 0, 0, [KafkaRecord(1, 1, b"k", b"x")]), FetchBatch("a", 0, 2, [KafkaRecord(2, 2, b"k", b"y")])]
     joined = FetchBatch.joined(parts)
     assert joined == FetchBatch("a", 0, 0, [*parts[0].records, *parts[1].records])
     assert FetchBatch.joined(parts[:1]) is parts[0]

@@ -22,7 +22,7 @@ from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.record import decode
 from streams import partition_queues
 from streams import republisher
-from streams.fetch_batches import FetchBatch, Record
+from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.processing import SourceProcessor, MicroBatchProcessor
 from streams.retrying_store import RetryingStore
 from streams.partition_queues import PartitionQueues
@@ -138,7 +138,7 @@ class Life:
         for tp, log in self.history.logs.items():
             start = self.fetched[tp]
             if rows := log[start : start + most]:
-                records = [Record(start + i, at, key.encode(), raw) for i, (key, at, raw) in enumerate(rows)]
+                records = [KafkaRecord(start + i, at, key.encode(), raw) for i, (key, at, raw) in enumerate(rows)]
                 self.fetched[tp] = start + len(rows)
                 ack = partial(self.history.committed.__setitem__, tp, self.fetched[tp])
                 await self.queues.put(FetchBatch(*tp, start, records), ack)

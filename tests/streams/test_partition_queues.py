@@ -7,14 +7,14 @@ import pytest
 from faust.types import TP
 
 from streams import partition_queues as module
-from streams.fetch_batches import FetchBatch, Record
+from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.partition_queues import PartitionQueues
 
 pytestmark = pytest.mark.anyio
 
 
 def batch(topic: str, partition: int, *offsets: int) -> FetchBatch:
-    return FetchBatch(topic, partition, offsets[0], [Record(offset, 0, b"k", b"v") for offset in offsets])
+    return FetchBatch(topic, partition, offsets[0], [KafkaRecord(offset, 0, b"k", b"v") for offset in offsets])
 
 
 class Work:

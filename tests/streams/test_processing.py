@@ -18,7 +18,7 @@ from featurestore.store.protocol import FieldWrite, Node, Watermark, WriteOutcom
 from featurestore.tiles.record import decode
 from streams import coverage
 from streams.dead_letters import Rejection
-from streams.fetch_batches import FetchBatch, Record
+from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.partition_queues import PartitionQueues
 from streams.processing import MicroBatchProcessor, SourceProcessor
 from streams.republisher import Republisher
@@ -123,14 +123,14 @@ class Shop:
         event_id = f"e{self.offset if number is None else number}"
         return purchases.encode(id=event_id, source="shop", subject=subject, time=iso(at_ms), data=data)
 
-    def record(self, raw: bytes, subject: str = ANN) -> Record:
+    def record(self, raw: bytes, subject: str = ANN) -> KafkaRecord:
         self.offset += 1
-        return Record(self.offset - 1, NOW_MS, subject.encode(), raw)
+        return KafkaRecord(self.offset - 1, NOW_MS, subject.encode(), raw)
 
-    def batch(self, *records: Record) -> FetchBatch:
+    def batch(self, *records: KafkaRecord) -> FetchBatch:
         return FetchBatch(TOPIC, 0, records[0].offset, list(records))
 
-    def fold(self, *records: Record) -> FetchBatch:
+    def fold(self, *records: KafkaRecord) -> FetchBatch:
         batch = self.batch(*records)
         asyncio.run(self.micro_batches.handle([batch]))
         self.queues.applied[TP(TOPIC, 0)] = batch.last_offset + 1
@@ -138,7 +138,7 @@ class Shop:
         return batch
 
     def purge(self, *subjects: str) -> None:
-        purges = [Record(i, NOW_MS, subject.encode(), None) for i, subject in enumerate(subjects)]
+        purges = [KafkaRecord(i, NOW_MS, subject.encode(), None) for i, subject in enumerate(subjects)]
         asyncio.run(self.micro_batches.handle([FetchBatch(PURGE, 0, 0, purges)]))
 
     def advance_watermark(self, offset: int) -> None:

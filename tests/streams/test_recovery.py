@@ -13,7 +13,7 @@ from featurestore import names
 from featurestore.config import Settings
 from streams import recovery as module
 from streams.app import Pipeline, create_app
-from streams.fetch_batches import FetchBatch, Record
+from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.metrics import RECOVERY_REMAINING
 from streams.recovery import STUCK_S, TELL_EVERY_S, Progress, Recovery
 
@@ -25,7 +25,7 @@ ORDERS, CHAT = names.changelog("orders", 1), names.changelog("chat", 1)
 def batch(
     topic: str, partition: int, *changes: tuple[int, bytes, bytes | None], start: int | None = None
 ) -> FetchBatch:
-    records = [Record(offset, 0, key, value) for offset, key, value in changes]
+    records = [KafkaRecord(offset, 0, key, value) for offset, key, value in changes]
     return FetchBatch(topic, partition, records[0].offset if start is None else start, records)
 
 

@@ -8,7 +8,7 @@ import pytest
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
-from streams.fetch_batches import FetchBatch, Record
+from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.transport import Consumer
 
 pytestmark = pytest.mark.anyio
@@ -17,7 +17,7 @@ HERE = TP("events", 0)
 
 
 def batch(start: int, *offsets: int) -> FetchBatch:
-    return FetchBatch("events", 0, start, [Record(offset, 0, b"k", b"v") for offset in offsets])
+    return FetchBatch("events", 0, start, [KafkaRecord(offset, 0, b"k", b"v") for offset in offsets])
 
 
 class Broker:

@@ -14,8 +14,9 @@ from featurestore.permission import PurposePermission
 from featurestore.tiles import cell_codecs, deduplication
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.record import Record, UnknownFormat, decode, layout_id_of
+from featurestore.tiles.stored_field import fencing_header_of, pack_field
 from featurestore.tiles.view_codec import ViewCodec
-from featurestore.tiles.view_reader import FENCING_HEADER, QueryTooEarly, WindowQuery, fencing_header_of, open_view
+from featurestore.tiles.view_reader import QueryTooEarly, WindowQuery, open_view
 from tests.tiles.shop import EPOCH_S, arrivals, both, expected, purchase, refunds, spend
 from tests.tiles.shop import purchases as purchases_source
 
@@ -72,7 +73,7 @@ def fold(
 def field(record: Record, generation: int = 1) -> bytes:
     """What the store would hold."""
     (kept,) = record.views["spend"]
-    return FENCING_HEADER.pack(generation, record.offset, kept.grants["service"]) + CODEC.totals(kept.tiles)
+    return pack_field(generation, record.offset, kept.grants["service"], CODEC.totals(kept.tiles))
 
 
 def values(record: Record, now_ms: int) -> dict[str, object]:
@@ -247,5 +248,7 @@ def test_an_event_that_no_filter_lets_through_leaves_a_view_alone(events: list[E
     born = {refunds.fingerprint: 0}
     shuffled = arrivals(data.draw(st.permutations(events)))
     with_all = fold_returns.fold_events(Record(), shuffled, ALWAYS, coverage_starts_ms=born, counts=Counter()).record
-    alone = fold_returns.fold_events(Record(), arrivals(returned), ALWAYS, coverage_starts_ms=born, counts=Counter()).record
+    alone = fold_returns.fold_events(
+        Record(), arrivals(returned), ALWAYS, coverage_starts_ms=born, counts=Counter()
+    ).record
     assert (with_all.views, with_all.identities) == (alone.views, alone.identities)

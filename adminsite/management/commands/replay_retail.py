@@ -15,7 +15,7 @@ from featurestore.catalog.retail import Sale, Skipped, Survey, WrongFile, sales,
 from featurestore.config import settings
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import Notice, Purpose
-from featurestore.consent.permissions import Basis, Decision
+from featurestore.consent.purpose_states import Basis, Decision
 from featurestore.consent.selectors import pending
 from featurestore.consent.services import Choice, record
 from featurestore.ingest.bulk_sender import BulkEventSender, NotDelivered

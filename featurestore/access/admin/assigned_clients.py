@@ -1,7 +1,7 @@
-"""Pages of clients for two kinds of staff: those whose role covers all clients, and those entrusted with single ones.
+"""Base class of the pages of clients, keys and secrets: for staff whose role covers all clients, or who are assigned some.
 
-guardian's own GuardedModelAdmin would not do: it asks for no object permission itself (Django checks the role alone,
-for the menu, the list and each object), and whoever may change an object may hand out any permission to it.
+django-guardian's GuardedModelAdmin does not fit: it checks no object permission itself (Django checks only the role, for
+the menu, the list and each object), and everyone who may change an object may grant any permission to it.
 """
 
 from typing import Any
@@ -15,9 +15,9 @@ from featurestore.backoffice.base import StaffAdmin
 
 
 class AssignedClientAdmin(StaffAdmin):
-    """A model of clients, or of what belongs to one. What a role does not allow, an entrusted client may."""
+    """Page of clients, or of what belongs to one. A person needs the role's permission, or one for the assigned client."""
 
-    client_path = "pk"  # from the model to its client; "pk" is the client itself
+    client_path = "pk"  # field that holds the client; "pk" where the object is the client
 
     def client_of(self, obj: Any) -> ApiClient:
         client: ApiClient = obj if self.client_path == "pk" else getattr(obj, self.client_path)
@@ -36,17 +36,17 @@ class AssignedClientAdmin(StaffAdmin):
         if self.by_role(request, "view"):
             return True
         if obj is not None:
-            return self.by_trust(request, "view", obj)
-        if not hasattr(request, "entrusted"):  # asked by the menu and by each page, many times
-            known = request.user.is_authenticated  # guardian can't be asked about others
-            request.entrusted = known and clients_of(request.user).exists()  # type: ignore[attr-defined]
-        return bool(request.entrusted)  # type: ignore[attr-defined]
+            return self.by_assignment(request, "view", obj)
+        if not hasattr(request, "assigned"):  # the menu and the page ask many times
+            known = request.user.is_authenticated  # guardian accepts no anonymous user
+            request.assigned = known and clients_of(request.user).exists()  # type: ignore[attr-defined]
+        return bool(request.assigned)  # type: ignore[attr-defined]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.by_role(request, "change") or (obj is not None and self.by_trust(request, "change", obj))
+        return self.by_role(request, "change") or (obj is not None and self.by_assignment(request, "change", obj))
 
     def by_role(self, request: HttpRequest, what: str) -> bool:
         return bool(request.user.has_perm(f"{self.opts.app_label}.{what}_{self.opts.model_name}"))
 
-    def by_trust(self, request: HttpRequest, what: str, obj: Any) -> bool:
+    def by_assignment(self, request: HttpRequest, what: str, obj: Any) -> bool:
         return bool(request.user.has_perm(f"access.{what}_apiclient", self.client_of(obj)))

@@ -1,4 +1,4 @@
-"""Clients: the programs that ask, with their keys, secrets and tokens, and the staff entrusted with them."""
+"""Pages of API clients, with their keys, secrets, tokens and requests, and the staff assigned to them."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -26,29 +26,28 @@ from featurestore.access.scopes import ACTIONS
 from featurestore.catalog import registry
 from featurestore.consent.models import Purpose
 
-# The toolkit's own pages know no roles, and would make clients past our services.
+# The toolkit's own pages check no roles, and would write clients without our services.
 admin.site.unregister([ApiClient, AccessToken, Grant, IDToken, RefreshToken])
 
-LIVES = {30: "30 days", 90: "90 days", 180: "180 days", 365: "A year"}
-
-
+LIFETIMES = {30: "30 days", 90: "90 days", 180: "180 days", 365: "A year"}
 SHOWN_TOKENS = 20
-OF_TOKENS = ("create_secret", "allow", "revoke_tokens")
+SECTION_ACTIONS = ("create_secret", "allow", "revoke_tokens")
+"""Actions that the page offers in the sections of secrets and tokens."""
 
 
-class LifeForm(forms.Form):
-    """How long something new works."""
+class LifetimeForm(forms.Form):
+    """Lifetime of a new key or secret."""
 
     days = forms.TypedChoiceField(
-        label="Lives for", coerce=int, choices=list(LIVES.items()), initial=90, widget=UnfoldAdminSelectWidget
+        label="Expires after", coerce=int, choices=list(LIFETIMES.items()), initial=90, widget=UnfoldAdminSelectWidget
     )
 
 
 class AllowanceForm(forms.Form):
-    """What a client may do: no more than it needs. Everything there is to choose from."""
+    """Scopes, services and purposes of a client or key, out of all that exist."""
 
     scopes = forms.MultipleChoiceField(
-        choices=[(scope, f"{scope}: {words}") for scope, words in ACTIONS.items()],
+        choices=[(scope, f"{scope}: {description}") for scope, description in ACTIONS.items()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
     services = forms.MultipleChoiceField(
@@ -64,14 +63,14 @@ class AllowanceForm(forms.Form):
         self.fields["purposes"].choices = [(name, f"{name}: {title}") for name, title in purposes]  # type: ignore[attr-defined]
 
 
-class KeyForm(AllowanceForm, LifeForm):
-    """What a new key may do, and how long."""
+class KeyForm(AllowanceForm, LifetimeForm):
+    """What a new key may do, and for how long."""
 
     field_order = ["scopes", "services", "purposes", "days"]
 
 
-class TrustForm(forms.Form):
-    """Who is entrusted with a client besides those whose role covers every client."""
+class AssignmentForm(forms.Form):
+    """Staff assigned to a client, besides those whose role covers every client."""
 
     staff = forms.ModelMultipleChoiceField(
         User.objects.filter(is_staff=True, is_active=True, is_superuser=False).order_by("username"),
@@ -84,19 +83,19 @@ def live_tokens(client: ApiClient) -> QuerySet[AccessToken]:
     return AccessToken.objects.filter(application=client, expires__gt=datetime.now(UTC)).order_by("-created")
 
 
-def offered(action: UnfoldAction) -> str:
+def action_key(action: UnfoldAction) -> str:
     return action.action_name.removeprefix("access_apiclient_")
 
 
 @admin.register(ApiClient)
 class ApiClientAdmin(NewCredentialAdmin):
     refusals = (AccessError,)
-    list_display = ["name", "owner", "works", "key_count", "secret_count", "used"]
+    list_display = ["name", "owner", "state", "key_count", "secret_count", "used"]
     list_filter = [("active", BooleanRadioFilter)]
     search_fields = ["name", "owner"]
     search_help_text = "Name or owner"
     fields = ["name", "owner", "description", "active", "requests_per_s"]
-    actions_detail = ["entrust", "create_key", *OF_TOKENS]
+    actions_detail = ["assign_staff", "create_key", *SECTION_ACTIONS]
     list_before_template = "admin/access/apiclient/unknown.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiClient]:
@@ -118,8 +117,8 @@ class ApiClientAdmin(NewCredentialAdmin):
         )
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[UnfoldAction]:
-        """Those of secrets and tokens stand beside what they are about, not in the page's head."""
-        return [action for action in super().get_actions_detail(request, object_id) if offered(action) not in OF_TOKENS]
+        """All but those that the page's sections offer."""
+        return [action for action in super().get_actions_detail(request, object_id) if action_key(action) not in SECTION_ACTIONS]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["name"] if obj else []
@@ -128,8 +127,8 @@ class ApiClientAdmin(NewCredentialAdmin):
         services.save_client(obj, actor=request.user.get_username())
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        shown = usage.client_usage("", datetime.now(UTC)) if self.by_role(request, "view") else []
-        return super().changelist_view(request, {"usage": shown, **(extra_context or {})})
+        unknown = usage.client_usage("", datetime.now(UTC)) if self.by_role(request, "view") else []
+        return super().changelist_view(request, {"usage": unknown, **(extra_context or {})})
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
@@ -138,13 +137,13 @@ class ApiClientAdmin(NewCredentialAdmin):
             context["keys"] = [(key, state_of(key)) for key in obj.keys.select_related("client")]
             context["secrets"] = [(secret, state_of(secret)) for secret in obj.secrets.select_related("client")]
             context["tokens"], context["token_count"] = live_tokens(obj)[:SHOWN_TOKENS], live_tokens(obj).count()
-            context["offered"] = {offered(action) for action in super().get_actions_detail(request, obj.pk)}
+            context["offered"] = {action_key(action) for action in super().get_actions_detail(request, obj.pk)}
             context["usage"] = usage.client_usage(obj.name, datetime.now(UTC))
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
-    @display(description="State", ordering="active", label={"Works": "success", "Off": "danger"})
-    def works(self, client: ApiClient) -> str:
-        return "Works" if client.active else "Off"
+    @display(description="State", ordering="active", label={"Active": "success", "Inactive": "danger"})
+    def state(self, client: ApiClient) -> str:
+        return "Active" if client.active else "Inactive"
 
     @display(description="Working keys", ordering="live")
     def key_count(self, client: Any) -> int:
@@ -159,7 +158,7 @@ class ApiClientAdmin(NewCredentialAdmin):
         return client.last_used
 
     def has_create_key_permission(self, request: HttpRequest, object_id: str) -> bool:
-        """A role's alone: who is entrusted with a client renews its keys, and does not widen what they may do."""
+        """Only by role: assigned staff renew keys, but don't make one that may do more."""
         return bool(request.user.has_perm("access.add_apikey"))
 
     @action(
@@ -177,7 +176,7 @@ class ApiClientAdmin(NewCredentialAdmin):
                 actor=request.user.get_username(),
                 expires_at=datetime.now(UTC) + timedelta(days=answers["days"]),
             )
-            return self.new_text(request, *made)
+            return self.show_credential(request, *made)
 
         return self.ask(
             request,
@@ -190,7 +189,7 @@ class ApiClientAdmin(NewCredentialAdmin):
         )
 
     def has_create_secret_permission(self, request: HttpRequest, object_id: str) -> bool:
-        """A role's alone, as of a key: trust renews secrets."""
+        """Only by role: assigned staff renew secrets, but don't add one."""
         return bool(request.user.has_perm("access.add_clientsecret"))
 
     @action(description="Create a secret", url_path="create-secret", permissions=["create_secret"])
@@ -200,21 +199,21 @@ class ApiClientAdmin(NewCredentialAdmin):
         def then(answers: dict[str, Any]) -> HttpResponse:
             expires_at = datetime.now(UTC) + timedelta(days=answers["days"])
             made = services.create_secret(client, actor=request.user.get_username(), expires_at=expires_at)
-            return self.new_text(request, *made)
+            return self.show_credential(request, *made)
 
         return self.ask(
             request,
             client,
-            LifeForm,
+            LifetimeForm,
             then,
             title=f"Create a secret for {client.name}",
             act="Create the secret",
-            lead="It buys access tokens, each for minutes. Its text is shown once, on the next page. "
-            "Two may work at a time, so that the client can change over.",
+            lead="It buys access tokens that expire within minutes. Its text is shown once, on the next page. "
+            "A client may have two working secrets, so that it can change over.",
         )
 
     def has_allow_permission(self, request: HttpRequest, object_id: str) -> bool:
-        """A role's alone: trust widens nothing."""
+        """Only by role: assigned staff don't change what tokens may do."""
         return self.by_role(request, "change")
 
     @action(description="Scope", url_path="allow", permissions=["allow"])
@@ -225,7 +224,7 @@ class ApiClientAdmin(NewCredentialAdmin):
         def then(answers: dict[str, Any]) -> HttpResponse:
             services.allow(client, **answers, actor=request.user.get_username())
             self.log_change(request, client, "Scope of tokens.")
-            messages.success(request, "Saved. Tokens that live may do no more than this either.")
+            messages.success(request, "Saved. Existing tokens may do no more than this either.")
             return self.back(client)
 
         return self.ask(
@@ -235,7 +234,7 @@ class ApiClientAdmin(NewCredentialAdmin):
             then,
             title=f"What may tokens of {client.name} do?",
             act="Save",
-            lead="The client asks for some of it, or for all. Keys are bound by themselves, when they are made.",
+            lead="Each token is issued for some of this, or for all. Keys have scopes of their own, set when they are made.",
         )
 
     def has_revoke_tokens_permission(self, request: HttpRequest, object_id: str) -> bool:
@@ -265,39 +264,39 @@ class ApiClientAdmin(NewCredentialAdmin):
             title=f"Revoke all tokens of {client.name}",
             act="Revoke now",
             danger=True,
-            lead="Every request with one of them is refused. The client may buy new ones: against a stolen secret, "
-            "revoke the secret; against a client gone wrong, switch it off.",
+            lead="Every request with one of them is refused. The client may buy new tokens. If its secret was stolen, "
+            "revoke the secret; if the client misbehaves, set it inactive.",
             facts=[("Tokens", str(live_tokens(client).count()))],
         )
 
-    def has_entrust_permission(self, request: HttpRequest, object_id: str) -> bool:
-        """A role's alone: trust is not handed on."""
+    def has_assign_staff_permission(self, request: HttpRequest, object_id: str) -> bool:
+        """Only by role: assigned staff don't assign others."""
         return self.by_role(request, "change")
 
-    @action(description="Entrust", url_path="entrust", permissions=["entrust"], icon="lock")
-    def entrust(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    @action(description="Assign staff", url_path="assign-staff", permissions=["assign_staff"], icon="lock")
+    def assign_staff(self, request: HttpRequest, object_id: str) -> HttpResponse:
         client = self.found(request, object_id)
         before = set(get_users_with_perms(client, only_with_perms_in=["view_apiclient"], with_group_users=False))
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             chosen, actor = set(answers["staff"]), request.user.get_username()
             for person in chosen - before:
-                services.entrust(client, person, actor=actor)
+                services.assign_client(client, person, actor=actor)
             for person in before - chosen:
-                services.end_trust(client, person, actor=actor)
-            self.log_change(request, client, f"Entrusted to {len(chosen)} people.")
+                services.unassign_client(client, person, actor=actor)
+            self.log_change(request, client, f"Assigned to {len(chosen)} people.")
             messages.success(
-                request, "Saved. They see this client alone, and may rotate and revoke its keys, secrets and tokens."
+                request, "Saved. They see only this client, and may rotate and revoke its keys, secrets and tokens."
             )
             return self.back(client)
 
         return self.ask(
             request,
             client,
-            partial(TrustForm, initial={"staff": before}),
+            partial(AssignmentForm, initial={"staff": before}),
             then,
-            title=f"Who is entrusted with {client.name}?",
+            title=f"Staff assigned to {client.name}",
             act="Save",
-            lead="People whose role does not cover every client. They see this one, may switch it off, rotate and "
-            "revoke its keys, secrets and tokens; they can't make one that may do more.",
+            lead="People whose role does not cover every client. They see this one, may set it inactive, and rotate and "
+            "revoke its keys, secrets and tokens; they can't make a key or token that may do more.",
         )

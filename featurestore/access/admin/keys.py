@@ -1,4 +1,4 @@
-"""Keys and secrets: whose, when used last, when they end. A text is shown once, on the page that made it."""
+"""Pages of keys and secrets. The text of a new one is shown once, on the page that made it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,22 +21,28 @@ from featurestore.access.models import ApiKey, ClientSecret
 
 SOON = timedelta(days=14)
 HOURS = services.OVERLAP // timedelta(hours=1)
-COLOURS = {"Works": "success", "Ends soon": "warning", "Expired": "danger", "Revoked": "danger", "Client off": "danger"}
+STATE_COLOURS = {
+    "Active": "success",
+    "Expires soon": "warning",
+    "Expired": "danger",
+    "Revoked": "danger",
+    "Client inactive": "danger",
+}
 
 
 Issued = ApiKey | ClientSecret
 
 
 def state_of(key: Issued) -> str:
-    """One of COLOURS."""
+    """One of STATE_COLOURS."""
     now = datetime.now(UTC)
     if key.revoked_at:
         return "Revoked"
     if key.expires_at <= now:
         return "Expired"
     if not key.client.active:
-        return "Client off"
-    return "Ends soon" if key.expires_at <= now + SOON else "Works"
+        return "Client inactive"
+    return "Expires soon" if key.expires_at <= now + SOON else "Active"
 
 
 class StateFilter(DropdownFilter):
@@ -44,27 +50,27 @@ class StateFilter(DropdownFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("live", "Not ended"), ("soon", "Ends soon"), ("expired", "Expired"), ("revoked", "Revoked")]
+        return [("live", "Not ended"), ("soon", "Expires soon"), ("expired", "Expired"), ("revoked", "Revoked")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        now, standing = datetime.now(UTC), queryset.filter(revoked_at=None)
+        now, unrevoked = datetime.now(UTC), queryset.filter(revoked_at=None)
         match self.value():
             case "live":
-                return standing.filter(expires_at__gt=now)
+                return unrevoked.filter(expires_at__gt=now)
             case "soon":
-                return standing.filter(expires_at__gt=now, expires_at__lte=now + SOON)
+                return unrevoked.filter(expires_at__gt=now, expires_at__lte=now + SOON)
             case "expired":
-                return standing.filter(expires_at__lte=now)
+                return unrevoked.filter(expires_at__lte=now)
             case "revoked":
                 return queryset.exclude(revoked_at=None)
         return queryset
 
 
 class NewCredentialAdmin(AssignedClientAdmin):
-    """Keys and secrets are made here: from nothing, and from an older one."""
+    """Page that makes keys or secrets, and shows the text of each once."""
 
-    def new_text(self, request: HttpRequest, issued: Issued, text: str) -> HttpResponse:
-        """The one page that shows a text. No session keeps it, and the admin's pages go into no cache."""
+    def show_credential(self, request: HttpRequest, issued: Issued, text: str) -> HttpResponse:
+        """The only page that shows a text. No session stores it, and the admin's pages are not cached."""
         self.log_addition(request, issued, f"{issued._meta.verbose_name} {issued}.")
         back = reverse("admin:access_apiclient_change", args=[issued.client_id])
         kind = "key" if isinstance(issued, ApiKey) else "secret"
@@ -74,7 +80,7 @@ class NewCredentialAdmin(AssignedClientAdmin):
 
 
 class IssuedAdmin(NewCredentialAdmin):
-    """What a client holds: it is looked at, rotated and revoked here, and made on its client's page."""
+    """Page of keys or secrets: shown, rotated and revoked here; made on the client's page."""
 
     refusals = (AccessError,)
     client_path = "client"
@@ -82,9 +88,9 @@ class IssuedAdmin(NewCredentialAdmin):
     list_filter = [StateFilter, ("client", RelatedDropdownFilter)]
     search_fields = ["key_id"]
     searched = "key_id"
-    search_help_text = "Its id, 12 digits"
-    life = ("Life", {"fields": ["created_at", "created_by", "expires_at", "revoked_at"]})
-    fieldsets = [(None, {"fields": ["name", "client", "state", "last_used_at"]}), life]
+    search_help_text = "Id: 12 hex digits"
+    lifetime = ("Lifetime", {"fields": ["created_at", "created_by", "expires_at", "revoked_at"]})
+    fieldsets = [(None, {"fields": ["name", "client", "state", "last_used_at"]}), lifetime]
     actions_detail = ["rotate", "revoke"]
     kind: ClassVar[str]
     renew: ClassVar[Callable[..., tuple[Any, str]]]
@@ -107,7 +113,7 @@ class IssuedAdmin(NewCredentialAdmin):
     def name(self, issued: Issued) -> str:
         return str(issued)
 
-    @display(description="State", label=COLOURS)
+    @display(description="State", label=STATE_COLOURS)
     def state(self, issued: Issued) -> str:
         return state_of(issued)
 
@@ -115,7 +121,7 @@ class IssuedAdmin(NewCredentialAdmin):
         issued = self.get_object(request, object_id)
         if issued is None or state_of(issued) in ("Revoked", "Expired"):
             return False
-        return self.by_role(request, "change") or self.by_trust(request, "change", issued)
+        return self.by_role(request, "change") or self.by_assignment(request, "change", issued)
 
     @action(description="Rotate", url_path="rotate", permissions=["end"], variant=ActionVariant.PRIMARY)
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -124,7 +130,7 @@ class IssuedAdmin(NewCredentialAdmin):
             request,
             issued,
             forms.Form,
-            lambda _: self.new_text(request, *type(self).renew(issued, actor=request.user.get_username())),
+            lambda _: self.show_credential(request, *type(self).renew(issued, actor=request.user.get_username())),
             title=f"Rotate this {self.kind}",
             act=f"Make the new {self.kind}",
             lead=self.rotation,
@@ -157,12 +163,12 @@ class IssuedAdmin(NewCredentialAdmin):
 @admin.register(ApiKey)
 class ApiKeyAdmin(IssuedAdmin):
     list_display = [*IssuedAdmin.list_display, "may"]
-    may_do = ("What it may do", {"fields": ["does", "for_services", "for_purposes"]})
-    fieldsets = [IssuedAdmin.fieldsets[0], may_do, IssuedAdmin.life]
+    allowance = ("What it may do", {"fields": ["scopes_text", "services_text", "purposes_text"]})
+    fieldsets = [IssuedAdmin.fieldsets[0], allowance, IssuedAdmin.lifetime]
     kind = "key"
     renew = services.rotate
-    rotation = f"A new key that may do the same. The old one works for {HOURS} hours more: no request is lost."
-    revocation = "Every request with it is refused, for good. To change over without a refused request, rotate it."
+    rotation = f"A new key that may do the same. The old one works for another {HOURS} hours: no request is refused."
+    revocation = "Every request with it is refused, permanently. To change over without a refused request, rotate it."
 
     @display(description="May")
     def may(self, key: ApiKey) -> str:
@@ -170,15 +176,15 @@ class ApiKeyAdmin(IssuedAdmin):
         return format_html("{}<small>{}</small>", ", ".join(key.scopes), what)
 
     @display(description="Scopes")
-    def does(self, key: ApiKey) -> str:
+    def scopes_text(self, key: ApiKey) -> str:
         return ", ".join(key.scopes)
 
     @display(description="Services")
-    def for_services(self, key: ApiKey) -> str:
+    def services_text(self, key: ApiKey) -> str:
         return ", ".join(key.services)
 
     @display(description="Purposes")
-    def for_purposes(self, key: ApiKey) -> str:
+    def purposes_text(self, key: ApiKey) -> str:
         return ", ".join(key.purposes)
 
 
@@ -186,8 +192,8 @@ class ApiKeyAdmin(IssuedAdmin):
 class ClientSecretAdmin(IssuedAdmin):
     kind = "secret"
     renew = services.rotate_secret
-    rotation = f"A new secret. The old one buys tokens for {HOURS} hours more: no request is lost."
+    rotation = f"A new secret. The old one buys tokens for another {HOURS} hours: no request is refused."
     revocation = (
-        "It buys no token any more, and those that it bought are refused, for good. To change over without a refused "
+        "It buys no more tokens, and those that it bought are refused, permanently. To change over without a refused "
         "request, rotate it."
     )

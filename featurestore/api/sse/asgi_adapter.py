@@ -15,7 +15,7 @@ import structlog
 from featurestore.api import health
 from featurestore.api.body import LARGEST_BODY_BYTES
 from featurestore.api.draining import drain_state
-from featurestore.api.errors import Malformed, NotAllowed, NotFound, Problem
+from featurestore.api.errors import Malformed, MethodNotAllowed, NotFound, Problem
 from featurestore.api.fast_path import is_ours
 from featurestore.api.handler import feature_handler
 from featurestore.api.reply import Call, Reply
@@ -151,7 +151,7 @@ def refusal(path: str, method: str, host: str) -> Problem | None:
         return NotFound(f"Event streams are at {PATH}; the rest of the API is another process's.")
     allowed = ("POST",) if path == PATH else ("GET", "HEAD")
     if method not in allowed:
-        return NotAllowed(f"Use {', '.join(allowed)}.", {"Allow": ", ".join(allowed)})
+        return MethodNotAllowed(f"Use {', '.join(allowed)}.", {"Allow": ", ".join(allowed)})
     if path == PATH and not is_ours(host):
         return Malformed("The Host header names no host of this installation.")
     return None

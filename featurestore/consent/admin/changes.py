@@ -41,7 +41,7 @@ class PermissionChangeAdmin(SubjectRowAdmin):
         ("Attempts", {"fields": ["attempts", "next_attempt_at", "last_error"]}),
     ]
 
-    @display(description="State", label={"In effect": "success", "Pending": "warning"})
+    @display(description="PurposeState", label={"In effect": "success", "Pending": "warning"})
     def state(self, change: PermissionChange) -> str:
         return "In effect" if change.published_at else "Pending"
 

@@ -15,7 +15,7 @@ from featurestore.backoffice.base import StaffAdmin
 from featurestore.consent import services
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import LONGEST_VALIDITY_DAYS, Purpose
-from featurestore.consent.permissions import Basis
+from featurestore.consent.purpose_states import Basis
 
 MEANS = {
     Basis.CONSENT: "Allowed only while the customer's yes stands. Withdrawn as easily as it was given.",
@@ -77,7 +77,7 @@ class PurposeAdmin(StaffAdmin):
     def means(self, purpose: Purpose) -> str:
         return MEANS[Basis(purpose.lawful_basis)]
 
-    @display(description="State", ordering="active", label={"In use": "success", "Retired": "warning"})
+    @display(description="PurposeState", ordering="active", label={"In use": "success", "Retired": "warning"})
     def state(self, purpose: Purpose) -> str:
         return "In use" if purpose.active else "Retired"
 

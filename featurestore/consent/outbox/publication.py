@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from featurestore.clock import milliseconds
 from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.models import CurrentPermission, PermissionChange, SubjectVersion
-from featurestore.consent.permissions import State, permission
+from featurestore.consent.purpose_states import PurposeState, derive_permission
 from featurestore.jobs.batches import batches
 from featurestore.permission import Permission
 from featurestore.store import configured
@@ -20,13 +20,13 @@ log = structlog.get_logger(__name__)
 UNVOUCHED = "the store's node is away, or nobody vouches for it: is `manage.py verify_store` running?"
 
 
-def state_of(row: CurrentPermission) -> State:
+def state_of(row: CurrentPermission) -> PurposeState:
     """The state that a row holds."""
-    return to_state(row.allowed, row.grant, row.since, row.until, row.ended_at)
+    return to_state(row.allowed, row.grant_id, row.since, row.until, row.ended_at)
 
 
-def to_state(allowed: bool, grant: int, *times: datetime | None) -> State:
-    return State(allowed, grant, *(milliseconds(at) if at else 0 for at in times))
+def to_state(allowed: bool, grant: int, *times: datetime | None) -> PurposeState:
+    return PurposeState(allowed, grant, *(milliseconds(at) if at else 0 for at in times))
 
 
 def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[str, Permission]:
@@ -37,7 +37,7 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
     """
     epoch = load_change_sequence().epoch if epoch is None else epoch
     versions = dict(SubjectVersion.objects.filter(subject__in=subjects).values_list("subject", "sequence"))
-    states: dict[str, dict[str, State]] = {subject: {} for subject in versions}
+    states: dict[str, dict[str, PurposeState]] = {subject: {} for subject in versions}
     retired: set[str] = set()
     rows = CurrentPermission.objects.filter(customer__subject__in=versions).values_list(
         "customer__subject", "purpose__name", "purpose__active", "allowed", "grant", "since", "until", "ended_at"
@@ -46,7 +46,7 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
         states[subject][purpose] = to_state(allowed, grant, since, until, ended_at)
         if not active:
             retired.add(purpose)
-    return {subject: permission(epoch, sequence, states[subject], retired) for subject, sequence in versions.items()}
+    return {subject: derive_permission(epoch, sequence, states[subject], retired) for subject, sequence in versions.items()}
 
 
 def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from django.db import transaction
 
 from featurestore.clock import milliseconds
-from featurestore.consent import permissions
-from featurestore.consent.changes import Changes
+from featurestore.consent import purpose_states
+from featurestore.consent.change_writer import Changes
 from featurestore.consent.errors import (
     InactivePurpose,
     UnknownCustomer,
@@ -22,7 +22,7 @@ from featurestore.consent.errors import (
 from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.models import ConsentRecord, Notice, Purpose
 from featurestore.consent.outbox.publication import publish
-from featurestore.consent.permissions import Basis, Decision, State
+from featurestore.consent.purpose_states import Basis, Decision, PurposeState
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import find_many
 from featurestore.jobs.batches import BATCH
@@ -133,7 +133,7 @@ def _append(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Custo
         else:
             entry = _withdraw(changes, customer, purpose, choice, notice)
         after = changes.state(customer, purpose)
-        repeated = bool(before and after and (before.allowed, before.grant) == (after.allowed, after.grant))
+        repeated = bool(before and after and (before.allowed, before.grant_id) == (after.allowed, after.grant_id))
         decided.append((customer, entry, repeated))
     changes.write()
     return decided
@@ -148,7 +148,7 @@ def _give(
     if basis is Basis.CONSENT and notice is None:
         raise WrongNotice("A consent needs the notice that was shown: give its reference, name/version/language.")
     before = changes.state(customer, purpose)
-    if before and before.allowed and not before.holds(now_ms):  # its time was over, only nobody has written it down
+    if before and before.allowed and not before.in_force_at(now_ms):  # its time was over, only nobody has written it down
         changes.end(customer, purpose, before.until_ms, "its time was over")
     since_ms = milliseconds(choice.since) if choice.since else None
     until_ms = milliseconds(choice.until) if choice.until else 0
@@ -156,7 +156,7 @@ def _give(
         longest_ms = (now_ms if since_ms is None else since_ms) + purpose.validity_days * DAY_MS
         until_ms = min(until_ms or longest_ms, longest_ms)
     before = changes.state(customer, purpose)
-    after = permissions.given(basis, before, changes.next_sequence, now_ms, since_ms, until_ms)
+    after = purpose_states.after_consent(basis, before, changes.next_sequence, now_ms, since_ms, until_ms)
     return _append_choice(changes, customer, purpose, choice, after, after.since_ms, notice)
 
 
@@ -167,7 +167,7 @@ def _withdraw(
         raise WrongDate("A withdrawal has no end: leave out `until`.")
     now_ms = milliseconds(changes.change_sequence.at)
     since_ms = milliseconds(choice.since) if choice.since else None
-    after = permissions.withdrawn(Basis(purpose.lawful_basis), changes.state(customer, purpose), now_ms, since_ms)
+    after = purpose_states.after_withdrawal(Basis(purpose.lawful_basis), changes.state(customer, purpose), now_ms, since_ms)
     effective_ms = now_ms if since_ms is None else since_ms
     return _append_choice(changes, customer, purpose, choice, after, effective_ms, notice)
 
@@ -177,7 +177,7 @@ def _append_choice(
     customer: Customer,
     purpose: Purpose,
     choice: Choice,
-    after: State,
+    after: PurposeState,
     effective_ms: int,
     notice: Notice | None,
 ) -> ConsentRecord:
@@ -203,8 +203,8 @@ def _check(choice: Choice) -> None:
         raise WrongActor(f"Say who records it: a user or client name of 1 to {MAX_ACTOR_LENGTH} characters.")
     if len(choice.reason) > MAX_REASON_LENGTH:
         raise WrongText(f"The reason has more than {MAX_REASON_LENGTH} characters.")
-    permissions.check_date("since", choice.since)
-    permissions.check_date("until", choice.until)
+    purpose_states.check_date("since", choice.since)
+    purpose_states.check_date("until", choice.until)
 
 
 def _notice(choice: Choice, purpose: Purpose, notices: dict[str, Notice]) -> Notice | None:

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from featurestore.clock import database_now, milliseconds
-from featurestore.consent.changes import Changes
+from featurestore.consent.change_writer import Changes
 from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.models import CurrentPermission
 from featurestore.consent.outbox.publication import publish

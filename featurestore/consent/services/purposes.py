@@ -10,12 +10,12 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from featurestore.clock import milliseconds
-from featurestore.consent.changes import Changes
+from featurestore.consent.change_writer import Changes
 from featurestore.consent.errors import Immutable, PurposeChanged, UnknownPurpose, WrongNotice
 from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.models import CurrentPermission, Notice, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
-from featurestore.consent.permissions import Basis, registered
+from featurestore.consent.purpose_states import Basis, after_registration
 from featurestore.consent.services.expiry import expire_due
 from featurestore.customers.models import Customer
 from featurestore.jobs.batches import BATCH
@@ -89,7 +89,7 @@ def _settle_batch(purpose: Purpose, now: datetime | None) -> list[str]:
         has = CurrentPermission.objects.filter(customer=OuterRef("pk"), purpose=purpose)
         customers = list(Customer.objects.filter(~Exists(has), erased_at=None).order_by("pk")[:BATCH])
         for customer in customers:
-            state = registered(
+            state = after_registration(
                 Basis(purpose.lawful_basis), changes.next_sequence, milliseconds(changes.change_sequence.at)
             )
             if state:

@@ -16,7 +16,7 @@ from featurestore.consent.models import (
     SubjectVersion,
 )
 from featurestore.consent.outbox.publication import state_of
-from featurestore.consent.permissions import Decision, State, ended, takes_away
+from featurestore.consent.purpose_states import Decision, PurposeState, after_end, requires_purge
 from featurestore.customers.models import Customer
 
 
@@ -25,7 +25,7 @@ class Changes:
     """The changes of one transaction. The change sequence must be locked; nothing is written before ``write``."""
 
     change_sequence: ChangeSequence
-    states: dict[tuple[int, int], State] = field(default_factory=dict)  # (customer, purpose) -> state
+    states: dict[tuple[int, int], PurposeState] = field(default_factory=dict)  # (customer, purpose) -> state
     rows: dict[tuple[int, int], CurrentPermission] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     outbox: list[PermissionChange] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Changes:
         for row in CurrentPermission.objects.filter(customer__in=customers):
             self.states[row.customer_id, row.purpose_id] = state_of(row)
 
-    def state(self, customer: Customer, purpose: Purpose) -> State | None:
+    def state(self, customer: Customer, purpose: Purpose) -> PurposeState | None:
         return self.states.get((customer.pk, purpose.pk))
 
     @property
@@ -48,7 +48,7 @@ class Changes:
         customer: Customer,
         purpose: Purpose,
         decision: Decision,
-        after: State,
+        after: PurposeState,
         effective_ms: int,
         *,
         method: str,
@@ -75,23 +75,23 @@ class Changes:
 
     def end(self, customer: Customer, purpose: Purpose, ended_ms: int, reason: str) -> ConsentRecord:
         """A grant ended without anybody's decision: its time is over, or its purpose was retired."""
-        after = ended(self.states[customer.pk, purpose.pk], ended_ms)
+        after = after_end(self.states[customer.pk, purpose.pk], ended_ms)
         return self.append(
             customer, purpose, Decision.EXPIRED, after, ended_ms, method="system", actor="system", reason=reason
         )
 
-    def change(self, customer: Customer, states: Mapping[Purpose, State]) -> int:
+    def change(self, customer: Customer, states: Mapping[Purpose, PurposeState]) -> int:
         """New states of a customer as one change. Returns its sequence."""
         sequence, purge = take_number(self.change_sequence), False
         for purpose, after in states.items():
             key = customer.pk, purpose.pk
-            purge |= takes_away(self.states.get(key), after)
+            purge |= requires_purge(self.states.get(key), after)
             self.states[key] = after
             self.rows[key] = CurrentPermission(
                 customer=customer,
                 purpose=purpose,
                 allowed=after.allowed,
-                grant=after.grant,
+                grant=after.grant_id,
                 since=time(after.since_ms),
                 until=time(after.until_ms),
                 ended_at=time(after.ended_ms),

@@ -7,16 +7,16 @@ from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 from featurestore.consent.errors import ConsentError, WrongBasis, WrongDate
-from featurestore.consent.permissions import (
+from featurestore.consent.purpose_states import (
     START_DELAY_MS,
     Basis,
-    State,
-    ended,
-    given,
-    permission,
-    registered,
-    takes_away,
-    withdrawn,
+    PurposeState,
+    after_end,
+    after_consent,
+    derive_permission,
+    after_registration,
+    requires_purge,
+    after_withdrawal,
 )
 from featurestore.permission import PurposePermission, Permission, current
 
@@ -52,115 +52,115 @@ class Naive:
 @for_any(st.sampled_from([CONSENT, INTEREST]), STEPS)
 def test_the_permission_equals_a_naive_model_of_all_decisions(basis: Basis, steps: list) -> None:
     naive, now_ms, sequence = Naive(basis), BEGIN_MS, 1
-    state = registered(basis, sequence, now_ms)
-    grants = [state.grant] if state else []
+    state = after_registration(basis, sequence, now_ms)
+    grants = [state.grant_id] if state else []
     for kind, pause_ms, validity_ms, since_ms in steps:
         now_ms, sequence, before = now_ms + pause_ms, sequence + 1, state
         until_ms = now_ms + validity_ms if validity_ms and basis is CONSENT else 0
         since_ms = None if since_ms is None else now_ms + since_ms
         try:
             if kind == "give":
-                state = given(basis, state, sequence, now_ms, since_ms, until_ms)
+                state = after_consent(basis, state, sequence, now_ms, since_ms, until_ms)
                 naive.decisions.append((kind, now_ms, until_ms))
             elif kind == "withdraw":
-                state = withdrawn(basis, state, now_ms, since_ms)
+                state = after_withdrawal(basis, state, now_ms, since_ms)
                 naive.decisions.append((kind, now_ms, 0))
                 naive.withdrawals.append(now_ms if since_ms is None else since_ms)
-            elif kind == "expire" and state and state.allowed and not state.holds(now_ms):
-                state = ended(state, state.until_ms)
+            elif kind == "expire" and state and state.allowed and not state.in_force_at(now_ms):
+                state = after_end(state, state.until_ms)
         except WrongDate:
             state = before
 
-        allowed = state is not None and state.holds(now_ms)
+        allowed = state is not None and state.in_force_at(now_ms)
         assert allowed == naive.allows(now_ms)
-        verdict = current(permission(1, sequence, {"p": state} if state else {}), "p", now_ms)
+        verdict = current(derive_permission(1, sequence, {"p": state} if state else {}), "p", now_ms)
         assert isinstance(verdict, PurposePermission) == allowed
         if state is not None and allowed:
-            was_allowed = before is not None and before.holds(now_ms)
-            assert (state.grant == before.grant) if was_allowed and before else state.grant == sequence
+            was_allowed = before is not None and before.in_force_at(now_ms)
+            assert (state.grant_id == before.grant_id) if was_allowed and before else state.grant_id == sequence
             assert all(state.since_ms > withdrawal for withdrawal in naive.withdrawals)
             if was_allowed and before:
                 assert state.since_ms == before.since_ms
-        if state and state.grant and (not grants or grants[-1] != state.grant):
-            assert all(state.grant > earlier for earlier in grants)
-            grants.append(state.grant)
-        if state and before and before.grant and before.allowed and (not state.allowed or state.grant != before.grant):
-            assert takes_away(before, state)
+        if state and state.grant_id and (not grants or grants[-1] != state.grant_id):
+            assert all(state.grant_id > earlier for earlier in grants)
+            grants.append(state.grant_id)
+        if state and before and before.grant_id and before.allowed and (not state.allowed or state.grant_id != before.grant_id):
+            assert requires_purge(before, state)
 
 
 @for_any(st.sampled_from(list(Basis)), st.integers(0, 10_000))
 def test_only_consent_waits_for_a_yes(basis: Basis, pause_ms: int) -> None:
-    state = registered(basis, 4, BEGIN_MS)
+    state = after_registration(basis, 4, BEGIN_MS)
     if basis is CONSENT:
         assert state is None
     else:
-        assert state == State(True, 4, BEGIN_MS + START_DELAY_MS)
+        assert state == PurposeState(True, 4, BEGIN_MS + START_DELAY_MS)
 
 
 def test_a_grant_begins_a_second_later_and_a_repeat_does_not_move_it() -> None:
-    first = given(CONSENT, None, 7, BEGIN_MS)
-    again = given(CONSENT, first, 8, BEGIN_MS + 60_000)
-    assert first == again == State(True, 7, BEGIN_MS + 1000)
+    first = after_consent(CONSENT, None, 7, BEGIN_MS)
+    again = after_consent(CONSENT, first, 8, BEGIN_MS + 60_000)
+    assert first == again == PurposeState(True, 7, BEGIN_MS + 1000)
 
 
 def test_a_repeat_with_an_imported_date_does_not_move_it_either() -> None:
-    first = given(CONSENT, None, 7, BEGIN_MS)
-    assert given(CONSENT, first, 8, BEGIN_MS + 60_000, BEGIN_MS - 60_000) == first
+    first = after_consent(CONSENT, None, 7, BEGIN_MS)
+    assert after_consent(CONSENT, first, 8, BEGIN_MS + 60_000, BEGIN_MS - 60_000) == first
 
 
 def test_a_consent_given_again_lasts_longer() -> None:
-    first = given(CONSENT, None, 7, BEGIN_MS, until_ms=BEGIN_MS + 5000)
-    again = given(CONSENT, first, 8, BEGIN_MS + 4000, until_ms=BEGIN_MS + 9000)
-    assert (again.grant, again.until_ms) == (7, BEGIN_MS + 9000)
-    assert not takes_away(first, again)
+    first = after_consent(CONSENT, None, 7, BEGIN_MS, until_ms=BEGIN_MS + 5000)
+    again = after_consent(CONSENT, first, 8, BEGIN_MS + 4000, until_ms=BEGIN_MS + 9000)
+    assert (again.grant_id, again.until_ms) == (7, BEGIN_MS + 9000)
+    assert not requires_purge(first, again)
 
 
 def test_a_consent_given_after_its_end_is_a_new_one() -> None:
-    first = given(CONSENT, None, 7, BEGIN_MS, until_ms=BEGIN_MS + 5000)
-    again = given(CONSENT, first, 8, BEGIN_MS + 5000)
-    assert (again.grant, again.ended_ms) == (8, BEGIN_MS + 5000)
-    assert takes_away(first, again)
+    first = after_consent(CONSENT, None, 7, BEGIN_MS, until_ms=BEGIN_MS + 5000)
+    again = after_consent(CONSENT, first, 8, BEGIN_MS + 5000)
+    assert (again.grant_id, again.ended_ms) == (8, BEGIN_MS + 5000)
+    assert requires_purge(first, again)
 
 
 def test_a_refusal_before_any_consent_is_kept_as_a_refusal() -> None:
-    refused = withdrawn(CONSENT, None, BEGIN_MS)
-    assert refused == State(False, ended_ms=BEGIN_MS)
-    assert not takes_away(None, refused)
-    assert permission(3, 9, {"p": refused}) == Permission(3, 9, {"p": PurposePermission(False, 0, 0, 0)})
+    refused = after_withdrawal(CONSENT, None, BEGIN_MS)
+    assert refused == PurposeState(False, ended_ms=BEGIN_MS)
+    assert not requires_purge(None, refused)
+    assert derive_permission(3, 9, {"p": refused}) == Permission(3, 9, {"p": PurposePermission(False, 0, 0, 0)})
 
 
 def test_a_retired_purpose_allows_nothing_whatever_its_state_still_says() -> None:
-    state = given(CONSENT, None, 7, BEGIN_MS)
-    told = permission(3, 9, {"old": state, "p": state}, retired={"old"})
+    state = after_consent(CONSENT, None, 7, BEGIN_MS)
+    told = derive_permission(3, 9, {"old": state, "p": state}, retired={"old"})
     assert {name: grant.allowed for name, grant in told.purposes.items()} == {"old": False, "p": True}
 
 
 def test_a_consent_can_not_reach_back_past_a_withdrawal() -> None:
-    state = withdrawn(CONSENT, given(CONSENT, None, 1, BEGIN_MS), BEGIN_MS + 5000)
+    state = after_withdrawal(CONSENT, after_consent(CONSENT, None, 1, BEGIN_MS), BEGIN_MS + 5000)
     with pytest.raises(WrongDate, match="later withdrawal"):
-        given(CONSENT, state, 3, BEGIN_MS + 9000, since_ms=BEGIN_MS + 5000)
-    assert given(CONSENT, state, 3, BEGIN_MS + 9000, since_ms=BEGIN_MS + 5001).since_ms == BEGIN_MS + 5001
+        after_consent(CONSENT, state, 3, BEGIN_MS + 9000, since_ms=BEGIN_MS + 5000)
+    assert after_consent(CONSENT, state, 3, BEGIN_MS + 9000, since_ms=BEGIN_MS + 5001).since_ms == BEGIN_MS + 5001
 
 
 def test_an_imported_withdrawal_from_before_the_consent_in_force_is_refused() -> None:
-    state = given(CONSENT, None, 1, BEGIN_MS, since_ms=BEGIN_MS - 1000)
+    state = after_consent(CONSENT, None, 1, BEGIN_MS, since_ms=BEGIN_MS - 1000)
     with pytest.raises(WrongDate, match="later consent"):
-        withdrawn(CONSENT, state, BEGIN_MS, since_ms=BEGIN_MS - 1001)
+        after_withdrawal(CONSENT, state, BEGIN_MS, since_ms=BEGIN_MS - 1001)
 
 
 def test_a_consent_taken_back_before_it_began_ends_all_the_same() -> None:
-    state = withdrawn(CONSENT, given(CONSENT, None, 1, BEGIN_MS), BEGIN_MS + 1)
-    again = given(CONSENT, state, 2, BEGIN_MS + 2)
+    state = after_withdrawal(CONSENT, after_consent(CONSENT, None, 1, BEGIN_MS), BEGIN_MS + 1)
+    again = after_consent(CONSENT, state, 2, BEGIN_MS + 2)
     assert (state.allowed, again.since_ms) == (False, BEGIN_MS + 1002)
 
 
 @pytest.mark.parametrize("basis", [Basis.CONTRACT, Basis.LEGAL_OBLIGATION])
 def test_what_rests_on_no_choice_takes_none_and_says_what_to_do(basis: Basis) -> None:
-    state = registered(basis, 1, BEGIN_MS)
+    state = after_registration(basis, 1, BEGIN_MS)
     with pytest.raises(WrongBasis, match="needs no consent"):
-        given(basis, state, 2, BEGIN_MS)
+        after_consent(basis, state, 2, BEGIN_MS)
     with pytest.raises(WrongBasis, match="erasure"):
-        withdrawn(basis, state, BEGIN_MS)
+        after_withdrawal(basis, state, BEGIN_MS)
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,9 @@ def test_what_rests_on_no_choice_takes_none_and_says_what_to_do(basis: Basis) ->
 )
 def test_dates_that_contradict_are_refused(kwargs: dict, message: str) -> None:
     with pytest.raises(ConsentError, match=message):
-        given(CONSENT, None, 1, BEGIN_MS, **kwargs)
+        after_consent(CONSENT, None, 1, BEGIN_MS, **kwargs)
 
 
 def test_a_legitimate_interest_has_no_end() -> None:
     with pytest.raises(WrongBasis, match="until"):
-        given(INTEREST, None, 1, BEGIN_MS, until_ms=BEGIN_MS + 10_000)
+        after_consent(INTEREST, None, 1, BEGIN_MS, until_ms=BEGIN_MS + 10_000)

@@ -34,7 +34,7 @@ class Decision(StrEnum):
     EXPIRED = "expired"
 
 
-class State(NamedTuple):
+class PurposeState(NamedTuple):
     """What one purpose may do with one customer."""
 
     allowed: bool
@@ -43,20 +43,20 @@ class State(NamedTuple):
     until_ms: int = 0  # 0: no end
     ended_ms: int = 0  # when the last grant ended, or was refused; a later grant begins after it
 
-    def holds(self, now_ms: int) -> bool:
+    def in_force_at(self, now_ms: int) -> bool:
         return self.allowed and not (self.until_ms and now_ms >= self.until_ms)
 
 
-def registered(basis: Basis, sequence: int, now_ms: int, since_ms: int | None = None) -> State | None:
+def after_registration(basis: Basis, sequence: int, now_ms: int, since_ms: int | None = None) -> PurposeState | None:
     """The state of a new customer: allowed for every basis but consent, which has no record yet."""
     if basis is Basis.CONSENT:
         return None
-    return State(allowed=True, grant=sequence, since_ms=_start(0, now_ms, since_ms))
+    return PurposeState(allowed=True, grant=sequence, since_ms=_start(0, now_ms, since_ms))
 
 
-def given(
-    basis: Basis, state: State | None, sequence: int, now_ms: int, since_ms: int | None = None, until_ms: int = 0
-) -> State:
+def after_consent(
+    basis: Basis, state: PurposeState | None, sequence: int, now_ms: int, since_ms: int | None = None, until_ms: int = 0
+) -> PurposeState:
     """Consent, or an objection taken back. A repeat moves nothing but the end.
 
     Raises WrongBasis where no consent is asked, WrongDate where the dates contradict each other or the past.
@@ -65,20 +65,20 @@ def given(
         raise WrongBasis(f"This purpose rests on {_words(basis)} and needs no consent. Don't ask for it.")
     if until_ms and basis is not Basis.CONSENT:
         raise WrongBasis(f"This purpose rests on {_words(basis)}; only a consent can have an end. Leave out `until`.")
-    if state and state.allowed and not state.holds(now_ms):
-        state = ended(state, state.until_ms)
+    if state and state.allowed and not state.in_force_at(now_ms):
+        state = after_end(state, state.until_ms)
     if state and state.allowed:
         _not_in_future(since_ms, now_ms)
         after = state._replace(until_ms=until_ms)
     else:
         ended_ms = state.ended_ms if state else 0
-        after = State(True, sequence, _start(ended_ms, now_ms, since_ms), until_ms, ended_ms)
+        after = PurposeState(True, sequence, _start(ended_ms, now_ms, since_ms), until_ms, ended_ms)
     if until_ms and until_ms <= max(now_ms, after.since_ms):
         raise WrongDate("The consent would end before it begins: `until` must be later than now and than `since`.")
     return after
 
 
-def withdrawn(basis: Basis, state: State | None, now_ms: int, since_ms: int | None = None) -> State:
+def after_withdrawal(basis: Basis, state: PurposeState | None, now_ms: int, since_ms: int | None = None) -> PurposeState:
     """Consent withdrawn or refused, a legitimate interest objected to. A repeat changes nothing but the last end.
 
     Raises WrongBasis for a contract or a legal obligation, WrongDate for the future or before the grant in force.
@@ -90,28 +90,28 @@ def withdrawn(basis: Basis, state: State | None, now_ms: int, since_ms: int | No
     _not_in_future(since_ms, now_ms)
     if since_ms is not None and state and state.allowed and since_ms < state.since_ms:
         raise WrongDate("A later consent is in force. Import in order of time, or leave out `since` to withdraw now.")
-    return ended(state or State(allowed=False), now_ms if since_ms is None else since_ms)
+    return after_end(state or PurposeState(allowed=False), now_ms if since_ms is None else since_ms)
 
 
-def ended(state: State, ended_ms: int) -> State:
+def after_end(state: PurposeState, ended_ms: int) -> PurposeState:
     """A grant at its end: withdrawn, expired, or its purpose retired."""
     return state._replace(allowed=False, until_ms=0, ended_ms=max(state.ended_ms, ended_ms))
 
 
-def takes_away(before: State | None, after: State) -> bool:
+def requires_purge(before: PurposeState | None, after: PurposeState) -> bool:
     """Whether values may exist that are no longer allowed: the streams must be told."""
-    if before is None or not before.grant:
+    if before is None or not before.grant_id:
         return False
-    return after.grant != before.grant or (before.allowed and not after.allowed)
+    return after.grant_id != before.grant_id or (before.allowed and not after.allowed)
 
 
-def permission(epoch: int, sequence: int, states: Mapping[str, State], retired: Collection[str] = ()) -> Permission:
+def derive_permission(epoch: int, sequence: int, states: Mapping[str, PurposeState], retired: Collection[str] = ()) -> Permission:
     """A subject's permission from the states of its purposes by name. A retired one allows nothing, ended or not."""
     return Permission(
         epoch,
         sequence,
         {
-            name: PurposePermission(s.allowed and name not in retired, s.grant, s.since_ms, s.until_ms)
+            name: PurposePermission(s.allowed and name not in retired, s.grant_id, s.since_ms, s.until_ms)
             for name, s in sorted(states.items())
         },
     )

@@ -1,0 +1,39 @@
+"""Field of a subject's hash in the store: the values of one view for one purpose. Pure.
+
+The bytes: a fencing header (generation u32, offset u64, grant id u32, little-endian), then the view's suffix aggregates
+(featurestore.tiles.view_codec), which begin with their layout id. The store's scripts compare the header alone. Only
+``pack_field`` composes these bytes.
+
+>>> raw = pack_field(1, 41, 7, b"layout id, rows, cells")
+>>> raw[:16].hex(" "), fencing_header_of(raw)
+('01 00 00 00 29 00 00 00 00 00 00 00 07 00 00 00', FencingHeader(generation=1, offset=41, grant_id=7))
+"""
+
+from struct import Struct
+from typing import NamedTuple
+
+HEADER = Struct("<IQI")
+VALUES_START = HEADER.size  # the offset of the suffix aggregates in a field, in bytes
+
+
+class FencingHeader(NamedTuple):
+    """Origin of a field's values: ``generation`` and ``offset`` fence its writes, ``grant_id`` is of the grant."""
+
+    generation: int
+    offset: int
+    grant_id: int
+
+
+def pack_field(generation: int, offset: int, grant_id: int, suffix_aggregates: bytes) -> bytes:
+    """The bytes of a field."""
+    return HEADER.pack(generation, offset, grant_id) + suffix_aggregates
+
+
+def fencing_header_of(raw: bytes) -> FencingHeader:
+    """The header of a field."""
+    return FencingHeader(*HEADER.unpack_from(raw))
+
+
+def field_name(view: str, purpose: str) -> str:
+    """The name of a field in the hash: VIEW/PURPOSE."""
+    return f"{view}/{purpose}"

@@ -1,0 +1,77 @@
+"""A small shop under consent, on a real database of its own each test: SQLite in a file, and PostgreSQL.
+
+Not pytest-django's ``db``: services commit, and tests look on from other connections and threads.
+"""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from featurestore.consent import services
+from featurestore.consent.outbox import purges
+from featurestore.consent.outbox.purges import Purge
+from featurestore.consent.services import RecordedDecision
+from featurestore.permission import Denial, Permission, PurposePermission
+from featurestore.profiles.services import Registered, register
+from featurestore.serving.guard import decide_access
+from featurestore.store.memory import MemoryStore
+from tests.kit.clock import at, ms
+
+
+@dataclass
+class SentPurges:
+    """Stands for the purge topic. ``failing`` plays a broker that refuses, ``dying`` a process that ends."""
+
+    sent: list[Purge] = field(default_factory=list)
+    failing: bool = False
+    dying: bool = False
+
+    def send(self, wanted: list[Purge]) -> dict[int, str]:
+        if self.failing:
+            return {purge.sequence: "broker away" for purge in wanted}
+        self.sent += wanted
+        if self.dying:
+            raise KeyboardInterrupt
+        return {}
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> SentPurges:
+    double = SentPurges()
+    monkeypatch.setattr(purges, "purges", lambda: double)
+    return double
+
+
+@pytest.fixture
+def shop(database: str, store: MemoryStore, sent: SentPurges) -> "Shop":
+    """A vouched store, the four purposes and their notice. Nobody is registered."""
+    return Shop(store, sent)
+
+
+@dataclass
+class Shop:
+    """What tests say in one word."""
+
+    store: MemoryStore
+    sent: SentPurges
+
+    def register(self, customer_id: str = "ann", when: float = 0, **kwargs) -> Registered:
+        return register(customer_id, "eu", "acme", now=at(when), **kwargs)
+
+    def give(self, purpose: str = "service", when: float = 0, customer_id: str = "ann", **kwargs) -> RecordedDecision:
+        kwargs = {"notice": "privacy/1/en", "method": "web", "actor": "shop"} | kwargs
+        return services.give(customer_id, purpose, now=at(when), **kwargs)
+
+    def withdraw(
+        self, purpose: str = "service", when: float = 0, customer_id: str = "ann", **kwargs
+    ) -> RecordedDecision:
+        kwargs = {"method": "web", "actor": "shop"} | kwargs
+        return services.withdraw(customer_id, purpose, now=at(when), **kwargs)
+
+    def stored(self, subject: str) -> Permission | None:
+        return self.store.read([subject], [], [], 1000).subjects[0].permission
+
+    def read(self, subject: str, purpose: str = "service", when: float = 3600) -> PurposePermission | Denial:
+        """What a reader is told of a subject: the guard's word on the store's permission."""
+        reading = self.store.read([subject], [], [], 1000)
+        return decide_access(reading.subjects[0].permission, purpose, vouched=reading.vouched, now_ms=ms(at(when)))
