@@ -65,7 +65,7 @@ def test_changes_of_one_subject_happen_one_after_the_other(shop: Shop) -> None:
         if record.decision == "given" and not held:
             grants.append(record.sequence)
         held = record.decision == "given"
-    assert row.grant == grants[-1]
+    assert row.grant_id == grants[-1]
 
 
 def test_whoever_registers_a_customer_first_the_others_find_it(shop: Shop) -> None:

@@ -1,7 +1,4 @@
-"""A small shop under consent, on a real database of its own each test: SQLite in a file, and PostgreSQL.
-
-Not pytest-django's ``db``: services commit, and tests look on from other connections and threads.
-"""
+"""Shop whose customers register, consent and withdraw, on a database of the test's own and a store in memory."""
 
 from dataclasses import dataclass, field
 
@@ -20,7 +17,7 @@ from tests.kit.clock import at, ms
 
 @dataclass
 class SentPurges:
-    """Stands for the purge topic. ``failing`` plays a broker that refuses, ``dying`` a process that ends."""
+    """The purge topic, in memory. ``failing``: the broker refuses; ``dying``: the process ends after sending."""
 
     sent: list[Purge] = field(default_factory=list)
     failing: bool = False
@@ -50,7 +47,7 @@ def shop(database: str, store: MemoryStore, sent: SentPurges) -> "Shop":
 
 @dataclass
 class Shop:
-    """What tests say in one word."""
+    """Registrations and decisions at seconds after the test's beginning, and what the store then permits."""
 
     store: MemoryStore
     sent: SentPurges
@@ -72,6 +69,6 @@ class Shop:
         return self.store.read([subject], [], [], 1000).subjects[0].permission
 
     def read(self, subject: str, purpose: str = "service", when: float = 3600) -> PurposePermission | Denial:
-        """What a reader is told of a subject: the guard's word on the store's permission."""
+        """The guard's decision on a subject's stored permission."""
         reading = self.store.read([subject], [], [], 1000)
         return decide_access(reading.subjects[0].permission, purpose, vouched=reading.vouched, now_ms=ms(at(when)))
