@@ -7,7 +7,6 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -16,6 +15,7 @@ from devservers.kafka.broker import Broker, missing
 from devservers.postgres_server import PostgresServer, programs
 from devservers.redis_cluster import RedisCluster
 from devservers.redis_server import RedisServer, valkey
+from devservers.server import running
 from featurestore.accesslog import writer
 
 REDISES = dict.fromkeys(("redis_server", "redis_cluster", "valkey_server", "valkey_cluster"), "redis")
@@ -46,16 +46,14 @@ def records_go_nowhere() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real Redis, empty at the start of the run."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server.url
-    server.stop()
+    with running(RedisServer(tmp_path_factory.mktemp("redis"))) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")
 def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a Redis Cluster of three primaries with a replica each; a test that fails it over makes its own."""
-    with clustered(RedisCluster(tmp_path_factory.mktemp("redis-cluster"))) as cluster:
+    with running(RedisCluster(tmp_path_factory.mktemp("redis-cluster"))) as cluster:
         yield cluster.url
 
 
@@ -69,27 +67,15 @@ def valkey_program() -> str:
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory, valkey_program: str) -> Iterator[str]:
     """Address of a Valkey."""
-    server = RedisServer(tmp_path_factory.mktemp("valkey"), program=valkey_program)
-    server.start()
-    yield server.url
-    server.stop()
+    with running(RedisServer(tmp_path_factory.mktemp("valkey"), program=valkey_program)) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")
 def valkey_cluster(tmp_path_factory: pytest.TempPathFactory, valkey_program: str) -> Iterator[str]:
     """As redis_cluster, of Valkeys."""
-    with clustered(RedisCluster(tmp_path_factory.mktemp("valkey-cluster"), program=valkey_program)) as cluster:
+    with running(RedisCluster(tmp_path_factory.mktemp("valkey-cluster"), program=valkey_program)) as cluster:
         yield cluster.url
-
-
-@contextmanager
-def clustered(cluster: RedisCluster) -> Iterator[RedisCluster]:
-    """A cluster that runs until the block ends."""
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
 
 
 @pytest.fixture(scope="session")
@@ -97,10 +83,8 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap address of a real Apache Kafka without topics; tests make their own names."""
     if reason := missing():
         pytest.skip(reason)
-    broker = Broker(tmp_path_factory.mktemp("kafka"))
-    broker.start()
-    yield broker.bootstrap
-    broker.stop()
+    with running(Broker(tmp_path_factory.mktemp("kafka"))) as broker:
+        yield broker.bootstrap
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +94,9 @@ def postgres() -> Iterator[str]:
         pytest.skip("PostgreSQL's server programs are not installed")
     server = PostgresServer()
     try:
-        server.start()
-        yield server.url
+        with running(server):
+            yield server.url
     finally:
-        server.stop()
         shutil.rmtree(server.folder)
 
 

@@ -16,7 +16,7 @@ from featurestore.accesslog.models import AccessGap, AccessKind, AccessProcess, 
 from featurestore.accesslog.stream import ASIDE, FIELD, KEY, RecordStream
 from featurestore.config import settings
 from tests.accesslog.harness import ANN, BEN, NOW, NOW_MS, Bot, Control, answer, gaps, read, stored, usage
-from tests.consent.test_concurrency import at_once
+from tests.kit.threads import at_once
 
 
 def test_a_read_is_in_the_database_with_who_whom_what_and_when(control: Control) -> None:

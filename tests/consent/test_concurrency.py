@@ -1,7 +1,6 @@
 """Decisions of many at once, on connections of their own."""
 
 import threading
-from collections.abc import Callable
 
 import pytest
 from django.db import connections, transaction
@@ -18,29 +17,7 @@ from featurestore.customers.models import Customer
 from featurestore.profiles.services import Registration, register_many
 from tests.kit.clock import at
 from tests.kit.shop import Shop
-
-
-def at_once(*jobs: Callable[[], object]) -> None:
-    """Run jobs in threads that start together; the first error is raised."""
-    errors: list[Exception] = []
-    gate = threading.Barrier(len(jobs))
-
-    def run(job: Callable[[], object]) -> None:
-        gate.wait()
-        try:
-            job()
-        except Exception as error:  # noqa: BLE001  (raised below, in the test's own thread)
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=[job]) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+from tests.kit.threads import at_once
 
 
 def test_changes_of_one_subject_happen_one_after_the_other(shop: Shop) -> None:

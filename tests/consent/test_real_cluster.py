@@ -11,6 +11,7 @@ from redis import Redis
 
 from devservers.redis_cluster import RedisCluster, ask
 from devservers.redis_server import RedisServer
+from devservers.server import running
 from devservers.waiting import eventually
 from featurestore.consent import services
 from featurestore.consent.models import ChangeSequence, PermissionChange
@@ -24,7 +25,6 @@ from featurestore.store.cluster import ClusterStore
 from featurestore.store.protocol import Node, StoreUnavailable
 from featurestore.store.redis import key
 from featurestore.store.slots import slot_of
-from tests.conftest import clustered
 from tests.kit.shop import Shop
 
 EXPIRY_MS = 3000  # longer than a busy machine pauses
@@ -105,7 +105,7 @@ class Live:
 @pytest.fixture
 def live(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
     ChangeSequence.objects.update(vouched_runs="")
-    with clustered(RedisCluster(tmp_path / "cluster")) as cluster:
+    with running(RedisCluster(tmp_path / "cluster")) as cluster:
         store = ClusterStore(cluster.url, 500)
         monkeypatch.setattr(configured, "store", lambda: store)
         yield Live(cluster, store)

@@ -33,7 +33,7 @@ from featurestore.tiles.fold import SourceFold
 from featurestore.tiles.record import Record
 from featurestore.tiles.stored_field import field_name, pack_field
 from featurestore.tiles.view_codec import ViewCodec
-from tests.tiles.shop import EPOCH_S, arrivals, expected, purchase, purchases, refunds, spend
+from tests.kit.purchases import EPOCH_S, arrivals, expected, purchase, purchases, refunds, spend
 
 ANN = "a" * 32
 START_MS = EPOCH_S * 1000

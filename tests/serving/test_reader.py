@@ -15,7 +15,7 @@ from featurestore.store.protocol import FieldWrite, StoreUnavailable, Watermark
 from featurestore.tiles.record import layout_id_of
 from featurestore.tiles.stored_field import field_name, pack_field
 from featurestore.tiles.view_codec import Tiles, ViewCodec
-from tests.tiles.shop import EPOCH_S, purchases
+from tests.kit.purchases import EPOCH_S, purchases
 
 ANN, BOB = "a" * 32, "b" * 32
 NOW_MS = EPOCH_S * 1000

@@ -15,13 +15,13 @@ from redis import Redis
 
 from devservers.redis_cluster import RedisCluster
 from devservers.redis_server import RedisServer
+from devservers.server import running
 from featurestore.permission import Permission, PurposePermission
 from featurestore.store.change_notifications import ChangeNotifier
 from featurestore.store.configured import store_at
 from featurestore.store.protocol import FieldWrite, StoreUnavailable, WriteOutcome
 from featurestore.store.redis import key
 from featurestore.tiles.stored_field import pack_field
-from tests.conftest import clustered
 
 SUBJECTS = [f"{i:032x}" for i in range(30)]
 ANN, BOB = SUBJECTS[:2]
@@ -216,5 +216,5 @@ def test_after_a_fail_over_word_comes_from_the_new_primary(tmp_path: Path) -> No
             await asyncio.to_thread(shop.store.publish_permissions, dict.fromkeys(SUBJECTS, PERMISSION))
             await shop.hears(lambda: len(shop.told) == len(SUBJECTS))
 
-    with clustered(RedisCluster(tmp_path)) as cluster:
+    with running(RedisCluster(tmp_path)) as cluster:
         asyncio.run(scene(cluster))

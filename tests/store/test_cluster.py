@@ -13,6 +13,7 @@ import pytest
 
 from devservers.redis_cluster import RedisCluster, ask
 from devservers.redis_server import RedisServer
+from devservers.server import running
 from devservers.waiting import eventually
 from featurestore.definitions import FeatureService
 from featurestore.permission import Denial, Permission, PurposePermission
@@ -24,8 +25,7 @@ from featurestore.store.redis import RedisNode, RedisStore, key
 from featurestore.store.server import Server
 from featurestore.store.slots import slot_of
 from featurestore.tiles.stored_field import pack_field
-from tests.conftest import clustered
-from tests.tiles.shop import spend
+from tests.kit.purchases import spend
 
 SERVICE = FeatureService("chat", [spend], purpose="service")
 NOW_MS = 1_800_000_000_000
@@ -35,7 +35,7 @@ SUBJECTS = [f"{i:032x}" for i in range(60)]
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
     """One to be broken."""
-    with clustered(RedisCluster(tmp_path)) as made:
+    with running(RedisCluster(tmp_path)) as made:
         yield made
 
 

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streams import clocks as module
-from streams.clocks import ClockError, ClockCheck
+from streams.clocks import ClockCheck, ClockError
 from streams.metrics import CLOCK_SKEW
 
 pytestmark = pytest.mark.anyio

@@ -14,22 +14,21 @@ import pytest
 from faust.types import TP
 
 from featurestore.definitions import Event, FeatureService, Registry
-from featurestore.permission import PurposePermission, Permission
+from featurestore.permission import Permission, PurposePermission
 from featurestore.serving.answer import Status
 from featurestore.serving.reader import FeatureReader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.record import decode
-from streams import partition_queues
-from streams import republisher
+from streams import partition_queues, republisher
 from streams.fetch_batches import FetchBatch, KafkaRecord
-from streams.processing import SourceProcessor, MicroBatchProcessor
-from streams.retrying_store import RetryingStore
 from streams.partition_queues import PartitionQueues
-from streams.watermarks import WatermarkPublisher
+from streams.processing import MicroBatchProcessor, SourceProcessor
 from streams.republisher import Republisher
+from streams.retrying_store import RetryingStore
+from streams.watermarks import WatermarkPublisher
+from tests.kit.purchases import EPOCH_S, Purchase, both, expected, iso, purchases, refunds, spend
 from tests.streams.test_processing import PURGE, TOPIC, DeadLetterWriter, Table
-from tests.tiles.shop import EPOCH_S, Purchase, both, expected, iso, purchases, refunds, spend
 
 EVENTS, PURGES = TP(TOPIC, 0), TP(PURGE, 0)
 SUBJECTS = ["00000000" + letter * 24 for letter in "abcd"]  # of partition 0

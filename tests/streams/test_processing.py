@@ -24,7 +24,7 @@ from streams.processing import MicroBatchProcessor, SourceProcessor
 from streams.republisher import Republisher
 from streams.retrying_store import RetryingStore
 from streams.watermarks import WatermarkPublisher
-from tests.tiles.shop import EPOCH_S, Purchase, iso, purchases, spend
+from tests.kit.purchases import EPOCH_S, Purchase, iso, purchases, spend
 
 NOW_MS = EPOCH_S * 1000
 ANN, BOB = "00000000" + "a" * 24, "00000000" + "b" * 24  # both of partition 0

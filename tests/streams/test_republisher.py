@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from faust.types import TP
 
-from featurestore.permission import PurposePermission, Permission
+from featurestore.permission import Permission, PurposePermission
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from streams.republisher import CONCURRENT_PUSHES, Republisher
 from tests.streams.test_processing import ANN, BOB, TOPIC, Shop

@@ -6,9 +6,9 @@ import pytest
 
 from devservers.installation import installation
 from devservers.redis_cluster import RedisCluster
+from devservers.server import running
 from devservers.waiting import eventually
 from featurestore.store.cluster import ClusterStore
-from tests.conftest import clustered
 from tests.system.test_withdrawal import PARTITIONS, Shop
 
 CUSTOMERS = [f"customer-{n}" for n in range(9)]
@@ -16,7 +16,7 @@ CUSTOMERS = [f"customer-{n}" for n in range(9)]
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    with clustered(RedisCluster(tmp_path_factory.mktemp("failover-cluster"))) as made:
+    with running(RedisCluster(tmp_path_factory.mktemp("failover-cluster"))) as made:
         yield made
 
 

@@ -17,8 +17,8 @@ from featurestore.tiles.record import Record, UnknownFormat, decode, layout_id_o
 from featurestore.tiles.stored_field import fencing_header_of, pack_field
 from featurestore.tiles.view_codec import ViewCodec
 from featurestore.tiles.view_reader import QueryTooEarly, WindowQuery, open_view
-from tests.tiles.shop import EPOCH_S, arrivals, both, expected, purchase, refunds, spend
-from tests.tiles.shop import purchases as purchases_source
+from tests.kit.purchases import EPOCH_S, arrivals, both, expected, purchase, refunds, spend
+from tests.kit.purchases import purchases as purchases_source
 
 FOLD = SourceFold([spend])
 CODEC = ViewCodec(spend)
