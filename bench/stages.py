@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from adminsite.wsgi import application  # first: it sets Django up
-from bench import readers
-from bench.contestants.servers import KEY
+from bench import served_customers
+from bench.contestants.http_servers import KEY
 from featurestore.accesslog.writer import access_log_writer
 from featurestore.api import auth, metrics
 from featurestore.api.handler import FEATURE_REQUEST, feature_handler
@@ -21,7 +21,7 @@ from featurestore.api.reply import Call, encode
 from featurestore.api.request_cycle import request_id_of
 from featurestore.api.trace import trace_of
 from featurestore.identity import subject_of
-from featurestore.logs import requests
+from featurestore.logs import request_log
 from featurestore.serving import reader as reading
 
 ROUNDS, CALLS = 20, 200
@@ -40,12 +40,12 @@ def best_us(act: Callable[[int], object]) -> float:
 
 def stages(key: str) -> dict[str, float]:
     """Each stage by itself, and the whole by the fast lane."""
-    found, names = feature_handler(), readers.customers(100)
+    found, names = feature_handler(), served_customers.customers(100)
     bodies = [body_about(name) for name in names]
     subjects = [subject_of(name, found.secret) for name in names]
-    service, chosen = found.services[readers.SERVICE], frozenset(readers.FEATURES)
+    service, chosen = found.services[served_customers.SERVICE], frozenset(served_customers.FEATURES)
     now_ms, credential = int(time.time() * 1000), f"Bearer {key}"
-    plan = reading._plan(service, readers.PURPOSE, chosen)
+    plan = reading._plan(service, served_customers.PURPOSE, chosen)
     marks = [(source, 0) for source in plan.sources]
     kept = {subject: found.reader.store.read([subject], plan.fields, marks, 1_000) for subject in subjects}
 
@@ -67,7 +67,7 @@ def stages(key: str) -> dict[str, float]:
 
     def read(reader: Any, number: int) -> Any:
         asked = [subjects[number % 100]]
-        return reader.read(service, readers.PURPOSE, asked, now_ms=now_ms, timeout_ms=1_000, features=chosen)
+        return reader.read(service, served_customers.PURPOSE, asked, now_ms=now_ms, timeout_ms=1_000, features=chosen)
 
     def said(*_: object) -> None:
         """Nobody listens."""
@@ -90,13 +90,13 @@ def stages(key: str) -> dict[str, float]:
         + best_us(lambda i: access_log_writer().add_request("bench", "features", 200)),
         "metrics": best_us(lambda i: metrics.count_request("features", 200, 0.001))
         + best_us(lambda i: metrics.count_views("s", "p", answer)),
-        "log_line": best_us(lambda i: requests.tell(line)),
+        "log_line": best_us(lambda i: request_log.add(line)),
         "whole_read_without_server": best_us(lambda i: application(environ(i), said)),
     }
 
 
 def body_about(name: str) -> bytes:
-    question = {"service": readers.SERVICE, "purpose": readers.PURPOSE, "features": readers.FEATURES}
+    question = {"service": served_customers.SERVICE, "purpose": served_customers.PURPOSE, "features": served_customers.FEATURES}
     return json.dumps(question | {"customer_id": name}).encode()
 
 

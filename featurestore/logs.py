@@ -1,8 +1,8 @@
 """Logs: one JSON object a line on standard error, without personal data.
 
-Three leaks are closed here once, for every caller: a traceback never prints local variables, an exception tells its
-first line only (databases and validators quote the offending values below it), and any field whose name says that it
-identifies a person or a secret is replaced.
+For every caller: a traceback has no local variables; of an exception's message only the first line is logged (databases
+and validators quote the offending values below it); the value of a field whose name means a person or a secret is
+replaced.
 """
 
 import logging
@@ -27,23 +27,23 @@ PRIVATE = frozenset(
 
 
 STDERR = 2
-TALKATIVE = ("django.server", "oauthlib", "oauth2_provider")
-"""Heard from WARNING on: at its DEBUG, oauthlib writes whole tokens."""
-REQUESTS = logging.getLogger("featurestore.requests")
+QUIET_LOGGERS = ("django.server", "oauthlib", "oauth2_provider")
+"""Logged from WARNING on: at DEBUG, oauthlib writes whole tokens."""
+REQUEST_LOGGER = logging.getLogger("featurestore.requests")
 encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def conceal(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace the values of private fields; the event's text is written by us and stays."""
+    """Replace the values of private fields. The event's text is ours and stays."""
     for field in PRIVATE & event.keys():
         event[field] = "[private]"
     return event
 
 
-def first_lines(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Cut each exception of a rendered traceback to the first line of its message."""
-    for raised in event.get("exception", ()):
-        raised["exc_value"] = raised["exc_value"].partition("\n")[0]
+def cut_messages(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Cut the message of each exception in a rendered traceback to its first line."""
+    for exception in event.get("exception", ()):
+        exception["exc_value"] = exception["exc_value"].partition("\n")[0]
     return event
 
 
@@ -58,66 +58,66 @@ SHARED: list[Any] = [
 RENDER: list[Any] = [
     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
     structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
-    first_lines,
+    cut_messages,
     structlog.processors.JSONRenderer(),
 ]
 
 
-class Requests:
-    """One line about each request, as the chain above would write it: that takes 20 us, a sixth of a feature read.
+class RequestLog:
+    """One line a request, as the chain above would write it in 20 us, a sixth of a feature read.
 
-    Lines are written together, EVERY_S later at most: each write lets another thread go first, and the request wait.
-    While standard error takes none, the newest MOST are kept.
+    A thread writes lines together, INTERVAL_S later at most: at each write the interpreter may switch threads, and a
+    request would wait. While standard error accepts no bytes, the newest MAX_LINES are kept.
     """
 
-    EVERY_S, MOST = 0.05, 50_000
+    INTERVAL_S, MAX_LINES = 0.05, 50_000
 
     def __init__(self) -> None:
-        self._begin()
-        os.register_at_fork(after_in_child=self._begin)
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
 
-    def _begin(self) -> None:
-        """A process without a past: a child must not write what its parent was told."""
-        self._lines: deque[dict[str, Any]] = deque(maxlen=self.MOST)
+    def _reset(self) -> None:
+        """Begin without lines: a forked child must not write its parent's."""
+        self._lines: deque[dict[str, Any]] = deque(maxlen=self.MAX_LINES)
         self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def tell(self, fields: dict[str, Any]) -> None:
-        if REQUESTS.isEnabledFor(logging.INFO):
+    def add(self, fields: dict[str, Any]) -> None:
+        if REQUEST_LOGGER.isEnabledFor(logging.INFO):
             self._lines.append({"timestamp": datetime.now(UTC), **fields})
             if self._thread is None:
                 self._start()
 
     def flush(self) -> None:
-        """Write what was told, as far as standard error takes it."""
-        about = {"event": "request", "level": "info", "logger": REQUESTS.name}
+        """Write all lines, as far as standard error accepts them."""
+        common = {"event": "request", "level": "info", "logger": REQUEST_LOGGER.name}
         with self._writing:
             lines = [self._lines.popleft() for _ in range(len(self._lines))]
-            told = [encode(conceal(None, "info", {**about, **line})) + b"\n" for line in lines]
+            encoded = [encode(conceal(None, "info", {**common, **line})) + b"\n" for line in lines]
             written = 0
             try:
-                for together in _atomic(told):
+                for together in _writable_at_once(encoded):
                     os.write(STDERR, b"".join(together))
                     written += len(together)
-            except OSError:  # full, or gone: there is nowhere else to say it
+            except OSError:  # full or closed: there is no other place to report it
                 self._lines.extendleft(reversed(lines[written:]))
 
     def _start(self) -> None:
         with self._writing:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._write_on, name="request lines", daemon=True)
+                self._thread = threading.Thread(target=self._write_forever, name="request lines", daemon=True)
                 self._thread.start()
                 # Unlike atexit's, this is called at the end of a forked worker too.
                 multiprocessing.util.Finalize(None, self.flush, exitpriority=90)
 
-    def _write_on(self) -> None:
+    def _write_forever(self) -> None:
         while True:
-            time.sleep(self.EVERY_S)
+            time.sleep(self.INTERVAL_S)
             self.flush()
 
 
-def _atomic(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Lines in order, so many together as a pipe takes in one piece, whoever else writes to it."""
+def _writable_at_once(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Lines in order, in groups that a pipe takes as one piece while other processes write to it."""
     together: list[bytes] = []
     for line in lines:
         if together and sum(map(len, together)) + len(line) > select.PIPE_BUF:
@@ -128,7 +128,7 @@ def _atomic(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield together
 
 
-requests = Requests()
+request_log = RequestLog()
 
 
 def configure_logs(level: str) -> None:
@@ -143,7 +143,7 @@ def configure_logs(level: str) -> None:
 
 
 def configuration(level: str, loggers: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The standard library's part of it, for whoever configures logging by itself; ``loggers`` are its own."""
+    """The standard library's configuration, also for servers that apply it themselves and add ``loggers``."""
     json = {"()": structlog.stdlib.ProcessorFormatter, "foreign_pre_chain": SHARED, "processors": RENDER}
     return {
         "version": 1,
@@ -151,5 +151,5 @@ def configuration(level: str, loggers: Mapping[str, Any] | None = None) -> dict[
         "formatters": {"json": json},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"level": level, "handlers": ["stderr"]},
-        "loggers": {**{name: {"level": "WARNING"} for name in TALKATIVE}, **(loggers or {})},
+        "loggers": {**{name: {"level": "WARNING"} for name in QUIET_LOGGERS}, **(loggers or {})},
     }

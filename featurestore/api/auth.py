@@ -1,4 +1,4 @@
-"""Authentication and authorisation of a call, by the API key or access token in its Authorization header (RFC 6750)."""
+"""Authentication and authorisation by the API key or access token in the Authorization header (RFC 6750)."""
 
 from featurestore.access.rate_limiter import WINDOW_S, rate_limiter
 from featurestore.access.scopes import Scope
@@ -11,7 +11,7 @@ SCHEME = "bearer "
 
 
 def authenticate(call: Call, scope: Scope | None = None) -> Credential:
-    """The caller's credential; it has the scope, if one is given. Charges one request. Raises Unauthorised, Forbidden."""
+    """The caller's credential, which has the scope. Charges one request. Raises Unauthorised, Forbidden."""
     header = call.authorization
     text = header[len(SCHEME) :].strip() if header[: len(SCHEME)].lower() == SCHEME else ""
     found = credential(text, call.now_ms)

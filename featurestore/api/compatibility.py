@@ -1,7 +1,7 @@
-"""What may not change within /v1: the differences of two OpenAPI documents that could break a client. Pure.
+"""Comparison of two OpenAPI documents: the differences that could break a client of /v1. Pure.
 
-Names stay, fields may be added. Of what a client sends, nothing may become required, or be refused that was taken; of
-what it is answered, nothing may vanish, become optional, or have another type or a value that was not announced.
+Names stay, fields may be added. In requests no field may become required, and no value may be refused that was
+accepted. In answers no field may vanish, become optional or have another type, and no new value may appear.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ Schema = dict[str, Any]
 
 LOWER_IS_STRICTER = ("maximum", "maxLength", "maxItems")
 HIGHER_IS_STRICTER = ("minimum", "minLength", "minItems")
-DEPTH = 20  # of schemas within schemas
+DEPTH = 20  # of nested schemas
 
 
 def breaking(before: Document, after: Document) -> list[str]:
-    """Each change that could break a client of the document before, in words."""
+    """A sentence for each change that could break a client of the document ``before``, sorted."""
     return sorted(set(_changes(before, after)))
 
 
@@ -42,7 +42,7 @@ def _changes(before: Document, after: Document) -> Iterator[str]:
 
 
 class Comparison:
-    """Compares schemas, each in its own document."""
+    """Comparison of schemas, each resolved in its own document."""
 
     def __init__(self, before: Document, after: Document) -> None:
         self.before, self.after = before["components"]["schemas"], after["components"]["schemas"]
@@ -85,7 +85,7 @@ class Comparison:
 
 
 def resolved(schema: Schema, schemas: dict[str, Schema]) -> Schema:
-    """What a reference leads to."""
+    """The schema that a reference names; another schema is returned as it is."""
     return schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
 
 
@@ -98,15 +98,15 @@ def types(schema: Schema, schemas: dict[str, Schema]) -> set[str]:
     schema = resolved(schema, schemas)
     if found := options(schema):
         return {type_ for option in found for type_ in types(option, schemas)}
-    told = schema.get("type", ())
-    names = {told} if isinstance(told, str) else set(told)
+    declared = schema.get("type", ())
+    names = {declared} if isinstance(declared, str) else set(declared)
     if not names and "enum" in schema:
         names = {"string" if isinstance(value, str) else "number" for value in schema["enum"]}
     return names | ({"integer"} if "number" in names else set())
 
 
 def stricter(where: str, was: Schema, now: Schema) -> Iterator[str]:
-    """Limits of what a client sends that have become narrower."""
+    """Limits of request fields that have become narrower."""
     for key in LOWER_IS_STRICTER:
         if key in now and now[key] < was.get(key, float("inf")):
             yield f"{where}: {key} is now {now[key]}"

@@ -18,7 +18,7 @@ from featurestore.api.examples import CONSENTS
 from featurestore.api.reply import Call, Reply, encode
 from featurestore.consent.errors import ConsentError, InactivePurpose, UnknownCustomer, UnknownPurpose, WrongBasis
 from featurestore.consent.purpose_states import Decision
-from featurestore.consent.services import Choice, record
+from featurestore.consent.services import Choice, record_decisions
 from featurestore.identity import IdentifierError
 
 
@@ -46,7 +46,7 @@ class ConsentRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ConsentAnswer(msgspec.Struct):
-    """The recorded decision. ``effective``: every read from now on obeys it; else the store does not have it yet (202)."""
+    """The recorded decision. ``effective``: every read from now on obeys it; else the store does not have it yet."""
 
     record: int
     purpose: str
@@ -81,7 +81,7 @@ router = Router(tags=["consents"])
     ),
 )
 def record_consent(request: HttpRequest) -> HttpResponse:
-    """Record that a customer gave or withdrew consent (for a legitimate interest: objected, or took the objection back).
+    """Record that a customer gave or withdrew consent (of a legitimate interest: objected, or took that back).
 
     201: recorded, and every read from now on obeys it. 202: recorded, but the store does not have it yet: this process
     could not publish it, or the store is not vouched for. The relay and the store verifier try again twice a second.
@@ -109,7 +109,7 @@ def record_decision(call: Call) -> Reply:
         until=request.until,
     )
     try:
-        recorded = record([choice])[0]
+        recorded = record_decisions([choice])[0]
     except IdentifierError as error:
         raise malformed_identifier(error, "$.customer_id") from None
     except ConsentError as error:

@@ -1,4 +1,4 @@
-"""The OpenAPI document: schemas from the structs that decode and encode, examples that tests execute."""
+"""The OpenAPI document: schemas of the structs that decode and encode, examples that tests execute."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -24,8 +24,8 @@ SECURITY_SCHEMES = {
     },
     "token": {
         "type": "oauth2",
-        "description": "An access token, for minutes. A scope names actions and purposes; without one it is all that "
-        "the client may. `POST /oauth/revoke` ends a token (RFC 7009).",
+        "description": "An access token, valid for minutes. A scope names actions and purposes; without one the token "
+        "has all that the client may. `POST /oauth/revoke` revokes a token (RFC 7009).",
         "flows": {
             "clientCredentials": {
                 "tokenUrl": "/oauth/token",
@@ -45,14 +45,14 @@ TRACEPARENT = {
     "in": "header",
     "name": "traceparent",
     "required": False,
-    "description": "Your trace (W3C Trace Context). A malformed one is ignored, and a new trace begun.",
+    "description": "Your trace (W3C Trace Context). A malformed one is ignored: a new trace begins.",
     "schema": {"type": "string"},
 }
-ABOUT = """Fresh, exact features of one customer in one round trip, and only under that customer's consent.
+ABOUT = """Fresh, exact features of one customer in one round trip, and only with that customer's consent.
 
-Errors are problem documents (RFC 9457): `type` is stable, `detail` says what to change, `instance` names the one
-occurrence. To find a request in the logs again, send an `X-Request-Id` of your own: 8 to 64 letters, digits, `-` and
-`_`, nothing that identifies a customer. Every answer carries one.
+Errors are problem documents (RFC 9457): `type` is stable, `detail` says what to change, `instance` names this
+occurrence. Every answer has an `X-Request-Id`, by which its line in the logs is found. You may send your own: 8 to 64
+letters, digits, `-` and `_`, nothing that identifies a customer.
 """
 
 _documented: set[type] = {ProblemDocument}
@@ -64,7 +64,7 @@ def operation(
     problems: Sequence[type[Problem]],
     request: type[msgspec.Struct] | None = None,
 ) -> dict[str, Any]:
-    """An operation's part of the document: bodies, answers and their examples."""
+    """The OpenAPI entries of an operation: bodies, answers and their examples."""
     _documented.update(answers.values())
     refusals: list[type[Problem]] = [*problems, TooManyRequests, Internal]
     statuses = sorted({refusal.status for refusal in refusals} | {e.status for e in examples} - answers.keys())
@@ -80,19 +80,21 @@ def operation(
 
 
 def components() -> dict[str, Any]:
-    """The schemas of everything that operations speak of."""
+    """The schemas of all bodies and answers of operations."""
     _, schemas = msgspec.json.schema_components(sorted(_documented, key=lambda type_: type_.__name__), ref_template=REF)
     return {"schemas": schemas, "securitySchemes": SECURITY_SCHEMES}
 
 
 def with_features(document: dict[str, Any], services: Sequence[FeatureService]) -> dict[str, Any]:
-    """A document whose answers have the features of some services, each with its type, in place of any.
+    """A document whose answers have the features of these services, each with its type, instead of any object.
 
-    For generating a client: the document that is served is for everybody, and does not tell what services have.
+    For generated clients. The served document is public and does not list the features of services.
     """
     schemas = dict(document["components"]["schemas"])
     made = {f"{service.name}_features": features_schema(service) for service in services}
-    schemas |= {name: {key: said for key, said in schema.items() if key != "$schema"} for name, schema in made.items()}
+    schemas |= {
+        name: {key: value for key, value in schema.items() if key != "$schema"} for name, schema in made.items()
+    }
     options = [{"$ref": REF.format(name=name)} for name in made]
     features = options[0] if len(options) == 1 else {"anyOf": options}
     answer = schemas["Answer"]

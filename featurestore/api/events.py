@@ -143,7 +143,7 @@ def write_batch(call: Call) -> Reply:
 
 
 def encoded_events(received: list[msgspec.Raw], origin: str, now_ms: int) -> Iterator[EncodedEvent]:
-    """Each event, encoded by its source and checked as the streams will check it. Raises Malformed, EventTimeRefused."""
+    """Each event, encoded and checked as the streams will check it. Raises Malformed, EventTimeRefused."""
     secret = settings().subject_secret.encode()
     for i, raw in enumerate(received):
         at = f"$.events[{i}]"

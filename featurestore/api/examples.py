@@ -1,4 +1,4 @@
-"""The documented examples. Each is executed by tests/api/test_examples.py, and must answer exactly as it says."""
+"""Examples of the OpenAPI document. tests/api/test_examples.py sends each and compares its answer."""
 
 from typing import Any, NamedTuple
 
@@ -27,13 +27,18 @@ def problem(status: int, name: str, title: str, detail: str) -> dict[str, Any]:
     }
 
 
-QUESTION = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
-CHOSEN = {"features": ["spend_amount_sum_30d", "returns_90d", "tickets_open"]}
-SEVERAL = {"service": "support_chat", "purpose": "service", "customer_ids": ["C42", "C43"], "features": ["returns_90d"]}
+QUERY = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
+SOME_FEATURES = {"features": ["spend_amount_sum_30d", "returns_90d", "tickets_open"]}
+BATCH_QUERY = {
+    "service": "support_chat",
+    "purpose": "service",
+    "customer_ids": ["C42", "C43"],
+    "features": ["returns_90d"],
+}
 
 NO_KEY = Example(
     "unauthorised",
-    "No key, a wrong one, an expired or a revoked one",
+    "No key, or a wrong, expired or revoked one",
     None,
     401,
     problem(
@@ -52,7 +57,7 @@ FEATURES = [
     Example(
         "chosen",
         "Three features of a customer who agreed",
-        QUESTION | CHOSEN | {"timeout_ms": 250},
+        QUERY | SOME_FEATURES | {"timeout_ms": 250},
         200,
         {
             "service": "support_chat",
@@ -69,7 +74,7 @@ FEATURES = [
     Example(
         "withheld",
         "A customer who refused: the defaults",
-        QUESTION | CHOSEN | {"customer_id": "C43"},
+        QUERY | SOME_FEATURES | {"customer_id": "C43"},
         200,
         {
             "service": "support_chat",
@@ -85,7 +90,7 @@ FEATURES = [
     Example(
         "wrong-field",
         "A field of the wrong type",
-        QUESTION | {"customer_id": 42},
+        QUERY | {"customer_id": 42},
         400,
         problem(400, "malformed", "The body is malformed", "Expected `str`, got `int` - at `$.customer_id`"),
     ),
@@ -93,7 +98,7 @@ FEATURES = [
     Example(
         "forbidden-purpose",
         "A purpose that the key is not bound to",
-        QUESTION | {"purpose": "analytics"},
+        QUERY | {"purpose": "analytics"},
         403,
         problem(
             403,
@@ -104,8 +109,8 @@ FEATURES = [
     ),
     Example(
         "unknown-service",
-        "A service that is not there, or not for this key",
-        QUESTION | {"service": "support_chatt"},
+        "A service that does not exist, or is not for this key",
+        QUERY | {"service": "support_chatt"},
         404,
         problem(
             404,
@@ -117,7 +122,7 @@ FEATURES = [
     Example(
         "unknown-feature",
         "A feature that the service does not have",
-        QUESTION | {"features": ["returns_90d", "returns_91d"]},
+        QUERY | {"features": ["returns_90d", "returns_91d"]},
         422,
         problem(
             422,
@@ -129,7 +134,7 @@ FEATURES = [
     Example(
         "as-of",
         "As of an earlier time, after the newest event",
-        QUESTION | {"features": ["returns_90d"], "as_of": "2026-11-22T10:00:00+01:00"},
+        QUERY | {"features": ["returns_90d"], "as_of": "2026-11-22T10:00:00+01:00"},
         200,
         {
             "service": "support_chat",
@@ -144,7 +149,7 @@ FEATURES = [
     Example(
         "as-of-too-early",
         "As of a time before the newest event",
-        QUESTION | {"features": ["returns_90d"], "as_of": "2026-11-20T12:00:00Z"},
+        QUERY | {"features": ["returns_90d"], "as_of": "2026-11-20T12:00:00Z"},
         422,
         problem(
             422,
@@ -153,14 +158,14 @@ FEATURES = [
             "view returns: events came later. Ask as of a later time, or without these - at `$.as_of`",
         ),
     ),
-    Example("store-away", "The store is away", QUESTION, *STORE_AWAY),
+    Example("store-away", "The store is unavailable", QUERY, *STORE_AWAY),
 ]
 
 BATCH = [
     Example(
         "two",
         "Two customers, one of whom refused",
-        SEVERAL,
+        BATCH_QUERY,
         200,
         {
             "results": [
@@ -191,8 +196,8 @@ BATCH = [
     NO_KEY,
     Example(
         "no-customers",
-        "None, or more than 100",
-        SEVERAL | {"customer_ids": []},
+        "No customers, or more than 100",
+        BATCH_QUERY | {"customer_ids": []},
         422,
         problem(
             422,
@@ -201,7 +206,7 @@ BATCH = [
             "Ask for 1 to 100 customers at a time - at `$.customer_ids`",
         ),
     ),
-    Example("store-away", "The store is away", SEVERAL, *STORE_AWAY),
+    Example("store-away", "The store is unavailable", BATCH_QUERY, *STORE_AWAY),
 ]
 
 CONSENT = {"customer_id": "C42", "purpose": "service", "decision": "given", "notice": "privacy/1/en", "method": "chat"}
@@ -210,12 +215,14 @@ WITHDRAWAL = {"customer_id": "C42", "purpose": "service", "decision": "withdrawn
 CUSTOMER = {"customer_id": "C42", "region": "Europe", "brand": "lamp"}
 CUSTOMERS = [
     Example("registered", "A new customer", CUSTOMER, 201, {"created": True, "effective": True}),
-    Example("known", "The same again", CUSTOMER, 200, {"created": False, "effective": True}),
-    Example("pending", "The same while the store is away", CUSTOMER, 202, {"created": True, "effective": False}),
+    Example("known", "A registered customer", CUSTOMER, 200, {"created": False, "effective": True}),
+    Example(
+        "pending", "A new customer while the store is unavailable", CUSTOMER, 202, {"created": True, "effective": False}
+    ),
     NO_KEY,
     Example(
         "without-brand",
-        "A customer of no brand",
+        "A customer without a brand",
         {"customer_id": "C42", "region": "Europe"},
         400,
         problem(400, "malformed", "The body is malformed", "Object missing required field `brand`"),
@@ -253,7 +260,7 @@ CONSENTS = [
     ),
     Example(
         "pending",
-        "The same while the store is away",
+        "A withdrawal while the store is unavailable",
         WITHDRAWAL,
         202,
         {
@@ -280,7 +287,7 @@ CONSENTS = [
     ),
     Example(
         "unknown-customer",
-        "Somebody who is not registered",
+        "A customer who is not registered",
         CONSENT | {"customer_id": "C99"},
         404,
         problem(404, "unknown-customer", "The decision is refused", "No such customer. Register the customer first."),
@@ -311,7 +318,7 @@ EVENTS = [
     NO_KEY,
     Example(
         "wrong-data",
-        "A score that is none",
+        "A score out of range",
         {"events": [MESSAGE, MESSAGE | {"data": MESSAGE["data"] | {"sentiment": 7}}]},
         400,
         problem(400, "malformed", "The body is malformed", "Expected `float` <= 1.0 - at `$.events[1].data.sentiment`"),
@@ -336,13 +343,13 @@ EVENTS = [
         problem(
             422,
             "event-time",
-            "An event is too old, or of the future",
+            "An event is too old, or in the future",
             "An event is at most 6 days old - at `$.events[0].time`",
         ),
     ),
     Example(
         "kafka-away",
-        "Kafka is away",
+        "Kafka is unavailable",
         {"events": [MESSAGE]},
         503,
         problem(

@@ -1,4 +1,4 @@
-"""Health: is the process alive, may it be sent requests, and what has it counted. For probes, without a key."""
+"""Health pages for probes, without a key: liveness, readiness, metrics."""
 
 from collections.abc import Callable, Mapping
 
@@ -22,49 +22,49 @@ log = structlog.get_logger(__name__)
 
 
 class Readiness(msgspec.Struct):
-    """Whether requests can be answered, and each thing that it takes, in fixed words: "ok", or what is wrong."""
+    """Whether requests can be answered, and the state of each part they need: "ok", or one of a few fixed texts."""
 
     ready: bool
     checks: dict[str, str]
 
 
 def alive() -> Reply:
-    """The process answers. Asks nobody else: a restart would not mend them."""
+    """200. Checks no other server: a restart of this process would not repair it."""
     return Reply(200, b'{"alive":true}')
 
 
 def ready(checks: Mapping[str, Callable[[], str]]) -> Reply:
-    """200 while requests can be answered, 503 otherwise. Anybody may ask: the reasons are in the log."""
+    """200 while requests can be answered, else 503. The page is public: reasons are logged, not answered."""
     found = {name: check() for name, check in checks.items()}
-    well = all(word == OK for word in found.values())
-    return Reply(200 if well else 503, encode(Readiness(well, found)))
+    all_ok = all(state == OK for state in found.values())
+    return Reply(200 if all_ok else 503, encode(Readiness(all_ok, found)))
 
 
-def counted() -> Reply:
-    """Prometheus' text format. Keep it inside: it tells load, though nothing of customers."""
+def process_metrics() -> Reply:
+    """The process's metrics in Prometheus' text format. For the internal network: they reveal load, no customers."""
     return Reply(200, generate_latest(), CONTENT_TYPE_LATEST)
 
 
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    return _shown(alive())
+    return _response(alive())
 
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    return _shown(ready(CHECKS))
+    return _response(ready(CHECKS))
 
 
-def _shown(reply: Reply) -> HttpResponse:
+def _response(reply: Reply) -> HttpResponse:
     return HttpResponse(reply.body, status=reply.status, content_type=reply.media_type)
 
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """What this process has counted, and what the database and the control Redis tell any process."""
+    """Metrics of this process, and gauges of the database and the control Redis."""
     dead_letter_metrics.measure()
     records.measure()
-    return _shown(counted())
+    return _response(process_metrics())
 
 
 def database() -> str:
@@ -85,12 +85,12 @@ def store() -> str:
         return AWAY
     vouched = sum(bool(node.incarnation) for node in nodes)
     if not vouched:
-        log.warning(
-            "not ready: nobody vouches for the store, so every read is denied. Is the store verifier running (manage.py verify_store)?"
-        )
+        log.warning("not ready: the store is not vouched for, every read is denied. Start manage.py verify_store")
         return UNVOUCHED
     if vouched < len(nodes):
-        log.warning("some of the store's nodes deny", vouched=vouched, nodes=len(nodes))
+        log.warning(
+            "some nodes of the store are not vouched for: their reads are denied", vouched=vouched, nodes=len(nodes)
+        )
     return OK
 
 

@@ -1,4 +1,4 @@
-"""What Prometheus counts. Labels hold names from our definitions, never a caller's text."""
+"""Prometheus metrics of the API. Labels hold names from our definitions, never a caller's text."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -11,20 +11,20 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 REQUESTS = Counter("rapport_api_requests", "Requests answered.", ["route", "status"])
 SECONDS = Histogram("rapport_api_seconds", "Seconds from a request to its answer.", ["route"], buckets=BUCKETS_S)
-VIEWS = Counter("rapport_api_views", "Views answered, by what they were worth.", ["service", "purpose", "status"])
+VIEWS = Counter("rapport_api_views", "Views answered, by status.", ["service", "purpose", "status"])
 
-# A labelled child costs a lock and a look-up of its own: keep it. There are as many as labels, so they are few.
+# Cached: ``labels`` costs a lock and a look-up. There are few combinations of labels.
 _requests, _seconds, _views = cache(REQUESTS.labels), cache(SECONDS.labels), cache(VIEWS.labels)
 
 
 def count_request(route: str, status: int, seconds: float) -> None:
-    """One request, answered."""
+    """Count an answered request."""
     _requests(route, status).inc()
     _seconds(route).observe(seconds)
 
 
 def count_views(service: str, purpose: str, answers: Iterable[Answer]) -> None:
-    """The views of a read, by status."""
+    """Count the views of a read by status."""
     counts: dict[str, int] = {}
     for answer in answers:
         for view in answer.views.values():

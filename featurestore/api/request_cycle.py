@@ -20,7 +20,7 @@ from featurestore.api.errors import Internal, Problem, Unavailable
 from featurestore.api.metrics import count_request
 from featurestore.api.reply import Call, Handle, Reply
 from featurestore.api.trace import trace_of
-from featurestore.logs import requests
+from featurestore.logs import request_log
 
 LIMITS: dict[str, AbstractContextManager[None]] = {"features": reads, "features/batch": reads, "events": events}
 LIMITS |= dict.fromkeys(("features/stream", "features/stream/event"), nullcontext())
@@ -86,7 +86,7 @@ def answer_call(route: str, handle: Handle, call: Call) -> Reply:
     if "error" in call.log_fields:
         log.error("request", **fields, **call.log_fields)
     else:
-        requests.tell(fields | call.log_fields)
+        request_log.add(fields | call.log_fields)
     return reply
 
 

@@ -1,4 +1,4 @@
-"""GET /v1/services: what a key may ask for, told so that anyone can recompute a value."""
+"""GET /v1/services: the services that a key may read, specified so that a client can recompute each value."""
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -21,14 +21,14 @@ class ServiceList(msgspec.Struct):
     services: list[ServiceSpec]
 
 
-DESCRIBED = {name: msgspec.convert(service_spec(s), ServiceSpec) for name, s in registry.services.items()}
-SHOWN = min(DESCRIBED.values(), key=lambda service: sum(len(view["features"]) for view in service["views"]))
+SERVICE_SPECS = {name: msgspec.convert(service_spec(s), ServiceSpec) for name, s in registry.services.items()}
+SMALLEST = min(SERVICE_SPECS.values(), key=lambda service: sum(len(view["features"]) for view in service["views"]))
 LISTED = Example(
     "listed",
     "A key bound to one service and one purpose",
     None,
     200,
-    msgspec.to_builtins(ServiceList([SHOWN["purpose"]], [SHOWN])),
+    msgspec.to_builtins(ServiceList([SMALLEST["purpose"]], [SMALLEST])),
 )
 EXAMPLES = [LISTED, NO_KEY]
 
@@ -43,12 +43,12 @@ router = Router(tags=["services"])
     openapi_extra=operation(EXAMPLES, {200: ServiceList}, [Unauthorised, Unavailable]),
 )
 def list_services(request: HttpRequest) -> HttpResponse:
-    """Every service with its views and features, their windows and defaults."""
+    """The services of the key, with their views and features, windows and defaults."""
     return respond_to(request, services_of_caller, "services")
 
 
 def services_of_caller(call: Call) -> Reply:
     """The services that the caller's key is bound to, in the catalog's order."""
     credential = authenticate(call)
-    known = [service for name, service in DESCRIBED.items() if name in credential.services]
-    return Reply(200, encode(ServiceList(sorted(credential.purposes), known)))
+    bound = [service for name, service in SERVICE_SPECS.items() if name in credential.services]
+    return Reply(200, encode(ServiceList(sorted(credential.purposes), bound)))

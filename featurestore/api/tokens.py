@@ -1,7 +1,7 @@
-"""POST /oauth/token and /oauth/revoke: access tokens for clients, as RFC 6749 and RFC 7009 have it.
+"""POST /oauth/token and /oauth/revoke: access tokens for clients (RFC 6749, RFC 7009).
 
-Their errors are OAuth's, ``{"error", "error_description"}``, since OAuth's libraries read those; what no RFC speaks of
-(a method, a size, a database that is away) is a problem document as everywhere.
+Errors that these RFCs define are ``{"error", "error_description"}``, for OAuth libraries. All others (method, size,
+database unavailable) are problem documents.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,44 +20,44 @@ from featurestore.api.django_adapter import respond_to
 from featurestore.api.errors import TooLarge
 from featurestore.api.reply import JSON, Call, Reply, encode
 
-Answered = tuple[Mapping[str, str], str, int]
-Ask = Callable[[BackendApplicationServer, str, str, str, dict[str, str]], Answered]
+OAuthResponse = tuple[Mapping[str, str], str, int]
+Endpoint = Callable[[BackendApplicationServer, str, str, str, dict[str, str]], OAuthResponse]
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="rapport"'}
-IN_ADDRESS = {"error": "invalid_request", "error_description": "Nothing belongs into the address: send a form."}
+QUERY_ERROR = {"error": "invalid_request", "error_description": "Send a form in the body, and no query string."}
 
 
 @require_POST
 def token(request: HttpRequest) -> HttpResponse:
-    """An access token for a client that proves itself."""
+    """Issue an access token to an authenticated client."""
     return respond_to(request, partial(issue, query=request.META.get("QUERY_STRING", "")), "oauth/token")
 
 
 @require_POST
 def revocation(request: HttpRequest) -> HttpResponse:
-    """The end of a token, in effect everywhere when it is answered."""
+    """Revoke a token: every process refuses it from the answer on."""
     return respond_to(request, partial(revoke, query=request.META.get("QUERY_STRING", "")), "oauth/revoke")
 
 
 def issue(call: Call, query: str = "") -> Reply:
-    """A form with grant_type, and scope if not all is wanted."""
+    """Answer a form with grant_type and, for less than all that the client may, scope."""
     return _answer(call, query, BackendApplicationServer.create_token_response)
 
 
 def revoke(call: Call, query: str = "") -> Reply:
-    """A form with the token to end."""
+    """Answer a form with the token to revoke."""
     return _answer(call, query, BackendApplicationServer.create_revocation_response)
 
 
-def _answer(call: Call, query: str, ask: Ask) -> Reply:
+def _answer(call: Call, query: str, endpoint: Endpoint) -> Reply:
     if len(call.body) > LARGEST_BODY_BYTES:
         raise TooLarge(f"A body has at most {LARGEST_BODY_BYTES} bytes.")
-    if query:  # addresses stand in logs
-        return Reply(HTTPStatus.BAD_REQUEST, encode(IN_ADDRESS))
-    # Encoded anew: oauthlib takes no form at all for one that is encoded loosely, as by curl's -d with a space.
+    if query:  # proxies log it
+        return Reply(HTTPStatus.BAD_REQUEST, encode(QUERY_ERROR))
+    # Encoded again: oauthlib refuses a loosely encoded form, such as curl's -d with a space.
     form = urlencode(parse_qsl(call.body.decode(errors="replace"), keep_blank_values=True))
     headers = {"Authorization": call.authorization}
     server = oauth.server(call.now_ms, call.log_fields, lambda credential: charge(call, credential, 1))
-    said, body, status = ask(server, "/oauth", "POST", form, headers)
-    kept = {name: value for name, value in said.items() if name in ("Cache-Control", "Pragma")}
+    response_headers, body, status = endpoint(server, "/oauth", "POST", form, headers)
+    kept = {name: value for name, value in response_headers.items() if name in ("Cache-Control", "Pragma")}
     return Reply(status, body.encode(), JSON, kept | (CHALLENGE if status == HTTPStatus.UNAUTHORIZED else {}))

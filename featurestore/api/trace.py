@@ -1,6 +1,6 @@
-"""W3C Trace Context (levels 1 and 2): which trace a request belongs to, told in the log and to the caller.
+"""W3C Trace Context (levels 1 and 2): the trace of a request, logged and answered.
 
-Rapport records no spans: its part of a trace is one line of the log, found by ``trace_id``. So it needs no SDK.
+Rapport records no spans and needs no SDK: its part of a trace is one line of the log, found by ``trace_id``.
 """
 
 import re
@@ -14,7 +14,7 @@ SAMPLED, RANDOM = 0x01, 0x02  # the flags that levels 1 and 2 define; others mus
 
 
 class Trace(NamedTuple):
-    """A request's place in a trace. ``span_id`` is this request's own, in lower-case hex like ``trace_id``."""
+    """The trace of a request and its own span, ids in lower-case hex."""
 
     trace_id: str
     span_id: str
@@ -35,10 +35,10 @@ def trace_of(traceparent: str | None) -> Trace:
     >>> trace_of("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01").trace_id == trace.trace_id
     False
     """
-    fresh = f"{getrandbits(192):048x}"
+    random = f"{getrandbits(192):048x}"
     if traceparent and (found := TRACEPARENT.fullmatch(traceparent)):
         version, trace_id, parent_id, flags, more = found.groups()
         known = version == VERSION_00 and not more  # a later version may append fields behind another dash
         if (known or version not in (VERSION_00, "ff")) and trace_id != NO_TRACE and parent_id != NO_PARENT:
-            return Trace(trace_id, fresh[:16], int(flags, 16) & (SAMPLED | RANDOM))
-    return Trace(fresh[:32], fresh[32:], RANDOM)
+            return Trace(trace_id, random[:16], int(flags, 16) & (SAMPLED | RANDOM))
+    return Trace(random[:32], random[32:], RANDOM)

@@ -1,4 +1,4 @@
-"""Addresses of the API: /v1 with its documentation, tokens, and the health pages."""
+"""URL patterns of the API: /v1 with its documentation, tokens, and the health pages."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -20,7 +20,7 @@ View = Callable[..., HttpResponse]
 
 
 class Api(NinjaAPI):
-    """django-ninja as the place where routes and their documentation are mounted."""
+    """The django-ninja API: routes and their documentation."""
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(**kwargs)
@@ -29,17 +29,17 @@ class Api(NinjaAPI):
 
 
 def not_found(call: Call) -> Reply:
-    raise NotFound("GET /v1/openapi.json lists what there is.")
+    raise NotFound("GET /v1/openapi.json lists the addresses.")
 
 
 @csrf_exempt
-def nothing_here(request: HttpRequest) -> HttpResponse:
-    """Whatever else is asked for below /v1."""
+def unknown_address(request: HttpRequest) -> HttpResponse:
+    """404 for every other address below /v1."""
     return respond_to(request, not_found, "unknown")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """What Django refuses before any route: a Host header that names none of the allowed hosts."""
+    """400 for a Host header that names none of the allowed hosts: Django refuses it before any route."""
 
     def refuse(call: Call) -> Reply:
         raise Malformed("The Host header names no host of this installation.")
@@ -47,12 +47,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return respond_to(request, refuse, "unknown")
 
 
-def in_one_shape(view: View) -> View:
-    """A view whose refusal of a method is a problem document like every other."""
+def with_problems(view: View) -> View:
+    """A view that refuses a method with a problem document, and needs no CSRF token."""
 
     @csrf_exempt
     @wraps(view)
-    def shaped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = view(request, *args, **kwargs)
         if not isinstance(response, HttpResponseNotAllowed):
             return response
@@ -63,14 +63,14 @@ def in_one_shape(view: View) -> View:
 
         return respond_to(request, not_allowed, "unknown")
 
-    return shaped
+    return wrapped
 
 
 def patterns_of(api: Api) -> list[URLPattern]:
-    """The API's addresses, each in the one shape."""
+    """URL patterns of the API's routes."""
     patterns = [p for p in api.urls[0] if isinstance(p, URLPattern)]
     for pattern in patterns:
-        pattern.callback = in_one_shape(pattern.callback)
+        pattern.callback = with_problems(pattern.callback)
     return patterns
 
 
@@ -92,14 +92,14 @@ if events.WRITABLE:
 v1 = patterns_of(api), *api.urls[1:]
 
 urlpatterns = [
-    re_path(r"^v1/?$", nothing_here),  # ninja shows a page there
+    re_path(r"^v1/?$", unknown_address),  # instead of ninja's page
     path("v1/", v1),
-    re_path(r"^v1/", nothing_here),
-    path("oauth/token", in_one_shape(tokens.token)),
-    path("oauth/revoke", in_one_shape(tokens.revocation)),
+    re_path(r"^v1/", unknown_address),
+    path("oauth/token", with_problems(tokens.token)),
+    path("oauth/revoke", with_problems(tokens.revocation)),
 ]
 health_pages = [
-    path("healthz", in_one_shape(health.healthz)),
-    path("readyz", in_one_shape(health.readyz)),
-    path("metrics", in_one_shape(health.metrics)),
+    path("healthz", with_problems(health.healthz)),
+    path("readyz", with_problems(health.readyz)),
+    path("metrics", with_problems(health.metrics)),
 ]

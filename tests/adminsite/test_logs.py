@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from featurestore import logs
-from featurestore.logs import Requests, configure_logs
+from featurestore.logs import RequestLog, configure_logs
 
 EMAIL = "ada@example.org"
 
@@ -56,7 +56,7 @@ def test_the_level_holds(lines: Any) -> None:
 def told(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Lines about requests, with their writing left to the test: what is written, piece by piece."""
     logging.getLogger("featurestore.requests").setLevel(logging.INFO)
-    monkeypatch.setattr(Requests, "_start", lambda self: None)
+    monkeypatch.setattr(RequestLog, "_start", lambda self: None)
     pieces: list[bytes] = []
     monkeypatch.setattr(logs.os, "write", lambda number, raw: pieces.append(raw))
     yield pieces
@@ -64,10 +64,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_request_lines_are_whole_in_each_piece_that_a_pipe_takes(told: list[bytes]) -> None:
-    requests = Requests()
+    request_log = RequestLog()
     for number in range(100):
-        requests.tell({"number": number, "email": EMAIL})
-    requests.flush()
+        request_log.add({"number": number, "email": EMAIL})
+    request_log.flush()
     assert len(told) > 1
     assert all(len(piece) <= select.PIPE_BUF and piece.endswith(b"\n") for piece in told)
     lines = [json.loads(line) for line in b"".join(told).splitlines()]
@@ -75,28 +75,28 @@ def test_request_lines_are_whole_in_each_piece_that_a_pipe_takes(told: list[byte
 
 
 def test_request_lines_wait_while_standard_error_takes_none(told: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Requests, "MOST", 3)
-    requests, take = Requests(), logs.os.write
+    monkeypatch.setattr(RequestLog, "MAX_LINES", 3)
+    request_log, take = RequestLog(), logs.os.write
 
     def full(number: int, raw: bytes) -> int:
         raise BlockingIOError
 
     monkeypatch.setattr(logs.os, "write", full)
     for number in range(5):
-        requests.tell({"number": number})
-        requests.flush()
+        request_log.add({"number": number})
+        request_log.flush()
     monkeypatch.setattr(logs.os, "write", take)
-    requests.flush()
+    request_log.flush()
     assert len(b"".join(told).splitlines()) == 3
 
 
 def test_a_forked_process_writes_its_own_last_lines_and_no_others() -> None:
     program = """
 import logging, multiprocessing
-from featurestore.logs import requests
+from featurestore.logs import request_log
 logging.getLogger("featurestore.requests").setLevel(logging.INFO)
-def child(): requests.tell({"by": "child"})
-requests.tell({"by": "parent"})
+def child(): request_log.add({"by": "child"})
+request_log.add({"by": "parent"})
 started = multiprocessing.get_context("fork").Process(target=child)
 started.start(); started.join()
 """

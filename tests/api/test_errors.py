@@ -10,7 +10,7 @@ from django.test import Client
 
 from featurestore.api import handler
 from featurestore.api.handler import FeatureHandler
-from featurestore.logs import requests
+from featurestore.logs import request_log
 from tests.api.conftest import Post
 from tests.api.test_features import ONE, QUESTION
 from tests.api.world import World
@@ -73,7 +73,7 @@ def test_the_log_tells_who_asked_what_for_and_not_about_whom(
     with caplog.at_level(logging.INFO):
         response = post(ONE, QUESTION, **{"X-Request-Id": "a-request-of-mine"})
     assert response["X-Request-Id"] == "a-request-of-mine"
-    requests.flush()
+    request_log.flush()
     told = capfd.readouterr().err
     line = json.loads(told)
     assert line["event"] == "request"

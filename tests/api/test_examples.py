@@ -9,7 +9,7 @@ from django.test import Client
 
 from featurestore.access.services import create_client, create_key
 from featurestore.api.examples import BATCH, CONSENTS, CUSTOMERS, EVENTS, FEATURES, Example
-from featurestore.api.services import EXAMPLES, LISTED, SHOWN
+from featurestore.api.services import EXAMPLES, LISTED, SMALLEST
 from featurestore.api.sse import operation
 from featurestore.catalog.purposes import PURPOSES
 from featurestore.consent.services import define_purpose, publish_notice
@@ -53,7 +53,12 @@ def customers(world: World) -> None:
 
 def key_of_one_service() -> str:
     one = create_client("insight", owner="", actor="test")
-    may = {"services": [SHOWN["name"]], "purposes": [SHOWN["purpose"]], "scopes": ["features:read"], "actor": "test"}
+    may = {
+        "services": [SMALLEST["name"]],
+        "purposes": [SMALLEST["purpose"]],
+        "scopes": ["features:read"],
+        "actor": "test",
+    }
     return create_key(one, **may)[1]
 
 

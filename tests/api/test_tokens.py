@@ -21,7 +21,7 @@ from featurestore.access.models import ApiClient
 from featurestore.access.selectors import invalidate_credentials
 from featurestore.access.services import create_client
 from featurestore.api import request_cycle
-from featurestore.logs import requests
+from featurestore.logs import request_log
 from tests.api.conftest import PURPOSES, SERVICES
 from tests.api.world import NOW_MS, World
 
@@ -292,7 +292,7 @@ def test_no_log_has_a_secret_or_token(
     read(client, token)
     ask(authorization=basic("chat-bot", secret + "x"))
     ask(authorization="", **GRANT, client_id="chat-bot", client_secret=secret + "y")
-    requests.flush()
+    request_log.flush()
     logged = caplog.text + capfd.readouterr().err
     assert logged.count("chat-bot") >= 3, "who asked is told"
     assert secret[17:] not in logged

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from featurestore.api.trace import trace_of
-from featurestore.logs import requests
+from featurestore.logs import request_log
 from tests.api.conftest import Post
 from tests.api.test_features import ONE, QUESTION
 from tests.api.world import World
@@ -73,6 +73,6 @@ def test_log_and_caller_are_told(
     assert response.status_code == status
     assert found
     assert found[1] == TRACE_ID
-    requests.flush()
+    request_log.flush()
     (line,) = [json.loads(text) for text in capfd.readouterr().err.splitlines() if text.startswith("{")]
     assert (line["trace_id"], line["span_id"]) == (TRACE_ID, found[2])

@@ -1,6 +1,6 @@
-"""The event streams' door: an ASGI application of its own, beside Django's, in front of the same handler.
+"""Adapter of the event streams: an ASGI application, beside Django's, in front of the same handler.
 
-It serves one route and the pages for probes; everything else is a problem document, as at every door.
+It serves one route and the health pages; every other request gets a problem document, as from every adapter.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from featurestore.api.handler import feature_handler
 from featurestore.api.reply import Call, Reply
 from featurestore.api.request_cycle import answer_call, call_of, response_headers
 from featurestore.api.sse.events import MEDIA_TYPE, Ending
-from featurestore.api.sse.streams import Streams, connected, raising
+from featurestore.api.sse.streams import Streams, problem_handler, run_as_request
 from featurestore.config import settings
 from featurestore.store import configured
 
@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 
 PATH = "/v1/features/stream"
 BODY_S = 10.0
-"""A body that is not there by then is refused."""
+"""A body that takes longer is refusal."""
 SEND_S = 10.0
-"""A client that takes nothing for so long, with its connection's buffers full, is left."""
+"""The stream of a client that reads nothing for so long, with its connection's buffers full, is closed."""
 
 ALIVE, READY, METRICS = PAGES = ("/healthz", "/readyz", "/metrics")
 
@@ -41,30 +41,31 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class EventStreamApp:
-    """The ASGI application of a process. ``make`` is called once its event loop runs."""
+    """The ASGI application of a process. ``make_streams`` is called when its event loop runs."""
 
-    def __init__(self, make: Callable[[], Streams]) -> None:
-        self.make = make
+    def __init__(self, make_streams: Callable[[], Streams]) -> None:
+        self.make_streams = make_streams
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            # A task of asyncio's own: time-outs don't work within the server's.
+            # In a task of asyncio: its timeouts don't work in the server's own tasks.
             await asyncio.create_task(self._answer(scope, receive, send))
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        self.streams = self.make()
-        checks = {**health.CHECKS, "changes": lambda: health.OK if self.streams.changes.connected else health.AWAY}
-        self._pages: dict[str, Callable[[], Reply]] = {READY: partial(health.ready, checks), METRICS: health.counted}
-        self._probers = ThreadPoolExecutor(
-            1, "sse-probe"
-        )  # behind a slow store openings wait, but no probe behind them
-        running = asyncio.create_task(self.streams.run())
+        self.streams = self.make_streams()
+        checks = {**health.CHECKS, "changes": lambda: health.OK if self.streams.notifier.connected else health.AWAY}
+        self._pages: dict[str, Callable[[], Reply]] = {
+            READY: partial(health.ready, checks),
+            METRICS: health.process_metrics,
+        }
+        self._probers = ThreadPoolExecutor(1, "sse-probe")  # opening may wait for a slow store, and no probe for that
+        running = asyncio.create_task(self.streams.notifier.run())
         running.add_done_callback(end_process)
-        # Granian waits for open connections before it says that it stops. Its own handler is the event loop's, which
-        # hears of a signal by another way, and stays.
+        # Granian waits for open connections before it sends the shutdown message: streams must end on the signal. Its
+        # own handler, the event loop's, gets signals another way and still runs.
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._stop))
@@ -79,53 +80,53 @@ class EventStreamApp:
         self.streams.stop()
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
-        given = dict(scope["headers"])
+        headers = dict(scope["headers"])
         host, authorization, own_id, traceparent = (
-            given.get(name, b"").decode("latin-1")
+            headers.get(name, b"").decode("latin-1")
             for name in (b"host", b"authorization", b"x-request-id", b"traceparent")
         )
         call = call_of(b"", authorization, own_id, traceparent)
         path, method = scope["path"], scope["method"]
-        refused = refusal(path, method, host)
-        if refused is None and path == PATH:
+        refusal = refusal_of(path, method, host)
+        if refusal is None and path == PATH:
             try:
                 call.body = await body_of(receive)
             except TimeoutError:
-                refused = Malformed(f"The body did not arrive in {BODY_S:.0f} s.")
+                refusal = Malformed(f"The body did not arrive in {BODY_S:.0f} s.")
             else:
                 await self._stream(call, receive, send)
                 return
-        if refused is not None:
-            reply = answer_call("unknown", raising(refused), call)
+        if refusal is not None:
+            reply = answer_call("unknown", problem_handler(refusal), call)
         elif path == ALIVE:
             reply = health.alive()
         else:
-            asked = partial(connected, self._pages[path])
-            reply = await asyncio.get_running_loop().run_in_executor(self._probers, asked)
-        await respond(send, reply, call, bodiless=method == "HEAD")
+            page = partial(run_as_request, self._pages[path])
+            reply = await asyncio.get_running_loop().run_in_executor(self._probers, page)
+        await send_reply(send, reply, call, bodiless=method == "HEAD")
 
     async def _stream(self, call: Call, receive: Receive, send: Send) -> None:
         reply, stream = await self.streams.open(call)
         if stream is None:
-            await respond(send, reply, call)
+            await send_reply(send, reply, call)
             return
-        leaving = asyncio.ensure_future(receive())
-        leaving.add_done_callback(lambda _: stream.end(Ending.GONE))
+        disconnected = asyncio.ensure_future(receive())
+        disconnected.add_done_callback(lambda _: stream.end(Ending.GONE))
         try:
-            await send(start(Reply(200, b"", MEDIA_TYPE, {"X-Accel-Buffering": "no"}), call))
-            async for said in stream.events(reply):
+            await send(start_message(Reply(200, b"", MEDIA_TYPE, {"X-Accel-Buffering": "no"}), call))
+            async for event in stream.events(reply):
                 async with asyncio.timeout(SEND_S):
-                    await send({"type": "http.response.body", "body": said, "more_body": True})
+                    await send({"type": "http.response.body", "body": event, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
             stream.end(Ending.SLOW)
         finally:
             await self.streams.close(stream)
-            leaving.cancel()
+            disconnected.cancel()
 
 
 async def body_of(receive: Receive) -> bytes:
-    """A request's body; one byte more than allowed is enough to see that there are too many. Raises TimeoutError."""
+    """A request's body, read up to just above the limit. Raises TimeoutError."""
     body, more = b"", True
     async with asyncio.timeout(BODY_S):
         while more and len(body) <= LARGEST_BODY_BYTES:
@@ -135,20 +136,20 @@ async def body_of(receive: Receive) -> bytes:
     return body
 
 
-def start(reply: Reply, call: Call) -> Message:
+def start_message(reply: Reply, call: Call) -> Message:
     pairs = [(name.lower().encode(), value.encode()) for name, value in response_headers(reply, call).items()]
     return {"type": "http.response.start", "status": reply.status, "headers": pairs}
 
 
-async def respond(send: Send, reply: Reply, call: Call, *, bodiless: bool = False) -> None:
-    await send(start(reply, call))
+async def send_reply(send: Send, reply: Reply, call: Call, *, bodiless: bool = False) -> None:
+    await send(start_message(reply, call))
     await send({"type": "http.response.body", "body": b"" if bodiless else reply.body})
 
 
-def refusal(path: str, method: str, host: str) -> Problem | None:
-    """Why a request is not even looked at. Probes may name any host."""
+def refusal_of(path: str, method: str, host: str) -> Problem | None:
+    """The problem of a request to another path, method or host. Health pages are served under any host."""
     if path != PATH and path not in PAGES:
-        return NotFound(f"Event streams are at {PATH}; the rest of the API is another process's.")
+        return NotFound(f"Event streams are at {PATH}; another process serves the rest of the API.")
     allowed = ("POST",) if path == PATH else ("GET", "HEAD")
     if method not in allowed:
         return MethodNotAllowed(f"Use {', '.join(allowed)}.", {"Allow": ", ".join(allowed)})
@@ -158,12 +159,12 @@ def refusal(path: str, method: str, host: str) -> Problem | None:
 
 
 def end_process(running: "asyncio.Task[None]") -> None:
-    """Without word of changes a process is worth nothing: its supervisor starts another."""
+    """Have the supervisor start another process: without change notifications this one is useless."""
     if not running.cancelled() and (error := running.exception()):
-        log.error("no word of changes any more: the process ends", exc_info=error)
+        log.error("change notifications failed: the process ends", exc_info=error)
         signal.raise_signal(signal.SIGTERM)
 
 
 def event_stream_app() -> EventStreamApp:
-    """The process's door, over the catalog and the store of this installation."""
+    """The application of this process, over the catalog and the store of this installation."""
     return EventStreamApp(lambda: Streams(feature_handler(), configured.store(), settings()))

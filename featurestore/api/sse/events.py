@@ -1,6 +1,6 @@
-"""What a stream says, as server-sent events (the WHATWG's HTML standard, 9.2). Pure.
+"""Server-sent events (WHATWG HTML standard, 9.2): bytes of the events of a stream. Pure.
 
-An event's data is one line of JSON. A comment, which no client shows, tells that the connection lives.
+The data of an event are one line of JSON. A comment, which clients ignore, is the heartbeat.
 """
 
 from enum import StrEnum
@@ -16,46 +16,50 @@ HEARTBEAT = b": still here\n\n"
 class Event(StrEnum):
     """The events of a stream."""
 
-    FEATURES = "features"  # the whole answer, as POST /v1/features gives it; the newest one counts
-    UNAVAILABLE = "unavailable"  # a problem document: what was told before may not be used until the next answer
-    CLOSED = "closed"  # the last one: a Closing
+    FEATURES = "features"  # the answer of POST /v1/features; it replaces the one before
+    UNAVAILABLE = "unavailable"  # a problem document: until the next answer no earlier one may be used
+    CLOSED = "closed"  # the last one: a Closed
 
 
 class Ending(StrEnum):
     """Why a stream ends."""
 
-    WITHHELD = "withheld"  # the customer's permission does not hold, or no longer
-    REFUSED = "refused"  # the key may no longer ask this
-    LIFETIME = "lifetime"  # it was open for as long as streams are
-    STOPPING = "stopping"  # its process stops
-    SLOW = "slow"  # the client did not read for too long, so it can't be told
-    GONE = "gone"  # the client went away
-    FAILED = "failed"  # our fault; the log says which
+    WITHHELD = "withheld"  # the customer does not allow the purpose, or no longer
+    REFUSED = "refused"  # the key may not read this, or no longer
+    LIFETIME = "lifetime"  # it has reached its longest duration
+    STOPPING = "stopping"  # the process stops
+    SLOW = "slow"  # the client did not read for too long, and can't be sent a reason
+    GONE = "gone"  # the client closed the connection
+    FAILED = "failed"  # an error of ours, in the log
 
 
-class Closing(msgspec.Struct, frozen=True):
-    """The data of ``closed``. ``reconnect`` says whether the same request can be answered again at once."""
+class Closed(msgspec.Struct, frozen=True):
+    """The data of ``closed``. ``reconnect``: the same request may be sent again at once."""
 
     reason: Ending
     detail: str
     reconnect: bool
 
 
-CLOSINGS = {
-    Ending.WITHHELD: ("The customer does not allow this purpose. Ask again after a new consent.", False),
-    Ending.LIFETIME: ("The stream was open for as long as one may be.", True),
+DETAILS = {
+    Ending.WITHHELD: ("The customer does not allow this purpose. Open a stream again after a new consent.", False),
+    Ending.LIFETIME: ("The stream has reached its longest duration.", True),
     Ending.STOPPING: ("The process stops.", True),
 }
-"""What a client is told, and whether to come again. Of REFUSED the problem tells; of the others nobody hears."""
+"""Detail and ``reconnect`` by ending. The detail of REFUSED is its problem's; the other endings have no client left."""
 
 
-def closing(ending: Ending, refusal: str = "") -> Closing | None:
-    """What is left to say to a client; None where nobody listens any more."""
+def closed(ending: Ending, refusal: str = "") -> Closed | None:
+    """The data of a stream's last event; None where no client is left to read it."""
     if ending is Ending.REFUSED:
-        return Closing(ending, refusal, reconnect=False)
-    return Closing(ending, *CLOSINGS[ending]) if ending in CLOSINGS else None
+        return Closed(ending, refusal, reconnect=False)
+    return Closed(ending, *DETAILS[ending]) if ending in DETAILS else None
 
 
-def event(name: Event, data: bytes, id_: str) -> bytes:
-    """One event, ready to be sent. Data is JSON as the encoder writes it, without line breaks."""
+def encode_event(name: Event, data: bytes, id_: str) -> bytes:
+    """The bytes of one event. Data are JSON without line breaks.
+
+    >>> encode_event(Event.CLOSED, b'{"reason":"stopping"}', "7f-3")
+    b'id: 7f-3\\nevent: closed\\ndata: {"reason":"stopping"}\\n\\n'
+    """
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (id_.encode(), name.encode(), data)

@@ -1,4 +1,4 @@
-"""POST /v1/features/stream in the OpenAPI document. Who asks Django for it is told where streams are."""
+"""POST /v1/features/stream in the OpenAPI document. Django answers it with 404: another process serves it."""
 
 from http import HTTPStatus
 from typing import Any
@@ -19,19 +19,19 @@ from featurestore.api.errors import (
     UnknownService,
     Unprocessable,
 )
-from featurestore.api.examples import CHOSEN, FEATURES, QUESTION, Example, problem
+from featurestore.api.examples import FEATURES, QUERY, SOME_FEATURES, Example, problem
 from featurestore.api.handler import FeatureRequest, feature_handler
 from featurestore.api.reply import Call, Reply, encode
-from featurestore.api.sse.events import BEGINNING, HEARTBEAT, MEDIA_TYPE, Ending, Event, closing, event
+from featurestore.api.sse.events import BEGINNING, HEARTBEAT, MEDIA_TYPE, Ending, Event, closed, encode_event
 
-ELSEWHERE = "Event streams are served by a process of their own (sse): have your proxy send this address there."
+SERVED_ELSEWHERE = "Event streams are served by another process (sse): configure your proxy to send this address there."
 EXAMPLES = [
     Example(
         "elsewhere",
-        "Asked of a process that serves no streams",
-        QUESTION | CHOSEN,
+        "A process that serves no streams",
+        QUERY | SOME_FEATURES,
         404,
-        problem(404, "not-found", "Nothing is here", ELSEWHERE),
+        problem(404, "not-found", "No such address", SERVED_ELSEWHERE),
     )
 ]
 PROBLEMS = [
@@ -40,37 +40,41 @@ PROBLEMS = [
 ANSWERS = {example.name: encode(example.answer) for example in FEATURES}
 CONVERSATION = b"".join([
     BEGINNING,
-    event(Event.FEATURES, ANSWERS["chosen"], "5f0c2f0f7d4b4c2f9d1e6a8b3c7d2e10-1"),
+    encode_event(Event.FEATURES, ANSWERS["chosen"], "5f0c2f0f7d4b4c2f9d1e6a8b3c7d2e10-1"),
     HEARTBEAT,
-    event(Event.FEATURES, ANSWERS["withheld"], "5f0c2f0f7d4b4c2f9d1e6a8b3c7d2e10-2"),
-    event(Event.CLOSED, encode(closing(Ending.WITHHELD)), "5f0c2f0f7d4b4c2f9d1e6a8b3c7d2e10-3"),
+    encode_event(Event.FEATURES, ANSWERS["withheld"], "5f0c2f0f7d4b4c2f9d1e6a8b3c7d2e10-2"),
+    encode_event(Event.CLOSED, encode(closed(Ending.WITHHELD)), "5f0c2f0f7d4b4c2f9d1e6a8b3c7d2e10-3"),
 ])  # fmt: skip
 
 router = Router(tags=["features"])
 
 
-def described() -> dict[str, Any]:
+def stream_operation() -> dict[str, Any]:
     """The operation; its answer is a stream."""
-    found = operation(EXAMPLES, {}, PROBLEMS, FeatureRequest)
+    described = operation(EXAMPLES, {}, PROBLEMS, FeatureRequest)
     stream = {"schema": {"type": "string"}, "examples": {"conversation": {"value": CONVERSATION.decode()}}}
-    found["responses"] |= {HTTPStatus.OK.value: {"description": "Events", "content": {MEDIA_TYPE: stream}}}
-    return found
+    described["responses"] |= {HTTPStatus.OK.value: {"description": "Events", "content": {MEDIA_TYPE: stream}}}
+    return described
 
 
 @router.post(
-    "", auth=None, operation_id="followFeatures", summary="Follow one customer's features", openapi_extra=described()
+    "",
+    auth=None,
+    operation_id="followFeatures",
+    summary="Follow one customer's features",
+    openapi_extra=stream_operation(),
 )
 def follow_features(request: HttpRequest) -> HttpResponse:
-    """An event stream (SSE): the whole answer at once, and again whenever it has changed, until the stream is closed.
+    """An event stream (SSE): the whole answer at once, and again after each change, until the stream is closed.
 
-    `features` holds what `POST /v1/features` would answer now, and replaces what was told before. `unavailable` holds a
-    problem document: until the next `features`, nothing that was told may be used. `closed` is the last event; its
-    `reason` says why, its `reconnect` whether to ask again. Permission is checked for each event.
+    `features` has the answer of `POST /v1/features` at this moment; it replaces the one before. `unavailable` has a
+    problem document: until the next `features`, no earlier answer may be used. `closed` is the last event; its
+    `reason` says why, its `reconnect` whether to open the stream again. Permission is checked for each event.
     """
-    return respond_to(request, elsewhere, "features/stream")
+    return respond_to(request, refuse, "features/stream")
 
 
-def elsewhere(call: Call) -> Reply:
-    """Whoever may not ask learns that first."""
+def refuse(call: Call) -> Reply:
+    """404 for requests that are correct and allowed; their own problem for the others."""
     feature_handler().parse(call)
-    raise NotFound(ELSEWHERE)
+    raise NotFound(SERVED_ELSEWHERE)

@@ -1,4 +1,4 @@
-"""The ASGI application by itself: clients that don't read or don't send, places, the order of an opening."""
+"""The ASGI application by itself: clients that don't read or don't send, quota, the order of an opening."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from featurestore.api.handler import FEATURE_REQUEST, ParsedRequest
 from featurestore.api.reply import Call, Reply, encode
 from featurestore.api.sse import asgi_adapter, streams
 from featurestore.api.sse.metrics import CLOSED
-from featurestore.api.sse.streams import SILENT_S, Places, Streams
+from featurestore.api.sse.streams import OPEN_CIRCUIT_S, StreamQuota, Streams
 from featurestore.config import Settings
 from featurestore.serving.answer import Answer, Status, ViewAnswer
 from featurestore.store.protocol import StoreUnavailable
@@ -44,8 +44,8 @@ class Handler:
         return Reply(200, encode(Answer("chat", "service", "now", {"number": len(self.done)}, {"spend": view})))
 
 
-class Changes:
-    """Word of changes that comes when a test says so."""
+class NotifierStub:
+    """Change notifications that a test sends."""
 
     def __init__(self, done: list[str]) -> None:
         self.done, self.told, self.away = done, list[Callable[[], None]](), False
@@ -117,7 +117,7 @@ class Process:
     def __init__(self, **settings: Any) -> None:
         self.done, self.now_s = list[str](), 0.0
         self.streams = Streams(Handler(self.done), None, Settings(**settings), lambda: self.now_s)  # type: ignore[arg-type]
-        self.streams.changes = Changes(self.done)  # type: ignore[assignment]
+        self.streams.notifier = NotifierStub(self.done)  # type: ignore[assignment]
         self.application = asgi_adapter.EventStreamApp(lambda: self.streams)
         self.application.streams = self.streams
 
@@ -167,14 +167,14 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
 def test_a_store_that_is_away_is_a_problem_and_leaves_nothing_behind() -> None:
     async def scene() -> None:
         process = Process(sse_streams=1)
-        process.streams.changes.away = True  # type: ignore[attr-defined]
+        process.streams.notifier.away = True  # type: ignore[attr-defined]
         for _ in range(3):
             client = Client(process.application)
             await client.ends()
             assert client.status == 503
         assert process.done.count("away") == 1, "only the first waited for it"
-        process.streams.changes.away = False  # type: ignore[attr-defined]
-        process.now_s += SILENT_S
+        process.streams.notifier.away = False  # type: ignore[attr-defined]
+        process.now_s += OPEN_CIRCUIT_S
         client = Client(process.application)
         while len(client.sent) < 2:
             await asyncio.sleep(0)
@@ -188,7 +188,7 @@ def test_a_store_that_is_away_is_a_problem_and_leaves_nothing_behind() -> None:
 def test_who_hurries_does_not_speak_for_the_others() -> None:
     async def scene() -> None:
         process = Process()
-        process.streams.changes.away = True  # type: ignore[attr-defined]
+        process.streams.notifier.away = True  # type: ignore[attr-defined]
         for body in (BODY[:-1] + b', "timeout_ms": 10}', BODY, BODY):
             client = Client(process.application, body)
             await client.ends()
@@ -199,7 +199,7 @@ def test_who_hurries_does_not_speak_for_the_others() -> None:
 
 
 def test_too_many_openings_at_once_are_refused_and_no_queue_grows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "MOST_OPENING", 2)
+    monkeypatch.setattr(streams, "MAX_OPENING", 2)
 
     async def scene() -> None:
         process = Process()
@@ -247,19 +247,19 @@ def test_an_opening_that_is_given_up_leaves_its_place() -> None:
         stuck.set()
         while "leave" not in process.done:
             await asyncio.sleep(0)
-        process.streams.places.take("another")
+        process.streams.quota.take("another")
 
     asyncio.run(scene())
 
 
-def test_places_are_given_back() -> None:
-    places = Places(most=3, most_a_client=2)
-    places.take("bot")
-    places.take("bot")
+def test_quota_are_given_back() -> None:
+    quota = StreamQuota(total=3, per_client=2)
+    quota.take("bot")
+    quota.take("bot")
     with pytest.raises(TooManyStreams):
-        places.take("bot")
-    places.take("shop")
+        quota.take("bot")
+    quota.take("shop")
     with pytest.raises(Unavailable):
-        places.take("desk")
-    places.give_back("bot")
-    places.take("desk")
+        quota.take("desk")
+    quota.give_back("bot")
+    quota.take("desk")

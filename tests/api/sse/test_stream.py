@@ -9,11 +9,11 @@ import pytest
 from featurestore.api.errors import Problem, Unauthorised, Unavailable
 from featurestore.api.reply import Reply, encode
 from featurestore.api.sse.events import BEGINNING, HEARTBEAT, Ending
-from featurestore.api.sse.stream import Pace, Stream
+from featurestore.api.sse.stream import Stream, Timing
 from featurestore.permission import Denial
 from featurestore.serving.answer import Answer, Status, ViewAnswer
 
-SLOW_PACE = Pace(heartbeat_s=60, life_s=60, pause_s=0, again_s=60)
+SLOW = Timing(heartbeat_s=60, life_s=60, pause_s=0, retry_s=60)
 PRESENT, STALE = ViewAnswer(Status.PRESENT, "then", 0.1), ViewAnswer(Status.STALE, "then", None, "rebuilt")
 REFUSED = ViewAnswer(Status.WITHHELD, reason=Denial.REFUSED)
 UNVOUCHED = ViewAnswer(Status.WITHHELD, reason=Denial.UNVOUCHED)
@@ -30,9 +30,9 @@ def problem(found: Problem) -> Reply:
 class Scene:
     """A stream whose next read is ``now``, and what it says."""
 
-    def __init__(self, now: Reply, pace: Pace):
+    def __init__(self, now: Reply, timing: Timing):
         self.now, self.reads = now, 0
-        self.stream = Stream("request-1", self.read, pace)
+        self.stream = Stream("request-1", self.read, timing)
         self._events: AsyncIterator[bytes] = self.stream.events(now)
 
     async def read(self) -> Reply:
@@ -50,7 +50,7 @@ class Scene:
 
     def changes(self, now: Reply) -> None:
         self.now = now
-        self.stream.changed()
+        self.stream.on_change()
 
     async def is_over(self) -> bool:
         try:
@@ -63,9 +63,9 @@ class Scene:
 Play = Callable[[Scene], Coroutine[Any, Any, None]]
 
 
-def played(play: Play, pace: Pace = SLOW_PACE, first: Reply | None = None) -> None:
+def played(play: Play, timing: Timing = SLOW, first: Reply | None = None) -> None:
     async def run() -> None:
-        scene = Scene(first or answer(), pace)
+        scene = Scene(first or answer(), timing)
         assert await scene.says() == BEGINNING
         await play(scene)
 
@@ -126,7 +126,7 @@ def test_reads_are_a_pause_apart() -> None:
             await scene.says()
         assert loop.time() - began >= 3 * 0.05
 
-    played(play, SLOW_PACE._replace(pause_s=0.05))
+    played(play, SLOW._replace(pause_s=0.05))
 
 
 def test_a_quiet_stream_is_read_again_and_says_that_it_lives() -> None:
@@ -136,7 +136,7 @@ def test_a_quiet_stream_is_read_again_and_says_that_it_lives() -> None:
         scene.now = answer(1)  # and nobody tells of it
         assert answer(1).body in await scene.says()
 
-    played(play, SLOW_PACE._replace(heartbeat_s=0.02))
+    played(play, SLOW._replace(heartbeat_s=0.02))
 
 
 @pytest.mark.parametrize("passing", [answer(0, STALE), answer(0, UNVOUCHED), problem(Unavailable("away"))])
@@ -146,7 +146,7 @@ def test_what_passes_is_looked_at_again_soon(passing: Reply) -> None:
         scene.now = answer(1)
         assert answer(1).body in await scene.says()
 
-    played(play, SLOW_PACE._replace(again_s=0.02), passing)
+    played(play, SLOW._replace(retry_s=0.02), passing)
 
 
 def test_the_store_away_is_told_once_and_its_return_always() -> None:
@@ -191,7 +191,7 @@ def test_a_life_ends() -> None:
         assert b'"reason":"lifetime"' in await scene.says()
         assert await scene.is_over()
 
-    played(play, SLOW_PACE._replace(life_s=0.02))
+    played(play, SLOW._replace(life_s=0.02))
 
 
 def test_the_first_reason_to_end_stands_and_nothing_is_read_any_more() -> None:
