@@ -23,11 +23,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     task: {"task": task, "schedule": every_s, "options": {"expires": every_s}}
     for task, every_s in {
         "consent.relay": 1.0,
-        "accesslog.collect": 1.0,
+        "accesslog.consume": 1.0,
         "consent.expire": 10.0,
         "ingest.import_dead_letters": 30.0,
         "audit.audit": float(AUDIT_S),
-        "accesslog.forget": float(HOUR_S),
+        "accesslog.prune": float(HOUR_S),
         "access.prune": 600.0,
         "consent.prune": float(DAY_S),
         "ingest.prune_dead_letters": float(DAY_S),

@@ -14,7 +14,7 @@ from featurestore.audit import selectors as privacy
 from featurestore.clock import database_now
 from featurestore.consent import selectors as consent
 from featurestore.consent.models import ConsentRecord
-from featurestore.consent.selectors import Day, StoreStatus
+from featurestore.consent.selectors import DailyDecisions, StoreStatus
 from featurestore.ingest import selectors as dead_letters
 
 DAYS = 14
@@ -80,7 +80,7 @@ def _store() -> Figure:
 
 
 def _propagation() -> Figure:
-    found = consent.propagation()
+    found = consent.propagation_delay()
     link = reverse("admin:consent_permissionchange_changelist") + "?state=done"
     if found.p50_ms is None or found.p99_ms is None:
         return Figure("From decision to store", "–", "No change in the last 24 hours", link)
@@ -89,14 +89,14 @@ def _propagation() -> Figure:
 
 
 def _pending() -> Figure:
-    found = consent.pending()
+    found = consent.outbox_backlog()
     link = reverse("admin:consent_permissionchange_changelist") + "?state=pending"
     words = "Not yet in the store" if found.unpublished else "Every change is in the store"
     if found.unsent:
         words += f"; {found.unsent:,} not yet told to the streams"
     if found.unpublished + found.unsent:
         words += f"; the oldest waits for {timedelta(seconds=round(found.oldest_s))}"
-    return Figure("Pending changes", f"{found.unpublished:,}", words, link, not found.unpublished)
+    return Figure("OutboxBacklog changes", f"{found.unpublished:,}", words, link, not found.unpublished)
 
 
 def _findings() -> Figure:
@@ -128,7 +128,7 @@ def _duration(ms: float) -> str:
     return f"{ms:,.0f} ms" if ms < 10_000 else f"{ms / 1000:,.0f} s"
 
 
-def _chart(days: Sequence[Day]) -> str:
+def _chart(days: Sequence[DailyDecisions]) -> str:
     series = [("Given", "var(--color-primary-500)", [day.given for day in days])]
     series += [("Withdrawn", "#dc2626", [day.withdrawn for day in days])]
     if any(day.expired for day in days):

@@ -9,7 +9,7 @@ from featurestore.clock import moment
 from featurestore.definitions import EventSource
 from featurestore.definitions.source import LARGEST_EVENT_BYTES
 from featurestore.identity import is_subject
-from featurestore.ingest.dead_letter_topic import KafkaRecord
+from featurestore.ingest.dead_letter_topic import TopicRecord
 from featurestore.ingest.models import DeadLetter
 
 TOPIC = re.compile(rb"[\w.-]{1,249}", re.ASCII)
@@ -21,7 +21,7 @@ RECORD_EXPIRED = "Kafka no longer has the record: dead letters age out after 30 
 NOT_FROM_A_WORKER = "No worker wrote it: its headers do not say which record was quarantined, and why"
 
 
-def dead_letter_of(record: KafkaRecord, generation: int) -> DeadLetter:
+def dead_letter_of(record: TopicRecord, generation: int) -> DeadLetter:
     """The unsaved DeadLetter of a record. One that no worker wrote is its own origin, with reason ``unreadable``."""
     headers, key = record.headers, record.key or b""
     topic, reason, offset, at = (headers.get(name, b"") for name in ("topic", "reason", "offset", "timestamp_ms"))

@@ -18,7 +18,7 @@ REPLAY_OF_HEADER = "replay_of"
 """Header of a replayed record: the id of the record that was quarantined."""
 
 
-class KafkaRecord(NamedTuple):
+class TopicRecord(NamedTuple):
     """One record of a partition. ``timestamp_ms`` is Kafka's timestamp."""
 
     partition: int
@@ -69,7 +69,7 @@ class DeadLetterTopic:
                 found[partition] = range(*self._consumer.get_watermark_offsets(at, timeout=TIMEOUT_S))
             return found
 
-    def read(self, topic: str, partition: int, offsets: range) -> Iterator[KafkaRecord]:
+    def read(self, topic: str, partition: int, offsets: range) -> Iterator[TopicRecord]:
         """The records of these offsets, those that are still there."""
         if not offsets:
             return
@@ -90,7 +90,7 @@ class DeadLetterTopic:
                 if record.offset + 1 == offsets.stop:
                     return
 
-    def records(self, topic: str, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], KafkaRecord]:
+    def records(self, topic: str, wanted: Collection[tuple[int, int]]) -> dict[tuple[int, int], TopicRecord]:
         """Single records by partition and offset; without those that Kafka no longer has."""
         found, bounds = {}, self.bounds(topic)
         for partition in sorted({partition for partition, _ in wanted} & bounds.keys()):
@@ -152,12 +152,12 @@ class DeadLetterTopic:
         return f"Kafka at {self.bootstrap} does not answer: {why}. Is it running?"
 
 
-def _record(message: Message) -> KafkaRecord:
+def _record(message: Message) -> TopicRecord:
     headers: Any = message.headers() or []
     known = {name: value for name, value in headers if isinstance(value, bytes)}
     partition, offset = message.partition() or 0, message.offset() or 0
     key, value = message.key(), message.value()
-    return KafkaRecord(partition, offset, message.timestamp()[1], _bytes(key), _bytes(value) or b"", known)
+    return TopicRecord(partition, offset, message.timestamp()[1], _bytes(key), _bytes(value) or b"", known)
 
 
 def _bytes(found: Any) -> bytes | None:

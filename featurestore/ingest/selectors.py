@@ -14,7 +14,7 @@ from featurestore.config import settings
 from featurestore.definitions.masking import Shown, masked
 from featurestore.ingest import dead_letter_topic
 from featurestore.ingest.dead_letter_records import RECORD_EXPIRED, digest, source_of
-from featurestore.ingest.dead_letter_topic import DeadLetterTopic, KafkaRecord
+from featurestore.ingest.dead_letter_topic import DeadLetterTopic, TopicRecord
 from featurestore.ingest.errors import RecordExpired, UnknownDeadLetter
 from featurestore.ingest.models import DeadLetter, DeadLetterPosition
 
@@ -100,9 +100,9 @@ def content(dead_letter: DeadLetter) -> list[Shown]:
     return masked(source, record.value) if source else []
 
 
-def records_of(kafka: DeadLetterTopic, dead_letters: Sequence[DeadLetter]) -> dict[int, KafkaRecord]:
+def records_of(kafka: DeadLetterTopic, dead_letters: Sequence[DeadLetter]) -> dict[int, TopicRecord]:
     """The records of dead letters by primary key; without those that Kafka no longer has. Raises KafkaUnavailable."""
-    found: dict[int, KafkaRecord] = {}
+    found: dict[int, TopicRecord] = {}
     for generation in {one.generation for one in dead_letters}:
         own = {(one.partition, one.dead_letter_offset): one for one in dead_letters if one.generation == generation}
         for position, record in kafka.records(names.dead_letters(generation), own.keys()).items():

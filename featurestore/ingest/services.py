@@ -17,7 +17,7 @@ from featurestore.config import settings
 from featurestore.identity import partition_of
 from featurestore.ingest import dead_letter_topic
 from featurestore.ingest.dead_letter_records import RECORD_EXPIRED, dead_letter_of, replay_obstacle
-from featurestore.ingest.dead_letter_topic import DeadLetterTopic, KafkaRecord, Replay
+from featurestore.ingest.dead_letter_topic import DeadLetterTopic, Replay, TopicRecord
 from featurestore.ingest.errors import KafkaUnavailable, NoReason
 from featurestore.ingest.models import DeadLetter, DeadLetterPosition
 from featurestore.ingest.selectors import WAITING, records_of
@@ -162,7 +162,7 @@ def _claim(kafka: DeadLetterTopic, dead_letters: Sequence[DeadLetter], actor: st
     return claimed
 
 
-def _replay_of(dead_letter: DeadLetter, record: KafkaRecord) -> Replay:
+def _replay_of(dead_letter: DeadLetter, record: TopicRecord) -> Replay:
     return Replay(str(dead_letter), dead_letter.sent_topic, dead_letter.sent_partition or 0, record.key, record.value)
 
 

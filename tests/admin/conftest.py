@@ -1,4 +1,4 @@
-"""The administration over a store in memory that is vouched for."""
+"""Fixtures of the administration over a vouched store in memory."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,11 @@ from featurestore.ingest import dead_letter_topic as ingest
 from featurestore.store import configured
 from featurestore.store.memory import MemoryStore
 from tests.admin.dead_letter_topic import InMemoryDeadLetterTopic
-from tests.admin.shop import Shop
+from tests.admin.environment import AdminEnvironment
 
 
 @pytest.fixture
-def shop(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+def env(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[AdminEnvironment]:
     store = MemoryStore()
     monkeypatch.setattr(configured, "store", lambda: store)
     dead_letters = InMemoryDeadLetterTopic()
@@ -24,7 +24,7 @@ def shop(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     assert store.write_claim(run, load_change_sequence().epoch, 0)
     assert store.vouch(run, 3_600_000)
     ChangeSequence.objects.update(vouched_runs="/".join(run))
-    opened = Shop(store, dead_letters)
-    opened.open()
-    yield opened
+    made = AdminEnvironment(store, dead_letters)
+    made.set_up()
+    yield made
     invalidate_credentials()

@@ -1,4 +1,4 @@
-"""Clients and keys on their pages: a key's text is shown once, and trust is not handed on."""
+"""Admin pages of clients, keys, secrets and tokens: a secret is shown once, an assignment can not be passed on."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +11,8 @@ from oauth2_provider.models import AccessToken, set_token_value
 
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.access.selectors import Credential, client_credential, credential, invalidate_credentials
-from featurestore.access.services import create_secret, assign_client
-from tests.admin.shop import Shop
+from featurestore.access.services import assign_client, create_secret
+from tests.admin.environment import AdminEnvironment
 
 KEY = {"scopes": ["features:read"], "services": ["support_chat"], "purposes": ["service"], "days": "90"}
 NOW_MS = 1_800_000_000_000
@@ -23,16 +23,16 @@ def address(model: str, page: str, *key: Any) -> str:
 
 
 @pytest.fixture
-def petra(shop: Shop) -> Client:
-    return shop.browse("petra")
+def petra(env: AdminEnvironment) -> Client:
+    return env.log_in("petra")
 
 
 @pytest.fixture
-def bot(shop: Shop) -> ApiClient:
-    return shop.key()[0].client
+def bot(env: AdminEnvironment) -> ApiClient:
+    return env.key()[0].client
 
 
-def test_a_client_is_made_changed_and_switched_off(shop: Shop, petra: Client) -> None:
+def test_client_is_created_changed_and_deactivated(env: AdminEnvironment, petra: Client) -> None:
     made = {"name": "sales-bot", "owner": "shop team", "description": "", "active": "on"}
     assert petra.post(address("apiclient", "add"), made).status_code == 302
     client = ApiClient.objects.get(name="sales-bot")
@@ -42,13 +42,13 @@ def test_a_client_is_made_changed_and_switched_off(shop: Shop, petra: Client) ->
 
 
 @pytest.mark.parametrize("name", ["", "Sales", "a b", "support-bot", "x" * 65, "a@b"])
-def test_client_names_that_can_not_be(petra: Client, bot: ApiClient, name: str) -> None:
+def test_invalid_client_names_are_refused(petra: Client, bot: ApiClient, name: str) -> None:
     page = petra.post(address("apiclient", "add"), {"name": name, "owner": "x"})
     assert page.status_code == 200
     assert page.context["errors"]
 
 
-def test_a_key_is_shown_once(shop: Shop, petra: Client, bot: ApiClient) -> None:
+def test_key_is_shown_once(env: AdminEnvironment, petra: Client, bot: ApiClient) -> None:
     page = petra.post(address("apiclient", "create_key", bot.pk), KEY)
     text, key = page.context["text"], ApiKey.objects.latest("pk")
     assert "no-store" in page.headers["Cache-Control"]
@@ -69,18 +69,18 @@ def test_a_key_is_shown_once(shop: Shop, petra: Client, bot: ApiClient) -> None:
     [{"scopes": []}, {"scopes": ["all"]}, {"purposes": []}, {"purposes": ["x"]}, {"services": ["x"]}, {"days": "9999"}],
     ids=str,
 )
-def test_keys_that_can_not_be(petra: Client, bot: ApiClient, change: dict[str, Any]) -> None:
+def test_invalid_key_forms_are_refused(petra: Client, bot: ApiClient, change: dict[str, Any]) -> None:
     page = petra.post(address("apiclient", "create_key", bot.pk), KEY | change)
     assert page.context["form"].errors
     assert ApiKey.objects.count() == 1
 
 
-def test_what_the_service_refuses_is_said(petra: Client, bot: ApiClient) -> None:
+def test_refusal_of_the_service_is_shown(petra: Client, bot: ApiClient) -> None:
     page = petra.post(address("apiclient", "create_key", bot.pk), KEY | {"services": []})
     assert "and the services too" in page.content.decode()
 
 
-def test_rotate_and_revoke(petra: Client, bot: ApiClient) -> None:
+def test_key_is_rotated_and_revoked(petra: Client, bot: ApiClient) -> None:
     old = bot.keys.get()
     page = petra.post(address("apikey", "rotate", old.pk))
     heir = bot.keys.exclude(pk=old.pk).get()
@@ -94,8 +94,8 @@ def test_rotate_and_revoke(petra: Client, bot: ApiClient) -> None:
     assert petra.get(address("apikey", "changelist"), {"q": heir.key_id}).context["cl"].result_count == 1
 
 
-def test_an_officer_looks_and_does_not_touch(shop: Shop, bot: ApiClient) -> None:
-    olivia, key = shop.browse("olivia"), bot.keys.get()
+def test_officer_can_not_change_keys(env: AdminEnvironment, bot: ApiClient) -> None:
+    olivia, key = env.log_in("olivia"), bot.keys.get()
     for page in (
         address("apiclient", "create_key", bot.pk), address("apiclient", "assign_staff", bot.pk),
         address("apikey", "rotate", key.pk), address("apikey", "revoke", key.pk),
@@ -105,8 +105,8 @@ def test_an_officer_looks_and_does_not_touch(shop: Shop, bot: ApiClient) -> None
     assert ApiKey.objects.filter(revoked_at=None).count() == 1
 
 
-def test_trust_renews_keys_and_widens_nothing(shop: Shop, petra: Client, bot: ApiClient) -> None:
-    chris, key, (other, _) = shop.browse("chris"), bot.keys.get(), shop.key("sales-bot")
+def test_assigned_engineer_renews_keys_and_widens_nothing(env: AdminEnvironment, petra: Client, bot: ApiClient) -> None:
+    chris, key, (other, _) = env.log_in("chris"), bot.keys.get(), env.key("sales-bot")
     person = User.objects.get(username="chris")
     assert petra.post(address("apiclient", "assign_staff", bot.pk), {"staff": [person.pk]}).status_code == 302
     assert [figure.name for figure in chris.get(reverse("admin:index")).context["clients"]] == ["support-bot"]
@@ -121,8 +121,8 @@ def test_trust_renews_keys_and_widens_nothing(shop: Shop, petra: Client, bot: Ap
     assert chris.get(address("apiclient", "changelist")).status_code == 403
 
 
-def test_an_entrusted_engineer_sees_one_client(shop: Shop, bot: ApiClient) -> None:
-    chris, key, (other, _) = shop.browse("chris"), bot.keys.get(), shop.key("sales-bot")
+def test_assigned_engineer_sees_one_client(env: AdminEnvironment, bot: ApiClient) -> None:
+    chris, key, (other, _) = env.log_in("chris"), bot.keys.get(), env.key("sales-bot")
     assign_client(bot, User.objects.get(username="chris"), actor="petra")
     assert chris.get(address("apiclient", "changelist")).context["cl"].result_count == 1
     assert chris.get(address("apikey", "changelist")).context["cl"].result_count == 1
@@ -143,7 +143,7 @@ def buy(client: ApiClient, count: int = 1) -> None:
         row.save()
 
 
-def test_a_secret_is_shown_once(petra: Client, bot: ApiClient) -> None:
+def test_secret_is_shown_once(petra: Client, bot: ApiClient) -> None:
     page = petra.post(address("apiclient", "create_secret", bot.pk), {"days": "90"})
     text, secret = page.context["text"], ClientSecret.objects.get()
     assert text.startswith(f"ras_{secret.key_id}_")
@@ -159,7 +159,7 @@ def test_a_secret_is_shown_once(petra: Client, bot: ApiClient) -> None:
         assert text[17:] not in petra.get(again).content.decode()
 
 
-def test_a_secret_is_rotated_and_the_old_one_revoked(petra: Client, bot: ApiClient) -> None:
+def test_secret_is_rotated_and_the_old_one_revoked(petra: Client, bot: ApiClient) -> None:
     old, _ = create_secret(bot, actor="test")
     page = petra.post(address("clientsecret", "rotate", old.pk))
     heir = bot.secrets.exclude(pk=old.pk).get()
@@ -175,7 +175,7 @@ def test_a_secret_is_rotated_and_the_old_one_revoked(petra: Client, bot: ApiClie
         assert petra.get(address("clientsecret", "changelist"), query).context["cl"].result_count == count, query
 
 
-def test_tokens_are_scoped_from_what_there_is(petra: Client, bot: ApiClient) -> None:
+def test_token_scope_accepts_only_known_names(petra: Client, bot: ApiClient) -> None:
     page = address("apiclient", "allow", bot.pk)
     assert petra.post(page, ALLOWANCE).status_code == 302
     bot.refresh_from_db()
@@ -185,15 +185,15 @@ def test_tokens_are_scoped_from_what_there_is(petra: Client, bot: ApiClient) -> 
         assert petra.post(page, ALLOWANCE | change).context["form"].errors, change
 
 
-def test_a_client_made_on_its_page_does_not_lose_its_scope_there(petra: Client, bot: ApiClient) -> None:
+def test_saving_a_client_keeps_its_token_scope(petra: Client, bot: ApiClient) -> None:
     petra.post(address("apiclient", "allow", bot.pk), ALLOWANCE)
     assert petra.post(address("apiclient", "change", bot.pk), {"owner": "web", "active": "on"}).status_code == 302
     bot.refresh_from_db()
     assert (bot.owner, bot.purposes) == ("web", ["service"])
 
 
-def test_live_tokens_are_counted_and_revoked_all_at_once(shop: Shop, petra: Client, bot: ApiClient) -> None:
-    other = shop.key("sales-bot")[0].client
+def test_live_tokens_are_counted_and_revoked_together(env: AdminEnvironment, petra: Client, bot: ApiClient) -> None:
+    other = env.key("sales-bot")[0].client
     page = address("apiclient", "revoke_tokens", bot.pk)
     assert petra.post(page).status_code == 403, "there is none"
     buy(bot, 25)
@@ -204,7 +204,7 @@ def test_live_tokens_are_counted_and_revoked_all_at_once(shop: Shop, petra: Clie
     assert [token.application for token in AccessToken.objects.all()] == [other]
 
 
-def test_who_may_what_with_secrets_and_tokens(shop: Shop, bot: ApiClient) -> None:
+def test_roles_and_assignment_limit_secrets_and_tokens(env: AdminEnvironment, bot: ApiClient) -> None:
     secret, _ = create_secret(bot, actor="test")
     buy(bot)
     pages = {
@@ -215,10 +215,10 @@ def test_who_may_what_with_secrets_and_tokens(shop: Shop, bot: ApiClient) -> Non
         "revoke": address("clientsecret", "revoke", secret.pk),
     }
     for name in ("olivia", "chris"):
-        browser = shop.browse(name)
+        browser = env.log_in(name)
         assert {browser.post(page, ALLOWANCE | {"days": "30"}).status_code for page in pages.values()} == {403}
     assign_client(bot, User.objects.get(username="chris"), actor="petra")
-    chris = shop.browse("chris")
+    chris = env.log_in("chris")
     assert [chris.post(pages[what], ALLOWANCE | {"days": "30"}).status_code for what in pages] == [
         403,
         403,
@@ -231,5 +231,5 @@ def test_who_may_what_with_secrets_and_tokens(shop: Shop, bot: ApiClient) -> Non
 
 
 @pytest.mark.parametrize("model", ["application", "accesstoken", "refreshtoken", "grant", "idtoken"])
-def test_the_toolkit_has_no_pages(shop: Shop, model: str) -> None:
-    assert shop.browse("root").get(f"/admin/oauth2_provider/{model}/").status_code == 404
+def test_oauth_toolkit_models_have_no_pages(env: AdminEnvironment, model: str) -> None:
+    assert env.log_in("root").get(f"/admin/oauth2_provider/{model}/").status_code == 404

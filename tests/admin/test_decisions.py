@@ -1,4 +1,4 @@
-"""Give and withdraw on a customer's page: through the services, in effect before the officer is told so."""
+"""Give and withdraw on a customer's page: in effect before the page reports it."""
 
 from typing import Any
 
@@ -11,34 +11,34 @@ from django.urls import reverse
 from featurestore.consent import services
 from featurestore.consent.models import ConsentRecord, CurrentPermission, Notice, PermissionChange, Purpose
 from featurestore.permission import Denial, PurposePermission
-from tests.admin.shop import Shop
+from tests.admin.environment import AdminEnvironment
 
 WITHDRAWN = {"method": "email", "reason": "Asked us to stop"}
 GIVEN = {"method": "phone", "notice": "privacy/1/en", "reason": ""}
 
 
-def page_of(shop: Shop, customer_id: str = "C42") -> str:
-    return reverse("admin:customers_customer_change", args=[shop.customers[customer_id].pk])
+def page_of(env: AdminEnvironment, customer_id: str = "C42") -> str:
+    return reverse("admin:customers_customer_change", args=[env.customers[customer_id].pk])
 
 
-def decide(shop: Shop, browser: Client, what: str, purpose: str, answers: dict[str, Any]) -> HttpResponse:
-    address = reverse(f"admin:customers_customer_{what}", args=[shop.customers["C42"].pk, purpose])
+def decide(env: AdminEnvironment, browser: Client, what: str, purpose: str, answers: dict[str, Any]) -> HttpResponse:
+    address = reverse(f"admin:customers_customer_{what}", args=[env.customers["C42"].pk, purpose])
     return browser.post(address, answers, follow=True)
 
 
 @pytest.fixture
-def olivia(shop: Shop) -> Client:
-    return shop.browse("olivia")
+def olivia(env: AdminEnvironment) -> Client:
+    return env.log_in("olivia")
 
 
 def line(page: Any, purpose: str) -> Any:
     return next(line for line in page.context["status"].lines if line.purpose.name == purpose)
 
 
-def test_a_withdrawal_is_in_effect_and_says_so(shop: Shop, olivia: Client) -> None:
-    assert isinstance(shop.read("C42"), PurposePermission)
-    page = decide(shop, olivia, "withdraw", "service", WITHDRAWN)
-    assert shop.read("C42") is Denial.REFUSED
+def test_withdrawal_is_in_effect_when_the_page_reports_it(env: AdminEnvironment, olivia: Client) -> None:
+    assert isinstance(env.read("C42"), PurposePermission)
+    page = decide(env, olivia, "withdraw", "service", WITHDRAWN)
+    assert env.read("C42") is Denial.REFUSED
     assert "withdrawn, and in effect" in page.content.decode()
     record = ConsentRecord.objects.first()
     assert record is not None
@@ -50,39 +50,39 @@ def test_a_withdrawal_is_in_effect_and_says_so(shop: Shop, olivia: Client) -> No
     assert "Asked us to stop" in page.content.decode()
 
 
-def test_a_consent_names_its_notice(shop: Shop, olivia: Client) -> None:
-    decide(shop, olivia, "withdraw", "service", WITHDRAWN)
-    page = decide(shop, olivia, "give", "service", GIVEN)
+def test_given_consent_names_its_notice(env: AdminEnvironment, olivia: Client) -> None:
+    decide(env, olivia, "withdraw", "service", WITHDRAWN)
+    page = decide(env, olivia, "give", "service", GIVEN)
     assert "given, and in effect" in page.content.decode()
-    assert isinstance(shop.read("C42"), PurposePermission)
+    assert isinstance(env.read("C42"), PurposePermission)
     record = ConsentRecord.objects.first()
     assert record is not None
     assert record.notice is not None
     assert record.notice.reference == "privacy/1/en"
 
 
-def test_a_repeat_is_recorded_and_said(shop: Shop, olivia: Client) -> None:
-    decide(shop, olivia, "withdraw", "service", WITHDRAWN)
-    page = decide(shop, olivia, "withdraw", "service", WITHDRAWN)
+def test_repeated_withdrawal_is_recorded_and_reported(env: AdminEnvironment, olivia: Client) -> None:
+    decide(env, olivia, "withdraw", "service", WITHDRAWN)
+    page = decide(env, olivia, "withdraw", "service", WITHDRAWN)
     assert "this was so already" in page.content.decode()
     assert ConsentRecord.objects.filter(decision="withdrawn").count() == 2
 
 
-def test_an_objection_and_its_taking_back(shop: Shop, olivia: Client) -> None:
-    assert "objected to, and in effect" in decide(shop, olivia, "withdraw", "analytics", WITHDRAWN).content.decode()
-    assert shop.read("C42", "analytics") is Denial.REFUSED
-    page = decide(shop, olivia, "give", "analytics", {"method": "shop", "notice": "", "reason": ""})
+def test_objection_is_recorded_and_taken_back(env: AdminEnvironment, olivia: Client) -> None:
+    assert "objected to, and in effect" in decide(env, olivia, "withdraw", "analytics", WITHDRAWN).content.decode()
+    assert env.read("C42", "analytics") is Denial.REFUSED
+    page = decide(env, olivia, "give", "analytics", {"method": "shop", "notice": "", "reason": ""})
     assert "taken back" in page.content.decode()
     assert line(page, "analytics").allowed
 
 
 @pytest.mark.parametrize("store_problem", ["away", "unvouched"])
-def test_a_decision_that_the_store_has_not_heard_is_pending(shop: Shop, olivia: Client, store_problem: str) -> None:
+def test_decision_is_pending_without_a_vouched_store(env: AdminEnvironment, olivia: Client, store_problem: str) -> None:
     if store_problem == "away":
-        shop.store.available = False
+        env.store.available = False
     else:
-        shop.store.restart()
-    page = decide(shop, olivia, "withdraw", "service", WITHDRAWN)
+        env.store.restart()
+    page = decide(env, olivia, "withdraw", "service", WITHDRAWN)
     assert "Recorded, and pending" in page.content.decode()
     assert "and in effect" not in page.content.decode()
     assert line(page, "service").in_store is None
@@ -92,11 +92,11 @@ def test_a_decision_that_the_store_has_not_heard_is_pending(shop: Shop, olivia: 
     assert not olivia.get(reverse("admin:index")).context["figures"][0].good
 
 
-def test_a_store_that_says_otherwise_is_shown(shop: Shop, olivia: Client) -> None:
+def test_difference_between_database_and_store_is_shown(env: AdminEnvironment, olivia: Client) -> None:
     CurrentPermission.objects.filter(purpose__name="service").update(allowed=False)
-    shown = line(olivia.get(page_of(shop)), "service")
+    shown = line(olivia.get(page_of(env)), "service")
     assert (shown.allowed, shown.in_store, shown.store_allows) == (False, False, True)
-    assert "The store still allows it" in olivia.get(page_of(shop)).content.decode()
+    assert "The store still allows it" in olivia.get(page_of(env)).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -108,19 +108,19 @@ def test_a_store_that_says_otherwise_is_shown(shop: Shop, olivia: Client) -> Non
         ("delivery", "give", "needs no consent"),
     ],
 )
-def test_what_a_service_refuses_is_said_in_its_words(
-    shop: Shop, olivia: Client, purpose: str, what: str, words: str
+def test_refusal_of_the_service_is_shown(
+    env: AdminEnvironment, olivia: Client, purpose: str, what: str, words: str
 ) -> None:
-    page = decide(shop, olivia, what, purpose, GIVEN | WITHDRAWN)
+    page = decide(env, olivia, what, purpose, GIVEN | WITHDRAWN)
     assert page.status_code == 200
     assert words in page.content.decode()
     assert ConsentRecord.objects.count() == 1
-    assert not line(olivia.get(page_of(shop)), purpose).decidable
+    assert not line(olivia.get(page_of(env)), purpose).decidable
 
 
-def test_a_retired_purpose_is_not_given(shop: Shop, olivia: Client) -> None:
+def test_retired_purpose_can_not_be_given(env: AdminEnvironment, olivia: Client) -> None:
     services.retire_purpose("service")
-    assert "is retired" in decide(shop, olivia, "give", "service", GIVEN).content.decode()
+    assert "is retired" in decide(env, olivia, "give", "service", GIVEN).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -137,60 +137,60 @@ def test_a_retired_purpose_is_not_given(shop: Shop, olivia: Client) -> None:
         ("give", {"method": "api"}),
     ],
 )
-def test_bad_answers_are_asked_again(shop: Shop, olivia: Client, what: str, change: dict[str, str]) -> None:
-    page = decide(shop, olivia, what, "service", GIVEN | WITHDRAWN | change)
+def test_invalid_form_is_shown_again(env: AdminEnvironment, olivia: Client, what: str, change: dict[str, str]) -> None:
+    page = decide(env, olivia, what, "service", GIVEN | WITHDRAWN | change)
     assert page.status_code == 200
     assert page.context["form"].errors
     assert ConsentRecord.objects.count() == 1
 
 
-def test_a_notice_must_explain_the_purpose(shop: Shop, olivia: Client) -> None:
+def test_notice_must_explain_the_purpose(env: AdminEnvironment, olivia: Client) -> None:
     services.publish_notice("other", 1, "en", "About fraud.", ["fraud"])
-    page = decide(shop, olivia, "give", "service", GIVEN | {"notice": "other/1/en"})
+    page = decide(env, olivia, "give", "service", GIVEN | {"notice": "other/1/en"})
     assert page.context["form"].errors["notice"]
 
 
 @pytest.mark.parametrize("purpose", ["nothing", "..", "service%00", "x" * 300])
-def test_unknown_purposes_and_customers_are_not_found(shop: Shop, olivia: Client, purpose: str) -> None:
+def test_unknown_purposes_and_customers_are_not_found(env: AdminEnvironment, olivia: Client, purpose: str) -> None:
     base = reverse("admin:customers_customer_changelist")
-    for address in (f"{base}{shop.customers['C42'].pk}/{purpose}/give/", f"{base}999999/service/withdraw/"):
+    for address in (f"{base}{env.customers['C42'].pk}/{purpose}/give/", f"{base}999999/service/withdraw/"):
         assert olivia.post(address, GIVEN).status_code in (302, 404)
     assert ConsentRecord.objects.count() == 1
 
 
 @pytest.mark.parametrize("name", ["petra", "chris"])
-def test_others_decide_nothing(shop: Shop, name: str) -> None:
-    browser = shop.browse(name)
-    assert decide(shop, browser, "withdraw", "service", WITHDRAWN).status_code == 403
-    assert decide(shop, browser, "give", "service", GIVEN).status_code == 403
+def test_engineers_can_not_decide(env: AdminEnvironment, name: str) -> None:
+    browser = env.log_in(name)
+    assert decide(env, browser, "withdraw", "service", WITHDRAWN).status_code == 403
+    assert decide(env, browser, "give", "service", GIVEN).status_code == 403
     assert ConsentRecord.objects.count() == 1
 
 
-def test_an_erased_customer_is_not_found(shop: Shop, olivia: Client) -> None:
-    ann = shop.customers["C42"]
+def test_erased_customer_is_not_found(env: AdminEnvironment, olivia: Client) -> None:
+    ann = env.customers["C42"]
     type(ann).objects.filter(pk=ann.pk).update(erased_at=ann.since)
-    assert decide(shop, olivia, "withdraw", "service", WITHDRAWN).status_code == 404
-    assert olivia.get(page_of(shop)).status_code == 302
+    assert decide(env, olivia, "withdraw", "service", WITHDRAWN).status_code == 404
+    assert olivia.get(page_of(env)).status_code == 302
 
 
-def test_the_very_id_comes_first(shop: Shop, olivia: Client) -> None:
-    shop.register("C4", "AC42", "c 42")
+def test_search_lists_the_exact_id_first(env: AdminEnvironment, olivia: Client) -> None:
+    env.register("C4", "AC42", "c 42")
     found = olivia.get(reverse("admin:customers_customer_changelist"), {"q": " C42 "}).context["cl"].queryset
     assert [customer.customer_id for customer in found] == ["C42", "C421"]
     spaced = olivia.get(reverse("admin:customers_customer_changelist"), {"q": "c 42"}).context["cl"].queryset
     assert [customer.customer_id for customer in spaced] == ["c 42"]
 
 
-def test_records_and_changes_are_found_by_customer(shop: Shop, olivia: Client) -> None:
-    shop.give("C421")
+def test_records_and_changes_are_found_by_customer(env: AdminEnvironment, olivia: Client) -> None:
+    env.give("C421")
     for model, count in (("consentrecord", 1), ("permissionchange", 2)):
         page = reverse(f"admin:consent_{model}_changelist")
         assert olivia.get(page, {"q": "C421"}).context["cl"].result_count == count
         assert olivia.get(page, {"q": "C4"}).context["cl"].result_count == 0
 
 
-def test_records_are_filtered_by_purpose_decision_and_day(shop: Shop, olivia: Client) -> None:
-    decide(shop, olivia, "withdraw", "service", WITHDRAWN)
+def test_consent_records_are_filtered_by_purpose_decision_and_day(env: AdminEnvironment, olivia: Client) -> None:
+    decide(env, olivia, "withdraw", "service", WITHDRAWN)
     page, today = reverse("admin:consent_consentrecord_changelist"), ConsentRecord.objects.all()[0].at.date()
     purpose = Purpose.objects.get(name="service").pk
     for query, count in (
@@ -203,8 +203,8 @@ def test_records_are_filtered_by_purpose_decision_and_day(shop: Shop, olivia: Cl
         assert olivia.get(page, query).context["cl"].result_count == count, query
 
 
-def test_records_and_notices_are_never_changed(shop: Shop) -> None:
-    root, record, notice = shop.browse("root"), ConsentRecord.objects.get(), Notice.objects.get()
+def test_consent_records_and_notices_can_not_be_changed(env: AdminEnvironment) -> None:
+    root, record, notice = env.log_in("root"), ConsentRecord.objects.get(), Notice.objects.get()
     for model, row in (
         ("consentrecord", record),
         ("notice", notice),
@@ -218,8 +218,8 @@ def test_records_and_notices_are_never_changed(shop: Shop) -> None:
     assert (record.reason, notice.body) == ("", "What we do.\n\nWith your data.")
 
 
-def test_the_log_holds_no_personal_data(shop: Shop, olivia: Client) -> None:
-    decide(shop, olivia, "withdraw", "service", WITHDRAWN)
-    finding = shop.finding()
+def test_admin_log_contains_no_customer_id(env: AdminEnvironment, olivia: Client) -> None:
+    decide(env, olivia, "withdraw", "service", WITHDRAWN)
+    finding = env.finding()
     olivia.post(reverse("admin:audit_finding_dismiss", args=[finding.pk]), {"reason": "known"})
     assert not any("C42" in f"{entry.object_repr} {entry.change_message}" for entry in LogEntry.objects.all())

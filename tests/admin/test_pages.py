@@ -1,4 +1,4 @@
-"""Every page of every registered model: who gets it, who does not, and what odd addresses do."""
+"""Every page of every registered model: which roles see it, and malformed addresses."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.db.models import Model
 from django.urls import reverse
 
 from featurestore.consent.models import PermissionChange
-from tests.admin.shop import Shop
+from tests.admin.environment import AdminEnvironment, text_of
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 OFFICER = {
@@ -36,13 +36,13 @@ def address(model: type[Model], page: str, *key: Any) -> str:
 
 
 @pytest.fixture
-def full(shop: Shop) -> Shop:
-    """One of everything."""
-    shop.secret()
-    shop.finding()
-    shop.letter()
-    shop.recorded()
-    return shop
+def full_env(env: AdminEnvironment) -> AdminEnvironment:
+    """One row of every model."""
+    env.secret()
+    env.finding()
+    env.dead_letter()
+    env.access_record()
+    return env
 
 
 def label(model: type[Model]) -> str:
@@ -50,8 +50,8 @@ def label(model: type[Model]) -> str:
 
 
 @pytest.mark.parametrize("name", SEEN)
-def test_who_sees_what(full: Shop, name: str) -> None:
-    browser = full.browse(name)
+def test_roles_see_only_their_pages(full_env: AdminEnvironment, name: str) -> None:
+    browser = full_env.log_in(name)
     for model in MODELS:
         row = model._default_manager.first()
         assert row is not None
@@ -63,8 +63,8 @@ def test_who_sees_what(full: Shop, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEEN)
-def test_nothing_is_deleted_from_a_page(full: Shop, name: str) -> None:
-    browser = full.browse(name)
+def test_no_page_deletes(full_env: AdminEnvironment, name: str) -> None:
+    browser = full_env.log_in(name)
     for model in MODELS:
         row = model._default_manager.first()
         assert row is not None
@@ -76,34 +76,34 @@ def test_nothing_is_deleted_from_a_page(full: Shop, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEEN)
-def test_overview_and_menu_show_what_one_may_see(full: Shop, name: str) -> None:
-    page = full.browse(name).get(reverse("admin:index"))
+def test_overview_and_menu_show_only_permitted_models(full_env: AdminEnvironment, name: str) -> None:
+    page = full_env.log_in(name).get(reverse("admin:index"))
     assert page.status_code == 200
     assert page.context["figures"][0].name == "The store"
     shown = {item["link"] for group in page.context["sidebar_navigation"] for item in group["items"]}
     assert shown == {address(model, "changelist") for model in MODELS if label(model) in SEEN[name]} | {
         reverse("admin:index")
     }
-    assert ("C42" in page.content.decode()) is (name in ("root", "olivia"))
+    assert ("C42" in text_of(page)) is (name in ("root", "olivia"))
 
 
 @pytest.mark.parametrize("name", ["petra", "chris"])
-def test_engineers_meet_no_customer(full: Shop, name: str) -> None:
-    browser = full.browse(name)
+def test_engineers_see_no_customer_id(full_env: AdminEnvironment, name: str) -> None:
+    browser = full_env.log_in(name)
     for model in MODELS:
         if label(model) in SEEN[name]:
             pages = [address(model, "changelist"), address(model, "change", model._default_manager.first().pk)]  # type: ignore[union-attr]
-            assert all("C42" not in browser.get(page).content.decode() for page in pages)
+            assert all("C42" not in text_of(browser.get(page)) for page in pages)
     found = browser.get(address(PermissionChange, "changelist"), {"q": "C42"})
-    assert found.status_code == 403 or found.context["cl"].result_count == 0, "an id leads to no subject"
+    assert found.status_code == 403 or found.context["cl"].result_count == 0, "a customer id finds no subject"
 
 
 @pytest.mark.parametrize("app", ["access", "accesslog", "audit", "auth", "consent", "customers", "ingest"])
-def test_pages_of_apps(full: Shop, app: str) -> None:
-    assert full.browse("root").get(reverse("admin:app_list", args=[app])).status_code == 200
+def test_app_pages_open(full_env: AdminEnvironment, app: str) -> None:
+    assert full_env.log_in("root").get(reverse("admin:app_list", args=[app])).status_code == 200
 
 
-def test_a_stranger_is_asked_to_log_in(full: Shop, client: Any) -> None:
+def test_anonymous_user_is_asked_to_log_in(full_env: AdminEnvironment, client: Any) -> None:
     for model in MODELS:
         assert client.get(address(model, "changelist")).status_code == 302
     login = client.get(reverse("admin:login"))
@@ -120,8 +120,8 @@ ODD = [
 
 
 @pytest.mark.parametrize("model", MODELS, ids=label)
-def test_odd_questions(full: Shop, model: type[Model]) -> None:
-    root, page = full.browse("root"), address(model, "changelist")
+def test_malformed_queries_and_keys_are_no_server_error(full_env: AdminEnvironment, model: type[Model]) -> None:
+    root, page = full_env.log_in("root"), address(model, "changelist")
     for query in ODD:
         assert root.get(page, query, follow=True).status_code == 200, query
     for key in ("0", "-1", "x", "99999999999999999999999", "_5F", "1/../2"):

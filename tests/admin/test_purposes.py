@@ -1,4 +1,4 @@
-"""Purposes and notices on their pages."""
+"""Admin pages of purposes and notices."""
 
 import hashlib
 
@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from featurestore.consent.models import Notice, Purpose
 from featurestore.permission import Denial
-from tests.admin.shop import Shop
+from tests.admin.environment import AdminEnvironment
 
 ADD_PURPOSE, ADD_NOTICE = "admin:consent_purpose_add", "admin:consent_notice_add"
 PURPOSE = {
@@ -21,8 +21,8 @@ PURPOSE = {
 
 
 @pytest.fixture
-def olivia(shop: Shop) -> Client:
-    return shop.browse("olivia")
+def olivia(env: AdminEnvironment) -> Client:
+    return env.log_in("olivia")
 
 
 def notice(**changes: object) -> dict[str, object]:
@@ -37,7 +37,7 @@ def notice(**changes: object) -> dict[str, object]:
     return text | changes
 
 
-def test_a_purpose_is_defined_and_its_words_change(olivia: Client) -> None:
+def test_purpose_is_defined_and_its_texts_change(olivia: Client) -> None:
     assert olivia.post(reverse(ADD_PURPOSE), PURPOSE).status_code == 302
     news = Purpose.objects.get(name="news")
     assert (news.lawful_basis, news.validity_days, news.settled) == ("consent", 365, True)
@@ -62,34 +62,34 @@ def test_a_purpose_is_defined_and_its_words_change(olivia: Client) -> None:
     ],
     ids=str,
 )
-def test_purposes_that_can_not_be(olivia: Client, change: dict[str, str]) -> None:
+def test_invalid_purposes_are_refused(olivia: Client, change: dict[str, str]) -> None:
     page = olivia.post(reverse(ADD_PURPOSE), PURPOSE | change)
     assert page.status_code == 200
     assert page.context["errors"]
     assert not Purpose.objects.filter(name="news").exists()
 
 
-def test_a_retired_purpose_stays_retired(shop: Shop, olivia: Client) -> None:
+def test_retired_purpose_stays_retired(env: AdminEnvironment, olivia: Client) -> None:
     service = Purpose.objects.get(name="service")
     page = reverse("admin:consent_purpose_retire", args=[service.pk])
     assert "Retire for good" in olivia.get(page).content.decode()
     said = olivia.post(page, follow=True).content.decode()
     assert "What was given has ended" in said
-    assert shop.read("C42") is Denial.REFUSED
+    assert env.read("C42") is Denial.REFUSED
     service.refresh_from_db()
     assert not service.active
     assert olivia.post(page).status_code == 403
     assert olivia.post(reverse("admin:consent_purpose_change", args=[service.pk]), PURPOSE).status_code == 403
-    assert shop.browse("chris").post(page).status_code == 403
+    assert env.log_in("chris").post(page).status_code == 403
 
 
-def test_a_retirement_that_the_store_has_not_heard_of_is_said_to_be_on_its_way(shop: Shop, olivia: Client) -> None:
-    shop.store.available = False
+def test_retirement_without_the_store_is_reported_as_pending(env: AdminEnvironment, olivia: Client) -> None:
+    env.store.available = False
     page = reverse("admin:consent_purpose_retire", args=[Purpose.objects.get(name="service").pk])
     assert "is on its way" in olivia.post(page, follow=True).content.decode()
 
 
-def test_a_notice_is_published_once(olivia: Client) -> None:
+def test_notice_is_published_once(olivia: Client) -> None:
     assert olivia.post(reverse(ADD_NOTICE), notice()).status_code == 302
     published = Notice.objects.get(reference="privacy/2/de")
     assert published.sha256 == hashlib.sha256(published.body.encode()).hexdigest()
@@ -107,7 +107,7 @@ def test_a_notice_is_published_once(olivia: Client) -> None:
     [{"body": " "}, {"purposes": []}, {"version": "-1"}, {"version": "x"}, {"name": "a/b"}, {"language": ""}],
     ids=str,
 )
-def test_notices_that_can_not_be(olivia: Client, change: dict[str, object]) -> None:
+def test_invalid_notices_are_refused(olivia: Client, change: dict[str, object]) -> None:
     page = olivia.post(reverse(ADD_NOTICE), notice(**change))
     assert page.status_code == 200
     assert page.context["errors"]

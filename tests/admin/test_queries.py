@@ -1,4 +1,4 @@
-"""A page asks the database as often for many rows as for few."""
+"""Number of database queries of a page: the same for many rows as for few."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,44 +9,46 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from featurestore.consent import services
-from tests.admin.shop import Shop
+from tests.admin.environment import AdminEnvironment
 
 LISTS = [
     "consent_consentrecord", "consent_notice", "consent_permissionchange", "consent_purpose", "customers_customer",
     "ingest_deadletter", "audit_auditrun", "audit_finding", "access_apiclient", "access_apikey",
     "access_clientsecret", "accesslog_accessrecord", "accesslog_accessgap", "auth_user", "auth_group",
 ]  # fmt: skip
-AT_MOST = 14
+MAX_QUERIES = 14
 """Session, user and its permissions, the page's rows, their count, choices of filters."""
 
 
-def fill(shop: Shop, names: range) -> None:
+def fill(env: AdminEnvironment, names: range) -> None:
     for n in names:
-        shop.register(f"D{n}")
-        shop.give(f"D{n}")
-        shop.give("C42")
-        shop.secret(f"bot-{n}")
-        shop.finding(customer_id=f"D{n}")
-        shop.recorded(f"D{n}", n)
-        shop.letter(f"D{n}", reason=f"reason_{n}")
+        env.register(f"D{n}")
+        env.give(f"D{n}")
+        env.give("C42")
+        env.secret(f"bot-{n}")
+        env.finding(customer_id=f"D{n}")
+        env.access_record(f"D{n}", n)
+        env.dead_letter(f"D{n}", reason=f"reason_{n}")
         services.define_purpose(f"purpose{n}", title=f"Purpose {n}", lawful_basis="consent")
         services.publish_notice(f"notice{n}", 1, "en", "Text", ["service", f"purpose{n}"])
 
 
 @pytest.mark.parametrize("name", ["root", "olivia"])
-def test_as_many_queries_for_many_rows(
-    shop: Shop, name: str, django_assert_max_num_queries: Callable[..., AbstractContextManager[CaptureQueriesContext]]
+def test_number_of_queries_does_not_grow_with_rows(
+    env: AdminEnvironment,
+    name: str,
+    django_assert_max_num_queries: Callable[..., AbstractContextManager[CaptureQueriesContext]],
 ) -> None:
     pages = [reverse(f"admin:{page}_changelist") for page in LISTS if name == "root" or not page.startswith("auth")]
-    fill(shop, range(2))
+    fill(env, range(2))
     pages += [
         reverse("admin:index"),
-        reverse("admin:customers_customer_change", args=[shop.customers["C42"].pk]),
-        reverse("admin:access_apiclient_change", args=[shop.key("bot-1")[0].client.pk]),
+        reverse("admin:customers_customer_change", args=[env.customers["C42"].pk]),
+        reverse("admin:access_apiclient_change", args=[env.key("bot-1")[0].client.pk]),
     ]
-    browser = shop.browse(name)
+    browser = env.log_in(name)
 
-    def asked() -> dict[str, int]:
+    def count_queries() -> dict[str, int]:
         counts: dict[str, Any] = {}
         for page in pages:
             with django_assert_max_num_queries(40) as queries:
@@ -54,8 +56,8 @@ def test_as_many_queries_for_many_rows(
             counts[page] = len(queries)
         return counts
 
-    few = asked()
-    fill(shop, range(2, 12))
-    shop.key("bot-1")
-    assert asked() == few
-    assert max(few[page] for page in pages[: len(LISTS) - 2]) <= AT_MOST, few
+    few = count_queries()
+    fill(env, range(2, 12))
+    env.key("bot-1")
+    assert count_queries() == few
+    assert max(few[page] for page in pages[: len(LISTS) - 2]) <= MAX_QUERIES, few

@@ -1,4 +1,4 @@
-"""Who read whom, as an officer finds it: by customer, narrowed, with what is missing; and requests per client."""
+"""Admin pages of access records: searched by customer, filtered, with their gaps; requests per client."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,40 +13,40 @@ from featurestore.accesslog import selectors
 from featurestore.accesslog.models import AccessGap, AccessRecord
 from featurestore.accesslog.stream import State
 from featurestore.backoffice.paging import FirstPages
-from tests.admin.shop import Shop
+from tests.admin.environment import AdminEnvironment
 
 LIST = reverse("admin:accesslog_accessrecord_changelist")
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def olivia(shop: Shop) -> Client:
-    shop.recorded("C42", 1, mood="refused")
-    shop.recorded("C42", 2)
-    shop.recorded("C1", 3)
-    return shop.browse("olivia")
+def olivia(env: AdminEnvironment) -> Client:
+    env.access_record("C42", 1, mood="refused")
+    env.access_record("C42", 2)
+    env.access_record("C1", 3)
+    return env.log_in("olivia")
 
 
 def found(browser: Client, **query: str) -> int:
     return browser.get(LIST, query).context["cl"].result_count
 
 
-def test_a_customers_reads_are_found_by_the_shops_id_and_by_the_subject(shop: Shop, olivia: Client) -> None:
-    assert (found(olivia, q="C42"), found(olivia, q=shop.customers["C42"].subject)) == (2, 2)
+def test_access_records_are_found_by_customer_id_and_by_subject(env: AdminEnvironment, olivia: Client) -> None:
+    assert (found(olivia, q="C42"), found(olivia, q=env.customers["C42"].subject)) == (2, 2)
     assert (found(olivia, q=" C1 "), found(olivia, q="C4"), found(olivia)) == (1, 0, 3)
 
 
-def test_a_record_tells_who_read_whom_for_what_and_what_they_got(olivia: Client) -> None:
+def test_access_record_shows_client_customer_purpose_and_views(olivia: Client) -> None:
     page = olivia.get(LIST, {"q": "C42"}).content.decode()
-    for told in ("support-bot", "support_chat", "service", "spend, returns", "withheld: mood", "turn-0001", "C42"):
-        assert told in page
+    for text in ("support-bot", "support_chat", "service", "spend, returns", "withheld: mood", "turn-0001", "C42"):
+        assert text in page
     record = AccessRecord.objects.get(request_id="turn-0001")
     page = olivia.get(reverse("admin:accesslog_accessrecord_change", args=[record.pk])).content.decode()
-    for told in ("0123456789ab", "refused", record.subject, "turn-0001"):
-        assert told in page
+    for text in ("0123456789ab", "refused", record.subject, "turn-0001"):
+        assert text in page
 
 
-def test_records_are_narrowed_by_client_service_purpose_and_day(olivia: Client) -> None:
+def test_access_records_are_filtered_by_client_service_purpose_day(olivia: Client) -> None:
     today, tomorrow = (f"{datetime.now(UTC) + days:%Y-%m-%d}" for days in (0 * DAY, DAY))
     yesterday = f"{datetime.now(UTC) - DAY:%Y-%m-%d}"
     for name, value in {"client": "support-bot", "service": "support_chat", "purpose": "service"}.items():
@@ -55,7 +55,7 @@ def test_records_are_narrowed_by_client_service_purpose_and_day(olivia: Client) 
     assert found(olivia, at_from=tomorrow, at_to=tomorrow) == 0
 
 
-def test_what_is_missing_stands_above_the_records(olivia: Client) -> None:
+def test_gaps_are_shown_above_the_access_records(olivia: Client) -> None:
     page = olivia.get(LIST)
     assert page.context["gap_count"] == 3
     assert "Lost on their way" in page.content.decode()
@@ -77,25 +77,25 @@ def test_what_is_missing_stands_above_the_records(olivia: Client) -> None:
         (State(3, 1.0, 0), None),
     ],
 )
-def test_records_that_are_still_on_their_way_are_told(
+def test_access_records_not_yet_written_are_reported(
     olivia: Client, monkeypatch: pytest.MonkeyPatch, state: State | None, words: str | None
 ) -> None:
-    monkeypatch.setattr(selectors, "on_their_way", lambda: state)
+    monkeypatch.setattr(selectors, "stream_state", lambda: state)
     page = olivia.get(LIST).content.decode()
     assert (words or "Is anything missing?") in page
     assert ("on their way." in page or "on its way." in page) is (words is not None)
 
 
-def test_a_long_table_is_not_counted_to_its_end(olivia: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_table_is_counted_up_to_a_limit(olivia: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FirstPages, "COUNTED", 2)
     page = olivia.get(LIST)
     assert page.context["cl"].result_count == 2
     assert "Only the newest 2" in page.content.decode()
 
 
-def test_nobody_changes_a_record_or_a_gap(shop: Shop, olivia: Client) -> None:
+def test_access_records_and_gaps_can_not_be_changed(env: AdminEnvironment, olivia: Client) -> None:
     for name in ("olivia", "root"):
-        browser = shop.browse(name)
+        browser = env.log_in(name)
         for model, row in (("accessrecord", AccessRecord.objects.first()), ("accessgap", AccessGap.objects.first())):
             assert row is not None
             assert browser.get(reverse(f"admin:accesslog_{model}_add")).status_code == 403
@@ -103,8 +103,8 @@ def test_nobody_changes_a_record_or_a_gap(shop: Shop, olivia: Client) -> None:
             assert browser.post(change, {"request_id": "forged", "missing": "0"}).status_code == 403
 
 
-def test_a_customers_page_leads_to_the_reads(shop: Shop, olivia: Client) -> None:
-    customer = shop.customers["C42"]
+def test_customer_page_links_to_the_access_records(env: AdminEnvironment, olivia: Client) -> None:
+    customer = env.customers["C42"]
     assert (
         "Who read this" in olivia.get(reverse("admin:customers_customer_change", args=[customer.pk])).content.decode()
     )
@@ -112,11 +112,13 @@ def test_a_customers_page_leads_to_the_reads(shop: Shop, olivia: Client) -> None
     assert page.context["cl"].result_count == 2
 
 
-def test_pages_of_records_are_kept_nowhere(olivia: Client) -> None:
+def test_pages_of_access_records_are_not_cached(olivia: Client) -> None:
     assert "no-store" in olivia.get(LIST, {"q": "C42"}).headers["Cache-Control"]
 
 
-def test_a_search_is_logged_with_who_looks_and_not_at_whom(olivia: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_search_is_logged_with_the_user_and_without_the_customer(
+    olivia: Client, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level("INFO"):
         olivia.get(LIST, {"q": "C42"})
     (line,) = [r.msg for r in caplog.records if "access records searched" in str(r.msg)]
@@ -124,8 +126,8 @@ def test_a_search_is_logged_with_who_looks_and_not_at_whom(olivia: Client, caplo
     assert "C42" not in str(line)
 
 
-def test_a_clients_page_tells_its_requests_and_errors(shop: Shop, olivia: Client) -> None:
-    client = shop.key()[0].client
+def test_client_page_shows_its_requests_and_errors(env: AdminEnvironment, olivia: Client) -> None:
+    client = env.key()[0].client
     page = olivia.get(reverse("admin:access_apiclient_change", args=[client.pk]))
     assert [(u.route, u.status, u.day, u.week, u.failed) for u in page.context["usage"]] == [
         ("features", 200, 3, 3, False)
@@ -134,14 +136,14 @@ def test_a_clients_page_tells_its_requests_and_errors(shop: Shop, olivia: Client
     assert [(u.status, u.day, u.failed) for u in page.context["usage"]] == [(401, 6, True)]
 
 
-def test_requests_of_nobody_we_know_are_shown_to_roles_alone(shop: Shop, olivia: Client) -> None:
-    assign_client(shop.key()[0].client, User.objects.get(username="chris"), actor="petra")
-    page = shop.browse("chris").get(reverse("admin:access_apiclient_changelist"))
+def test_requests_without_a_known_client_are_shown_only_to_roles(env: AdminEnvironment, olivia: Client) -> None:
+    assign_client(env.key()[0].client, User.objects.get(username="chris"), actor="petra")
+    page = env.log_in("chris").get(reverse("admin:access_apiclient_changelist"))
     assert (page.status_code, page.context["usage"]) == (200, [])
 
 
-def test_usage_is_of_the_last_day_and_the_last_week(shop: Shop) -> None:
-    shop.recorded()
+def test_usage_counts_the_last_day_and_the_last_week(env: AdminEnvironment) -> None:
+    env.access_record()
     now = datetime.now(UTC)
     assert [(u.day, u.week) for u in usage.client_usage("support-bot", now + 2 * DAY)] == [(0, 1)]
     assert usage.client_usage("support-bot", now + 8 * DAY) == []

@@ -1,4 +1,4 @@
-"""Settings that only a real server shows."""
+"""Database settings that only a real server shows."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 from featurestore.config import ROOT
 
-TELL = """
+PRINT_SOCKET_OPTIONS = """
 import os, socket
 import django
 django.setup()
@@ -19,9 +19,11 @@ with socket.socket(fileno=os.dup(connection.connection.fileno())) as link:
 """
 
 
-def test_a_database_that_vanished_is_given_up_within_seconds(postgres: str) -> None:
+def test_lost_database_connection_ends_within_seconds(postgres: str) -> None:
     env = {**os.environ, "RAPPORT_DATABASE_URL": postgres, "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    run = subprocess.run([sys.executable, "-c", TELL], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", PRINT_SOCKET_OPTIONS], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
     keepalive, user_timeout_ms, idle_s, interval_s, count = map(int, run.stdout.split())
     assert keepalive
     assert user_timeout_ms <= 10_000

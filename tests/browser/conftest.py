@@ -1,4 +1,4 @@
-"""The administration and the API in one live server, over a real Redis, and somebody who looks."""
+"""Fixtures: the administration and the API in one live server on a real Redis, and a browser that logs in."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,17 +13,17 @@ from featurestore.access.selectors import invalidate_credentials
 from featurestore.api.handler import feature_handler
 from featurestore.store import configured
 from featurestore.store.redis import RedisStore
-from tests.browser.world import RealWorld
+from tests.browser.environment import BrowserEnvironment
 
 STAFF = {"olivia": PRIVACY_OFFICER, "petra": PLATFORM_ENGINEER, "chris": CHAT_ENGINEER}
 VIEWPORT = {"width": 1400, "height": 900}
 
 
 @pytest.fixture
-def world(
+def env(
     browser: Browser, transactional_db: None, redis_server: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RealWorld]:
-    """``browser`` comes first: it lets the ORM be used beside Playwright's event loop."""
+) -> Iterator[BrowserEnvironment]:
+    """A vouched store with values of C42. ``browser`` comes first: it allows the ORM beside Playwright's event loop."""
     with Redis.from_url(redis_server) as redis:
         redis.flushall()
     store = RedisStore(redis_server, 1000)
@@ -35,23 +35,23 @@ def world(
     for name, role in STAFF.items():
         person = User.objects.create_user(name, password="pw", is_staff=True)
         person.groups.add(Group.objects.get(name=role))
-    opened = RealWorld(store)
-    opened.open()
-    yield opened
+    made = BrowserEnvironment(store)
+    made.set_up()
+    yield made
     store.close()
     feature_handler.cache_clear()
     invalidate_credentials()
 
 
-Enter = Callable[[str], Page]
+LogIn = Callable[[str], Page]
 
 
 @pytest.fixture
-def enter(browser: Browser, world: RealWorld, live_server: object) -> Iterator[Enter]:
-    """Log a person in; their page. Errors of the browser's console fail the test."""
+def log_in(browser: Browser, env: BrowserEnvironment, live_server: object) -> Iterator[LogIn]:
+    """A function that logs a user in and returns the page. Errors in the browser's console fail the test."""
     contexts, errors = [], []
 
-    def log_in(name: str) -> Page:
+    def open_page(name: str) -> Page:
         context = browser.new_context(base_url=str(live_server), viewport=VIEWPORT)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
@@ -64,7 +64,7 @@ def enter(browser: Browser, world: RealWorld, live_server: object) -> Iterator[E
         page.get_by_role("button", name="Log in").click()
         return page
 
-    yield log_in
+    yield open_page
     for context in contexts:
         context.close()
     assert errors == []

@@ -1,15 +1,15 @@
-"""A key's text: on the page that made it, in the clipboard, and nowhere after."""
+"""An API key: shown once, copied to the clipboard; the overview's chart; an engineer's overview."""
 
 from playwright.sync_api import expect
 
 from featurestore.access import services as access
-from tests.browser.conftest import Enter
-from tests.browser.world import RealWorld
+from tests.browser.conftest import LogIn
+from tests.browser.environment import BrowserEnvironment
 
 
-def test_a_key_is_copied_and_then_gone(world: RealWorld, enter: Enter) -> None:
+def test_key_is_copied_and_shown_once(env: BrowserEnvironment, log_in: LogIn) -> None:
     access.create_client("support-bot", owner="chat", actor="test")
-    page = enter("petra")
+    page = log_in("petra")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("link", name="API clients").click()
     page.get_by_role("link", name="support-bot").click()
@@ -27,8 +27,8 @@ def test_a_key_is_copied_and_then_gone(world: RealWorld, enter: Enter) -> None:
     assert text.rpartition("_")[2] not in page.content()
 
 
-def test_the_overview_draws_its_chart(enter: Enter) -> None:
-    page = enter("olivia")
+def test_overview_draws_its_chart(log_in: LogIn) -> None:
+    page = log_in("olivia")
     expect(page.get_by_text("Vouched for")).to_be_visible()
     drawn = "() => !!Chart.getChart(document.querySelector('canvas.chart'))"
     page.wait_for_function(drawn)
@@ -36,7 +36,7 @@ def test_the_overview_draws_its_chart(enter: Enter) -> None:
     expect(page.get_by_role("columnheader", name="Withdrawn")).to_be_visible()
 
 
-def test_an_engineer_meets_no_customer(enter: Enter) -> None:
-    page = enter("chris")
+def test_engineer_sees_no_customer_id(log_in: LogIn) -> None:
+    page = log_in("chris")
     expect(page.get_by_role("link", name="Customers")).to_have_count(0)
-    assert "C42" not in page.content()
+    assert "C42" not in page.locator("body").inner_text()

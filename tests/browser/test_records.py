@@ -1,4 +1,4 @@
-"""An officer answers "who read about me", and sees what a client asks for and gets."""
+"""Access records: an officer finds who read a customer; an engineer sees a client's requests."""
 
 import pytest
 from playwright.sync_api import expect
@@ -10,8 +10,8 @@ from featurestore.accesslog.stream import State
 from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.clock import database_now, milliseconds
 from tests.accesslog.harness import MemoryStream, answer
-from tests.browser.conftest import Enter
-from tests.browser.world import RealWorld
+from tests.browser.conftest import LogIn
+from tests.browser.environment import BrowserEnvironment
 
 
 class Bot:
@@ -19,18 +19,16 @@ class Bot:
 
 
 @pytest.fixture
-def read(world: RealWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """support-bot read C42 three times; then its process vanished. A stranger knocked."""
-    monkeypatch.setattr(selectors, "on_their_way", lambda: State(0, 0.0, 0))
+def read(env: BrowserEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """support-bot read C42 three times, then its process vanished; one request had no known client."""
+    monkeypatch.setattr(selectors, "stream_state", lambda: State(0, 0.0, 0))
     access.create_client("support-bot", owner="chat", actor="test")
     stream, now_ms = MemoryStream(), milliseconds(database_now())
     writer = AccessLogWriter(stream, 10**9, lambda: now_ms)
     monkeypatch.setattr(writer, "start", lambda: None)
     for n in range(3):
         answers = [answer(spend=None, returns=None, mood="purpose_not_served" if n else None)]
-        writer.add_read(
-            Bot, "support_chat", "service", [world.subject("C42")], answers, now_ms - n * 60_000, f"turn-{n}"
-        )
+        writer.add_read(Bot, "support_chat", "service", [env.subject("C42")], answers, now_ms - n * 60_000, f"turn-{n}")
         writer.add_request("support-bot", "features", 200)
     writer.add_request("support-bot", "consents", 403)
     writer.add_request("", "features", 401)
@@ -39,8 +37,8 @@ def read(world: RealWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     miss(now_ms + 1, database_now())
 
 
-def test_who_read_a_customer_is_found_from_the_customers_page(read: None, enter: Enter) -> None:
-    page = enter("olivia")
+def test_access_records_are_reached_from_the_customer_page(read: None, log_in: LogIn) -> None:
+    page = log_in("olivia")
     page.get_by_role("link", name="Customers").first.click()
     page.get_by_role("link", name="C42").first.click()
     page.get_by_role("link", name="Who read this").click()
@@ -53,8 +51,8 @@ def test_who_read_a_customer_is_found_from_the_customers_page(read: None, enter:
     expect(page.get_by_text("Perhaps some")).to_be_visible()
 
 
-def test_an_engineer_sees_what_a_client_is_answered(read: None, enter: Enter) -> None:
-    page = enter("petra")
+def test_engineer_sees_requests_and_statuses_of_a_client(read: None, log_in: LogIn) -> None:
+    page = log_in("petra")
     page.get_by_role("link", name="API clients").click()
     expect(page.get_by_role("heading", name="Requests of nobody we know")).to_be_visible()
     page.get_by_role("link", name="support-bot").click()

@@ -1,4 +1,4 @@
-"""A customer wants to be left alone: the officer withdraws, and the very next read of the API is withheld."""
+"""Withdrawal on a customer's page: the next read of the API is withheld."""
 
 from typing import Any
 
@@ -8,21 +8,21 @@ from playwright.sync_api import Page, expect
 
 from featurestore.access import services as access
 from featurestore.consent.models import ConsentRecord
-from tests.browser.conftest import Enter
-from tests.browser.world import RealWorld
+from tests.browser.conftest import LogIn
+from tests.browser.environment import BrowserEnvironment
 
 
 @pytest.fixture
-def key(world: RealWorld) -> str:
+def key(env: BrowserEnvironment) -> str:
     bot = access.create_client("support-bot", owner="chat", actor="test")
     may = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"]}
     return access.create_key(bot, **may, actor="test")[1]
 
 
 def read(live_server: Any, key: str) -> dict[str, Any]:
-    asked = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
+    query = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
     headers = {"Authorization": f"Bearer {key}"}
-    answer = httpx.post(f"{live_server}/v1/features", json=asked, headers=headers, timeout=10)
+    answer = httpx.post(f"{live_server}/v1/features", json=query, headers=headers, timeout=10)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -45,8 +45,8 @@ def withdraw(page: Page) -> None:
     page.get_by_role("button", name="Withdraw now").click()
 
 
-def test_the_next_read_after_a_withdrawal_is_withheld(live_server: Any, key: str, enter: Enter) -> None:
-    page = enter("olivia")
+def test_next_read_after_a_withdrawal_is_withheld(live_server: Any, key: str, log_in: LogIn) -> None:
+    page = log_in("olivia")
     find(page)
     expect(row(page)).to_contain_text("Allowed")
     expect(row(page)).to_contain_text("In the store")
@@ -68,8 +68,8 @@ def test_the_next_read_after_a_withdrawal_is_withheld(live_server: Any, key: str
     expect(newest).to_contain_text("recorded by olivia")
 
 
-def test_a_reason_is_asked_for_until_there_is_one(live_server: Any, key: str, enter: Enter) -> None:
-    page = enter("olivia")
+def test_withdrawal_needs_a_reason(live_server: Any, key: str, log_in: LogIn) -> None:
+    page = log_in("olivia")
     find(page)
     row(page).get_by_role("link", name="Withdraw").click()
     page.get_by_role("button", name="Withdraw now").click()
@@ -80,8 +80,8 @@ def test_a_reason_is_asked_for_until_there_is_one(live_server: Any, key: str, en
     assert ConsentRecord.objects.count() == 1
 
 
-def test_consent_given_again_starts_from_nothing(live_server: Any, key: str, enter: Enter) -> None:
-    page = enter("olivia")
+def test_consent_given_again_starts_without_values(live_server: Any, key: str, log_in: LogIn) -> None:
+    page = log_in("olivia")
     find(page)
     withdraw(page)
     row(page).get_by_role("link", name="Give").click()

@@ -1,4 +1,4 @@
-"""A post office: topics of a generation of their own, and records that the streams' own code puts aside there."""
+"""Topics of a new generation, in which the streams' own code quarantines records."""
 
 import asyncio
 import itertools
@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 from django.core.management import call_command
 
+from devservers.waiting import eventually
 from featurestore import names
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.config import Settings
@@ -23,10 +24,8 @@ from streams import topics
 from streams.changelog import Changelog
 from streams.clocks import ClockCheck
 from streams.dead_letters import DeadLetterWriter, Rejection
-from streams.fetch_batches import FetchBatch
-from streams.fetch_batches import KafkaRecord
+from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.lease import longest_skew_ms
-from devservers.waiting import eventually
 
 SUBJECT = "0123456789abcdef0123456789abcdef"
 TIME = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -40,7 +39,7 @@ def order(number: int = 1, subject: str = SUBJECT) -> bytes:
 
 @dataclass
 class Quarantine:
-    """``put`` puts records aside as a worker does; ``sent`` is what the orders' topic holds."""
+    """Quarantine of one generation. ``add`` writes dead letters as a worker does; ``sent`` reads the orders' topic."""
 
     conf: Settings
     offsets: Any = field(default_factory=itertools.count)
@@ -53,28 +52,28 @@ class Quarantine:
     def home(self) -> int:
         return partition_of(SUBJECT, self.conf.partitions)
 
-    def put(
+    def add(
         self, *values: bytes | None, key: bytes | None = SUBJECT.encode(), reason: str = "invalid", detail: str = "why",
         topic: str = "", partition: int | None = None, start: int | None = None,
     ) -> list[str]:  # fmt: skip
-        """Put values aside as records of the topic; where they were, as letters are called."""
+        """Quarantine values as records of the topic; their ids, TOPIC/PARTITION/OFFSET."""
         partition = self.home if partition is None else partition
         offsets = itertools.count(start) if start is not None else self.offsets
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
-        arrived = [KafkaRecord(next(offsets), now_ms, key, value) for value in values]
-        bundle = FetchBatch(topic or self.topic, partition, arrived[0].offset, arrived)
-        asyncio.run(self._put(bundle, [Rejection(record, reason, detail) for record in arrived]))
-        return [f"{bundle.topic}/{partition}/{record.offset}" for record in arrived]
+        quarantined = [KafkaRecord(next(offsets), now_ms, key, value) for value in values]
+        fetch_batch = FetchBatch(topic or self.topic, partition, quarantined[0].offset, quarantined)
+        asyncio.run(self._add(fetch_batch, [Rejection(record, reason, detail) for record in quarantined]))
+        return [f"{fetch_batch.topic}/{partition}/{record.offset}" for record in quarantined]
 
-    async def _put(self, bundle: FetchBatch, rejected: list[Rejection]) -> None:
+    async def _add(self, fetch_batch: FetchBatch, rejected: list[Rejection]) -> None:
         clocks = ClockCheck(names.clock(self.conf.generation), self.conf.partitions, longest_skew_ms(self.conf))
         changelog = Changelog(self.conf.kafka_bootstrap, "tests", None, clocks)
         await changelog.start()
-        await DeadLetterWriter(names.dead_letters(self.conf.generation), changelog).put(bundle, rejected)
+        await DeadLetterWriter(names.dead_letters(self.conf.generation), changelog).put(fetch_batch, rejected)
         await changelog.stop()
 
     def write(self, topic: str, value: bytes, key: bytes | None, headers: dict[str, bytes]) -> None:
-        """A record that somebody else wrote."""
+        """Write a record that no worker wrote."""
         producer = Producer({"bootstrap.servers": self.conf.kafka_bootstrap, "log_level": 0})
         producer.produce(topic, value, key, 0, headers=list(headers.items()))
         assert producer.flush(20) == 0
@@ -82,9 +81,9 @@ class Quarantine:
     def sent(self) -> list[tuple[int, bytes | None, bytes | None]]:
         """Partition, key and value of every record of the orders' topic."""
         consumer = Consumer({"bootstrap.servers": self.conf.kafka_bootstrap, "group.id": "tests", "log_level": 0})
-        places = [TopicPartition(self.topic, partition, 0) for partition in range(self.conf.partitions)]
-        left = sum(high - low for low, high in (consumer.get_watermark_offsets(place, 10) for place in places))
-        consumer.assign(places)
+        partitions = [TopicPartition(self.topic, partition, 0) for partition in range(self.conf.partitions)]
+        left = sum(high - low for low, high in (consumer.get_watermark_offsets(one, 10) for one in partitions))
+        consumer.assign(partitions)
         found = []
         while len(found) < left:
             found += [(m.partition(), m.key(), m.value()) for m in consumer.consume(left - len(found), timeout=5)]
@@ -93,7 +92,7 @@ class Quarantine:
 
 
 def deadletters(*arguments: str) -> str:
-    """What the command says. Raises CommandError; what was said before is lost then."""
+    """Output of the command. Raises CommandError, without the output."""
     out = StringIO()
     call_command("deadletters", *arguments, stdout=out)
     return out.getvalue()
@@ -103,15 +102,15 @@ def states() -> dict[str, str]:
     return {str(dead_letter): dead_letter.state for dead_letter in DeadLetter.objects.all()}
 
 
-def make_topics(conf: Settings) -> None:
-    """A partition has its leader a moment after its topic is made."""
+def create_topics(conf: Settings) -> None:
+    """Create the topics and wait: a partition has its leader a moment later."""
     topics.apply(conf, ["orders"])
     with dead_letter_topic.connect() as kafka:
         for topic in (names.dead_letters(conf.generation), names.events("orders", conf.generation)):
-            eventually(lambda topic=topic: led(kafka, topic), f"leaders of {topic}")  # type: ignore[misc]
+            eventually(lambda topic=topic: has_leaders(kafka, topic), f"leaders of {topic}")  # type: ignore[misc]
 
 
-def led(kafka: dead_letter_topic.DeadLetterTopic, topic: str) -> bool:
+def has_leaders(kafka: dead_letter_topic.DeadLetterTopic, topic: str) -> bool:
     try:
         return bool(kafka.bounds(topic))
     except KafkaUnavailable:

@@ -1,4 +1,4 @@
-"""Events sent as our own ingest sends them, read back from the demo's broker."""
+"""BulkEventSender, its events read back from a real broker."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ def received(conf: Settings, count: int) -> list[Message]:
     return messages
 
 
-def test_events_come_by_subject_on_their_partition_in_order(conf: Settings) -> None:
+def test_events_are_keyed_by_subject_on_its_partition_in_order(conf: Settings) -> None:
     sender, customers = BulkEventSender(conf), ["Ann", "Bob", "Cem"]
     for number in range(1_000):
         send(sender, customers[number % 3], number)
@@ -70,17 +70,15 @@ def test_events_come_by_subject_on_their_partition_in_order(conf: Settings) -> N
     assert numbers == {customer: list(range(i, 1_000, 3)) for i, customer in enumerate(customers)}
 
 
-def test_an_identifier_that_names_nobody_is_refused(conf: Settings) -> None:
+def test_empty_identifier_is_refused(conf: Settings) -> None:
     with pytest.raises(IdentifierError):
         send(BulkEventSender(conf), "", 1)
 
 
-def test_what_is_not_delivered_names_the_oldest_that_is_missing(
-    conf: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_not_delivered_names_the_oldest_unacknowledged_event(conf: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("featurestore.ingest.bulk_sender.DELIVERY_TIMEOUT_MS", 1_000)
     sender = BulkEventSender(conf.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"}))
-    with pytest.raises(NotDelivered, match="Kafka did not take an event: ") as failed:
+    with pytest.raises(NotDelivered, match="Kafka did not acknowledge an event: ") as failed:
         send_many(sender, range(5, 1_000))
     assert failed.value.first == 5
-    assert sender.sent == KEPT, "no more are under way than the streams keep identities"
+    assert sender.sent == KEPT, "no more in flight than the deduplication window holds"

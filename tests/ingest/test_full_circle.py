@@ -1,4 +1,4 @@
-"""The whole way, with the real processes: put aside, mended, replayed, counted once."""
+"""Dead letters with the real processes: an event is quarantined, its cause fixed, replayed, counted once."""
 
 import itertools
 import time
@@ -11,20 +11,20 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
+from devservers.installation import Installation, installation
 from devservers.redis_server import RedisServer
+from devservers.waiting import eventually
 from featurestore import names
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.identity import partition_of, subject_of
 from streams.processing import MAX_CLOCK_SKEW_S
-from devservers.installation import Installation, installation
-from devservers.waiting import eventually
 
-FORGET = "from featurestore.ingest.models import DeadLetter; DeadLetter.objects.update(state='open')"
+REOPEN_ALL = "from featurestore.ingest.models import DeadLetter; DeadLetter.objects.update(state='open')"
 PARTITIONS = 4
 
 
-class Ann:
-    """A customer whose orders come in well and badly."""
+class CustomerHarness:
+    """A customer whose orders are partly valid."""
 
     def __init__(self, made: Installation, api: httpx.Client) -> None:
         self.made, self.api, self.numbers = made, api, itertools.count()
@@ -33,15 +33,15 @@ class Ann:
         self.topic = names.events("orders", int(str(made.settings["generation"])))
         self.producer = Producer({"bootstrap.servers": str(made.settings["kafka_bootstrap"]), "log_level": 0})
 
-    def agrees(self) -> None:
+    def give_consent(self) -> None:
         self.api.post("/v1/customers", json={"customer_id": "ann", "region": "EU", "brand": "lamp"})
         decision = {"purpose": "service", "decision": "given", "notice": "privacy/1/en", "method": "chat"}
         answer = self.api.post("/v1/consents", json={"customer_id": "ann", **decision})
         assert answer.status_code == 201, answer.text
         since_s = datetime.fromisoformat(answer.json()["since"]).timestamp()
-        eventually(lambda: time.time() > since_s, "the consent counts")
+        eventually(lambda: time.time() > since_s, "the consent is in effect")
 
-    def buys(self, amount: int, *, ahead_s: float = 0, partition: int | None = None) -> None:
+    def send_order(self, amount: int, *, ahead_s: float = 0, partition: int | None = None) -> None:
         line = OrderLine(kind="completed", order_id="O", sku="LAMP", quantity=1, amount=Decimal(amount))
         at = datetime.now(UTC) + timedelta(seconds=ahead_s)
         raw = orders.encode(id=str(next(self.numbers)), source="test", subject=self.subject, time=at, data=line)
@@ -49,14 +49,14 @@ class Ann:
         self.producer.produce(self.topic, raw, self.subject.encode(), there)
         assert self.producer.flush(20) == 0
 
-    def spent(self) -> float:
+    def spend(self) -> float:
         question = {"service": "support_chat", "purpose": "service", "customer_id": "ann"}
         answer = self.api.post("/v1/features", json=question)
         return float(answer.json()["features"]["spend_amount_sum_1h"]) if answer.status_code == 200 else -1
 
 
 @pytest.fixture
-def ann(kafka: str, tmp_path: Path) -> Iterator[Ann]:
+def ann(kafka: str, tmp_path: Path) -> Iterator[CustomerHarness]:
     server = RedisServer(tmp_path / "redis")
     server.start()
     with installation(tmp_path, kafka=kafka, store=server.url, partitions=PARTITIONS) as made:
@@ -65,33 +65,33 @@ def ann(kafka: str, tmp_path: Path) -> Iterator[Ann]:
         made.start_worker()
         api = made.start_api()
         eventually(lambda: api.get("/readyz").status_code == 200, "the API is ready")
-        yield Ann(made, api)
+        yield CustomerHarness(made, api)
     server.stop()
 
 
 @pytest.mark.timeout(300)
-def test_what_was_put_aside_counts_once_when_it_is_replayed_even_twice(ann: Ann) -> None:
-    ann.agrees()
-    ann.buys(1)
-    ann.buys(20, partition=(ann.home + 1) % PARTITIONS)  # a sender that knows another number of partitions
-    ann.buys(400, ahead_s=MAX_CLOCK_SKEW_S + 5)  # a sender whose clock is ahead
+def test_replayed_dead_letters_count_once_even_if_replayed_twice(ann: CustomerHarness) -> None:
+    ann.give_consent()
+    ann.send_order(1)
+    ann.send_order(20, partition=(ann.home + 1) % PARTITIONS)  # a sender with another number of partitions
+    ann.send_order(400, ahead_s=MAX_CLOCK_SKEW_S + 5)  # a sender whose clock is ahead
     soon = time.time() + 5
-    eventually(lambda: ann.spent() == 1, "the good one is served")
-    eventually(lambda: "misplaced" in listed(ann) and "future" in listed(ann), "two letters", every_s=0.5)
+    eventually(lambda: ann.spend() == 1, "the valid order is served")
+    eventually(lambda: "misplaced" in listed(ann) and "future" in listed(ann), "two dead letters", every_s=0.5)
 
     assert "1 replayed" in ann.made.manage("deadletters", "replay", "--all", "--reason", "misplaced").stdout
-    eventually(lambda: ann.spent() == 21, "sent to its own partition it counts")
-    eventually(lambda: time.time() > soon, "the other's time is near enough")
+    eventually(lambda: ann.spend() == 21, "replayed to its own partition it counts")
+    eventually(lambda: time.time() > soon, "the other order is no longer in the future")
     assert "1 replayed" in ann.made.manage("deadletters", "replay", "--all").stdout
-    eventually(lambda: ann.spent() == 421, "it counts")
-    assert "No letter waits." in listed(ann)
+    eventually(lambda: ann.spend() == 421, "the replayed order counts")
+    assert "No dead letter waits for a decision." in listed(ann)
 
-    ann.made.manage("shell", "-c", FORGET)  # a database that lost the decisions
+    ann.made.manage("shell", "-c", REOPEN_ALL)  # a database that lost the decisions
     assert "2 replayed" in ann.made.manage("deadletters", "replay", "--all").stdout
-    ann.buys(5000)
-    eventually(lambda: ann.spent() >= 5421, "what was sent later is served")
-    assert ann.spent() == 5421, "the second replays were recognised"
+    ann.send_order(5000)
+    eventually(lambda: ann.spend() >= 5421, "a later order is served")
+    assert ann.spend() == 5421, "second replays are recognised as duplicates"
 
 
-def listed(ann: Ann) -> str:
+def listed(ann: CustomerHarness) -> str:
     return ann.made.manage("deadletters", "list").stdout

@@ -16,10 +16,10 @@ from featurestore.config import settings
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import Notice, Purpose
 from featurestore.consent.purpose_states import Basis, Decision
-from featurestore.consent.selectors import pending
-from featurestore.consent.services import Choice, record
+from featurestore.consent.selectors import outbox_backlog
+from featurestore.consent.services import Choice, record_decisions
 from featurestore.ingest.bulk_sender import BulkEventSender, NotDelivered
-from featurestore.jobs.batches import BATCH, batches
+from featurestore.jobs.batches import batches
 from featurestore.profiles.services import Registration, register_many
 
 BRAND = "online-retail"
@@ -110,11 +110,11 @@ def admit(found: Survey, moved: timedelta) -> int:
         if notice
     ]
     try:
-        for batch in batches(choices, BATCH):
-            record(batch)
+        for batch in batches(choices):
+            record_decisions(batch)
     except ConsentError as error:
         raise CommandError(f"{error} Replay into a new database.") from error
-    if waiting := pending().unpublished:
+    if waiting := outbox_backlog().unpublished:
         raise CommandError(
             f"{waiting:,} permissions are not in the store yet. Start manage.py verify_store, then repeat this."
         )

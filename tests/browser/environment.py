@@ -1,22 +1,22 @@
-"""A shop on a real Redis, with values folded for a customer, as the API's tests have it in memory."""
+"""Environment of the browser tests: a real Redis with values of a customer."""
 
 from datetime import UTC, datetime, timedelta
 
 from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.consent import services
-from featurestore.consent.vouching.node_verifier import VerifierState, NodeVerifier
+from featurestore.consent.vouching.node_verifier import NodeVerifier, VerifierState
 from featurestore.profiles.services import register
 from featurestore.store.protocol import Watermark
 from featurestore.store.redis import RedisStore
-from tests.api.world import World
+from tests.api.environment import ServingEnvironment
 
 VOUCHED_MS = 600_000
 LINE = {"order_id": "O1", "sku": "LAMP", "category": "light", "kind": "completed", "quantity": 2, "amount": "49.00"}
 
 
-class RealWorld(World):
-    """C42 agreed to service a month ago and bought a lamp yesterday."""
+class BrowserEnvironment(ServingEnvironment):
+    """C42 consented to service a month ago and bought a lamp yesterday."""
 
     def __init__(self, store: RedisStore):
         self.store = store  # type: ignore[assignment]
@@ -24,7 +24,7 @@ class RealWorld(World):
         self.now_ms = round(self.now.timestamp() * 1000)
 
     def vouch(self) -> None:
-        """One word of the voucher, for long. Its first step waits until no other word can be in force."""
+        """Vouch for the store for 10 minutes. The verifier's first step waits until no earlier vouch key can exist."""
         clock = iter(range(0, 10**9, VOUCHED_MS)).__next__
         verifier = NodeVerifier(self.store, VOUCHED_MS, clock)
         assert verifier.step() is VerifierState.VOUCHING
@@ -40,7 +40,7 @@ class RealWorld(World):
         yesterday = (self.now - timedelta(days=1)).replace(tzinfo=None).isoformat()
         self.happened("C42", "orders", (yesterday, LINE))
 
-    def open(self) -> None:
+    def set_up(self) -> None:
         for name, basis in {"service": "consent", "fraud": "legal_obligation"}.items():
             services.define_purpose(name, title=name.title(), lawful_basis=basis)
         services.publish_notice("privacy", 1, "en", "What we do with your data.", ["service"])

@@ -1,9 +1,11 @@
-"""A small shop for the administration's tests: four purposes, a notice, customers who decided, staff of each role."""
+"""Environment of the administration's tests: four purposes, a notice, customers with consents, staff of each role."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from django.contrib.auth.models import Group, User
+from django.http import HttpResponse
 from django.test import Client
 
 from featurestore.access import services as access
@@ -19,7 +21,7 @@ from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
 from featurestore.serving.guard import decide_access
 from featurestore.store.memory import MemoryStore
-from tests.admin.dead_letter_topic import InMemoryDeadLetterTopic, put_aside
+from tests.admin.dead_letter_topic import InMemoryDeadLetterTopic, quarantine
 
 PURPOSES = {
     "service": "consent",
@@ -30,24 +32,31 @@ PURPOSES = {
 STAFF = {"olivia": PRIVACY_OFFICER, "petra": PLATFORM_ENGINEER, "chris": CHAT_ENGINEER}
 ALLOWANCE = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"], "actor": "petra"}
 
+CSRF_TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')
+
+
+def text_of(page: HttpResponse) -> str:
+    """A page without CSRF tokens, whose random characters may contain any short id."""
+    return CSRF_TOKEN.sub("", page.content.decode())
+
 
 @dataclass
-class Shop:
-    """``browse`` logs in: olivia is a privacy officer, petra and chris are engineers, root may do everything."""
+class AdminEnvironment:
+    """Database, store and staff. olivia is a privacy officer, petra and chris are engineers, root is a superuser."""
 
     store: MemoryStore
     dead_letters: InMemoryDeadLetterTopic
     customers: dict[str, Customer] = field(default_factory=dict)
 
-    def open(self) -> None:
+    def set_up(self) -> None:
         for name, basis in PURPOSES.items():
             services.define_purpose(name, title=name.title(), lawful_basis=basis, description=f"About {name}.")
         services.publish_notice("privacy", 1, "en", "What we do.\n\nWith your data.", PURPOSES)
         self.register("C1", "C42", "C421")
         self.give("C42")
-        self.hire()
+        self.create_staff()
 
-    def hire(self) -> None:
+    def create_staff(self) -> None:
         access.seed_roles()
         for name, role in STAFF.items():
             person = User.objects.create_user(name, password="pw", is_staff=True)
@@ -71,18 +80,18 @@ class Shop:
     def finding(self, state: str = "open", kind: str = "missing_in_store", customer_id: str = "C42") -> Finding:
         now = datetime.now(UTC)
         run = AuditRun.objects.create(started_at=now, finished_at=now, found=1)
-        told = {"dismissed_by": "olivia", "dismissed_reason": "known"} if state == "dismissed" else {}
+        dismissal = {"dismissed_by": "olivia", "dismissed_reason": "known"} if state == "dismissed" else {}
         subject = self.customers[customer_id].subject
         return Finding.objects.create(
-            run=run, kind=kind, subject=subject, detail="", found_at=now, seen_at=now, state=state, **told
+            run=run, kind=kind, subject=subject, detail="", found_at=now, seen_at=now, state=state, **dismissal
         )
 
-    def letter(self, customer_id: str = "C42", value: bytes = b"{}", reason: str = "invalid") -> DeadLetter:
-        """A record of the customer's that was put aside two hours ago."""
-        return put_aside(self.dead_letters, self.customers[customer_id].subject, value, reason)
+    def dead_letter(self, customer_id: str = "C42", value: bytes = b"{}", reason: str = "invalid") -> DeadLetter:
+        """A record of the customer's that was quarantined two hours ago."""
+        return quarantine(self.dead_letters, self.customers[customer_id].subject, value, reason)
 
-    def recorded(self, customer_id: str = "C42", number: int = 1, **withheld: str) -> None:
-        """A minute ago support-bot read a customer, after a record that was lost."""
+    def access_record(self, customer_id: str = "C42", number: int = 1, **withheld: str) -> None:
+        """Write an access record of a minute ago by support-bot, and a gap: the record before it is lost."""
         at_ms = round(datetime.now(UTC).timestamp() * 1000) - 60_000
         kind = Kind("support-bot", "0123456789ab", "support_chat", "service", ["spend", "returns"], withheld)
         read = Read(0, self.customers[customer_id].subject, at_ms, f"turn-{number:04}")
@@ -91,13 +100,13 @@ class Shop:
         write([Heard(at_ms, Batch(process, at_ms - 1000, 1, at_ms, 1, [kind], [read], requests))])
 
     def read(self, customer_id: str, purpose: str = "service") -> PurposePermission | Denial:
-        """What a reader is told a little later, when a new grant has begun."""
+        """The permission that a reader gets 5 seconds later, when a new grant is in effect."""
         reading = self.store.read([self.customers[customer_id].subject], [], [], 1000)
         soon_ms = round((datetime.now(UTC) + timedelta(seconds=5)).timestamp() * 1000)
         return decide_access(reading.subjects[0].permission, purpose, vouched=reading.vouched, now_ms=soon_ms)
 
     @staticmethod
-    def browse(name: str) -> Client:
+    def log_in(name: str) -> Client:
         client = Client()
         assert client.login(username=name, password="pw")
         return client
