@@ -4,18 +4,18 @@ The events are there before the worker starts; its memory is looked at until the
 the worker is bounded (``streams.partition_queues.FULL_QUEUE_RECORDS``), so its memory should not grow with the backlog.
 """
 
-from bench.contestants.roster import Rapport, working
-from bench.waiting import wait_until
-from bench.surroundings import Surroundings, by_partition, subjects_of
+from bench.contestants.workers import Rapport, working
+from bench.servers import BenchServers, by_partition, subjects_of
 from bench.throughput import CUSTOMERS, at_once, purchases
+from bench.waiting import wait_until
 
 
-def measured(around: Surroundings, events: int) -> dict[str, float]:
+def measured(servers: BenchServers, events: int) -> dict[str, float]:
     """The worker's memory in MB while it folds a backlog: at its most, and at its half."""
-    contestant, customers = Rapport(around), subjects_of("customer", CUSTOMERS)
+    contestant, customers = Rapport(servers), subjects_of("customer", CUSTOMERS)
     last = by_partition(f"{contestant.topic}-last")
-    around.permit([*customers, *last])
-    around.send(contestant.topic, [*purchases(customers, events), *at_once(last, events)])
+    servers.permit([*customers, *last])
+    servers.send(contestant.topic, [*purchases(customers, events), *at_once(last, events)])
     took_mb: list[float] = []
     with working(contestant) as worker:
 

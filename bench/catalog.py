@@ -16,7 +16,7 @@ from pathlib import Path
 from redis import Redis
 
 from bench.offline import Offline
-from bench.populations import NoRetailData, Told, busiest, demo_hour, retail
+from bench.populations import CustomerEvent, NoRetailData, busiest, demo_hour, retail
 from devservers.redis_server import RedisServer
 from featurestore.catalog import registry
 
@@ -35,15 +35,15 @@ def measured(server: RedisServer) -> dict[str, float]:
     return figures
 
 
-def spread(events: Sequence[Told]) -> list[Told]:
+def spread(events: Sequence[CustomerEvent]) -> list[CustomerEvent]:
     """The same events, one of each customer in turn: as at scale, where hardly two of a round are one customer's."""
-    turns: dict[str, list[Told]] = {}
+    turns: dict[str, list[CustomerEvent]] = {}
     for event in events:
         turns.setdefault(event.customer_id, []).append(event)
     return [event for turn in zip_longest(*turns.values()) for event in turn if event is not None]
 
 
-def rate(server: RedisServer, events: Sequence[Told]) -> float:
+def rate(server: RedisServer, events: Sequence[CustomerEvent]) -> float:
     with Redis(port=server.port) as redis:
         redis.flushall()
     offline = Offline(registry, server.url, ROUND_EVENTS)

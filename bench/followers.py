@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-from bench.readers import FEATURES, PURPOSE, SERVICE
+from bench.served_customers import FEATURES, PURPOSE, SERVICE
 
 OPENING = 32
 """Streams that are opened at the same time; the others wait for their turn."""

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 
 from psutil import Process
 
-from bench.contestants.roster import Contestant, Rapport, working
-from bench.load import sending, stamps
-from bench.waiting import wait_until
+from bench.contestants.workers import Contestant, Rapport, working
+from bench.event_sender import sending, stamps
+from bench.servers import PARTITIONS, BenchServers, by_partition, record, subjects_of
 from bench.sizes import memory_bytes
-from bench.surroundings import PARTITIONS, Surroundings, by_partition, record, subjects_of
 from bench.throughput import at_once
+from bench.waiting import wait_until
 
 SIZES = {"1k": 1_000, "10k": 10_000, "100k": 100_000, "1m": 1_000_000}
 SLICE = 40_000
@@ -24,9 +24,9 @@ WEIGHED = 1_000
 ENTERED_S = 900
 
 
-def measured(around: Surroundings, scale: int = 1) -> dict[str, float]:
+def measured(servers: BenchServers, scale: int = 1) -> dict[str, float]:
     """Figures by size; ``scale`` divides the sizes and the slices."""
-    contestant, figures = Rapport(around), dict[str, float]()
+    contestant, figures = Rapport(servers), dict[str, float]()
     customers = subjects_of("grown", max(SIZES.values()) // scale)
     drawn, there = random.Random(1), 0
     with working(contestant) as worker:
@@ -40,17 +40,17 @@ def measured(around: Surroundings, scale: int = 1) -> dict[str, float]:
             there = size
 
             last, now = by_partition(f"last-{label}"), datetime.now(UTC)
-            around.permit(last)
+            servers.permit(last)
             chosen = drawn.choices(customers[:there], k=SLICE // scale)
             records = [record(subject, 10**9 * there + i, now) for i, subject in enumerate([*chosen, *last])]
             sent, changelog_bytes = stamps(len(records)), contestant.changelog_bytes()
-            with sending(around.broker.bootstrap, contestant.topic, records, sent):
+            with sending(servers.broker.bootstrap, contestant.topic, records, sent):
                 ended = wait_until("the drawn bought", lambda them=last: all(contestant.seen(them)), worker)
             sample = drawn.sample(customers[:there], min(WEIGHED, there))
             taken = {
                 "events_per_s_core": len(records) / (ended - sent[0]),
                 "changelog_bytes_per_event": (contestant.changelog_bytes() - changelog_bytes) / len(records),
-                "redis_bytes_per_customer": memory_bytes(around.redis, sample) / len(sample),
+                "redis_bytes_per_customer": memory_bytes(servers.redis, sample) / len(sample),
                 "table_bytes_per_customer": contestant.state_bytes() / there,
                 "worker_rss_mb": worker.memory_info().rss / 1e6,
             }
@@ -69,21 +69,21 @@ def rebuilt_per_s(contestant: Contestant, customers: list[str], worker: Process)
     """Subjects whose values are in Redis again, a second from the first word for a Redis that was emptied and has all
     permissions again.
     """
-    around, places = contestant.around, [("sales", partition) for partition in range(PARTITIONS)]
-    around.redis.flushall()
-    around.permit(customers)
+    servers, places = contestant.servers, [("sales", partition) for partition in range(PARTITIONS)]
+    servers.redis.flushall()
+    servers.permit(customers)
 
     def whole() -> bool:
-        (node,) = around.store.read((), (), places, 5_000).nodes
+        (node,) = servers.store.read((), (), places, 5_000).nodes
         return all(mark is not None and mark.incarnation == node.incarnation for mark in node.watermarks)
 
     began_s = time.monotonic()
-    around.vouch()
+    servers.vouch()
     ended_s = wait_until("every value is there again", whole, worker, ENTERED_S)
     return len(customers) / (ended_s - began_s)
 
 
 def enter(contestant: Contestant, customers: list[str], number: int) -> None:
     """New customers agree and buy once."""
-    contestant.around.permit(customers)
-    contestant.around.send(contestant.topic, at_once(customers, number))
+    contestant.servers.permit(customers)
+    contestant.servers.send(contestant.topic, at_once(customers, number))

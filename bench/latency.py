@@ -15,11 +15,11 @@ from typing import Any
 import hiredis
 from redis import Redis
 
-from bench.contestants.roster import Contestant, working
-from bench.load import CONTEXT, sending, stamps
-from bench.waiting import wait_until
-from bench.surroundings import PARTITIONS, subjects_of
+from bench.contestants.workers import Contestant, working
+from bench.event_sender import CONTEXT, sending, stamps
+from bench.servers import PARTITIONS, subjects_of
 from bench.throughput import at_once
+from bench.waiting import wait_until
 
 LATE_S = 30
 QUIET_S = 2.0
@@ -31,23 +31,23 @@ WRITES = "Kh$"  # keyspace notifications of hashes and strings
 
 def latencies_ms(contestant: Contestant, rate: int, seconds: int) -> tuple[list[float], list[float]]:
     """Of every event sent at a steady rate, and of the probe's writes. Fails if an event is not seen in time."""
-    around, count = contestant.around, rate * seconds
+    servers, count = contestant.servers, rate * seconds
     subjects = subjects_of(f"{contestant.topic}-{rate}", count)
-    around.permit(subjects)
+    servers.permit(subjects)
     sent, probed = stamps(count), stamps(PROBES_PER_S * seconds)
     with working(contestant) as worker:
-        around.send(contestant.topic, at_once(subjects, 10**9))
+        servers.send(contestant.topic, at_once(subjects, 10**9))
         last = subjects[-PARTITIONS * 20 :]
         wait_until("the last customers are known", lambda: all(contestant.seen(last)), worker)
         wait_until("all customers are known", lambda: all(contestant.seen(subjects)), worker)
         by_key = {contestant.key(subject).encode(): i for i, subject in enumerate(subjects)}
         probes = {f"{PROBE}{i}".encode(): i for i in range(len(probed))}
         times = {key: (sent, i) for key, i in by_key.items()} | {key: (probed, i) for key, i in probes.items()}
-        with listening(around.redis_server.port, times) as listener:
+        with listening(servers.redis_server.port, times) as listener:
             listener.wait_for_quiet(LATE_S)
             with (
-                probing(around.redis_server.port, probed),
-                sending(around.broker.bootstrap, contestant.topic, at_once(subjects, 2 * 10**9), sent, rate),
+                probing(servers.redis_server.port, probed),
+                sending(servers.broker.bootstrap, contestant.topic, at_once(subjects, 2 * 10**9), sent, rate),
             ):
                 listener.listen(seconds + LATE_S)
     unseen = len(by_key.keys() - listener.heard.keys())

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.populations import Told
+from bench.populations import CustomerEvent
 from featurestore import names
 from featurestore.definitions import Registry
 from featurestore.identity import subject_of
@@ -67,7 +67,7 @@ class Offline:
         }
         self.rounds = MicroBatchProcessor(folders, RetryingStore(self.store), NoDeadLetters(), lambda: self.now_ms)
 
-    async def fold(self, events: Sequence[Told]) -> None:
+    async def fold(self, events: Sequence[CustomerEvent]) -> None:
         """Fold the events of customers who allow everything. Raises ValueError for one that is refused."""
         customers = {one.customer_id: subject_of(one.customer_id, b"bench") for one in events}
         self.subjects = list(customers.values())

@@ -26,7 +26,7 @@ YEAR = timedelta(days=400)  # the longest window
 YEAR_DEEDS = 300_000
 
 
-class Told(NamedTuple):
+class CustomerEvent(NamedTuple):
     """An event of one customer."""
 
     customer_id: str
@@ -39,13 +39,13 @@ class NoRetailData(Exception):
     """The data set is not there; the message says where it was looked for."""
 
 
-def retail() -> list[Told]:
+def retail() -> list[CustomerEvent]:
     """Every event of the retail data, in the file's order. Raises NoRetailData."""
     if not RETAIL.exists():
         raise NoRetailData(f"{RETAIL} is not there: RAPPORT_TEST_DATA names the folder of {RETAIL.name}")
     with gzip.open(RETAIL, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
         rows = [row for row in sales(lines) if isinstance(row, Sale)]
-    return [Told(row.customer_id, orders, row.time, row.data) for row in rows]
+    return [CustomerEvent(row.customer_id, orders, row.time, row.data) for row in rows]
 
 
 def demo_hour() -> Iterator[datetime]:
@@ -59,13 +59,13 @@ def year_and_hour() -> Iterator[datetime]:
     yield from (moment + YEAR for moment in demo_hour())
 
 
-def busiest(moments: Iterable[datetime], customers: int) -> list[Told]:
+def busiest(moments: Iterable[datetime], customers: int) -> list[CustomerEvent]:
     """The events of the simulated shop's busiest customers; the first is ten times as busy as any other.
 
     Nobody withdraws: that would make values smaller.
     """
     deeds = Shop([f"C{n}" for n in range(1, SHOP_CUSTOMERS + 1)], seed=1).deeds()
     happened = ((at, deed) for at, deed in zip(moments, deeds, strict=False) if isinstance(deed, Happening))
-    told = [Told(deed.customer_id, deed.source, at, deed.data) for at, deed in happened]
+    told = [CustomerEvent(deed.customer_id, deed.source, at, deed.data) for at, deed in happened]
     most = {customer for customer, _ in Counter(one.customer_id for one in told).most_common(customers)}
     return [one for one in told if one.customer_id in most]

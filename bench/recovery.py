@@ -27,7 +27,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import backlog, failover
-from bench.surroundings import WORKER_CORE, surroundings
+from bench.servers import WORKER_CORE, bench_servers
 from devservers import results
 from devservers.ports import free_port
 from featurestore import names
@@ -184,12 +184,12 @@ def main() -> None:
     )
     options = parser.parse_args()
     scale = 20 if options.quick else 1
-    with surroundings() as around:
-        figures = measured(around.broker.bootstrap, around.folder, SUBJECTS // scale)
-        around.clear()
-        figures |= failover.measured(around.broker.bootstrap, around.folder, 1 if options.quick else FAILOVERS)
-        figures |= backlog.measured(around, BACKLOG // scale)
-    results.tell("recovery", figures, write_it=not options.quick)
+    with bench_servers() as servers:
+        figures = measured(servers.broker.bootstrap, servers.folder, SUBJECTS // scale)
+        servers.clear()
+        figures |= failover.measured(servers.broker.bootstrap, servers.folder, 1 if options.quick else FAILOVERS)
+        figures |= backlog.measured(servers, BACKLOG // scale)
+    results.report("recovery", figures, write_it=not options.quick)
 
 
 if __name__ == "__main__":

@@ -24,12 +24,12 @@ from redis import Redis
 
 from bench.distribution import quantile
 from bench.offline import Offline
-from bench.populations import NoRetailData, Told, busiest, demo_hour, retail, year_and_hour
+from bench.populations import CustomerEvent, NoRetailData, busiest, demo_hour, retail, year_and_hour
 from devservers.redis_server import RedisServer
 from featurestore.aggregations import DistinctCount, Quantile, TopK
 from featurestore.catalog import registry
 from featurestore.definitions import FeatureView, Registry
-from featurestore.store.redis import key
+from featurestore.store.redis import subject_key
 from featurestore.tiles.record import ENCODER, Record, decode
 from featurestore.tiles.stored_field import field_name
 from featurestore.tiles.view_codec import ViewCodec
@@ -70,16 +70,16 @@ class Kept(NamedTuple):
 def rows_of(record: Record) -> dict[str, int]:
     """How many tiles a record has of each VIEW/PURPOSE."""
     return {
-        field_name(name, purpose): len(ViewCodec(registry.views[name]).open(kept.tiles).starts)
+        field_name(name, purpose): len(ViewCodec(registry.views[name]).unpack(kept.tiles).starts)
         for name, states in record.views.items()
         for kept in states
-        for purpose in kept.grants
+        for purpose in kept.grant_ids
     }
 
 
 def parts_of(record: Record) -> dict[str, int]:
     """Bytes of a record's parts: the identities of its events, and each view, once for purposes that hold the same."""
-    parts = {"identities": len(ENCODER.encode(record.identities))}
+    parts = {"identities": len(ENCODER.encode(record.deduplication_window))}
     return parts | {name: len(ENCODER.encode(states)) for name, states in record.views.items()}
 
 
@@ -92,7 +92,7 @@ def is_sketched(view: FeatureView) -> bool:
     return any(isinstance(column.aggregation, SKETCHES) for column in view.columns)
 
 
-def kept(server: RedisServer, events: Sequence[Told], *, sketches: bool) -> Kept:
+def kept(server: RedisServer, events: Sequence[CustomerEvent], *, sketches: bool) -> Kept:
     """Fold a population by the shipped definitions, with or without the views that have a sketch."""
     sources = list({one.source.name: one.source for one in events}.values())
     views = [v for v in registry.views.values() if v.source in sources and (sketches or not is_sketched(v))]
@@ -104,7 +104,7 @@ def kept(server: RedisServer, events: Sequence[Told], *, sketches: bool) -> Kept
         hashes = dict(zip(subjects, pipelined(redis, subjects, lambda to, name: to.hgetall(name)), strict=True))
         encodings = [form.decode() for form in pipelined(redis, subjects, lambda to, name: to.object("ENCODING", name))]
         for subject, hash_ in hashes.items():
-            bare.hset(key(subject), PERMISSION, hash_[PERMISSION])
+            bare.hset(subject_key(subject), PERMISSION, hash_[PERMISSION])
         value_bytes = memory_bytes(redis, subjects) - memory_bytes(bare, subjects)
     tables = {
         name: {subject: raw for subject, raw in table.kept.items() if subject != coverage.KEY}
@@ -118,7 +118,7 @@ def pipelined(redis: Redis, subjects: Sequence[str], command: Callable[[Any, str
     for start in range(0, len(subjects), BATCH):
         pipeline = redis.pipeline(transaction=False)
         for subject in subjects[start : start + BATCH]:
-            command(pipeline, key(subject))
+            command(pipeline, subject_key(subject))
         yield from pipeline.execute()
 
 
@@ -151,7 +151,7 @@ def measured(server: RedisServer) -> dict[str, float]:
     return figures | weighed(server, "_fullest", title + "a year and that hour", busiest(year_and_hour(), BUSIEST))
 
 
-def weighed(server: RedisServer, suffix: str, title: str, events: Sequence[Told]) -> dict[str, float]:
+def weighed(server: RedisServer, suffix: str, title: str, events: Sequence[CustomerEvent]) -> dict[str, float]:
     """The figures of one population, with a table of where the bytes go."""
     found = kept(server, events, sketches=False)
     figures = {

@@ -18,18 +18,18 @@ from typing import NamedTuple
 from psutil import Process
 from redis import Redis
 
-from bench import publishing
+from bench import change_notifications
 from bench.distribution import quantile
+from bench.event_sender import CONTEXT
 from bench.followers import Arrival, follow
-from bench.load import CONTEXT
-from bench.readers import PURPOSE, customers, fill
-from bench.surroundings import MEMORY
+from bench.served_customers import PURPOSE, customers, fill
+from bench.servers import MEMORY
+from devservers import results
 from devservers.installation import installation
 from devservers.redis_server import RedisServer
-from devservers.results import tell
 from featurestore.identity import subject_of
 from featurestore.store.protocol import FieldWrite, WriteOutcome
-from featurestore.store.redis import RedisStore, key
+from featurestore.store.redis import RedisStore, subject_key
 from featurestore.tiles.stored_field import VALUES_START, fencing_header_of, pack_field
 
 RATE = 200  # writes a second
@@ -53,7 +53,7 @@ class Shop:
         self.store, self.offset, self.sent = RedisStore(url, 5_000), 10**9, list[Sent]()
         self.subjects = [subject_of(name, b"bench") for name in names]
         with Redis.from_url(url) as redis:
-            self.values = [redis.hget(key(subject), FIELD) for subject in self.subjects]
+            self.values = [redis.hget(subject_key(subject), FIELD) for subject in self.subjects]
 
     def change(self, number: int) -> None:
         self.offset += 1
@@ -158,8 +158,8 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rapport-bench-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
         figures = measured(Path(folder), chosen.streams, 1 if chosen.try_only else SECONDS)
-        figures |= publishing.measured(Path(folder) / "publishing")
-    tell("sse", figures, write_it=not chosen.try_only)
+        figures |= change_notifications.measured(Path(folder) / "publishing")
+    results.report("sse", figures, write_it=not chosen.try_only)
 
 
 if __name__ == "__main__":

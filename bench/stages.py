@@ -96,7 +96,11 @@ def stages(key: str) -> dict[str, float]:
 
 
 def body_about(name: str) -> bytes:
-    question = {"service": served_customers.SERVICE, "purpose": served_customers.PURPOSE, "features": served_customers.FEATURES}
+    question = {
+        "service": served_customers.SERVICE,
+        "purpose": served_customers.PURPOSE,
+        "features": served_customers.FEATURES,
+    }
     return json.dumps(question | {"customer_id": name}).encode()
 
 

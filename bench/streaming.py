@@ -1,6 +1,7 @@
 """Streaming, side by side: our worker, a plain Faust agent and Quix Streams, the same job on the same Kafka and Redis.
 
     python -m bench.streaming [--rounds 3] [--quick] [--growth]
+    python -m bench.streaming --own [--figures PATH]      our worker's throughput alone, for ``bench.paired``
 
 The job: decode JSON, keep sums and counts of three windows a customer in a durable table with a changelog, write them
 to Redis. Each worker has one core to itself; Kafka, Redis and the load have the others, and all files are in memory.
@@ -11,13 +12,15 @@ import argparse
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 
 from bench import catalog, growth, recovery, sizes
-from bench.contestants.roster import PEERS, ROSTER, Contestant, Rapport
+from bench.contestants.workers import PEERS, ROSTER, Contestant, Rapport
 from bench.distribution import quantile
 from bench.latency import latencies_ms
-from bench.surroundings import Surroundings, surroundings
+from bench.servers import BenchServers, bench_servers
 from bench.throughput import Turn, burst, throughput
 from devservers import results
 
@@ -30,12 +33,12 @@ QUANTILES = {"p50": 0.5, "p99": 0.99, "p99_9": 0.999}
 Figures = dict[str, float]
 
 
-def throughputs(around: Surroundings, rounds: int, events: int) -> Figures:
-    """Every contestant's, in turns; each round begins with another."""
+def throughputs(servers: BenchServers, roster: Sequence[type[Contestant]], rounds: int, events: int) -> Figures:
+    """Every contestant's throughput, in turns; each round begins with another."""
     turns: dict[type[Contestant], list[Turn]] = defaultdict(list)
     for number in range(rounds):
-        for kind in ROSTER[number % len(ROSTER) :] + ROSTER[: number % len(ROSTER)]:
-            turn = throughput(kind(around), events)
+        for kind in [*roster[number % len(roster) :], *roster[: number % len(roster)]]:
+            turn = throughput(kind(servers), events)
             turns[kind].append(turn)
             print(
                 f"round {number + 1}: {kind.title:<14}{turn.events_per_s:>8,.0f} events/s"
@@ -45,17 +48,18 @@ def throughputs(around: Surroundings, rounds: int, events: int) -> Figures:
     figures: Figures = {}
     for kind, taken in turns.items():
         figures[f"{kind.prefix}events_per_s_core"] = median(turn.events_per_s for turn in taken)
+        figures[f"{kind.prefix}cpu_us_per_event"] = median(turn.cpu_us_per_event for turn in taken)
         figures[f"{kind.prefix}worker_rss_mb"] = median(turn.worker_rss_mb for turn in taken)
         figures[f"{kind.prefix}changelog_bytes_per_event"] = median(turn.changelog_bytes_per_event for turn in taken)
         figures[f"{kind.prefix}table_bytes_per_customer"] = median(turn.table_bytes_per_customer for turn in taken)
-    for peer in PEERS:
+    for peer in set(roster) & set(PEERS):
         pairs = zip(turns[Rapport], turns[peer], strict=True)
         name = peer.prefix.removesuffix("_")
         figures[f"ratio_vs_{name}"] = median(ours.events_per_s / theirs.events_per_s for ours, theirs in pairs)
     return figures
 
 
-def latencies(around: Surroundings, throughput: Figures, scale: int) -> Figures:
+def latencies(servers: BenchServers, throughput: Figures, scale: int) -> Figures:
     """Every contestant's at each rate that it can hold."""
     figures: Figures = {}
     probed: list[float] = []
@@ -64,7 +68,7 @@ def latencies(around: Surroundings, throughput: Figures, scale: int) -> Figures:
             if throughput[f"{kind.prefix}events_per_s_core"] < SPARE * rate:
                 print(f"{kind.title:<14}at {rate:,}/s: not asked, it is too slow for that")
                 continue
-            took, probes = latencies_ms(kind(around), rate, max(seconds // scale, 4))
+            took, probes = latencies_ms(kind(servers), rate, max(seconds // scale, 4))
             probed += probes
             found = {label: quantile(took, share) for label, share in QUANTILES.items()}
             figures |= {f"{kind.prefix}produce_to_readable_{label}_ms_{rate}": ms for label, ms in found.items()}
@@ -75,8 +79,8 @@ def latencies(around: Surroundings, throughput: Figures, scale: int) -> Figures:
 
 
 def filled_per_s(customers: int) -> float:
-    """``bench.filling`` in a process of its own, for it needs Django."""
-    command = [sys.executable, "-m", "bench.filling", "--customers", str(customers)]
+    """``bench.permissions`` in a process of its own, for it needs Django."""
+    command = [sys.executable, "-m", "bench.permissions", "--customers", str(customers)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
@@ -87,21 +91,28 @@ def main() -> None:
         "--quick", action="store_true", help="a tenth of the events, to see that it runs; writes nothing"
     )
     parser.add_argument("--growth", action="store_true", help="also from a thousand customers to a million")
+    parser.add_argument("--own", action="store_true", help="our own turns alone; written only with --figures")
+    parser.add_argument("--figures", type=Path, help="the file to write, in place of bench/results/streaming.json")
     options = parser.parse_args()
     scale = 10 if options.quick else 1
-    with surroundings() as around:
-        figures = throughputs(around, options.rounds, EVENTS // scale)
-        figures |= latencies(around, figures, scale)
-        figures["burst_of_one_customer_events_per_s_core"] = burst(Rapport(around), BURST // scale)
-        around.clear()
-        figures |= recovery.rapport(around.broker.bootstrap, around.folder, recovery.SUBJECTS // scale)
-        around.clear()
+    write_it = bool(options.figures) or not (options.own or options.quick)
+    with bench_servers() as servers:
+        if options.own:
+            figures = throughputs(servers, [Rapport], options.rounds, EVENTS // scale)
+            results.report("streaming", figures, write_it=write_it, path=options.figures)
+            return
+        figures = throughputs(servers, ROSTER, options.rounds, EVENTS // scale)
+        figures |= latencies(servers, figures, scale)
+        figures["burst_of_one_customer_events_per_s_core"] = burst(Rapport(servers), BURST // scale)
+        servers.clear()
+        figures |= recovery.rapport(servers.broker.bootstrap, servers.folder, recovery.SUBJECTS // scale)
+        servers.clear()
         figures["permissions_filled_per_s"] = filled_per_s(FILLED // scale)
-        figures |= catalog.measured(around.redis_server)
-        figures |= sizes.measured(around.redis_server)
+        figures |= catalog.measured(servers.redis_server)
+        figures |= sizes.measured(servers.redis_server)
         if options.growth:
-            figures |= growth.measured(around, scale)
-    results.tell("streaming", figures, write_it=not options.quick)
+            figures |= growth.measured(servers, scale)
+    results.report("streaming", figures, write_it=write_it, path=options.figures)
 
 
 if __name__ == "__main__":

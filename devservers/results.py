@@ -1,4 +1,4 @@
-"""What a measurement leaves behind: one flat file of figures, written by the run that measured them alone."""
+"""Results file of a measurement: flat figures with date, machine, commit and command, written by the measuring run."""
 
 import json
 import platform
@@ -14,7 +14,7 @@ RESULTS = ROOT / "bench" / "results"
 
 
 def machine() -> str:
-    """The machine, as far as figures depend on it."""
+    """Processor, cores, memory, system and Python version, as one line."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.split(":")[1].strip() for line in cpuinfo if line.startswith("model name")]
     memory_gib = psutil.virtual_memory().total / 2**30
@@ -24,12 +24,12 @@ def machine() -> str:
 
 
 def called(name: str) -> str:
-    """How this measurement was called."""
+    """The command line of this measurement."""
     return " ".join(["python -m", f"bench.{name}", *sys.argv[1:]]) if sys.argv[1:] else f"make bench-{name}"
 
 
 def commit() -> str:
-    """What was measured; ``-dirty`` where files were changed since, other than the results of measurements."""
+    """The measured commit, with ``-dirty`` if files other than results differ from it."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
@@ -38,24 +38,27 @@ def commit() -> str:
     return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if changed else "")
 
 
-def write(name: str, figures: dict[str, float], command: str = "") -> Path:
-    """Write a result; figures are rounded to four significant digits. ``command`` made them, if not bench.NAME did."""
-    report = {
+def write(name: str, figures: dict[str, float], command: str = "", path: Path | None = None) -> Path:
+    """Write figures, rounded to four significant digits, to ``path`` or bench/results/NAME.json.
+
+    ``command`` measured them; by default ``python -m bench.NAME`` with this process's arguments.
+    """
+    content = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "commit": commit(),
         "command": command or called(name),
         "figures": {key: float(f"{value:.4g}") for key, value in sorted(figures.items())},
     }
-    path = RESULTS / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    path = path or RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return path
 
 
-def tell(name: str, figures: dict[str, float], *, write_it: bool) -> None:
-    """Print figures; write them too, unless the run only tried whether it runs."""
+def report(name: str, figures: dict[str, float], *, write_it: bool, path: Path | None = None) -> None:
+    """Print figures, and write them to their file if ``write_it``."""
     for figure, value in sorted(figures.items()):
         print(f"{figure:<56}{value:>12,.4g}")
     if write_it:
-        print(write(name, figures))
+        print(write(name, figures, path=path))

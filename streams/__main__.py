@@ -1,8 +1,8 @@
-"""The command line of the streams.
+"""Command line of the streams.
 
 python -m streams worker                   fold events, carry out purges, push to the store
-python -m streams topics plan | apply      what the cluster's topics lack (exit code 2 if anything); mend it
-python -m streams rebuild                  put every permission and value into the store again, with progress
+python -m streams topics plan | apply      print what the cluster's topics lack (then exit code 2); mend it
+python -m streams republish                put every permission and value into the store again, with progress
 python -m streams broker [--address-file]  the demo's broker, in the foreground
 """
 
@@ -18,7 +18,7 @@ from streams import embedded, topics, worker
 from streams.republish_command import republish
 from streams.wiring import build_pipeline
 
-DUE = 2  # 1 is an error
+STEPS_DUE = 2  # exit code; 1 is an error
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,28 +26,28 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("worker")
     commands.add_parser("topics").add_argument("step", choices=["plan", "apply"])
-    commands.add_parser("rebuild")
+    commands.add_parser("republish")
     commands.add_parser("broker").add_argument("--address-file", type=Path)
-    chosen = parser.parse_args(arguments)
-    if chosen.command == "broker":
-        embedded.serve(chosen.address_file)
+    options = parser.parse_args(arguments)
+    if options.command == "broker":
+        embedded.serve(options.address_file)
         return 0
-    if chosen.command == "worker":
+    if options.command == "worker":
         worker.run(settings(), registry.sources, lambda app: build_pipeline(app, settings(), registry, store()))
         return 0
-    if chosen.command == "rebuild":
-        return rebuild()
-    return show_topics(chosen.step)
+    if options.command == "republish":
+        return republish_everything()
+    return show_topics(options.step)
 
 
-def say(line: str) -> None:
+def write_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def rebuild() -> int:
+def republish_everything() -> int:
     partitions = [(source, partition) for source in registry.sources for partition in range(settings().partitions)]
-    republish(store(), partitions, say)
+    republish(store(), partitions, write_line)
     return 0
 
 
@@ -55,8 +55,8 @@ def show_topics(step: str) -> int:
     """Print the steps, taken already if ``step`` is ``apply``; 2 if a plan has any."""
     steps = {"plan": topics.plan, "apply": topics.apply}[step](settings(), registry.sources)
     lines = steps.lines() or ["the cluster's topics are as they should be"]
-    say("\n".join(lines))
-    return DUE if step == "plan" and steps.due else 0
+    write_line("\n".join(lines))
+    return STEPS_DUE if step == "plan" and steps.due else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The Faust app of one stream worker: tables, one agent for all topics, queues, and everything it needs to end well."""
+"""Faust app of one stream worker: tables, one agent for all topics, partition queues, and an orderly end."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -12,31 +12,32 @@ from faust.types import TP
 
 from featurestore import names
 from featurestore.config import Settings
-from streams.fetch_batches import FetchBatch, PassthroughSchema
 from streams.changelog import Changelog
-from streams.clocks import ClockError, ClockCheck
+from streams.clocks import ClockCheck, ClockError
 from streams.dead_letters import DeadLetterWriter
 from streams.fatal import end_process
+from streams.fetch_batches import FetchBatch, PassthroughSchema
 from streams.freshness import FreshnessTracker, Publish, publish_nothing
 from streams.health import HealthServer
-from streams.partition_queues import Handler, PartitionQueues
 from streams.lease import Lease, longest_skew_ms
 from streams.metrics import REBALANCES, REREAD
 from streams.options import faust_options
+from streams.partition_queues import Handler, PartitionQueues
 from streams.tables import StateTable, state_table
 from streams.transport import Consumer, Transport
 
-PATIENCE_S = 5.0  # that an answer of Kafka's may take before the worker calls itself not ready
+ANSWER_TIMEOUT_S = 5.0  # after which a missing answer of Kafka's makes the worker unready
 
 log = structlog.get_logger(__name__)
 
 
 class Pipeline(NamedTuple):
-    """What a worker does, written by the rooms above the plumbing. Whatever raises ends the process.
+    """The handlers of a worker's topics. An exception of theirs ends the process.
 
-    ``topics`` (``featurestore.names``) are read; ``handle`` is awaited with at most one batch of each partition, alone
-    for their partition numbers, and when it returns they are acknowledged. ``publish``: awaited each second with the
-    freshness watermarks that moved. ``waiting_for``: why the work stands still; while it says so, the worker is not ready.
+    ``topics`` (``featurestore.names``) are read. ``handle`` is awaited with at most one fetch batch of each partition;
+    nothing else uses their partition numbers meanwhile, and when it returns they are acknowledged. ``publish`` is
+    awaited each second with the partitions whose freshness advanced. ``waiting_for`` returns why nothing is processed,
+    if so: the worker is not ready then.
     """
 
     topics: Iterable[str]
@@ -46,19 +47,19 @@ class Pipeline(NamedTuple):
 
 
 class App(faust.App):
-    """A worker. ``state_tables`` by source, ``dead_letters`` and ``queues`` are there for its work."""
+    """A worker. Its pipeline uses ``state_tables`` (by source), ``dead_letters`` and ``partition_queues``."""
 
     state_tables: dict[str, StateTable]
     changelog: Changelog
     dead_letters: DeadLetterWriter
     lease: Lease
-    queues: PartitionQueues
+    partition_queues: PartitionQueues
     freshness: FreshnessTracker
     health: HealthServer
     pipeline: Pipeline
-    _watches: "tuple[asyncio.Future[None], ...]" = ()
+    _background_tasks: "tuple[asyncio.Future[None], ...]" = ()
 
-    def unready(self) -> list[str]:
+    def unready_reasons(self) -> list[str]:
         """Why the worker does not serve all its partitions, if so."""
         manager = cast(TableManager, self.tables)
         reasons = [reason] if (reason := self.pipeline.waiting_for()) else []
@@ -66,9 +67,9 @@ class App(faust.App):
             reasons.append(f"recovering: {manager.recovery.active_remaining_total()} changelog records to read")
         elif not manager.actives_ready:
             reasons.append("waiting for partitions to be assigned")
-        if (silent_s := self.freshness.silent_s()) > PATIENCE_S:
+        if (silent_s := self.freshness.silent_s()) > ANSWER_TIMEOUT_S:
             reasons.append(f"Kafka has not answered for {silent_s:.0f} s")
-        if (waiting_s := self.changelog.waiting_s()) > PATIENCE_S:
+        if (waiting_s := self.changelog.waiting_s()) > ANSWER_TIMEOUT_S:
             reasons.append(f"the changelog has not acknowledged a write for {waiting_s:.0f} s")
         return reasons
 
@@ -85,33 +86,34 @@ class App(faust.App):
         try:
             await self.changelog.start()
         except ClockError as error:
-            end_process("worker may not start", error)
-        self._watches = (
+            end_process("clocks differ too much to start", error)
+        self._background_tasks = (
             self.add_future(self.freshness.run(self.consumer)),
             self.add_future(self.changelog.watch_clocks()),
         )
 
     def on_rebalance_end(self) -> None:
         super().on_rebalance_end()
+        # Faust has cleared its queues by now, after it had resumed fetching: what they held is fetched again (trap 2).
         consumer = cast(Consumer, self.consumer)
         self.add_future(consumer.rewind(dict(consumer.expected)))
 
     async def on_stop(self) -> None:
-        for watch in self._watches:
-            watch.cancel()  # before the consumer and the producer that they ask
-        self.partition_queues.revoke(list(self.partition_queues.applied))  # a rebuild ends before its table does
+        for task in self._background_tasks:
+            task.cancel()  # before the consumer and the producer that they use
+        self.partition_queues.revoke(list(self.partition_queues.applied))  # republications end before their tables do
         await super().on_stop()
-        self.queues.close()
+        self.partition_queues.close()
         await self.changelog.stop()
         await self.health.stop()
 
     def _crash(self, reason: BaseException) -> None:
-        """Faust stops a crashed worker in an orderly way, commits included, or hangs on the way."""
+        """End at once. Faust would stop in an orderly way, commits included, or hang on the way."""
         end_process("worker crashed", reason)
 
 
 def create_app(settings: Settings, sources: Iterable[str], build_pipeline: Callable[[App], Pipeline]) -> App:
-    """The worker for these event sources; ``build_pipeline`` is called once, with its tables and dead letters in place."""
+    """The worker for these event sources. ``build_pipeline`` is called once, with the app's tables and queues set."""
     app = App(names.group(settings.generation), **faust_options(settings))
     app.lease = Lease(settings.stream_session_ms)
     leased = settings.stream_lease and not settings.kafka_embedded
@@ -119,21 +121,21 @@ def create_app(settings: Settings, sources: Iterable[str], build_pipeline: Calla
     app.changelog = Changelog(settings.kafka_bootstrap, settings.stream_member, app.lease if leased else None, clocks)
     app.dead_letters = DeadLetterWriter(names.dead_letters(settings.generation), app.changelog)
     app.state_tables = {source: state_table(app, settings, source, app.changelog) for source in sources}
-    app.health = HealthServer(settings.stream_health_port, app.unready)
+    app.health = HealthServer(settings.stream_health_port, app.unready_reasons)
     app.partition_queues = PartitionQueues()
     app.pipeline = build_pipeline(app)
     app.partition_queues.handle = app.pipeline.handle
     app.freshness = FreshnessTracker(app.partition_queues, app.pipeline.publish)
     _add_agent(app, settings, app.pipeline.topics)
-    _note_assignments(app)
+    _follow_assignments(app)
     return app
 
 
 def _add_agent(app: App, settings: Settings, topics: Iterable[str]) -> None:
     channel: ChannelT = app.topic(*topics, schema=PassthroughSchema(), partitions=settings.partitions)
 
-    @app.agent(channel, name="batches")
-    async def batches(stream: Any) -> None:
+    @app.agent(channel, name="fetch_batches")
+    async def enqueue(stream: Any) -> None:
         consumer = cast(Consumer, app.consumer)
         async for event in stream.noack().events():
             batch: FetchBatch = event.value
@@ -143,11 +145,11 @@ def _add_agent(app: App, settings: Settings, topics: Iterable[str]) -> None:
                 else:
                     REREAD.labels(batch.topic).inc()
                     consumer.forget(event.message)
-            except Exception as error:  # noqa: BLE001 Faust would restart the agent behind what it lost
+            except Exception as error:  # noqa: BLE001 Faust would restart the agent after the batch it lost
                 end_process("agent failed", error)
 
 
-def _note_assignments(app: App) -> None:
+def _follow_assignments(app: App) -> None:
     @app.on_partitions_revoked.connect(weak=False)
     async def revoked(_app: Any, partitions: Iterable[TP], **_options: Any) -> None:
         app.partition_queues.revoke(partitions)

@@ -1,4 +1,4 @@
-"""The changelog: what every table changed, acknowledged by the broker before anybody sees it."""
+"""Writer of the changelog topics: every change of a table, acknowledged by the broker before anybody sees it."""
 
 import asyncio
 import time
@@ -17,20 +17,20 @@ Changes = Mapping[bytes, bytes | None]
 LARGEST_BATCH_BYTES = 8 * 2**20  # what its topics take; the broker's own limit is a mebibyte
 LARGEST_REQUEST_BYTES = LARGEST_BATCH_BYTES + 2**20
 LARGEST_VALUE_BYTES = LARGEST_BATCH_BYTES - 10_000
-CLOCKS_EVERY_S = 60
+CLOCK_CHECK_S = 60
 
 log = structlog.get_logger(__name__)
 
 
 class ChangelogError(RuntimeError):
-    """A change cannot be kept; the message says why."""
+    """A change cannot be written; the message says why."""
 
 
 class Changelog:
-    """Writes batches straight to a partition, some thirty times cheaper than one ``send`` a record.
+    """Writer of batches straight to a partition, some thirty times cheaper than one ``send`` a record.
 
-    With a lease every record carries the time of the last heartbeat (``streams.lease``), and the clocks it needs are
-    compared; else records carry the time of the clock.
+    With a lease every record carries the time of the last heartbeat (``streams.lease``), and clocks are compared.
+    Without one records carry the time of the clock.
     """
 
     def __init__(self, bootstrap: str, client_id: str, lease: Lease | None, clocks: ClockCheck) -> None:
@@ -44,7 +44,7 @@ class Changelog:
         }
         self._lease, self._clocks = lease, clocks
         self._producer: AIOKafkaProducer | None = None
-        self._under_way: dict[object, float] = {}
+        self._pending_since_s: dict[object, float] = {}
 
     async def start(self) -> None:
         self._producer = AIOKafkaProducer(**self._options)
@@ -59,7 +59,7 @@ class Changelog:
     async def watch_clocks(self) -> None:
         """Check again now and then: clocks drift, and are set."""
         while True:
-            await asyncio.sleep(CLOCKS_EVERY_S)
+            await asyncio.sleep(CLOCK_CHECK_S)
             try:
                 await self.check_clocks()
             except KafkaError as error:
@@ -75,33 +75,33 @@ class Changelog:
         return self._producer
 
     def waiting_s(self) -> float:
-        """For how long the oldest write under way has waited for the broker."""
-        return time.monotonic() - min(self._under_way.values()) if self._under_way else 0.0
+        """For how long the oldest pending write has waited for the broker."""
+        return time.monotonic() - min(self._pending_since_s.values()) if self._pending_since_s else 0.0
 
     async def append(self, topic: str, partition: int, changes: Changes) -> list[range]:
         """Write ``changes`` (``None`` is a tombstone) and wait; the offsets they got, one range a batch."""
         write = object()
-        self._under_way[write] = time.monotonic()
+        self._pending_since_s[write] = time.monotonic()
         try:
             return await self._append_leased(topic, partition, changes)
         finally:
-            del self._under_way[write]
+            del self._pending_since_s[write]
 
     async def _append_leased(self, topic: str, partition: int, changes: Changes) -> list[range]:
         if self._lease is None:
-            return await self._append(topic, partition, changes, time.time())
+            return await self._append(topic, partition, changes, int(time.time() * 1000))
         while True:
-            heartbeat_ms = self._lease.heartbeat_ms()
+            heartbeat_ms = self._lease.heartbeat_ms
             try:
                 return await self._append(topic, partition, changes, heartbeat_ms)
-            except InvalidTimestampError:  # of several batches some may be written: they are only written again
+            except InvalidTimestampError:  # some of several batches may be written: writing them again is harmless
                 await self._lease.renewed_after(heartbeat_ms)
                 await self.check_clocks()
 
-    async def _append(self, topic: str, partition: int, changes: Changes, heartbeat_ms: float) -> list[range]:
-        batches = list(self._batches(changes, int(heartbeat_ms * 1000)))
+    async def _append(self, topic: str, partition: int, changes: Changes, timestamp_ms: int) -> list[range]:
+        batches = list(self._batches(changes, timestamp_ms))
         futures = [await self.producer.send_batch(batch, topic, partition=partition) for batch in batches]
-        await asyncio.wait(futures)  # all of them, before one that was refused is written again
+        await asyncio.wait(futures)  # all of them: none is still on its way when a refused one is written again
         written = [future.result() for future in futures]
         return [
             range(metadata.offset, metadata.offset + batch.record_count())

@@ -1,9 +1,9 @@
-"""ClockCheck: how far this worker's is ahead of the brokers', which the lease must be able to rely on.
+"""Comparison of this worker's clock with the brokers', on whose agreement the lease relies.
 
-The broker's word is the time it appends a record at: one small record is written to each partition of a topic that
-nobody reads, so that every broker that leads a partition answers. A worker whose clock is ahead by more than the margin
-(``streams.lease.longest_skew_ms``) could write after it was replaced; one whose clock is so far behind is refused while
-it is the owner.
+A broker's clock is read from the time at which it appends a record: one small record is written to each partition of a
+topic that nobody reads, so that every broker that leads a partition answers. A worker whose clock is ahead by more than
+the margin (``streams.lease.longest_skew_ms``) could write after it was replaced; one whose clock is so far behind is
+refused while it is the owner.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import structlog
 
 from streams.metrics import CLOCK_SKEW
 
-ROUNDS = 3  # the quickest counts: it leaves the least doubt
+ATTEMPTS = 3  # the quickest counts: it is the most exact
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ class ClockError(RuntimeError):
 
 
 class ClockCheck:
-    """Compares clocks by ``topic``. ``clock``: this worker's, in seconds."""
+    """Comparison of clocks by writing to ``topic``. ``clock``: this worker's, in seconds."""
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class ClockCheck:
                         ahead_ms=round(worst_ms), longest_skew_ms=self._longest_skew_ms)  # fmt: skip
 
     async def _ahead_ms(self, producer: Any, partition: int) -> float:
-        asked = [await self._ask(producer, partition) for _ in range(ROUNDS)]
-        return min(asked)[1]
+        answers = [await self._ask(producer, partition) for _ in range(ATTEMPTS)]
+        return min(answers)[1]
 
     async def _ask(self, producer: Any, partition: int) -> tuple[float, float]:
         """How long the answer took, and how far ahead the middle of that time is of the broker's, in ms."""

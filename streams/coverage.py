@@ -1,18 +1,19 @@
-"""Since when a partition folds each view: kept in the partition's own table, told to readers with its watermark.
+"""Coverage starts: since when a partition folds each view. Stored in the partition's own table, published to readers
+with its watermark.
 
-A view that was there at the partition's beginning has everything (birth 0). One that comes later, or changes, which
-makes it another, counts what happens more than five minutes after its birth: no event of so late a time can have been
-applied before.
+A view that a partition has folded from its first offset covers everything: its coverage start is 0. A view that is
+added or changed later (a changed view is another view) counts the events later than five minutes after that moment:
+nothing with so late a time can have been applied before.
 """
 
 import msgspec
 
-KEY = b"\0births"  # no subject begins with a null byte
+KEY = b"\0coverage"  # no subject begins with a null byte
 DECODER = msgspec.msgpack.Decoder(dict[int, int])
 
 
 def decode(raw: bytes | None) -> dict[int, int]:
-    """Births in ms by the view's fingerprint."""
+    """Coverage starts in ms by the view's fingerprint."""
     return DECODER.decode(raw) if raw else {}
 
 

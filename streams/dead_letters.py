@@ -1,16 +1,16 @@
-"""Dead letters: records that cannot be folded, put aside as they are, with the reason and the place they came from."""
+"""Writer of dead letters: records that cannot be folded, quarantined as they are, with the reason and their offset."""
 
 import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.changelog import Changelog
+from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.metrics import DEAD_LETTERS
 
 
 class Rejection(NamedTuple):
-    """A record nobody can fold. ``reason`` is one word for counting; ``detail`` repeats none of the record's values."""
+    """A record that cannot be folded. ``reason`` is a metric's label; ``detail`` repeats none of the record's values."""
 
     record: KafkaRecord
     reason: str
@@ -18,24 +18,24 @@ class Rejection(NamedTuple):
 
 
 class DeadLetterWriter:
-    """The topic of records put aside. Key and value stay as they were; everything else is in the headers.
+    """Writer to the dead-letter topic. Key and value stay as they were; everything else is in the headers.
 
-    A replay may put a record aside again: topic, partition and offset tell that it is the same.
+    A replay may quarantine a record again: topic, partition and offset identify it.
     """
 
     def __init__(self, topic: str, changelog: Changelog) -> None:
         self._topic = topic
         self._changelog = changelog
 
-    async def put(self, batch: FetchBatch, rejected: Iterable[Rejection]) -> None:
+    async def put(self, batch: FetchBatch, rejections: Iterable[Rejection]) -> None:
         """Write and wait for the broker; to be done before the batch is acknowledged."""
-        sent = [await self._send(batch, one) for one in rejected]
+        sent = [await self._send(batch, rejection) for rejection in rejections]
         await asyncio.gather(*sent)
 
-    async def _send(self, batch: FetchBatch, rejected: Rejection) -> "asyncio.Future[object]":
-        record, reason, detail = rejected
-        place = {"topic": batch.topic, "partition": batch.partition, "offset": record.offset}
-        facts = {"reason": reason, "detail": detail, **place, "timestamp_ms": record.timestamp_ms}
+    async def _send(self, batch: FetchBatch, rejection: Rejection) -> "asyncio.Future[object]":
+        record, reason, detail = rejection
+        origin = {"topic": batch.topic, "partition": batch.partition, "offset": record.offset}
+        facts = {"reason": reason, "detail": detail, **origin, "timestamp_ms": record.timestamp_ms}
         headers = [(name, str(value).encode()) for name, value in facts.items()]
         value = b"" if record.value is None else record.value  # Kafka takes no record without key and value
         DEAD_LETTERS.labels(batch.topic, reason).inc()

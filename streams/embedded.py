@@ -1,7 +1,7 @@
-"""The demo's broker: librdkafka's in-process mock, which speaks Kafka's protocol on a real port.
+"""Broker of the demo: librdkafka's in-process mock, which speaks Kafka's protocol on a real port.
 
-It remembers nothing, makes topics by itself (4 partitions), keeps the last 5 MiB or 100,000 messages of a partition,
-and checks no timestamps: the lease is off there.
+It stores nothing on disk, creates topics when they are asked for (4 partitions), keeps the last 5 MiB or 100,000
+messages of a partition, and checks no timestamps: the lease is off there.
 """
 
 import signal
@@ -15,7 +15,7 @@ START_TIMEOUT_S = 10
 
 
 def serve(address_file: Path | None = None) -> None:
-    """Run a broker until SIGTERM or SIGINT; print its address and write it, whole or not at all, to a file."""
+    """Run a broker until SIGTERM or SIGINT; print its address and write it atomically to a file."""
     producer = Producer({"test.mock.num.brokers": 1, "log_level": 0})
     (broker,) = producer.list_topics(timeout=START_TIMEOUT_S).brokers.values()
     address = f"{broker.host}:{broker.port}"

@@ -1,4 +1,4 @@
-"""The end of a worker. Going on after an error would let later acknowledgements commit past what was not done."""
+"""End of a worker process on an error. Going on would let later acknowledgements commit past what was not done."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-EXIT_CODE = 70  # EX_SOFTWARE: the supervisor (compose, honcho) starts the worker again
+EXIT_CODE = 70  # EX_SOFTWARE: the supervisor (Compose, honcho) starts the worker again
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""A batch: everything one fetch brought from one partition, handed on as a single Faust message.
+"""Fetch batches: all records that one fetch brought from one partition, handed on as a single Faust message.
 
 Faust spends some 300 us of framework on each message; its public setting ``ConsumerScheduler`` decides what a message
 is. With a whole fetch as the message that cost is paid once for up to 2,000 events.
@@ -47,7 +47,7 @@ class FetchBatch(msgspec.Struct):
 
     @classmethod
     def joined(cls, batches: Iterable["FetchBatch"]) -> "FetchBatch":
-        """One batch of several that follow each other."""
+        """One fetch batch of several that follow each other."""
         first, *rest = batches
         if not rest:
             return first
@@ -67,9 +67,9 @@ class FetchBatchScheduler(SchedulingStrategyT):
     """Faust's consumer scheduler: one message a partition and fetch."""
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, FetchBatch]]:
-        for (topic, partition), fetch in cast(Mapping[TP, FetchedRecords], records).items():
-            bundled = [KafkaRecord(r.offset, r.timestamp, r.key, r.value) for r in fetch]
-            yield TP(topic, partition), FetchBatch(topic, partition, fetch.start, bundled)
+        for (topic, partition), fetched in cast(Mapping[TP, FetchedRecords], records).items():
+            batch = [KafkaRecord(r.offset, r.timestamp, r.key, r.value) for r in fetched]
+            yield TP(topic, partition), FetchBatch(topic, partition, fetched.start, batch)
 
 
 class PassthroughSchema(Schema):

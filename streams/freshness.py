@@ -1,7 +1,8 @@
-"""FreshnessTracker: up to which time a partition is known to be folded, idle or not.
+"""Tracker of freshness: up to which time a partition is known to be folded, idle or not.
 
-Each second the broker is asked for the end of every partition of this worker. What was appended before the question
-lies before that end, so once the queues have applied up to it, the partition is whole up to the time of asking.
+Each second the broker is asked for the end of every partition of this worker. Whatever was appended before the question
+has an offset below that end. So once the partition queues have applied everything up to the end, the partition is
+folded up to the time of the question.
 """
 
 import asyncio
@@ -13,25 +14,25 @@ import structlog
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from streams.partition_queues import PartitionQueues
 from streams.metrics import LAG, WAITING
+from streams.partition_queues import PartitionQueues
 
 INTERVAL_S = 1.0
 SETTLE_S = 0.05  # most of what was appended when the question was asked is applied so soon
-STUCK_MS = 5_000
+OVERDUE_MS = 5_000
 
 log = structlog.get_logger(__name__)
 
-Watermarks = Mapping[TP, int]
-Publish = Callable[[Watermarks], Awaitable[None]]
+FoldedUntil = Mapping[TP, int]  # ms
+Publish = Callable[[FoldedUntil], Awaitable[None]]
 
 
-async def publish_nothing(watermarks: Watermarks) -> None:
+async def publish_nothing(until_ms: FoldedUntil) -> None:
     """Publish no watermarks."""
 
 
 class FreshnessTracker:
-    """``until_ms`` by event and purge partition; ``publish`` is awaited each second with the watermarks that moved."""
+    """``until_ms`` by event and purge partition; ``publish`` is awaited each second with the times that advanced."""
 
     def __init__(self, queues: PartitionQueues, publish: Publish = publish_nothing) -> None:
         self.until_ms: dict[TP, int] = {}
@@ -44,11 +45,11 @@ class FreshnessTracker:
         while True:
             try:
                 await self._ask(consumer)
-            except KafkaError as error:  # no watermark moves meanwhile; Faust's consumer judges whether it is fatal
+            except KafkaError as error:  # no time advances meanwhile; Faust's consumer judges whether it is fatal
                 log.warning("cannot ask for the ends of partitions", error=repr(error))
             await asyncio.sleep(SETTLE_S)
-            if watermarks := self._settle():
-                await self._publish(watermarks)
+            if advanced := self._settle():
+                await self._publish(advanced)
             await asyncio.sleep(INTERVAL_S - SETTLE_S)
 
     def silent_s(self) -> float:
@@ -58,7 +59,7 @@ class FreshnessTracker:
     async def _ask(self, consumer: Any) -> None:
         if self._asking_since_s is None:
             self._asking_since_s = time.monotonic()
-        asked_ms = int(time.time() * 1000)
+        asked_ms = int(time.time() * 1000)  # before the question: what is appended while it is asked may be missing
         ends = await consumer.highwaters(*self._queues.applied) if self._queues.applied else {}
         self._asking_since_s = None
         WAITING.set(self._queues.records)
@@ -67,25 +68,28 @@ class FreshnessTracker:
             if tp in ends:
                 LAG.labels(*tp).set(max(0, ends[tp] - applied))
                 self._pending.setdefault(tp, (ends[tp], asked_ms))
-        await self._unstick(consumer, asked_ms)
+        await self._reread_overdue(consumer, asked_ms)
 
-    async def _unstick(self, consumer: Any, now_ms: int) -> None:
-        """Read again what is due for long while its queue is idle: the end of a partition, lost, shows no hole."""
-        stuck = {
+    async def _reread_overdue(self, consumer: Any, now_ms: int) -> None:
+        """Seek back in partitions whose events are overdue though their queue is idle.
+
+        A fetch batch that a rebalance dropped is noticed when a later one comes; the last one of a partition is not.
+        """
+        overdue = {
             tp: self._queues.applied[tp]
             for tp, (_, asked_ms) in self._pending.items()
-            if now_ms - asked_ms > STUCK_MS and tp in self._queues.applied and self._queues.idle(tp.partition)
+            if now_ms - asked_ms > OVERDUE_MS and tp in self._queues.applied and self._queues.idle(tp.partition)
         }
-        if stuck:
-            log.warning("events are due that do not come, reading again", partitions=[f"{t}:{p}" for t, p in stuck])
-            await consumer.rewind(stuck)
+        if overdue:
+            log.warning("events overdue, reading again", partitions=[f"{t}:{p}" for t, p in overdue])
+            await consumer.rewind(overdue)
 
-    def _settle(self) -> Watermarks:
-        """Watermarks that moved. What waits for a partition given away is forgotten with it."""
+    def _settle(self) -> FoldedUntil:
+        """The times that advanced. Pending ends of revoked partitions are dropped."""
         applied = self._queues.applied
         self._pending = {tp: asked for tp, asked in self._pending.items() if tp in applied}
-        moved = {tp: asked_ms for tp, (end, asked_ms) in self._pending.items() if applied[tp] >= end}
-        for tp in moved:
+        advanced = {tp: asked_ms for tp, (end, asked_ms) in self._pending.items() if applied[tp] >= end}
+        for tp in advanced:
             del self._pending[tp]
-        self.until_ms = {tp: until for tp, until in self.until_ms.items() if tp in applied} | moved
-        return moved
+        self.until_ms = {tp: until for tp, until in self.until_ms.items() if tp in applied} | advanced
+        return advanced

@@ -1,4 +1,4 @@
-"""The worker's small HTTP service: alive, ready and why not, and what it counts."""
+"""HTTP server of a worker: whether it is alive, whether it is ready and why not, and its metrics."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ Reasons = Callable[[], list[str]]
 
 
 class HealthServer:
-    """``/healthz``, ``/readyz`` (503 with the reasons while there are any) and ``/metrics``."""
+    """Server of ``/healthz``, ``/readyz`` (503 with the reasons while there are any) and ``/metrics``."""
 
     def __init__(self, port: int, reasons: Reasons) -> None:
         self.port = port

@@ -1,4 +1,4 @@
-"""What a worker counts, for Prometheus, and a Faust monitor that costs nothing a message."""
+"""Metrics of a worker, for Prometheus, and a Faust monitor that costs nothing a message."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ DUPLICATE = Counter("rapport_stream_duplicate", "Events whose id was folded alre
 DENIED = Counter("rapport_stream_denied", "Events that no permission allows.", ["source"])
 UNCHECKED = Counter("rapport_stream_unchecked", "Events too old to tell whether they are duplicates.", ["source"])
 OVERSIZED = Counter(
-    "rapport_stream_oversized", "States given up: a record was larger than its changelog takes.", ["source"]
+    "rapport_stream_oversized", "Views dropped because a record was larger than its changelog takes.", ["source"]
 )
 OUTCOMES = {
     "events": EVENTS,
@@ -29,7 +29,7 @@ OUTCOMES = {
     "unchecked": UNCHECKED,
     "oversized": OVERSIZED,
 }
-DEAD_LETTERS = Counter("rapport_stream_dead_letters", "Events put aside.", ["topic", "reason"])
+DEAD_LETTERS = Counter("rapport_stream_dead_letters", "Events quarantined.", ["topic", "reason"])
 REREAD = Counter("rapport_stream_reread", "Bundles lost in a rebalance and read again.", ["topic"])
 LAG = Gauge("rapport_stream_lag", "Events of a partition not folded yet.", ["topic", "partition"])
 WAITING = Gauge("rapport_stream_waiting_records", "Fetched events that wait to be folded.")
@@ -45,7 +45,7 @@ CLOCK_SKEW = Gauge(
 
 
 class EventToServedHistogram(Collector):
-    """A histogram that takes a whole batch at once: one observation an event would cost a twentieth of a fold."""
+    """Histogram that takes a whole fetch batch at once: one observation an event would cost a twentieth of a fold."""
 
     BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
@@ -75,7 +75,7 @@ REGISTRY.register(EVENT_TO_SERVED)
 
 
 class Monitor(Sensor):
-    """Faust's own keeps histories of every message, stream and table."""
+    """Monitor that measures commits only; Faust's own keeps histories of every message, stream and table."""
 
     def track_tp_end_offset(self, tp: TP, offset: int) -> None:
         """Lag is measured by ``streams.freshness``, for idle partitions too."""

@@ -1,4 +1,4 @@
-"""How Faust is set up for batches, quick fail-over and recovery; what is not said here is Faust's default."""
+"""Faust's settings for fetch batches, quick fail-over and recovery; the others are Faust's defaults."""
 
 from typing import Any
 
@@ -39,5 +39,5 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "broker_check_crcs": False,
         "broker_commit_interval": 1.0,
         "stream_buffer_maxsize": 4,
-        "stream_wait_empty": True,  # a rebalance waits for the batches in hand
+        "stream_wait_empty": True,  # a rebalance waits for the fetch batches being handled
     }

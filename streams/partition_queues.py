@@ -1,8 +1,8 @@
 """Queues of fetch batches, one a partition number, that a few drain tasks empty in micro-batches.
 
 A drain task takes what waits in every free queue and has it handled at once, so that many small fetch batches cost one
-permission read, one changelog request and one pipeline to the store; load makes micro-batches larger, not queues longer.
-While one drain task waits for changelog and store, another works on other queues.
+permission read, one changelog request and one pipeline to the store: load makes micro-batches larger, not queues
+longer. While one drain task waits for changelog and store, another works on other queues.
 
 Invariant: at most one drain task or republication uses a partition number at a time, whatever the topic, and the fetch
 batches of a queue are handled and acknowledged in the order in which they came.
@@ -41,7 +41,7 @@ class PartitionQueue:
         self.records = 0
         self.busy = False
         self.taken = 0  # how many micro-batches have taken from it
-        self.reservations: list[int] = []  # by each waiting holder of ``exclusive``: the value of ``taken`` it waits for
+        self.reservations: list[int] = []  # of waiting calls of ``exclusive``: at which ``taken`` it is their turn
         self.changed = asyncio.Event()
 
     def take(self, most: int) -> list[QueuedBatch]:

@@ -18,19 +18,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from featurestore.definitions import Event, EventSource, InvalidEvent, Registry
 from featurestore.identity import is_subject, partition_of
-from featurestore.permission import PurposePermission, Permission, current
+from featurestore.permission import Permission, PurposePermission, current
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
-from featurestore.tiles.view_codec import layout_id_in
-from featurestore.tiles.stored_field import field_name, pack_field
 from featurestore.tiles.record import Record, decode, layout_id_of
+from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
+from featurestore.tiles.stored_field import field_name, pack_field
+from featurestore.tiles.view_codec import layout_id_in
 from streams import coverage
-from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.changelog import LARGEST_VALUE_BYTES
 from streams.dead_letters import DeadLetterWriter, Rejection
-from streams.retrying_store import RetryingStore
+from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.metrics import EVENT_TO_SERVED, OUTCOMES
+from streams.retrying_store import RetryingStore
 from streams.tables import StateTable
 
 EMPTY = Record()
@@ -44,7 +44,7 @@ def clock_ms() -> int:
 
 
 class SourceProcessor:
-    """Processor of one source's events: decodes them, folds them, composes the fields to store. One a source and worker."""
+    """Processor of one source's events: it decodes and folds them and composes the fields to store. One a worker."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class SourceProcessor:
         self.views = registry.views_of(source.name)
         self.purposes = sorted({purpose for view in self.views for purpose in view.purposes})
         self.fold = SourceFold(self.views)
-        self.layouts = {view.name: view.codec for view in self.fold.views}
+        self.codecs = {view.name: view.codec for view in self.fold.views}
 
     async def ensure_coverage_starts(self, partition: int, *, at_beginning: bool) -> dict[int, int]:
         """The coverage starts, by the view's fingerprint; a view that is new to the partition gets one now."""
@@ -109,21 +109,21 @@ class SourceProcessor:
             return {}
         allowed = {}
         for purpose in self.purposes:
-            if isinstance(one := current(permission, purpose, now_ms), PurposePermission):
-                allowed[purpose] = one
+            if isinstance(granted := current(permission, purpose, now_ms), PurposePermission):
+                allowed[purpose] = granted
         return allowed
 
     def writes(
         self, subject: str, record: Record, before: Record = EMPTY, totals: Mapping[bytes, bytes] | None = None
     ) -> Iterable[FieldWrite]:
-        """The fields of a record that are not those of ``before``; ``totals`` as ``SourceFold.fold_events`` tells them."""
+        """The fields of a record that are not those of ``before``; ``totals``: as ``fold_events`` returns them."""
         totals = totals or {}
         for view, states in record.views.items():
             if states == before.views.get(view):
                 continue
-            for kept in states:
-                served = totals.get(kept.tiles) or self.layouts[view].totals(kept.tiles)
-                for purpose, grant in kept.grants.items():
+            for stored in states:
+                served = totals.get(stored.tiles) or self.codecs[view].suffix_aggregates(stored.tiles)
+                for purpose, grant in stored.grant_ids.items():
                     value = pack_field(self.generation, record.offset, grant, served)
                     yield FieldWrite(subject, field_name(view, purpose), purpose, value)
 
@@ -137,7 +137,7 @@ class SourceProcessor:
         for key, raw in self.table.contents.read_many(partition, keys).items():
             record = decode(raw)
             views = {
-                name: [k for k in states if layout_id_in(k.tiles) == layout_ids.get(name)]
+                name: [stored for stored in states if layout_id_in(stored.tiles) == layout_ids.get(name)]
                 for name, states in record.views.items()
             }
             yield from self.writes(key.decode(), Record(record.offset, views=views))
@@ -149,12 +149,8 @@ class SourceBatch:
     def __init__(
         self, processor: SourceProcessor, partition: int, arrivals: Arrivals, coverage_starts_ms: Mapping[int, int]
     ):
-        self.processor, self.partition, self.arrivals, self.coverage_starts_ms = (
-            processor,
-            partition,
-            arrivals,
-            coverage_starts_ms,
-        )
+        self.processor, self.partition = processor, partition
+        self.arrivals, self.coverage_starts_ms = arrivals, coverage_starts_ms
         self.stored = processor.table.contents.read_many(partition, [subject.encode() for subject in arrivals])
         self.before = {
             subject: decode(raw) if (raw := self.stored.get(subject.encode())) else EMPTY for subject in arrivals
@@ -164,7 +160,7 @@ class SourceBatch:
     async def fold(
         self, permissions: Mapping[str, Permission | None], now_ms: int
     ) -> tuple[dict[bytes, bytes | None], list[FieldWrite]]:
-        """Fold the subjects named in ``permissions``, each from its record before: table changes, and fields to write."""
+        """Fold the subjects named in ``permissions``, each from its record before: (table changes, writes)."""
         processor, again, counts = self.processor, self.outcomes is not None, Counter[str]()
         changes: dict[bytes, bytes | None] = {}
         writes: list[FieldWrite] = []
@@ -172,12 +168,12 @@ class SourceBatch:
             if number % SUBJECTS_PER_STEP == 0:
                 await asyncio.sleep(0)
             before, arrivals, key = self.before[subject], self.arrivals[subject], subject.encode()
-            grants = processor.allowed_purposes(permissions[subject], now_ms)
+            allowed = processor.allowed_purposes(permissions[subject], now_ms)
             record, totals = processor.fold.fold_events(
-                before, arrivals, grants, coverage_starts_ms=self.coverage_starts_ms, counts=counts
+                before, arrivals, allowed, coverage_starts_ms=self.coverage_starts_ms, counts=counts
             )
             if not (record.views or key in self.stored):
-                continue  # nothing is stored of a subject without permission
+                continue  # nothing was stored, and without permission nothing is
             raw = fitting(record, counts)
             if raw != self.stored.get(key):
                 changes[key] = self.stored[key] = raw
@@ -191,14 +187,14 @@ class SourceBatch:
 def fitting(record: Record, counts: Counter[str]) -> bytes:
     """The record's bytes. While it is larger than the changelog takes, its largest view is dropped."""
     while len(raw := record.encode()) > LARGEST_VALUE_BYTES:
-        largest = max(record.views, key=lambda name: sum(len(kept.tiles) for kept in record.views[name]))
+        largest = max(record.views, key=lambda name: sum(len(stored.tiles) for stored in record.views[name]))
         del record.views[largest]
         counts["oversized"] += 1
     return raw
 
 
 class MicroBatchProcessor:
-    """Handler of micro-batches. ``processors``: by event topic. A record of any other topic is a purge of its key."""
+    """Handler of micro-batches. ``processors``: by event topic. A record of any other topic purges its key."""
 
     def __init__(
         self,
@@ -228,15 +224,14 @@ class MicroBatchProcessor:
             found, rejections = processor.arrivals(batch)
             await self.dead_letters.put(batch, rejections)
             arrivals.setdefault(tp, {}).update(found)
-        source_batches = [
+        parts = [
             SourceBatch(self.processors[topic], n, found, coverage_starts_ms[topic, n])
             for (topic, n), found in arrivals.items()
         ]
-        await self._apply(source_batches)
+        await self._apply(parts)
         if purges:
-            await self.store.call(
-                self.store.online.sweep, sorted({s for source_batch in source_batches for s in source_batch.arrivals})
-            )
+            subjects = sorted({subject for part in parts for subject in part.arrivals})
+            await self.store.call(self.store.online.sweep, subjects)
         now_ms = self.clock()
         for batch in events:
             EVENT_TO_SERVED.observe(now_ms, [record.timestamp_ms for record in batch.records])
@@ -249,28 +244,25 @@ class MicroBatchProcessor:
         await self.dead_letters.put(batch, rejections)
         return sorted(key.decode() for key in named)
 
-    async def _apply(self, source_batches: Sequence[SourceBatch]) -> None:
+    async def _apply(self, parts: Sequence[SourceBatch]) -> None:
         """Fold, commit to the tables and write to the store, until no write is refused."""
-        pending = list(dict.fromkeys(subject for source_batch in source_batches for subject in source_batch.arrivals))
+        pending = list(dict.fromkeys(subject for part in parts for subject in part.arrivals))
         while pending:
+            # Read again each time: between this read and the write the permission may change, which the store's script
+            # notices, and refuses the write.
             permissions = dict(zip(pending, await self.store.read_permissions(pending), strict=True))
             now_ms = self.clock()
             folded, writes = [], list[FieldWrite]()
-            for source_batch in source_batches:
-                changes, of_source = await source_batch.fold(permissions, now_ms)
-                folded.append((source_batch, changes))
-                writes += of_source
-                await asyncio.sleep(0)  # a micro-batch may have many source batches, too
-            await asyncio.gather(
-                *(
-                    source_batch.processor.table.commit(source_batch.partition, changes)
-                    for source_batch, changes in folded
-                )
-            )
+            for part in parts:
+                changes, of_part = await part.fold(permissions, now_ms)
+                folded.append((part, changes))
+                writes += of_part
+                await asyncio.sleep(0)  # a micro-batch may have many parts, too
+            await asyncio.gather(*(part.processor.table.commit(part.partition, changes) for part, changes in folded))
             results = await self.store.call(self.store.online.write, writes, now_ms) if writes else []
             pending = sorted(
                 {w.subject for w, result in zip(writes, results, strict=True) if result is WriteOutcome.REFUSED}
             )
-        for source_batch in source_batches:
-            for outcome, number in (source_batch.outcomes or {}).items():
-                OUTCOMES[outcome].labels(source_batch.processor.source.name).inc(number)
+        for part in parts:
+            for outcome, number in (part.outcomes or {}).items():
+                OUTCOMES[outcome].labels(part.processor.source.name).inc(number)

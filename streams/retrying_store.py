@@ -1,4 +1,4 @@
-"""Online store as the streams use it: a call to a store that is away, or not vouched for, is repeated until it succeeds."""
+"""Online store as the streams use it: while it is away or not vouched for, calls are repeated until they succeed."""
 
 import asyncio
 from collections.abc import Callable, Sequence

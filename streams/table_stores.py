@@ -1,7 +1,7 @@
-"""What a table keeps its bytes in, by partition: a dictionary or a RocksDB.
+"""Stores of a table's bytes, by partition: a dictionary or a RocksDB.
 
 Both are Faust stores, so Faust's rebalancing and recovery drive them; neither is touched through Faust's mapping
-interface, which guesses the partition from the event at hand and searches all of them otherwise.
+interface, which guesses the partition from the current event and searches all of them otherwise.
 """
 
 from bisect import bisect_right
@@ -27,69 +27,80 @@ ROCKSDB_OPTIONS = {  # for each partition: Faust's own would be a block cache of
 
 
 class TableStore(Protocol):
-    """Bytes by partition and key. ``offset``: the changelog offset up to which the partition is now whole.
+    """Bytes by partition and key.
 
     The names are not those of a mapping: Faust's stores are mappings already.
     """
 
     def read(self, partition: int, key: bytes) -> bytes | None: ...
-    def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]: ...
-    def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]: ...
-    def write(self, partition: int, changes: Changes, offset: int | None) -> None: ...
+
+    def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """The values of those ``keys`` that have one."""
+        ...
+
+    def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
+        """At most ``most`` keys of a partition after ``last``, in their order."""
+        ...
+
+    def write(self, partition: int, changes: Changes, offset: int | None) -> None:
+        """Store ``changes``; ``None`` deletes. ``offset``: up to which the partition now holds its changelog."""
+        ...
 
 
-class MemoryStore(memory.Store):
-    """A dictionary a partition."""
+class MemoryTableStore(memory.Store):
+    """Table store of a dictionary a partition."""
 
     def __post_init__(self) -> None:
         self.partitions: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
-        self._ordered: dict[int, list[bytes]] = {}  # keys of partitions that are read in pages, until one comes or goes
+        self._sorted_keys: dict[
+            int, list[bytes]
+        ] = {}  # sorted keys of partitions that are read in pages, until a key is added or deleted
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         return self.partitions[partition].get(key)
 
     def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        kept = self.partitions[partition]
-        return {key: kept[key] for key in keys if key in kept}
+        values = self.partitions[partition]
+        return {key: values[key] for key in keys if key in values}
 
     def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
-        if partition not in self._ordered:
-            self._ordered[partition] = sorted(self.partitions[partition])
-        keys = self._ordered[partition]
+        if partition not in self._sorted_keys:
+            self._sorted_keys[partition] = sorted(self.partitions[partition])
+        keys = self._sorted_keys[partition]
         first = bisect_right(keys, last)
         return keys[first : first + most]
 
     def write(self, partition: int, changes: Changes, offset: int | None) -> None:
-        kept = self.partitions[partition]
-        if any((key in kept) is (value is None) for key, value in changes.items()):
-            self._ordered.pop(partition, None)
+        values = self.partitions[partition]
+        if any((key in values) is (value is None) for key, value in changes.items()):
+            self._sorted_keys.pop(partition, None)
         for key, value in changes.items():
             if value is None:
-                kept.pop(key, None)
+                values.pop(key, None)
             else:
-                kept[key] = value
+                values[key] = value
 
     async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly: set[TP], generation_id: int = 0) -> None:
-        """Drop what went to another worker: by its return the changelog may have lost the tombstones."""
+        """Drop revoked partitions: by the time they return the changelog may have lost the tombstones."""
         for topic, partition in revoked:
             if topic in self.table.changelog_topic.topics:
                 self.partitions.pop(partition, None)
-                self._ordered.pop(partition, None)
+                self._sorted_keys.pop(partition, None)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Nothing is left over from other partitions."""
 
 
-class RocksDbStore(rocksdb.Store):
-    """A RocksDB a partition, with the offset it is whole up to, so that a restart reads only the tail."""
+class RocksDbTableStore(rocksdb.Store):
+    """Table store of a RocksDB a partition, with the changelog offset it holds: a restart reads only what follows."""
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         return self._db_for_partition(partition).get(key)
 
     def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        asked = list(keys)
-        found = self._db_for_partition(partition).get(asked) if asked else []
-        return {key: value for key, value in zip(asked, found, strict=True) if value is not None}
+        wanted = list(keys)
+        found = self._db_for_partition(partition).get(wanted) if wanted else []
+        return {key: value for key, value in zip(wanted, found, strict=True) if value is not None}
 
     def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
         keys = self._db_for_partition(partition).keys(from_key=last)
@@ -107,8 +118,8 @@ class RocksDbStore(rocksdb.Store):
         self._db_for_partition(partition).write(batch)
 
 
-def make_store(kind: str, app: Any, table: CollectionT) -> Any:
+def create_table_store(kind: str, app: Any, table: CollectionT) -> Any:
     """A store of ``kind`` (``memory`` or ``rocksdb``) for ``table``."""
     if kind == "memory":
-        return MemoryStore("memory://", app, table)
-    return RocksDbStore("rocksdb://", app, table, options=dict(ROCKSDB_OPTIONS), driver="rocksdict")
+        return MemoryTableStore("memory://", app, table)
+    return RocksDbTableStore("rocksdb://", app, table, options=dict(ROCKSDB_OPTIONS), driver="rocksdict")

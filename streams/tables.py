@@ -1,6 +1,8 @@
-"""State tables: bytes by partition and key, one table an event source, durable in their changelog topic."""
+"""State tables: bytes by partition and key, one table an event source, durable in their changelog topics.
 
-from collections.abc import Iterable
+Invariant: a change is acknowledged in the changelog before the table shows it.
+"""
+
 from typing import Any, cast
 
 import faust
@@ -9,10 +11,10 @@ from faust.types import TP
 
 from featurestore import names
 from featurestore.config import Settings
-from streams.fetch_batches import PassthroughSchema
 from streams.changelog import Changelog
+from streams.fetch_batches import PassthroughSchema
 from streams.recovery import Recovery
-from streams.table_stores import Changes, TableStore, make_store
+from streams.table_stores import Changes, TableStore, create_table_store
 
 
 class TableManager(faust.tables.TableManager):
@@ -29,57 +31,34 @@ class TableManager(faust.tables.TableManager):
         await self.recovery.start()
 
 
-class BytesTable(faust.Table):
-    """A Faust table that keeps undecoded bytes in a store of ours."""
+class StateTable(faust.Table):
+    """One event source's Faust table, of undecoded bytes. Use it only for a partition that this worker owns."""
 
-    def __init__(self, app: Any, kind: str, **options: Any) -> None:
+    def __init__(self, app: Any, kind: str, changelog: Changelog, **options: Any) -> None:
         super().__init__(app, **options)
-        self._kind = kind
+        self._kind, self._changelog_writer = kind, changelog
 
     def _new_store(self) -> Any:
-        return make_store(self._kind, self.app, self)
+        return create_table_store(self._kind, self.app, self)
 
-
-class StateTable:
-    """One event source's table. Call it only for a partition that this worker owns."""
-
-    def __init__(self, source: str, table: BytesTable, changelog: Changelog) -> None:
-        self.source = source
-        self.changelog_topic: str = table.changelog_topic_name
-        self._table = table
-        self._changelog = changelog
-
-    def get(self, partition: int, key: bytes) -> bytes | None:
-        return self._store.read(partition, key)
-
-    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        """The values of those ``keys`` that have one."""
-        return self._store.read_many(partition, keys)
-
-    def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
-        """The first keys of a partition behind ``last``, in their order."""
-        return self._store.keys_after(partition, last, most)
+    @property
+    def contents(self) -> TableStore:
+        """The bytes, to read; ``commit`` changes them."""
+        return cast(TableStore, self.data)
 
     async def commit(self, partition: int, changes: Changes) -> None:
         """Make ``changes`` durable, then visible; ``None`` deletes. An error of the broker's propagates."""
         if not changes:
             return
-        written = await self._changelog.append(self.changelog_topic, partition, changes)
-        self._store.write(partition, changes, self._whole_up_to(partition, written))
+        written = await self._changelog_writer.append(self.changelog_topic_name, partition, changes)
+        self.contents.write(partition, changes, self._complete_up_to(partition, written))
 
-    @property
-    def _store(self) -> TableStore:
-        return cast(TableStore, self._table.data)
-
-    def _whole_up_to(self, partition: int, written: list[range]) -> int | None:
-        """Tell Faust's recovery that our own writes need no reading.
-
-        Only while they are contiguous: a record that somebody else wrote in between must still be read (trap 9).
-        """
-        offsets = cast(TableManager, self._table.app.tables).recovery.active_offsets
-        tp = TP(self.changelog_topic, partition)
+    def _complete_up_to(self, partition: int, written: list[range]) -> int | None:
+        """Advance the offset from which Faust's recovery would read; returns it, None if it stays where it is."""
+        offsets = cast(TableManager, self.app.tables).recovery.active_offsets
+        tp = TP(self.changelog_topic_name, partition)
         for batch in written:
-            if offsets.get(tp) != batch.start - 1:
+            if offsets.get(tp) != batch.start - 1:  # somebody else wrote in between: that must be read (trap 9)
                 return None
             offsets[tp] = batch.stop - 1
         return written[-1].stop - 1
@@ -95,6 +74,8 @@ def state_table(app: faust.App, settings: Settings, source: str, changelog: Chan
         allow_empty=True,
     )
     name = f"{source}.g{settings.generation}"
-    table = BytesTable(app, settings.stream_tables, name=name, partitions=settings.partitions, changelog_topic=topic)
+    table = StateTable(
+        app, settings.stream_tables, changelog, name=name, partitions=settings.partitions, changelog_topic=topic
+    )
     app.tables.add(table)
-    return StateTable(source, table, changelog)
+    return table

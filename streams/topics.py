@@ -1,10 +1,10 @@
-"""Topics as code: which there must be, how they differ from the cluster's, and the steps between.
+"""Topics as code: the topics that must exist, and the steps that bring the cluster's to that state.
 
     python -m streams topics plan       exit code 2 if there is something to do
-    python -m streams topics apply      0 when it is done; what only a person can do is printed
+    python -m streams topics apply      take the steps; those that only a person can take are printed
 
-Every event topic, its changelog and the purge topic have the same number of partitions, for partition n of all of them
-belongs to one worker.
+Every event topic, its changelog and the purge topic have the same number of partitions, because partition n of all of
+them belongs to one worker.
 """
 
 import json
@@ -31,8 +31,8 @@ from streams.lease import longest_ms
 
 DAY_MS = 24 * 3600 * 1000
 TIMEOUT_S = 20
-LEASE = "message.timestamp.before.max.ms"
-DURABLE = "min.insync.replicas"
+LEASE_SETTING = "message.timestamp.before.max.ms"
+MIN_REPLICAS_SETTING = "min.insync.replicas"
 EMBEDDED_PARTITIONS = 4  # librdkafka's broker makes topics by itself, always with so many
 
 
@@ -40,12 +40,12 @@ log = structlog.get_logger(__name__)
 
 
 class TopicsError(RuntimeError):
-    """The cluster's topics do not fit; the message says what to do."""
+    """The cluster's topics are not as required; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic there must be. ``config`` holds only what differs from Kafka's defaults."""
+    """A required topic. ``config`` holds only what differs from Kafka's defaults."""
 
     name: str
     partitions: int
@@ -55,16 +55,16 @@ class Topic:
 
 @dataclass
 class Plan:
-    """What to do to a cluster: topics to create, settings to change, settings to take back.
+    """Steps for a cluster: topics to create, settings to change, settings to reset.
 
-    ``replicate`` and ``unwanted`` are for a person: Kafka's admin protocol as our client speaks it moves no replicas,
-    and what holds data is not deleted by a command that people run without looking.
+    ``replicate`` and ``unwanted`` are for a person: our Kafka client cannot move replicas, and topics that hold data are
+    not deleted by a command that people run without looking.
     """
 
     create: list[Topic] = field(default_factory=list)
     alter: dict[str, dict[str, str]] = field(default_factory=dict)
     reset: dict[str, list[str]] = field(default_factory=dict)
-    replicate: dict[str, list[list[int]]] = field(default_factory=dict)  # brokers of each partition, as it should be
+    replicate: dict[str, list[list[int]]] = field(default_factory=dict)  # the brokers that each partition should have
     unwanted: list[str] = field(default_factory=list)
 
     @property
@@ -73,11 +73,11 @@ class Plan:
         return bool(self.create or self.alter or self.reset or self.replicate)
 
     def lines(self) -> list[str]:
-        """The plan as one reads it."""
+        """The plan as text."""
         return [
-            *(f"create {topic.name}: {topic.partitions} partitions, {_listed(topic.config)}" for topic in self.create),
-            *(f"change {name}: {_listed(config)}" for name, config in self.alter.items()),
-            *(f"take back {name}: {', '.join(keys)}" for name, keys in self.reset.items()),
+            *(f"create {topic.name}: {topic.partitions} partitions, {_formatted(topic.config)}" for topic in self.create),
+            *(f"change {name}: {_formatted(config)}" for name, config in self.alter.items()),
+            *(f"reset {name}: {', '.join(keys)}" for name, keys in self.reset.items()),
             *self._by_hand(),
         ]
 
@@ -88,12 +88,12 @@ class Plan:
                 f"kafka-reassign-partitions.sh --bootstrap-server HOST:PORT --reassignment-json-file replicas.json "
                 f"--execute, the same with --verify until it is complete, then: python -m streams topics apply"
             )
-            places = [
+            assignments = [
                 {"topic": name, "partition": partition, "replicas": brokers}
                 for name, partitions in self.replicate.items()
                 for partition, brokers in enumerate(partitions)
             ]
-            yield json.dumps({"version": 1, "partitions": places})
+            yield json.dumps({"version": 1, "partitions": assignments})
         for name in self.unwanted:
             yield (
                 f"by hand: {name} belongs to no source of the catalog; nothing reads it. When its data is not needed: "
@@ -104,11 +104,11 @@ class Plan:
 def wanted(settings: Settings, sources: Iterable[str]) -> list[Topic]:
     """Every topic of this installation."""
     sources = list(sources)
-    durable = {DURABLE: "2"} if settings.replication >= 3 else {}
+    durable = {MIN_REPLICAS_SETTING: "2"} if settings.replication >= 3 else {}
     events = {
         "cleanup.policy": "delete",
         "retention.ms": str(30 * DAY_MS),
-        "segment.ms": str(DAY_MS),  # a segment leaves whole: the last of 30 days goes within a day
+        "segment.ms": str(DAY_MS),  # segments are deleted whole: the last of 30 days goes within a day
         "message.timestamp.type": "LogAppendTime",  # consent and lateness are judged by the broker's clock
         **durable,
     }
@@ -122,7 +122,7 @@ def wanted(settings: Settings, sources: Iterable[str]) -> list[Topic]:
         **durable,
     }
     if settings.stream_lease:
-        changelog[LEASE] = str(longest_ms(settings))
+        changelog[LEASE_SETTING] = str(longest_ms(settings))
     by_name = {names.events(source, settings.generation): events for source in sources}
     by_name |= {names.changelog(source, settings.generation): changelog for source in sources}
     by_name[names.purge(settings.generation)] = events
@@ -142,7 +142,7 @@ def plan(settings: Settings, sources: Iterable[str]) -> Plan:
     }
     topics = wanted(settings, sources)
     _refuse_other_partitions(topics, {name: len(partitions) for name, partitions in present.items()}, settings)
-    there = {topic.name: topic for topic in topics if topic.name in present}
+    existing = {topic.name: topic for topic in topics if topic.name in present}
     result = Plan(
         create=[topic for topic in topics if topic.name not in present],
         replicate={
@@ -218,14 +218,14 @@ def check(settings: Settings, sources: Iterable[str]) -> None:
     The embedded broker makes its topics here.
     """
     if settings.kafka_embedded:
-        _touch(settings, sources)
+        _create_on_embedded(settings, sources)
         return
     steps = plan(settings, sources)
-    unfenced = [name for name, config in steps.alter.items() if LEASE in config]
+    unfenced = [name for name, config in steps.alter.items() if LEASE_SETTING in config]
     if steps.create or unfenced:
-        absent = [f"{topic.name} is missing" for topic in steps.create]
-        lax = [f"{name} does not refuse what a zombie writes ({LEASE})" for name in unfenced]
-        raise TopicsError(f"{'; '.join([*absent, *lax])}. Run: python -m streams topics apply")
+        missing = [f"{topic.name} is missing" for topic in steps.create]
+        unfenced_reasons = [f"{name} does not refuse what a zombie writes ({LEASE_SETTING})" for name in unfenced]
+        raise TopicsError(f"{'; '.join([*missing, *unfenced_reasons])}. Run: python -m streams topics apply")
 
 
 def with_allowed_session(settings: Settings) -> Settings:
@@ -282,7 +282,7 @@ def _wait_until_known(admin: AdminClient, created: set[str]) -> None:
         time.sleep(0.05)
 
 
-def _touch(settings: Settings, sources: Iterable[str]) -> None:
+def _create_on_embedded(settings: Settings, sources: Iterable[str]) -> None:
     """Asking for a topic makes it, on a broker that makes topics by itself."""
     if settings.partitions != EMBEDDED_PARTITIONS:
         raise TopicsError(f"the embedded broker has {EMBEDDED_PARTITIONS} partitions: set RAPPORT_PARTITIONS to that")
@@ -295,5 +295,5 @@ def _admin(settings: Settings) -> AdminClient:
     return AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
 
 
-def _listed(config: dict[str, str]) -> str:
+def _formatted(config: dict[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(config.items()))

@@ -1,7 +1,10 @@
-"""Faust's aiokafka transport, cured of what batches and crashes found in it (issue #3; the traps are numbered there).
+"""Faust's aiokafka transport, with cures for what fetch batches and crashes broke in it.
 
-Offsets are acknowledged in order and a worker that meets an error ends, so the newest acknowledged offset of a
-partition is all there is to commit.
+The traps are numbered as in docs/decisions/faust-traps.md.
+
+Invariants: offsets are acknowledged in order, and a worker that meets an error ends, so the newest acknowledged offset
+of a partition is all there is to commit. No fetch batch is handled unless it starts at or before the offset after the
+previous one: a batch that a rebalance dropped is fetched again, never skipped.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread that talks to the broker."""
+    """Thread that owns the connection to the broker."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -33,22 +36,24 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         coordinator = self._ensure_consumer()._coordinator
         cast(Any, self.app).lease.watch(coordinator)
-        beat_while_joining(coordinator)
+        send_heartbeats_while_joining(coordinator)
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: set[TP], timeout: float | None = None, max_records: int | None = None
     ) -> Mapping[TP, list[Any]]:
         assignment = consumer._subscription.subscription.assignment
+        # Read before the fetch, which moves the positions. A seek in between makes a position later than the records;
+        # FetchedRecords takes the earlier of both.
         starts = {tp: assignment.state_value(tp)._position for tp in assignment.tps} if assignment else {}
         records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         return {tp: FetchedRecords(fetched, starts.get(tp)) for tp, fetched in records.items()}
 
 
-def beat_while_joining(coordinator: Any) -> None:
+def send_heartbeats_while_joining(coordinator: Any) -> None:
     """Send heartbeats also while Faust takes over its partitions, which aiokafka does not.
 
-    Dozens of RocksDBs are opened there: on a busy machine that takes a session, and the worker would be given up for
-    dead as soon as it is ready, come again, and so on.
+    Dozens of RocksDBs are opened there. On a busy machine that takes a session: the broker would remove the worker from
+    the group as soon as it is ready, the worker would join again, and so on.
     """
     complete = coordinator._on_join_complete
 
@@ -60,11 +65,11 @@ def beat_while_joining(coordinator: Any) -> None:
 
 
 class Consumer(driver.Consumer):
-    """Consumer of batches."""
+    """Consumer of fetch batches. ``expected``: the next offset to hand to the partition queues, by partition."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.expected: dict[TP, int] = {}  # the next offset to hand to the queues, by partition
+        self.expected: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -75,10 +80,11 @@ class Consumer(driver.Consumer):
         message.generation_id = self.app.consumer_generation_id
         return message
 
-    # Trap 1: Faust takes the offsets inside a batch for a gap, and its gaps swallow the batch's own offset.
+    # Trap 1: Faust takes the offsets inside a fetch batch for a gap, and its gaps include the batch's own offset, so
+    # that its acknowledgement counts as a duplicate and commits stall.
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Offsets inside a batch are no gap."""
+        """Offsets inside a fetch batch are no gap."""
 
     def _new_offset(self, tp: TP) -> int | None:
         acked = self._acked[tp]
@@ -87,8 +93,8 @@ class Consumer(driver.Consumer):
         self._acked_index[tp].clear()
         return None if newest is None else newest + 1
 
-    # Trap 2: Faust resumes fetching before it clears its queues at the end of a rebalance; what was in them is gone.
-    # So the app rewinds when all that is over, and a batch that does not follow the one before is proof of a loss.
+    # Trap 2: Faust resumes fetching before it clears its queues at the end of a rebalance, which drops what they hold.
+    # So the app rewinds after that, and a fetch batch that does not follow the previous one proves a loss.
 
     async def perform_seek(self) -> None:
         """Seek to the committed offsets, and expect them next."""
@@ -105,23 +111,23 @@ class Consumer(driver.Consumer):
             self.expected.pop(tp, None)
 
     async def follows(self, batch: FetchBatch) -> bool:
-        """Whether ``batch`` comes next or repeats what came; after a lost one, seek back to it and say no.
+        """Whether ``batch`` comes next or repeats an earlier one. After a lost one: seek back to it, and False.
 
-        One of a partition that was assigned a moment ago may come before the position to begin at is known, and behind
-        others that were dropped. Nothing of it is taken: the seek to that position is on its way.
+        A batch of a partition that was just assigned may come before its start position is known, after others that
+        were dropped. Nothing of it is taken: the seek to that position follows.
         """
         tp = batch.tp
         if tp not in self.expected:
             return False
         expected = self.expected[tp]
         if batch.start > expected:
-            kept = (await self.earliest_offsets(tp))[tp]
-            if kept > expected:
+            earliest = (await self.earliest_offsets(tp))[tp]
+            if earliest > expected:
                 log.error("retention deleted events that were never read", topic=tp.topic, partition=tp.partition,
-                          first=expected, last=kept - 1)  # fmt: skip
-                expected = kept
+                          first=expected, last=earliest - 1)  # fmt: skip
+                expected = earliest
         if batch.start > expected:
-            log.warning("batch lost in a rebalance, reading again", topic=tp.topic, partition=tp.partition,
+            log.warning("fetch batch lost in a rebalance, reading again", topic=tp.topic, partition=tp.partition,
                         expected=expected, got=batch.start)  # fmt: skip
             await self.rewind({tp: expected})
             return False
@@ -129,19 +135,19 @@ class Consumer(driver.Consumer):
         return True
 
     async def rewind(self, positions: Mapping[TP, int]) -> None:
-        """FetchedRecords from these offsets on. What is on its way comes twice, which does no harm."""
+        """Fetch from these offsets on. Records that are on their way come twice, which does no harm."""
         try:
             await self.seek_wait(positions)
         except IllegalStateError:
-            log.info("partitions have moved on: their new owner reads them")
+            log.info("partitions were revoked, not reading again")
 
     def forget(self, message: ConsumerMessage) -> None:
-        """Let go of a message that will never be acknowledged: a rebalance would wait for it."""
+        """Drop a message that will never be acknowledged: a rebalance would wait for it."""
         self._unacked_messages.discard(message)
         notify(self._waiting_for_ack)
 
-    # Pressure is felt by a full queue alone. Taking single partitions out of the fetch drops what is on its way, and
-    # with all of them out Faust sleeps a second.
+    # Back-pressure comes from full queues alone. Faust would take single partitions out of the fetch, which drops what
+    # is on its way, and with all of them out it sleeps a second.
 
     def on_buffer_full(self, tp: TP) -> None:
         """Leave the partition in the fetch."""

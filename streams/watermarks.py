@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class WatermarkPublisher:
-    """Publisher of the times that ``streams.freshness`` found. ``processors``: by event topic; others have no watermark."""
+    """Publisher of the times that ``streams.freshness`` found, for the event topics that have a processor."""
 
     def __init__(
         self,

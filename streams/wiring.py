@@ -1,19 +1,19 @@
-"""What this installation's workers do: a processor a source of the catalog, the rounds, the watermarks."""
+"""Assembly of a worker's pipeline: a processor for each source, micro-batches, republisher, watermarks."""
 
 from featurestore import names
 from featurestore.config import Settings
 from featurestore.definitions import Registry
 from featurestore.store.protocol import OnlineStore
 from streams.app import App, Pipeline
-from streams.processing import SourceProcessor, MicroBatchProcessor
+from streams.processing import MicroBatchProcessor, SourceProcessor
+from streams.republisher import Republisher
 from streams.retrying_store import RetryingStore
 from streams.watermarks import WatermarkPublisher
-from streams.republisher import Republisher
 
 
 def build_pipeline(app: App, settings: Settings, registry: Registry, store: OnlineStore) -> Pipeline:
-    """The build_pipeline of one worker on its tables, for ``streams.app.create_app``."""
-    gate = RetryingStore(store)
+    """The pipeline of one worker on its tables, for ``streams.app.create_app``."""
+    retrying_store = RetryingStore(store)
     generation = settings.generation
     processors = {
         names.events(source.name, generation): SourceProcessor(
@@ -25,12 +25,12 @@ def build_pipeline(app: App, settings: Settings, registry: Registry, store: Onli
         )
         for source in registry.sources.values()
     }
-    rounds = MicroBatchProcessor(processors, gate, app.dead_letters)
-    republisher = Republisher(app.partition_queues, gate)
-    watermarks = WatermarkPublisher(processors, app.partition_queues, gate, republisher, generation)
+    micro_batches = MicroBatchProcessor(processors, retrying_store, app.dead_letters)
+    republisher = Republisher(app.partition_queues, retrying_store)
+    watermarks = WatermarkPublisher(processors, app.partition_queues, retrying_store, republisher, generation)
     return Pipeline(
         topics=[*processors, names.purge(generation)],
-        handle=rounds.handle,
+        handle=micro_batches.handle,
         publish=watermarks.publish,
-        waiting_for=lambda: gate.waiting_for or republisher.reason,
+        waiting_for=lambda: retrying_store.waiting_for or republisher.reason,
     )

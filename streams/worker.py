@@ -1,4 +1,4 @@
-"""A worker process: logs, event loop, checks of the cluster, then Faust until it ends."""
+"""Process of a worker: logs, event loop, checks of the cluster, then Faust until it ends."""
 
 import gc
 import logging
@@ -13,13 +13,13 @@ from featurestore.logs import configure_logs
 from streams import topics
 from streams.app import App, Pipeline, create_app
 
-CHATTY = ("aiokafka", "faust", "mode")
+VERBOSE_LOGGERS = ("aiokafka", "faust", "mode")
 SWITCH_INTERVAL_S = 0.0005
-GC_THRESHOLDS = (50_000, 20, 50)  # a batch makes tens of thousands of objects, none of them in a cycle
+GC_THRESHOLDS = (50_000, 20, 50)  # a fetch batch makes tens of thousands of objects, none of them in a cycle
 
 
 class Worker(faust.Worker):
-    """Faust's, without a progress spinner, and which ends when it has ended."""
+    """Faust's worker, without a progress spinner and without a pause at its end."""
 
     def __init__(self, app: App) -> None:
         super().__init__(app, quiet=True, override_logging=False)
@@ -33,7 +33,7 @@ def run(settings: Settings, sources: Iterable[str], build_pipeline: Callable[[Ap
     """Run until SIGTERM (offsets committed, exit 0) or an error (exit 70, nothing committed past it)."""
     sources = list(sources)
     configure_logs(settings.log_level)
-    for name in CHATTY:  # Faust's tables and banners only when debugging
+    for name in VERBOSE_LOGGERS:  # Faust's tables and banners only when debugging
         logging.getLogger(name).setLevel("DEBUG" if settings.log_level == "DEBUG" else "WARNING")
     topics.wait_for_cluster(settings)
     topics.check(settings, sources)

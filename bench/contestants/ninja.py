@@ -1,4 +1,4 @@
-"""Rapport without its fast lane: every request goes through Django and django-ninja."""
+"""Rapport without its fast path: every request goes through Django and django-ninja."""
 
 from django.core.wsgi import get_wsgi_application
 

@@ -26,7 +26,7 @@ from oauth2_provider.models import AccessToken
 
 from featurestore.access.cache_invalidation import InvalidationListener
 from featurestore.access.errors import KeysUnavailable
-from featurestore.access.keys import Prefix, digest_of, expiry_ms, key_id_of, readable, is_signed
+from featurestore.access.keys import Prefix, digest_of, expiry_ms, is_signed, key_id_of, readable
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.access.scopes import purposes_in
 from featurestore.config import settings

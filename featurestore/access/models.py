@@ -1,6 +1,6 @@
-"""API clients, their keys, the secrets that buy their tokens, and what they read.
+"""API clients, their keys, the secrets that buy their tokens, and the number of their requests.
 
-A key or secret is shown once and kept only as a hash. Tokens are django-oauth-toolkit's AccessToken, whose application
+A key or secret is shown once and stored only as a hash. Tokens are django-oauth-toolkit's AccessToken, whose application
 is our client (OAUTH2_PROVIDER_APPLICATION_MODEL).
 """
 
@@ -13,31 +13,31 @@ from django.db.models.functions import Now
 from featurestore.access.keys import Prefix, readable
 
 client_name = RegexValidator(
-    r"\A[a-z0-9][a-z0-9_-]{0,63}\Z", "1 to 64 lower-case letters, digits, - and _: the name stands in logs."
+    r"\A[a-z0-9][a-z0-9_-]{0,63}\Z", "1 to 64 lower-case letters, digits, - and _: logs contain the name."
 )
 
 
 class ApiClient(models.Model):
-    """A program that asks: a chat engine, a shop's back end. Objects of it are what staff may be entrusted with."""
+    """A program that calls the API: a chat engine, a shop's back end. Staff may be assigned single clients."""
 
-    personal_data = "None of customers. The owner may name a person of staff."
+    personal_data = "None of customers. The owner may name a staff member."
     erased_by = "Staff: replace the owner's name. Deleting a client deletes its keys, secrets and tokens."
 
     name = models.CharField(
-        max_length=64, unique=True, validators=[client_name], help_text="Stands in logs and consent records."
+        max_length=64, unique=True, validators=[client_name], help_text="Logs and consent records contain it."
     )
-    owner = models.CharField(max_length=120, help_text="The team to ask, rather than a person.")
+    owner = models.CharField(max_length=120, help_text="The responsible team, rather than a person.")
     description = models.TextField(blank=True)
     active = models.BooleanField(default=True, help_text="An inactive client's keys, secrets and tokens are refused.")
-    services = models.JSONField(default=list, editable=False, help_text="What its tokens may read.")
-    purposes = models.JSONField(default=list, editable=False, help_text="What its tokens may be asked for.")
-    scopes = models.JSONField(default=list, editable=False, help_text="What its tokens may be asked for.")
+    services = models.JSONField(default=list, editable=False, help_text="Services that its tokens may read.")
+    purposes = models.JSONField(default=list, editable=False, help_text="Purposes that its tokens may name.")
+    scopes = models.JSONField(default=list, editable=False, help_text="Actions that its tokens allow at most.")
     requests_per_s = models.PositiveIntegerField(
         "requests a second",
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="On average of ten seconds, each customer of a batch counted. Empty: as usual.",
+        help_text="Average over ten seconds; each customer of a batch counts. Empty: the installation's default.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -55,13 +55,13 @@ class ApiClient(models.Model):
 
 
 class Issued(models.Model):
-    """What a key and a secret have in common: whose it is, and from when to when it works."""
+    """Base class of keys and secrets: id, digest, and the time in which they work."""
 
-    personal_data = "None of customers. The creator is the user name of a person of staff."
-    erased_by = "Staff: with the user's erasure, `created_by` is replaced. Goes with its client."
+    personal_data = "None of customers. The creator is the user name of a staff member."
+    erased_by = "Staff: with the user's erasure, `created_by` is replaced. Deleted with its client."
     prefix: ClassVar[Prefix]
 
-    key_id = models.CharField(max_length=12, unique=True, editable=False, help_text="The readable part; no secret.")
+    key_id = models.CharField(max_length=12, unique=True, editable=False, help_text="The readable part; not secret.")
     digest = models.CharField(max_length=64, editable=False, help_text="SHA-256 of the whole text, in hex.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     created_by = models.CharField(max_length=150, editable=False)
@@ -78,7 +78,7 @@ class Issued(models.Model):
 
 
 class ApiKey(Issued):
-    """One secret of a client, bound to the services, purposes and scopes that it may use, until it ends."""
+    """API key of a client, bound to services, purposes and scopes until it expires or is revoked."""
 
     prefix = Prefix.KEY
 
@@ -92,7 +92,7 @@ class ApiKey(Issued):
 
 
 class ClientSecret(Issued):
-    """What a client proves itself with when it asks for a token. Two at a time, so that it can change over."""
+    """Secret with which a client buys tokens. A client may have two that work, so that it can change over."""
 
     prefix = Prefix.SECRET
 
@@ -103,7 +103,7 @@ class ClientSecret(Issued):
 
 
 class ClientUsage(models.Model):
-    """Requests of a client in an hour, by route and status. The client is "" where nobody knows it."""
+    """Requests of a client in an hour, by route and status. Client "": no valid credential."""
 
     personal_data = "None: counts."
     erased_by = "Deleted by retention, after RAPPORT_ACCESS_RECORD_DAYS."
@@ -120,4 +120,4 @@ class ClientUsage(models.Model):
         indexes = [models.Index(name="usage_by_hour", fields=["hour"])]
 
     def __str__(self) -> str:
-        return f"{self.client or 'no client'}: {self.route} {self.status}"
+        return f"{self.client or 'unknown client'}: {self.route} {self.status}"

@@ -1,7 +1,7 @@
-"""The roles of staff and what each may do. Pure.
+"""Roles of staff and their permissions. Pure.
 
-A permission is APP.CODENAME, * stands for any text. A chat engineer is besides entrusted with single clients (object
-permissions of django-guardian). Nobody may delete consent: records are append-only.
+A permission is APP.CODENAME; * matches any text. A chat engineer is also assigned single clients (object permissions of
+django-guardian). No role may delete consent: records are append-only.
 """
 
 PRIVACY_OFFICER = "Privacy officer"
@@ -29,7 +29,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "access.add_client*",
         "access.change_api*",
         "access.change_client*",
-        "accesslog.view_accessgap",  # and no access record: it tells of a customer
+        "accesslog.view_accessgap",  # but not access records: they are about customers
         "consent.view_purpose",
         "consent.view_notice",
         "consent.view_permissionchange",

@@ -1,4 +1,4 @@
-"""What beat starts. Any number of workers may run them at once."""
+"""Celery tasks, started by beat. Several workers may run them at once."""
 
 from celery import shared_task
 

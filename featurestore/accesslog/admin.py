@@ -1,4 +1,4 @@
-"""Who read whom: access records, searched by customer, and the gaps in them."""
+"""Pages of access records, searched by customer, and of access gaps."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -13,38 +13,38 @@ from unfold.decorators import display
 from unfold.utils import parse_date_str
 
 from featurestore.accesslog import selectors
-from featurestore.accesslog.models import AccessGap, AccessKind, AccessRecord
+from featurestore.accesslog.models import AccessGap, AccessRecord, ReadContext
 from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.backoffice.filters import DaysFilter
 from featurestore.backoffice.paging import FirstPages
 from featurestore.config import settings
 from featurestore.customers.subject_admin import SubjectRowAdmin
 
-SHOWN = 10
-"""Gaps above the records; the list of gaps has them all."""
+SHOWN_GAPS = 10
+"""Gaps shown above the records; the page of gaps lists all."""
 log = structlog.get_logger(__name__)
 
 
-class KindFilter(DropdownFilter):
-    """One of the names that kinds of reads have."""
+class ContextFilter(DropdownFilter):
+    """Filter by a field of the read contexts."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        names = AccessKind.objects.order_by(self.parameter_name).values_list(self.parameter_name, flat=True)
+        names = ReadContext.objects.order_by(self.parameter_name).values_list(self.parameter_name, flat=True)
         return [(name, name) for name in names.distinct()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(**{f"kind__{self.parameter_name}": self.value()}) if self.value() else queryset
+        return queryset.filter(**{f"context__{self.parameter_name}": self.value()}) if self.value() else queryset
 
 
-class ClientFilter(KindFilter):
+class ClientFilter(ContextFilter):
     title = parameter_name = "client"
 
 
-class ServiceFilter(KindFilter):
+class ServiceFilter(ContextFilter):
     title = parameter_name = "service"
 
 
-class PurposeFilter(KindFilter):
+class PurposeFilter(ContextFilter):
     title = parameter_name = "purpose"
 
 
@@ -58,76 +58,76 @@ class AccessRecordAdmin(SubjectRowAdmin):
     paginator = FirstPages
     fieldsets = [
         (None, {"fields": ["at", "customer", "subject"]}),
-        ("Who read", {"fields": ["client", "credential", "service", "purpose", "request_id"]}),
-        ("What they got", {"fields": ["given", "withheld"]}),
+        ("Read by", {"fields": ["client", "credential", "service", "purpose", "request_id"]}),
+        ("Views", {"fields": ["given", "withheld"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AccessRecord]:
-        return super().get_queryset(request).select_related("kind")
+        return super().get_queryset(request).select_related("context")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         first, last = (parse_date_str(request.GET.get(f"at_{end}") or "") for end in ("from", "to"))
-        kept = datetime.now(UTC) - timedelta(days=settings().access_record_days)
-        since = datetime.combine(first, time(), UTC) if first else kept
+        oldest = datetime.now(UTC) - timedelta(days=settings().access_record_days)
+        since = datetime.combine(first, time(), UTC) if first else oldest
         until = datetime.combine(last, time.max, UTC) if last else None
-        found, state = selectors.gaps(since, until), selectors.on_their_way()
+        gaps, state = selectors.gaps(since, until), selectors.stream_state()
         context = {
-            "gaps": found[:SHOWN],
-            "gap_count": found.count(),
+            "gaps": gaps[:SHOWN_GAPS],
+            "gap_count": gaps.count(),
             "since": since,
             "state": state,
             "late": state is not None and state.oldest_s > selectors.LATE_S,
             "counted": self.paginator.COUNTED,
         }
-        if request.GET.get("q"):  # who looks is on record too; at whom is not for the log
+        if request.GET.get("q"):  # the actor is logged, the customer is not
             log.info("access records searched", actor=request.user.get_username())
         return super().changelist_view(request, context | (extra_context or {}))
 
     @display(description="Client")
     def client(self, record: AccessRecord) -> str:
-        return record.kind.client
+        return record.context.client
 
     @display(description="Credential")
     def credential(self, record: AccessRecord) -> str:
-        return record.kind.credential
+        return record.context.credential
 
     @display(description="Service")
     def service(self, record: AccessRecord) -> str:
-        return record.kind.service
+        return record.context.service
 
     @display(description="Purpose")
     def purpose(self, record: AccessRecord) -> str:
-        return record.kind.purpose
+        return record.context.purpose
 
     @display(description="Views")
     def views(self, record: AccessRecord) -> str:
-        withheld = ", ".join(record.kind.withheld)
-        words = f"withheld: {withheld}" if withheld else ""
-        return format_html("{}<small>{}</small>", ", ".join(record.kind.given) or "none", words)
+        withheld = ", ".join(record.context.withheld)
+        note = f"withheld: {withheld}" if withheld else ""
+        return format_html("{}<small>{}</small>", ", ".join(record.context.given) or "none", note)
 
     @display(description="Views given")
     def given(self, record: AccessRecord) -> str:
-        return ", ".join(record.kind.given) or "none"
+        return ", ".join(record.context.given) or "none"
 
     @display(description="Views withheld")
     def withheld(self, record: AccessRecord) -> str:
-        if not record.kind.withheld:
+        if not record.context.withheld:
             return "none"
-        lines = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", record.kind.withheld.items())
+        lines = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", record.context.withheld.items())
         return format_html('<dl class="rp-facts">{}</dl>', lines)
 
 
 @admin.register(AccessGap)
 class AccessGapAdmin(ReadOnlyAdmin):
-    list_display = ["until", "why", "count", "process", "first", "since"]
+    list_display = ["until", "reason_text", "missing_text", "process", "first", "since"]
     list_filter = [("reason", ChoicesDropdownFilter), ("until", DaysFilter)]
     list_select_related = ["process"]
-    fields = ["why", "count", ("since", "until"), "process", "first"]
+    fields = ["reason_text", "missing_text", ("since", "until"), "process", "first"]
 
-    @display(description="Reason", ordering="reason", label={"Lost on their way": "danger"})
-    def why(self, gap: AccessGap) -> str:
+    @display(description="Reason", ordering="reason", label={"Lost on the way": "danger"})
+    def reason_text(self, gap: AccessGap) -> str:
         return gap.get_reason_display()
 
     @display(description="Records missing", ordering="missing")
-    def count(self, gap: AccessGap) -> str:
+    def missing_text(self, gap: AccessGap) -> str:
         return "Perhaps some" if gap.missing is None else f"{gap.missing:,}"

@@ -1,9 +1,14 @@
-"""What an API process sends of reads and requests: batches, as msgpack. Pure.
+"""Batches of access records and request counts, as msgpack, from a process to the consumer. Pure.
 
-A process numbers its records one after the other, and its batches too. By the batch's number the collector knows one
-that came twice; by the record's it knows what is missing before a batch, and how much.
+A process numbers its batches from 1, and its records from 0. By a batch's number the consumer recognises one that comes
+twice; by the number of its first record, how many records are missing before it:
 
-Structs are arrays on the wire: a later version may add fields at their ends.
+    batch 1: first 0, reads [r0, r1]      stored
+    batch 2: first 2, reads [r2]          lost
+    batch 3: first 3, reads [r3, r4]      stored; 3 - 2 = 1 record is missing
+    batch 3 again                         ignored
+
+Structs are arrays on the wire: a later version may append fields.
 """
 
 from typing import Annotated
@@ -11,19 +16,19 @@ from typing import Annotated
 import msgspec
 
 PROCESS_LENGTH = 16
-LATEST_MS = 253_402_300_799_999  # the last millisecond of the year 9999, the latest that a database holds
+MAX_TIME_MS = 253_402_300_799_999  # the last millisecond of the year 9999, the latest that a database stores
 
-Text = Annotated[str, msgspec.Meta(max_length=100, pattern=r"^[^\x00]*\Z")]  # no database holds a NUL
+Text = Annotated[str, msgspec.Meta(max_length=100, pattern=r"^[^\x00]*\Z")]  # no database stores a NUL
 Number = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
-TimeMs = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]
+TimeMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS)]
 
 
 class BadBatch(ValueError):
-    """Bytes that are no batch. The message repeats nothing of them."""
+    """Error of bytes that are no batch. The message repeats nothing of them."""
 
 
-class Kind(msgspec.Struct, array_like=True, frozen=True):
-    """Who asked for what, and what they got: what many reads have in common. ``withheld`` has the reason by view."""
+class BatchContext(msgspec.Struct, array_like=True, frozen=True):
+    """A read context, stated once in a batch: what many reads share. ``withheld`` maps a view to the reason."""
 
     client: Text
     credential: Text
@@ -34,16 +39,16 @@ class Kind(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Read(msgspec.Struct, array_like=True, frozen=True):
-    """One subject's part of a read. ``kind`` is the place of its kind in the batch."""
+    """One access record: the read of one subject. ``context`` is an index into the batch's contexts."""
 
-    kind: Number
+    context: Number
     subject: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
     at_ms: TimeMs
     request_id: Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^\x00]*\Z")]
 
 
-class Requests(msgspec.Struct, array_like=True, frozen=True):
-    """How many requests of a client a route answered with a status. The client is "" where nobody knows it."""
+class RequestCount(msgspec.Struct, array_like=True, frozen=True):
+    """Number of a client's requests that a route answered with a status. Client "": no valid credential."""
 
     client: Text
     route: Text
@@ -52,25 +57,25 @@ class Requests(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Batch(msgspec.Struct, array_like=True, frozen=True):
-    """What one process, at work since a time, gathered until another.
+    """What one process gathered between two flushes; or a heartbeat, or its shutdown record.
 
-    ``first`` is the number of its first record, or of the next to come. Batch number 0 is a word: it says that the
-    process is alive, and may be sent at any time. ``ended``: its last one.
+    ``first`` is the number of the first read, or of the process's next one. Batch number 0 is a heartbeat, which may be
+    sent at any time. ``shutdown`` marks the shutdown record, the last batch of a process.
     """
 
     process: Annotated[str, msgspec.Meta(pattern=rf"^[0-9a-f]{{{PROCESS_LENGTH}}}\Z")]
-    begun_ms: TimeMs
+    started_ms: TimeMs
     number: Number
-    made_ms: TimeMs
+    created_ms: TimeMs
     first: Number
-    kinds: list[Kind] = []
+    contexts: list[BatchContext] = []
     reads: list[Read] = []
-    requests: list[Requests] = []
-    ended: bool = False
+    requests: list[RequestCount] = []
+    shutdown: bool = False
 
     @property
     def next(self) -> int:
-        """The number of the record after its last one."""
+        """The number of the record after the last one of the batch."""
         return self.first + len(self.reads)
 
 
@@ -79,11 +84,11 @@ _decode = msgspec.msgpack.Decoder(Batch).decode
 
 
 def decode(raw: bytes) -> Batch:
-    """A batch from outside. Raises BadBatch."""
+    """A batch from the stream. Raises BadBatch."""
     try:
         batch = _decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadBatch(type(error).__name__) from None
-    if any(read.kind >= len(batch.kinds) for read in batch.reads):
-        raise BadBatch("a read of a kind that the batch does not have")
+    if any(read.context >= len(batch.contexts) for read in batch.reads):
+        raise BadBatch("a read's context is not in the batch")
     return batch

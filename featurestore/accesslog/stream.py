@@ -1,7 +1,7 @@
-"""The stream in the control Redis between API processes, which add batches, and the collector, which takes them.
+"""Redis stream of batches, in the control Redis. Processes add batches; the consumer reads and deletes them.
 
-No consumer group: an entry is deleted when the database has it, so whatever is there is still to be written. Ids and
-times are the control Redis's own, so that no two clocks are compared.
+It has no consumer group: an entry is deleted once the database has it, so every entry is still to be written. Entry ids
+and times are the control Redis's own, so that no two clocks are compared.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,99 +15,99 @@ from redis.retry import Retry
 
 from featurestore.config import settings
 
-KEY, ASIDE = "access:records", "access:unreadable"
+KEY, QUARANTINE_KEY = "access:records", "access:quarantined"
 FIELD = b"batch"
-ASIDE_AT_MOST = 10_000
+MAX_QUARANTINED = 10_000
 MEMORY_SAMPLES = 5
-PATIENCE_S, GLANCE_S = 5.0, 1.0
-"""How long the collector waits for an answer, and who only wants to look."""
+CONSUMER_TIMEOUT_S, STATUS_TIMEOUT_S = 5.0, 1.0
+"""Longest wait for an answer, of the consumer, and of pages and metrics that show the stream's state."""
 
 
-class StreamAway(Exception):
-    """The control Redis does not answer, or refuses: its own words say why."""
+class StreamUnavailable(Exception):
+    """Error of a control Redis that does not answer, or refuses. The message is its own."""
 
 
-class Entry(NamedTuple):
-    """One entry of the stream, and when the control Redis took it."""
+class StreamEntry(NamedTuple):
+    """One entry of the stream, and when the control Redis added it."""
 
     id: bytes
     added_ms: int
     raw: bytes
 
 
-class State(NamedTuple):
-    """How long the stream is, since when its oldest entry waits (0: none does), and how many were put aside."""
+class StreamState(NamedTuple):
+    """Number of entries, age of the oldest one (0 without any), and number of quarantined entries."""
 
     entries: int
     oldest_s: float
-    aside: int
+    quarantined: int
 
 
 class RecordStream:
-    """The stream at a control Redis. No call takes longer than the time-out by much; all raise StreamAway."""
+    """Redis stream of batches. Calls end soon after the time-out at latest; all raise StreamUnavailable."""
 
     def __init__(self, url: str, timeout_s: float):
-        # What is tried again is for the callers to say: they know what may come twice.
+        # No retries: the callers know which calls may be repeated.
         self._redis: Redis = Redis.from_url(
             url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
         )
 
     def add(self, batches: Sequence[bytes]) -> None:
-        """Append batches in order. After StreamAway any of them may be there: add the same ones again."""
+        """Append batches in order. After StreamUnavailable any of them may have been added: add the same ones again."""
         with self._redis.pipeline(transaction=False) as pipeline:
             for raw in batches:
                 pipeline.xadd(KEY, {FIELD: raw})
             self._run(pipeline)
 
     def size_bytes(self) -> int:
-        """About how much memory the stream takes."""
-        return self._ask(self._redis.memory_usage, KEY, samples=MEMORY_SAMPLES) or 0
+        """Memory that the stream takes, estimated."""
+        return self._call(self._redis.memory_usage, KEY, samples=MEMORY_SAMPLES) or 0
 
-    def oldest(self, count: int) -> list[Entry]:
-        """The first entries, at most so many."""
-        found = self._ask(self._redis.xrange, KEY, count=count)
-        return [Entry(id_, _added_ms(id_), fields.get(FIELD, b"")) for id_, fields in found]
+    def oldest(self, count: int) -> list[StreamEntry]:
+        """The oldest entries, at most ``count``."""
+        found = self._call(self._redis.xrange, KEY, count=count)
+        return [StreamEntry(id_, _added_ms(id_), fields.get(FIELD, b"")) for id_, fields in found]
 
     def delete(self, ids: Sequence[bytes]) -> None:
-        """Forget entries that are written. Those that are gone already are no error."""
-        self._ask(self._redis.xdel, KEY, *ids)
+        """Delete entries that are written. Entries that are gone already are no error."""
+        self._call(self._redis.xdel, KEY, *ids)
 
-    def put_aside(self, entries: Sequence[Entry]) -> None:
-        """Move entries that nobody can read out of the way, where they can be looked at."""
+    def quarantine(self, entries: Sequence[StreamEntry]) -> None:
+        """Move entries that can't be written to a stream of their own, where an operator can look at them."""
         with self._redis.pipeline() as pipeline:
             for entry in entries:
-                pipeline.xadd(ASIDE, {FIELD: entry.raw}, maxlen=ASIDE_AT_MOST)
+                pipeline.xadd(QUARANTINE_KEY, {FIELD: entry.raw}, maxlen=MAX_QUARANTINED)
                 pipeline.xdel(KEY, entry.id)
             self._run(pipeline)
 
-    def clock(self) -> tuple[int, int]:
-        """The control Redis's time in milliseconds, and for how many it has been running."""
+    def server_time(self) -> tuple[int, int]:
+        """The control Redis's time and its uptime, in milliseconds."""
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.time()
             pipeline.info("server")
-            (seconds, microseconds), about = self._run(pipeline)
-        return seconds * 1000 + microseconds // 1000, about["uptime_in_seconds"] * 1000
+            (seconds, microseconds), info = self._run(pipeline)
+        return seconds * 1000 + microseconds // 1000, info["uptime_in_seconds"] * 1000
 
-    def state(self) -> State:
+    def state(self) -> StreamState:
         with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.xlen(KEY)
             pipeline.xrange(KEY, count=1)
-            pipeline.xlen(ASIDE)
+            pipeline.xlen(QUARANTINE_KEY)
             pipeline.time()
-            entries, first, aside, (seconds, _) = self._run(pipeline)
-        return State(entries, max(seconds - _added_ms(first[0][0]) / 1000, 0) if first else 0, aside)
+            entries, first, quarantined, (seconds, _) = self._run(pipeline)
+        return StreamState(entries, max(seconds - _added_ms(first[0][0]) / 1000, 0) if first else 0, quarantined)
 
     def close(self) -> None:
         self._redis.close()
 
     def _run(self, pipeline: Any) -> list[Any]:
-        return self._ask(pipeline.execute)
+        return self._call(pipeline.execute)
 
-    def _ask(self, call: Any, *arguments: Any, **options: Any) -> Any:
+    def _call(self, call: Any, *arguments: Any, **options: Any) -> Any:
         try:
             return call(*arguments, **options)
         except RedisError as error:
-            raise StreamAway(str(error)) from error
+            raise StreamUnavailable(str(error)) from error
 
 
 def _added_ms(entry_id: bytes) -> int:
@@ -115,7 +115,7 @@ def _added_ms(entry_id: bytes) -> int:
 
 
 @contextmanager
-def opened(timeout_s: float = PATIENCE_S) -> Iterator[RecordStream]:
+def open_stream(timeout_s: float = CONSUMER_TIMEOUT_S) -> Iterator[RecordStream]:
     """The stream of this installation."""
     stream = RecordStream(settings().control_url, timeout_s)
     try:

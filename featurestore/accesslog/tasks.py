@@ -1,15 +1,15 @@
-"""What beat starts. Any number of workers may run them at once."""
+"""Celery tasks, started by beat. Several workers may run them at once."""
 
 from celery import shared_task
 
 from featurestore.accesslog import consumer
 
 
-@shared_task(name="accesslog.collect")
-def collect_records() -> None:
-    consumer.collect_waiting()
+@shared_task(name="accesslog.consume")
+def consume_stream() -> None:
+    consumer.consume_pending()
 
 
-@shared_task(name="accesslog.forget")
-def forget_records() -> None:
+@shared_task(name="accesslog.prune")
+def prune_records() -> None:
     consumer.prune()

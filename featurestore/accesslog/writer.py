@@ -1,9 +1,9 @@
-"""Who read whom, gathered in the process that answers: a read appends one tuple to a queue and goes on.
+"""Writer of the access log, in the process that answers reads. A read only appends a tuple to a queue.
 
-All else happens in a thread of its own, every TICK_S: it numbers the records, packs them and sends them to the control
-Redis. A process that is killed loses what it gathered since the last tick. While the control Redis is away or its
-stream full, at most MOST_WAITING records are kept; beyond that the oldest are dropped, and the numbers that are missing
-then tell the collector how many. Framework-free.
+A thread flushes the queues every FLUSH_S: it numbers the records, packs them into batches, and sends these to the
+control Redis. A process that is killed loses what it queued since the last flush. While the control Redis is away or its
+stream full, at most MAX_PENDING records are kept. Beyond that the oldest are dropped, and the consumer finds from the
+numbers how many are missing. Framework-free.
 """
 
 import collections
@@ -21,34 +21,35 @@ from typing import Protocol, TypeVar
 import structlog
 from prometheus_client import Counter, Gauge
 
-from featurestore.accesslog.batches import PROCESS_LENGTH, Batch, Kind, Read, Requests, encode
-from featurestore.accesslog.stream import RecordStream, StreamAway
+from featurestore.accesslog.batches import PROCESS_LENGTH, Batch, BatchContext, Read, RequestCount, encode
+from featurestore.accesslog.stream import RecordStream, StreamUnavailable
 from featurestore.config import settings
 from featurestore.serving.answer import Answer, Status, ViewAnswer
 
-TICK_S = 0.05
-TICKS_A_WORD = 20
-"""A process that has nothing to send says once a second that it is alive."""
-TICKS_OF_REST = 10
-"""From a try that failed to the next."""
-RECORDS_A_BATCH = 1000
-BATCHES_AT_ONCE = 50
-MOST_WAITING = 100_000
-"""Records and counts of requests that a process keeps while it can't send them."""
+FLUSH_S = 0.05
+FLUSHES_PER_HEARTBEAT = 20
+FLUSHES_PER_RETRY = 10
+"""Flushes that skip sending after an attempt that failed."""
+MAX_BATCH_READS = 1000
+MAX_BATCHES_PER_SEND = 50
+MAX_PENDING = 100_000
+"""Records and request counts that a process keeps while it can't send them."""
 TIMEOUT_S = 0.5
-FAREWELL_S = 2.0
-"""How long an orderly end waits for the control Redis."""
+SHUTDOWN_S = 2.0
+"""How long a shutdown waits for the control Redis."""
 
-WAITING = Gauge("rapport_access_waiting", "Access records and counts of requests that this process has not sent yet.")
-SENT = Counter("rapport_access_sent", "Access records and counts of requests sent to the control Redis.")
-DROPPED = Counter("rapport_access_dropped", "Access records and counts of requests that waited too long: lost.")
+PENDING = Gauge("rapport_access_log_pending", "Access records and request counts that this process has not sent yet.")
+SENT = Counter("rapport_access_log_sent", "Access records and request counts sent to the control Redis.")
+DROPPED = Counter(
+    "rapport_access_log_dropped", "Access records and request counts dropped because too many were pending."
+)
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class Holder(Protocol):
-    """Who reads: a credential."""
+class Credential(Protocol):
+    """Credential of the client that reads."""
 
     @property
     def client(self) -> str: ...
@@ -57,42 +58,43 @@ class Holder(Protocol):
 
 
 class Stream(Protocol):
-    """Where batches go. Raises StreamAway."""
+    """Destination of batches. Its methods raise StreamUnavailable."""
 
     def add(self, batches: Sequence[bytes]) -> None: ...
     def size_bytes(self) -> int: ...
 
 
-Gathered = tuple[Holder, str, str, Sequence[str], Sequence[Answer], int, str]
-Key = tuple[str, str, str, str, tuple[tuple[str, str | None], ...]]  # a kind: each view with why it was withheld
+QueuedRead = tuple[Credential, str, str, Sequence[str], Sequence[Answer], int, str]
+ContextKey = tuple[str, str, str, str, tuple[tuple[str, str | None], ...]]
+"""A read context: client, credential, service, purpose; each view with the reason why it was withheld, or None."""
 
 
 class AccessLogWriter:
-    """The records of one process, sent to one stream. Shared among threads; a forked child has a life of its own."""
+    """Writer of one process's access records to a stream. Shared among threads; a forked child writes as a new process."""
 
-    def __init__(self, stream: Stream, largest_stream_bytes: int, clock_ms: Callable[[], int]):
-        self.stream, self.largest_stream_bytes, self.clock_ms = stream, largest_stream_bytes, clock_ms
-        self._begin()
-        os.register_at_fork(after_in_child=self._begin)
+    def __init__(self, stream: Stream, max_stream_bytes: int, clock_ms: Callable[[], int]):
+        self.stream, self.max_stream_bytes, self.clock_ms = stream, max_stream_bytes, clock_ms
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
 
-    def _begin(self) -> None:
-        """A process without a past: a child must not send what its parent gathered."""
+    def _reset(self) -> None:
+        """Start as a new process: a forked child must not send what its parent queued."""
         self.process = secrets.token_hex(PROCESS_LENGTH // 2)
-        self._starting = threading.Lock()  # the parent's may have been held while it forked
+        self._starting = threading.Lock()  # a new one: the parent's may have been held during the fork
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
-        # Appending to a deque and taking from it are atomic: no lock is needed, and nothing falls between the two.
-        self._reads = deque[Gathered]()
+        # A deque's append and popleft are atomic: no lock is needed, and nothing is lost between them.
+        self._reads = deque[QueuedRead]()
         self._requests = deque[tuple[str, str, int]]()
-        self._waiting = deque[tuple[bytes, int]]()  # batches, each with its weight
-        self._weight = self._number = self._next = 0
-        self._silent = TICKS_A_WORD  # ticks since the last word: the first tick says one
-        self._rest, self._room, self._away = 0, True, False
-        self._begun_ms = self._made_ms = self.clock_ms()
+        self._pending = deque[tuple[bytes, int]]()  # batches, each with its number of records and counts
+        self._pending_count = self._batch_number = self._next_record = 0
+        self._since_heartbeat = FLUSHES_PER_HEARTBEAT  # in flushes; the first flush sends a heartbeat
+        self._skip_flushes, self._stream_full, self._stream_away = 0, False, False
+        self._started_ms = self._flushed_ms = self.clock_ms()
 
     def add_read(
         self,
-        holder: Holder,
+        credential: Credential,
         service: str,
         purpose: str,
         subjects: Sequence[str],
@@ -100,87 +102,90 @@ class AccessLogWriter:
         at_ms: int,
         request_id: str,
     ) -> None:
-        """One read of distinct subjects, answered in their order. The answers must not change any more."""
-        self._reads.append((holder, service, purpose, subjects, answers, at_ms, request_id))
+        """Queue a read of distinct subjects, with the answers in their order. The answers must not change afterwards."""
+        self._reads.append((credential, service, purpose, subjects, answers, at_ms, request_id))
         if self._thread is None:
             self.start()
 
     def add_request(self, client: str, route: str, status: int) -> None:
-        """One request, answered. The client is "" where nobody knows it."""
+        """Queue the count of an answered request. Client "": no valid credential."""
         self._requests.append((client, route, status))
         if self._thread is None:
             self.start()
 
     def start(self) -> None:
-        """Begin to send, with a word of it. A process that calls this before its first read is never unknown."""
+        """Start the thread, which sends a heartbeat. Called before its first read, a process is known when it is killed."""
         with self._starting:
             if self._thread is None:
                 self._stopping.clear()
-                self._thread = threading.Thread(target=self._run, name="access-records", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="access-log-writer", daemon=True)
                 self._thread.start()
-                # Unlike atexit's, this is called at the end of a forked worker too.
+                # Unlike atexit's handlers, this also runs at the end of a forked worker.
                 multiprocessing.util.Finalize(None, self.stop, exitpriority=100)
-                log.info("access records begin", process=self.process, pid=os.getpid())
+                log.info("access log writer started", process=self.process, pid=os.getpid())
 
     def stop(self) -> None:
-        """Send what there is, say farewell, and end. A later read begins anew."""
+        """Send what is queued and the shutdown record, and end the thread. A later read starts it again."""
         with self._starting:
             thread, self._thread = self._thread, None
             if thread is not None:
                 self._stopping.set()
-                thread.join(FAREWELL_S + 2 * TIMEOUT_S)
+                thread.join(SHUTDOWN_S + 2 * TIMEOUT_S)
 
     def _run(self) -> None:
         while True:
-            ended = self._stopping.is_set()
+            stopping = self._stopping.is_set()
             try:
-                self.final_flush() if ended else self.flush()
-            except Exception:  # whatever it is, the next tick's records must go on; numbers tell what is missing
+                self.final_flush() if stopping else self.flush()
+            except Exception:  # later records must still be sent; by the numbers, the consumer finds what is missing
                 log.exception("access records not sent")
-            if ended:
+            if stopping:
                 return
-            self._stopping.wait(TICK_S)
+            self._stopping.wait(FLUSH_S)
 
     def flush(self) -> None:
-        """Pack what was gathered since the last tick, and send what waits, or a word when it is time for one."""
-        self._gather()
-        self._silent += 1
-        if self._rest:
-            self._rest -= 1
+        """Pack what was queued since the last flush; send what is pending, and a heartbeat when it is due."""
+        self._pack_queued()
+        self._since_heartbeat += 1
+        if self._skip_flushes:
+            self._skip_flushes -= 1
         else:
             self._send()
-        self._drop(self._weight - MOST_WAITING)
-        WAITING.set(self._weight)
+        self._drop(self._pending_count - MAX_PENDING)
+        PENDING.set(self._pending_count)
 
     def final_flush(self) -> None:
-        """The last tick. What can't be sent within FAREWELL_S is lost, and missed."""
-        self._gather()
-        until_s = time.monotonic() + FAREWELL_S
+        """The last flush, with the shutdown record. What can't be sent within SHUTDOWN_S is lost, and becomes a gap."""
+        self._pack_queued()
+        until_s = time.monotonic() + SHUTDOWN_S
         self._send()
-        while self._away and time.monotonic() < until_s:
-            time.sleep(TICK_S)
+        while self._stream_away and time.monotonic() < until_s:
+            time.sleep(FLUSH_S)
             self._send()
-        self._drop(self._weight)  # the stream is full, or away
-        if not self._away:
-            self._pack([], {}, {}, ended=True)
-            self._room = True  # for the one batch that says how many are missing
+        self._drop(self._pending_count)  # the stream is full, or away
+        if not self._stream_away:
+            self._pack([], {}, {}, shutdown=True)
+            self._stream_full = (
+                False  # the shutdown record is sent all the same: by it the consumer finds what is missing
+            )
             self._send()
 
-    def _gather(self) -> None:
-        """Everything that is in the queues now, as batches."""
-        self._made_ms = self.clock_ms()  # before they are emptied: nothing from before it is missing in what is made
-        gathered = list(_taken(self._reads))
-        first, self._next = self._next, self._next + sum(len(subjects) for _, _, _, subjects, *_ in gathered)
-        places: dict[Key, int] = {}
+    def _pack_queued(self) -> None:
+        """Pack everything that is in the queues now into pending batches."""
+        self._flushed_ms = self.clock_ms()  # before the queues are emptied: every earlier read is then in a batch
+        queued = list(_popped(self._reads))
+        first = self._next_record
+        self._next_record += sum(len(subjects) for _, _, _, subjects, *_ in queued)
+        contexts: dict[ContextKey, int] = {}  # with their indices
         reads = []
-        for holder, service, purpose, subjects, answers, at_ms, request_id in gathered:
+        for credential, service, purpose, subjects, answers, at_ms, request_id in queued:
             for subject, answer in zip(subjects, answers, strict=True):
-                views = tuple((name, _reason(view)) for name, view in answer.views.items())
-                kind = (holder.client, holder.key_id, service, purpose, views)
-                reads.append(Read(places.setdefault(kind, len(places)), subject, at_ms, request_id))
-        requests = collections.Counter(_taken(self._requests))
-        for start in range(0, len(reads), RECORDS_A_BATCH):
-            self._pack(reads[start : start + RECORDS_A_BATCH], places, requests, first=first + start)
+                views = tuple((name, _withheld_reason(view)) for name, view in answer.views.items())
+                context = (credential.client, credential.key_id, service, purpose, views)
+                reads.append(Read(contexts.setdefault(context, len(contexts)), subject, at_ms, request_id))
+        requests = collections.Counter(_popped(self._requests))
+        for start in range(0, len(reads), MAX_BATCH_READS):
+            self._pack(reads[start : start + MAX_BATCH_READS], contexts, requests, first=first + start)
             requests = collections.Counter()
         if requests:
             self._pack([], {}, requests)
@@ -188,88 +193,95 @@ class AccessLogWriter:
     def _pack(
         self,
         reads: Sequence[Read],
-        places: Mapping[Key, int],
+        contexts: Iterable[ContextKey],
         requests: Mapping[tuple[str, str, int], int],
         *,
         first: int | None = None,
-        ended: bool = False,
+        shutdown: bool = False,
     ) -> None:
-        self._number += 1
-        counts = [Requests(*key, count) for key, count in requests.items()]
+        self._batch_number += 1
+        counts = [RequestCount(*key, count) for key, count in requests.items()]
         batch = Batch(
             process=self.process,
-            begun_ms=self._begun_ms,
-            number=self._number,
-            made_ms=self._made_ms,
-            first=self._next if first is None else first,
-            kinds=[_kind(*key) for key in places],
+            started_ms=self._started_ms,
+            number=self._batch_number,
+            created_ms=self._flushed_ms,
+            first=self._next_record if first is None else first,
+            contexts=[_batch_context(*key) for key in contexts],
             reads=list(reads),
             requests=counts,
-            ended=ended,
+            shutdown=shutdown,
         )
-        weight = len(reads) + len(counts)
-        self._waiting.append((encode(batch), weight))
-        self._weight += weight
+        count = len(reads) + len(counts)
+        self._pending.append((encode(batch), count))
+        self._pending_count += count
 
     def _send(self) -> None:
-        if not self._waiting and self._silent < TICKS_A_WORD:
+        heartbeat_due = self._since_heartbeat >= FLUSHES_PER_HEARTBEAT
+        if not self._pending and not heartbeat_due:
             return
         try:
-            if self._silent >= TICKS_A_WORD:
-                self._room = self.stream.size_bytes() < self.largest_stream_bytes
-                self.stream.add([encode(Batch(self.process, self._begun_ms, 0, self._made_ms, self._next))])
-                self._silent = 0
-            if self._room:
-                self._send_all()
-        except StreamAway as error:
-            if not self._away:
-                log.warning("access records wait: the control Redis is away", process=self.process, reason=str(error))
-            self._away, self._rest = True, TICKS_OF_REST
+            if heartbeat_due:
+                self._stream_full = self.stream.size_bytes() >= self.max_stream_bytes
+                self._send_heartbeat()
+            if not self._stream_full:
+                self._send_pending()
+        except StreamUnavailable as error:
+            if not self._stream_away:
+                log.warning("access records pending: control Redis away", process=self.process, reason=str(error))
+            self._stream_away, self._skip_flushes = True, FLUSHES_PER_RETRY
             return
-        if self._away:
-            log.info("access records go on", process=self.process)
-        self._away = False
+        if self._stream_away:
+            log.info("access records sent again", process=self.process)
+        self._stream_away = False
 
-    def _send_all(self) -> None:
-        while self._waiting:
-            some = list(islice(self._waiting, BATCHES_AT_ONCE))
-            self.stream.add([raw for raw, _ in some])
-            for _, weight in some:
-                self._waiting.popleft()
-                self._weight -= weight
-                SENT.inc(weight)
+    def _send_heartbeat(self) -> None:
+        heartbeat = Batch(self.process, self._started_ms, 0, self._flushed_ms, self._next_record)
+        self.stream.add([encode(heartbeat)])
+        self._since_heartbeat = 0
 
-    def _drop(self, weight: int) -> None:
-        """Let the oldest batches go that have such a weight, or a little more."""
+    def _send_pending(self) -> None:
+        while self._pending:
+            sending = list(islice(self._pending, MAX_BATCHES_PER_SEND))
+            self.stream.add([raw for raw, _ in sending])
+            for _, count in sending:
+                self._pending.popleft()
+                self._pending_count -= count
+                SENT.inc(count)
+
+    def _drop(self, count: int) -> None:
+        """Drop the oldest batches: as many as hold ``count`` records and counts."""
         dropped = 0
-        while dropped < weight:
-            dropped += self._waiting.popleft()[1]
+        while dropped < count:
+            dropped += self._pending.popleft()[1]
         if dropped:
-            self._weight -= dropped
+            self._pending_count -= dropped
             DROPPED.inc(dropped)
             log.error("access records dropped", process=self.process, records=dropped)
 
 
-def _taken(queue: deque[T]) -> Iterable[T]:
-    """What is in a queue now; what is appended meanwhile is for the next time."""
+def _popped(queue: deque[T]) -> Iterable[T]:
+    """The items that are in a queue now; items appended meanwhile stay."""
     for _ in range(len(queue)):
         yield queue.popleft()
 
 
-def _reason(view: ViewAnswer) -> str | None:
-    """Why a view was withheld. None: its values were given."""
+def _withheld_reason(view: ViewAnswer) -> str | None:
+    """Why a view was withheld; None if its values were given."""
     return None if view.status is not Status.WITHHELD else str(view.reason or view.status)
 
 
-def _kind(client: str, credential: str, service: str, purpose: str, views: Iterable[tuple[str, str | None]]) -> Kind:
+def _batch_context(
+    client: str, credential: str, service: str, purpose: str, views: Iterable[tuple[str, str | None]]
+) -> BatchContext:
     given = [name for name, reason in views if reason is None]
     withheld = {name: reason for name, reason in views if reason is not None}
-    return Kind(client, credential, service, purpose, given, withheld)
+    return BatchContext(client, credential, service, purpose, given, withheld)
 
 
 @cache
 def access_log_writer() -> AccessLogWriter:
-    """The process's recorder, to the control Redis of this installation."""
+    """The access log writer of this process, to the control Redis of this installation."""
     conf = settings()
     stream = RecordStream(conf.control_url, TIMEOUT_S)
     return AccessLogWriter(stream, conf.access_stream_mb * 1_000_000, lambda: time.time_ns() // 1_000_000)

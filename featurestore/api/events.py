@@ -31,11 +31,11 @@ from featurestore.definitions import EventSource, InvalidEvent
 from featurestore.definitions.source import ms_of
 from featurestore.ingest.acknowledged_writer import EncodedEvent, acknowledged_event_writer
 from featurestore.ingest.errors import NotAcknowledged
-from featurestore.tiles.deduplication import SPAN_S
+from featurestore.tiles.deduplication import DEDUPLICATION_SPAN_S
 from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
 
 LARGEST_WRITE = 100
-MAX_AGE_S = SPAN_S - 86_400
+MAX_AGE_S = DEDUPLICATION_SPAN_S - 86_400
 """A day less than the deduplication window: an event that is sent again is recognised, whatever else happened."""
 
 WRITABLE = {name: source for name, source in registry.sources.items() if source.writable}

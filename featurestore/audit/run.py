@@ -17,9 +17,9 @@ from featurestore.clock import database_now, milliseconds
 from featurestore.config import settings
 from featurestore.consent.models import PermissionChange, SubjectVersion
 from featurestore.consent.outbox.publication import permissions_of, publish
-from featurestore.consent.services import reissue
+from featurestore.consent.services import raise_versions
 from featurestore.identity import is_subject
-from featurestore.jobs.batches import BATCH, batches
+from featurestore.jobs.batches import BATCH_SIZE, batches
 from featurestore.jobs.leases import hold_lease
 from featurestore.permission import Permission
 from featurestore.store import configured
@@ -48,7 +48,7 @@ def audit(now: datetime | None = None) -> AuditRun | None:
                 lease.renew()
                 run.subjects += len(subjects)
                 _compare(run, subjects, now)
-            for subjects in batches(configured.store().subjects(), BATCH):
+            for subjects in batches(configured.store().subjects(), BATCH_SIZE):
                 lease.renew()
                 run.store_subjects += len(subjects)
                 ours = [subject for subject in subjects if is_subject(subject.encode())]
@@ -74,7 +74,7 @@ def audit(now: datetime | None = None) -> AuditRun | None:
 def _database_subjects() -> Iterator[list[str]]:
     last = ""
     while subjects := list(
-        SubjectVersion.objects.filter(subject__gt=last).order_by("subject").values_list("subject", flat=True)[:BATCH]
+        SubjectVersion.objects.filter(subject__gt=last).order_by("subject").values_list("subject", flat=True)[:BATCH_SIZE]
     ):
         yield subjects
         last = subjects[-1]
@@ -94,7 +94,7 @@ def _compare(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
     if not found:
         return
     worst = sorted(found, key=lambda subject: all(d.kind is not Kind.ALLOWS_MORE for d in found[subject]))
-    for batch in batches(worst, BATCH):
+    for batch in batches(worst, BATCH_SIZE):
         _repair(batch, now)
     left = _differing(found, now)
     services.record(run, found, repaired=found.keys() - left.keys(), now=now)
@@ -104,7 +104,7 @@ def _repair(subjects: Collection[str], now: datetime | None) -> None:
     permissions, stored = permissions_of(subjects), _stored(subjects)
     publish([subject for subject in subjects if not _ahead(stored[subject], permissions[subject])], now)
     if ahead := [subject for subject in subjects if _ahead(stored[subject], permissions[subject])]:
-        reissue(ahead, now)
+        raise_versions(ahead, now)
 
 
 def _look_up(run: AuditRun, subjects: Collection[str], now: datetime | None) -> None:
@@ -114,7 +114,7 @@ def _look_up(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
     if unknown:
         detail = "the database never issued a permission for it"
         found = {subject: [Difference(Kind.UNKNOWN, "", detail)] for subject in unknown}
-        services.record(run, found, repaired=reissue(unknown, now), now=now)
+        services.record(run, found, repaired=raise_versions(unknown, now), now=now)
 
 
 def _differing(subjects: Collection[str], now: datetime | None) -> dict[str, list[Difference]]:

@@ -1,1 +1,12 @@
-"""Consent: purposes, notices, what customers decided, and the permissions that follow from it."""
+"""Django app of purposes, notices, consent records, and the permissions derived from them.
+
+Read in this order:
+
+1. ``models.py``: the tables. ``change_sequence.py``: the one locked row that numbers every change.
+2. ``purpose_states.py``: the pure functions from decisions to states, and from states to a permission.
+3. ``services/``: the only writers. Each writes its changes in one transaction (``change_writer.py``).
+4. ``outbox/``: brings each change to the store and, where values must be purged, to the streams.
+5. ``vouching/``: states, with a key that expires, that a Redis run holds the database's permissions.
+
+``selectors.py`` reads, ``admin/`` shows. Who is a customer: featurestore.customers; registration: featurestore.profiles.
+"""

@@ -1,4 +1,8 @@
-"""The numbers and the time of changes. Lock it first in a transaction: changes then happen one after the other."""
+"""Change sequence: the one row that gives every permission change its number and its time.
+
+A transaction locks it before it reads anything else. So changes happen one after the other, and their numbers are in
+the order of their commits.
+"""
 
 from datetime import datetime
 
@@ -7,7 +11,7 @@ from featurestore.consent.models import ChangeSequence
 
 
 def load_change_sequence() -> ChangeSequence:
-    """The change sequence, unlocked. A new database starts with the time as its epoch, so it is later than any it replaces."""
+    """The change sequence, unlocked. A new database's epoch is the time in seconds: later than any that it replaces."""
     found = ChangeSequence.objects.filter(pk=1).first()
     if found:
         return found
@@ -16,9 +20,9 @@ def load_change_sequence() -> ChangeSequence:
 
 
 def lock_change_sequence(now: datetime | None = None) -> ChangeSequence:
-    """The change sequence, locked until the transaction ends, its time moved to now (or left, where the clock went back).
+    """The change sequence, locked until the transaction ends. Its time is now, or unchanged if the clock went back.
 
-    ``now`` stands for the database's clock in tests.
+    ``now``: tests give it in place of the database's clock.
     """
     change_sequence = ChangeSequence.objects.select_for_update().filter(pk=1).first()
     if change_sequence is None:
@@ -29,6 +33,6 @@ def lock_change_sequence(now: datetime | None = None) -> ChangeSequence:
 
 
 def take_number(change_sequence: ChangeSequence) -> int:
-    """The next number. The caller saves the change sequence before it commits."""
+    """Count one up and return the number. The caller saves the row before it commits."""
     change_sequence.sequence += 1
     return change_sequence.sequence

@@ -21,7 +21,7 @@ from featurestore.customers.models import Customer
 
 
 @dataclass
-class Changes:
+class ChangeWriter:
     """The changes of one transaction. The change sequence must be locked; nothing is written before ``write``."""
 
     change_sequence: ChangeSequence
@@ -31,11 +31,11 @@ class Changes:
     outbox: list[PermissionChange] = field(default_factory=list)
     records: list[ConsentRecord] = field(default_factory=list)
 
-    def load(self, customers: Iterable[Customer]) -> None:
+    def load_states(self, customers: Iterable[Customer]) -> None:
         for row in CurrentPermission.objects.filter(customer__in=customers):
             self.states[row.customer_id, row.purpose_id] = state_of(row)
 
-    def state(self, customer: Customer, purpose: Purpose) -> PurposeState | None:
+    def state_of(self, customer: Customer, purpose: Purpose) -> PurposeState | None:
         return self.states.get((customer.pk, purpose.pk))
 
     @property
@@ -43,7 +43,7 @@ class Changes:
         """The number that the next change gets; a new grant is named after it."""
         return self.change_sequence.sequence + 1
 
-    def append(
+    def add_decision(
         self,
         customer: Customer,
         purpose: Purpose,
@@ -58,13 +58,13 @@ class Changes:
     ) -> ConsentRecord:
         """One decision and the state that follows from it."""
         record = ConsentRecord(
-            sequence=self.change(customer, {purpose: after}),
+            sequence=self.add_change(customer, {purpose: after}),
             customer=customer,
             purpose=purpose,
             decision=decision,
             at=self.change_sequence.at,
             since=moment(effective_ms),
-            until=time(after.until_ms),
+            until=moment_or_none(after.until_ms),
             method=method,
             notice=notice,
             actor=actor,
@@ -73,14 +73,14 @@ class Changes:
         self.records.append(record)
         return record
 
-    def end(self, customer: Customer, purpose: Purpose, ended_ms: int, reason: str) -> ConsentRecord:
+    def add_expiry(self, customer: Customer, purpose: Purpose, ended_ms: int, reason: str) -> ConsentRecord:
         """A grant ended without anybody's decision: its time is over, or its purpose was retired."""
         after = after_end(self.states[customer.pk, purpose.pk], ended_ms)
-        return self.append(
+        return self.add_decision(
             customer, purpose, Decision.EXPIRED, after, ended_ms, method="system", actor="system", reason=reason
         )
 
-    def change(self, customer: Customer, states: Mapping[Purpose, PurposeState]) -> int:
+    def add_change(self, customer: Customer, states: Mapping[Purpose, PurposeState]) -> int:
         """New states of a customer as one change. Returns its sequence."""
         sequence, purge = take_number(self.change_sequence), False
         for purpose, after in states.items():
@@ -91,10 +91,10 @@ class Changes:
                 customer=customer,
                 purpose=purpose,
                 allowed=after.allowed,
-                grant=after.grant_id,
-                since=time(after.since_ms),
-                until=time(after.until_ms),
-                ended_at=time(after.ended_ms),
+                grant_id=after.grant_id,
+                since=moment_or_none(after.since_ms),
+                until=moment_or_none(after.until_ms),
+                ended_at=moment_or_none(after.ended_ms),
                 sequence=sequence,
             )
         self.versions[customer.subject] = sequence
@@ -113,7 +113,7 @@ class Changes:
             self.rows.values(),
             update_conflicts=True,
             unique_fields=["customer", "purpose"],
-            update_fields=["allowed", "grant", "since", "until", "ended_at", "sequence"],
+            update_fields=["allowed", "grant_id", "since", "until", "ended_at", "sequence"],
         )
         SubjectVersion.objects.bulk_create(
             [SubjectVersion(subject=subject, sequence=sequence) for subject, sequence in self.versions.items()],
@@ -125,5 +125,5 @@ class Changes:
         self.change_sequence.save(update_fields=["sequence", "at"])
 
 
-def time(ms: int) -> datetime | None:
+def moment_or_none(ms: int) -> datetime | None:
     return moment(ms) if ms else None

@@ -57,7 +57,7 @@ class WrongBasis(ConsentError):
     code = "wrong_basis"
 
 
-class Immutable(ConsentError):
+class ImmutableRecord(ConsentError):
     """Consent records and published notices are never changed or deleted."""
 
     code = "immutable"

@@ -1,6 +1,7 @@
-"""What was decided, under which notice, and what follows from it.
+"""Tables of consent: purposes, notices, consent records, current permissions and the outbox.
 
-Sequence order is commit order: every change takes its number from the ChangeSequence's one row, locked until the commit.
+The order of sequence numbers is the order of commits: each change takes its number from the one row of ChangeSequence,
+which stays locked until the commit.
 """
 
 from typing import Any, NoReturn
@@ -11,31 +12,31 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from featurestore.consent import purpose_states
-from featurestore.consent.errors import Immutable
+from featurestore.consent.errors import ImmutableRecord
 
 PENDING = models.Q(published_at=None) | models.Q(purge=True, purge_sent_at=None)
-"""Changes that are not yet in effect everywhere."""
-LONGEST_VALIDITY_DAYS = 36_500
+"""Changes that are not published to the store, or whose purge was not sent to the streams."""
+MAX_VALIDITY_DAYS = 36_500
 
 
-class AppendOnly(models.QuerySet[Any]):
-    """Rows that are added and read. The database's own triggers say the same to everybody else."""
+class AppendOnlyQuerySet(models.QuerySet[Any]):
+    """Query set that refuses updates and deletions. Triggers refuse them in the database (migration 0002)."""
 
     def update(self, **kwargs: Any) -> NoReturn:
-        raise Immutable("Consent records are never changed: record a new decision.")
+        raise ImmutableRecord("Consent records are never changed: record a new decision.")
 
     def delete(self) -> NoReturn:
-        raise Immutable("Consent records are only deleted by an erasure.")
+        raise ImmutableRecord("Consent records are deleted by an erasure only.")
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise Immutable("Consent records are never changed: record a new decision.")
+        raise ImmutableRecord("Consent records are never changed: record a new decision.")
 
 
 class Purpose(models.Model):
-    """What customers' data may be used for. A credential, a view and a customer's permission must all hold it."""
+    """Purpose that customers' data may be used for. A read needs it in the credential, the view and the permission."""
 
     personal_data = "None."
-    erased_by = "Never: what was asked of customers stays on record."
+    erased_by = "Never: it is the proof of what customers were asked."
 
     class Basis(models.TextChoices):
         CONSENT = purpose_states.Basis.CONSENT, _("Consent")
@@ -47,15 +48,17 @@ class Purpose(models.Model):
     title = models.CharField(max_length=200)
     description = models.TextField(blank=True)
     lawful_basis = models.CharField(max_length=32, choices=Basis.choices)
-    active = models.BooleanField(default=True, help_text="A retired purpose denies, and stays retired.")
+    active = models.BooleanField(default=True, help_text="A retired purpose is denied to every customer, for good.")
     validity_days = models.PositiveIntegerField(
         null=True,
         blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_VALIDITY_DAYS)],
-        help_text="A consent ends after so many days.",
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_VALIDITY_DAYS)],
+        help_text="Days after which a consent ends. Empty: it has no end.",
     )
-    settled = models.BooleanField(
-        default=False, editable=False, help_text="Earlier customers have been given, or told the end of, this purpose."
+    backfilled = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Customers registered before the purpose have its first permission, or it needs or allows none.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -67,10 +70,10 @@ class Purpose(models.Model):
 
 
 class Notice(models.Model):
-    """What customers were told when they decided. Never changed after it is published: a new text is a new version."""
+    """Text shown to customers when they decide. Never changed after publication: a new text is a new version."""
 
     personal_data = "None."
-    erased_by = "Never: it is the proof of what was asked."
+    erased_by = "Never: it is the proof of what customers were asked."
 
     reference = models.CharField(max_length=128, unique=True, editable=False, help_text="name/version/language")
     name = models.SlugField(max_length=64)
@@ -90,23 +93,23 @@ class Notice(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            raise Immutable("A published notice is never changed: publish a new version.")
+            raise ImmutableRecord("A published notice is never changed: publish a new version.")
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise Immutable("A published notice is never deleted.")
+        raise ImmutableRecord("A published notice is never deleted.")
 
 
 class ChangeSequence(models.Model):
-    """The one row that numbers every change. Its lock makes changes one after the other."""
+    """The one row that numbers every permission change. Its lock puts changes in one order."""
 
     personal_data = "None."
     erased_by = "Never."
 
-    epoch = models.BigIntegerField(help_text="Raised when a database is restored: puts of an older one are refused.")
+    epoch = models.BigIntegerField(help_text="Raised after a restore. The store refuses permissions of an older epoch.")
     sequence = models.BigIntegerField(default=0)
-    at = models.DateTimeField(help_text="Time of the last change. Changes never go back in time.")
-    vouched_runs = models.TextField(blank=True, help_text="The run of each node that was vouched for last, one a line.")
+    at = models.DateTimeField(help_text="Time of the last change. It never goes back.")
+    vouched_runs = models.TextField(blank=True, help_text="The last Redis run vouched for, of each node, one a line.")
 
     class Meta:
         constraints = [models.CheckConstraint(name="one_change_sequence", condition=models.Q(id=1))]
@@ -116,9 +119,9 @@ class ChangeSequence(models.Model):
 
 
 class ConsentRecord(models.Model):
-    """One decision, as it was made. Appended, never changed."""
+    """One decision of a customer about a purpose. Appended, never changed."""
 
-    personal_data = "Who decided what, when, how, under which notice; a reason in free text."
+    personal_data = "Which customer decided what, when, how, under which notice; a reason in free text."
     erased_by = "Erasure deletes a customer's records once the customer is marked as erased."
 
     class Decision(models.TextChoices):
@@ -142,15 +145,15 @@ class ConsentRecord(models.Model):
     customer = models.ForeignKey("customers.Customer", models.PROTECT, related_name="consent_records")
     purpose = models.ForeignKey(Purpose, models.PROTECT, related_name="records")
     decision = models.CharField(max_length=16, choices=Decision.choices)
-    at = models.DateTimeField(help_text="When it was recorded, by the database's clock.")
-    since = models.DateTimeField(help_text="From when on it counts.")
+    at = models.DateTimeField(help_text="Time of recording, by the database's clock.")
+    since = models.DateTimeField(help_text="Time from which the decision counts.")
     until = models.DateTimeField(null=True, blank=True)
     method = models.CharField(max_length=16, choices=Method.choices)
     notice = models.ForeignKey(Notice, models.PROTECT, null=True, blank=True, related_name="records")
-    actor = models.CharField(max_length=150, help_text="The user or client that recorded it.")
+    actor = models.CharField(max_length=150, help_text="The user or API client that recorded it.")
     reason = models.CharField(max_length=500, blank=True)
 
-    objects = AppendOnly.as_manager()
+    objects = AppendOnlyQuerySet.as_manager()
 
     class Meta:
         ordering = ["-sequence"]
@@ -162,33 +165,33 @@ class ConsentRecord(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            raise Immutable("Consent records are never changed: record a new decision.")
+            raise ImmutableRecord("Consent records are never changed: record a new decision.")
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise Immutable("Consent records are only deleted by an erasure.")
+        raise ImmutableRecord("Consent records are deleted by an erasure only.")
 
 
 class CurrentPermission(models.Model):
-    """The state of one customer and purpose: all that a permission is derived from."""
+    """Current state of one customer and purpose. A subject's permission is derived from these rows alone."""
 
-    personal_data = "What a customer allows now."
+    personal_data = "Which purposes a customer allows now."
     erased_by = "Deleted with the customer."
 
     customer = models.ForeignKey("customers.Customer", models.CASCADE, related_name="permissions")
     purpose = models.ForeignKey(Purpose, models.PROTECT, related_name="permissions")
     allowed = models.BooleanField()
-    grant = models.BigIntegerField(default=0, help_text="Rises with every new grant; 0 when there was none.")
+    grant_id = models.BigIntegerField(default=0, help_text="Raised by each new grant; 0: never granted.")
     since = models.DateTimeField(null=True, blank=True)
     until = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
-    sequence = models.BigIntegerField(help_text="The change that made it so.")
+    sequence = models.BigIntegerField(help_text="The last change of this row.")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(name="one_permission", fields=["customer", "purpose"]),
             models.CheckConstraint(
-                name="allowed_has_grant", condition=models.Q(allowed=False) | models.Q(grant__gt=0, since__isnull=False)
+                name="allowed_has_grant", condition=models.Q(allowed=False) | models.Q(grant_id__gt=0, since__isnull=False)
             ),
         ]
         indexes = [
@@ -200,10 +203,10 @@ class CurrentPermission(models.Model):
 
 
 class SubjectVersion(models.Model):
-    """The version of a subject's permission: the sequence of its last change. It outlives the customer as a denial."""
+    """Version of a subject's permission: the sequence of its last change. It outlives the customer, as a denial."""
 
     personal_data = "A subject (pseudonym) and a number."
-    erased_by = "Erasure raises it, which leaves a versioned denial; a subject without a customer names nobody."
+    erased_by = "Erasure raises it, which leaves a versioned denial; without its customer a subject identifies nobody."
 
     subject = models.CharField(max_length=32, primary_key=True)
     sequence = models.BigIntegerField(unique=True)
@@ -213,22 +216,22 @@ class SubjectVersion(models.Model):
 
 
 class PermissionChange(models.Model):
-    """The outbox: a change on its way to the store and, where it takes something away, to the streams."""
+    """Row of the outbox: a change to publish to the store and, with ``purge``, to send to the streams."""
 
     personal_data = "A subject (pseudonym) and when its permission changed."
     erased_by = "Deleted by retention, 30 days after it took effect."
 
     sequence = models.BigIntegerField(unique=True)
     subject = models.CharField(max_length=32, db_index=True)
-    purge = models.BooleanField(help_text="Values may exist that are no longer allowed: the streams are told.")
+    purge = models.BooleanField(help_text="Values may exist that are no longer allowed: the streams must purge them.")
     created_at = models.DateTimeField(db_index=True)
     published_at = models.DateTimeField(
-        null=True, blank=True, help_text="In effect: put into a store that is vouched for."
+        null=True, blank=True, help_text="When the store held it and was vouched for: in effect."
     )
     purge_sent_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField()
-    claim = models.CharField(max_length=32, blank=True, editable=False, help_text="The relay run that has it in hand.")
+    claimed_by = models.CharField(max_length=32, blank=True, editable=False, help_text="The relay call working on it.")
     last_error = models.CharField(max_length=300, blank=True)
 
     class Meta:
@@ -236,7 +239,7 @@ class PermissionChange(models.Model):
         indexes = [
             models.Index(name="change_due", fields=["next_attempt_at"], condition=PENDING),
             models.Index(name="change_unpublished", fields=["sequence"], condition=models.Q(published_at=None)),
-            models.Index(name="change_claim", fields=["claim"], condition=~models.Q(claim="")),
+            models.Index(name="change_claimed_by", fields=["claimed_by"], condition=~models.Q(claimed_by="")),
         ]
 
     def __str__(self) -> str:

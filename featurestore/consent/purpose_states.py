@@ -38,7 +38,7 @@ class PurposeState(NamedTuple):
     """What one purpose may do with one customer."""
 
     allowed: bool
-    grant: int = 0
+    grant_id: int = 0
     since_ms: int = 0
     until_ms: int = 0  # 0: no end
     ended_ms: int = 0  # when the last grant ended, or was refused; a later grant begins after it
@@ -51,7 +51,7 @@ def after_registration(basis: Basis, sequence: int, now_ms: int, since_ms: int |
     """The state of a new customer: allowed for every basis but consent, which has no record yet."""
     if basis is Basis.CONSENT:
         return None
-    return PurposeState(allowed=True, grant=sequence, since_ms=_start(0, now_ms, since_ms))
+    return PurposeState(allowed=True, grant_id=sequence, since_ms=_start(0, now_ms, since_ms))
 
 
 def after_consent(

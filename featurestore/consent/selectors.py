@@ -17,7 +17,7 @@ from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
 
 
-class Day(NamedTuple):
+class DailyDecisions(NamedTuple):
     """Decisions of one day (UTC)."""
 
     day: date
@@ -26,7 +26,7 @@ class Day(NamedTuple):
     expired: int
 
 
-class Propagation(NamedTuple):
+class PropagationDelay(NamedTuple):
     """How long changes took from their recording until they were in effect."""
 
     changes: int
@@ -34,7 +34,7 @@ class Propagation(NamedTuple):
     p99_ms: float | None
 
 
-class Pending(NamedTuple):
+class OutboxBacklog(NamedTuple):
     """Changes that are not yet in the store, and purges that the streams have not been sent."""
 
     unpublished: int
@@ -67,13 +67,13 @@ def timeline(customer_id: str) -> QuerySet[ConsentRecord]:
     return ConsentRecord.objects.filter(customer__customer_id=customer_id).select_related("purpose", "notice")
 
 
-def permissions_now(customer_id: str) -> QuerySet[CurrentPermission]:
+def current_permissions(customer_id: str) -> QuerySet[CurrentPermission]:
     """What a customer allows now, by purpose. A purpose without a row was never decided: denied."""
     rows = CurrentPermission.objects.filter(customer__customer_id=customer_id)
     return rows.select_related("purpose").order_by("purpose__name")
 
 
-def decisions_by_day(days: int = 30, now: datetime | None = None) -> list[Day]:
+def decisions_by_day(days: int = 30, now: datetime | None = None) -> list[DailyDecisions]:
     """One row a day, also for those without a decision; the oldest first, today last."""
     today = (now or database_now()).date()
     first = today - timedelta(days=days - 1)
@@ -83,10 +83,10 @@ def decisions_by_day(days: int = 30, now: datetime | None = None) -> list[Day]:
         for row in rows.annotate(day=TruncDate("at")).values("day", "decision").annotate(count=Count("pk"))
     }
     each = (first + timedelta(days=n) for n in range(days))
-    return [Day(day, *(counts.get((day, decision), 0) for decision in Decision)) for day in each]
+    return [DailyDecisions(day, *(counts.get((day, decision), 0) for decision in Decision)) for day in each]
 
 
-def propagation(now: datetime | None = None) -> Propagation:
+def propagation_delay(now: datetime | None = None) -> PropagationDelay:
     """Over the changes of the last day."""
     since = (now or database_now()) - timedelta(days=1)
     delays = (
@@ -97,15 +97,15 @@ def propagation(now: datetime | None = None) -> Propagation:
     )
     count = delays.count()
     if not count:
-        return Propagation(0, None, None)
+        return PropagationDelay(0, None, None)
     p50, p99 = (delays[int((count - 1) * share)].total_seconds() * 1000 for share in (0.5, 0.99))
-    return Propagation(count, p50, p99)
+    return PropagationDelay(count, p50, p99)
 
 
-def pending(now: datetime | None = None) -> Pending:
+def outbox_backlog(now: datetime | None = None) -> OutboxBacklog:
     """What is on its way."""
     waiting = PermissionChange.objects.filter(PENDING)
     oldest = waiting.order_by("created_at").values_list("created_at", flat=True).first()
     age = (now or database_now()) - oldest if oldest else timedelta()
     unpublished = waiting.filter(published_at=None).count()
-    return Pending(unpublished, waiting.filter(purge=True, purge_sent_at=None).count(), max(age.total_seconds(), 0.0))
+    return OutboxBacklog(unpublished, waiting.filter(purge=True, purge_sent_at=None).count(), max(age.total_seconds(), 0.0))

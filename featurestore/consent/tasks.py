@@ -14,7 +14,7 @@ def relay_changes() -> None:
 @shared_task(name="consent.expire")
 def expire() -> None:
     services.expire_due()
-    services.settle_purposes()
+    services.backfill_purposes()
 
 
 @shared_task(name="consent.prune")

@@ -11,7 +11,7 @@ from featurestore.config import Settings
 from featurestore.definitions import EventSource
 from featurestore.identity import subject_of
 from featurestore.ingest.producer import EventProducer
-from featurestore.tiles.deduplication import KEPT
+from featurestore.tiles.deduplication import DEDUPLICATION_EVENTS
 
 DELIVERY_TIMEOUT_MS = 30_000
 
@@ -54,7 +54,7 @@ class BulkEventSender:
         self._in_flight[number] = reference
         value = source.encode(id=id, source=origin, subject=subject, time=time, data=data)
         self._producer.send(source, subject, value, lambda error, message: self._delivered(number, error, message))
-        self._wait_below(KEPT)
+        self._wait_below(DEDUPLICATION_EVENTS)
 
     def flush(self) -> None:
         """Wait until every event is acknowledged. Raises NotDelivered."""

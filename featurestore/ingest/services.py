@@ -22,7 +22,7 @@ from featurestore.ingest.errors import KafkaUnavailable, NoReason
 from featurestore.ingest.models import DeadLetter, DeadLetterPosition
 from featurestore.ingest.selectors import WAITING, records_of
 from featurestore.jobs.batches import batches
-from featurestore.tiles.deduplication import KEPT
+from featurestore.tiles.deduplication import DEDUPLICATION_EVENTS
 
 MAX_RECORDS_READ = 20_000
 BATCH_ROWS = 1_000
@@ -82,7 +82,7 @@ def replay(keys: Sequence[int], *, actor: str, now: datetime | None = None) -> O
     if not actor:
         raise NoReason("Say who replays the dead letters.")
     outcome, at = Outcome([], {}), now or database_now()
-    for batch in batches(keys, KEPT):
+    for batch in batches(keys, DEDUPLICATION_EVENTS):
         dead_letters = list(DeadLetter.objects.filter(pk__in=batch).order_by("topic", "partition", "offset"))
         outcome.refused.update(
             {str(one): why for one in dead_letters if (why := _decided(one, at) or replay_obstacle(one))}

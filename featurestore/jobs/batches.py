@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-BATCH = 1000
+BATCH_SIZE = 1000
 T = TypeVar("T")
 
 
-def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+def batches(items: Iterable[T], size: int = BATCH_SIZE) -> Iterator[list[T]]:
     """Lists of ``size`` items, the last one perhaps of fewer.
 
     >>> list(batches("abcde", 2))

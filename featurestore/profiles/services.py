@@ -8,14 +8,14 @@ from typing import NamedTuple
 from django.db import transaction
 
 from featurestore.clock import milliseconds
-from featurestore.consent.change_writer import Changes
+from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.models import PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.purpose_states import Basis, after_registration, check_date
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import subject as subject_for
-from featurestore.jobs.batches import BATCH
+from featurestore.jobs.batches import BATCH_SIZE
 
 
 class Registration(NamedTuple):
@@ -51,7 +51,7 @@ def register(
 def register_many(registrations: Iterable[Registration], now: datetime | None = None) -> int:
     """Register customers by the thousand, each thousand in a transaction of its own; how many were new."""
     count, rest = 0, iter(registrations)
-    while batch := list(islice(rest, BATCH)):
+    while batch := list(islice(rest, BATCH_SIZE)):
         count += sum(registered.created for registered in _register_batch(batch, now))
     return count
 
@@ -61,8 +61,8 @@ def _register_batch(registrations: Sequence[Registration], now: datetime | None)
         check_date("since", registration.since)
     wanted = {subject_for(registration.customer_id): registration for registration in registrations}
     with transaction.atomic(durable=True):
-        changes = Changes(lock_change_sequence(now))
-        at, now_ms = changes.change_sequence.at, milliseconds(changes.change_sequence.at)
+        writer = ChangeWriter(lock_change_sequence(now))
+        at, now_ms = writer.change_sequence.at, milliseconds(writer.change_sequence.at)
         known = {customer.subject: customer for customer in Customer.objects.filter(subject__in=wanted)}
         new = Customer.objects.bulk_create(
             Customer(
@@ -79,9 +79,9 @@ def _register_batch(registrations: Sequence[Registration], now: datetime | None)
         for customer in new:
             since = wanted[customer.subject].since
             since_ms = milliseconds(since) if since else None
-            states = {p: after_registration(basis, changes.next_sequence, now_ms, since_ms) for p, basis in bases.items()}
-            changes.change(customer, {purpose: state for purpose, state in states.items() if state})
-        changes.write()
+            states = {p: after_registration(basis, writer.next_sequence, now_ms, since_ms) for p, basis in bases.items()}
+            writer.add_change(customer, {purpose: state for purpose, state in states.items() if state})
+        writer.write()
     in_effect = publish({customer.subject for customer in new}, now) | _in_effect(known.values())
     return [
         *(Registered(customer, True, customer.subject in in_effect) for customer in new),

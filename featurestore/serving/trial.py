@@ -41,7 +41,7 @@ def try_view(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct]
     if view.name not in record.views:
         return {feature.name: feature.default for feature in view.features}
     (kept,), codec = record.views[view.name], ViewCodec(view)
-    field = pack_field(1, record.offset, 1, codec.totals(kept.tiles))
+    field = pack_field(1, record.offset, 1, codec.suffix_aggregates(kept.tiles))
     served = open_view(codec, field, layout_id_of(view.fingerprint, 0))
     assert served is not None
     return served.values(WindowQuery(served.codec, view.features), at_ms)

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.protocol import StoreUnavailable
-from featurestore.store.redis import RedisNode, RedisStore, key
+from featurestore.store.redis import RedisNode, RedisStore
 
 log = structlog.get_logger(__name__)
 

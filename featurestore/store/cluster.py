@@ -1,8 +1,8 @@
-"""The online store on a Redis Cluster: every primary is a store of its own, and this is the way to the right one.
+"""Online store on a Redis Cluster, whose every primary is a node: a store of its own for the subjects in its slots.
 
-A subject's hash, its node's voucher and its node's marks lie on one primary, so that a read is one round trip to each
-primary that holds a subject of it, all at once. Which primary owns which slots is learnt from the cluster at the first
-call, at once when a slot moved, and before the next call when a primary was away or vouched for by nobody.
+A subject's hash, its node's vouch key and its node's watermarks are on one primary, so that a read is one round trip to
+each primary of its subjects, all at once. The topology (which primary owns which slots) is discovered at the first
+call, at once when a slot has moved, and before the next call when a primary did not answer or was not vouched for.
 """
 
 import math
@@ -24,113 +24,113 @@ from featurestore.store.protocol import (
     StoreUnavailable,
     WriteOutcome,
 )
-from featurestore.store.redis import Moved, RedisNode
-from featurestore.store.server import Call, Server, complete_all, complete
-from featurestore.store.slots import SLOTS, parse_slots, parse_primaries, slot_of
+from featurestore.store.redis import MovedSlot, RedisNode
+from featurestore.store.server import Call, Server, complete, complete_all
+from featurestore.store.slots import SLOTS, parse_primaries, parse_slots, slot_of
 
 log = structlog.get_logger(__name__)
 
-LEARNT_S = 0.25  # so long nobody asks again because a primary is in doubt; a slot that moved is asked for at once
+REDISCOVERY_S = 0.25  # between discoveries because of suspect primaries; a moved slot is discovered at once
 T = TypeVar("T")
 
 
-class Part(NamedTuple, Generic[T]):
-    """The part of a question that one node answers: the places of its subjects, and what it says."""
+class NodeAnswer(NamedTuple, Generic[T]):
+    """Answer of one node for its part of a call's subjects, given by their indexes."""
 
-    node: RedisNode | None  # None: the slots are nobody's
-    places: list[int]
+    node: RedisNode | None  # None: no node owns the slots
+    indexes: list[int]
     answer: T | StoreUnavailable
 
 
 class Topology:
-    """Which node holds which subject, as the cluster said once."""
+    """Owner of each slot, as the cluster reported it once."""
 
     def __init__(self, nodes: tuple[RedisNode, ...]):
         self.nodes = nodes
         self._by_slot: list[RedisNode | None] = [None] * SLOTS
         for node in nodes:
-            for number in parse_slots(node.slots):
-                self._by_slot[number] = node
+            for slot in parse_slots(node.slots):
+                self._by_slot[slot] = node
 
-    def placed(self, subjects: Sequence[str], places: Iterable[int]) -> dict[RedisNode | None, list[int]]:
-        """The places by the node of the subject there; None: its slot is nobody's."""
-        placed: dict[RedisNode | None, list[int]] = {}
-        for place in places:
-            placed.setdefault(self._by_slot[slot_of(subjects[place])], []).append(place)
-        return placed
+    def group_by_node(self, subjects: Sequence[str], indexes: Iterable[int]) -> dict[RedisNode | None, list[int]]:
+        """The indexes of subjects by their node; None: no node owns the slot."""
+        groups: dict[RedisNode | None, list[int]] = {}
+        for index in indexes:
+            groups.setdefault(self._by_slot[slot_of(subjects[index])], []).append(index)
+        return groups
 
 
 class ClusterStore:
-    """The cluster at ``redis[s]+cluster://[user:password@]host:port,host:port/``: some of its servers, to ask first."""
+    """Cluster at ``redis[s]+cluster://[user:password@]host:port,host:port/``, which names some of its servers."""
 
     def __init__(self, url: str, timeout_ms: int):
         scheme, _, rest = url.partition("+cluster://")
-        place, _, database = rest.partition("/")
+        authority, _, database = rest.partition("/")
         if database not in ("", "0"):
-            raise ValueError(f"store_url: a cluster has database 0 alone, not {database}")
-        user, at, hosts = place.rpartition("@")
+            raise ValueError(f"store_url: a cluster has only database 0, not {database}")
+        user, at, hosts = authority.rpartition("@")
         self.timeout_ms = timeout_ms
         self._seeds = [Server(f"{scheme}://{user}{at}{host}/") for host in hosts.split(",")]
-        self._servers: dict[str, Server] = {}  # by URL, those of the primaries
+        self._servers: dict[str, Server] = {}  # of the primaries, by URL
         self._topology: Topology | None = None
-        self._learnt_s = 0.0
-        self._doubted: set[RedisNode] = set()  # away or vouched for by nobody: is the topology another by now?
+        self._discovered_s = 0.0
+        self._suspects: set[RedisNode] = set()  # did not answer or not vouched for: the topology may have changed
         self._lock = threading.Lock()
 
     def read(
-        self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], timeout_ms: int
+        self, subjects: Sequence[str], fields: Sequence[str], watermarks: Sequence[tuple[str, int]], timeout_ms: int
     ) -> ReadResult:
         deadline = time.monotonic() + timeout_ms / 1000
 
-        def reading(node: RedisNode, places: Sequence[int]) -> Call[ReadResult]:
-            return node.reading([subjects[place] for place in places], fields, marks, deadline)
+        def read(node: RedisNode, indexes: Sequence[int]) -> Call[ReadResult]:
+            return node.read_call([subjects[i] for i in indexes], fields, watermarks, deadline)
 
         if subjects:
-            parts = self._ask(subjects, reading, deadline, doubtful=lambda answer: not answer.vouched)
+            answers = self._call_owners(subjects, read, deadline, is_suspect=lambda answer: not answer.vouched)
         else:
-            nodes = self._learnt(time.monotonic(), deadline).nodes
-            reads = complete_all([reading(node, ()) for node in nodes])
-            parts = [Part(node, [], answer) for node, answer in zip(nodes, reads, strict=True)]
-        _raise_if_none(parts)
+            nodes = self._discover(time.monotonic(), deadline).nodes
+            results = complete_all([read(node, ()) for node in nodes])
+            answers = [NodeAnswer(node, [], result) for node, result in zip(nodes, results, strict=True)]
+        _raise_if_none(answers)
         stored: dict[int, StoredSubject] = {}
         states: list[NodeState] = []
-        for _, places, answer in parts:
+        for _, indexes, answer in answers:
             if isinstance(answer, StoreUnavailable):
-                away = NodeState("", [None] * len(marks))
-                answer = ReadResult([StoredSubject(None, [None] * len(fields), away)] * len(places), [away])
+                state = NodeState("", [None] * len(watermarks))
+                answer = ReadResult([StoredSubject(None, [None] * len(fields), state)] * len(indexes), [state])
             states += answer.nodes
-            stored |= zip(places, answer.subjects, strict=True)
-        return ReadResult([stored[place] for place in range(len(subjects))], states)
+            stored |= zip(indexes, answer.subjects, strict=True)
+        return ReadResult([stored[i] for i in range(len(subjects))], states)
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
-        def writing(node: RedisNode, places: Sequence[int]) -> Call[list[WriteOutcome]]:
-            return node.writing([writes[place] for place in places], now_ms)
+        def write(node: RedisNode, indexes: Sequence[int]) -> Call[list[WriteOutcome]]:
+            return node.write_call([writes[i] for i in indexes], now_ms)
 
-        outcome: dict[int, WriteOutcome] = {}
-        for places, answers in self._ask_all([write.subject for write in writes], writing):
-            outcome |= zip(places, answers, strict=True)
-        return [outcome[place] for place in range(len(writes))]
+        outcomes: dict[int, WriteOutcome] = {}
+        for indexes, answer in self._call_all_owners([write.subject for write in writes], write):
+            outcomes |= zip(indexes, answer, strict=True)
+        return [outcomes[i] for i in range(len(writes))]
 
     def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
         subjects = list(permissions)
 
-        def putting(node: RedisNode, places: Sequence[int]) -> Call[dict[str, PublishResult]]:
-            return node.putting({subjects[place]: permissions[subjects[place]] for place in places})
+        def publish(node: RedisNode, indexes: Sequence[int]) -> Call[dict[str, PublishResult]]:
+            return node.publish_call({subjects[i]: permissions[subjects[i]] for i in indexes})
 
-        parts = self._ask(subjects, putting)
-        _raise_if_none(parts)
-        puts: dict[str, PublishResult] = {}
-        for _, _, answer in parts:
-            puts |= {} if isinstance(answer, StoreUnavailable) else answer
-        return puts
+        answers = self._call_owners(subjects, publish)
+        _raise_if_none(answers)
+        results: dict[str, PublishResult] = {}
+        for _, _, answer in answers:
+            results |= {} if isinstance(answer, StoreUnavailable) else answer
+        return results
 
     def sweep(self, subjects: Iterable[str]) -> None:
-        wanted = list(subjects)
+        swept = list(subjects)
 
-        def sweeping(node: RedisNode, places: Sequence[int]) -> Call[None]:
-            return node.sweeping([wanted[place] for place in places])
+        def sweep(node: RedisNode, indexes: Sequence[int]) -> Call[None]:
+            return node.sweep_call([swept[i] for i in indexes])
 
-        for _ in self._ask_all(wanted, sweeping):
+        for _ in self._call_all_owners(swept, sweep):
             pass
 
     def subjects(self) -> Iterator[str]:
@@ -138,93 +138,97 @@ class ClusterStore:
             yield from node.subjects()
 
     def nodes(self) -> Sequence[RedisNode]:
-        return self._learnt(time.monotonic(), self._deadline()).nodes
+        return self._discover(time.monotonic(), self._deadline()).nodes
 
     def _deadline(self) -> float:
         return time.monotonic() + self.timeout_ms / 1000
 
-    def _ask_all(
+    def _call_all_owners(
         self, subjects: Sequence[str], call: Callable[[RedisNode, Sequence[int]], Call[T]]
     ) -> Iterator[tuple[list[int], T]]:
-        """As ``_ask``. Raises StoreUnavailable if any node is away; the others did what they were asked."""
-        for _, places, answer in self._ask(subjects, call):
+        """As ``_call_owners``. Raises StoreUnavailable if any node did not answer; on the others it took effect."""
+        for _, indexes, answer in self._call_owners(subjects, call):
             if isinstance(answer, StoreUnavailable):
                 raise answer
-            yield places, answer
+            yield indexes, answer
 
-    def _ask(
+    def _call_owners(
         self,
         subjects: Sequence[str],
         call: Callable[[RedisNode, Sequence[int]], Call[T]],
         deadline: float = math.inf,  # a write's pipelines have their own
-        doubtful: Callable[[T], bool] = lambda answer: False,
-    ) -> list[Part[T]]:
-        """What the nodes of the subjects answer, asked at once; those whose slots moved, once more where they are."""
-        parts = self._answered(self._current(deadline), subjects, range(len(subjects)), call)
-        for part in parts:
-            if part.node and (isinstance(part.answer, StoreUnavailable) or doubtful(part.answer)):
-                self._doubted.add(part.node)
-        moved = [place for part in parts if isinstance(part.answer, Moved) for place in part.places]
+        is_suspect: Callable[[T], bool] = lambda answer: False,
+    ) -> list[NodeAnswer[T]]:
+        """The answers of the subjects' nodes, called all at once; for moved slots, those of a second call."""
+        answers = self._call_nodes(self._current(deadline), subjects, range(len(subjects)), call)
+        for node, _, answer in answers:
+            if node and (isinstance(answer, StoreUnavailable) or is_suspect(answer)):
+                self._suspects.add(node)
+        moved = [i for _, indexes, answer in answers if isinstance(answer, MovedSlot) for i in indexes]
         if not moved:
-            return parts
+            return answers
         try:
-            topology = self._learnt(time.monotonic(), min(deadline, self._deadline()))
+            topology = self._discover(time.monotonic(), min(deadline, self._deadline()))
         except StoreUnavailable:
-            return parts
-        sound = [part for part in parts if not isinstance(part.answer, Moved)]
-        return sound + self._answered(topology, subjects, moved, call)
+            return answers
+        final = [found for found in answers if not isinstance(found.answer, MovedSlot)]
+        return final + self._call_nodes(topology, subjects, moved, call)
 
     @staticmethod
-    def _answered(
+    def _call_nodes(
         topology: Topology,
         subjects: Sequence[str],
-        places: Iterable[int],
+        indexes: Iterable[int],
         call: Callable[[RedisNode, Sequence[int]], Call[T]],
-    ) -> list[Part[T]]:
-        placed = topology.placed(subjects, places)
-        nobodys = placed.pop(None, [])
-        answers = complete_all([call(node, of) for node, of in placed.items() if node])
-        parts = [Part(node, of, answer) for (node, of), answer in zip(placed.items(), answers, strict=True)]
-        return [*parts, Part(None, nobodys, StoreUnavailable("no primary owns the slot"))] if nobodys else parts
+    ) -> list[NodeAnswer[T]]:
+        groups = topology.group_by_node(subjects, indexes)
+        unowned = groups.pop(None, [])
+        results = complete_all([call(node, group) for node, group in groups.items() if node])
+        answers = [
+            NodeAnswer(node, group, result) for (node, group), result in zip(groups.items(), results, strict=True)
+        ]
+        if unowned:
+            answers.append(NodeAnswer(None, unowned, StoreUnavailable("no primary owns the slot")))
+        return answers
 
     def _current(self, deadline: float) -> Topology:
-        """The topology; where a node was in doubt, it is learnt again first, in half of the time."""
+        """The topology; with suspect nodes it is discovered again first, in half of the time."""
         now_s, topology = time.monotonic(), self._topology
         if topology is None:
-            return self._learnt(now_s, min(deadline, self._deadline()))
-        if self._doubted and now_s - self._learnt_s > LEARNT_S:
+            return self._discover(now_s, min(deadline, self._deadline()))
+        if self._suspects and now_s - self._discovered_s > REDISCOVERY_S:
             try:
-                return self._learnt(now_s, (now_s + min(deadline, self._deadline())) / 2)
+                return self._discover(now_s, (now_s + min(deadline, self._deadline())) / 2)
             except StoreUnavailable as error:
-                log.warning("the cluster's topology is as it was", reason=str(error))
+                log.warning("cluster topology not refreshed", reason=str(error))
         return topology
 
-    def _learnt(self, since_s: float, deadline: float) -> Topology:
-        """The topology, asked for since then. Raises StoreUnavailable if no server tells it in time."""
+    def _discover(self, since_s: float, deadline: float) -> Topology:
+        """The topology as of ``since_s`` or later. Raises StoreUnavailable if no server reports it in time."""
         if not self._lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise StoreUnavailable("the cluster's topology is not told in time")
+            raise StoreUnavailable("the cluster's topology was not reported in time")
         try:
-            if self._topology is None or self._learnt_s < since_s:
+            if self._topology is None or self._discovered_s < since_s:
                 began_s = time.monotonic()
-                nodes = self._told(deadline)
+                nodes = self._query_primaries(deadline)
                 if self._topology is None or self._topology.nodes != nodes:
                     self._topology = Topology(nodes)
-                self._learnt_s = began_s
-                self._doubted.clear()
+                self._discovered_s = began_s
+                self._suspects.clear()
             return self._topology
         finally:
             self._lock.release()
 
-    def _told(self, deadline: float) -> tuple[RedisNode, ...]:
-        """The primaries, as the first server that answers knows them; who was not in doubt is asked first."""
+    def _query_primaries(self, deadline: float) -> tuple[RedisNode, ...]:
+        """The primaries as the first server that answers reports them; suspects, then seeds are asked last."""
         known = self._topology.nodes if self._topology else ()
-        asked = [node.server for node in sorted(known, key=self._doubted.__contains__)] + self._seeds
+        servers = [node.server for node in sorted(known, key=self._suspects.__contains__)] + self._seeds
         reason = StoreUnavailable("no server of the cluster was asked in time")
-        for i, server in enumerate(asked):
+        for i, server in enumerate(servers):
             now_s = time.monotonic()
-            share = now_s + (deadline - now_s) / (len(asked) - i)
+            server_deadline = now_s + (deadline - now_s) / (len(servers) - i)
             try:
-                _, (rows,) = complete(server.request([("CLUSTER", "SLOTS")], share))
+                _, (rows,) = complete(server.request([("CLUSTER", "SLOTS")], server_deadline))
                 if isinstance(rows, Exception):
                     raise StoreUnavailable(f"store_url names no cluster: {rows}")
             except StoreUnavailable as error:
@@ -234,7 +238,7 @@ class ClusterStore:
         raise reason
 
     def _nodes(self, asked: Server, rows: Replies) -> Iterator[RedisNode]:
-        """The primaries that a server tells of; those known are the same objects as before."""
+        """The primaries in a server's answer; those known before are the same objects."""
         before = {(node.name, node.slots): node for node in (self._topology.nodes if self._topology else ())}
         for host, port, slots in sorted(parse_primaries(rows).values()):
             name = f"{host or asked.host}:{port}"
@@ -244,8 +248,8 @@ class ClusterStore:
             yield node
 
 
-def _raise_if_none(parts: Sequence[Part[T]]) -> None:
-    """Raise what a node said if none answered."""
-    reasons = [part.answer for part in parts if isinstance(part.answer, StoreUnavailable)]
-    if reasons and len(reasons) == len(parts):
+def _raise_if_none(answers: Sequence[NodeAnswer[T]]) -> None:
+    """Raise the reason of one node if none answered."""
+    reasons = [answer for _, _, answer in answers if isinstance(answer, StoreUnavailable)]
+    if reasons and len(reasons) == len(answers):
         raise reasons[0]

@@ -1,6 +1,6 @@
-"""The online store in memory: for tests and for trying definitions out. One process, nothing kept.
+"""Online store in the memory of one process, for tests and for trying definitions out.
 
-It states the contract in plain Python beside the Lua scripts; one suite holds both to it.
+It states the contract in plain Python beside the Lua scripts; one test suite holds both to it.
 """
 
 import threading
@@ -14,6 +14,7 @@ from featurestore.store.protocol import (
     PublishResult,
     ReadResult,
     Run,
+    StoreClaim,
     StoredSubject,
     StoreUnavailable,
     Watermark,
@@ -23,30 +24,30 @@ from featurestore.tiles.stored_field import fencing_header_of
 
 
 class MemoryStore:
-    """``restart`` and ``available`` play a Redis that comes back as another run, or goes away."""
+    """Store of one node. ``restart`` and ``available`` imitate a Redis that restarts or can't be reached."""
 
     name = ""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self.available = True
-        self._clock, self._lock, self._runs, self._fills = clock, threading.RLock(), 1, 0
+        self._clock, self._lock, self._runs, self._incarnations = clock, threading.RLock(), 1, 0
         self._permissions: dict[str, Permission] = {}
         self._fields: dict[str, dict[str, bytes]] = {}
-        self._marks: dict[tuple[str, int], Watermark] = {}
-        self._vouched: tuple[Run, float, str] | None = None
-        self._claim: tuple[Run, int, int] | None = None
+        self._watermarks: dict[tuple[str, int], Watermark] = {}
+        self._vouch: tuple[Run, float, str] | None = None  # run, expiry on the clock, incarnation
+        self._claim: StoreClaim | None = None
 
     def restart(self, *, emptied: bool = False) -> None:
-        """Come back as another run, with the data or without."""
+        """Become another run, with the data or without."""
         self._runs += 1
         if emptied:
-            self._permissions, self._fields, self._marks, self._claim, self._vouched = {}, {}, {}, None, None
+            self._permissions, self._fields, self._watermarks, self._claim, self._vouch = {}, {}, {}, None, None
 
     def read(
-        self, subjects: Sequence[str], fields: Sequence[str], marks: Sequence[tuple[str, int]], timeout_ms: int
+        self, subjects: Sequence[str], fields: Sequence[str], watermarks: Sequence[tuple[str, int]], timeout_ms: int
     ) -> ReadResult:
-        with self._answering():
-            node, stored = NodeState(self._word(), [self._marks.get(place) for place in marks]), []
+        with self._available_lock():
+            node, stored = NodeState(self._incarnation(), [self._watermarks.get(key) for key in watermarks]), []
             for subject in subjects:
                 values = self._fields.get(subject, {})
                 stored.append(
@@ -55,36 +56,36 @@ class MemoryStore:
             return ReadResult(stored, [node])
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
-        with self._answering():
+        with self._available_lock():
             return [self._write(write, now_ms) for write in writes]
 
     def _write(self, write: FieldWrite, now_ms: int) -> WriteOutcome:
-        stamp = fencing_header_of(write.value)
-        grant = current(self._permissions.get(write.subject), write.purpose, now_ms)
-        if not isinstance(grant, PurposePermission) or grant.grant_id != stamp.grant_id:
+        header = fencing_header_of(write.value)
+        permission = current(self._permissions.get(write.subject), write.purpose, now_ms)
+        if not isinstance(permission, PurposePermission) or permission.grant_id != header.grant_id:
             return WriteOutcome.REFUSED
         fields = self._fields.setdefault(write.subject, {})
         if (raw := fields.get(write.name)) is not None:
-            there = fencing_header_of(raw)
-            if there[:2] > stamp[:2] and there.grant_id == stamp.grant_id:
+            stored = fencing_header_of(raw)
+            if stored[:2] > header[:2] and stored.grant_id == header.grant_id:
                 return WriteOutcome.STALE
         fields[write.name] = write.value
         return WriteOutcome.DONE
 
     def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
-        with self._answering():
-            puts = {}
+        with self._available_lock():
+            results = {}
             for subject, permission in permissions.items():
-                there = self._permissions.get(subject)
-                newer = there is not None and there.fence > permission.fence
-                if not newer:
+                stored = self._permissions.get(subject)
+                superseded = stored is not None and stored.fence > permission.fence
+                if not superseded:
                     self._permissions[subject] = permission
                 self._sweep(subject)
-                puts[subject] = PublishResult(bool(self._word()), newer)
-            return puts
+                results[subject] = PublishResult(bool(self._incarnation()), superseded)
+            return results
 
     def sweep(self, subjects: Iterable[str]) -> None:
-        with self._answering():
+        with self._available_lock():
             for subject in subjects:
                 self._sweep(subject)
 
@@ -92,44 +93,44 @@ class MemoryStore:
         permission = self._permissions.get(subject)
         purposes = permission.purposes if permission else {}
         for name, raw in list(self._fields.get(subject, {}).items()):
-            grant = purposes.get(name.rpartition("/")[2])
-            if grant is None or not grant.allowed or grant.grant_id != fencing_header_of(raw).grant_id:
+            held = purposes.get(name.rpartition("/")[2])
+            if held is None or not held.allowed or held.grant_id != fencing_header_of(raw).grant_id:
                 del self._fields[subject][name]
 
-    def advance_watermark(self, source: str, partition: int, mark: Watermark) -> bool:
-        with self._answering():
-            there = self._marks.get((source, partition))
-            if there is not None and there[:3] > mark[:3]:
+    def advance_watermark(self, source: str, partition: int, watermark: Watermark) -> bool:
+        with self._available_lock():
+            stored = self._watermarks.get((source, partition))
+            if stored is not None and stored[:3] > watermark[:3]:
                 return False
-            self._marks[source, partition] = mark
+            self._watermarks[source, partition] = watermark
             return True
 
     def run(self) -> Run:
-        with self._answering():
+        with self._available_lock():
             return Run(f"run{self._runs}", f"replication{self._runs}")
 
     def vouch(self, run: Run, expiry_ms: int) -> bool:
-        with self._answering():
-            if run != self.run() or self._claim is None or self._claim[0] != run:
+        with self._available_lock():
+            if run != self.run() or self._claim is None or self._claim.run != run:
                 return False
-            self._vouched = run, self._clock() + expiry_ms / 1000, f"{run.run_id}:{self._fills}"
+            self._vouch = run, self._clock() + expiry_ms / 1000, f"{run.run_id}:{self._incarnations}"
             return True
 
     def write_claim(self, run: Run, epoch: int, sequence: int) -> bool:
-        with self._answering():
+        with self._available_lock():
             if run != self.run():
                 return False
-            if self._claim is None or self._claim[0] != run or not epoch:
-                self._fills += 1
-            self._claim = run, epoch, sequence
+            if self._claim is None or self._claim.run != run or not epoch:
+                self._incarnations += 1
+            self._claim = StoreClaim(run, epoch, sequence)
             return True
 
-    def read_claim(self) -> tuple[Run, int, int] | None:
-        with self._answering():
+    def read_claim(self) -> StoreClaim | None:
+        with self._available_lock():
             return self._claim
 
     def subjects(self) -> Iterable[str]:
-        with self._answering():
+        with self._available_lock():
             return list(self._permissions.keys() | self._fields.keys())
 
     def nodes(self) -> "tuple[MemoryStore]":
@@ -138,12 +139,12 @@ class MemoryStore:
     def owns(self, subject: str) -> bool:
         return True
 
-    def _word(self) -> str:
-        if self._vouched is None or self._vouched[0] != self.run() or self._clock() >= self._vouched[1]:
+    def _incarnation(self) -> str:
+        if self._vouch is None or self._vouch[0] != self.run() or self._clock() >= self._vouch[1]:
             return ""
-        return self._vouched[2]
+        return self._vouch[2]
 
-    def _answering(self) -> threading.RLock:
+    def _available_lock(self) -> threading.RLock:
         if not self.available:
             raise StoreUnavailable("store is away")
         return self._lock

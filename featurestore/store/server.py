@@ -1,7 +1,7 @@
-"""One Redis server, as this process reaches it: a connection a call at a time, and calls that wait together.
+"""Connections of this process to one Redis server, and calls on several servers that wait together.
 
-A *call* is a generator that sends and then yields what it waits for; its value is the answer. One call is driven by
-``complete``, calls on several servers by ``complete_all``: all are sent before the first answer is waited for.
+A *call* is a generator that sends commands and then yields the socket that it waits for; its value is the answer.
+``complete`` runs one call, ``complete_all`` calls on several servers: all are sent before the first answer is awaited.
 """
 
 import select
@@ -17,15 +17,13 @@ from featurestore.store.connection import Command, Connection, Replies
 from featurestore.store.protocol import StoreUnavailable
 
 T = TypeVar("T")
-
-
-Awaited = tuple[socket.socket | None, float]
-"""A socket whose next bytes a call waits for, or None: its turn to connect, while the others wait; and its deadline."""
-Call = Generator[Awaited, None, T]
+Wait = tuple[socket.socket | None, float]
+"""A socket whose next bytes a call waits for, and the call's deadline. None: it connects next, while others wait."""
+Call = Generator[Wait, None, T]
 
 
 class Server:
-    """The server at a URL: ``redis[s]://[user:password@]host:port/db`` or ``unix:///path``."""
+    """Server at a URL, ``redis[s]://[user:password@]host:port/db`` or ``unix:///path``, with its idle connections."""
 
     def __init__(self, url: str):
         self.url = url
@@ -37,15 +35,18 @@ class Server:
 
     def peer_url(self, address: str) -> str:
         """The URL of another server of the same cluster, at host:port."""
-        at = urlparse(self.url)
+        own = urlparse(self.url)
         host, _, port = address.rpartition(":")
-        user, found, _ = at.netloc.rpartition("@")
-        return f"{at.scheme}://{user}{found}{f'[{host}]' if ':' in host else host}:{port}/"
+        user, at, _ = own.netloc.rpartition("@")
+        return f"{own.scheme}://{user}{at}{f'[{host}]' if ':' in host else host}:{port}/"
 
     def request(self, commands: Sequence[Command], deadline: float) -> Call[tuple[bytes, Replies]]:
-        """The run that answered and its replies. A kept connection may have died meanwhile: once more on a new one."""
+        """The run_id of the server that answered and its replies.
+
+        An idle connection may have been closed by the server: then the commands are sent again on a new one.
+        """
         try:
-            connection = self._idle.pop()  # the one used last, whose memory is warm
+            connection = self._idle.pop()  # the one used last, whose memory is in the caches
         except IndexError:
             connection = None
         if connection is not None:
@@ -56,8 +57,8 @@ class Server:
             except StoreUnavailable:
                 if time.monotonic() >= deadline:
                     raise
-                self.close()  # what broke this one broke the others
-            except BaseException:  # nobody waits for the answer any more
+                self.close()  # what broke this connection broke the others
+            except BaseException:  # the caller gave up: the replies must not answer the next request
                 connection.close()
                 raise
             else:
@@ -70,7 +71,7 @@ class Server:
         return connection.run_id, replies
 
     def close(self) -> None:
-        """Close the connections that nobody uses now."""
+        """Close the idle connections."""
         with suppress(IndexError):
             while True:
                 self._idle.pop().close()
@@ -87,13 +88,13 @@ def complete(call: Call[T]) -> T:
 
 
 def complete_all(calls: Sequence[Call[T]]) -> list[T | StoreUnavailable]:
-    """The answers of calls on different servers, in order; of a server that is away, the reason."""
+    """The answers of calls on different servers, in order; for a server that can't be reached, the reason."""
     answers: dict[int, T | StoreUnavailable] = {}
-    waiting: dict[int, Awaited] = {}
-    going: Iterable[int] = range(len(calls))
+    waiting: dict[int, Wait] = {}
+    ready: Iterable[int] = range(len(calls))
     try:
         while len(answers) < len(calls):
-            for i in going:
+            for i in ready:
                 waiting.pop(i, None)
                 try:
                     waiting[i] = next(calls[i])
@@ -101,22 +102,22 @@ def complete_all(calls: Sequence[Call[T]]) -> list[T | StoreUnavailable]:
                     answers[i] = done.value
                 except StoreUnavailable as error:
                     answers[i] = error
-            going = _ready(waiting)
+            ready = _ready(waiting)
     finally:
         for call in calls:
             call.close()
     return [answers[i] for i in range(len(calls))]
 
 
-def _ready(waiting: Mapping[int, Awaited]) -> list[int]:
-    """The calls that go on: whose answer comes or is late; when nobody's is waited for, the first that connects."""
+def _ready(waiting: Mapping[int, Wait]) -> list[int]:
+    """The calls to resume: those with bytes to read or past the deadline; if none awaits bytes, one that connects."""
     if len(waiting) <= 1:
         return list(waiting)
     poll, sockets = select.poll(), dict[int, int]()
-    for i, (awaited, _) in waiting.items():
-        if awaited is not None:
-            poll.register(awaited, select.POLLIN)
-            sockets[awaited.fileno()] = i
+    for i, (sock, _) in waiting.items():
+        if sock is not None:
+            poll.register(sock, select.POLLIN)
+            sockets[sock.fileno()] = i
     if not sockets:
         return list(waiting)[:1]
     first = min(sockets.values(), key=lambda i: waiting[i][1])

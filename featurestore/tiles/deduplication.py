@@ -1,67 +1,72 @@
-"""Which events counted lately: what makes an event that comes again count once. Pure.
+"""Deduplication window: the events that counted lately, so that an event that comes again counts once. Pure.
 
-The identities of a subject and source are one bytes object: for each, the event's time in seconds and its 63-bit
-identity, big-endian, so that their order as bytes is that of time and identity. The newest KEPT are kept, and of those
-none that is over SPAN_S older than the newest: a function of the set of events that counted, whatever their order.
+The window of a subject and source is one bytes object. An entry, big-endian, is an event's time in seconds (u32) and
+its event_id_hash (63 bits), so the order of entries as bytes is that of time and hash. The window holds the newest
+DEDUPLICATION_EVENTS, and none of them more than DEDUPLICATION_SPAN_S older than the newest: a function of the set of
+events that counted, whatever their order.
+
+>>> window = add(add(b"", time_s=60, event_id_hash=0xAB), time_s=7, event_id_hash=0xCD)
+>>> window.hex(" ", 4), contains(window, 0xAB)
+('00000007 00000000 000000cd 0000003c 00000000 000000ab', True)
 """
 
 from struct import Struct
 
-KEPT = 256
-SPAN_S = 7 * 86_400
+DEDUPLICATION_EVENTS = 256
+DEDUPLICATION_SPAN_S = 7 * 86_400
 
 ENTRY = Struct(">IQ")
 TIME = Struct(">I")
-IDENTITY = Struct(">Q")
-SIZE, IDENTITY_AT = ENTRY.size, TIME.size
+HASH = Struct(">Q")
+ENTRY_SIZE, HASH_OFFSET = ENTRY.size, TIME.size
 
 
-def knows(identities: bytes, event_id_hash: int) -> bool:
-    """Whether an event of this identity counted."""
-    sought = IDENTITY.pack(event_id_hash)
-    at = identities.find(sought, IDENTITY_AT)
-    while at >= 0 and at % SIZE != IDENTITY_AT:  # across two entries
-        at = identities.find(sought, at + 1)
-    return at >= 0
+def contains(window: bytes, event_id_hash: int) -> bool:
+    """Whether an event is among those of the window."""
+    sought = HASH.pack(event_id_hash)
+    offset = window.find(sought, HASH_OFFSET)
+    while offset >= 0 and offset % ENTRY_SIZE != HASH_OFFSET:  # across two entries
+        offset = window.find(sought, offset + 1)
+    return offset >= 0
 
 
-def remembers(identities: bytes, time_s: int, event_id_hash: int) -> bool:
-    """Whether an event of this time and identity would still be known, had it counted."""
-    if not identities:
+def covers(window: bytes, time_s: int, event_id_hash: int) -> bool:
+    """Whether the window would still contain an event of this time, had it counted."""
+    if not window:
         return True
-    full = len(identities) >= KEPT * SIZE
-    recent = time_s >= _newest_s(identities) - SPAN_S
-    return recent and not (full and ENTRY.pack(time_s, event_id_hash) < identities[:SIZE])
+    full = len(window) >= DEDUPLICATION_EVENTS * ENTRY_SIZE
+    recent = time_s >= _newest_s(window) - DEDUPLICATION_SPAN_S
+    return recent and not (full and ENTRY.pack(time_s, event_id_hash) < window[:ENTRY_SIZE])
 
 
-def with_one(identities: bytes, time_s: int, event_id_hash: int) -> bytes:
-    """The identities with one more, which is not among them."""
+def add(window: bytes, time_s: int, event_id_hash: int) -> bytes:
+    """The window with one more event, which it does not contain."""
     entry = ENTRY.pack(time_s, event_id_hash)
-    if not identities:
+    if not window:
         return entry
-    if entry > identities[-SIZE:]:
-        identities += entry
+    if entry > window[-ENTRY_SIZE:]:
+        window += entry
     else:
-        at = _place(identities, entry)
-        identities = identities[:at] + entry + identities[at:]
-    oldest = ENTRY.pack(max(_newest_s(identities) - SPAN_S, 0), 0)
-    first = max(len(identities) - KEPT * SIZE, 0)
-    if identities[first : first + SIZE] < oldest:
-        first = _place(identities, oldest)
-    return identities[first:] if first else identities
+        offset = _offset(window, entry)
+        window = window[:offset] + entry + window[offset:]
+    oldest = ENTRY.pack(max(_newest_s(window) - DEDUPLICATION_SPAN_S, 0), 0)
+    first = max(len(window) - DEDUPLICATION_EVENTS * ENTRY_SIZE, 0)
+    if window[first : first + ENTRY_SIZE] < oldest:
+        first = _offset(window, oldest)
+    return window[first:] if first else window
 
 
-def _newest_s(identities: bytes) -> int:
-    return int(TIME.unpack_from(identities, len(identities) - SIZE)[0])
+def _newest_s(window: bytes) -> int:
+    return int(TIME.unpack_from(window, len(window) - ENTRY_SIZE)[0])
 
 
-def _place(identities: bytes, entry: bytes) -> int:
-    """Where an entry belongs, in bytes from the beginning."""
-    low, high = 0, len(identities) // SIZE
+def _offset(window: bytes, entry: bytes) -> int:
+    """The byte offset at which an entry keeps the window sorted."""
+    low, high = 0, len(window) // ENTRY_SIZE
     while low < high:
         middle = (low + high) // 2
-        if identities[middle * SIZE : middle * SIZE + SIZE] < entry:
+        if window[middle * ENTRY_SIZE : middle * ENTRY_SIZE + ENTRY_SIZE] < entry:
             low = middle + 1
         else:
             high = middle
-    return low * SIZE
+    return low * ENTRY_SIZE

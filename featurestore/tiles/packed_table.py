@@ -1,7 +1,16 @@
-"""A table: columns of as many rows each, behind their forms, to be read a cell at a time. Pure.
+r"""Table of packed columns with equally many rows, of which any cell can be read by itself. Pure.
 
-The bytes: a form a column (featurestore.tiles.cell_codecs); then the columns of which the forms alone tell the length; then
-the others. A column that is like an earlier one has the form ``=`` and holds that one's number.
+The bytes, in this order: the encoding code of each column (featurestore.tiles.cell_codecs); the columns whose codes
+alone give their length; the other columns. A column equal to an earlier one has the code DUPLICATE_COLUMN and holds the
+number of that one.
+
+>>> from featurestore.tiles.cell_codecs import pack_blobs, pack_integers
+>>> raw = pack_table([pack_integers, pack_blobs, pack_integers], [[1, 2, 300], [b"x", b"", b"yz"], [1, 2, 300]])
+>>> raw[:3], raw[3:9].hex(" ", 2), raw[9], raw[10:]  # codes; column 0; column 2, the number 0; column 1
+(b'hs=', '0100 0200 2c01', 0, b'\x01\x00\x02xyz')
+>>> table = PackedTable(raw, 0, columns=3, rows=3)
+>>> table.number(2, 1), table.column(1)
+(2, [b'x', b'', b'yz'])
 """
 
 from collections.abc import Callable, Sequence
@@ -9,111 +18,115 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from featurestore.tiles import cell_codecs
-from featurestore.tiles.cell_codecs import BLOBS, NULLS, WIDTHS, Packer
+from featurestore.tiles.cell_codecs import BLOB_LIMITS, CONSTANT, CONSTANT_OF, FORMATS, NULLS, RUNS_OF, WIDTHS, Packer
 
-LIKE = "="
+DUPLICATE_COLUMN = "="
+MAX_DUPLICABLE = 256  # columns: the number of an earlier one is a byte
+VARIABLE_LENGTH = frozenset([*RUNS_OF, *BLOB_LIMITS, *(CONSTANT[code] for code in BLOB_LIMITS)])
 
 
-class Numbers(NamedTuple):
-    """Where the numbers of one column lie, from the first column on, and how one is read. ``width`` 0: all are one."""
+class NumberColumn(NamedTuple):
+    """Reader of the numbers of one column: ``offset`` in bytes from the first column, ``width`` 0 if constant."""
 
-    at: int
+    offset: int
     width: int
     unpack: Callable[[bytes, int], tuple[Any, ...]]
     null: int | None
 
 
-def numbers_of(letter: str, at: int = 0) -> Numbers:
-    return Numbers(at, WIDTHS[letter], cell_codecs.array(1, letter).unpack_from, NULLS.get(letter))
+def number_column(code: str, offset: int = 0) -> NumberColumn:
+    return NumberColumn(offset, WIDTHS[code], cell_codecs.array(1, code).unpack_from, NULLS.get(code))
 
 
-RUNS = {digit: numbers_of(letter) for digit, letter in cell_codecs.LETTERS.items() if letter not in BLOBS}
+RUN_VALUES = {run_length: number_column(code) for run_length, code in RUNS_OF.items() if code not in BLOB_LIMITS}
 
 
-class Shape(NamedTuple):
-    """What some forms tell of a table with some rows: the place of each column, if they tell it."""
+class TableShape(NamedTuple):
+    """Byte offsets of the columns of a table, as far as its encoding codes and number of rows give them."""
 
-    numbers: list[Numbers | None]
-    places: list[int]  # of likes, too
-    open: list[int]  # columns whose length is in the data
-    size: int  # of the others
+    numbers: list[NumberColumn | None]  # by column
+    offsets: list[int]  # by column, also of duplicates
+    variable: list[int]  # columns whose length is in the data
+    size: int  # of the columns of fixed length
 
 
-@lru_cache(maxsize=4_096)  # customers are alike: a few forms, as many lengths as they have tiles
-def shape(forms: str, rows: int) -> Shape:
-    numbers: list[Numbers | None] = []
-    places: list[int] = []
+@lru_cache(maxsize=4_096)  # subjects are alike: a few sequences of codes, as many lengths as they have tiles
+def table_shape(codes: str, rows: int) -> TableShape:
+    numbers: list[NumberColumn | None] = []
+    offsets: list[int] = []
+    variable: list[int] = []
     size = 0
-    for form in forms:
-        letter, found = form.lower(), None
-        places.append(size)
-        if form == LIKE:
+    for column, code in enumerate(codes):
+        found = None
+        offsets.append(size)
+        if code == DUPLICATE_COLUMN:
             size += 1
-        elif letter in WIDTHS and letter not in BLOBS:
-            found = numbers_of(letter, size)
-            size += found.width * (1 if form.isupper() else rows)
-            found = found._replace(width=0) if form.isupper() else found
+        elif code in VARIABLE_LENGTH:
+            variable.append(column)
+        elif code in FORMATS:
+            found = number_column(code, size)
+            size += found.width * rows
+        else:
+            found = number_column(CONSTANT_OF[code], size)
+            size += found.width
+            found = found._replace(width=0)
         numbers.append(found)
-    sized = [form == LIKE or found is not None for form, found in zip(forms, numbers, strict=True)]
-    return Shape(numbers, places, [number for number, known in enumerate(sized) if not known], size)
+    return TableShape(numbers, offsets, variable, size)
 
 
-def write(packers: Sequence[Packer], cells: Sequence[Sequence[Any]]) -> bytes:
+def pack_table(packers: Sequence[Packer], columns: Sequence[Sequence[Any]]) -> bytes:
     """Columns of at least one row, as bytes. Raises OverflowError for an integer of more than 64 bits."""
-    plain = len(cells[0]) < cell_codecs.RUNS_FROM
-    forms, sized, others = "", list[bytes](), list[bytes]()
-    there: dict[bytes, int] = {}
-    for number, (packer, values) in enumerate(zip(packers, cells, strict=True)):
-        form, raw = packer(values) if plain else cell_codecs.pack(packer, values)
-        if len(raw) > 1 and number < 256:
-            earlier = there.setdefault(raw, number)
-            if earlier < number and forms[earlier] == form:
-                form, raw = LIKE, bytes((earlier,))
-        forms += form
-        (others if form in OPEN else sized).append(raw)
-    return b"".join((forms.encode(), *sized, *others))
+    no_runs = len(columns[0]) < cell_codecs.MIN_ROWS_FOR_RUNS
+    codes, fixed, variable = "", list[bytes](), list[bytes]()
+    numbers: dict[bytes, int] = {}
+    for number, (packer, values) in enumerate(zip(packers, columns, strict=True)):
+        code, raw = packer(values) if no_runs else cell_codecs.pack(packer, values)
+        if len(raw) > 1 and number < MAX_DUPLICABLE:
+            earlier = numbers.setdefault(raw, number)
+            if earlier < number and codes[earlier] == code:
+                code, raw = DUPLICATE_COLUMN, bytes((earlier,))
+        codes += code
+        (variable if code in VARIABLE_LENGTH else fixed).append(raw)
+    return b"".join((codes.encode(), *fixed, *variable))
 
 
-OPEN = frozenset([*cell_codecs.LETTERS, *BLOBS, *map(str.upper, BLOBS)])
+class PackedTable:
+    """Table that begins at a byte offset. Cells are unpacked when they are read."""
 
+    __slots__ = ("codes", "offset", "raw", "rows", "shape")
 
-class Table:
-    """A table of so many columns and rows that begins at ``at``."""
-
-    __slots__ = ("at", "forms", "raw", "rows", "shape")
-
-    def __init__(self, raw: bytes, at: int, width: int, rows: int):
+    def __init__(self, raw: bytes, offset: int, columns: int, rows: int):
         self.raw, self.rows = raw, rows
-        self.forms = raw[at : at + width].decode()
-        self.shape = shape(self.forms, rows)
-        self.at = at + width
+        self.codes = raw[offset : offset + columns].decode()
+        self.shape = table_shape(self.codes, rows)
+        self.offset = offset + columns  # of the first column
 
     def number(self, column: int, row: int) -> Any:
         """One cell of a column of numbers."""
         if (found := self.shape.numbers[column]) is not None:
-            at, width, unpack, null = found
-            (value,) = unpack(self.raw, self.at + at + row * width)
+            offset, width, unpack, null = found
+            (value,) = unpack(self.raw, self.offset + offset + row * width)
             return None if value == null or value != value else value
-        if self.forms[column] == LIKE:
-            return self.number(self.raw[self.at + self.shape.places[column]], row)
-        _, width, unpack, null = RUNS[self.forms[column]]
-        run, at = cell_codecs.run_of(self.raw, self._place(column), row)
-        (value,) = unpack(self.raw, at + run * width)
+        if self.codes[column] == DUPLICATE_COLUMN:
+            return self.number(self.raw[self.offset + self.shape.offsets[column]], row)
+        _, width, unpack, null = RUN_VALUES[self.codes[column]]
+        run, offset = cell_codecs.find_run(self.raw, self._offset(column), row)
+        (value,) = unpack(self.raw, offset + run * width)
         return None if value == null or value != value else value
 
     def column(self, number: int) -> list[Any]:
         """All cells of a column, blobs as bytes."""
-        if self.forms[number] == LIKE:
-            return self.column(self.raw[self.at + self.shape.places[number]])
-        return cell_codecs.unpack(self.forms[number], self.raw, self._place(number), self.rows)[0]
+        if self.codes[number] == DUPLICATE_COLUMN:
+            return self.column(self.raw[self.offset + self.shape.offsets[number]])
+        return cell_codecs.unpack(self.codes[number], self.raw, self._offset(number), self.rows)[0]
 
-    def _place(self, column: int) -> int:
-        at = self.at
+    def _offset(self, column: int) -> int:
+        offset = self.offset
         if (found := self.shape.numbers[column]) is not None:
-            return at + found.at
-        at += self.shape.size
-        for other in self.shape.open:
+            return offset + found.offset
+        offset += self.shape.size
+        for other in self.shape.variable:
             if other == column:
                 break
-            at = cell_codecs.end(self.forms[other], self.raw, at, self.rows)
-        return at
+            offset = cell_codecs.column_end(self.codes[other], self.raw, offset, self.rows)
+        return offset

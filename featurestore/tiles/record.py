@@ -1,4 +1,4 @@
-"""What the streams keep of one subject and source: the record in a table and its changelog. Pure.
+"""Record of one subject and source: the streams' state, as a table and its changelog hold it. Pure.
 
 A record's bytes are msgpack in a canonical order, so they are a function of the set of events that counted, whatever
 their order, batching or replay (float sums and sketches: within their stated error).
@@ -12,21 +12,21 @@ import msgspec
 
 
 class StoredTiles(msgspec.Struct, array_like=True):
-    """The tiles of one view (featurestore.tiles.view_codec), and the grant by which each of some purposes holds them."""
+    """Packed tiles of one view (featurestore.tiles.view_codec), with the grant id of each purpose that holds them."""
 
-    grants: dict[str, int]
+    grant_ids: dict[str, int]
     tiles: bytes
 
 
 class Record(msgspec.Struct, array_like=True):
-    """All that is kept of one subject for one source.
+    """All state of one subject for one source.
 
-    ``offset`` is the last one applied; ``identities`` those of the events that counted lately
-    (featurestore.tiles.deduplication). ``views`` has what a view keeps, once for all purposes whose tiles are the same.
+    ``offset`` is the last one applied. ``deduplication_window`` has the events that counted lately
+    (featurestore.tiles.deduplication). ``views`` has a view's tiles once for all purposes whose tiles are equal.
     """
 
     offset: int = -1
-    identities: bytes = b""
+    deduplication_window: bytes = b""
     views: dict[str, list[StoredTiles]] = {}
 
     def encode(self) -> bytes:
@@ -39,15 +39,16 @@ DECODER = msgspec.msgpack.Decoder(Record)
 
 @lru_cache(maxsize=1_024)  # a partition and view has one
 def layout_id_of(fingerprint: int, coverage_start_ms: int) -> int:
-    """32 bits that name one life of a view's definition on one partition.
+    """32 bits that say which stored bytes of a view belong together: of one definition and one coverage start.
 
-    A definition that was changed and changed back was not folded meanwhile: its birth, and so its layout_id, is another.
+    A definition that was changed and changed back was not folded meanwhile: its coverage start is another, and so is
+    its layout id.
     """
     return crc32(struct.pack("<IQ", fingerprint, coverage_start_ms))
 
 
 class UnknownFormat(ValueError):
-    """A table's value that is no record of this version's."""
+    """A table's value that is no record of this version."""
 
 
 def decode(raw: bytes) -> Record:
@@ -55,5 +56,5 @@ def decode(raw: bytes) -> Record:
     try:
         return DECODER.decode(raw)
     except msgspec.DecodeError as error:
-        what = f"a table holds what this version can't read ({error})"
-        raise UnknownFormat(f"{what}: start a new generation, RAPPORT_GENERATION one higher") from None
+        problem = f"a table holds a value that this version can't read ({error})"
+        raise UnknownFormat(f"{problem}: start a new generation, RAPPORT_GENERATION one higher") from None

@@ -1,6 +1,13 @@
-"""How the states of one aggregation lie in the cells of a view's tiles. Pure.
+"""Mapping of one aggregation's states to the cells of a view's tiles. Pure.
 
-A cell holds a number, None, or a blob: the msgpack of anything else, and no bytes for what a zero state has there.
+A cell is a number, None, or a blob: the msgpack of anything else, and no bytes where a zero state has that part. A
+state of one part has one cell; a state of several parts has one each.
+
+>>> from featurestore.aggregations import Mean
+>>> mean = state_cells(Mean("amount"), first=0)
+>>> cells = [[2, 1, 5], [30, 7, 10]]  # number of events and their sum, of three tiles, the newest first
+>>> mean.get(cells, row=1), mean.suffix_aggregates(cells)
+([1, 7], [[2, 3, 8], [30, 37, 47]])
 """
 
 from abc import ABC, abstractmethod
@@ -12,15 +19,18 @@ from typing import Any
 import msgspec
 
 from featurestore.aggregations.base import Aggregation, Cell, State
-from featurestore.tiles.packed_table import Table
+from featurestore.tiles.packed_table import PackedTable
 
-Cells = Sequence[list[Any]]  # of a view: a list a cell, all of the same length
+Cells = Sequence[list[Any]]  # of a view: a list a cell, all with a row a tile
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder().decode
 
 
-class States(ABC):
-    """One aggregation's cells: those from ``first`` up to ``end``. ``zeros`` are the cells of no events."""
+class StateCells(ABC):
+    """Cells of one aggregation: those from ``first`` up to ``end`` of a view's. ``zeros`` are the cells of no events.
+
+    A suffix aggregate is the state of one tile and all newer ones, merged.
+    """
 
     def __init__(self, aggregation: Aggregation, first: int):
         self.aggregation, self.first = aggregation, first
@@ -38,24 +48,28 @@ class States(ABC):
     def put(self, cells: Cells, row: int, state: State) -> None: ...
 
     @abstractmethod
-    def running(self, cells: Cells) -> Cells:
-        """The cells of the running totals: of each row's state and all before it, merged."""
+    def suffix_aggregates(self, cells: Cells) -> Cells:
+        """The cells of each row's suffix aggregate, from cells with the newest row first.
+
+        States that grow when merged stay as they are, and are merged when read.
+        """
 
     @abstractmethod
-    def total(self, table: Table, rows: int) -> State:
-        """The state of a number of rows, from a table of running totals."""
+    def aggregate(self, table: PackedTable, rows: int) -> State:
+        """The state of the newest rows, from a table of suffix aggregates with the newest row first."""
 
     def merge(self, cells: Cells, first: int, end: int) -> None:
         """Merge the states of some rows into the first of them."""
         states = (self.get(cells, row) for row in range(first, end))
         self.put(cells, first, reduce(self.aggregation.merge, states))
 
-    def totals(self, cells: Cells) -> Iterable[State]:
+    def merged(self, cells: Cells) -> Iterable[State]:
+        """For each row, the state of it and all before it."""
         return accumulate(map(self.get, repeat(cells), range(len(cells[self.first]))), self.aggregation.merge)
 
 
-class Number(States):
-    """A state that is one number."""
+class NumberCell(StateCells):
+    """Cell of a state that is one number."""
 
     @property
     def zeros(self) -> Sequence[Any]:
@@ -67,16 +81,16 @@ class Number(States):
     def put(self, cells: Cells, row: int, state: State) -> None:
         cells[self.first][row] = state
 
-    def running(self, cells: Cells) -> Cells:
+    def suffix_aggregates(self, cells: Cells) -> Cells:
         values = cells[self.first]
         return [list(accumulate(values) if self.aggregation.additive else accumulate(values, self.aggregation.merge))]
 
-    def total(self, table: Table, rows: int) -> State:
+    def aggregate(self, table: PackedTable, rows: int) -> State:
         return table.number(self.first, rows - 1)
 
 
-class Blob(States):
-    """A state that is one blob. Running totals of those that grow stay apart, and are merged when read."""
+class BlobCell(StateCells):
+    """Cell of a state that is one blob."""
 
     def __init__(self, aggregation: Aggregation, first: int):
         super().__init__(aggregation, first)
@@ -94,30 +108,30 @@ class Blob(States):
         raw = encode(state)
         cells[self.first][row] = b"" if raw == self.zero_raw else raw
 
-    def running(self, cells: Cells) -> Cells:
+    def suffix_aggregates(self, cells: Cells) -> Cells:
         if self.aggregation.growing:
             return [self._until_full(cells) if self.aggregation.fills else cells[self.first]]
-        return [list(map(encode, self.totals(cells)))]
+        return [list(map(encode, self.merged(cells)))]
 
     def _until_full(self, cells: Cells) -> list[bytes]:
-        """The states that count: every window begins with the newest."""
-        column, total = cells[self.first], self.zero
+        """The states up to the row where the merged state is full: every window begins with the newest row."""
+        column, merged = cells[self.first], self.zero
         for row, raw in enumerate(column):
-            if self.aggregation.full(total):
+            if self.aggregation.full(merged):
                 return [*column[:row], *repeat(b"", len(column) - row)]
             if raw:
-                total = self.aggregation.merge(total, decode(raw))
+                merged = self.aggregation.merge(merged, decode(raw))
         return column
 
-    def total(self, table: Table, rows: int) -> State:
+    def aggregate(self, table: PackedTable, rows: int) -> State:
         if not self.aggregation.growing:
             raw = table.column(self.first)[rows - 1]
-            return decode(raw) if raw else self.zero  # a single tile is its own total
+            return decode(raw) if raw else self.zero  # a single tile's state may be zero
         return self.aggregation.combine([decode(raw) for raw in table.column(self.first)[:rows] if raw])
 
 
-class Several(States):
-    """A state of several cells."""
+class CompositeCells(StateCells):
+    """Cells of a state of several parts."""
 
     def __init__(self, aggregation: Aggregation, first: int):
         super().__init__(aggregation, first)
@@ -125,41 +139,41 @@ class Several(States):
 
     @property
     def zeros(self) -> Sequence[Any]:
-        return self.stored(self.zero)
+        return self.encoded(self.zero)
 
-    def stored(self, state: State) -> list[Any]:
+    def encoded(self, state: State) -> list[Any]:
+        """One row of cells."""
         return [
             (b"" if part is None else encode(part)) if blob else part
             for part, blob in zip(state, self.blobs, strict=True)
         ]
 
-    def state(self, stored: Iterable[Any]) -> State:
-        return [
-            (decode(part) if part else None) if blob else part for part, blob in zip(stored, self.blobs, strict=True)
-        ]
+    def decoded(self, row: Iterable[Any]) -> State:
+        """The state in one row of cells."""
+        return [(decode(part) if part else None) if blob else part for part, blob in zip(row, self.blobs, strict=True)]
 
     def get(self, cells: Cells, row: int) -> State:
-        return self.state([column[row] for column in cells[self.first : self.end]])
+        return self.decoded([column[row] for column in cells[self.first : self.end]])
 
     def put(self, cells: Cells, row: int, state: State) -> None:
-        for column, part in zip(cells[self.first : self.end], self.stored(state), strict=True):
+        for column, part in zip(cells[self.first : self.end], self.encoded(state), strict=True):
             column[row] = part
 
-    def running(self, cells: Cells) -> Cells:
+    def suffix_aggregates(self, cells: Cells) -> Cells:
         own = cells[self.first : self.end]
         if self.aggregation.additive:
             return [list(accumulate(column)) for column in own]
         if any(self.blobs):
-            return list(map(list, zip(*map(self.stored, self.totals(cells)), strict=True)))
+            return list(map(list, zip(*map(self.encoded, self.merged(cells)), strict=True)))
         return list(map(list, zip(*accumulate(zip(*own, strict=True), self.aggregation.merge), strict=True)))
 
-    def total(self, table: Table, rows: int) -> State:
-        cells = enumerate(self.blobs, self.first)
-        return self.state([table.column(at)[rows - 1] if blob else table.number(at, rows - 1) for at, blob in cells])
+    def aggregate(self, table: PackedTable, rows: int) -> State:
+        blobs = enumerate(self.blobs, self.first)
+        return self.decoded([table.column(at)[rows - 1] if blob else table.number(at, rows - 1) for at, blob in blobs])
 
 
-def states_of(aggregation: Aggregation, first: int) -> States:
-    """How an aggregation's states lie in the cells from ``first``."""
+def state_cells(aggregation: Aggregation, first: int) -> StateCells:
+    """The cells of an aggregation's states, the first of them a view's cell ``first``."""
     if len(aggregation.cells) > 1:
-        return Several(aggregation, first)
-    return (Blob if aggregation.cells[0] is Cell.BLOB else Number)(aggregation, first)
+        return CompositeCells(aggregation, first)
+    return (BlobCell if aggregation.cells[0] is Cell.BLOB else NumberCell)(aggregation, first)

@@ -1,4 +1,19 @@
-"""How the tiles of one view lie: a list of starts, and one list a cell of its aggregations' states. Pure."""
+r"""Codec of one view's tiles: as a table keeps them, and as suffix aggregates, which the store serves. Pure.
+
+A suffix aggregate is the state of one tile and all newer ones, merged: any window is then one bisect and one row.
+Their bytes: HEADER (layout id u32, newest event's second u32, rows u16, 1 if the last row is lifetime's u8); the gaps
+between the starts of the other rows in steps of the finest resolution, as a column after its encoding code; a packed
+table of the cells. The newest row comes first; it begins at the newest event's step, floored.
+
+>>> from featurestore.definitions import EventSource, FeatureView
+>>> from featurestore.aggregations import Count
+>>> from featurestore.definitions import EventSource, FeatureView
+>>> source = EventSource("visits", data=msgspec.defstruct("Visit", [("shop", str)]), type="visit")
+>>> codec = ViewCodec(FeatureView("visits", source=source, purposes={"p"}, features=[Count().over("5m")]))
+>>> tiles = Tiles(newest_s=131, starts=[100, 110, 130], cells=[[2, 1, 4]])  # 2, 1 and 4 events; a step is 5 s
+>>> codec.pack(9, tiles).suffix_aggregates[HEADER.size :]  # gaps of 4 and 2 steps; 4 events since 130, 5, 7
+b'b\x04\x02b\x04\x05\x07'
+"""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -9,18 +24,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from featurestore.definitions.view import FeatureView
-from featurestore.tiles import cell_codecs, packed_table
-from featurestore.tiles.packed_table import Table
-from featurestore.tiles.resolutions import LIFETIME_START_S, regrouped
-from featurestore.tiles.state_cells import States, states_of
+from featurestore.tiles import cell_codecs
+from featurestore.tiles.packed_table import PackedTable, pack_table
+from featurestore.tiles.resolutions import LIFETIME_START_S, regroup
+from featurestore.tiles.state_cells import StateCells, state_cells
 
 LAYOUT_ID = Struct("<I")
-HEAD = Struct("<IIHB")
-MOST_ROWS = (1 << 16) - 1
+HEADER = Struct("<IIHB")
+MAX_ROWS = (1 << 16) - 1
 
 
 class Tiles(msgspec.Struct, array_like=True):
-    """A subject's tiles of one view, the oldest first. ``cells[c][r]`` is cell ``c`` of tile ``r``; blobs are bytes."""
+    """Tiles of one subject and view, the oldest first. ``cells[c][r]`` is cell ``c`` of tile ``r``; blobs are bytes."""
 
     newest_s: int
     starts: list[int]
@@ -35,28 +50,22 @@ class PackedTiles(NamedTuple):
     """Tiles as bytes: as a table keeps them, and as the store serves them."""
 
     tiles: bytes
-    totals: bytes
+    suffix_aggregates: bytes
 
 
 class ViewCodec:
-    """One view's way to hold tiles, and to write and read them.
-
-    A table keeps the layout_id (u32) and the tiles as msgpack, which is read and written at C's speed. The store serves
-    running totals, the newest first (featurestore.tiles.view_reader). Their bytes, little-endian: HEAD (layout_id u32, newest
-    event s u32, rows u16, lifetime row u8); if there are any, the gaps between the rows' starts in steps of the finest
-    rung, without the lifetime row, as a column behind its form; and a table of the cells. The newest row begins where
-    the newest event lies.
-    """
+    """Codec of one view. A table keeps the layout id (u32) and the tiles as msgpack, read and written at C's speed."""
 
     def __init__(self, view: FeatureView):
         self.view, self.resolutions = view, view.resolutions
-        self.unit_s = view.resolutions[0].resolution_s or 1
-        self.states: list[States] = []
+        self.finest_s = view.resolutions[0].resolution_s or 1
+        self.state_cells: list[StateCells] = []
         for column in view.columns:
-            self.states.append(states_of(column.aggregation, self.states[-1].end if self.states else 0))
-        self.packers = [cell_codecs.PACKERS[cell] for states in self.states for cell in states.aggregation.cells]
-        self.steps = [(states, view.finest_resolution_s(i)) for i, states in enumerate(self.states)]
-        self.zeros = [zero for states in self.states for zero in states.zeros]
+            first = self.state_cells[-1].end if self.state_cells else 0
+            self.state_cells.append(state_cells(column.aggregation, first))
+        self.packers = [cell_codecs.PACKERS[cell] for states in self.state_cells for cell in states.aggregation.cells]
+        self.read_resolutions = [(states, view.finest_resolution_s(i)) for i, states in enumerate(self.state_cells)]
+        self.zeros = [zero for states in self.state_cells for zero in states.zeros]
 
     def empty(self) -> Tiles:
         return Tiles(0, [], [[] for _ in self.packers])
@@ -74,13 +83,13 @@ class ViewCodec:
         return row
 
     def coarsen(self, tiles: Tiles, before_s: int) -> None:
-        """Bring tiles that were in place for an earlier newest event to where they belong now."""
-        for place, first, end in reversed(regrouped(tiles.starts, self.resolutions, before_s, tiles.newest_s)):
-            if place is not None:
-                tiles.starts[first] = place
+        """Merge and drop tiles that were right for a newest event at ``before_s``, so that they are right now."""
+        for start, first, end in reversed(regroup(tiles.starts, self.resolutions, before_s, tiles.newest_s)):
+            if start is not None:
+                tiles.starts[first] = start
                 if end - first == 1:
                     continue
-                for states in self.states:
+                for states in self.state_cells:
                     states.merge(tiles.cells, first, end)
                 first += 1
             for cells in (tiles.starts, *tiles.cells):
@@ -88,67 +97,72 @@ class ViewCodec:
 
     def pack(self, layout_id: int, tiles: Tiles) -> PackedTiles:
         """Tiles, at least one, as bytes. Raises OverflowError for a number of more than 64 bits."""
-        return PackedTiles(LAYOUT_ID.pack(layout_id) + encode(tiles), self._totals(layout_id, tiles))
+        return PackedTiles(LAYOUT_ID.pack(layout_id) + encode(tiles), self._suffix_aggregates(layout_id, tiles))
 
-    def open(self, raw: bytes) -> Tiles:
+    def unpack(self, raw: bytes) -> Tiles:
         """The tiles that a table keeps."""
         return decode(memoryview(raw)[LAYOUT_ID.size :])
 
-    def totals(self, raw: bytes) -> bytes:
-        """What the store serves of the tiles that a table keeps."""
-        return self._totals(layout_id_in(raw), self.open(raw))
+    def suffix_aggregates(self, raw: bytes) -> bytes:
+        """The suffix aggregates of the tiles that a table keeps."""
+        return self._suffix_aggregates(layout_id_in(raw), self.unpack(raw))
 
-    def _totals(self, layout_id: int, tiles: Tiles) -> bytes:
-        starts, rows, unit_s = tiles.starts, len(tiles.starts), self.unit_s
-        if rows > MOST_ROWS:
+    def _suffix_aggregates(self, layout_id: int, tiles: Tiles) -> bytes:
+        starts, rows, finest_s = tiles.starts, len(tiles.starts), self.finest_s
+        if rows > MAX_ROWS:
             raise OverflowError(f"view {self.view.name}: {rows} tiles of one subject")
         lifetime = starts[0] == LIFETIME_START_S and self.resolutions[-1].window_s is None
-        head = HEAD.pack(layout_id, tiles.newest_s, rows, lifetime)
-        if rows == 1:  # is its own total
-            return head + packed_table.write(self.packers, tiles.cells)
+        header = HEADER.pack(layout_id, tiles.newest_s, rows, lifetime)
+        if rows == 1:  # is its own suffix aggregate
+            return header + pack_table(self.packers, tiles.cells)
         if rows - lifetime > 1:
-            gaps = [(b - a) // unit_s for a, b in pairwise(starts[1:] if lifetime else starts)]
+            gaps = [(b - a) // finest_s for a, b in pairwise(starts[1:] if lifetime else starts)]
             gaps.reverse()
-            form, packed = cell_codecs.pack(cell_codecs.integers, gaps)
-            head += form.encode() + packed
+            code, packed = cell_codecs.pack(cell_codecs.pack_integers, gaps)
+            header += code.encode() + packed
         newest_first = [cells[::-1] for cells in tiles.cells]
-        running: list[Sequence[Any]] = []
+        columns: list[Sequence[Any]] = []
         ends: dict[int | None, list[int]] = {}
-        for states, resolution_s in self.steps:
-            totals = states.running(newest_first)
-            if rows >= cell_codecs.RUNS_FROM and resolution_s != unit_s and not states.aggregation.growing:
+        for states, resolution_s in self.read_resolutions:
+            aggregates = states.suffix_aggregates(newest_first)
+            coarser = resolution_s != finest_s and not states.aggregation.growing
+            if rows >= cell_codecs.MIN_ROWS_FOR_RUNS and coarser:
                 if resolution_s not in ends:
-                    ends[resolution_s] = step_ends(starts, resolution_s)
-                totals = [[cells[end] for end in ends[resolution_s]] for cells in totals]
-            running += totals
-        return head + packed_table.write(self.packers, running)
+                    ends[resolution_s] = read_rows(starts, resolution_s)
+                aggregates = [[cells[end] for end in ends[resolution_s]] for cells in aggregates]
+            columns += aggregates
+        return header + pack_table(self.packers, columns)
 
-    def parts(self, raw: bytes, at: int) -> tuple[int, list[int], Table]:
-        """Of totals from ``at``: newest event s, the rows' ages in steps, the newest first, and the table of cells."""
-        _, newest_s, rows, lifetime = HEAD.unpack_from(raw, at)
-        at += HEAD.size
+    def unpack_suffix_aggregates(self, raw: bytes, offset: int) -> tuple[int, list[int], PackedTable]:
+        """The newest event's second, the ages of the rows in steps, and the table of cells; the newest row first.
+
+        An age is counted from the newest row, in steps of the finest resolution; lifetime's row has none.
+        """
+        _, newest_s, rows, lifetime = HEADER.unpack_from(raw, offset)
+        offset += HEADER.size
         ages = [0] if rows > lifetime else []
         if rows - lifetime > 1:
-            gaps, at = cell_codecs.unpack(chr(raw[at]), raw, at + 1, rows - lifetime - 1)
+            gaps, offset = cell_codecs.unpack(chr(raw[offset]), raw, offset + 1, rows - lifetime - 1)
             ages = list(accumulate(gaps, initial=0))
-        return newest_s, ages, Table(raw, at, len(self.packers), rows)
+        return newest_s, ages, PackedTable(raw, offset, len(self.packers), rows)
 
 
-def step_ends(starts: Sequence[int], resolution_s: int | None) -> list[int]:
-    """For each row, the newest first, the last row of the same step: no window of such steps ends between the two.
+def read_rows(starts: Sequence[int], resolution_s: int | None) -> list[int]:
+    """For each row, the newest first, the last row of the same step of a resolution; None is lifetime's.
 
-    Running totals are only ever read there, and become runs that take no room.
+    Windows of that resolution end there alone. The rows between repeat that row's aggregates, so they pack as runs.
     """
     last = len(starts) - 1
     if resolution_s is None:
         return [last] * len(starts)
     ends = [last]
     for row in range(1, len(starts)):
-        ends.append(ends[-1] if starts[row] // resolution_s == starts[row - 1] // resolution_s else last - row)
+        same_step = starts[row] // resolution_s == starts[row - 1] // resolution_s
+        ends.append(ends[-1] if same_step else last - row)
     ends.reverse()
     return ends
 
 
-def layout_id_in(raw: bytes, at: int = 0) -> int:
-    """The layout_id under which tiles or totals were written."""
-    return int(LAYOUT_ID.unpack_from(raw, at)[0])
+def layout_id_in(raw: bytes, offset: int = 0) -> int:
+    """The layout id at the beginning of packed tiles or suffix aggregates."""
+    return int(LAYOUT_ID.unpack_from(raw, offset)[0])

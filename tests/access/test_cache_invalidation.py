@@ -8,9 +8,9 @@ import pytest
 from redis import Redis
 
 from devservers.redis_server import RedisServer
+from devservers.waiting import eventually
 from featurestore.access import cache_invalidation
 from featurestore.access.cache_invalidation import CHANNEL, InvalidationListener, publish_invalidation
-from devservers.waiting import eventually
 
 
 @pytest.fixture

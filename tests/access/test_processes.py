@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from redis import Redis
 
-from featurestore.access.cache_invalidation import CHANNEL
 from devservers.installation import ROOT, Installation, installation
 from devservers.waiting import eventually
+from featurestore.access.cache_invalidation import CHANNEL
 
 NOBODY = "redis://127.0.0.1:1/1"
 CHANGER = """

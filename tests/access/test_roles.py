@@ -5,7 +5,7 @@ from django.contrib.auth.models import Group, User
 
 from featurestore.access.models import ApiClient
 from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
-from featurestore.access.services import create_client, assign_client, seed_roles
+from featurestore.access.services import assign_client, create_client, seed_roles
 
 
 def person(role: str) -> User:

@@ -12,7 +12,7 @@ from oauth2_provider.models import AccessToken
 from featurestore.access import services
 from featurestore.access.credential_cache import credential_cache
 from featurestore.access.errors import KeyEnded, TooManySecrets, WrongAllowance, WrongLifetime
-from featurestore.access.keys import digest_of, expiry_ms, key_id_of, new_token, is_signed
+from featurestore.access.keys import digest_of, expiry_ms, is_signed, key_id_of, new_token
 from featurestore.access.models import ApiClient, ClientSecret
 from featurestore.access.oauth import ClientValidator
 from featurestore.access.scopes import SCOPE_DESCRIPTIONS, Scope

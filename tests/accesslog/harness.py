@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from featurestore.access.models import ClientUsage
 from featurestore.accesslog.batches import Batch, decode
-from featurestore.accesslog.consumer import collect
+from featurestore.accesslog.consumer import consume
 from featurestore.accesslog.models import AccessGap, AccessRecord
-from featurestore.accesslog.stream import RecordStream, StreamAway
+from featurestore.accesslog.stream import RecordStream, StreamUnavailable
 from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.serving.answer import Answer, Status, ViewAnswer
 
@@ -35,14 +35,14 @@ class MemoryStream:
 
     def add(self, batches: Sequence[bytes]) -> None:
         if not self.available:
-            raise StreamAway("away")
+            raise StreamUnavailable("away")
         self.raws += batches
         if self.deaf:
-            raise StreamAway("no answer")
+            raise StreamUnavailable("no answer")
 
     def size_bytes(self) -> int:
         if not self.available:
-            raise StreamAway("away")
+            raise StreamUnavailable("away")
         return self.size
 
     @property
@@ -77,13 +77,13 @@ def read(
 
 
 class AheadStream(RecordStream):
-    """A control Redis's stream whose clock the test sets ahead, and that has been running for ``running_ms``."""
+    """A control Redis's stream whose clock the test sets ahead, and that has been running for ``uptime_ms``."""
 
     ahead_ms = 0
-    running_ms = 86_400_000
+    uptime_ms = 86_400_000
 
-    def clock(self) -> tuple[int, int]:
-        return super().clock()[0] + self.ahead_ms, self.running_ms
+    def server_time(self) -> tuple[int, int]:
+        return super().server_time()[0] + self.ahead_ms, self.uptime_ms
 
 
 @dataclass
@@ -99,10 +99,10 @@ class Control:
         made.start = lambda: None  # type: ignore[method-assign]
         return made
 
-    def collect(self, later_ms: int = 0) -> int:
+    def consume(self, later_ms: int = 0) -> int:
         """Collect, so much later."""
         self.stream.ahead_ms = later_ms
-        return collect(self.stream, NOW + timedelta(milliseconds=later_ms))
+        return consume(self.stream, NOW + timedelta(milliseconds=later_ms))
 
 
 def stored() -> Counter[tuple[str, str]]:

@@ -11,9 +11,9 @@ from django.db import DataError, OperationalError
 from featurestore.access.models import ClientUsage
 from featurestore.accesslog import consumer
 from featurestore.accesslog.batches import decode
-from featurestore.accesslog.consumer import SILENT_MS
-from featurestore.accesslog.models import AccessGap, AccessKind, AccessProcess, AccessRecord
-from featurestore.accesslog.stream import ASIDE, FIELD, KEY, RecordStream
+from featurestore.accesslog.consumer import VANISHED_AFTER_MS
+from featurestore.accesslog.models import AccessGap, AccessRecord, ReadContext, WriterProcess
+from featurestore.accesslog.stream import FIELD, KEY, QUARANTINE_KEY, RecordStream
 from featurestore.config import settings
 from tests.accesslog.harness import ANN, BEN, NOW, NOW_MS, Bot, Control, answer, gaps, read, stored, usage
 from tests.kit.threads import at_once
@@ -23,14 +23,14 @@ def test_a_read_is_in_the_database_with_who_whom_what_and_when(control: Control)
     writer = control.writer()
     read(writer, "request-1", [ANN, BEN], spend=None, mood="refused")
     writer.flush()
-    control.collect()
+    control.consume()
     assert stored() == {(ANN, "request-1"): 1, (BEN, "request-1"): 1}
-    found = AccessRecord.objects.select_related("kind").get(subject=ANN)
-    kind = found.kind
+    found = AccessRecord.objects.select_related("context").get(subject=ANN)
+    context = found.context
     assert found.at == NOW
-    assert (kind.client, kind.credential) == ("support-bot", "0123456789ab")
-    assert (kind.service, kind.purpose) == ("support_chat", "service")
-    assert (kind.given, kind.withheld) == (["spend"], {"mood": "refused"})
+    assert (context.client, context.credential) == ("support-bot", "0123456789ab")
+    assert (context.service, context.purpose) == ("support_chat", "service")
+    assert (context.given, context.withheld) == (["spend"], {"mood": "refused"})
     assert control.redis.xlen(KEY) == 0
     assert gaps() == []
 
@@ -40,8 +40,8 @@ def test_reads_alike_share_one_kind(control: Control) -> None:
     for writer in (one, other, one):
         read(writer)
         writer.flush()
-        control.collect()
-    assert (AccessKind.objects.count(), AccessRecord.objects.count()) == (1, 3)
+        control.consume()
+    assert (ReadContext.objects.count(), AccessRecord.objects.count()) == (1, 3)
 
 
 def test_requests_are_summed_by_hour(control: Control) -> None:
@@ -53,7 +53,7 @@ def test_requests_are_summed_by_hour(control: Control) -> None:
     one.clock_ms = lambda: NOW_MS + 3_600_000
     one.add_request("bot", "features", 200)
     one.flush()
-    control.collect()
+    control.consume()
     hours = ClientUsage.objects.filter(client="bot").order_by("hour").values_list("hour", "requests")
     assert list(hours) == [(NOW.replace(minute=0), 3), (NOW.replace(minute=0) + timedelta(hours=1), 1)]
     assert ClientUsage.objects.get(client="").requests == 3
@@ -79,9 +79,9 @@ def test_what_comes_twice_counts_once(control: Control) -> None:
         writer.flush()
     entries = control.redis.xrange(KEY)
     send_again(control, entries)
-    control.collect()
+    control.consume()
     send_again(control, entries)
-    control.collect()
+    control.consume()
     assert stored() == {(ANN, f"request-{n}"): 1 for n in range(3)}
     assert usage() == {("bot", "features", 200): 3}
     assert gaps() == []
@@ -97,9 +97,9 @@ def test_a_collector_that_died_after_its_commit_is_repeated_harmlessly(
     with monkeypatch.context() as patch:
         patch.setattr(control.stream, "delete", raising(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            control.collect()
+            control.consume()
     assert (stored().total(), control.redis.xlen(KEY) > 0) == (1, True)
-    control.collect()
+    control.consume()
     assert (stored().total(), control.redis.xlen(KEY)) == (1, 0)
     assert usage() == {("bot", "features", 200): 1}
 
@@ -111,26 +111,26 @@ def test_a_database_that_is_away_loses_nothing(control: Control, monkeypatch: py
     writer.flush()
 
     with monkeypatch.context() as patch:
-        patch.setattr(consumer, "_count", raising(OperationalError))
+        patch.setattr(consumer, "_count_requests", raising(OperationalError))
         with pytest.raises(OperationalError):
-            control.collect()
+            control.consume()
     assert stored().total() == 0, "all of a page or nothing"
-    control.collect()
+    control.consume()
     assert stored().total() == 1
     assert usage() == {("bot", "features", 200): 1}
 
 
 def test_collectors_at_once_write_each_record_once(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer, "LEASE_S", 0.0)  # the lease keeps nobody out
-    monkeypatch.setattr(consumer, "ENTRIES_A_PAGE", 3)
+    monkeypatch.setattr(consumer, "PAGE_ENTRIES", 3)
     writers = [control.writer() for _ in range(4)]
     for n in range(30):
         for name, writer in enumerate(writers):
             read(writer, f"request-{name}-{n}", [ANN, BEN])
             writer.add_request("bot", "features", 200)
             writer.flush()
-    at_once(*[lambda: consumer.collect(control.stream)] * 4)
-    control.collect()
+    at_once(*[lambda: consumer.consume(control.stream)] * 4)
+    control.consume()
     expected = {(subject, f"request-{name}-{n}"): 1 for subject in (ANN, BEN) for name in range(4) for n in range(30)}
     assert stored() == Counter(expected)
     assert usage() == {("bot", "features", 200): 120}
@@ -145,16 +145,16 @@ def test_a_collector_that_lost_its_lease_leaves_the_rest_to_others(
     for n in range(3):
         read(writer, f"request-{n}")
         writer.flush()
-    monkeypatch.setattr(consumer, "ENTRIES_A_PAGE", 1)
+    monkeypatch.setattr(consumer, "PAGE_ENTRIES", 1)
     monkeypatch.setattr("featurestore.jobs.leases.HeldLease.renew", lambda _: False)
-    assert control.collect() == 1
+    assert control.consume() == 1
 
 
 def test_lost_entries_are_a_gap_with_their_exact_number(control: Control) -> None:
     writer = control.writer()
     read(writer)
     writer.flush()
-    control.collect()
+    control.consume()
     for n in range(5):
         read(writer, f"lost-{n}")
     writer.flush()
@@ -162,7 +162,7 @@ def test_lost_entries_are_a_gap_with_their_exact_number(control: Control) -> Non
     writer.clock_ms = lambda: NOW_MS + 2000
     read(writer, "request-2")
     writer.flush()
-    control.collect()
+    control.consume()
     assert gaps() == [("lost", 1, 5)]
     gap = AccessGap.objects.get()
     assert (gap.since, gap.until) == (NOW, NOW + timedelta(seconds=2))
@@ -175,7 +175,7 @@ def test_lost_entries_are_missed_at_the_farewell_too(control: Control) -> None:
     writer.flush()
     control.redis.delete(KEY)
     writer.final_flush()
-    control.collect()
+    control.consume()
     assert gaps() == [("lost", 0, 2)]
 
 
@@ -183,9 +183,9 @@ def test_a_process_that_said_farewell_is_not_missed(control: Control) -> None:
     writer = control.writer()
     read(writer)
     writer.final_flush()
-    control.collect()
-    control.collect(later_ms=SILENT_MS + 1000)
-    assert (gaps(), AccessProcess.objects.get().state) == ([], "ended")
+    control.consume()
+    control.consume(later_ms=VANISHED_AFTER_MS + 1000)
+    assert (gaps(), WriterProcess.objects.get().state) == ([], "ended")
 
 
 def test_a_word_that_comes_late_does_not_call_an_ended_process_back(control: Control) -> None:
@@ -194,22 +194,22 @@ def test_a_word_that_comes_late_does_not_call_an_ended_process_back(control: Con
     word = control.redis.xrange(KEY)
     writer.final_flush()
     send_again(control, word)
-    control.collect()
-    control.collect(later_ms=SILENT_MS + 1000)
-    assert (gaps(), AccessProcess.objects.get().state) == ([], "ended")
+    control.consume()
+    control.consume(later_ms=VANISHED_AFTER_MS + 1000)
+    assert (gaps(), WriterProcess.objects.get().state) == ([], "ended")
 
 
 def test_a_process_that_vanished_leaves_a_gap_of_unknown_size(control: Control) -> None:
     writer = control.writer()
     read(writer)
     writer.flush()
-    control.collect()
+    control.consume()
     assert gaps() == [], "it may only be slow"
-    control.collect(later_ms=SILENT_MS + 1000)
-    control.collect()
+    control.consume(later_ms=VANISHED_AFTER_MS + 1000)
+    control.consume()
     assert gaps() == [("vanished", 1, None)]
     gap = AccessGap.objects.get()
-    assert (gap.since, gap.until) == (NOW, NOW + timedelta(milliseconds=SILENT_MS + 1000))
+    assert (gap.since, gap.until) == (NOW, NOW + timedelta(milliseconds=VANISHED_AFTER_MS + 1000))
 
 
 @pytest.mark.parametrize("jump_s", [-3600, 3600])
@@ -217,7 +217,7 @@ def test_a_gap_lies_where_one_looks_for_it_though_a_clock_was_set(control: Contr
     writer = control.writer()
     read(writer)
     writer.flush()
-    control.collect()
+    control.consume()
     read(writer)
     writer.flush()
     control.redis.delete(KEY)
@@ -227,10 +227,10 @@ def test_a_gap_lies_where_one_looks_for_it_though_a_clock_was_set(control: Contr
     writer.clock_ms = lambda: NOW_MS + 1000
     read(writer)
     writer.flush()
-    control.collect()
+    control.consume()
     gap = AccessGap.objects.get()
     assert (gap.missing, gap.since, gap.until) == (1, *sorted([NOW, NOW + timedelta(seconds=jump_s)]))
-    assert AccessProcess.objects.get().complete_to == NOW + timedelta(seconds=1)
+    assert WriterProcess.objects.get().complete_until == NOW + timedelta(seconds=1)
 
 
 def test_a_process_is_missed_though_others_never_stop_talking(
@@ -238,32 +238,32 @@ def test_a_process_is_missed_though_others_never_stop_talking(
 ) -> None:
     gone, busy = control.writer(), control.writer()
     gone.flush()
-    control.collect()
+    control.consume()
     monkeypatch.setattr(
         control.stream, "delete", lambda ids: (read(busy), busy.flush(), RecordStream.delete(control.stream, ids))
     )
     read(busy)
     busy.flush()
-    assert control.collect(later_ms=SILENT_MS + 1000) < 10
+    assert control.consume(later_ms=VANISHED_AFTER_MS + 1000) < 10
     assert ("vanished", 0, None) in gaps()
 
 
 def test_a_process_of_which_only_a_word_came_is_missed_too(control: Control) -> None:
     control.writer().flush()
-    control.collect()
-    control.collect(later_ms=SILENT_MS + 1000)
+    control.consume()
+    control.consume(later_ms=VANISHED_AFTER_MS + 1000)
     assert gaps() == [("vanished", 0, None)]
 
 
 def test_a_process_is_not_missed_while_its_words_still_wait(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = control.writer()
     writer.flush()
-    control.collect()
+    control.consume()
     read(writer)
     writer.flush()
-    monkeypatch.setattr(consumer, "PAGES_AT_ONCE", 1)
-    monkeypatch.setattr(consumer, "ENTRIES_A_PAGE", 1)
-    control.collect(later_ms=SILENT_MS + 1000)
+    monkeypatch.setattr(consumer, "MAX_PAGES", 1)
+    monkeypatch.setattr(consumer, "PAGE_ENTRIES", 1)
+    control.consume(later_ms=VANISHED_AFTER_MS + 1000)
     assert gaps() == [], "what it said lately may be behind this page"
 
 
@@ -271,22 +271,22 @@ def test_a_silent_process_that_lives_takes_its_gap_back(control: Control) -> Non
     writer = control.writer()
     read(writer)
     writer.flush()
-    control.collect()
-    control.collect(later_ms=SILENT_MS + 1000)
+    control.consume()
+    control.consume(later_ms=VANISHED_AFTER_MS + 1000)
     assert len(gaps()) == 1
     read(writer, "request-2")
     writer.flush()
-    control.collect()
-    assert (gaps(), AccessProcess.objects.get().state) == ([], "at_work")
+    control.consume()
+    assert (gaps(), WriterProcess.objects.get().state) == ([], "running")
     assert stored() == {(ANN, "request-1"): 1, (ANN, "request-2"): 1}
 
 
 def test_a_control_redis_that_has_just_come_back_makes_nobody_vanish(control: Control) -> None:
     writer = control.writer()
     writer.flush()
-    control.collect()
-    control.stream.running_ms = 100
-    control.collect(later_ms=SILENT_MS + 1000)
+    control.consume()
+    control.stream.uptime_ms = 100
+    control.consume(later_ms=VANISHED_AFTER_MS + 1000)
     assert gaps() == []
 
 
@@ -298,9 +298,9 @@ def test_bytes_that_are_no_batch_are_put_aside_and_keep_nobody_out(control: Cont
     control.redis.xadd(KEY, {b"other": b"field"})
     read(writer, "request-2")
     writer.flush()
-    control.collect()
+    control.consume()
     assert stored() == {(ANN, "request-1"): 1, (ANN, "request-2"): 1}
-    assert [fields[FIELD] for _, fields in control.redis.xrange(ASIDE)] == [b"\xc1 rubbish", b""]
+    assert [fields[FIELD] for _, fields in control.redis.xrange(QUARANTINE_KEY)] == [b"\xc1 rubbish", b""]
     assert control.redis.xlen(KEY) == 0
 
 
@@ -311,7 +311,7 @@ def test_a_batch_that_the_database_refuses_is_put_aside_and_is_a_gap(
     for n in range(3):
         read(writer, f"request-{n}")
         writer.flush()
-    count = consumer._count
+    count = consumer._count_requests
 
     def refuse(batches: Any) -> None:
         batches = list(batches)
@@ -319,16 +319,16 @@ def test_a_batch_that_the_database_refuses_is_put_aside_and_is_a_gap(
             raise DataError("value out of range")
         count(batches)
 
-    monkeypatch.setattr(consumer, "_count", refuse)
-    control.collect()
+    monkeypatch.setattr(consumer, "_count_requests", refuse)
+    control.consume()
     assert stored() == {(ANN, "request-0"): 1, (ANN, "request-2"): 1}
     assert gaps() == [("lost", 1, 1)]
-    (aside,) = control.redis.xrange(ASIDE)
+    (aside,) = control.redis.xrange(QUARANTINE_KEY)
     assert decode(aside[1][FIELD]).reads[0].request_id == "request-1"
 
 
 def test_retention_forgets_by_age_and_keeps_the_rest(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumer, "FORGOTTEN_A_TIME", 2)
+    monkeypatch.setattr(consumer, "PRUNE_ROWS", 2)
     before_ms = NOW_MS - 10 * 86_400_000
     kept, old = control.writer(), control.writer(before_ms)
     for n in range(6):
@@ -341,15 +341,15 @@ def test_retention_forgets_by_age_and_keeps_the_rest(control: Control, monkeypat
     read(kept, "new")
     kept.add_request("bot", "features", 200)
     kept.flush()
-    control.collect()
-    AccessKind.objects.update(made_at=NOW - timedelta(days=10))
+    control.consume()
+    ReadContext.objects.update(created_at=NOW - timedelta(days=10))
     assert len(gaps()) == 1
     later = NOW + timedelta(days=settings().access_record_days - 5)
     assert consumer.prune(later) == 5
     assert stored() == {(ANN, "new"): 1}
-    assert [kind.purpose for kind in AccessKind.objects.all()] == ["service"]
+    assert [context.purpose for context in ReadContext.objects.all()] == ["service"]
     assert (usage(), gaps()) == ({("bot", "features", 200): 1}, [])
-    assert [process.name for process in AccessProcess.objects.all()] == [kept.process]
+    assert [process.name for process in WriterProcess.objects.all()] == [kept.process]
     assert consumer.prune(later) == 0
 
 
@@ -357,10 +357,10 @@ def test_retention_never_forgets_a_process_at_work(control: Control) -> None:
     writer = control.writer()
     read(writer)
     writer.flush()
-    control.collect()
+    control.consume()
     consumer.prune(NOW + timedelta(days=settings().access_record_days + 1))
-    assert AccessProcess.objects.exists()
+    assert WriterProcess.objects.exists()
     read(writer, "request-2")
     writer.flush()
-    control.collect()
+    control.consume()
     assert (stored(), gaps()) == ({(ANN, "request-2"): 1}, [])

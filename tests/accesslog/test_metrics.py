@@ -7,9 +7,9 @@ import pytest
 from django.db import OperationalError
 from prometheus_client import REGISTRY
 
-from featurestore.accesslog import metrics, selectors, stream, writer
-from featurestore.accesslog.consumer import SILENT_MS
-from featurestore.accesslog.stream import ASIDE, FIELD, KEY
+from featurestore.accesslog import metrics, selectors, stream
+from featurestore.accesslog.consumer import VANISHED_AFTER_MS
+from featurestore.accesslog.stream import FIELD, KEY, QUARANTINE_KEY
 from featurestore.accesslog.writer import AccessLogWriter
 from tests.accesslog.harness import NOW_MS, Control, MemoryStream, read
 
@@ -38,15 +38,15 @@ def test_a_scrape_tells_what_waits_what_is_aside_and_what_is_missing(here: Contr
     assert (told("gaps", reason="lost"), told("gaps", reason="vanished")) == (0, 0)
     here.writer().flush()
     here.redis.xadd(KEY, {FIELD: b"rubbish"})
-    here.collect()
-    here.collect(later_ms=SILENT_MS + 1000)
-    now_ms, _ = here.stream.clock()
+    here.consume()
+    here.consume(later_ms=VANISHED_AFTER_MS + 1000)
+    now_ms, _ = here.stream.server_time()
     here.redis.xadd(KEY, {FIELD: b"more"}, id=f"{now_ms + 1}-0")
     metrics.measure(lambda: 14)
     assert told("stream_entries") == 0, "every 15 seconds"
     metrics.measure(lambda: 15)
     assert (told("stream_entries"), told("unreadable"), told("gaps", reason="vanished")) == (1, 1, 1)
-    assert here.redis.xlen(ASIDE) == 1
+    assert here.redis.xlen(QUARANTINE_KEY) == 1
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -69,7 +69,7 @@ def test_without_control_redis_or_database_they_do_not_know(db: None, monkeypatc
 
 
 def test_a_process_tells_what_it_has_not_sent_and_what_it_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "MOST_WAITING", 2)
+    monkeypatch.setattr(writer_module, "MAX_PENDING", 2)
     away = MemoryStream(available=False)
     writer = AccessLogWriter(away, 1000, lambda: NOW_MS)
     monkeypatch.setattr(writer, "start", lambda: None)

@@ -14,14 +14,14 @@ import httpx
 import pytest
 from redis import Redis
 
+from devservers.installation import Installation, installation
 from devservers.redis_server import RedisServer
+from devservers.waiting import eventually
 from featurestore.accesslog.batches import decode
-from featurestore.accesslog.consumer import collect
+from featurestore.accesslog.consumer import consume
 from featurestore.accesslog.stream import KEY, RecordStream
 from featurestore.accesslog.writer import AccessLogWriter
 from tests.accesslog.harness import ANN, BEN, NOW_MS, gaps, read, stored, usage
-from devservers.installation import Installation, installation
-from devservers.waiting import eventually
 
 BODY = {"service": "support_chat", "purpose": "service"}
 
@@ -99,7 +99,7 @@ def test_a_read_on_the_command_line_is_sent_before_the_command_ends(shop: Instal
     batches = [decode(entry.raw) for entry in stream.oldest(10)]
     stream.close()
     assert sum(len(batch.reads) for batch in batches) == 1
-    assert batches[-1].ended
+    assert batches[-1].shutdown
 
 
 def test_a_collector_that_is_killed_again_and_again_writes_everything_once(
@@ -151,9 +151,9 @@ def test_a_control_redis_that_is_killed_loses_what_the_numbers_tell(database: st
             made += 1
             server.start()
             eventually(quiet(writer), "what waited is sent")
-            collect(stream)
+            consume(stream)
         writer.stop()
-        while collect(stream):
+        while consume(stream):
             pass
     finally:
         writer.stop()
@@ -166,7 +166,7 @@ def test_a_control_redis_that_is_killed_loses_what_the_numbers_tell(database: st
 
 
 def quiet(writer: AccessLogWriter) -> Callable[[], bool]:
-    return lambda: not writer._waiting and not writer._reads and not writer._away
+    return lambda: not writer._pending and not writer._reads and not writer._stream_away
 
 
 def test_a_paused_control_redis_delays_and_doubles_nothing(redis_server: str, database: str, control: Any) -> None:
@@ -180,6 +180,6 @@ def test_a_paused_control_redis_delays_and_doubles_nothing(redis_server: str, da
     eventually(quiet(writer), "what waited is sent")
     writer.stop()
     entries = control.redis.xlen(KEY)
-    control.collect()
+    control.consume()
     assert stored() == {(ANN, "before"): 1} | {(ANN, f"during-{n}"): 1 for n in range(300)}
     assert (gaps(), entries > 5) == ([], True)

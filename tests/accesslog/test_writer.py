@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.accesslog import writer as writer_module
-from featurestore.accesslog.batches import BadBatch, Batch, Kind, decode, encode
-from featurestore.accesslog.writer import BATCHES_AT_ONCE, RECORDS_A_BATCH, TICKS_A_WORD, TICKS_OF_REST, AccessLogWriter
-from tests.accesslog.harness import ANN, BEN, NOW_MS, MemoryStream, read
 from devservers.waiting import eventually
+from featurestore.accesslog import writer as writer_module
+from featurestore.accesslog.batches import BadBatch, Batch, BatchContext, decode, encode
+from featurestore.accesslog.writer import (
+    FLUSHES_PER_HEARTBEAT,
+    FLUSHES_PER_RETRY,
+    MAX_BATCH_READS,
+    MAX_BATCHES_PER_SEND,
+    AccessLogWriter,
+)
+from tests.accesslog.harness import ANN, BEN, NOW_MS, MemoryStream, read
 
 
 @pytest.fixture
@@ -24,13 +30,13 @@ def stream() -> MemoryStream:
 @pytest.fixture
 def writer(stream: MemoryStream, monkeypatch: pytest.MonkeyPatch) -> AccessLogWriter:
     """A writer whose ticks are the test's: its thread is not started."""
-    monkeypatch.setattr(writer_module, "FAREWELL_S", 0.0)
+    monkeypatch.setattr(writer_module, "SHUTDOWN_S", 0.0)
     made = AccessLogWriter(stream, 1000, lambda: NOW_MS)
     monkeypatch.setattr(made, "start", lambda: None)
     return made
 
 
-def ticks(writer: AccessLogWriter, count: int) -> None:
+def flush(writer: AccessLogWriter, count: int) -> None:
     for _ in range(count):
         writer.flush()
 
@@ -41,13 +47,16 @@ def test_a_read_leaves_a_record_for_each_subject(writer: AccessLogWriter, stream
     read(writer, "request-3", [ANN], spend=None, mood=None)
     writer.flush()
     (batch,) = stream.batches
-    assert (batch.process, batch.number, batch.first, batch.made_ms) == (writer.process, 1, 0, NOW_MS)
-    assert [(r.kind, r.subject, r.at_ms, r.request_id) for r in batch.reads] == [
+    assert (batch.process, batch.number, batch.first, batch.created_ms) == (writer.process, 1, 0, NOW_MS)
+    assert [(r.context, r.subject, r.at_ms, r.request_id) for r in batch.reads] == [
         (0, ANN, NOW_MS, "request-1"), (0, BEN, NOW_MS, "request-1"), (0, ANN, NOW_MS, "request-2"),
         (1, ANN, NOW_MS, "request-3"),
     ]  # fmt: skip
     who = ("support-bot", "0123456789ab", "support_chat", "service")
-    assert batch.kinds == [Kind(*who, ["spend"], {"mood": "refused"}), Kind(*who, ["spend", "mood"], {})]
+    assert batch.contexts == [
+        BatchContext(*who, ["spend"], {"mood": "refused"}),
+        BatchContext(*who, ["spend", "mood"], {}),
+    ]
 
 
 def test_no_value_of_a_feature_is_sent(writer: AccessLogWriter, stream: MemoryStream) -> None:
@@ -59,7 +68,7 @@ def test_no_value_of_a_feature_is_sent(writer: AccessLogWriter, stream: MemorySt
 def test_requests_are_counted(writer: AccessLogWriter, stream: MemoryStream) -> None:
     for client, status in [("bot", 200), ("bot", 200), ("", 401), ("bot", 503)]:
         writer.add_request(client, "features", status)
-    ticks(writer, 2)
+    flush(writer, 2)
     (batch,) = stream.batches
     counts = {(c.client, c.route, c.status): c.count for c in batch.requests}
     assert counts == {("bot", "features", 200): 2, ("", "features", 401): 1, ("bot", "features", 503): 1}
@@ -75,11 +84,11 @@ def test_numbers_go_on_from_batch_to_batch(writer: AccessLogWriter, stream: Memo
 
 def test_a_large_batch_is_sent_in_parts(writer: AccessLogWriter, stream: MemoryStream) -> None:
     writer.add_request("bot", "features", 200)
-    subjects = [f"{n:032x}" for n in range(RECORDS_A_BATCH * 2 + 1)]
+    subjects = [f"{n:032x}" for n in range(MAX_BATCH_READS * 2 + 1)]
     read(writer, "request-1", subjects)
     writer.flush()
     assert [(b.first, len(b.reads), len(b.requests)) for b in stream.batches] == [
-        (0, RECORDS_A_BATCH, 1), (RECORDS_A_BATCH, RECORDS_A_BATCH, 0), (2 * RECORDS_A_BATCH, 1, 0),
+        (0, MAX_BATCH_READS, 1), (MAX_BATCH_READS, MAX_BATCH_READS, 0), (2 * MAX_BATCH_READS, 1, 0),
     ]  # fmt: skip
     assert [subject for subject, _ in stream.reads()] == subjects
 
@@ -89,7 +98,7 @@ def test_a_process_says_that_it_is_alive_at_once_and_every_second(
 ) -> None:
     writer.flush()
     assert [(word.process, word.first) for word in stream.words] == [(writer.process, 0)]
-    ticks(writer, TICKS_A_WORD - 1)
+    flush(writer, FLUSHES_PER_HEARTBEAT - 1)
     assert len(stream.words) == 1
     read(writer)
     writer.flush()
@@ -98,14 +107,14 @@ def test_a_process_says_that_it_is_alive_at_once_and_every_second(
 
 def test_away_what_was_gathered_waits_and_goes_out_once_in_order(writer: AccessLogWriter, stream: MemoryStream) -> None:
     stream.available = False
-    for n in range(BATCHES_AT_ONCE + 5):
+    for n in range(MAX_BATCHES_PER_SEND + 5):
         read(writer, f"request-{n}")
         writer.flush()
     assert stream.raws == []
     stream.available = True
-    ticks(writer, TICKS_OF_REST + 1)
-    assert stream.reads() == [(ANN, f"request-{n}") for n in range(BATCHES_AT_ONCE + 5)]
-    assert [batch.number for batch in stream.batches] == list(range(1, BATCHES_AT_ONCE + 6))
+    flush(writer, FLUSHES_PER_RETRY + 1)
+    assert stream.reads() == [(ANN, f"request-{n}") for n in range(MAX_BATCHES_PER_SEND + 5)]
+    assert [batch.number for batch in stream.batches] == list(range(1, MAX_BATCHES_PER_SEND + 6))
 
 
 def test_away_it_is_tried_twice_a_second_and_not_at_each_tick(
@@ -113,7 +122,7 @@ def test_away_it_is_tried_twice_a_second_and_not_at_each_tick(
 ) -> None:
     tries = []
     monkeypatch.setattr(stream, "size_bytes", lambda: tries.append(1) or MemoryStream(available=False).size_bytes())
-    ticks(writer, 2 * (TICKS_OF_REST + 1))
+    flush(writer, 2 * (FLUSHES_PER_RETRY + 1))
     assert len(tries) == 2
 
 
@@ -126,7 +135,7 @@ def test_a_batch_whose_arrival_nobody_confirmed_is_sent_again_unchanged(
     writer.flush()
     stream.deaf = False
     read(writer)
-    ticks(writer, TICKS_OF_REST + 1)
+    flush(writer, FLUSHES_PER_RETRY + 1)
     first, again, second = stream.batches
     assert first == again
     assert (second.number, second.first) == (2, 1)
@@ -135,13 +144,13 @@ def test_a_batch_whose_arrival_nobody_confirmed_is_sent_again_unchanged(
 def test_beyond_the_bound_the_oldest_go_and_their_numbers_are_missing(
     writer: AccessLogWriter, stream: MemoryStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "MOST_WAITING", 10)
+    monkeypatch.setattr(writer_module, "MAX_PENDING", 10)
     stream.available = False
     for n in range(15):
         read(writer, f"request-{n}")
         writer.flush()
     stream.available = True
-    ticks(writer, TICKS_OF_REST + 1)
+    flush(writer, FLUSHES_PER_RETRY + 1)
     assert stream.reads() == [(ANN, f"request-{n}") for n in range(5, 15)]
     assert stream.batches[0].first == 5
 
@@ -149,24 +158,24 @@ def test_beyond_the_bound_the_oldest_go_and_their_numbers_are_missing(
 def test_a_full_stream_gets_words_alone(writer: AccessLogWriter, stream: MemoryStream) -> None:
     stream.size = 1000
     read(writer)
-    ticks(writer, TICKS_A_WORD + 1)
+    flush(writer, FLUSHES_PER_HEARTBEAT + 1)
     assert (len(stream.words), stream.batches) == (2, [])
     stream.size = 999
-    ticks(writer, TICKS_A_WORD)
+    flush(writer, FLUSHES_PER_HEARTBEAT)
     assert [subject for subject, _ in stream.reads()] == [ANN]
 
 
 def test_an_orderly_end_sends_the_last_records_and_says_farewell(writer: AccessLogWriter, stream: MemoryStream) -> None:
     read(writer)
     writer.final_flush()
-    assert [(batch.first, batch.next, batch.ended) for batch in stream.batches] == [(0, 1, False), (1, 1, True)]
+    assert [(batch.first, batch.next, batch.shutdown) for batch in stream.batches] == [(0, 1, False), (1, 1, True)]
 
 
 def test_an_end_with_a_full_stream_says_how_many_are_missing(writer: AccessLogWriter, stream: MemoryStream) -> None:
     stream.size = 1000
     read(writer, subjects=[ANN, BEN])
     writer.final_flush()
-    assert [(batch.first, batch.ended) for batch in stream.batches] == [(2, True)]
+    assert [(batch.first, batch.shutdown) for batch in stream.batches] == [(2, True)]
 
 
 def test_an_end_while_the_stream_is_away_comes_all_the_same(writer: AccessLogWriter, stream: MemoryStream) -> None:
@@ -208,7 +217,7 @@ def test_many_threads_lose_nothing_and_double_nothing(stream: MemoryStream) -> N
     }
     assert sum(count.count for batch in stream.batches for count in batch.requests) == 4000
     assert [batch.first for batch in stream.batches[1:]] == [batch.next for batch in stream.batches[:-1]]
-    assert stream.batches[-1].ended
+    assert stream.batches[-1].shutdown
 
 
 def test_a_read_after_the_end_begins_anew(stream: MemoryStream) -> None:
@@ -219,7 +228,7 @@ def test_a_read_after_the_end_begins_anew(stream: MemoryStream) -> None:
     writer.stop()
     writer.stop()
     assert [request for _, request in stream.reads()] == ["request-1", "request-2"]
-    assert [batch.ended for batch in stream.batches] == [False, True, False, True]
+    assert [batch.shutdown for batch in stream.batches] == [False, True, False, True]
 
 
 def test_a_forked_child_is_a_process_of_its_own(stream: MemoryStream, tmp_path: object) -> None:
@@ -248,17 +257,17 @@ def test_no_bytes_break_the_decoder(raw: bytes) -> None:
         assert isinstance(decode(raw), Batch)
 
 
-GOOD = Batch("0" * 16, NOW_MS, 1, NOW_MS, 0, [Kind("a", "b", "c", "d", [], {})], [], [])
+GOOD = Batch("0" * 16, NOW_MS, 1, NOW_MS, 0, [BatchContext("a", "b", "c", "d", [], {})], [], [])
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"process": "x"}, {"number": -1}, {"number": 2**40}, {"made_ms": 10**15}, {"first": -1},
+        {"process": "x"}, {"number": -1}, {"number": 2**40}, {"created_ms": 10**15}, {"first": -1},
         {"reads": [[1, ANN, 0, "r"]]}, {"reads": [[0, "C42", 0, "r"]]}, {"reads": [[0, ANN, -1, "r"]]},
         {"reads": [[0, ANN, 0, "r" * 65]]}, {"requests": [["a", "b", 200, 0]]}, {"requests": [["a", "b", 99, 1]]},
-        {"kinds": [["a" * 101, "b", "c", "d", [], {}]]}, {"kinds": [["a\0", "b", "c", "d", [], {}]]},
-        {"kinds": [["a", "b", "c", "d", [], {"view": "\0"}]]}, {"ended": 3},
+        {"contexts": [["a" * 101, "b", "c", "d", [], {}]]}, {"contexts": [["a\0", "b", "c", "d", [], {}]]},
+        {"contexts": [["a", "b", "c", "d", [], {"view": "\0"}]]}, {"shutdown": 3},
         {"reads": [[0, ANN, 0, "\0"]]}, {"requests": [["a", "\0", 200, 1]]},
     ],
     ids=str,

@@ -18,16 +18,16 @@ from featurestore.api import events, handler, request_cycle
 from featurestore.api.handler import feature_handler
 from featurestore.store import configured
 from tests.accesslog.harness import MemoryStream
-from tests.api.world import NOW_MS, World
+from tests.api.environment import NOW_MS, ServingEnvironment
 
 SERVICES = ["support_chat", "fraud_check"]
 PURPOSES = ["service", "personalisation", "fraud"]
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServingEnvironment]:
     """C42 agreed to service and bought; C43 refused; nobody knows any other."""
-    made = World()
+    made = ServingEnvironment()
     monkeypatch.setattr(configured, "store", lambda: made.store)
     monkeypatch.setattr(events, "acknowledged_event_writer", lambda: made.kafka)
     monkeypatch.setattr(request_cycle, "now_ms", lambda: NOW_MS)
@@ -35,7 +35,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made.permit("C42", service=True)
     made.permit("C43", service=False)
     line = {"order_id": "O1", "sku": "LAMP", "category": "light"}
-    made.happened(
+    made.fold_events(
         "C42",
         "orders",
         ("2026-11-20T09:00:00", line | {"kind": "completed", "quantity": 2, "amount": "49.00"}),
@@ -46,7 +46,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 @pytest.fixture(autouse=True)
-def keys_of_this_test(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_cached_credentials(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # A test's transaction is its own connection's: a second one would wait for it.
     monkeypatch.setattr(services._use_writer, "submit", lambda *_: None)
     invalidate_credentials()

@@ -1,4 +1,4 @@
-"""Two doors, one handler: whatever is sent through Django and through the fast lane is answered alike."""
+"""Two adapters, one handler: whatever is sent through Django and through the fast lane is answered alike."""
 
 import io
 import json
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from featurestore.api.examples import BATCH, FEATURES
 from featurestore.api.fast_path import with_fast_path
-from tests.api.test_features import MANY, ONE, QUESTION
-from tests.api.world import World
+from tests.api.environment import ServingEnvironment
+from tests.api.test_features import BATCH_PATH, FEATURES_PATH, QUERY
 
 REQUEST_ID = "a-request-of-mine"
 ALSO_DJANGOS = {"Referrer-Policy", "Cross-Origin-Opener-Policy", "X-Frame-Options"}  # its middleware for pages
@@ -26,8 +26,8 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Doors:
-    """Both doors, and what each of them answers."""
+class Adapters:
+    """Both adapters, and what each of them answers."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -66,27 +66,27 @@ class Doors:
 
 
 @pytest.fixture
-def doors(world: World, key: str, monkeypatch: pytest.MonkeyPatch) -> Doors:
+def adapters(environment: ServingEnvironment, key: str, monkeypatch: pytest.MonkeyPatch) -> Adapters:
     monkeypatch.setattr("featurestore.api.trace.getrandbits", lambda bits: 2**bits - 1)  # a span a request
-    return Doors(key)
+    return Adapters(key)
 
 
 @pytest.mark.parametrize("example", FEATURES, ids=lambda example: example.name)
-def test_every_example_of_one_customer(doors: Doors, world: World, example: Any) -> None:
-    world.store.available = example.name != "store-away"
+def test_every_example_of_one_customer(adapters: Adapters, environment: ServingEnvironment, example: Any) -> None:
+    environment.store.available = example.name != "store-away"
     authorised = {} if example.request else {"HTTP_AUTHORIZATION": None}
-    body = json.dumps(example.request or QUESTION).encode()
-    assert doors.alike(ONE, body, **authorised).status.startswith(str(example.status))
-    assert not doors.passed_on
+    body = json.dumps(example.request or QUERY).encode()
+    assert adapters.alike(FEATURES_PATH, body, **authorised).status.startswith(str(example.status))
+    assert not adapters.passed_on
 
 
 @pytest.mark.parametrize("example", BATCH, ids=lambda example: example.name)
-def test_every_example_of_several_customers(doors: Doors, world: World, example: Any) -> None:
-    world.store.available = example.name != "store-away"
+def test_every_example_of_several_customers(adapters: Adapters, environment: ServingEnvironment, example: Any) -> None:
+    environment.store.available = example.name != "store-away"
     authorised = {} if example.request else {"HTTP_AUTHORIZATION": None}
-    body = json.dumps(example.request or QUESTION).encode()
-    assert doors.alike(MANY, body, **authorised).status.startswith(str(example.status))
-    assert not doors.passed_on
+    body = json.dumps(example.request or QUERY).encode()
+    assert adapters.alike(BATCH_PATH, body, **authorised).status.startswith(str(example.status))
+    assert not adapters.passed_on
 
 
 json_values = st.recursive(
@@ -95,7 +95,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 fields = ["service", "purpose", "customer_id", "customer_ids", "features", "timeout_ms", "as_of", "surprise"]
-nearly = st.dictionaries(st.sampled_from(fields), json_values, max_size=4).map(lambda odd: QUESTION | odd)
+nearly = st.dictionaries(st.sampled_from(fields), json_values, max_size=4).map(lambda odd: QUERY | odd)
 bodies = (
     st.binary(max_size=200)
     | json_values.map(lambda v: json.dumps(v).encode())
@@ -104,9 +104,9 @@ bodies = (
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(path=st.sampled_from([ONE, MANY]), body=bodies)
-def test_whatever_is_sent(doors: Doors, path: str, body: bytes) -> None:
-    doors.alike(path, body)
+@given(path=st.sampled_from([FEATURES_PATH, BATCH_PATH]), body=bodies)
+def test_whatever_is_sent(adapters: Adapters, path: str, body: bytes) -> None:
+    adapters.alike(path, body)
 
 
 @pytest.mark.parametrize(
@@ -126,32 +126,34 @@ def test_whatever_is_sent(doors: Doors, path: str, body: bytes) -> None:
     ids=str,
 )
 def test_whoever_asks_and_however(
-    doors: Doors, changes: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+    adapters: Adapters, changes: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("featurestore.api.request_cycle.getrandbits", lambda bits: 0)
-    doors.alike(ONE, json.dumps(QUESTION).encode(), **changes)
-    assert not doors.passed_on
+    adapters.alike(FEATURES_PATH, json.dumps(QUERY).encode(), **changes)
+    assert not adapters.passed_on
 
 
 @pytest.mark.parametrize(
     ("path", "changes"),
     [
-        (ONE, {"REQUEST_METHOD": "GET"}),
-        (ONE, {"REQUEST_METHOD": "HEAD"}),
-        (ONE, {"CONTENT_LENGTH": None}),
-        (ONE, {"CONTENT_LENGTH": ""}),
-        (ONE, {"HTTP_HOST": "elsewhere.example.org"}),
-        (ONE, {"HTTP_HOST": "bad host"}),
-        (ONE + "/", {}),
+        (FEATURES_PATH, {"REQUEST_METHOD": "GET"}),
+        (FEATURES_PATH, {"REQUEST_METHOD": "HEAD"}),
+        (FEATURES_PATH, {"CONTENT_LENGTH": None}),
+        (FEATURES_PATH, {"CONTENT_LENGTH": ""}),
+        (FEATURES_PATH, {"HTTP_HOST": "elsewhere.example.org"}),
+        (FEATURES_PATH, {"HTTP_HOST": "bad host"}),
+        (FEATURES_PATH + "/", {}),
         ("/v1/services", {"REQUEST_METHOD": "GET"}),
         ("/healthz", {"REQUEST_METHOD": "GET"}),
     ],
     ids=str,
 )
-def test_what_is_not_plain_is_passed_on_to_django(doors: Doors, path: str, changes: dict[str, str | None]) -> None:
-    doors.alike(path, json.dumps(QUESTION).encode(), **changes)
-    assert doors.passed_on == [path]
+def test_what_is_not_plain_is_passed_on_to_django(
+    adapters: Adapters, path: str, changes: dict[str, str | None]
+) -> None:
+    adapters.alike(path, json.dumps(QUERY).encode(), **changes)
+    assert adapters.passed_on == [path]
 
 
-def test_too_large(doors: Doors) -> None:
-    assert doors.alike(ONE, b" " * 65_537).status == "413 Request Entity Too Large"
+def test_too_large(adapters: Adapters) -> None:
+    assert adapters.alike(FEATURES_PATH, b" " * 65_537).status == "413 Request Entity Too Large"

@@ -12,7 +12,7 @@ from featurestore.api.admission import ConcurrencyLimit
 from featurestore.api.errors import Overloaded
 
 
-class Work:
+class BlockingRequest:
     """Requests in hand, each until it is told to end."""
 
     def __init__(self, limit: ConcurrencyLimit) -> None:
@@ -35,7 +35,7 @@ def test_who_comes_when_all_is_full_is_refused_at_once(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT_S", 10)
-    work = Work(ConcurrencyLimit(working=2, waiting=3))
+    work = BlockingRequest(ConcurrencyLimit(working=2, waiting=3))
     going: list[Future[str]] = [threads.submit(work) for _ in range(5)]
     for _ in range(2):
         assert work.began.acquire(timeout=5)
@@ -51,7 +51,7 @@ def test_who_comes_when_all_is_full_is_refused_at_once(
 
 def test_nobody_waits_for_long(threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT_S", 0.01)
-    work = Work(ConcurrencyLimit(working=1, waiting=3))
+    work = BlockingRequest(ConcurrencyLimit(working=1, waiting=3))
     going = threads.submit(work)
     assert work.began.acquire(timeout=5)
     for _ in range(5):

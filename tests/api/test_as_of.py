@@ -5,36 +5,36 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Post
-from tests.api.test_features import MANY, ONE, QUESTION, SEVERAL
-from tests.api.world import World
+from tests.api.environment import ServingEnvironment
+from tests.api.test_features import BATCH_PATH, BATCH_QUERY, FEATURES_PATH, QUERY
 
-pytestmark = pytest.mark.usefixtures("world")
+pytestmark = pytest.mark.usefixtures("environment")
 
-CHOSEN = QUESTION | {"features": ["spend_amount_sum_30d", "returns_90d", "seconds_since_return"]}
+THREE_FEATURES = QUERY | {"features": ["spend_amount_sum_30d", "returns_90d", "seconds_since_return"]}
 
 
 def test_an_earlier_time_is_answered(post: Post) -> None:
-    answer = post(ONE, CHOSEN | {"as_of": "2026-11-21T10:30:00+01:00"}).json()
+    answer = post(FEATURES_PATH, THREE_FEATURES | {"as_of": "2026-11-21T10:30:00+01:00"}).json()
     assert answer["at"] == "2026-11-21T09:30:00.000Z"
     assert answer["features"] == {"spend_amount_sum_30d": 36.5, "returns_90d": 1, "seconds_since_return": 1800.0}
     assert {(view["status"], view["age_s"]) for view in answer["views"].values()} == {("present", 0)}
 
 
 def test_now_is_answered_as_without(post: Post) -> None:
-    assert post(ONE, QUESTION | {"as_of": "2026-11-22T12:00:00Z"}).content == post(ONE, QUESTION).content
+    assert post(FEATURES_PATH, QUERY | {"as_of": "2026-11-22T12:00:00Z"}).content == post(FEATURES_PATH, QUERY).content
 
 
-def test_only_the_chosen_features_must_be_answerable(post: Post, world: World) -> None:
+def test_only_the_chosen_features_must_be_answerable(post: Post, environment: ServingEnvironment) -> None:
     ticket = {"kind": "opened", "ticket_id": "T1", "topic": "delivery", "open_tickets": 1}
-    world.happened("C42", "support", ("2026-11-20T09:00:00", ticket))
-    question = QUESTION | {"as_of": "2026-11-20T12:00:00Z", "features": ["tickets_open"]}
-    assert post(ONE, question).json()["features"] == {"tickets_open": 1}
-    refused = post(ONE, question | {"features": ["tickets_open", "returns_90d"]}).json()
+    environment.fold_events("C42", "support", ("2026-11-20T09:00:00", ticket))
+    question = QUERY | {"as_of": "2026-11-20T12:00:00Z", "features": ["tickets_open"]}
+    assert post(FEATURES_PATH, question).json()["features"] == {"tickets_open": 1}
+    refused = post(FEATURES_PATH, question | {"features": ["tickets_open", "returns_90d"]}).json()
     assert refused["detail"].startswith("view returns: events came later. ")
 
 
 def test_a_time_before_what_came_later_is_refused(post: Post) -> None:
-    refused = post(ONE, CHOSEN | {"as_of": "2026-11-21T08:59:59Z"})
+    refused = post(FEATURES_PATH, THREE_FEATURES | {"as_of": "2026-11-21T08:59:59Z"})
     assert refused.status_code == 422
     assert refused.json()["type"] == "urn:rapport:problem:as-of-too-early"
     assert refused.json()["detail"] == (
@@ -43,14 +43,14 @@ def test_a_time_before_what_came_later_is_refused(post: Post) -> None:
     )
 
 
-def test_a_batch_names_the_places(post: Post, world: World) -> None:
-    world.permit("C44", service=True)
+def test_a_batch_names_the_places(post: Post, environment: ServingEnvironment) -> None:
+    environment.permit("C44", service=True)
     ids = ["C43", "C42", "C44", "nobody", "C42"]
-    batch = SEVERAL | {"customer_ids": ids, "as_of": "2026-11-20T12:00:00Z", "features": ["returns_90d"]}
-    refused = post(MANY, batch).json()["detail"]
+    batch = BATCH_QUERY | {"customer_ids": ids, "as_of": "2026-11-20T12:00:00Z", "features": ["returns_90d"]}
+    refused = post(BATCH_PATH, batch).json()["detail"]
     assert refused.startswith("view returns: events came later. ")
     assert refused.endswith(" - at `$.as_of`, `$.customer_ids[1]`, `$.customer_ids[4]`")
-    others = post(MANY, batch | {"customer_ids": ["C43", "C44", "nobody"]}).json()["results"]
+    others = post(BATCH_PATH, batch | {"customer_ids": ["C43", "C44", "nobody"]}).json()["results"]
     assert [answer["views"]["returns"]["status"] for answer in others] == ["withheld", "missing", "withheld"]
     assert {answer["at"] for answer in others} == {"2026-11-20T12:00:00.000Z"}
 
@@ -69,13 +69,13 @@ def test_a_batch_names_the_places(post: Post, world: World) -> None:
     ],
 )
 def test_bad_twins(post: Post, as_of: Any, status: int, name: str, detail: str) -> None:
-    response = post(ONE, QUESTION | {"as_of": as_of, "features": ["returns_90d"]})
+    response = post(FEATURES_PATH, QUERY | {"as_of": as_of, "features": ["returns_90d"]})
     assert (response.status_code, response.json()["type"]) == (status, f"urn:rapport:problem:{name}")
     assert response.json()["detail"].startswith(detail)
 
 
 def test_a_time_before_the_permission_is_not_told_of_who_is_denied(post: Post) -> None:
     for customer_id in ("C43", "nobody"):
-        response = post(ONE, QUESTION | {"customer_id": customer_id, "as_of": "2020-01-01T00:00:00Z"})
+        response = post(FEATURES_PATH, QUERY | {"customer_id": customer_id, "as_of": "2020-01-01T00:00:00Z"})
         assert response.status_code == 200
         assert {view["status"] for view in response.json()["views"].values()} == {"withheld"}

@@ -8,9 +8,9 @@ import pytest
 from tests.api.conftest import Post
 from tests.api.test_events import MESSAGE
 from tests.api.test_events import PATH as EVENTS
-from tests.api.test_features import MANY, ONE, QUESTION
+from tests.api.test_features import BATCH_PATH, FEATURES_PATH, QUERY
 
-GOOD = json.dumps(QUESTION).encode()
+GOOD = json.dumps(QUERY).encode()
 START = b'{"service":"support_chat","purpose":"service","customer_id":'
 EVENT = json.dumps({"events": [MESSAGE]}).encode()
 DATA = json.dumps(MESSAGE["data"]).encode()
@@ -21,40 +21,56 @@ def event_with(data: bytes) -> bytes:
 
 
 TWINS: dict[str, tuple[str, bytes, str]] = {
-    "empty": (ONE, b"", "The body is empty."),
-    "blank": (ONE, b" \n", "The body is empty."),
+    "empty": (FEATURES_PATH, b"", "The body is empty."),
+    "blank": (FEATURES_PATH, b" \n", "The body is empty."),
     "with a byte order mark": (
-        ONE,
+        FEATURES_PATH,
         b"\xef\xbb\xbf" + GOOD,
         "The body begins with a byte order mark: send UTF-8 without one.",
     ),
     "in UTF-16": (
-        ONE,
+        FEATURES_PATH,
         GOOD.decode().encode("utf-16"),
         "The body begins with a byte order mark: send UTF-8 without one.",
     ),
-    "compressed": (ONE, gzip.compress(GOOD), "The body is compressed: send it as it is."),
-    "not UTF-8": (ONE, START + b'"\xff"}', "The body is not UTF-8."),
-    "overlong UTF-8": (ONE, START + b'"\xc0\x80"}', "The body is not UTF-8."),
-    "a surrogate in UTF-8": (ONE, START + b'"\xed\xa0\x80"}', "The body is not UTF-8."),
-    "a name that is not UTF-8": (ONE, b'{"\xff":1}', "The body is not UTF-8."),
-    "half of a pair": (ONE, START + b'"\\ud800"}', "A text has half of a surrogate pair."),
-    "half of a pair before more": (ONE, START + b'"\\ud800x"}', "A text has half of a surrogate pair."),
-    "the other half": (ONE, START + b'"\\udc00x"}', "JSON is malformed: invalid utf-16 surrogate pair"),
-    "truncated": (ONE, GOOD[:-1], "Input data was truncated"),
-    "with garbage behind": (ONE, GOOD + b"x", "JSON is malformed: trailing characters"),
-    "twice": (ONE, GOOD + GOOD, "JSON is malformed: trailing characters"),
-    "with a comment": (ONE, b"/**/" + GOOD, "JSON is malformed: invalid character (byte 0)"),
-    "with a trailing comma": (ONE, GOOD[:-1] + b",}", "JSON is malformed: trailing comma in object"),
-    "in single quotes": (ONE, b"{'service': 1}", "JSON is malformed: object keys must be strings"),
-    "a line break in a text": (ONE, START + b'"a\nb"}', "JSON is malformed: invalid character"),
-    "NaN": (ONE, START + b'"C","timeout_ms":NaN}', "JSON is malformed: invalid character"),
-    "Infinity": (ONE, START + b'"C","timeout_ms":-Infinity}', "JSON is malformed: invalid character"),
-    "a number beyond floats": (ONE, START + b'"C","timeout_ms":1e400}', "Number out of range - at `$.timeout_ms`"),
-    "a number of 6,000 digits": (ONE, START + b'"C","timeout_ms":' + b"9" * 6_000 + b"}", "Number out of range - at"),
-    "deep": (ONE, START + b"[" * 30_000 + b"]" * 30_000 + b"}", "Expected `str`, got `array` - at `$.customer_id`"),
-    "deep in a list": (MANY, b'{"customer_ids":' + b"[" * 30_000 + b"]" * 30_000 + b"}", "Expected `str`, got `array`"),
-    "an unknown field, deep": (ONE, b'{"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}", "Unknown field: "),
+    "compressed": (FEATURES_PATH, gzip.compress(GOOD), "The body is compressed: send it as it is."),
+    "not UTF-8": (FEATURES_PATH, START + b'"\xff"}', "The body is not UTF-8."),
+    "overlong UTF-8": (FEATURES_PATH, START + b'"\xc0\x80"}', "The body is not UTF-8."),
+    "a surrogate in UTF-8": (FEATURES_PATH, START + b'"\xed\xa0\x80"}', "The body is not UTF-8."),
+    "a name that is not UTF-8": (FEATURES_PATH, b'{"\xff":1}', "The body is not UTF-8."),
+    "half of a pair": (FEATURES_PATH, START + b'"\\ud800"}', "A text has half of a surrogate pair."),
+    "half of a pair before more": (FEATURES_PATH, START + b'"\\ud800x"}', "A text has half of a surrogate pair."),
+    "the other half": (FEATURES_PATH, START + b'"\\udc00x"}', "JSON is malformed: invalid utf-16 surrogate pair"),
+    "truncated": (FEATURES_PATH, GOOD[:-1], "Input data was truncated"),
+    "with garbage behind": (FEATURES_PATH, GOOD + b"x", "JSON is malformed: trailing characters"),
+    "twice": (FEATURES_PATH, GOOD + GOOD, "JSON is malformed: trailing characters"),
+    "with a comment": (FEATURES_PATH, b"/**/" + GOOD, "JSON is malformed: invalid character (byte 0)"),
+    "with a trailing comma": (FEATURES_PATH, GOOD[:-1] + b",}", "JSON is malformed: trailing comma in object"),
+    "in single quotes": (FEATURES_PATH, b"{'service': 1}", "JSON is malformed: object keys must be strings"),
+    "a line break in a text": (FEATURES_PATH, START + b'"a\nb"}', "JSON is malformed: invalid character"),
+    "NaN": (FEATURES_PATH, START + b'"C","timeout_ms":NaN}', "JSON is malformed: invalid character"),
+    "Infinity": (FEATURES_PATH, START + b'"C","timeout_ms":-Infinity}', "JSON is malformed: invalid character"),
+    "a number beyond floats": (
+        FEATURES_PATH,
+        START + b'"C","timeout_ms":1e400}',
+        "Number out of range - at `$.timeout_ms`",
+    ),
+    "a number of 6,000 digits": (
+        FEATURES_PATH,
+        START + b'"C","timeout_ms":' + b"9" * 6_000 + b"}",
+        "Number out of range - at",
+    ),
+    "deep": (
+        FEATURES_PATH,
+        START + b"[" * 30_000 + b"]" * 30_000 + b"}",
+        "Expected `str`, got `array` - at `$.customer_id`",
+    ),
+    "deep in a list": (
+        BATCH_PATH,
+        b'{"customer_ids":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+        "Expected `str`, got `array`",
+    ),
+    "an unknown field, deep": (FEATURES_PATH, b'{"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}", "Unknown field: "),
     "an event deep": (EVENTS, event_with(b"[" * 30_000 + b"]" * 30_000), "The body is nested too deeply."),
     "an event of objects deep": (
         EVENTS,
@@ -82,7 +98,7 @@ TWINS: dict[str, tuple[str, bytes, str]] = {
 }
 
 
-@pytest.mark.usefixtures("world")
+@pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("name", TWINS)
 def test_a_body_that_is(post: Post, name: str) -> None:
     path, raw, detail = TWINS[name]

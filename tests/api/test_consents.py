@@ -9,8 +9,8 @@ from featurestore.consent.models import ConsentRecord
 from featurestore.consent.services import define_purpose, publish_notice, retire_purpose
 from featurestore.profiles.services import register
 from tests.api.conftest import Post
-from tests.api.test_features import ONE, QUESTION
-from tests.api.world import World
+from tests.api.environment import ServingEnvironment
+from tests.api.test_features import FEATURES_PATH, QUERY
 
 PATH = "/v1/consents"
 GIVEN = {"customer_id": "C7", "purpose": "service", "decision": "given", "notice": "privacy/1/en", "method": "chat"}
@@ -18,7 +18,7 @@ WITHDRAWN = {"customer_id": "C7", "purpose": "service", "decision": "withdrawn",
 
 
 @pytest.fixture(autouse=True)
-def customer(world: World) -> None:
+def customer(environment: ServingEnvironment) -> None:
     for name, basis in {"service": "consent", "personalisation": "contract"}.items():
         define_purpose(name, title=name, lawful_basis=basis)
     publish_notice("privacy", 1, "en", "What we do.", ["service"])
@@ -26,7 +26,7 @@ def customer(world: World) -> None:
 
 
 def status_of_spend(post: Post) -> str:
-    return post(ONE, QUESTION | {"customer_id": "C7"}).json()["views"]["spend"]["status"]
+    return post(FEATURES_PATH, QUERY | {"customer_id": "C7"}).json()["views"]["spend"]["status"]
 
 
 def test_the_next_read_obeys(post: Post) -> None:
@@ -38,9 +38,9 @@ def test_the_next_read_obeys(post: Post) -> None:
     assert [r.actor for r in ConsentRecord.objects.all()] == ["support-bot", "support-bot"]
 
 
-def test_pending_while_the_store_is_away(post: Post, world: World) -> None:
+def test_pending_while_the_store_is_away(post: Post, environment: ServingEnvironment) -> None:
     assert post(PATH, GIVEN).json()["effective"]
-    world.store.available = False
+    environment.store.available = False
     response = post(PATH, WITHDRAWN)
     assert response.status_code == 202
     assert response.json()["effective"] is False

@@ -6,21 +6,21 @@ import pytest
 
 from featurestore.customers.models import Customer
 from tests.api.conftest import Post
-from tests.api.world import World
+from tests.api.environment import ServingEnvironment
 
 PATH = "/v1/customers"
 NEW = {"customer_id": "C8", "region": "Europe", "brand": "lamp"}
 
 
-def test_a_customer_is_registered_once(post: Post, world: World) -> None:
+def test_a_customer_is_registered_once(post: Post, environment: ServingEnvironment) -> None:
     assert post(PATH, NEW).status_code == 201
     assert post(PATH, NEW | {"brand": "other"}).status_code == 200
     assert Customer.objects.get(customer_id="C8").brand == "lamp"
-    assert world.store.read([world.subject("C8")], [], [], 100).subjects[0].permission is not None
+    assert environment.store.read([environment.subject("C8")], [], [], 100).subjects[0].permission is not None
 
 
-def test_pending_while_the_store_is_away(post: Post, world: World) -> None:
-    world.store.available = False
+def test_pending_while_the_store_is_away(post: Post, environment: ServingEnvironment) -> None:
+    environment.store.available = False
     response = post(PATH, NEW)
     assert response.status_code == 202
     assert response.json() == {"created": True, "effective": False}

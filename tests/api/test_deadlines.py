@@ -10,8 +10,8 @@ from featurestore.api.handler import feature_handler
 from featurestore.store import configured
 from featurestore.store.redis import RedisStore
 from tests.api.conftest import Post
-from tests.api.test_features import MANY, ONE, QUESTION, SEVERAL
-from tests.api.world import World
+from tests.api.environment import ServingEnvironment
+from tests.api.test_features import BATCH_PATH, BATCH_QUERY, FEATURES_PATH, QUERY
 
 SLACK_S = 0.5
 TICK_MS = 2  # a socket's time-out is counted in whole milliseconds, and may end in the last one
@@ -19,7 +19,7 @@ Point = Callable[[str], None]
 
 
 @pytest.fixture
-def point(world: World, monkeypatch: pytest.MonkeyPatch) -> Point:
+def point(environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch) -> Point:
     """Point the API to another store."""
 
     def at(url: str) -> None:
@@ -39,14 +39,14 @@ def silent() -> Iterator[str]:
 
 def test_nobody_there(post: Post, point: Point) -> None:
     point("redis://127.0.0.1:1/0")
-    assert post(ONE, QUESTION).status_code == 503
+    assert post(FEATURES_PATH, QUERY).status_code == 503
 
 
 @pytest.mark.parametrize("timeout_ms", [20, 200])
 def test_somebody_silent(post: Post, point: Point, silent: str, timeout_ms: int) -> None:
     point(silent)
-    post(ONE, QUESTION | {"timeout_ms": timeout_ms})  # the first request of a process reads the keys too
-    for path, question in ((ONE, QUESTION), (MANY, SEVERAL)):
+    post(FEATURES_PATH, QUERY | {"timeout_ms": timeout_ms})  # the first request of a process reads the keys too
+    for path, question in ((FEATURES_PATH, QUERY), (BATCH_PATH, BATCH_QUERY)):
         started_s = time.perf_counter()
         response = post(path, question | {"timeout_ms": timeout_ms})
         assert response.status_code == 503

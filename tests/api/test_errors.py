@@ -12,8 +12,8 @@ from featurestore.api import handler
 from featurestore.api.handler import FeatureHandler
 from featurestore.logs import request_log
 from tests.api.conftest import Post
-from tests.api.test_features import ONE, QUESTION
-from tests.api.world import World
+from tests.api.environment import ServingEnvironment
+from tests.api.test_features import FEATURES_PATH, QUERY
 
 SHAPE = {"type", "title", "status", "detail", "instance"}
 
@@ -43,14 +43,14 @@ def test_no_such_place_or_method(client: Client, method: str, path: str, status:
 
 
 def test_what_breaks_is_told_without_what_was_asked(
-    post: Post, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    post: Post, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(self: FeatureHandler, *args: object) -> None:
         raise KeyError("C42")
 
     monkeypatch.setattr(FeatureHandler, "_read", broken)
     with caplog.at_level(logging.INFO):
-        response = post(ONE, QUESTION)
+        response = post(FEATURES_PATH, QUERY)
     assert response.status_code == 500
     assert set(response.json()) == SHAPE
     assert "KeyError" in caplog.text
@@ -58,20 +58,24 @@ def test_what_breaks_is_told_without_what_was_asked(
     assert "C42" not in caplog.text
 
 
-def test_a_database_that_is_away(post: Post, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_away(post: Post, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*args: object) -> None:
         raise OperationalError("server closed the connection")
 
     monkeypatch.setattr(handler, "authenticate", away)
-    response = post(ONE, QUESTION)
+    response = post(FEATURES_PATH, QUERY)
     assert (response.status_code, response["Retry-After"]) == (503, "1")
 
 
 def test_the_log_tells_who_asked_what_for_and_not_about_whom(
-    post: Post, world: World, key: str, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+    post: Post,
+    environment: ServingEnvironment,
+    key: str,
+    capfd: pytest.CaptureFixture,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO):
-        response = post(ONE, QUESTION, **{"X-Request-Id": "a-request-of-mine"})
+        response = post(FEATURES_PATH, QUERY, **{"X-Request-Id": "a-request-of-mine"})
     assert response["X-Request-Id"] == "a-request-of-mine"
     request_log.flush()
     told = capfd.readouterr().err
@@ -79,19 +83,19 @@ def test_the_log_tells_who_asked_what_for_and_not_about_whom(
     assert line["event"] == "request"
     assert line["request_id"] == "a-request-of-mine"
     assert {line["client"], line["service"], line["key_id"]} == {"support-bot", "support_chat", key[4:16]}
-    for part in ("C42", World.subject("C42"), key, key[17:], "36.5"):
+    for part in ("C42", ServingEnvironment.subject("C42"), key, key[17:], "36.5"):
         assert part not in told + caplog.text
 
 
 @pytest.mark.parametrize("sent", ["", "short", "x" * 65, "jane@example.org", "two words", 'a"b\\cdefgh'])
-def test_a_strange_request_id_is_replaced(post: Post, world: World, sent: str) -> None:
-    response = post(ONE, QUESTION | {"customer_id": 1}, **{"X-Request-Id": sent})
+def test_a_strange_request_id_is_replaced(post: Post, environment: ServingEnvironment, sent: str) -> None:
+    response = post(FEATURES_PATH, QUERY | {"customer_id": 1}, **{"X-Request-Id": sent})
     assert re.fullmatch("[0-9a-f]{32}", response["X-Request-Id"])
     assert response.json()["instance"] == f"urn:rapport:request:{response['X-Request-Id']}"
 
 
-def test_nobody_may_keep_an_answer(post: Post, world: World) -> None:
-    assert post(ONE, QUESTION)["Cache-Control"] == "no-store"
+def test_nobody_may_keep_an_answer(post: Post, environment: ServingEnvironment) -> None:
+    assert post(FEATURES_PATH, QUERY)["Cache-Control"] == "no-store"
 
 
 def test_a_wrong_host_is_refused_in_the_one_shape(client: Client) -> None:

@@ -16,7 +16,7 @@ from featurestore.ingest import acknowledged_writer
 from featurestore.ingest.acknowledged_writer import AcknowledgedEventWriter, EncodedEvent
 from featurestore.ingest.errors import NotAcknowledged
 from tests.api.conftest import Post
-from tests.api.world import NOW_MS, Kafka, World
+from tests.api.environment import NOW_MS, Kafka, ServingEnvironment
 
 PATH = "/v1/events"
 MESSAGE = {
@@ -27,13 +27,13 @@ MESSAGE = {
     "data": {"author": "customer", "conversation_id": "c7", "sentiment": -0.4, "intent": "return"},
 }
 
-pytestmark = pytest.mark.usefixtures("world")
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 @pytest.fixture
-def taken(world: World) -> Kafka:
+def taken(environment: ServingEnvironment) -> Kafka:
     """What was written."""
-    return world.kafka
+    return environment.kafka
 
 
 def one(**changes: Any) -> dict[str, Any]:
@@ -45,7 +45,11 @@ def test_an_event_is_sent_as_the_streams_take_it(post: Post, taken: Kafka) -> No
     assert (response.status_code, response.json()) == (202, {"accepted": 1})
     ((source, subject, value),) = taken
     event = chat.decode(value)
-    assert (source, subject, event.subject) == (chat, World.subject("C42"), World.subject("C42"))
+    assert (source, subject, event.subject) == (
+        chat,
+        ServingEnvironment.subject("C42"),
+        ServingEnvironment.subject("C42"),
+    )
     assert event.time_ms == NOW_MS - 1_750
     assert dict(zip(chat.fields, event.values, strict=True)) == MESSAGE["data"]
     assert b"C42" not in value
@@ -62,8 +66,10 @@ def test_an_identity_is_of_the_client_and_its_id(post: Post, taken: Kafka) -> No
     assert len(set(ties)) == 3
 
 
-def test_known_and_unknown_customers_are_answered_alike(post: Post, taken: Kafka, world: World) -> None:
-    world.permit("C44", service=True)
+def test_known_and_unknown_customers_are_answered_alike(
+    post: Post, taken: Kafka, environment: ServingEnvironment
+) -> None:
+    environment.permit("C44", service=True)
     answers = {post(PATH, one(customer_id=who)).content for who in ("C42", "C43", "C44", "nobody")}
     assert len(answers) == 1
     assert len(taken) == 4

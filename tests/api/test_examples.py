@@ -15,7 +15,7 @@ from featurestore.catalog.purposes import PURPOSES
 from featurestore.consent.services import define_purpose, publish_notice
 from featurestore.profiles.services import register
 from tests.api.conftest import Post
-from tests.api.world import World
+from tests.api.environment import ServingEnvironment
 
 WHEN = {"since", "record", "instance"}
 """Fields that differ each time."""
@@ -32,19 +32,23 @@ DOCUMENTED = {
 CASES = [(method, path, example) for path, (method, examples) in DOCUMENTED.items() for example in examples]
 
 
-def away(world: World) -> None:
-    world.store.available = False
+def away(environment: ServingEnvironment) -> None:
+    environment.store.available = False
 
 
-def kafka_away(world: World) -> None:
-    world.kafka.available = False
+def kafka_away(environment: ServingEnvironment) -> None:
+    environment.kafka.available = False
 
 
-SCENES: dict[str, Callable[[World], None]] = {"store-away": away, "pending": away, "kafka-away": kafka_away}
+SCENES: dict[str, Callable[[ServingEnvironment], None]] = {
+    "store-away": away,
+    "pending": away,
+    "kafka-away": kafka_away,
+}
 
 
 @pytest.fixture
-def customers(world: World) -> None:
+def customers(environment: ServingEnvironment) -> None:
     """C42, whom the examples of decisions speak of, and what may be asked."""
     for purpose in PURPOSES:
         define_purpose(purpose.name, title=purpose.title, lawful_basis=purpose.basis)
@@ -73,11 +77,17 @@ def same(answer: Any, documented: Any) -> bool:
 
 @pytest.mark.parametrize(("method", "path", "example"), CASES, ids=[f"{p} {e.name}" for _, p, e in CASES])
 def test_example(
-    client: Client, post: Post, world: World, customers: None, method: str, path: str, example: Example
+    client: Client,
+    post: Post,
+    environment: ServingEnvironment,
+    customers: None,
+    method: str,
+    path: str,
+    example: Example,
 ) -> None:
     if path == "/v1/consents" or example.name == "known":
         register("C42", "EU", "lamp", since=datetime(2026, 1, 1, tzinfo=UTC))
-    SCENES.get(example.name, lambda _: None)(world)
+    SCENES.get(example.name, lambda _: None)(environment)
     headers = {"Authorization": f"Bearer {key_of_one_service()}"} if example is LISTED else {}
     response = post(path, example.request) if example.request else getattr(client, method)(path, headers=headers)
     assert response.status_code == example.status

@@ -16,17 +16,17 @@ from featurestore.catalog import registry
 from featurestore.config import settings as conf
 from featurestore.store.memory import MemoryStore
 from tests.api.conftest import Post
-from tests.api.world import NOW_MS, World
+from tests.api.environment import NOW_MS, ServingEnvironment
 
-pytestmark = pytest.mark.usefixtures("world")
+pytestmark = pytest.mark.usefixtures("environment")
 
-ONE, MANY = "/v1/features", "/v1/features/batch"
-QUESTION = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
-SEVERAL = {"service": "support_chat", "purpose": "service", "customer_ids": ["C42", "C43"]}
+FEATURES_PATH, BATCH_PATH = "/v1/features", "/v1/features/batch"
+QUERY = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
+BATCH_QUERY = {"service": "support_chat", "purpose": "service", "customer_ids": ["C42", "C43"]}
 
 
 def test_every_promised_feature_and_view_is_answered(post: Post) -> None:
-    answer = post(ONE, QUESTION).json()
+    answer = post(FEATURES_PATH, QUERY).json()
     service = registry.services["support_chat"]
     assert set(answer["features"]) == set(service.defaults())
     assert list(answer["views"]) == [view.name for view in service.views]
@@ -37,41 +37,41 @@ def test_every_promised_feature_and_view_is_answered(post: Post) -> None:
 
 
 def test_withdrawn_is_an_answer_with_defaults(post: Post) -> None:
-    response = post(ONE, QUESTION | {"customer_id": "C43"})
+    response = post(FEATURES_PATH, QUERY | {"customer_id": "C43"})
     answer = response.json()
     assert response.status_code == 200
     assert answer["features"] == registry.services["support_chat"].defaults()
     assert {(view["status"], view["reason"]) for view in answer["views"].values()} == {("withheld", "refused")}
 
 
-def test_nobody_is_answered_like_somebody_without_consent(post: Post, world: World) -> None:
-    world.permit("registered", personalisation=True)
+def test_nobody_is_answered_like_somebody_without_consent(post: Post, environment: ServingEnvironment) -> None:
+    environment.permit("registered", personalisation=True)
     nobody, somebody = (
-        post(ONE, QUESTION | {"customer_id": "nobody"}),
-        post(ONE, QUESTION | {"customer_id": "registered"}),
+        post(FEATURES_PATH, QUERY | {"customer_id": "nobody"}),
+        post(FEATURES_PATH, QUERY | {"customer_id": "registered"}),
     )
     assert nobody.content == somebody.content
     assert {view["reason"] for view in nobody.json()["views"].values()} == {"no_consent"}
 
 
 def test_a_purpose_that_no_view_serves_is_withheld(post: Post) -> None:
-    answer = post(ONE, QUESTION | {"service": "fraud_check"}).json()
+    answer = post(FEATURES_PATH, QUERY | {"service": "fraud_check"}).json()
     assert answer["views"] == {
         "order_risk": {"status": "withheld", "start": None, "age_s": None, "reason": "purpose_not_served"}
     }
 
 
-def test_a_store_that_nobody_vouches_for_denies(post: Post, world: World) -> None:
-    world.store.restart()
-    reasons = {view["reason"] for view in post(ONE, QUESTION).json()["views"].values()}
+def test_a_store_that_nobody_vouches_for_denies(post: Post, environment: ServingEnvironment) -> None:
+    environment.store.restart()
+    reasons = {view["reason"] for view in post(FEATURES_PATH, QUERY).json()["views"].values()}
     assert reasons == {"store_unvouched"}
 
 
 def test_a_batch_is_answered_in_order(post: Post) -> None:
     ids = ["C43", "C42", "nobody", "C42"]
-    results = post(MANY, SEVERAL | {"customer_ids": ids}).json()["results"]
+    results = post(BATCH_PATH, BATCH_QUERY | {"customer_ids": ids}).json()["results"]
     assert [result["views"]["spend"]["status"] for result in results] == ["withheld", "present", "withheld", "present"]
-    assert results[1] == results[3] == post(ONE, QUESTION).json()
+    assert results[1] == results[3] == post(FEATURES_PATH, QUERY).json()
 
 
 def test_a_customer_asked_for_twice_is_read_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,15 +82,15 @@ def test_a_customer_asked_for_twice_is_read_once(post: Post, monkeypatch: pytest
         return read(self, subjects, *others)
 
     monkeypatch.setattr(MemoryStore, "read", watch)
-    assert len(post(MANY, SEVERAL | {"customer_ids": ["C43", *["C42"] * 99]}).json()["results"]) == 100
-    assert watched == [[World.subject("C43"), World.subject("C42")]]
+    assert len(post(BATCH_PATH, BATCH_QUERY | {"customer_ids": ["C43", *["C42"] * 99]}).json()["results"]) == 100
+    assert watched == [[ServingEnvironment.subject("C43"), ServingEnvironment.subject("C42")]]
 
 
 @pytest.mark.parametrize("purpose", ["service", "analytics"])
 def test_a_service_of_others_is_answered_like_one_that_is_not_there(post: Post, purpose: str) -> None:
     problems = []
     for service in ("sales_chat", "nothing"):
-        response = post(ONE, QUESTION | {"service": service, "purpose": purpose})
+        response = post(FEATURES_PATH, QUERY | {"service": service, "purpose": purpose})
         problems.append((response.status_code, response.json() | {"instance": ""}))
     assert problems[0] == problems[1]
     assert problems[0][0] == 404
@@ -98,71 +98,81 @@ def test_a_service_of_others_is_answered_like_one_that_is_not_there(post: Post, 
 
 def test_a_hundred_customers_of_the_longest_ids(post: Post) -> None:
     ids = [f"{i:0256}" for i in range(100)]
-    assert len(post(MANY, SEVERAL | {"customer_ids": ids}).json()["results"]) == 100
+    assert len(post(BATCH_PATH, BATCH_QUERY | {"customer_ids": ids}).json()["results"]) == 100
 
 
 @pytest.mark.parametrize("id_", ["crm:42", 'with "quotes": and {braces}', "ünï-çødé", "a" * 256, "\\", "日本", "😀"])
-def test_ids_of_all_kinds(post: Post, world: World, id_: str) -> None:
-    world.permit(id_, service=True)
-    assert post(ONE, QUESTION | {"customer_id": id_}).json()["views"]["spend"]["status"] == "missing"
+def test_ids_of_all_kinds(post: Post, environment: ServingEnvironment, id_: str) -> None:
+    environment.permit(id_, service=True)
+    assert post(FEATURES_PATH, QUERY | {"customer_id": id_}).json()["views"]["spend"]["status"] == "missing"
 
 
 @pytest.mark.parametrize(
     ("path", "body", "status", "detail"),
     [
-        (ONE, b"{", 400, "Input data was truncated"),
-        (ONE, b"[]", 400, "Expected `object`, got `array`"),
-        (ONE, b"null", 400, "Expected `object`, got `null`"),
-        (ONE, b'{"service":"support_chat"}', 400, "Object missing required field `purpose`"),
-        (ONE, b"[" * 60_000, 400, "Expected `object`, got `array`"),
-        (ONE, b'{"service":' + b"[" * 60_000, 400, "Expected `str`, got `array` - at `$.service`"),
-        (ONE, b'{"customer_id":"\xff"}', 400, "The body is not UTF-8."),
-        (ONE, b'{"customer_id":"\x00"}', 400, "JSON is malformed: invalid character (byte 16)"),
-        (ONE, b'{"customer_id":"a"} {}', 400, None),
+        (FEATURES_PATH, b"{", 400, "Input data was truncated"),
+        (FEATURES_PATH, b"[]", 400, "Expected `object`, got `array`"),
+        (FEATURES_PATH, b"null", 400, "Expected `object`, got `null`"),
+        (FEATURES_PATH, b'{"service":"support_chat"}', 400, "Object missing required field `purpose`"),
+        (FEATURES_PATH, b"[" * 60_000, 400, "Expected `object`, got `array`"),
+        (FEATURES_PATH, b'{"service":' + b"[" * 60_000, 400, "Expected `str`, got `array` - at `$.service`"),
+        (FEATURES_PATH, b'{"customer_id":"\xff"}', 400, "The body is not UTF-8."),
+        (FEATURES_PATH, b'{"customer_id":"\x00"}', 400, "JSON is malformed: invalid character (byte 16)"),
+        (FEATURES_PATH, b'{"customer_id":"a"} {}', 400, None),
         (
-            ONE,
-            QUESTION | {"customer_id": "\0"},
+            FEATURES_PATH,
+            QUERY | {"customer_id": "\0"},
             400,
             "customer_id must not hold control characters - at `$.customer_id`",
         ),
         (
-            ONE,
-            QUESTION | {"customer_id": "a\nb"},
+            FEATURES_PATH,
+            QUERY | {"customer_id": "a\nb"},
             400,
             "customer_id must not hold control characters - at `$.customer_id`",
         ),
-        (ONE, QUESTION | {"customer_id": "\ud800"}, 400, None),
-        (ONE, QUESTION | {"customer_id": ""}, 400, "Expected `str` of length >= 1 - at `$.customer_id`"),
-        (ONE, QUESTION | {"customer_id": "a" * 10_000}, 400, "Expected `str` of length <= 256 - at `$.customer_id`"),
-        (ONE, QUESTION | {"customer_id": 42}, 400, "Expected `str`, got `int` - at `$.customer_id`"),
-        (ONE, QUESTION | {"customer_id": None}, 400, "Expected `str`, got `null` - at `$.customer_id`"),
+        (FEATURES_PATH, QUERY | {"customer_id": "\ud800"}, 400, None),
+        (FEATURES_PATH, QUERY | {"customer_id": ""}, 400, "Expected `str` of length >= 1 - at `$.customer_id`"),
         (
-            ONE,
-            QUESTION | {"customer-id": "C42"},
+            FEATURES_PATH,
+            QUERY | {"customer_id": "a" * 10_000},
+            400,
+            "Expected `str` of length <= 256 - at `$.customer_id`",
+        ),
+        (FEATURES_PATH, QUERY | {"customer_id": 42}, 400, "Expected `str`, got `int` - at `$.customer_id`"),
+        (FEATURES_PATH, QUERY | {"customer_id": None}, 400, "Expected `str`, got `null` - at `$.customer_id`"),
+        (
+            FEATURES_PATH,
+            QUERY | {"customer-id": "C42"},
             400,
             "Unknown field: known are service, purpose, features, timeout_ms, as_of, customer_id",
         ),
-        (ONE, QUESTION | {"timeout_ms": 9}, 400, "Expected `float` >= 10.0 - at `$.timeout_ms`"),
-        (ONE, QUESTION | {"timeout_ms": 2001}, 400, "Expected `float` <= 2000.0 - at `$.timeout_ms`"),
-        (ONE, QUESTION | {"timeout_ms": 10**30}, 400, None),
-        (ONE, QUESTION | {"timeout_ms": True}, 400, "Expected `float | null`, got `bool` - at `$.timeout_ms`"),
-        (ONE, QUESTION | {"features": []}, 400, "Expected `array` of length >= 1 - at `$.features`"),
-        (ONE, QUESTION | {"features": ["a" * 101]}, 400, "Expected `str` of length <= 100 - at `$.features[0]`"),
-        (MANY, SEVERAL | {"customer_ids": ["C42", "a\x85"]}, 400, None),
-        (MANY, SEVERAL | {"customer_ids": "C42"}, 400, "Expected `array`, got `str` - at `$.customer_ids`"),
+        (FEATURES_PATH, QUERY | {"timeout_ms": 9}, 400, "Expected `float` >= 10.0 - at `$.timeout_ms`"),
+        (FEATURES_PATH, QUERY | {"timeout_ms": 2001}, 400, "Expected `float` <= 2000.0 - at `$.timeout_ms`"),
+        (FEATURES_PATH, QUERY | {"timeout_ms": 10**30}, 400, None),
+        (FEATURES_PATH, QUERY | {"timeout_ms": True}, 400, "Expected `float | null`, got `bool` - at `$.timeout_ms`"),
+        (FEATURES_PATH, QUERY | {"features": []}, 400, "Expected `array` of length >= 1 - at `$.features`"),
+        (FEATURES_PATH, QUERY | {"features": ["a" * 101]}, 400, "Expected `str` of length <= 100 - at `$.features[0]`"),
+        (BATCH_PATH, BATCH_QUERY | {"customer_ids": ["C42", "a\x85"]}, 400, None),
+        (BATCH_PATH, BATCH_QUERY | {"customer_ids": "C42"}, 400, "Expected `array`, got `str` - at `$.customer_ids`"),
         (
-            MANY,
-            SEVERAL | {"customer_ids": ["x"] * 101},
+            BATCH_PATH,
+            BATCH_QUERY | {"customer_ids": ["x"] * 101},
             422,
             "Ask for 1 to 100 customers at a time - at `$.customer_ids`",
         ),
-        (MANY, SEVERAL | {"customer_ids": []}, 422, "Ask for 1 to 100 customers at a time - at `$.customer_ids`"),
-        (ONE, b" " * 65_537, 413, "A body has at most 65536 bytes."),
-        (ONE, b'{"service":"' + b"a" * 3_000_000, 413, "A body has at most 65536 bytes."),
-        (ONE, QUESTION | {"purpose": "analytics"}, 403, None),
-        (ONE, QUESTION | {"purpose": "world_domination"}, 403, None),
-        (ONE, QUESTION | {"service": "nothing"}, 404, None),
-        (ONE, QUESTION | {"features": ["returns_90d", "C42"]}, 422, None),
+        (
+            BATCH_PATH,
+            BATCH_QUERY | {"customer_ids": []},
+            422,
+            "Ask for 1 to 100 customers at a time - at `$.customer_ids`",
+        ),
+        (FEATURES_PATH, b" " * 65_537, 413, "A body has at most 65536 bytes."),
+        (FEATURES_PATH, b'{"service":"' + b"a" * 3_000_000, 413, "A body has at most 65536 bytes."),
+        (FEATURES_PATH, QUERY | {"purpose": "analytics"}, 403, None),
+        (FEATURES_PATH, QUERY | {"purpose": "world_domination"}, 403, None),
+        (FEATURES_PATH, QUERY | {"service": "nothing"}, 404, None),
+        (FEATURES_PATH, QUERY | {"features": ["returns_90d", "C42"]}, 422, None),
     ],
 )
 def test_bad_twins(post: Post, path: str, body: Any, status: int, detail: str | None) -> None:
@@ -186,20 +196,20 @@ def test_bad_twins(post: Post, path: str, body: Any, status: int, detail: str | 
     ],
 )
 def test_a_field_that_is_there_twice_is_refused(post: Post, raw: bytes) -> None:
-    assert post(ONE, raw).json()["detail"] == "A field is there twice: send each once."
+    assert post(FEATURES_PATH, raw).json()["detail"] == "A field is there twice: send each once."
 
 
 def test_explicit_nulls_are_taken_as_left_out(post: Post) -> None:
-    assert post(ONE, QUESTION | {"features": None, "timeout_ms": None}).status_code == 200
+    assert post(FEATURES_PATH, QUERY | {"features": None, "timeout_ms": None}).status_code == 200
 
 
-def test_store_away(post: Post, world: World) -> None:
-    world.store.available = False
-    response = post(ONE, QUESTION)
+def test_store_away(post: Post, environment: ServingEnvironment) -> None:
+    environment.store.available = False
+    response = post(FEATURES_PATH, QUERY)
     assert (response.status_code, response["Retry-After"]) == (503, "1")
     assert response.json()["type"] == "urn:rapport:problem:unavailable"
-    world.store.available = True
-    assert post(ONE, QUESTION).status_code == 200
+    environment.store.available = True
+    assert post(FEATURES_PATH, QUERY).status_code == 200
 
 
 def test_the_timeout_reaches_the_store(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,9 +221,9 @@ def test_the_timeout_reaches_the_store(post: Post, monkeypatch: pytest.MonkeyPat
         return read(self, subjects, fields, marks, timeout_ms)
 
     monkeypatch.setattr(MemoryStore, "read", watched)
-    post(ONE, QUESTION | {"timeout_ms": 77})
-    post(ONE, QUESTION | {"timeout_ms": 78.0})
-    post(ONE, QUESTION)
+    post(FEATURES_PATH, QUERY | {"timeout_ms": 77})
+    post(FEATURES_PATH, QUERY | {"timeout_ms": 78.0})
+    post(FEATURES_PATH, QUERY)
     assert asked == [77, 78, conf().store_timeout_ms]
 
 
@@ -229,24 +239,24 @@ def test_keys_that_are_not_taken_get_one_answer(client: Client, post: Post, key:
     headers = ["Basic Og==", "Bearer", key, *(f"Bearer {text}" for text in wrong)]
     answers = set()
     for header in headers:
-        response = post(ONE, QUESTION, authorization=header)
+        response = post(FEATURES_PATH, QUERY, authorization=header)
         problem = response.json()
         problem.pop("instance")
         answers.add((response.status_code, response["WWW-Authenticate"], json.dumps(problem)))
     assert len(answers) == 1
     assert answers.pop()[:2] == (401, 'Bearer realm="rapport", error="invalid_token"')
-    assert post(ONE, QUESTION, authorization="")["WWW-Authenticate"] == 'Bearer realm="rapport"'
+    assert post(FEATURES_PATH, QUERY, authorization="")["WWW-Authenticate"] == 'Bearer realm="rapport"'
 
 
 def test_the_scheme_is_read_in_any_case(post: Post, key: str) -> None:
-    assert post(ONE, QUESTION, authorization=f"bearer  {key} ").status_code == 200
+    assert post(FEATURES_PATH, QUERY, authorization=f"bearer  {key} ").status_code == 200
 
 
 def test_a_key_without_the_scope(post: Post) -> None:
     bot = create_client("consent-page", owner="", actor="test")
     _, text = create_key(bot, services=[], purposes=["service"], scopes=["consent:write"], actor="test")
     invalidate_credentials()
-    response = post(ONE, QUESTION, authorization=f"Bearer {text}")
+    response = post(FEATURES_PATH, QUERY, authorization=f"Bearer {text}")
     assert response.status_code == 403
     assert response.json()["detail"] == "This key does not hold the scope features:read."
 
@@ -270,7 +280,7 @@ NEARLY = st.fixed_dictionaries(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
-@given(path=st.sampled_from([ONE, MANY]), body=NEARLY | JSON | st.binary(max_size=50))
+@given(path=st.sampled_from([FEATURES_PATH, BATCH_PATH]), body=NEARLY | JSON | st.binary(max_size=50))
 def test_no_body_breaks_the_server(post: Post, path: str, body: Any) -> None:
     response = post(path, body)
     assert response.status_code in {200, 400, 403, 404, 422}

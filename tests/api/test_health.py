@@ -10,16 +10,16 @@ from featurestore.api import health
 from featurestore.consent.selectors import StoreStatus, permissions_in_store
 from featurestore.store.protocol import NodeState, ReadResult, StoreUnavailable
 from tests.api.conftest import Post
-from tests.api.test_features import ONE, QUESTION
-from tests.api.world import World
+from tests.api.environment import ServingEnvironment
+from tests.api.test_features import FEATURES_PATH, QUERY
 
 
-def test_alive_whatever_else_is_away(client: Client, world: World) -> None:
-    world.store.available = False
+def test_alive_whatever_else_is_away(client: Client, environment: ServingEnvironment) -> None:
+    environment.store.available = False
     assert client.get("/healthz").json() == {"alive": True}
 
 
-def test_ready(client: Client, world: World) -> None:
+def test_ready(client: Client, environment: ServingEnvironment) -> None:
     response = client.get("/readyz")
     assert (response.status_code, response.json()) == (
         200,
@@ -27,21 +27,21 @@ def test_ready(client: Client, world: World) -> None:
     )
 
 
-def test_not_ready_says_why(client: Client, world: World) -> None:
-    world.store.restart()
+def test_not_ready_says_why(client: Client, environment: ServingEnvironment) -> None:
+    environment.store.restart()
     response = client.get("/readyz")
     assert response.status_code == 503
     checks = {"process": "ok", "database": "ok", "store": "not vouched for"}
     assert response.json() == {"ready": False, "checks": checks}
-    world.store.available = False
+    environment.store.available = False
     assert client.get("/readyz").json()["checks"] == checks | {"store": "away"}
 
 
 def test_ready_while_any_node_of_the_store_is_vouched_for(
-    client: Client, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: Client, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     states = [NodeState("", []), NodeState("a word", [])]
-    monkeypatch.setattr(world.store, "read", lambda *_: ReadResult([], states))
+    monkeypatch.setattr(environment.store, "read", lambda *_: ReadResult([], states))
     assert client.get("/readyz").json()["checks"]["store"] == "ok"
     assert "some of the store's nodes deny" in caplog.text
     assert permissions_in_store()[0] is StoreStatus.PARTLY
@@ -51,17 +51,17 @@ def test_ready_while_any_node_of_the_store_is_vouched_for(
 
 
 def test_what_the_store_said_is_for_the_log(
-    client: Client, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: Client, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refused(*_: Any) -> NoReturn:
         raise StoreUnavailable("store can't serve now: NOAUTH of redis-7.internal")
 
-    monkeypatch.setattr(world.store, "read", refused)
+    monkeypatch.setattr(environment.store, "read", refused)
     assert "NOAUTH" not in client.get("/readyz").content.decode()
     assert "NOAUTH of redis-7.internal" in caplog.text
 
 
-def test_database_away(client: Client, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_away(client: Client, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     class Away:
         def cursor(self) -> None:
             raise DatabaseError
@@ -72,9 +72,11 @@ def test_database_away(client: Client, world: World, monkeypatch: pytest.MonkeyP
     assert response.json()["checks"]["database"] == "away"
 
 
-def test_metrics_count_requests_and_views_without_identifiers(client: Client, post: Post, world: World) -> None:
-    post(ONE, QUESTION)
-    post(ONE, b"{")
+def test_metrics_count_requests_and_views_without_identifiers(
+    client: Client, post: Post, environment: ServingEnvironment
+) -> None:
+    post(FEATURES_PATH, QUERY)
+    post(FEATURES_PATH, b"{")
     text = client.get("/metrics").content.decode()
     assert 'rapport_api_requests_total{route="features",status="200"}' in text
     assert 'rapport_api_requests_total{route="features",status="400"}' in text

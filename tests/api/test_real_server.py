@@ -16,7 +16,7 @@ import pytest
 from devservers.installation import Installation
 from featurestore.api.body import LARGEST_BODY_BYTES
 from tests.api.fuzz import api_of_a_shop, fuzz
-from tests.api.test_bodies import EVENTS, GOOD, ONE
+from tests.api.test_bodies import EVENTS, FEATURES_PATH, GOOD
 
 pytestmark = pytest.mark.redis
 Shop = tuple[Installation, httpx.Client]
@@ -113,7 +113,13 @@ def chunks(body: bytes) -> Iterator[bytes]:
 def framed(api: httpx.Client, head: str, sent: bytes) -> tuple[int, dict[str, Any]]:
     """The answer to a request whose framing is written by hand: its status and body."""
     authorization = api.headers["Authorization"]
-    heads = [f"POST {ONE} HTTP/1.1", "Host: localhost", f"Authorization: {authorization}", "Connection: close", head]
+    heads = [
+        f"POST {FEATURES_PATH} HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: {authorization}",
+        "Connection: close",
+        head,
+    ]
     with socket.create_connection((api.base_url.host, api.base_url.port or 0), timeout=20) as connection:
         connection.sendall("\r\n".join([*heads, "", ""]).encode() + sent)
         connection.shutdown(socket.SHUT_WR)
@@ -122,14 +128,14 @@ def framed(api: httpx.Client, head: str, sent: bytes) -> tuple[int, dict[str, An
     return int(head_.split()[1]), json.loads(body) if body else {}
 
 
-@pytest.mark.parametrize("path", [ONE, EVENTS])
+@pytest.mark.parametrize("path", [FEATURES_PATH, EVENTS])
 def test_a_chunked_body_is_read(shop: Shop, path: str) -> None:
     answer = shop[1].post(path, content=chunks(b"[" + b" " * 20_000 + b"]"))
     assert (answer.status_code, answer.json()["detail"]) == (400, "Expected `object`, got `array`")
-    assert shop[1].post(ONE, content=chunks(GOOD)).status_code == 200
+    assert shop[1].post(FEATURES_PATH, content=chunks(GOOD)).status_code == 200
 
 
-@pytest.mark.parametrize("path", [ONE, EVENTS])
+@pytest.mark.parametrize("path", [FEATURES_PATH, EVENTS])
 @pytest.mark.parametrize("size", [LARGEST_BODY_BYTES + 1, 5_000_000])
 def test_a_body_that_is_too_large_is_refused_in_chunks_too(shop: Shop, path: str, size: int) -> None:
     for content in (b" " * size, chunks(b" " * size)):
@@ -141,7 +147,7 @@ def test_a_body_that_is_too_large_is_refused_in_chunks_too(shop: Shop, path: str
     "type_", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense", ""]
 )
 def test_the_content_type_is_not_looked_at(shop: Shop, type_: str) -> None:
-    assert shop[1].post(ONE, content=GOOD, headers={"Content-Type": type_}).status_code == 200
+    assert shop[1].post(FEATURES_PATH, content=GOOD, headers={"Content-Type": type_}).status_code == 200
 
 
 def test_a_length_that_is_too_short_truncates(shop: Shop) -> None:

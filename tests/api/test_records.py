@@ -10,14 +10,14 @@ from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.api.handler import feature_handler
 from tests.accesslog.harness import MemoryStream
 from tests.api.conftest import Post
-from tests.api.world import NOW_MS, World
+from tests.api.environment import NOW_MS, ServingEnvironment
 
-ONE = {"service": "support_chat", "purpose": "service", "customer_id": "C42", "features": ["spend_amount_sum_30d"]}
-MANY = {"service": "support_chat", "purpose": "service", "features": ["spend_amount_sum_30d"]}
+QUERY = {"service": "support_chat", "purpose": "service", "customer_id": "C42", "features": ["spend_amount_sum_30d"]}
+BATCH_QUERY = {"service": "support_chat", "purpose": "service", "features": ["spend_amount_sum_30d"]}
 
 
 @pytest.fixture(autouse=True)
-def own_handler(world: World, writer: AccessLogWriter) -> None:
+def own_handler(environment: ServingEnvironment, writer: AccessLogWriter) -> None:
     feature_handler.cache_clear()  # it keeps the writer
 
 
@@ -31,31 +31,34 @@ def sent(writer: AccessLogWriter) -> Batch:
 
 
 def test_a_read_tells_who_read_whom_for_what_and_when(post: Post, writer: AccessLogWriter) -> None:
-    assert post("/v1/features", ONE, **{"X-Request-Id": "turn-0001"}).status_code == 200
+    assert post("/v1/features", QUERY, **{"X-Request-Id": "turn-0001"}).status_code == 200
     batch = sent(writer)
-    (read,), (kind,) = batch.reads, batch.kinds
-    assert (read.subject, read.at_ms, read.request_id) == (World.subject("C42"), NOW_MS, "turn-0001")
-    assert (kind.client, kind.credential) == ("support-bot", ApiKey.objects.get().key_id)
-    assert (kind.service, kind.purpose, kind.given, kind.withheld) == ("support_chat", "service", ["spend"], {})
+    (read,), (context,) = batch.reads, batch.contexts
+    assert (read.subject, read.at_ms, read.request_id) == (ServingEnvironment.subject("C42"), NOW_MS, "turn-0001")
+    assert (context.client, context.credential) == ("support-bot", ApiKey.objects.get().key_id)
+    assert (context.service, context.purpose, context.given, context.withheld) == ("support_chat", "service", ["spend"], {})
 
 
 def test_a_withheld_answer_leaves_one_too(post: Post, writer: AccessLogWriter) -> None:
-    assert post("/v1/features", ONE | {"customer_id": "C43"}).status_code == 200
-    (kind,) = sent(writer).kinds
-    assert (kind.given, kind.withheld) == ([], {"spend": "refused"})
+    assert post("/v1/features", QUERY | {"customer_id": "C43"}).status_code == 200
+    (context,) = sent(writer).contexts
+    assert (context.given, context.withheld) == ([], {"spend": "refused"})
 
 
 def test_a_customer_nobody_knows_leaves_one_as_if_without_consent(post: Post, writer: AccessLogWriter) -> None:
-    assert post("/v1/features", ONE | {"customer_id": "nobody"}).status_code == 200
-    assert sent(writer).kinds[0].withheld == {"spend": "no_consent"}
+    assert post("/v1/features", QUERY | {"customer_id": "nobody"}).status_code == 200
+    assert sent(writer).contexts[0].withheld == {"spend": "no_consent"}
 
 
 def test_a_batch_leaves_one_for_each_customer_and_request(post: Post, writer: AccessLogWriter) -> None:
-    body = MANY | {"customer_ids": ["C42", "C43", "C42"]}
+    body = BATCH_QUERY | {"customer_ids": ["C42", "C43", "C42"]}
     assert post("/v1/features/batch", body, **{"X-Request-Id": "turn-0001"}).status_code == 200
     batch = sent(writer)
-    told = [(read.subject, batch.kinds[read.kind].given, read.request_id) for read in batch.reads]
-    assert told == [(World.subject("C42"), ["spend"], "turn-0001"), (World.subject("C43"), [], "turn-0001")]
+    told = [(read.subject, batch.contexts[read.context].given, read.request_id) for read in batch.reads]
+    assert told == [
+        (ServingEnvironment.subject("C42"), ["spend"], "turn-0001"),
+        (ServingEnvironment.subject("C43"), [], "turn-0001"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -66,22 +69,22 @@ def test_a_batch_leaves_one_for_each_customer_and_request(post: Post, writer: Ac
 def test_what_was_not_answered_leaves_none(
     post: Post, writer: AccessLogWriter, change: dict[str, Any], status: int
 ) -> None:
-    assert post("/v1/features", ONE | change).status_code == status
+    assert post("/v1/features", QUERY | change).status_code == status
     batch = sent(writer)
     assert batch.reads == []
     assert [(r.client, r.route, r.status) for r in batch.requests] == [("support-bot", "features", status)]
 
 
-def test_a_store_that_is_away_leaves_none(post: Post, world: World, writer: AccessLogWriter) -> None:
-    world.store.available = False
-    assert post("/v1/features", ONE).status_code == 503
+def test_a_store_that_is_away_leaves_none(post: Post, environment: ServingEnvironment, writer: AccessLogWriter) -> None:
+    environment.store.available = False
+    assert post("/v1/features", QUERY).status_code == 503
     assert sent(writer).reads == []
 
 
 def test_requests_are_counted_by_client_and_without_one_by_none(post: Post, writer: AccessLogWriter) -> None:
-    post("/v1/features", ONE)
-    post("/v1/features", ONE)
-    post("/v1/features", ONE, authorization="Bearer wrong")
+    post("/v1/features", QUERY)
+    post("/v1/features", QUERY)
+    post("/v1/features", QUERY, authorization="Bearer wrong")
     post("/v1/consents", {})
     counts = {(r.client, r.route, r.status): r.count for r in sent(writer).requests}
     assert counts == {
@@ -94,7 +97,7 @@ def test_requests_are_counted_by_client_and_without_one_by_none(post: Post, writ
 def test_a_control_redis_that_is_away_costs_no_read(post: Post, writer: AccessLogWriter) -> None:
     writer.stream.available = False  # type: ignore[attr-defined]
     for _ in range(3):
-        assert post("/v1/features", ONE).status_code == 200
+        assert post("/v1/features", QUERY).status_code == 200
         writer.flush()
     writer.stream.available = True  # type: ignore[attr-defined]
     for _ in range(20):
@@ -106,7 +109,10 @@ def test_a_question_about_the_past_that_is_refused_leaves_one_since_it_told_some
     post: Post, writer: AccessLogWriter
 ) -> None:
     before = {"as_of": "2026-11-20T08:00:00Z"}
-    assert post("/v1/features", ONE | before).status_code == 422
-    assert [read.subject for read in sent(writer).reads] == [World.subject("C42")]
-    assert post("/v1/features/batch", MANY | before | {"customer_ids": ["C43", "C42"]}).status_code == 422
-    assert [read.subject for read in sent(writer).reads] == [World.subject("C43"), World.subject("C42")]
+    assert post("/v1/features", QUERY | before).status_code == 422
+    assert [read.subject for read in sent(writer).reads] == [ServingEnvironment.subject("C42")]
+    assert post("/v1/features/batch", BATCH_QUERY | before | {"customer_ids": ["C43", "C42"]}).status_code == 422
+    assert [read.subject for read in sent(writer).reads] == [
+        ServingEnvironment.subject("C43"),
+        ServingEnvironment.subject("C42"),
+    ]

@@ -23,16 +23,16 @@ from featurestore.access.services import create_client
 from featurestore.api import request_cycle
 from featurestore.logs import request_log
 from tests.api.conftest import PURPOSES, SERVICES
-from tests.api.world import NOW_MS, World
+from tests.api.environment import NOW_MS, ServingEnvironment
 
 GRANT = {"grant_type": "client_credentials"}
 FORM = "application/x-www-form-urlencoded"
-QUESTION = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
+QUERY = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
 EVERYTHING = "consent:write features:read purpose:fraud purpose:personalisation purpose:service"
 
 
 @pytest.fixture
-def bot(world: World) -> ApiClient:
+def bot(environment: ServingEnvironment) -> ApiClient:
     client = create_client("chat-bot", owner="chat", actor="test")
     may = {"services": SERVICES, "purposes": PURPOSES, "scopes": ["features:read", "consent:write"]}
     services.allow(client, **may, actor="test")
@@ -65,7 +65,7 @@ def ask(client: Client, secret: str) -> Ask:
 
 def read(client: Client, token: str, **change: str) -> HttpResponse:
     headers = {"Authorization": f"Bearer {token}"}
-    return client.post("/v1/features", json.dumps(QUESTION | change), content_type="application/json", headers=headers)
+    return client.post("/v1/features", json.dumps(QUERY | change), content_type="application/json", headers=headers)
 
 
 def test_a_token_is_bought_and_reads(client: Client, ask: Ask) -> None:
@@ -134,7 +134,7 @@ def test_what_is_not_granted(ask: Ask, form: dict[str, str], error: str) -> None
     assert not AccessToken.objects.exists()
 
 
-def test_a_client_that_is_allowed_nothing_gets_nothing(client: Client, world: World) -> None:
+def test_a_client_that_is_allowed_nothing_gets_nothing(client: Client, environment: ServingEnvironment) -> None:
     new = create_client("new-bot", owner="chat", actor="test")
     _, text = services.create_secret(new, actor="test")
     headers = {"Authorization": basic("new-bot", text)}
@@ -193,7 +193,7 @@ def test_nothing_of_it_stands_in_an_address(client: Client, ask: Ask, secret: st
         assert (response.status_code, response.json()["error"]) == (400, "invalid_request"), path
     token = ask().json()["access_token"]
     for name in ("access_token", "token", "key"):
-        body = json.dumps(QUESTION)
+        body = json.dumps(QUERY)
         response = client.post(f"/v1/features?{name}={token}", body, content_type="application/json")
         assert response.status_code == 401
     form = urlencode({"access_token": token})
@@ -210,7 +210,7 @@ def test_revoked_by_its_client(client: Client, ask: Ask) -> None:
     assert read(client, other).status_code == 200
 
 
-def test_nobody_revokes_another_s_token(client: Client, ask: Ask, world: World) -> None:
+def test_nobody_revokes_another_s_token(client: Client, ask: Ask, environment: ServingEnvironment) -> None:
     token = ask().json()["access_token"]
     other = create_client("other-bot", owner="shop", actor="test")
     _, text = services.create_secret(other, actor="test")
@@ -248,7 +248,7 @@ def test_an_inactive_client(client: Client, ask: Ask, bot: ApiClient) -> None:
 def test_authorization_headers_that_are_none(client: Client, ask: Ask, header: str) -> None:
     token = ask().json()["access_token"]
     headers = {"Authorization": header.replace("{}", token)}
-    response = client.post("/v1/features", json.dumps(QUESTION), content_type="application/json", headers=headers)
+    response = client.post("/v1/features", json.dumps(QUERY), content_type="application/json", headers=headers)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="rapport"' + (header and ', error="invalid_token"')
 

@@ -9,8 +9,8 @@ import pytest
 from featurestore.api.trace import trace_of
 from featurestore.logs import request_log
 from tests.api.conftest import Post
-from tests.api.test_features import ONE, QUESTION
-from tests.api.world import World
+from tests.api.environment import ServingEnvironment
+from tests.api.test_features import FEATURES_PATH, QUERY
 
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE_ID}-{PARENT_ID}-01"
@@ -64,11 +64,15 @@ def test_a_malformed_one_is_ignored_and_a_new_trace_begun(header: str | None) ->
 
 @pytest.mark.parametrize("status", [200, 400])
 def test_log_and_caller_are_told(
-    post: Post, world: World, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture, status: int
+    post: Post,
+    environment: ServingEnvironment,
+    capfd: pytest.CaptureFixture,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
 ) -> None:
-    question = QUESTION if status == 200 else QUESTION | {"customer_id": 42}
+    question = QUERY if status == 200 else QUERY | {"customer_id": 42}
     with caplog.at_level(logging.INFO):
-        response = post(ONE, question, traceparent=TRACEPARENT)
+        response = post(FEATURES_PATH, question, traceparent=TRACEPARENT)
     found = ANSWERED.fullmatch(response["traceresponse"])
     assert response.status_code == status
     assert found

@@ -187,7 +187,7 @@ def test_what_the_store_allows_wrongly_is_repaired_before_all_else(shop: Shop, m
         allowed = right.purposes | {"service": PurposePermission(True, 1, 1)}
         wrong = Permission(right.epoch, right.sequence, allowed if subject == subjects[-1] else {})
         shop.store._permissions[subject] = wrong
-    monkeypatch.setattr(auditing, "BATCH", 1)
+    monkeypatch.setattr(auditing, "BATCH_SIZE", 1)
     order: list[str] = []
     monkeypatch.setattr(auditing, "_repair", lambda batch, now: order.extend(batch))
     monkeypatch.setattr(auditing, "_database_subjects", lambda: iter([subjects]))

@@ -9,12 +9,12 @@ import pytest
 from redis import Redis
 
 from bench import populations
-from bench.populations import Told
+from bench.populations import CustomerEvent
 from bench.sizes import PERMISSION, kept, parts_of, rows_of
 from devservers.redis_server import RedisServer
 from featurestore.catalog import registry
 from featurestore.catalog.orders import OrderLine, orders
-from featurestore.store.redis import key
+from featurestore.store.redis import subject_key
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -27,9 +27,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server.stop()
 
 
-def bought(customer: str, days_ago: int) -> Told:
+def bought(customer: str, days_ago: int) -> CustomerEvent:
     line = OrderLine(kind="completed", order_id="O1", sku="S1", quantity=1, amount=Decimal(5))
-    return Told(customer, orders, NOON - timedelta(days=days_ago), line)
+    return CustomerEvent(customer, orders, NOON - timedelta(days=days_ago), line)
 
 
 EVENTS = [bought("C1", 20), bought("C2", 10), bought("C1", 0)]
@@ -52,7 +52,7 @@ def test_a_sketch_is_kept_where_it_is_asked_for(server: RedisServer) -> None:
 def test_the_bytes_are_those_of_the_values_in_redis(server: RedisServer) -> None:
     found = kept(server, EVENTS, sketches=False)
     with Redis(port=server.port) as redis:
-        whole = sum(redis.memory_usage(key(subject), samples=0) for subject in found.hashes)
+        whole = sum(redis.memory_usage(subject_key(subject), samples=0) for subject in found.hashes)
     lengths = sum(len(value) for _, value in found.fields())
     assert lengths < found.redis_bytes < whole
 
@@ -66,7 +66,7 @@ def test_a_record_is_its_identities_and_its_views(server: RedisServer) -> None:
 
 
 def test_an_event_that_its_source_refuses_stops_the_measurement(server: RedisServer) -> None:
-    ahead = Told("C1", orders, datetime(2106, 3, 1, tzinfo=UTC), EVENTS[0].data)
+    ahead = CustomerEvent("C1", orders, datetime(2106, 3, 1, tzinfo=UTC), EVENTS[0].data)
     with pytest.raises(ValueError, match="is refused"):
         kept(server, [*EVENTS, ahead], sketches=False)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench import publishing, sse
+from bench import change_notifications, sse
 
 
 def test_a_hundred_streams_hear_every_change(tmp_path: Path) -> None:
@@ -12,4 +12,4 @@ def test_a_hundred_streams_hear_every_change(tmp_path: Path) -> None:
 
 
 def test_what_telling_costs_is_measured(tmp_path: Path) -> None:
-    assert all(value > 0 for value in publishing.measured(tmp_path).values())
+    assert all(value > 0 for value in change_notifications.measured(tmp_path).values())

@@ -38,7 +38,7 @@ def env(
     made = BrowserEnvironment(store)
     made.set_up()
     yield made
-    store.close()
+    store.server.close()
     feature_handler.cache_clear()
     invalidate_credentials()
 

@@ -38,7 +38,7 @@ class BrowserEnvironment(ServingEnvironment):
                     source, partition, Watermark(1, 1, self.now_ms + 3_600_000, coverage_starts_ms, fill)
                 )
         yesterday = (self.now - timedelta(days=1)).replace(tzinfo=None).isoformat()
-        self.happened("C42", "orders", (yesterday, LINE))
+        self.fold_events("C42", "orders", (yesterday, LINE))
 
     def set_up(self) -> None:
         for name, basis in {"service": "consent", "fraud": "legal_obligation"}.items():

@@ -3,7 +3,7 @@
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from featurestore.consent.errors import Immutable
+from featurestore.consent.errors import ImmutableRecord
 from featurestore.consent.models import ConsentRecord, Notice
 from tests.kit.clock import at
 from tests.kit.shop import Shop
@@ -22,18 +22,18 @@ def sql(statement: str) -> None:
 
 def test_a_record_can_not_be_saved_again_or_deleted(record: ConsentRecord) -> None:
     record.reason = "changed"
-    with pytest.raises(Immutable):
+    with pytest.raises(ImmutableRecord):
         record.save()
-    with pytest.raises(Immutable):
+    with pytest.raises(ImmutableRecord):
         record.delete()
 
 
 def test_records_can_not_be_changed_in_bulk(record: ConsentRecord) -> None:
-    with pytest.raises(Immutable):
+    with pytest.raises(ImmutableRecord):
         ConsentRecord.objects.update(reason="changed")
-    with pytest.raises(Immutable):
+    with pytest.raises(ImmutableRecord):
         ConsentRecord.objects.all().delete()
-    with pytest.raises(Immutable):
+    with pytest.raises(ImmutableRecord):
         ConsentRecord.objects.bulk_update([record], ["reason"])
 
 
@@ -57,9 +57,9 @@ def test_the_database_keeps_records_until_their_customer_is_marked_as_erased(rec
 def test_a_notice_can_not_be_saved_again_or_deleted(shop: Shop) -> None:
     notice = Notice.objects.get()
     notice.body = "Something else."
-    with pytest.raises(Immutable):
+    with pytest.raises(ImmutableRecord):
         notice.save()
-    with pytest.raises(Immutable):
+    with pytest.raises(ImmutableRecord):
         notice.delete()
 
 

@@ -180,7 +180,7 @@ def test_a_wrong_decision_is_refused_with_its_reason_and_records_nothing(
 def test_a_withdrawal_has_no_end(shop: Shop) -> None:
     shop.register()
     with pytest.raises(errors.WrongDate, match="no end"):
-        services.record([Choice("ann", "service", Decision.WITHDRAWN, "web", "shop", until=at(5))], at())
+        services.record_decisions([Choice("ann", "service", Decision.WITHDRAWN, "web", "shop", until=at(5))], at())
 
 
 def test_an_erased_customer_decides_nothing(shop: Shop) -> None:
@@ -196,7 +196,7 @@ def test_many_decisions_are_recorded_in_order_all_or_none(shop: Shop) -> None:
         shop.register(customer_id)
     given = Choice("ann", "service", Decision.GIVEN, "import", "backfill", "privacy/1/en", since=at(-60))
     choices = [given, given._replace(customer_id="bob"), given._replace(decision=Decision.WITHDRAWN, since=None)]
-    decided = services.record(choices, at())
+    decided = services.record_decisions(choices, at())
     assert [entry.effective for entry in decided] == [True, True, True]
     assert [entry.record.sequence for entry in decided] == sorted(entry.record.sequence for entry in decided)
     assert [row.allowed for row in CurrentPermission.objects.filter(purpose__name="service").order_by("customer")] == [
@@ -204,7 +204,7 @@ def test_many_decisions_are_recorded_in_order_all_or_none(shop: Shop) -> None:
         True,
     ]
     with pytest.raises(errors.UnknownCustomer):
-        services.record([given._replace(customer_id="bob"), given._replace(customer_id="nobody")], at())
+        services.record_decisions([given._replace(customer_id="bob"), given._replace(customer_id="nobody")], at())
     assert ConsentRecord.objects.count() == 3
 
 

@@ -53,15 +53,15 @@ def test_a_consent_given_after_an_unrecorded_end_records_that_end_first(shop: Sh
 
 
 def test_many_end_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expiry, "BATCH", 40)
+    monkeypatch.setattr(expiry, "BATCH_SIZE", 40)
     register_many([Registration(f"c{n}", "eu", "acme") for n in range(100)], now=at())
     choices = [
         Choice(f"c{n}", "service", Decision.GIVEN, "web", "shop", "privacy/1/en", until=at(60)) for n in range(100)
     ]
-    services.record(choices, at())
+    services.record_decisions(choices, at())
     assert services.expire_due(at(60)) == 100
 
 
 def test_more_decisions_than_one_transaction_should_hold_are_refused(shop: Shop) -> None:
     with pytest.raises(ValueError, match="1001"):
-        services.record([Choice("ann", "service", Decision.GIVEN, "web", "shop")] * 1001)
+        services.record_decisions([Choice("ann", "service", Decision.GIVEN, "web", "shop")] * 1001)

@@ -50,7 +50,7 @@ def watch(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Watch:
     """A voucher that has just begun, on a store that nobody has vouched for."""
     shop.store.restart(emptied=True)
     ChangeSequence.objects.update(vouched_runs="")
-    monkeypatch.setattr(node_verifier, "BATCH", 100)
+    monkeypatch.setattr(node_verifier, "BATCH_SIZE", 100)
     return Watch(NodeVerifier(shop.store, EXPIRY_MS, clock), clock)
 
 

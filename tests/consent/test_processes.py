@@ -18,8 +18,8 @@ from featurestore.audit.models import AuditRun
 from featurestore.config import ROOT
 from featurestore.consent import tasks
 from featurestore.consent.models import ChangeSequence
-from featurestore.consent.outbox.purges import Purge, PurgeTopic
-from featurestore.consent.outbox.relay import Relayed
+from featurestore.consent.outbox.purges import KafkaPurgeProducer, Purge
+from featurestore.consent.outbox.relay import RelayResult
 from featurestore.identity import partition_of
 from featurestore.store.configured import store_at
 from tests.kit.shop import Shop
@@ -45,14 +45,14 @@ def test_every_task_runs_twice_without_harm(shop: Shop) -> None:
 
 def test_a_task_says_nothing_of_its_own(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
-    monkeypatch.setattr(tasks.relay, "relay_due", lambda: called.append(1) or Relayed(0, 0, 0))
+    monkeypatch.setattr(tasks.relay, "relay_due", lambda: called.append(1) or RelayResult(0, 0, 0))
     tasks.relay_changes.apply()
     assert called == [1]
 
 
 def test_a_purge_reaches_its_partition_under_its_subject(kafka: str) -> None:
     generation, partitions = 41, 4
-    topic, admin = PurgeTopic(kafka, generation, partitions), AdminClient({"bootstrap.servers": kafka})
+    topic, admin = KafkaPurgeProducer(kafka, generation, partitions), AdminClient({"bootstrap.servers": kafka})
     for created in admin.create_topics([NewTopic(f"consent.purge.g{generation}", partitions)]).values():
         created.result(30)
     purges = [Purge(f"{n * 1_234_567_891:032x}"[::-1], n) for n in range(1, 21)]
@@ -76,14 +76,14 @@ def test_a_purge_reaches_its_partition_under_its_subject(kafka: str) -> None:
 
 def test_a_broker_without_the_topic_fails_every_purge_in_time(kafka: str) -> None:
     began = time.monotonic()
-    failures = PurgeTopic(kafka, 99, 4).send([Purge("a" * 32, 1), Purge("b" * 32, 2)])
+    failures = KafkaPurgeProducer(kafka, 99, 4).send([Purge("a" * 32, 1), Purge("b" * 32, 2)])
     assert failures.keys() == {1, 2}
     assert time.monotonic() - began < 20
 
 
 def test_a_broker_that_is_away_fails_every_purge_in_time() -> None:
     began = time.monotonic()
-    failures = PurgeTopic("127.0.0.1:1", 1, 4).send([Purge("a" * 32, 1)])
+    failures = KafkaPurgeProducer("127.0.0.1:1", 1, 4).send([Purge("a" * 32, 1)])
     assert failures.keys() == {1}
     assert time.monotonic() - began < 10
 
@@ -96,7 +96,7 @@ def test_the_voucher_begins_vouches_and_ends_when_told_to(
     url = request.getfixturevalue(servers)
     store = store_at(url, 1000)
     for node in store.nodes():
-        node._run([("FLUSHALL",)])  # another test's word may still be in force
+        node._execute([("FLUSHALL",)])  # another test's word may still be in force
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "adminsite.settings",
         "RAPPORT_DATABASE_URL": f"sqlite:///{tmp_path / 'rapport.sqlite3'}",

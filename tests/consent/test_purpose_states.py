@@ -11,14 +11,14 @@ from featurestore.consent.purpose_states import (
     START_DELAY_MS,
     Basis,
     PurposeState,
-    after_end,
     after_consent,
-    derive_permission,
+    after_end,
     after_registration,
-    requires_purge,
     after_withdrawal,
+    derive_permission,
+    requires_purge,
 )
-from featurestore.permission import PurposePermission, Permission, current
+from featurestore.permission import Permission, PurposePermission, current
 
 BEGIN_MS = 1_800_000_000_000
 CONSENT, INTEREST = Basis.CONSENT, Basis.LEGITIMATE_INTEREST

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 
 from featurestore.consent import services
-from featurestore.consent.errors import Immutable, InactivePurpose, PurposeChanged, UnknownPurpose, WrongNotice
+from featurestore.consent.errors import ImmutableRecord, InactivePurpose, PurposeChanged, UnknownPurpose, WrongNotice
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.outbox.relay import relay_due
@@ -46,11 +46,11 @@ def test_a_new_purpose_without_consent_reaches_earlier_customers(shop: Shop) -> 
     ann, bob = shop.register("ann").customer, shop.register("bob").customer
     services.define_purpose("warranty", title="Warranty", lawful_basis="contract")
     assert shop.read(ann.subject, "warranty") is Denial.NO_RECORD
-    assert services.settle_purposes(at(5)) == 2
-    assert services.settle_purposes(at(6)) == 0
+    assert services.backfill_purposes(at(5)) == 2
+    assert services.backfill_purposes(at(6)) == 0
     for customer in (ann, bob):
         assert isinstance(shop.read(customer.subject, "warranty"), PurposePermission)
-    assert Purpose.objects.get(name="warranty").settled
+    assert Purpose.objects.get(name="warranty").backfilled
 
 
 def test_a_retired_purpose_is_denied_to_all_for_good(shop: Shop) -> None:
@@ -97,7 +97,7 @@ def test_a_retirement_with_the_store_away_is_on_its_way(shop: Shop) -> None:
 
 
 def test_a_retirement_leaves_to_beat_what_would_take_too_long(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expiry, "BATCH", 1)
+    monkeypatch.setattr(expiry, "BATCH_SIZE", 1)
     monkeypatch.setattr(retiring, "AT_ONCE", 2)
     for customer_id in ("ann", "bob", "cat"):
         shop.register(customer_id)
@@ -127,7 +127,7 @@ def test_publishing_the_same_again_is_harmless_and_another_text_is_refused(shop:
     first = services.publish_notice("privacy", 2, "en", "Text.", ["service"])
     assert services.publish_notice("privacy", 2, "en", "Text.", ["service"]) == first
     for body, purposes in (("Other text.", ["service"]), ("Text.", ["service", "fraud"])):
-        with pytest.raises(Immutable, match="publish a new version"):
+        with pytest.raises(ImmutableRecord, match="publish a new version"):
             services.publish_notice("privacy", 2, "en", body, purposes)
 
 

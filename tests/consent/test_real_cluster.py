@@ -23,7 +23,7 @@ from featurestore.serving.guard import decide_access
 from featurestore.store import configured
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.protocol import Node, StoreUnavailable
-from featurestore.store.redis import key
+from featurestore.store.redis import subject_key
 from featurestore.store.slots import slot_of
 from tests.kit.shop import Shop
 
@@ -87,7 +87,7 @@ class Live:
         with Redis(port=server.port, socket_timeout=2) as client:
             client.config_set("cluster-allow-reads-when-down", "yes")
             client.execute_command("READONLY")
-            raw = client.hget(key(self.subjects[name]), "p")
+            raw = client.hget(subject_key(self.subjects[name]), "p")
         assert isinstance(raw, bytes)
         return decode(raw).purposes["service"].allowed
 
@@ -209,7 +209,7 @@ def test_an_old_grant_that_moves_to_a_node_which_is_vouched_for_is_not_served_th
     slot, ids = slot_of(subject), {server.port: ask(server, "CLUSTER MYID") for server in (primary, target)}
     ask(target, f"CLUSTER SETSLOT {slot} IMPORTING", ids[primary.port])
     ask(primary, f"CLUSTER SETSLOT {slot} MIGRATING", ids[target.port])
-    ask(primary, "MIGRATE 127.0.0.1", target.port, key(subject), 0, 5000)
+    ask(primary, "MIGRATE 127.0.0.1", target.port, subject_key(subject), 0, 5000)
     assert live.read(name) is Denial.UNVOUCHED
     for server in (target, primary):
         ask(server, f"CLUSTER SETSLOT {slot} NODE", ids[target.port])

@@ -9,7 +9,7 @@ from django.db import connections
 from featurestore.consent.models import PermissionChange
 from featurestore.consent.outbox import relay
 from featurestore.consent.outbox.purges import Purge
-from featurestore.consent.outbox.relay import Relayed, backoff, prune, relay_due
+from featurestore.consent.outbox.relay import RelayResult, retry_delay, prune, relay_due
 from featurestore.permission import Denial
 from tests.kit.clock import at
 from tests.kit.shop import Shop
@@ -28,8 +28,8 @@ def unfinished() -> int:
 
 
 def test_the_streams_are_told_of_a_withdrawal_once(shop: Shop, withdrawn: Purge) -> None:
-    assert relay_due(at(6)) == Relayed(finished=1, purged=1, failed=0)
-    assert relay_due(at(7)) == Relayed(0, 0, 0)
+    assert relay_due(at(6)) == RelayResult(finished=1, purged=1, failed=0)
+    assert relay_due(at(7)) == RelayResult(0, 0, 0)
     assert shop.sent.sent == [withdrawn]
     assert PermissionChange.objects.get(sequence=withdrawn.sequence).purge_sent_at == at(6)
 
@@ -38,7 +38,7 @@ def test_what_takes_nothing_away_is_not_told(shop: Shop) -> None:
     shop.register()
     shop.give()
     shop.give(when=1)
-    assert relay_due(at(6)) == Relayed(0, 0, 0)
+    assert relay_due(at(6)) == RelayResult(0, 0, 0)
 
 
 def test_a_change_that_the_store_missed_is_put_and_then_told(shop: Shop) -> None:
@@ -46,10 +46,10 @@ def test_a_change_that_the_store_missed_is_put_and_then_told(shop: Shop) -> None
     shop.give()
     shop.store.available = False
     shop.withdraw(when=5)
-    assert relay_due(at(6)) == Relayed(0, 0, failed=1)
+    assert relay_due(at(6)) == RelayResult(0, 0, failed=1)
     assert shop.sent.sent == []  # the streams look at the store: they would find the old permission
     shop.store.available = True
-    assert relay_due(at(60)) == Relayed(1, 1, 0)
+    assert relay_due(at(60)) == RelayResult(1, 1, 0)
     assert shop.read(ann.subject) is Denial.REFUSED
     assert unfinished() == 0
 
@@ -62,7 +62,7 @@ def test_a_broker_that_refuses_is_asked_again_later_each_time(shop: Shop, withdr
         assert relay_due(at(now)).failed == 1
         change = PermissionChange.objects.get(sequence=withdrawn.sequence)
         assert change.last_error == "broker away"
-        assert relay_due(at(now)) == Relayed(0, 0, 0)
+        assert relay_due(at(now)) == RelayResult(0, 0, 0)
         waits.append((change.next_attempt_at - at(now)).total_seconds())
         now += waits[-1]
     assert 0.5 <= waits[0] <= 1
@@ -74,8 +74,8 @@ def test_a_broker_that_refuses_is_asked_again_later_each_time(shop: Shop, withdr
 
 
 def test_waits_differ_so_that_not_all_come_back_at_once() -> None:
-    assert len({backoff(5) for _ in range(50)}) > 40
-    assert backoff(10**6) <= timedelta(minutes=5)
+    assert len({retry_delay(5) for _ in range(50)}) > 40
+    assert retry_delay(10**6) <= timedelta(minutes=5)
 
 
 def test_a_crash_after_the_broker_took_it_repeats_it_harmlessly(shop: Shop, withdrawn: Purge) -> None:
@@ -83,8 +83,8 @@ def test_a_crash_after_the_broker_took_it_repeats_it_harmlessly(shop: Shop, with
     with pytest.raises(KeyboardInterrupt):
         relay_due(at(6))
     shop.sent.dying = False
-    assert relay_due(at(7)) == Relayed(0, 0, 0)  # claimed by the dead one for a minute
-    assert relay_due(at(6 + relay.CLAIM_S)) == Relayed(1, 1, 0)
+    assert relay_due(at(7)) == RelayResult(0, 0, 0)  # claimed by the dead one for a minute
+    assert relay_due(at(6 + relay.CLAIM_TIMEOUT_S)) == RelayResult(1, 1, 0)
     assert shop.sent.sent == [withdrawn, withdrawn]
     assert unfinished() == 0
 
@@ -96,17 +96,17 @@ def test_one_purge_that_fails_leaves_the_others_finished(shop: Shop, monkeypatch
         shop.give(customer_id=name)
         refused.append(shop.withdraw(customer_id=name, when=5).sequence)
     monkeypatch.setattr(shop.sent, "send", lambda wanted: {refused[1]: "too large"})
-    assert relay_due(at(6)) == Relayed(finished=2, purged=2, failed=1)
+    assert relay_due(at(6)) == RelayResult(finished=2, purged=2, failed=1)
     assert [change.sequence for change in PermissionChange.objects.filter(relay.PENDING)] == [refused[1]]
 
 
 def test_two_relays_at_once_finish_each_change_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "BATCH", 3)
+    monkeypatch.setattr(relay, "CHANGES_PER_BATCH", 3)
     for n in range(30):
         shop.register(f"c{n}")
         shop.give(customer_id=f"c{n}")
         shop.withdraw(customer_id=f"c{n}", when=5)
-    results: list[Relayed] = []
+    results: list[RelayResult] = []
 
     def work() -> None:
         results.append(relay_due(at(6)))

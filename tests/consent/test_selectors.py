@@ -5,7 +5,7 @@ from datetime import timedelta
 from featurestore.consent import selectors, services
 from featurestore.consent.models import PermissionChange
 from featurestore.consent.outbox.relay import relay_due
-from featurestore.consent.selectors import Pending, Propagation
+from featurestore.consent.selectors import OutboxBacklog, PropagationDelay
 from tests.kit.clock import at
 from tests.kit.shop import Shop
 
@@ -23,28 +23,28 @@ def test_decisions_are_counted_by_day_also_where_there_were_none(shop: Shop) -> 
 
 
 def test_propagation_is_measured_over_the_last_day(shop: Shop) -> None:
-    assert selectors.propagation(at()) == Propagation(0, None, None)
+    assert selectors.propagation_delay(at()) == PropagationDelay(0, None, None)
     shop.register()
     for n in range(99):
         shop.give(when=n)
     first = PermissionChange.objects.order_by("sequence")
     for n, change in enumerate(first):
         PermissionChange.objects.filter(pk=change.pk).update(published_at=change.created_at + timedelta(milliseconds=n))
-    assert selectors.propagation(at(200)) == Propagation(100, 49.0, 98.0)
-    assert selectors.propagation(at(2 * 86_400)) == Propagation(0, None, None)
+    assert selectors.propagation_delay(at(200)) == PropagationDelay(100, 49.0, 98.0)
+    assert selectors.propagation_delay(at(2 * 86_400)) == PropagationDelay(0, None, None)
 
 
 def test_what_is_on_its_way_is_shown_with_its_age(shop: Shop) -> None:
     shop.register()
     shop.give()
-    assert selectors.pending(at(5)) == Pending(0, 0, 0.0)
+    assert selectors.outbox_backlog(at(5)) == OutboxBacklog(0, 0, 0.0)
     shop.withdraw(when=10)
     shop.store.available = False
     shop.give("personalisation", when=20)
-    assert selectors.pending(at(40)) == Pending(unpublished=1, unsent=1, oldest_s=30.0)
+    assert selectors.outbox_backlog(at(40)) == OutboxBacklog(unpublished=1, unsent=1, oldest_s=30.0)
     shop.store.available = True
     relay_due(at(3000))
-    assert selectors.pending(at(3001)) == Pending(0, 0, 0.0)
+    assert selectors.outbox_backlog(at(3001)) == OutboxBacklog(0, 0, 0.0)
 
 
 def test_a_timeline_shows_the_newest_first(shop: Shop) -> None:
@@ -54,7 +54,7 @@ def test_a_timeline_shows_the_newest_first(shop: Shop) -> None:
     shop.give(customer_id="bob")
     shop.withdraw(when=5)
     assert [entry.decision for entry in selectors.timeline("ann")] == ["withdrawn", "given"]
-    assert [(row.purpose.name, row.allowed) for row in selectors.permissions_now("ann")] == [
+    assert [(row.purpose.name, row.allowed) for row in selectors.current_permissions("ann")] == [
         ("analytics", True),
         ("delivery", True),
         ("fraud", True),

@@ -14,10 +14,10 @@ from featurestore.access.services import allow, create_secret
 from featurestore.catalog.purposes import PURPOSES
 from featurestore.consent.services import define_purpose, give, publish_notice
 from featurestore.profiles.services import register
-from tests.api.conftest import key, keys_of_this_test, post, world
-from tests.api.world import World
+from tests.api.conftest import environment, key, no_cached_credentials, post
+from tests.api.environment import ServingEnvironment
 
-__all__ = ["key", "keys_of_this_test", "post", "world"]
+__all__ = ["environment", "key", "no_cached_credentials", "post"]
 
 HOST = "localhost:8000"
 FORM = "application/x-www-form-urlencoded"
@@ -28,7 +28,7 @@ Curl = Callable[[str], HttpResponse]
 
 
 @pytest.fixture
-def shop(world: World) -> None:
+def shop(environment: ServingEnvironment) -> None:
     """C1 and C2, as in the demo, and C42 and C43, as in the OpenAPI document."""
     for purpose in PURPOSES:
         define_purpose(purpose.name, title=purpose.title, lawful_basis=purpose.basis)
@@ -36,14 +36,14 @@ def shop(world: World) -> None:
     for customer_id in ("C1", "C2"):
         register(customer_id, "Europe", "demo", since=LONG_AGO)
         give(customer_id, "service", notice="privacy/1/en", method="web", actor="test", since=LONG_AGO)
-        world.happened(
+        environment.fold_events(
             customer_id,
             "orders",
             ("2026-11-20T09:00:00", LINE | {"kind": "completed", "quantity": 2, "amount": "49.00"}),
             ("2026-11-21T09:00:00", LINE | {"kind": "returned", "quantity": -1, "amount": "-12.50"}),
         )
         ticket = {"kind": "opened", "ticket_id": "T1", "topic": "delivery", "open_tickets": 1}
-        world.happened(customer_id, "support", ("2026-11-21T10:00:00", ticket))
+        environment.fold_events(customer_id, "support", ("2026-11-21T10:00:00", ticket))
 
 
 @pytest.fixture

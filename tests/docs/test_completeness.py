@@ -19,7 +19,7 @@ from featurestore.api.sse.events import Ending, Event
 from featurestore.api.urls import api
 from featurestore.audit.comparison import Kind
 from featurestore.config import ROOT
-from featurestore.consent.errors import ConsentError, Immutable, PurposeChanged
+from featurestore.consent.errors import ConsentError, ImmutableRecord, PurposeChanged
 from featurestore.consent.purpose_states import Basis
 from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.ingest import metrics as letter_metrics
@@ -39,7 +39,7 @@ def everywhere_below(parent: type[Any]) -> set[type[Any]]:
 def problem_names() -> set[str]:
     """The types of problem documents. Two consent errors can't come from a request."""
     names = {problem.name for problem in everywhere_below(problems.Problem) if hasattr(problem, "name")}
-    decisions = everywhere_below(ConsentError) - {PurposeChanged, Immutable}
+    decisions = everywhere_below(ConsentError) - {PurposeChanged, ImmutableRecord}
     return names | {error.code.replace("_", "-") for error in decisions}
 
 

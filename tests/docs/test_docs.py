@@ -15,7 +15,7 @@ import pytest
 from django.core.management import get_commands
 
 from featurestore.config import ROOT, Settings
-from tests.api.world import World
+from tests.api.environment import ServingEnvironment
 from tests.docs.conftest import Curl
 from tests.docs.pages import PAGES, Block, anchors, blocks, links, name, prose
 
@@ -56,9 +56,9 @@ def requests(page: Path) -> Iterator[tuple[Block, Block]]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "\ncurl" in page.read_text(encoding="utf-8")], ids=name)
-def test_requests_are_answered_as_shown(page: Path, curl: Curl, world: World, shop: None) -> None:
+def test_requests_are_answered_as_shown(page: Path, curl: Curl, environment: ServingEnvironment, shop: None) -> None:
     for block, answer in requests(page):
-        world.store.available = AWAY not in block.note
+        environment.store.available = AWAY not in block.note
         response = curl(block.text)
         where = f"{name(page)}:{answer.line}"
         assert response.status_code == int(answer.note), where

@@ -12,7 +12,7 @@ from featurestore.catalog.orders import OrderLine, orders
 from featurestore.config import Settings, settings
 from featurestore.identity import IdentifierError, partition_of, subject_of
 from featurestore.ingest.bulk_sender import BulkEventSender, NotDelivered
-from featurestore.tiles.deduplication import KEPT
+from featurestore.tiles.deduplication import DEDUPLICATION_EVENTS
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -81,4 +81,4 @@ def test_not_delivered_names_the_oldest_unacknowledged_event(conf: Settings, mon
     with pytest.raises(NotDelivered, match="Kafka did not acknowledge an event: ") as failed:
         send_many(sender, range(5, 1_000))
     assert failed.value.first == 5
-    assert sender.sent == KEPT, "no more in flight than the deduplication window holds"
+    assert sender.sent == DEDUPLICATION_EVENTS, "no more in flight than the deduplication window holds"

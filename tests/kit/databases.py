@@ -63,7 +63,7 @@ def define_purposes() -> None:
     services.define_purpose("analytics", title="Analytics", lawful_basis="legitimate_interest")
     services.define_purpose("fraud", title="Fraud", lawful_basis="legal_obligation")
     services.define_purpose("delivery", title="Delivery", lawful_basis="contract")
-    services.settle_purposes(at(-3600))
+    services.backfill_purposes(at(-3600))
     names = ["service", "personalisation", "analytics", "fraud", "delivery"]
     services.publish_notice("privacy", 1, "en", "What we do with your data.", names, at(-3600))
 

@@ -35,7 +35,7 @@ class SentPurges:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> SentPurges:
     double = SentPurges()
-    monkeypatch.setattr(purges, "purges", lambda: double)
+    monkeypatch.setattr(purges, "purge_producer", lambda: double)
     return double
 
 

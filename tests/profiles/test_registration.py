@@ -82,7 +82,7 @@ def test_an_id_that_names_nobody_is_refused(shop: Shop, customer_id: str) -> Non
 
 
 def test_many_are_registered_at_once_and_again_without_harm(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "BATCH", 100)
+    monkeypatch.setattr(services, "BATCH_SIZE", 100)
     backfill = [Registration(f"c{n}", "eu", "acme", at(-n)) for n in range(250)]
     shop.register("c7")
     assert register_many(iter(backfill), now=at()) == 249
@@ -92,7 +92,7 @@ def test_many_are_registered_at_once_and_again_without_harm(shop: Shop, monkeypa
 
 
 def test_one_bad_row_spoils_only_its_batch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "BATCH", 100)
+    monkeypatch.setattr(services, "BATCH_SIZE", 100)
     backfill = [Registration(f"c{n}", "eu", "acme") for n in range(100)]
     with pytest.raises(IdentifierError):
         register_many([*backfill, Registration("d", "eu", "acme"), Registration("", "eu", "acme")], now=at())

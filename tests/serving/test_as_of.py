@@ -94,7 +94,7 @@ def store_of(
     ).record
     for view in VIEWS:
         for kept in folded.views.get(view.name, ()):
-            raw = pack_field(1, folded.offset, grant.grant_id, ViewCodec(view).totals(kept.tiles))
+            raw = pack_field(1, folded.offset, grant.grant_id, ViewCodec(view).suffix_aggregates(kept.tiles))
             write = FieldWrite(ANN, field_name(view.name, "service"), "service", raw)
             assert store.write([write], NOW_MS) == [WriteOutcome.DONE]
     return FeatureReader(store, 8)

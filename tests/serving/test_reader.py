@@ -42,7 +42,7 @@ class Shop:
         self, subject: str = ANN, *, view: FeatureView = visits, purpose: str = "service", coverage_start_ms: int = 0
     ) -> None:
         tiles = Tiles(EPOCH_S, [EPOCH_S - 60, EPOCH_S], [[2, 1]])
-        totals = ViewCodec(view).pack(layout_id_of(view.fingerprint, coverage_start_ms), tiles).totals
+        totals = ViewCodec(view).pack(layout_id_of(view.fingerprint, coverage_start_ms), tiles).suffix_aggregates
         value = pack_field(1, 0, 1, totals)
         self.store.write([FieldWrite(subject, field_name(view.name, purpose), purpose, value)], NOW_MS)
 
@@ -147,7 +147,7 @@ def test_a_customer_without_events_is_missing_and_a_partition_without_mark_is_st
 
 
 def test_a_definition_that_changed_and_changed_back_is_empty(shop: Shop) -> None:
-    shop.store._marks.clear()
+    shop.store._watermarks.clear()
     shop.mark(coverage_start_ms=NOW_MS)
     answer = shop.read(ANN)[0]
     assert answer.views["visits"].status is Status.MISSING
@@ -183,7 +183,9 @@ def test_no_value_leaves_without_a_grant_that_is_its_own(
     held: tuple[bool, int, int] | None, vouched: bool, stamped: int, asked: str
 ) -> None:
     shop = Shop()
-    totals = ViewCodec(visits).pack(layout_id_of(visits.fingerprint, 0), Tiles(EPOCH_S, [EPOCH_S], [[1]])).totals
+    totals = (
+        ViewCodec(visits).pack(layout_id_of(visits.fingerprint, 0), Tiles(EPOCH_S, [EPOCH_S], [[1]])).suffix_aggregates
+    )
     for purpose in ("service", "sales"):
         shop.store._fields.setdefault(ANN, {})[f"visits/{purpose}"] = pack_field(1, 0, stamped, totals)
     shop.mark()

@@ -20,7 +20,7 @@ from featurestore.permission import Permission, PurposePermission
 from featurestore.store.change_notifications import ChangeNotifier
 from featurestore.store.configured import store_at
 from featurestore.store.protocol import FieldWrite, StoreUnavailable, WriteOutcome
-from featurestore.store.redis import key
+from featurestore.store.redis import subject_key
 from featurestore.tiles.stored_field import pack_field
 
 SUBJECTS = [f"{i:032x}" for i in range(30)]
@@ -162,7 +162,7 @@ def test_a_broken_line_is_made_again_and_everybody_is_told(server: RedisServer) 
                 await shop.hears(lambda: set(shop.told.values()) == {2} and len(shop.told) == 2)
                 await shop.write(ANN, 1)
                 await shop.hears(lambda: shop.told[ANN] == 3)
-                assert redis.pubsub_numsub(key(BOB)) == [(key(BOB).encode(), 1)]
+                assert redis.pubsub_numsub(subject_key(BOB)) == [(subject_key(BOB).encode(), 1)]
 
     asyncio.run(scene())
 

@@ -21,7 +21,7 @@ from featurestore.serving.reader import FeatureReader
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.connection import Connection
 from featurestore.store.protocol import FieldWrite, PublishResult, Run, StoreUnavailable, WriteOutcome
-from featurestore.store.redis import RedisNode, RedisStore, key
+from featurestore.store.redis import RedisNode, RedisStore, subject_key
 from featurestore.store.server import Server
 from featurestore.store.slots import slot_of
 from featurestore.tiles.stored_field import pack_field
@@ -62,7 +62,7 @@ def filled(url: str, timeout_ms: int = 2_000) -> ClusterStore:
     """A store in which everybody allows and has a value."""
     store = ClusterStore(url, timeout_ms)
     for node in store.nodes():
-        node._run([("FLUSHALL",)])
+        node._execute([("FLUSHALL",)])
     vouch(store)
     store.publish_permissions({subject: allowing() for subject in SUBJECTS})
     assert set(store.write([field(subject) for subject in SUBJECTS], NOW_MS)) == {WriteOutcome.DONE}
@@ -100,7 +100,7 @@ def test_a_batch_is_one_round_trip_to_each_node_of_its_subjects(
 
 
 def test_a_database_other_than_the_first_is_refused() -> None:
-    with pytest.raises(ValueError, match="a cluster has database 0 alone, not 1"):
+    with pytest.raises(ValueError, match="a cluster has only database 0, not 1"):
         ClusterStore("redis+cluster://127.0.0.1:6379/1", 500)
 
 
@@ -197,7 +197,7 @@ def test_a_slot_on_its_way_to_another_node_is_denied_until_it_is_vouched_for_the
     ask(takes, f"CLUSTER SETSLOT {slot} IMPORTING", ids[gives.port])
     ask(gives, f"CLUSTER SETSLOT {slot} MIGRATING", ids[takes.port])
     assert served(store, [moving]) == [moving], "it is still here"
-    ask(gives, "MIGRATE 127.0.0.1", takes.port, key(moving), 0, 5000)
+    ask(gives, "MIGRATE 127.0.0.1", takes.port, subject_key(moving), 0, 5000)
 
     assert served(store, [moving, *staying]) == staying
     assert served(store, [moving]) == []
@@ -221,10 +221,10 @@ def test_a_slot_on_its_way_to_another_node_is_denied_until_it_is_vouched_for_the
 def test_a_claim_that_came_with_a_slot_is_not_the_node_s(redis_cluster: str) -> None:
     """What it says of its node's other subjects is not true of those here."""
     giver, taker, _ = filled(redis_cluster).nodes()
-    mine = msgspec.msgpack.decode(giver._run([("GET", giver.claim_key)])[0])
+    mine = msgspec.msgpack.decode(giver._execute([("GET", giver.claim_key)])[0])
     assert giver.read_claim() == (Run(mine[0], mine[1], giver.slots), 1, 1)
     for theirs in (mine, [*mine[:5], taker.slots]):  # the second: all its slots came, and then some left again
-        taker._run([("SET", taker.claim_key, msgspec.msgpack.encode(theirs))])
+        taker._execute([("SET", taker.claim_key, msgspec.msgpack.encode(theirs))])
         assert taker.read_claim() is None
 
 
@@ -239,7 +239,7 @@ def test_a_reader_that_gives_up_leaves_no_answer_behind(redis_cluster: str) -> N
     """Answers that nobody took must not be the next question's."""
     store = filled(redis_cluster)
     node = store.nodes()[0]
-    call = node.reading(of(node), ["another/service"], [], time.monotonic() + 1)
+    call = node.read_call(of(node), ["another/service"], [], time.monotonic() + 1)
     next(call)  # the question is sent
     call.close()
     assert served(store) == SUBJECTS

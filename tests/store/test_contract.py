@@ -34,10 +34,10 @@ def store(request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
         return
     served = store_at(request.getfixturevalue(request.param), 2_000)
     for node in served.nodes():
-        node._run([("FLUSHALL",)])
+        node._execute([("FLUSHALL",)])
     yield served
     for node in served.nodes():
-        node.close()
+        node.server.close()
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def test_a_word_that_was_given_names_its_own_fill_until_the_next(store: OnlineSt
 def test_a_store_that_was_emptied_is_another_fill(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
     first = filled(store)
-    store._run([("FLUSHALL",)])
+    store._execute([("FLUSHALL",)])
     assert store.write_claim(store.run(), 1, 6)  # a voucher that did not see it
     assert store.vouch(store.run(), 5_000)
     assert not set(fills(store)) & {"", *first}
@@ -272,7 +272,7 @@ def test_every_subject_is_listed_for_the_audit(store: OnlineStore) -> None:
 
 def test_an_emptied_script_cache_is_filled_again(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
-    store._run([("FLUSHALL",), ("SCRIPT", "FLUSH")])
+    store._execute([("FLUSHALL",), ("SCRIPT", "FLUSH")])
     assert store.write([field(1)], NOW_MS) == [WriteOutcome.REFUSED]
 
 
@@ -280,7 +280,7 @@ def test_a_connection_that_the_server_closed_is_made_anew(redis_server: str) -> 
     store = RedisStore(redis_server, 2_000)
     store.publish_permissions({ANN: allowing()})
     other = RedisStore(redis_server, 2_000)
-    other._run([("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")])
+    other._execute([("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")])
     assert stored(store)[0] == allowing()
 
 
@@ -319,7 +319,7 @@ def test_a_store_that_takes_no_writes_is_unavailable(
     store = RedisStore(server.url, 2_000)
     try:
         store.publish_permissions({ANN: allowing()})
-        store._run(break_it)
+        store._execute(break_it)
         with pytest.raises(StoreUnavailable, match="can't serve now"):
             store.publish_permissions({ANN: refusing()})
         with pytest.raises(StoreUnavailable, match="can't serve now"):
@@ -327,7 +327,7 @@ def test_a_store_that_takes_no_writes_is_unavailable(
         if break_it[0][0] == "REPLICAOF":
             with pytest.raises(StoreUnavailable, match="it is a replica"):
                 store.run()
-        store._run(mend)
+        store._execute(mend)
         assert not store.publish_permissions({ANN: refusing()})[ANN].superseded
     finally:
         server.stop()
@@ -335,9 +335,9 @@ def test_a_store_that_takes_no_writes_is_unavailable(
 
 def test_a_long_pipeline_is_cut_by_its_bytes(redis_server: str) -> None:
     store = RedisStore(redis_server, 250)
-    store._run([("FLUSHALL",)])
+    store._execute([("FLUSHALL",)])
     subjects = [f"{i:032x}" for i in range(100)]
     store.publish_permissions({subject: allowing() for subject in subjects})
     writes = [field(1, subject=subject)._replace(value=field(1).value + bytes(200_000)) for subject in subjects]
     assert set(store.write(writes, NOW_MS)) == {WriteOutcome.DONE}
-    store._run([("FLUSHALL",)])
+    store._execute([("FLUSHALL",)])

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from featurestore.store.redis import key
+from featurestore.store.redis import subject_key
 from featurestore.store.slots import (
     SLOTS,
     Primary,
@@ -21,7 +21,7 @@ slots = st.sets(st.integers(0, SLOTS - 1), min_size=1, max_size=50)
 
 @given(st.text("0123456789abcdef", min_size=32, max_size=32))
 def test_a_subject_s_slot_is_that_of_its_key_for_every_client(subject: str) -> None:
-    assert slot_of(subject) == key_slot(key(subject).encode())
+    assert slot_of(subject) == key_slot(subject_key(subject).encode())
 
 
 @given(slots)

@@ -242,7 +242,7 @@ def test_a_new_grant_between_read_and_write_is_folded_again_under_it() -> None:
     shop = interleaved(lambda shop: shop.permit(grant=2))
     shop.fold(shop.record(shop.raw()), shop.record(shop.raw()))
     assert shop.count() == 2
-    assert decode(shop.table.kept[ANN.encode()]).views["spend"][0].grants == {"service": 2}
+    assert decode(shop.table.kept[ANN.encode()]).views["spend"][0].grant_ids == {"service": 2}
 
 
 def test_a_permission_that_ends_is_no_longer_folded_under(shop: Shop) -> None:
@@ -259,7 +259,7 @@ def test_a_purge_drops_the_values_and_keeps_the_offset(shop: Shop) -> None:
     shop.permit(allowed=False)
     shop.purge(ANN, BOB)
     assert decode(shop.table.kept[ANN.encode()]).views == {}
-    assert decode(shop.table.kept[ANN.encode()]).identities == b""
+    assert decode(shop.table.kept[ANN.encode()]).deduplication_window == b""
     shop.permit(grant=2)
     asyncio.run(shop.micro_batches.handle([batch]))  # a replay from before the purge
     assert shop.read().features["spend_count_lifetime"] == 0
@@ -353,14 +353,14 @@ def test_a_store_that_is_emptied_while_it_is_filled_does_not_look_whole(shop: Sh
 def test_values_are_pushed_again_to_the_node_that_was_filled_anew_alone(redis_cluster: str) -> None:
     store = ClusterStore(redis_cluster, 2_000)
     for node in store.nodes():
-        node._run([("FLUSHALL",)])
+        node._execute([("FLUSHALL",)])
     shop, (new, old, _) = Shop(store), store.nodes()
     names = [f"{n:032x}" for n in range(100)]  # all of partition 0
     lost, kept = (next(name for name in names if node.owns(name)) for node in (new, old))
     for name in (lost, kept):
         shop.permit(name)
         shop.fold(shop.record(shop.raw(name), name))
-    new._run([("FLUSHALL",)])
+    new._execute([("FLUSHALL",)])
     vouch(new)
     shop.permit(lost)
     assert shop.read(lost).views["spend"].status is Status.STALE

@@ -42,6 +42,6 @@ def test_a_bot_learns_what_happens_and_stops_at_a_withdrawal(shop: Shop) -> None
     shop.buys("ann")
     shop.buys("bob")
     bob.sees(SPENT, 10, within_s=5)
-    assert {said.data["features"][SPENT] for said in bob.said} == {0, 10}
-    assert ann.said[-1].event == "closed"
+    assert {said.data["features"][SPENT] for said in bob.received} == {0, 10}
+    assert ann.received[-1].event == "closed"
     bob.leave()

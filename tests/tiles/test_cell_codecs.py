@@ -28,25 +28,25 @@ def column(draw: st.DrawFn) -> tuple[Cell, list[Any]]:
 @given(column(), st.binary(max_size=5), st.binary(max_size=5))
 def test_cells_come_back_from_anywhere_in_a_table(packed: tuple[Cell, list[Any]], before: bytes, behind: bytes) -> None:
     cell, values = packed
-    form, raw = cell_codecs.pack(cell_codecs.PACKERS[cell], values)
+    code, raw = cell_codecs.pack(cell_codecs.PACKERS[cell], values)
     table, at = before + raw + behind, len(before)
-    assert cell_codecs.unpack(form, table, at, len(values)) == (values, at + len(raw))
-    assert cell_codecs.end(form, table, at, len(values)) == at + len(raw)
+    assert cell_codecs.unpack(code, table, at, len(values)) == (values, at + len(raw))
+    assert cell_codecs.column_end(code, table, at, len(values)) == at + len(raw)
 
 
 @given(column())
 def test_runs_and_like_cells_are_never_larger_than_a_cell_a_row(packed: tuple[Cell, list[Any]]) -> None:
     cell, values = packed
     runs = len(list(groupby(values)))
-    form, raw = cell_codecs.pack(cell_codecs.PACKERS[cell], values)
+    code, raw = cell_codecs.pack(cell_codecs.PACKERS[cell], values)
     if runs == 1:
-        assert form.isupper()
-    if form.isdigit():
+        assert code.isupper()
+    if code.isdigit():
         assert len(raw) < len(cell_codecs.PACKERS[cell](values)[1])
 
 
 @pytest.mark.parametrize(
-    ("values", "form", "size"),
+    ("values", "code", "size"),
     [
         ([1, 127], "b", 2),
         ([1, -127], "b", 2),
@@ -58,17 +58,17 @@ def test_runs_and_like_cells_are_never_larger_than_a_cell_a_row(packed: tuple[Ce
         ([0] * 10 + [900] * 10, "1", 2 + 4 + 4),
     ],
 )
-def test_integers_take_the_fewest_bytes(values: list[int | None], form: str, size: int) -> None:
-    packed = cell_codecs.pack(cell_codecs.integers, values)
-    assert (packed[0], len(packed[1])) == (form, size)
+def test_integers_take_the_fewest_bytes(values: list[int | None], code: str, size: int) -> None:
+    packed = cell_codecs.pack(cell_codecs.pack_integers, values)
+    assert (packed[0], len(packed[1])) == (code, size)
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63), 2**200])
 def test_an_integer_of_more_than_64_bits_is_an_error_and_never_another_number(value: int) -> None:
     with pytest.raises(OverflowError):
-        cell_codecs.pack(cell_codecs.integers, [0, value])
+        cell_codecs.pack(cell_codecs.pack_integers, [0, value])
 
 
 def test_infinite_floats_are_kept() -> None:
-    form, raw = cell_codecs.pack(cell_codecs.floats, [math.inf, None, -math.inf])
-    assert cell_codecs.unpack(form, raw, 0, 3)[0] == [math.inf, None, -math.inf]
+    code, raw = cell_codecs.pack(cell_codecs.pack_floats, [math.inf, None, -math.inf])
+    assert cell_codecs.unpack(code, raw, 0, 3)[0] == [math.inf, None, -math.inf]

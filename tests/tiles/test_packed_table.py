@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from featurestore.aggregations.base import Cell
 from featurestore.tiles.cell_codecs import PACKERS
-from featurestore.tiles.packed_table import LIKE, Table, write
+from featurestore.tiles.packed_table import DUPLICATE_COLUMN, PackedTable, pack_table
 from tests.tiles.test_cell_codecs import CELLS
 
 Column = tuple[Cell, list[Any]]
@@ -33,9 +33,9 @@ def tables(draw: st.DrawFn) -> list[Column]:
 
 @given(tables(), st.binary(max_size=5), st.binary(max_size=5))
 def test_every_cell_and_every_column_can_be_read(made: list[Column], before: bytes, behind: bytes) -> None:
-    raw = write([PACKERS[kind] for kind, _ in made], [cells for _, cells in made])
+    raw = pack_table([PACKERS[kind] for kind, _ in made], [cells for _, cells in made])
     rows = len(made[0][1])
-    table = Table(before + raw + behind, len(before), len(made), rows)
+    table = PackedTable(before + raw + behind, len(before), len(made), rows)
     for number, (kind, cells) in enumerate(made):
         assert table.column(number) == cells
         if kind is not Cell.BLOB:
@@ -45,6 +45,6 @@ def test_every_cell_and_every_column_can_be_read(made: list[Column], before: byt
 def test_a_column_like_an_earlier_one_takes_two_bytes() -> None:
     packer = PACKERS[Cell.INT]
     cells = list(range(300))
-    once, twice = write([packer], [cells]), write([packer, packer], [cells, cells])
+    once, twice = pack_table([packer], [cells]), pack_table([packer, packer], [cells, cells])
     assert len(twice) == len(once) + 2
-    assert chr(twice[1]) == LIKE
+    assert chr(twice[1]) == DUPLICATE_COLUMN

@@ -32,7 +32,7 @@ DAY_MS = 86_400_000
 def runs_from(request: pytest.FixtureRequest) -> Iterator[None]:
     """Runs in columns begin where few tiles are, too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cell_codecs, "RUNS_FROM", request.param)
+        patch.setattr(cell_codecs, "MIN_ROWS_FOR_RUNS", request.param)
         yield
 
 
@@ -73,7 +73,7 @@ def fold(
 def field(record: Record, generation: int = 1) -> bytes:
     """What the store would hold."""
     (kept,) = record.views["spend"]
-    return pack_field(generation, record.offset, kept.grants["service"], CODEC.totals(kept.tiles))
+    return pack_field(generation, record.offset, kept.grant_ids["service"], CODEC.suffix_aggregates(kept.tiles))
 
 
 def values(record: Record, now_ms: int) -> dict[str, object]:
@@ -187,7 +187,7 @@ def test_only_events_since_the_birth_of_a_view_count() -> None:
 def test_identities_are_bounded_and_what_lies_beyond_is_counted_unchecked() -> None:
     counts: Counter[str] = Counter()
     record = fold(Record(), arrivals([purchase(i, EPOCH_S * 1000 + i * 1000, 1) for i in range(1, 301)]), counts=counts)
-    assert len(record.identities) == deduplication.KEPT * deduplication.SIZE
+    assert len(record.deduplication_window) == deduplication.DEDUPLICATION_EVENTS * deduplication.ENTRY_SIZE
     assert counts["unchecked"] == 0
     fold(record, arrivals([purchase(1, EPOCH_S * 1000 + 1000, 1)], 300), counts=counts)
     assert counts["unchecked"] == 1
@@ -238,7 +238,7 @@ def test_purposes_that_share_a_folding_keep_what_each_would_alone(
 
 def purposes(record: Record) -> dict[str, tuple[int, bytes]]:
     """What each purpose holds of the view."""
-    return {p: (grant, kept.tiles) for kept in record.views.get("both", ()) for p, grant in kept.grants.items()}
+    return {p: (grant, kept.tiles) for kept in record.views.get("both", ()) for p, grant in kept.grant_ids.items()}
 
 
 @given(purchases(), st.data())
@@ -251,4 +251,4 @@ def test_an_event_that_no_filter_lets_through_leaves_a_view_alone(events: list[E
     alone = fold_returns.fold_events(
         Record(), arrivals(returned), ALWAYS, coverage_starts_ms=born, counts=Counter()
     ).record
-    assert (with_all.views, with_all.identities) == (alone.views, alone.identities)
+    assert (with_all.views, with_all.deduplication_window) == (alone.views, alone.deduplication_window)

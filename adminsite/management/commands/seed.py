@@ -18,6 +18,6 @@ class Command(BaseCommand):
         for name, title, basis, description in PURPOSES:
             services.define_purpose(name, title=title, lawful_basis=basis, description=description)
         notice = services.publish_notice("privacy", 1, "en", NOTICE, [purpose.name for purpose in PURPOSES])
-        services.settle_purposes()
+        services.backfill_purposes()
         roles = ", ".join(group.name for group in seed_roles())
         self.stdout.write(f"{len(PURPOSES)} purposes, notice {notice.reference}, roles {roles}")

@@ -16,7 +16,7 @@ from featurestore.catalog import registry
 from featurestore.catalog.purposes import PURPOSES, LawfulBasis
 from featurestore.consent.models import Notice
 from featurestore.consent.purpose_states import Decision
-from featurestore.consent.services import Choice, record
+from featurestore.consent.services import Choice, record_decisions
 from featurestore.profiles.services import Registration, register_many
 
 ACTOR = "demo"
@@ -55,4 +55,4 @@ def admit(customers: list[str], notice: str) -> None:
     """Register the customers and record their consents."""
     register_many(Registration(c, REGIONS[i % len(REGIONS)], "demo") for i, c in enumerate(customers))
     asked = [purpose.name for purpose in PURPOSES if purpose.basis is LawfulBasis.CONSENT]
-    record([Choice(c, purpose, Decision.GIVEN, "web", ACTOR, notice) for c in customers for purpose in asked])
+    record_decisions([Choice(c, purpose, Decision.GIVEN, "web", ACTOR, notice) for c in customers for purpose in asked])

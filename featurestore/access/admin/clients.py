@@ -22,7 +22,7 @@ from featurestore.access import services, usage
 from featurestore.access.admin.keys import NewCredentialAdmin, state_of
 from featurestore.access.errors import AccessError
 from featurestore.access.models import ApiClient
-from featurestore.access.scopes import ACTIONS
+from featurestore.access.scopes import SCOPE_DESCRIPTIONS
 from featurestore.catalog import registry
 from featurestore.consent.models import Purpose
 
@@ -47,7 +47,7 @@ class AllowanceForm(forms.Form):
     """Scopes, services and purposes of a client or key, out of all that exist."""
 
     scopes = forms.MultipleChoiceField(
-        choices=[(scope, f"{scope}: {description}") for scope, description in ACTIONS.items()],
+        choices=[(scope, f"{scope}: {description}") for scope, description in SCOPE_DESCRIPTIONS.items()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
     services = forms.MultipleChoiceField(
@@ -118,7 +118,11 @@ class ApiClientAdmin(NewCredentialAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[UnfoldAction]:
         """All but those that the page's sections offer."""
-        return [action for action in super().get_actions_detail(request, object_id) if action_key(action) not in SECTION_ACTIONS]
+        return [
+            action
+            for action in super().get_actions_detail(request, object_id)
+            if action_key(action) not in SECTION_ACTIONS
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["name"] if obj else []

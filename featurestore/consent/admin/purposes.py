@@ -14,7 +14,7 @@ from unfold.enums import ActionVariant
 from featurestore.backoffice.base import StaffAdmin
 from featurestore.consent import services
 from featurestore.consent.errors import ConsentError
-from featurestore.consent.models import LONGEST_VALIDITY_DAYS, Purpose
+from featurestore.consent.models import MAX_VALIDITY_DAYS, Purpose
 from featurestore.consent.purpose_states import Basis
 
 MEANS = {
@@ -32,7 +32,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
     "validity_days": {
         "min_value": 1,
-        "max_value": LONGEST_VALIDITY_DAYS,
+        "max_value": MAX_VALIDITY_DAYS,
         "help_text": "A consent ends after so many days. Empty: it has no end.",
     },
 }

@@ -25,8 +25,8 @@ def state_of(row: CurrentPermission) -> PurposeState:
     return to_state(row.allowed, row.grant_id, row.since, row.until, row.ended_at)
 
 
-def to_state(allowed: bool, grant: int, *times: datetime | None) -> PurposeState:
-    return PurposeState(allowed, grant, *(milliseconds(at) if at else 0 for at in times))
+def to_state(allowed: bool, grant_id: int, *times: datetime | None) -> PurposeState:
+    return PurposeState(allowed, grant_id, *(milliseconds(at) if at else 0 for at in times))
 
 
 def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[str, Permission]:
@@ -40,10 +40,10 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
     states: dict[str, dict[str, PurposeState]] = {subject: {} for subject in versions}
     retired: set[str] = set()
     rows = CurrentPermission.objects.filter(customer__subject__in=versions).values_list(
-        "customer__subject", "purpose__name", "purpose__active", "allowed", "grant", "since", "until", "ended_at"
+        "customer__subject", "purpose__name", "purpose__active", "allowed", "grant_id", "since", "until", "ended_at"
     )
-    for subject, purpose, active, allowed, grant, since, until, ended_at in rows:
-        states[subject][purpose] = to_state(allowed, grant, since, until, ended_at)
+    for subject, purpose, active, allowed, grant_id, since, until, ended_at in rows:
+        states[subject][purpose] = to_state(allowed, grant_id, since, until, ended_at)
         if not active:
             retired.add(purpose)
     return {subject: derive_permission(epoch, sequence, states[subject], retired) for subject, sequence in versions.items()}

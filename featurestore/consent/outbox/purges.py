@@ -1,4 +1,4 @@
-"""Purges on their way to the streams: a topic partitioned like the event topics, keyed by subject."""
+"""Purges and their producer: a Kafka topic keyed by subject and partitioned like the event topics."""
 
 import json
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ DELIVERY_TIMEOUT_MS = 5000
 
 
 class Purge(NamedTuple):
-    """Tell the streams to look at a subject's permission again, and to drop what it no longer holds."""
+    """Request to the streams: read a subject's permission again and drop the values that it no longer allows."""
 
     subject: str
     sequence: int
 
 
-class Purges(Protocol):
-    """Where purges go. A double in tests."""
+class PurgeProducer(Protocol):
+    """Producer of purges. Tests have one of their own."""
 
     def send(self, purges: Sequence[Purge]) -> dict[int, str]:
-        """Send and wait for the broker's word. Returns the failures: what went wrong by sequence."""
+        """Send purges and wait for the broker's acknowledgements. Returns the failures: the error by sequence."""
 
 
-class PurgeTopic:
-    """The Kafka topic ``consent.purge.g{generation}``. A purge that was sent twice is harmless."""
+class KafkaPurgeProducer:
+    """Producer of the topic ``consent.purge.g{generation}``. A purge that is sent twice is harmless."""
 
     def __init__(self, bootstrap: str, generation: int, partitions: int):
         self.topic, self.partitions = names.purge(generation), partitions
@@ -44,7 +44,7 @@ class PurgeTopic:
         )
 
     def send(self, purges: Sequence[Purge]) -> dict[int, str]:
-        failures = {purge.sequence: "the broker gave no answer" for purge in purges}
+        failures = {purge.sequence: "the broker did not acknowledge it" for purge in purges}
 
         def reported(sequence: int, error: KafkaError | None) -> None:
             if error is None:
@@ -72,7 +72,7 @@ class PurgeTopic:
 
 
 @cache
-def purges() -> Purges:
-    """The process's way to the streams, as the settings name it."""
+def purge_producer() -> PurgeProducer:
+    """The process's producer of purges, made once from the settings."""
     conf = settings()
-    return PurgeTopic(conf.kafka_bootstrap, conf.generation, conf.partitions)
+    return KafkaPurgeProducer(conf.kafka_bootstrap, conf.generation, conf.partitions)

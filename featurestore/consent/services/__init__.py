@@ -1,15 +1,15 @@
 """The only writers of this app. Everything that changes a permission goes through here."""
 
-from featurestore.consent.services.decisions import Choice, RecordedDecision, give, record, withdraw
+from featurestore.consent.services.decisions import Choice, RecordedDecision, give, record_decisions, withdraw
 from featurestore.consent.services.expiry import expire_due
 from featurestore.consent.services.purposes import (
     Retired,
     define_purpose,
     publish_notice,
     retire_purpose,
-    settle_purposes,
+    backfill_purposes,
 )
-from featurestore.consent.services.repair import raise_epoch, reissue
+from featurestore.consent.services.repair import raise_epoch, raise_versions
 
 __all__ = [
     "Choice",
@@ -20,9 +20,9 @@ __all__ = [
     "give",
     "publish_notice",
     "raise_epoch",
-    "record",
-    "reissue",
+    "record_decisions",
+    "raise_versions",
     "retire_purpose",
-    "settle_purposes",
+    "backfill_purposes",
     "withdraw",
 ]

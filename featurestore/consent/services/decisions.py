@@ -8,7 +8,7 @@ from django.db import transaction
 
 from featurestore.clock import milliseconds
 from featurestore.consent import purpose_states
-from featurestore.consent.change_writer import Changes
+from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.errors import (
     InactivePurpose,
     UnknownCustomer,
@@ -25,7 +25,7 @@ from featurestore.consent.outbox.publication import publish
 from featurestore.consent.purpose_states import Basis, Decision, PurposeState
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import find_many
-from featurestore.jobs.batches import BATCH
+from featurestore.jobs.batches import BATCH_SIZE
 
 DAY_MS = 86_400_000
 MAX_ACTOR_LENGTH = 150
@@ -81,7 +81,7 @@ def give(
     Must not be called within a transaction: the store may only hear of what is committed. Raises ConsentError.
     """
     choice = Choice(customer_id, purpose, Decision.GIVEN, method, actor, notice, reason, until, since)
-    return record([choice], now)[0]
+    return record_decisions([choice], now)[0]
 
 
 def withdraw(
@@ -97,13 +97,13 @@ def withdraw(
 ) -> RecordedDecision:
     """Record a withdrawal (or refusal, or objection); reads are denied before this returns, if ``effective``."""
     choice = Choice(customer_id, purpose, Decision.WITHDRAWN, method, actor, notice, reason, None, since)
-    return record([choice], now)[0]
+    return record_decisions([choice], now)[0]
 
 
-def record(choices: Sequence[Choice], now: datetime | None = None) -> list[RecordedDecision]:
+def record_decisions(choices: Sequence[Choice], now: datetime | None = None) -> list[RecordedDecision]:
     """Record decisions in one transaction, all or none, in order; then put them. At most 1,000 at a time."""
-    if len(choices) > BATCH:
-        raise ValueError(f"{len(choices)} choices: record at most {BATCH} in one transaction")
+    if len(choices) > BATCH_SIZE:
+        raise ValueError(f"{len(choices)} choices: record at most {BATCH_SIZE} in one transaction")
     with transaction.atomic(durable=True):
         decided = _append(choices, now)
     in_effect = publish({customer.subject for customer, _, _ in decided}, now)
@@ -113,12 +113,12 @@ def record(choices: Sequence[Choice], now: datetime | None = None) -> list[Recor
 def _append(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Customer, ConsentRecord, bool]]:
     for choice in choices:
         _check(choice)
-    changes = Changes(lock_change_sequence(now))
+    writer = ChangeWriter(lock_change_sequence(now))
     customers = find_many(choice.customer_id for choice in choices)
     purposes = {p.name: p for p in Purpose.objects.filter(name__in={choice.purpose for choice in choices})}
     references = {choice.notice for choice in choices if choice.notice}
     notices = {n.reference: n for n in Notice.objects.filter(reference__in=references).prefetch_related("purposes")}
-    changes.load(customers.values())
+    writer.load_states(customers.values())
     decided = []
     for choice in choices:
         if choice.customer_id not in customers:
@@ -127,53 +127,53 @@ def _append(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Custo
             raise UnknownPurpose(f"No purpose {choice.purpose[:64]!r}. The administration lists them.")
         customer, purpose = customers[choice.customer_id], purposes[choice.purpose]
         notice = _notice(choice, purpose, notices)
-        before = changes.state(customer, purpose)
+        before = writer.state_of(customer, purpose)
         if choice.decision is Decision.GIVEN:
-            entry = _give(changes, customer, purpose, choice, notice)
+            entry = _give(writer, customer, purpose, choice, notice)
         else:
-            entry = _withdraw(changes, customer, purpose, choice, notice)
-        after = changes.state(customer, purpose)
+            entry = _withdraw(writer, customer, purpose, choice, notice)
+        after = writer.state_of(customer, purpose)
         repeated = bool(before and after and (before.allowed, before.grant_id) == (after.allowed, after.grant_id))
         decided.append((customer, entry, repeated))
-    changes.write()
+    writer.write()
     return decided
 
 
 def _give(
-    changes: Changes, customer: Customer, purpose: Purpose, choice: Choice, notice: Notice | None
+    writer: ChangeWriter, customer: Customer, purpose: Purpose, choice: Choice, notice: Notice | None
 ) -> ConsentRecord:
-    basis, now_ms = Basis(purpose.lawful_basis), milliseconds(changes.change_sequence.at)
+    basis, now_ms = Basis(purpose.lawful_basis), milliseconds(writer.change_sequence.at)
     if not purpose.active:
         raise InactivePurpose(f"Purpose {purpose.name} is retired: nobody is asked for it any more.")
     if basis is Basis.CONSENT and notice is None:
         raise WrongNotice("A consent needs the notice that was shown: give its reference, name/version/language.")
-    before = changes.state(customer, purpose)
+    before = writer.state_of(customer, purpose)
     if before and before.allowed and not before.in_force_at(now_ms):  # its time was over, only nobody has written it down
-        changes.end(customer, purpose, before.until_ms, "its time was over")
+        writer.add_expiry(customer, purpose, before.until_ms, "its time was over")
     since_ms = milliseconds(choice.since) if choice.since else None
     until_ms = milliseconds(choice.until) if choice.until else 0
     if purpose.validity_days and basis is Basis.CONSENT:
         longest_ms = (now_ms if since_ms is None else since_ms) + purpose.validity_days * DAY_MS
         until_ms = min(until_ms or longest_ms, longest_ms)
-    before = changes.state(customer, purpose)
-    after = purpose_states.after_consent(basis, before, changes.next_sequence, now_ms, since_ms, until_ms)
-    return _append_choice(changes, customer, purpose, choice, after, after.since_ms, notice)
+    before = writer.state_of(customer, purpose)
+    after = purpose_states.after_consent(basis, before, writer.next_sequence, now_ms, since_ms, until_ms)
+    return _append_choice(writer, customer, purpose, choice, after, after.since_ms, notice)
 
 
 def _withdraw(
-    changes: Changes, customer: Customer, purpose: Purpose, choice: Choice, notice: Notice | None
+    writer: ChangeWriter, customer: Customer, purpose: Purpose, choice: Choice, notice: Notice | None
 ) -> ConsentRecord:
     if choice.until:
         raise WrongDate("A withdrawal has no end: leave out `until`.")
-    now_ms = milliseconds(changes.change_sequence.at)
+    now_ms = milliseconds(writer.change_sequence.at)
     since_ms = milliseconds(choice.since) if choice.since else None
-    after = purpose_states.after_withdrawal(Basis(purpose.lawful_basis), changes.state(customer, purpose), now_ms, since_ms)
+    after = purpose_states.after_withdrawal(Basis(purpose.lawful_basis), writer.state_of(customer, purpose), now_ms, since_ms)
     effective_ms = now_ms if since_ms is None else since_ms
-    return _append_choice(changes, customer, purpose, choice, after, effective_ms, notice)
+    return _append_choice(writer, customer, purpose, choice, after, effective_ms, notice)
 
 
 def _append_choice(
-    changes: Changes,
+    writer: ChangeWriter,
     customer: Customer,
     purpose: Purpose,
     choice: Choice,
@@ -181,7 +181,7 @@ def _append_choice(
     effective_ms: int,
     notice: Notice | None,
 ) -> ConsentRecord:
-    return changes.append(
+    return writer.add_decision(
         customer,
         purpose,
         choice.decision,

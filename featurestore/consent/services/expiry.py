@@ -7,11 +7,11 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from featurestore.clock import database_now, milliseconds
-from featurestore.consent.change_writer import Changes
+from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.models import CurrentPermission
 from featurestore.consent.outbox.publication import publish
-from featurestore.jobs.batches import BATCH
+from featurestore.jobs.batches import BATCH_SIZE
 
 log = structlog.get_logger(__name__)
 
@@ -34,15 +34,15 @@ def _expire_batch(now: datetime | None) -> list[str]:
     if not _due(now or database_now()).exists():  # without the change sequence's lock: mostly there is nothing to do
         return []
     with transaction.atomic(durable=True):
-        changes = Changes(lock_change_sequence(now))
-        rows = list(_due(changes.change_sequence.at).select_related("customer", "purpose").order_by("pk")[:BATCH])
-        changes.load([row.customer for row in rows])
+        writer = ChangeWriter(lock_change_sequence(now))
+        rows = list(_due(writer.change_sequence.at).select_related("customer", "purpose").order_by("pk")[:BATCH_SIZE])
+        writer.load_states([row.customer for row in rows])
         for row in rows:
-            over = row.until is not None and row.until <= changes.change_sequence.at
-            ended_at = row.until if over and row.until else changes.change_sequence.at
+            over = row.until is not None and row.until <= writer.change_sequence.at
+            ended_at = row.until if over and row.until else writer.change_sequence.at
             reason = "its time was over" if over else "the purpose was retired"
-            changes.end(row.customer, row.purpose, milliseconds(ended_at), reason)
-        changes.write()
+            writer.add_expiry(row.customer, row.purpose, milliseconds(ended_at), reason)
+        writer.write()
     return [row.customer.subject for row in rows]
 
 

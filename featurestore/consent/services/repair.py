@@ -24,7 +24,7 @@ def raise_epoch(now: datetime | None = None) -> ChangeSequence:
     return change_sequence
 
 
-def reissue(subjects: Collection[str], now: datetime | None = None) -> set[str]:
+def raise_versions(subjects: Collection[str], now: datetime | None = None) -> set[str]:
     """Give subjects a new version of the same permission, and put it; those returned are in effect.
 
     For a subject that the database does not know this is a versioned denial. The streams are told as well.

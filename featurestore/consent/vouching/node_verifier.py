@@ -17,7 +17,7 @@ from featurestore.clock import database_now
 from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
 from featurestore.consent.outbox.publication import permissions_of
-from featurestore.jobs.batches import BATCH, batches
+from featurestore.jobs.batches import BATCH_SIZE, batches
 from featurestore.store.protocol import NEW_INCARNATION_EPOCH, Node, Run, StoreUnavailable
 from featurestore.store.slots import overlap
 
@@ -142,7 +142,7 @@ class NodeVerifier:
         count = 0
         while not self.stopping():
             versions = SubjectVersion.objects.filter(sequence__gt=sequence).order_by("sequence")
-            batch = list(versions.values_list("subject", "sequence")[:BATCH])
+            batch = list(versions.values_list("subject", "sequence")[:BATCH_SIZE])
             if not batch:
                 self.log.info("run filled", subjects=count, sequence=sequence)
                 return sequence
@@ -170,7 +170,7 @@ class NodeVerifier:
         if last is not None:
             waiting = waiting.filter(sequence__lte=last)
         after = 0
-        while batch := list(waiting.filter(sequence__gt=after).values_list("subject", "sequence")[:BATCH]):
+        while batch := list(waiting.filter(sequence__gt=after).values_list("subject", "sequence")[:BATCH_SIZE]):
             after = batch[-1][1]
             if owned := [(subject, sequence) for subject, sequence in batch if self.node.owns(subject)]:
                 yield owned

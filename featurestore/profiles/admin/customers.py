@@ -121,7 +121,7 @@ class CustomerAdmin(ReadOnlyAdmin):
             choice = Choice(
                 customer.customer_id, asked.name, decision, answers["method"], actor, reference, answers["reason"]
             )
-            self._say(request, services.record([choice])[0], f"{asked.title}: {words.done}")
+            self._say(request, services.record_decisions([choice])[0], f"{asked.title}: {words.done}")
             return self.back(customer)
 
         return self.ask(

@@ -57,7 +57,7 @@ class CustomerStatus(NamedTuple):
 def status_of(customer: Customer) -> CustomerStatus:
     """One line a purpose. As many queries and one look into the store, whatever there is to see."""
     now_ms = milliseconds(datetime.now(UTC))
-    rows = {row.purpose_id: row for row in selectors.permissions_now(customer.customer_id)}
+    rows = {row.purpose_id: row for row in selectors.current_permissions(customer.customer_id)}
     last = selectors.timeline(customer.customer_id).filter(sequence__in=[row.sequence for row in rows.values()])
     records = {record.purpose_id: record for record in last}
     ours = permissions_of([customer.subject]).get(customer.subject, NOTHING)

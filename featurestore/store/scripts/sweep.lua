@@ -1,14 +1,14 @@
--- Drop every field of one subject that its permission does not hold; all of them where there is none.
--- KEYS[1] the subject's hash. ARGV[1], if given, a permission to put first: (epoch, sequence) at least the one there.
--- Answers 0 where a newer permission was there and stays (nothing is put), else 1. Who follows the subject hears of it.
-local there = redis.call('HGET', KEYS[1], 'p')
-local raw, answer = there, 1
+-- Drop every field of one subject that its permission does not hold; all of them where it has none.
+-- KEYS[1] the subject's hash. ARGV[1], if given, a permission to store first, unless a higher (epoch, sequence) is stored.
+-- Answers 0 where a newer permission was stored and stays, else 1. Subscribers to the subject are notified.
+local stored = redis.call('HGET', KEYS[1], 'p')
+local raw, answer = stored, 1
 if ARGV[1] then
   raw = ARGV[1]
-  if there then
-    local old, new = cmsgpack.unpack(there), cmsgpack.unpack(raw)
+  if stored then
+    local old, new = cmsgpack.unpack(stored), cmsgpack.unpack(raw)
     if old[1] > new[1] or (old[1] == new[1] and old[2] > new[2]) then
-      raw, answer = there, 0
+      raw, answer = stored, 0
     end
   end
   if answer == 1 then redis.call('HSET', KEYS[1], 'p', raw) end
@@ -19,9 +19,9 @@ for i = 1, #fields, 2 do
   local name = fields[i]
   if name ~= 'p' then
     local purpose = string.match(name, '/([^/]*)$')
-    local _, _, grant = struct.unpack('<I4I8I4', fields[i + 1])
-    local may = purpose and purposes[purpose]
-    if not (may and may[1] and may[2] == grant) then redis.call('HDEL', KEYS[1], name) end
+    local _, _, grant_id = struct.unpack('<I4I8I4', fields[i + 1])
+    local permission = purpose and purposes[purpose] -- allowed, grant id, ...
+    if not (permission and permission[1] and permission[2] == grant_id) then redis.call('HDEL', KEYS[1], name) end
   end
 end
 if redis.call('PUBSUB', 'NUMSUB', KEYS[1])[2] > 0 then redis.call('PUBLISH', KEYS[1], '') end

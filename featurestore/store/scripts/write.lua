@@ -1,36 +1,37 @@
--- Write packed fields of one subject where its permission holds their purpose and grant and no newer value is there.
+-- Write packed fields of one subject where its permission allows their purpose, the grant ids are equal and no newer
+-- value is stored.
 -- KEYS[1] the subject's hash. ARGV[1] now, ms. Then for each field: name, purpose, value.
 -- Answers for each field 1 done, 0 stale, -1 refused. Numbers are compared, never strings.
--- Who follows the subject hears of it once a call, on a channel named as the hash. Where nobody does, nothing is
--- published: replicas, and in a cluster every other server, would be told of each write.
+-- Subscribers to the subject are notified once a call, on the channel named as the hash. Without a subscriber nothing
+-- is published: PUBLISH is sent to replicas and, in a cluster, to every other server.
 local now = tonumber(ARGV[1])
 local raw = redis.call('HGET', KEYS[1], 'p')
 local purposes = raw and cmsgpack.unpack(raw)[3] or {}
-local answers, pairs_ = {}, {}
+local outcomes, changed = {}, {}
 for i = 2, #ARGV, 3 do
   local name, purpose, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local generation, offset, grant = struct.unpack('<I4I8I4', value)
-  local may = purposes[purpose]
-  local answer = 1
-  if not (may and may[1] and may[2] == grant and (may[4] == 0 or now < may[4])) then
-    answer = -1
+  local generation, offset, grant_id = struct.unpack('<I4I8I4', value)
+  local permission = purposes[purpose] -- allowed, grant id, since, until
+  local outcome = 1
+  if not (permission and permission[1] and permission[2] == grant_id and (permission[4] == 0 or now < permission[4])) then
+    outcome = -1
   else
-    local there = redis.call('HGET', KEYS[1], name)
-    if there then
-      local g, o, granted = struct.unpack('<I4I8I4', there)
-      if g > generation or (g == generation and o > offset) then
-        if granted == grant then answer = 0 end
+    local stored = redis.call('HGET', KEYS[1], name)
+    if stored then
+      local stored_generation, stored_offset, stored_grant_id = struct.unpack('<I4I8I4', stored)
+      if stored_generation > generation or (stored_generation == generation and stored_offset > offset) then
+        if stored_grant_id == grant_id then outcome = 0 end
       end
     end
   end
-  if answer == 1 then
-    pairs_[#pairs_ + 1] = name
-    pairs_[#pairs_ + 1] = value
+  if outcome == 1 then
+    changed[#changed + 1] = name
+    changed[#changed + 1] = value
   end
-  answers[#answers + 1] = answer
+  outcomes[#outcomes + 1] = outcome
 end
-for i = 1, #pairs_, 2 do
-  redis.call('HSET', KEYS[1], pairs_[i], pairs_[i + 1])
+for i = 1, #changed, 2 do
+  redis.call('HSET', KEYS[1], changed[i], changed[i + 1])
 end
-if pairs_[1] and redis.call('PUBSUB', 'NUMSUB', KEYS[1])[2] > 0 then redis.call('PUBLISH', KEYS[1], '') end
-return answers
+if changed[1] and redis.call('PUBSUB', 'NUMSUB', KEYS[1])[2] > 0 then redis.call('PUBLISH', KEYS[1], '') end
+return outcomes

@@ -13,19 +13,19 @@ from devservers.installation import Installation, installation
 from devservers.redis_server import RedisServer
 from featurestore.config import settings
 from featurestore.store.configured import store_at
+from tests.api.environment import ServingEnvironment
 from tests.api.sse.listener import Listener
-from tests.api.world import World
 
-QUESTION = {"service": "support_chat", "purpose": "service"}
+QUERY = {"service": "support_chat", "purpose": "service"}
 NUMBERS = count()
 
 
-class Conversations:
+class StreamEnvironment:
     """Customers who buy and decide, and whoever listens to them. ``made`` is the installation."""
 
     def __init__(self, made: Installation, server: RedisServer, key: str):
         self.made, self.server, self.key = made, server, key
-        self.world = World(store_at(server.url, 1_000), time.time_ns() // 1_000_000)
+        self.environment = ServingEnvironment(store_at(server.url, 1_000), time.time_ns() // 1_000_000)
         self.bought: dict[str, int] = {}
 
     @property
@@ -35,7 +35,7 @@ class Conversations:
     def customer(self) -> str:
         """A new one, who agreed and bought once."""
         customer_id = f"C{next(NUMBERS)}"
-        self.world.permit(customer_id, service=True)
+        self.environment.permit(customer_id, service=True)
         self.buys(customer_id)
         return customer_id
 
@@ -43,17 +43,19 @@ class Conversations:
         """Buy one more lamp, folded and written; how many it are."""
         number = self.bought[customer_id] = self.bought.get(customer_id, 0) + 1
         line = {"kind": "completed", "sku": "LAMP", "category": "light", "quantity": 1, "amount": "10.00"}
-        at = datetime.fromtimestamp(self.world.now_ms / 1000, UTC) - timedelta(minutes=5)
+        at = datetime.fromtimestamp(self.environment.now_ms / 1000, UTC) - timedelta(minutes=5)
         when = at.replace(tzinfo=None).isoformat(timespec="milliseconds")
-        self.world.happened(customer_id, "orders", *((when, line | {"order_id": f"O{i}"}) for i in range(number)))
+        self.environment.fold_events(
+            customer_id, "orders", *((when, line | {"order_id": f"O{i}"}) for i in range(number))
+        )
         return number
 
     def listen(self, customer_id: str, key: str | None = None, **changes: Any) -> Listener:
-        question = QUESTION | {"customer_id": customer_id} | changes
+        question = QUERY | {"customer_id": customer_id} | changes
         return Listener(self.url, self.key if key is None else key, question)
 
 
-Serve = Callable[..., Conversations]
+Serve = Callable[..., StreamEnvironment]
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +63,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Start a process of event streams with its own store and settings."""
     with contextlib.ExitStack() as closing:
 
-        def start(**changed: object) -> Conversations:
+        def start(**changed: object) -> StreamEnvironment:
             folder = tmp_path_factory.mktemp("sse")
             server = RedisServer(folder / "redis")
             server.start()
@@ -69,7 +71,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
             same = {name: getattr(settings(), name) for name in ("subject_secret", "partitions")}
             made = closing.enter_context(installation(folder, kafka="127.0.0.1:1", store=server.url, **same, **changed))
             made.manage("migrate", "--noinput")
-            conversations = Conversations(made, server, made.make_key())
+            conversations = StreamEnvironment(made, server, made.make_key())
             made.start_sse()
             return conversations
 
@@ -77,12 +79,12 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="session")
-def shop(serve: Serve) -> Conversations:
+def shop(serve: Serve) -> StreamEnvironment:
     """One process for tests that leave it as it was; a quiet stream is checked each second."""
     return serve(sse_heartbeat_s=1)
 
 
 @pytest.fixture(scope="session")
-def quiet_shop(serve: Serve) -> Conversations:
+def quiet_shop(serve: Serve) -> StreamEnvironment:
     """One whose streams look for themselves once a minute: what they tell before, they were told."""
     return serve(sse_heartbeat_s=60)

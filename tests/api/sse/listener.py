@@ -11,7 +11,7 @@ import httpx
 from devservers.waiting import eventually
 
 
-class Said(NamedTuple):
+class ReceivedEvent(NamedTuple):
     """One event."""
 
     event: str
@@ -23,7 +23,7 @@ class Listener:
     """``status`` and ``headers`` of the answer, then ``said``, event by event; ``ended`` when the server closed it."""
 
     def __init__(self, url: str, key: str, question: dict[str, Any], **headers: str):
-        self.said: list[Said] = []
+        self.received: list[ReceivedEvent] = []
         self.comments = 0
         self.ended = False
         self.problem: dict[str, Any] = {}
@@ -48,25 +48,27 @@ class Listener:
                     name, _, value = line.partition(": ")
                     fields[name] = value
                 elif "event" in fields:
-                    self.said.append(Said(fields["event"], json.loads(fields["data"]), fields["id"]))
+                    self.received.append(ReceivedEvent(fields["event"], json.loads(fields["data"]), fields["id"]))
                     fields = {}
             self.ended = True
         except httpx.TransportError:  # closed by ``leave``, or cut off: not an orderly end
             return
 
-    def newest(self) -> Said:
-        eventually(lambda: self.said, "a first event has come", within_s=10)
-        return self.said[-1]
+    def newest(self) -> ReceivedEvent:
+        eventually(lambda: self.received, "a first event has come", within_s=10)
+        return self.received[-1]
 
-    def until(self, event: str, within_s: float = 20) -> Said:
+    def until(self, event: str, within_s: float = 20) -> ReceivedEvent:
         """Wait until the newest event is one of these."""
-        eventually(lambda: self.said and self.said[-1].event == event, f"{event} has come", within_s)
-        return self.said[-1]
+        eventually(lambda: self.received and self.received[-1].event == event, f"{event} has come", within_s)
+        return self.received[-1]
 
-    def sees(self, name: str, value: Any, within_s: float = 20) -> Said:
+    def sees(self, name: str, value: Any, within_s: float = 20) -> ReceivedEvent:
         """Wait until the newest answer has a feature's value."""
-        eventually(lambda: self.said and self.said[-1].data.get("features", {}).get(name) == value, name, within_s)
-        return self.said[-1]
+        eventually(
+            lambda: self.received and self.received[-1].data.get("features", {}).get(name) == value, name, within_s
+        )
+        return self.received[-1]
 
     def leave(self) -> None:
         """Hang up. Closing alone says nothing to the server while the thread still waits for the socket."""

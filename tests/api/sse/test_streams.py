@@ -11,7 +11,7 @@ from devservers.waiting import eventually
 from featurestore.accesslog.batches import decode
 from featurestore.accesslog.stream import RecordStream
 from featurestore.api.sse.events import MEDIA_TYPE
-from tests.api.sse.conftest import QUESTION, Conversations, Serve
+from tests.api.sse.conftest import QUERY, Serve, StreamEnvironment
 from tests.api.sse.listener import Listener
 
 SPENT = "spend_amount_sum_1h"
@@ -21,7 +21,7 @@ REVOKE = "from featurestore.access.models import ApiKey\nfrom featurestore.acces
 )
 
 
-def test_a_stream_begins_with_the_whole_answer_and_tells_each_change(shop: Conversations) -> None:
+def test_a_stream_begins_with_the_whole_answer_and_tells_each_change(shop: StreamEnvironment) -> None:
     customer = shop.customer()
     stream = shop.listen(customer)
     assert (stream.status, stream.headers["content-type"]) == (200, MEDIA_TYPE)
@@ -37,13 +37,13 @@ def test_a_stream_begins_with_the_whole_answer_and_tells_each_change(shop: Conve
     stream.leave()
 
 
-def test_some_features_may_be_chosen(shop: Conversations) -> None:
+def test_some_features_may_be_chosen(shop: StreamEnvironment) -> None:
     stream = shop.listen(shop.customer(), features=["returns_90d"])
     assert stream.newest().data["features"] == {"returns_90d": 0}
     stream.leave()
 
 
-def test_nothing_of_another_customer_ever_comes(shop: Conversations) -> None:
+def test_nothing_of_another_customer_ever_comes(shop: StreamEnvironment) -> None:
     ann, bob = shop.customer(), shop.customer()
     of_ann, of_bob = shop.listen(ann, features=[SPENT]), shop.listen(bob, features=[SPENT])
     of_ann.newest()
@@ -53,12 +53,12 @@ def test_nothing_of_another_customer_ever_comes(shop: Conversations) -> None:
     of_ann.sees(SPENT, 60)
     comments = of_bob.comments
     eventually(lambda: of_bob.comments > comments + 1, "the other one was checked meanwhile", within_s=10)
-    assert [said.data["features"][SPENT] for said in of_bob.said] == [10]
+    assert [said.data["features"][SPENT] for said in of_bob.received] == [10]
     of_ann.leave()
     of_bob.leave()
 
 
-def test_two_bots_follow_one_customer_and_one_leaves(quiet_shop: Conversations) -> None:
+def test_two_bots_follow_one_customer_and_one_leaves(quiet_shop: StreamEnvironment) -> None:
     customer = quiet_shop.customer()
     streams = [quiet_shop.listen(customer), quiet_shop.listen(customer)]
     quiet_shop.buys(customer)
@@ -72,7 +72,7 @@ def test_two_bots_follow_one_customer_and_one_leaves(quiet_shop: Conversations) 
     streams[1].leave()
 
 
-def test_a_burst_is_told_in_few_events_and_ends_with_the_newest(shop: Conversations) -> None:
+def test_a_burst_is_told_in_few_events_and_ends_with_the_newest(shop: StreamEnvironment) -> None:
     customer = shop.customer()
     stream = shop.listen(customer)
     stream.newest()
@@ -80,38 +80,38 @@ def test_a_burst_is_told_in_few_events_and_ends_with_the_newest(shop: Conversati
         number = shop.buys(customer)
     assert number == 61
     stream.sees(SPENT, 610)
-    values = [said.data["features"][SPENT] for said in stream.said]
+    values = [said.data["features"][SPENT] for said in stream.received]
     assert values == sorted(values)
     assert len(values) < 60
     stream.leave()
 
 
-def test_a_withdrawal_closes_the_stream(quiet_shop: Conversations) -> None:
+def test_a_withdrawal_closes_the_stream(quiet_shop: StreamEnvironment) -> None:
     customer = quiet_shop.customer()
     stream = quiet_shop.listen(customer)
     stream.newest()
-    quiet_shop.world.permit(customer, service=False)
+    quiet_shop.environment.permit(customer, service=False)
     closing = stream.until("closed")
     assert (closing.data["reason"], closing.data["reconnect"]) == ("withheld", False)
-    last = stream.said[-2]
+    last = stream.received[-2]
     assert last.data["features"][SPENT] == 0
     assert {view["status"] for view in last.data["views"].values()} == {"withheld"}
     eventually(lambda: stream.ended, "the connection is ended in an orderly way")
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_without_consent_the_answer_says_so_and_the_stream_ends(shop: Conversations, known: bool) -> None:
+def test_without_consent_the_answer_says_so_and_the_stream_ends(shop: StreamEnvironment, known: bool) -> None:
     customer = shop.customer() if known else "nobody"
     if known:
-        shop.world.permit(customer, service=False)
+        shop.environment.permit(customer, service=False)
     stream = shop.listen(customer)
     stream.until("closed")
-    assert [said.event for said in stream.said] == ["features", "closed"]
+    assert [said.event for said in stream.received] == ["features", "closed"]
     reason = "refused" if known else "no_consent"
-    assert {view["reason"] for view in stream.said[0].data["views"].values()} == {reason}
+    assert {view["reason"] for view in stream.received[0].data["views"].values()} == {reason}
 
 
-def test_a_revoked_key_closes_its_streams(shop: Conversations) -> None:
+def test_a_revoked_key_closes_its_streams(shop: StreamEnvironment) -> None:
     key, customer = shop.made.make_key("short-lived"), shop.customer()
     eventually(lambda: shop.listen(customer, key=key).status == 200, "the key is known", within_s=10, every_s=0.2)
     stream = shop.listen(customer, key=key)
@@ -134,10 +134,10 @@ def test_a_revoked_key_closes_its_streams(shop: Conversations) -> None:
     ids=str,
 )
 def test_what_is_refused_is_a_problem_document(
-    shop: Conversations, changes: dict[str, object], status: int, name: str
+    shop: StreamEnvironment, changes: dict[str, object], status: int, name: str
 ) -> None:
     key = str(changes.pop("key", shop.key))
-    refused = Listener(shop.url, key, QUESTION | {"customer_id": "C"} | changes)
+    refused = Listener(shop.url, key, QUERY | {"customer_id": "C"} | changes)
     assert refused.status == status == refused.problem["status"]
     assert refused.problem["type"] == f"urn:rapport:problem:{name}"
     assert refused.headers["content-type"] == "application/problem+json"
@@ -153,12 +153,14 @@ def test_what_is_refused_is_a_problem_document(
         ("POST", "/v1/features/stream", "elsewhere.example", 400),
     ],
 )
-def test_other_addresses_are_problems_too(shop: Conversations, method: str, path: str, host: str, status: int) -> None:
+def test_other_addresses_are_problems_too(
+    shop: StreamEnvironment, method: str, path: str, host: str, status: int
+) -> None:
     answer = httpx.request(method, shop.url + path, headers={"Host": host, "Authorization": f"Bearer {shop.key}"})
     assert (answer.status_code, answer.json()["status"]) == (status, status)
 
 
-def test_a_body_that_is_too_large_is_not_read_on(shop: Conversations) -> None:
+def test_a_body_that_is_too_large_is_not_read_on(shop: StreamEnvironment) -> None:
     headers = {"Authorization": f"Bearer {shop.key}"}
     answer = httpx.post(f"{shop.url}/v1/features/stream", content=b" " * 200_000, headers=headers)
     assert answer.status_code == 413
@@ -175,10 +177,10 @@ def test_the_store_goes_and_comes_back(serve: Serve) -> None:
     refused = shop.listen(customer)
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
     shop.server.start()  # empty
-    eventually(lambda: stream.said[-1].event == "features", "an answer comes again")
-    assert {view["reason"] for view in stream.said[-1].data["views"].values()} == {"store_unvouched"}
-    shop.world.put_in_again()
-    shop.world.permit(customer, service=True)
+    eventually(lambda: stream.received[-1].event == "features", "an answer comes again")
+    assert {view["reason"] for view in stream.received[-1].data["views"].values()} == {"store_unvouched"}
+    shop.environment.restore_store()
+    shop.environment.permit(customer, service=True)
     shop.buys(customer)
     stream.sees(SPENT, 20)
     shop.buys(customer)
@@ -215,9 +217,9 @@ def test_lives_and_numbers_are_limited(serve: Serve) -> None:
     again.leave()
 
 
-def test_each_event_leaves_an_access_record(shop: Conversations) -> None:
+def test_each_event_leaves_an_access_record(shop: StreamEnvironment) -> None:
     customer = shop.customer()
-    subject = shop.world.subject(customer)
+    subject = shop.environment.subject(customer)
     control = RecordStream(shop.server.url.replace("/0", "/1"), timeout_s=5)
 
     def recorded() -> list[str]:
@@ -233,7 +235,7 @@ def test_each_event_leaves_an_access_record(shop: Conversations) -> None:
     stream.leave()
 
 
-def test_probes_and_metrics(shop: Conversations) -> None:
+def test_probes_and_metrics(shop: StreamEnvironment) -> None:
     stream = shop.listen(shop.customer())
     stream.newest()
     assert httpx.get(f"{shop.url}/healthz").json() == {"alive": True}
@@ -245,17 +247,17 @@ def test_probes_and_metrics(shop: Conversations) -> None:
     stream.leave()
 
 
-def test_logs_name_no_customer(shop: Conversations) -> None:
+def test_logs_name_no_customer(shop: StreamEnvironment) -> None:
     customer = "C-who-is-not-in-any-log"
-    shop.world.permit(customer, service=False)
+    shop.environment.permit(customer, service=False)
     shop.listen(customer).until("closed")
     lines = shop.made.logs("sse")
     assert any(line["event"] == "stream ended" and line["reason"] == "withheld" for line in lines)
     assert customer not in json.dumps(lines)
-    assert shop.world.subject(customer) not in json.dumps(lines)
+    assert shop.environment.subject(customer) not in json.dumps(lines)
 
 
-def counted(shop: Conversations, name: str) -> float:
+def counted(shop: StreamEnvironment, name: str) -> float:
     """A metric of the process; 0 where there is none."""
     lines = httpx.get(f"{shop.url}/metrics").text.splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))

@@ -56,7 +56,7 @@ def by_partition(prefix: str) -> list[str]:
     return list(found.values())
 
 
-class Surroundings:
+class BenchServers:
     """Servers with their files in ``folder``. ``generation`` numbers the turns, whose topics are all new."""
 
     def __init__(self, folder: Path) -> None:
@@ -113,17 +113,17 @@ class Surroundings:
 
 
 @contextmanager
-def surroundings() -> Iterator[Surroundings]:
-    """Surroundings in memory where the machine has such a folder; all but the worker keep off the worker's core."""
+def bench_servers() -> Iterator[BenchServers]:
+    """BenchServers in memory where the machine has such a folder; all but the worker keep off the worker's core."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores - {WORKER_CORE} or cores)
     folder = Path(tempfile.mkdtemp(prefix="rapport-bench-", dir=MEMORY if MEMORY.is_dir() else None))
     try:
-        around = Surroundings(folder)
+        servers = BenchServers(folder)
         try:
-            yield around
+            yield servers
         finally:
-            around.stop()
+            servers.stop()
     finally:
         shutil.rmtree(folder)
         os.sched_setaffinity(0, cores)

@@ -1,6 +1,6 @@
 """How fast an emptied Redis gets its permissions back: the voucher's own filling, from a database of many customers.
 
-    python -m bench.filling [--customers 100000] [--database postgresql://...]
+    python -m bench.permissions [--customers 100000] [--database postgresql://...]
 
 The database is SQLite unless another, empty one is named. Every customer allows three purposes. Writes no results file:
 it prints a figure that ``bench.streaming`` records (``permissions_filled_per_s``), which runs it as a process.
@@ -55,7 +55,7 @@ def filled_per_s(customers: int, folder: Path, database: str, store_url: str) ->
         )
         CurrentPermission.objects.bulk_create(
             CurrentPermission(
-                customer=rows[f"C{n}"], purpose=purpose, allowed=True, grant=n + 1, since=since, sequence=n + 1
+                customer=rows[f"C{n}"], purpose=purpose, allowed=True, grant_id=n + 1, since=since, sequence=n + 1
             )
             for n in numbers
             for purpose in purposes

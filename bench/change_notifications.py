@@ -7,12 +7,12 @@ from redis import Redis
 
 from devservers.redis_server import RedisServer
 from featurestore.permission import Permission, PurposePermission
-from featurestore.store.redis import SCRIPTS, key
+from featurestore.store.redis import SCRIPTS, subject_key
 from featurestore.tiles.stored_field import pack_field
 
 SUBJECTS, ROUNDS = 2_000, 15
 VALUE = pack_field(1, 1, 1, bytes(300))
-TELLING = re.compile(r"^if pairs_.*PUBLISH.*\n", re.MULTILINE)
+TELLING = re.compile(r"^if changed.*PUBLISH.*\n", re.MULTILINE)
 
 
 def measured(folder: Path) -> dict[str, float]:
@@ -23,7 +23,7 @@ def measured(folder: Path) -> dict[str, float]:
     server.start()
     try:
         with Redis.from_url(server.url) as redis:
-            keys = [key(f"{number:032x}") for number in range(SUBJECTS)]
+            keys = [subject_key(f"{number:032x}") for number in range(SUBJECTS)]
             permission = Permission(1, 1, {"service": PurposePermission(True, 1, 0)}).encode()
             for name in keys:
                 redis.hset(name, "p", permission)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from random import Random
 
 from bench.offline import Offline
-from bench.populations import Told
+from bench.populations import CustomerEvent
 from featurestore.catalog import registry
 from featurestore.catalog.chat import Message, chat
 from featurestore.catalog.orders import OrderLine, orders
@@ -29,7 +29,7 @@ def customers(count: int, prefix: str = "C") -> list[str]:
     return [f"{prefix}{number}" for number in range(count)]
 
 
-def told(names: Sequence[str], days: int, seed: int = 1) -> Iterator[Told]:
+def told(names: Sequence[str], days: int, seed: int = 1) -> Iterator[CustomerEvent]:
     """Every day an order, a ticket's change and a message of each customer, and a return now and then."""
     random = Random(seed)
     now = datetime.now(UTC)
@@ -37,14 +37,14 @@ def told(names: Sequence[str], days: int, seed: int = 1) -> Iterator[Told]:
         for name in names:
             at = now - timedelta(days=day) + timedelta(minutes=random.randrange(1_400))
             back = random.random() < 0.2
-            yield Told(name, orders, at, OrderLine(
+            yield CustomerEvent(name, orders, at, OrderLine(
                 kind="returned" if back else "completed", order_id=f"O{day}", sku=f"S{random.randrange(900)}",
                 quantity=-1 if back else 1, amount=Decimal(random.randrange(100, 9_999)) / (-100 if back else 100),
             ))  # fmt: skip
-            yield Told(name, support, at, TicketChange(
+            yield CustomerEvent(name, support, at, TicketChange(
                 kind=random.choice(("opened", "solved")), ticket_id=f"T{day}", topic="delivery", open_tickets=1,
             ))  # fmt: skip
-            yield Told(name, chat, at, Message(
+            yield CustomerEvent(name, chat, at, Message(
                 author=random.choice(("customer", "agent")), conversation_id=f"D{day}", intent="delivery",
                 sentiment=random.uniform(-1, 1),
             ))  # fmt: skip

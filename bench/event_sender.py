@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from bench.surroundings import Record
+from bench.servers import Record
 
 CONTEXT = get_context("spawn")  # forked, it would share sockets and threads with the bench
 CONNECT_TIMEOUT_S = 20

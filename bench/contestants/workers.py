@@ -12,9 +12,9 @@ import msgspec
 import psutil
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from bench.contestants.environment import environment_of
+from bench.contestants.peer_environment import environment_of
 from bench.contestants.shop import chat, registry
-from bench.surroundings import PARTITIONS, WORKER_CORE, Surroundings
+from bench.servers import PARTITIONS, WORKER_CORE, BenchServers
 from devservers.ports import free_port
 from devservers.results import ROOT
 from featurestore import names
@@ -32,11 +32,11 @@ class Contestant(ABC):
     prefix: ClassVar[str]
     changelog: str  # its changelog topics, as a glob
 
-    def __init__(self, around: Surroundings) -> None:
-        around.clear()
-        self.around = around
-        self.topic = f"{type(self).__name__.lower()}.g{around.generation}"
-        self.data = around.folder / self.topic
+    def __init__(self, servers: BenchServers) -> None:
+        servers.clear()
+        self.servers = servers
+        self.topic = f"{type(self).__name__.lower()}.g{servers.generation}"
+        self.data = servers.folder / self.topic
 
     @abstractmethod
     def command(self) -> tuple[list[str], dict[str, str]]:
@@ -52,20 +52,20 @@ class Contestant(ABC):
 
     def seen(self, subjects: list[str]) -> list[bool]:
         """Whether each customer has results."""
-        pipeline = self.around.redis.pipeline(transaction=False)
+        pipeline = self.servers.redis.pipeline(transaction=False)
         for subject in subjects:
             pipeline.exists(self.key(subject))
         return [bool(answer) for answer in pipeline.execute()]
 
     def changelog_bytes(self) -> int:
-        return self.around.log_bytes(self.changelog)
+        return self.servers.log_bytes(self.changelog)
 
     def state_bytes(self) -> int:
         """Size of its tables on disk, the write-ahead log included."""
         return sum(file.stat().st_size for file in self.data.rglob("*") if file.is_file())
 
     def _create(self, *wanted: str) -> None:
-        admin = AdminClient({"bootstrap.servers": self.around.broker.bootstrap})
+        admin = AdminClient({"bootstrap.servers": self.servers.broker.bootstrap})
         for future in admin.create_topics([NewTopic(name, PARTITIONS) for name in wanted]).values():
             future.result()
 
@@ -75,12 +75,12 @@ class Rapport(Contestant):
 
     title, prefix = "Rapport", ""
 
-    def __init__(self, around: Surroundings) -> None:
-        super().__init__(around)
-        generation = around.generation
+    def __init__(self, servers: BenchServers) -> None:
+        super().__init__(servers)
+        generation = servers.generation
         self.settings = Settings(
-            store_url=around.redis_server.url,
-            kafka_bootstrap=around.broker.bootstrap,
+            store_url=servers.redis_server.url,
+            kafka_bootstrap=servers.broker.bootstrap,
             partitions=PARTITIONS,
             generation=generation,
             stream_data_dir=self.data,
@@ -98,14 +98,14 @@ class Rapport(Contestant):
         return "fs:{" + subject + "}"
 
     def seen(self, subjects: list[str]) -> list[bool]:
-        pipeline = self.around.redis.pipeline(transaction=False)
+        pipeline = self.servers.redis.pipeline(transaction=False)
         for subject in subjects:
             pipeline.hlen(self.key(subject))
         return [fields > 1 for fields in pipeline.execute()]  # more than the permission
 
     def counts(self, subjects: list[str]) -> list[int]:
-        now_ms = int(self.around.redis.time()[0]) * 1000
-        reader = FeatureReader(self.around.store, PARTITIONS)
+        now_ms = int(self.servers.redis.time()[0]) * 1000
+        reader = FeatureReader(self.servers.store, PARTITIONS)
         answers = reader.read(chat, "service", subjects, now_ms=now_ms, timeout_ms=5_000)
         return [answer.features["spend_count_30d"] for answer in answers]
 
@@ -115,17 +115,17 @@ class PlainFaust(Contestant):
 
     title, prefix = "plain Faust", "plain_faust_"
 
-    def __init__(self, around: Surroundings) -> None:
-        super().__init__(around)
+    def __init__(self, servers: BenchServers) -> None:
+        super().__init__(servers)
         self.changelog = f"{self.topic}-spend-changelog"
         self._create(self.topic, self.changelog)
 
     def command(self) -> tuple[list[str], dict[str, str]]:
-        around = self.around
+        servers = self.servers
         return [sys.executable, "-m", "bench.contestants.plain_faust", "worker", "-l", "warn", "--without-web"], {
             "PLAIN_TOPIC": self.topic,
-            "PLAIN_KAFKA": around.broker.bootstrap,
-            "PLAIN_REDIS": around.redis_server.url,
+            "PLAIN_KAFKA": servers.broker.bootstrap,
+            "PLAIN_REDIS": servers.redis_server.url,
             "PLAIN_DATA": str(self.data),
         }
 
@@ -133,7 +133,7 @@ class PlainFaust(Contestant):
         return f"plain:{subject}"
 
     def counts(self, subjects: list[str]) -> list[int]:
-        return [int(self.around.redis.hget(self.key(subject), "count_30d") or 0) for subject in subjects]
+        return [int(self.servers.redis.hget(self.key(subject), "count_30d") or 0) for subject in subjects]
 
 
 class Quix(Contestant):
@@ -142,17 +142,17 @@ class Quix(Contestant):
     title, prefix = "Quix Streams", "quix_"
     commit_s = 1.0
 
-    def __init__(self, around: Surroundings) -> None:
-        super().__init__(around)
+    def __init__(self, servers: BenchServers) -> None:
+        super().__init__(servers)
         self.changelog = f"changelog__{self.topic}--*"
         self._create(self.topic)
 
     def command(self) -> tuple[list[str], dict[str, str]]:
-        around = self.around
+        servers = self.servers
         return [str(environment_of("quix") / "python"), "-m", "bench.contestants.quix"], {
             "QUIX_TOPIC": self.topic,
-            "QUIX_KAFKA": around.broker.bootstrap,
-            "QUIX_REDIS_PORT": str(around.redis_server.port),
+            "QUIX_KAFKA": servers.broker.bootstrap,
+            "QUIX_REDIS_PORT": str(servers.redis_server.port),
             "QUIX_DATA": str(self.data),
             "QUIX_COMMIT_S": str(self.commit_s),
         }
@@ -161,7 +161,7 @@ class Quix(Contestant):
         return f"quix:{subject}"
 
     def counts(self, subjects: list[str]) -> list[int]:
-        values = self.around.redis.mget([self.key(subject) for subject in subjects])
+        values = self.servers.redis.mget([self.key(subject) for subject in subjects])
         return [msgspec.json.decode(value)["count_30d"] if value else 0 for value in values]
 
 
@@ -180,7 +180,7 @@ ROSTER = [*PEERS, Rapport]
 def working(contestant: Contestant) -> Iterator[psutil.Process]:
     """The contestant's worker, on the worker's core. When what is awaited of it fails, its last words are shown."""
     command, environment = contestant.command()
-    log = contestant.around.folder / f"{contestant.topic}.log"
+    log = contestant.servers.folder / f"{contestant.topic}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **environment}, stdout=output, stderr=output,

@@ -1,4 +1,4 @@
-"""Who answers in ``bench.serving``: Rapport by both doors, Feast plain and precomputed, and a bare Django view."""
+"""Contestants of ``bench.serving``: Rapport by both adapters, Feast plain and precomputed, and a bare Django view."""
 
 import http.client
 import json
@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 from redis import Redis
 
-from bench.contestants.environment import environment_of
-from bench.readers import FEATURES, PURPOSE, SERVICE
+from bench.contestants.peer_environment import environment_of
+from bench.served_customers import FEATURES, PURPOSE, SERVICE
 from devservers.ports import free_port
 from devservers.redis_server import RedisServer
 from devservers.results import ROOT
@@ -33,8 +33,8 @@ print(create_key(client, services=["{SERVICE}"], purposes=["{PURPOSE}"], scopes=
 """
 
 
-class Around:
-    """What all of them stand in: a Redis for the store, one for control, a database with a key, a folder."""
+class SharedServers:
+    """What all contestants share: a Redis for the store, one for control, a database with an API key, a folder."""
 
     def __init__(self, folder: Path, customers: Sequence[str]) -> None:
         self.folder, self.customers = folder, customers
@@ -55,7 +55,7 @@ class Around:
         self.environment[KEY] = self.key
 
     def run(self, *arguments: str) -> str:
-        """What a program of the project says."""
+        """The output of one of the project's programs."""
         command = [sys.executable, *arguments]
         return subprocess.run(
             command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, text=True, check=True
@@ -67,32 +67,32 @@ class Around:
 
 
 class Server:
-    """One way to answer. ``prefix`` begins its figures' names ("" is ours); ``path`` is where it is asked."""
+    """A contestant. ``prefix`` begins its figures' names ("" is ours); ``path`` is that of its requests."""
 
     title = prefix = path = ""
     batches = True
 
-    def __init__(self, around: Around) -> None:
-        self.around, self.port = around, free_port()
+    def __init__(self, servers: SharedServers) -> None:
+        self.servers, self.port = servers, free_port()
 
     def prepare(self) -> None:
-        """Whatever must be there before it is started; nothing, as a rule."""
+        """Write what it needs before it starts: by default nothing."""
 
     def command(self) -> list[str]:
         raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
-        return self.around.environment
+        return self.servers.environment
 
     def headers(self) -> dict[str, str]:
         return {}
 
     def body(self, customers: Sequence[str]) -> bytes:
-        """A question about one customer, or several at once."""
+        """The request's body for one customer, or several at once."""
         raise NotImplementedError
 
-    def question(self, batch: int = 1) -> Requests:
-        names = self.around.customers
+    def requests(self, batch: int = 1) -> Requests:
+        names = self.servers.customers
         groups = [names[start : start + batch] for start in range(0, len(names) - batch + 1, batch)]
         return Requests(
             self.port,
@@ -106,8 +106,8 @@ class Server:
 
     @contextmanager
     def serving(self) -> Iterator[psutil.Process]:
-        """The process, on the servers' core, when it has answered; ``ready_s`` tells how long that took."""
-        log = self.around.folder / f"{type(self).__name__}.log"
+        """Its process, on the contestants' core, after the first answer; ``ready_s`` is the time until that."""
+        log = self.servers.folder / f"{type(self).__name__}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 self.command(), cwd=ROOT, env=self.environment(), stdout=output, stderr=output,
@@ -126,7 +126,7 @@ class Server:
             process.wait(START_S)
 
     def answers(self) -> bool:
-        port, path, headers, bodies = self.question()
+        port, path, headers, bodies = self.requests()
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             connection.request("POST", path, bodies[0], headers)
@@ -137,35 +137,35 @@ class Server:
             connection.close()
 
 
-class Lane(Server):
-    """Rapport as it is served: feature reads by the fast lane."""
+class FastPath(Server):
+    """Rapport as it is shipped: feature reads by the fast path."""
 
-    title = "Rapport, fast lane"
+    title = "Rapport, fast path"
     program: Sequence[str] = ("-m", "adminsite.serve")
 
     def command(self) -> list[str]:
         return [sys.executable, *self.program, "--port", str(self.port), "--drain-s", "0"]
 
     def environment(self) -> dict[str, str]:
-        return self.around.environment | {"RAPPORT_SERVES": "api"}
+        return self.servers.environment | {"RAPPORT_SERVES": "api"}
 
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.around.key}"}
+        return {"Authorization": f"Bearer {self.servers.key}"}
 
     def path_of(self, batch: int) -> str:
         return "/v1/features" if batch == 1 else "/v1/features/batch"
 
     def body(self, customers: Sequence[str], features: Sequence[str] = FEATURES) -> bytes:
-        who = {"customer_id": customers[0]} if len(customers) == 1 else {"customer_ids": list(customers)}
-        return json.dumps({"service": SERVICE, "purpose": PURPOSE, "features": features, **who}).encode()
+        customer = {"customer_id": customers[0]} if len(customers) == 1 else {"customer_ids": list(customers)}
+        return json.dumps({"service": SERVICE, "purpose": PURPOSE, "features": features, **customer}).encode()
 
-    def about(self, features: Sequence[str], customers: Sequence[str]) -> Requests:
-        """A question about other features, of other customers one by one."""
-        return self.question()._replace(bodies=[self.body([name], features) for name in customers])
+    def requests_for(self, features: Sequence[str], customers: Sequence[str]) -> Requests:
+        """Requests for other features, of other customers one by one."""
+        return self.requests()._replace(bodies=[self.body([name], features) for name in customers])
 
 
-class Ninja(Lane):
-    """Rapport's other door: the same process with Django and django-ninja before the handler."""
+class Ninja(FastPath):
+    """Rapport's other adapter: the same process with Django and django-ninja before the handler."""
 
     title, prefix = "Rapport, django-ninja", "ninja_"
     program = ("-c", "from adminsite import serve; serve.main('bench.contestants.ninja:application')")
@@ -179,8 +179,8 @@ class Floor(Server):
 
     def prepare(self) -> None:
         answer = json.dumps(dict.fromkeys(FEATURES, 1234.5))
-        with Redis.from_url(self.around.store.url) as redis:
-            redis.mset({f"floor:{name}": answer for name in self.around.customers})
+        with Redis.from_url(self.servers.store.url) as redis:
+            redis.mset({f"floor:{name}": answer for name in self.servers.customers})
 
     def command(self) -> list[str]:
         return [
@@ -189,7 +189,7 @@ class Floor(Server):
         ]  # fmt: skip
 
     def environment(self) -> dict[str, str]:
-        return self.around.environment | {"FLOOR_REDIS": self.around.store.url}
+        return self.servers.environment | {"FLOOR_REDIS": self.servers.store.url}
 
     def body(self, customers: Sequence[str]) -> bytes:
         return json.dumps({"customer_id": customers[0]}).encode()
@@ -202,12 +202,12 @@ class Feast(Server):
     service = "plain"
 
     def prepare(self) -> None:
-        self.repository = self.around.folder / "feast"
+        self.repository = self.servers.folder / "feast"
         if not self.repository.exists():
             self.repository.mkdir()
             python = environment_of("feast") / "python"
             script = ROOT / "bench" / "contestants" / "feast_store.py"
-            where = [str(self.repository), f"127.0.0.1:{self.around.store.port}", str(len(self.around.customers))]
+            where = [str(self.repository), f"127.0.0.1:{self.servers.store.port}", str(len(self.servers.customers))]
             subprocess.run([python, script, *where], check=True, stdout=subprocess.DEVNULL)
 
     def command(self) -> list[str]:
@@ -218,8 +218,9 @@ class Feast(Server):
         ]  # fmt: skip
 
     def body(self, customers: Sequence[str]) -> bytes:
-        asked = {"feature_service": self.service, "entities": {"customer_id": list(customers)}}
-        return json.dumps(asked | {"full_feature_names": True}).encode()
+        entities = {"customer_id": list(customers)}
+        body = {"feature_service": self.service, "entities": entities, "full_feature_names": True}
+        return json.dumps(body).encode()
 
 
 class PrecomputedFeast(Feast):
@@ -228,4 +229,4 @@ class PrecomputedFeast(Feast):
     title, prefix, service = "Feast, precompute_online", "feast_precomputed_", "precomputed"
 
 
-ROSTER: list[type[Server]] = [Lane, Ninja, Floor, Feast, PrecomputedFeast]
+ROSTER: list[type[Server]] = [FastPath, Ninja, Floor, Feast, PrecomputedFeast]

@@ -39,16 +39,16 @@ class Kafka(list[EncodedEvent]):
         self.extend(events)
 
 
-class World:
+class ServingEnvironment:
     """Everything is as it should be, until a test breaks it: in memory, at noon, unless told otherwise."""
 
     def __init__(self, store: Any = None, now_ms: int = NOW_MS) -> None:
         self.kafka = Kafka()
         self.store, self.now_ms = store or MemoryStore(), now_ms
         self.since_ms = now_ms - NOW_MS + SINCE_MS
-        self.put_in_again()
+        self.restore_store()
 
-    def put_in_again(self) -> None:
+    def restore_store(self) -> None:
         """What a store needs beside customers: its voucher, and how far each source is folded."""
         self.vouch()
         fill = self.store.read([], [], [], 100).nodes[0].incarnation
@@ -69,7 +69,7 @@ class World:
         grants = {name: PurposePermission(allowed, 1, self.since_ms) for name, allowed in purposes.items()}
         self.store.publish_permissions({self.subject(customer_id): Permission(1, 1, grants)})
 
-    def happened(self, customer_id: str, source: str, *events: tuple[str, dict[str, Any]]) -> None:
+    def fold_events(self, customer_id: str, source: str, *events: tuple[str, dict[str, Any]]) -> None:
         """Fold events, each a time and its data, and put what follows into the store."""
         subject, spec = self.subject(customer_id), registry.sources[source]
         views = registry.views_of(source)
@@ -90,10 +90,10 @@ class World:
         )
         codecs = {view.name: ViewCodec(view) for view in views}
         writes = [
-            FieldWrite(subject, field_name(view, p), p, pack_field(1, 1, grant, codecs[view].totals(kept.tiles)))
+            FieldWrite(subject, field_name(view, p), p, pack_field(1, 1, grant, codecs[view].suffix_aggregates(kept.tiles)))
             for view, states in record.views.items()
             for kept in states
-            for p, grant in kept.grants.items()
+            for p, grant in kept.grant_ids.items()
         ]
         assert set(self.store.write(writes, self.now_ms)) == {WriteOutcome.DONE}
 
