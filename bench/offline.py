@@ -18,15 +18,16 @@ FOR_EVER_MS = 10**10
 
 
 class Table:
-    """A state table without Kafka, of one partition."""
+    """A state table without Kafka, of one partition; it is its own ``contents``."""
 
     def __init__(self) -> None:
         self.kept: dict[bytes, bytes] = {}
+        self.contents = self
 
-    def get(self, partition: int, key: bytes) -> bytes | None:
+    def read(self, partition: int, key: bytes) -> bytes | None:
         return self.kept.get(key)
 
-    def get_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+    def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         return {key: self.kept[key] for key in keys if key in self.kept}
 
     async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:

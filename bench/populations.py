@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from adminsite.demo.shop import Happening, Shop
+from adminsite.demo.simulated_shop import CustomerEvent, SimulatedShop
 from devservers.results import ROOT
 from featurestore.catalog.orders import orders
 from featurestore.catalog.retail import Sale, sales
@@ -64,8 +64,8 @@ def busiest(moments: Iterable[datetime], customers: int) -> list[CustomerEvent]:
 
     Nobody withdraws: that would make values smaller.
     """
-    deeds = Shop([f"C{n}" for n in range(1, SHOP_CUSTOMERS + 1)], seed=1).deeds()
-    happened = ((at, deed) for at, deed in zip(moments, deeds, strict=False) if isinstance(deed, Happening))
+    deeds = SimulatedShop([f"C{n}" for n in range(1, SHOP_CUSTOMERS + 1)], seed=1).actions()
+    happened = ((at, deed) for at, deed in zip(moments, deeds, strict=False) if isinstance(deed, CustomerEvent))
     told = [CustomerEvent(deed.customer_id, deed.source, at, deed.data) for at, deed in happened]
     most = {customer for customer, _ in Counter(one.customer_id for one in told).most_common(customers)}
     return [one for one in told if one.customer_id in most]

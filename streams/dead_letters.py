@@ -10,7 +10,7 @@ from streams.metrics import DEAD_LETTERS
 
 
 class Rejection(NamedTuple):
-    """A record that cannot be folded. ``reason`` is a metric's label; ``detail`` repeats none of the record's values."""
+    """A record that cannot be folded. ``reason``: a metric's label. ``detail`` repeats none of the record's values."""
 
     record: KafkaRecord
     reason: str

@@ -52,9 +52,7 @@ class MemoryTableStore(memory.Store):
 
     def __post_init__(self) -> None:
         self.partitions: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
-        self._sorted_keys: dict[
-            int, list[bytes]
-        ] = {}  # sorted keys of partitions that are read in pages, until a key is added or deleted
+        self._sorted_keys: dict[int, list[bytes]] = {}  # of partitions read in pages, until a key is added or deleted
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         return self.partitions[partition].get(key)

@@ -33,7 +33,7 @@ DAY_MS = 24 * 3600 * 1000
 TIMEOUT_S = 20
 LEASE_SETTING = "message.timestamp.before.max.ms"
 MIN_REPLICAS_SETTING = "min.insync.replicas"
-EMBEDDED_PARTITIONS = 4  # librdkafka's broker makes topics by itself, always with so many
+EMBEDDED_PARTITIONS = 4  # librdkafka's broker creates topics by itself, always with so many
 
 
 log = structlog.get_logger(__name__)
@@ -57,8 +57,8 @@ class Topic:
 class Plan:
     """Steps for a cluster: topics to create, settings to change, settings to reset.
 
-    ``replicate`` and ``unwanted`` are for a person: our Kafka client cannot move replicas, and topics that hold data are
-    not deleted by a command that people run without looking.
+    ``replicate`` and ``unwanted`` are for a person: our Kafka client cannot move replicas, and a command that people run
+    without looking does not delete topics that hold data.
     """
 
     create: list[Topic] = field(default_factory=list)
@@ -75,8 +75,11 @@ class Plan:
     def lines(self) -> list[str]:
         """The plan as text."""
         return [
-            *(f"create {topic.name}: {topic.partitions} partitions, {_formatted(topic.config)}" for topic in self.create),
-            *(f"change {name}: {_formatted(config)}" for name, config in self.alter.items()),
+            *(
+                f"create {topic.name}: {topic.partitions} partitions, {_text(topic.config)}"
+                for topic in self.create
+            ),
+            *(f"change {name}: {_text(config)}" for name, config in self.alter.items()),
             *(f"reset {name}: {', '.join(keys)}" for name, keys in self.reset.items()),
             *self._by_hand(),
         ]
@@ -96,12 +99,12 @@ class Plan:
             yield json.dumps({"version": 1, "partitions": assignments})
         for name in self.unwanted:
             yield (
-                f"by hand: {name} belongs to no source of the catalog; nothing reads it. When its data is not needed: "
+                f"by hand: {name} belongs to no source of the catalog; nothing reads it. If its data is not needed: "
                 f"kafka-topics.sh --bootstrap-server HOST:PORT --delete --topic {name}"
             )
 
 
-def wanted(settings: Settings, sources: Iterable[str]) -> list[Topic]:
+def required_topics(settings: Settings, sources: Iterable[str]) -> list[Topic]:
     """Every topic of this installation."""
     sources = list(sources)
     durable = {MIN_REPLICAS_SETTING: "2"} if settings.replication >= 3 else {}
@@ -132,7 +135,7 @@ def wanted(settings: Settings, sources: Iterable[str]) -> list[Topic]:
 
 
 def plan(settings: Settings, sources: Iterable[str]) -> Plan:
-    """Steps from the cluster as it is to the cluster as it should be; refuses what no step can mend."""
+    """Steps from the cluster's present topics to the required ones. Raises TopicsError for what no step can mend."""
     admin = _admin(settings)
     cluster = admin.list_topics(timeout=TIMEOUT_S)
     brokers = sorted(cluster.brokers)
@@ -140,7 +143,7 @@ def plan(settings: Settings, sources: Iterable[str]) -> Plan:
         name: [list(topic.partitions[number].replicas) for number in sorted(topic.partitions)]
         for name, topic in cluster.topics.items()
     }
-    topics = wanted(settings, sources)
+    topics = required_topics(settings, sources)
     _refuse_other_partitions(topics, {name: len(partitions) for name, partitions in present.items()}, settings)
     existing = {topic.name: topic for topic in topics if topic.name in present}
     result = Plan(
@@ -149,18 +152,20 @@ def plan(settings: Settings, sources: Iterable[str]) -> Plan:
             name: [
                 spread(replicas, brokers, number, topic.replication) for number, replicas in enumerate(present[name])
             ]
-            for name, topic in there.items()
+            for name, topic in existing.items()
             if min(len(replicas) for replicas in present[name]) < topic.replication
         },
-        unwanted=sorted(name for name in present if _ours(name, settings.generation) and name not in there),
+        unwanted=sorted(name for name in present if _ours(name, settings.generation) and name not in existing),
     )
     if result.create:
         _refuse_too_few_brokers(brokers, settings)
-    resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in there]
+    resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in existing]
     for resource, future in (admin.describe_configs(resources) if resources else {}).items():
-        actual, expected = future.result(TIMEOUT_S), dict(there[resource.name].config)
+        actual, expected = future.result(TIMEOUT_S), dict(existing[resource.name].config)
         if resource.name in result.replicate:
-            expected.pop(DURABLE, None)  # with fewer replicas than it asks for, nothing could be written
+            expected.pop(
+                MIN_REPLICAS_SETTING, None
+            )  # nothing could be written with too few replicas
         if differing := {key: value for key, value in expected.items() if actual[key].value != value}:
             result.alter[resource.name] = differing
         if drifted := [key for key, entry in sorted(actual.items()) if _set_by_others(entry, expected)]:
@@ -168,11 +173,11 @@ def plan(settings: Settings, sources: Iterable[str]) -> Plan:
     return result
 
 
-def spread(replicas: Sequence[int], brokers: Sequence[int], partition: int, wanted: int) -> list[int]:
-    """``replicas`` and as many other brokers as make ``wanted``, each partition beginning with another."""
+def spread(replicas: Sequence[int], brokers: Sequence[int], partition: int, number: int) -> list[int]:
+    """``replicas`` and other brokers up to ``number``. Each partition begins with another of the others."""
     others = [broker for broker in brokers if broker not in replicas]
     shift = partition % len(others) if others else 0
-    return [*replicas, *others[shift:], *others[:shift]][: max(wanted, len(replicas))]
+    return [*replicas, *others[shift:], *others[:shift]][: max(number, len(replicas))]
 
 
 def apply(settings: Settings, sources: Iterable[str]) -> Plan:
@@ -213,9 +218,9 @@ def wait_for_cluster(settings: Settings) -> None:
 
 
 def check(settings: Settings, sources: Iterable[str]) -> None:
-    """Before a worker starts: every topic is there, with the right partitions and an enforced lease.
+    """Check, before a worker starts, that every topic exists, with the right partitions and an enforced lease.
 
-    The embedded broker makes its topics here.
+    On the embedded broker create them. Raises TopicsError.
     """
     if settings.kafka_embedded:
         _create_on_embedded(settings, sources)
@@ -224,8 +229,8 @@ def check(settings: Settings, sources: Iterable[str]) -> None:
     unfenced = [name for name, config in steps.alter.items() if LEASE_SETTING in config]
     if steps.create or unfenced:
         missing = [f"{topic.name} is missing" for topic in steps.create]
-        unfenced_reasons = [f"{name} does not refuse what a zombie writes ({LEASE_SETTING})" for name in unfenced]
-        raise TopicsError(f"{'; '.join([*missing, *unfenced_reasons])}. Run: python -m streams topics apply")
+        unfenced_topics = [f"{name} does not refuse a zombie's writes ({LEASE_SETTING})" for name in unfenced]
+        raise TopicsError(f"{'; '.join([*missing, *unfenced_topics])}. Run: python -m streams topics apply")
 
 
 def with_allowed_session(settings: Settings) -> Settings:
@@ -265,7 +270,7 @@ def _ours(name: str, generation: int) -> bool:
 
 
 def _set_by_others(entry: ConfigEntry, expected: Mapping[str, str]) -> bool:
-    """Whether a topic has a setting of its own that we do not give it. Kafka's tools throttle a move by two."""
+    """Whether somebody else changed a setting. Kafka's own tools set two, to throttle the move of a replica."""
     return (
         entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
         and entry.name not in expected
@@ -274,20 +279,20 @@ def _set_by_others(entry: ConfigEntry, expected: Mapping[str, str]) -> bool:
 
 
 def _wait_until_known(admin: AdminClient, created: set[str]) -> None:
-    """A broker learns of a topic a moment after its controller made it."""
+    """Wait until the brokers know the topics, which is a moment after the controller has created them."""
     deadline = time.monotonic() + TIMEOUT_S
     while created - admin.list_topics(timeout=TIMEOUT_S).topics.keys():
         if time.monotonic() > deadline:
-            raise TopicsError(f"the cluster made topics that its brokers do not know after {TIMEOUT_S} s")
+            raise TopicsError(f"the cluster created topics that its brokers do not know after {TIMEOUT_S} s")
         time.sleep(0.05)
 
 
 def _create_on_embedded(settings: Settings, sources: Iterable[str]) -> None:
-    """Asking for a topic makes it, on a broker that makes topics by itself."""
+    """Ask for each topic: the embedded broker creates what it is asked for."""
     if settings.partitions != EMBEDDED_PARTITIONS:
         raise TopicsError(f"the embedded broker has {EMBEDDED_PARTITIONS} partitions: set RAPPORT_PARTITIONS to that")
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
-    for topic in wanted(settings, sources):
+    for topic in required_topics(settings, sources):
         producer.list_topics(topic.name, timeout=TIMEOUT_S)
 
 
@@ -295,5 +300,5 @@ def _admin(settings: Settings) -> AdminClient:
     return AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
 
 
-def _formatted(config: dict[str, str]) -> str:
+def _text(config: dict[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(config.items()))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from adminsite.demo.api import Api
 from adminsite.demo.credentials import Credentials
-from adminsite.demo.shop import Decision, Deed, Happening, Shop
+from adminsite.demo.simulated_shop import Decision, ShopAction, CustomerEvent, SimulatedShop
 from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.ingest.bulk_sender import BulkEventSender
@@ -33,13 +33,13 @@ class Simulator:
         self.counts: Counter[str] = Counter()
         self.news = ""
 
-    def do(self, deed: Deed) -> None:
-        if isinstance(deed, Happening):
+    def do(self, deed: ShopAction) -> None:
+        if isinstance(deed, CustomerEvent):
             self.tell(deed)
         else:
             self.decide(deed)
 
-    def tell(self, happening: Happening) -> None:
+    def tell(self, happening: CustomerEvent) -> None:
         customer_id, source, data = happening
         event_id = f"{self.run}-{self.sender.sent}"
         self.sender.send(source, customer_id, id=event_id, origin="shop/simulated", time=datetime.now(UTC), data=data)
@@ -82,7 +82,7 @@ def main() -> None:
     known = Credentials.load(chosen.credentials)
     simulator = Simulator(BulkEventSender(settings()), Api(known.url, known.api_key), known.notice)
     began = shown = time.monotonic()
-    for done, deed in enumerate(Shop(known.customers, chosen.seed).deeds(), 1):
+    for done, deed in enumerate(SimulatedShop(known.customers, chosen.seed).actions(), 1):
         simulator.do(deed)
         now = time.monotonic()
         if now - shown > PROGRESS_S:

@@ -1,10 +1,10 @@
 """Cache of credentials in a process: at most CACHED_S seconds old, and emptied when an invalidation arrives.
 
-- Keys and secrets are read all at once, so that a request costs no query, and a wrong key takes the same path as a right
-  one.
-- A token is read when the process first meets it, because another process may have issued it a moment ago. Tokens in use
-  are re-read together. The database is asked only about tokens that we signed (``is_signed``), once a snapshot each: a
-  made-up text costs no query.
+- Keys and secrets are read all at once, so that a request costs no query, and a wrong key takes the same path as a
+  right one.
+- A token is read when the process first meets it, because another process may have issued it a moment ago. Tokens in
+  use are re-read together. The database is asked only about tokens that we signed (``is_signed``), once a snapshot
+  each: a made-up text costs no query.
 - While the database is away, one thread tries it every WAIT_S, and the others fail at once.
 
 Permissions of subjects are not cached: they are read with the values.
@@ -131,8 +131,8 @@ class CredentialCache:
         if now_ms >= expires_ms:
             return CacheEntry(NEVER_MS, Rejection.EXPIRED)
         with self._database():
-            # A revoked token is stored too: repeated, it costs one query a snapshot. If the cache was emptied meanwhile,
-            # the entry goes into the old snapshot and is lost.
+            # A revoked token is stored too: repeated, it costs one query a snapshot. If the cache is emptied meanwhile,
+            # the entry is lost with the old snapshot.
             used = UsedToken(key_id_of(text), expires_ms)
             snapshot.keys_and_tokens[digest] = entry = CacheEntry(
                 expires_ms, read_tokens({digest: used.secret_id})[digest]
@@ -149,7 +149,7 @@ class CredentialCache:
 
     @contextmanager
     def _database(self) -> Iterator[None]:
-        """The database for one thread at a time; while it is away, for one thread every WAIT_S. Raises KeysUnavailable."""
+        """The database, for one thread at a time; while it is away, one every WAIT_S. Raises KeysUnavailable."""
         if not self._reading.acquire(timeout=WAIT_S):
             raise KeysUnavailable("The database is slow to answer a query for the keys.")
         try:
@@ -200,8 +200,8 @@ def read_secrets() -> dict[str, CacheEntry]:
 def read_tokens(wanted: Mapping[str, str]) -> dict[str, Credential | Rejection]:
     """What tokens may do, by digest: what each was issued for, as far as its client still may.
 
-    ``wanted`` maps a token's digest to its secret's id. Without a row the token was revoked: by itself, with its secret,
-    or with its client.
+    ``wanted`` maps a token's digest to its secret's id. Without a row the token was revoked: by itself, with its
+    secret, or with its client.
     """
     found: dict[str, Credential | Rejection] = dict.fromkeys(wanted, Rejection.REVOKED)
     if wanted:

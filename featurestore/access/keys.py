@@ -1,15 +1,15 @@
 """Texts of credentials: API keys, client secrets and access tokens. Pure.
 
-A key is ``rap_ID_SECRET``, a client secret ``ras_ID_SECRET``. The id (12 hex digits) is not secret: logs contain it. The
-secret has 192 random bits, so that a plain SHA-256 protects it: it can't be guessed, and needs no slow hash.
+A key is ``rap_ID_SECRET``, a client secret ``ras_ID_SECRET``. The id (12 hex digits) is not secret: logs contain it.
+The secret has 192 random bits, so that a plain SHA-256 protects it: it can't be guessed, and needs no slow hash.
 
 A token names the secret that bought it, and carries a signature (HMAC-SHA-256, 64 bits):
 
     rat_ 0123456789ab _ 6b49d200 3f1c...(32 hex digits) 9a0b...(16 hex digits)
          secret's id    expiry   128 random bits        signature of all before it
 
-The signature grants nothing: a token is valid if the database holds the digest of its whole text. It spares the database
-look-ups of texts that we never issued.
+The signature grants nothing: a token is valid if the database holds the digest of its whole text. It spares the
+database look-ups of texts that we never issued.
 """
 
 import hmac

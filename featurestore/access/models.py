@@ -1,7 +1,7 @@
 """API clients, their keys, the secrets that buy their tokens, and the number of their requests.
 
-A key or secret is shown once and stored only as a hash. Tokens are django-oauth-toolkit's AccessToken, whose application
-is our client (OAUTH2_PROVIDER_APPLICATION_MODEL).
+A key or secret is shown once and stored only as a hash. Tokens are django-oauth-toolkit's AccessToken, whose
+application is our client (OAUTH2_PROVIDER_APPLICATION_MODEL).
 """
 
 from typing import ClassVar

@@ -90,7 +90,7 @@ class ClientValidator(RequestValidator):
         row.save()
 
     def revoke_token(self, token: str, token_type_hint: str, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Revoke a token at once in every process (RFC 7009). Another client's token, or an unknown one, is no error."""
+        """Revoke a token in every process (RFC 7009). Another client's token, or an unknown one, is no error."""
         if AccessToken.objects.filter(token_checksum=digest_of(token), application=request.client).delete()[0]:
             invalidate_credentials()
 

@@ -1,4 +1,4 @@
-"""Requests per client and hour, by route and status. The access log's consumer adds them; the client's page shows them."""
+"""Requests per client and hour, by route and status: added by the access log's consumer, shown on the client's page."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

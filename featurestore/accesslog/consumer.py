@@ -1,4 +1,4 @@
-"""Consumer of the access log: from the stream into the database. The only writer of records, gaps and requests per client.
+"""Consumer of the access log, from the stream into the database. Only it writes records, gaps and requests per client.
 
 1. Read a page of entries, the oldest first.
 2. Write its batches in one transaction, which locks the rows of their processes.

@@ -55,7 +55,7 @@ class WriterProcess(models.Model):
 
 
 class AccessRecord(models.Model):
-    """One read of one customer. ``id`` is made of the process's and the record's number, so that none is stored twice."""
+    """One read of one customer. ``id`` is made of the process's and the record's number: none is stored twice."""
 
     personal_data = "A subject (pseudonym), which client read which views of it, for what purpose and when."
     erased_by = "Erasure deletes a subject's records; retention deletes them after RAPPORT_ACCESS_RECORD_DAYS."
@@ -90,7 +90,7 @@ class AccessGap(models.Model):
     reason = models.CharField(max_length=16, choices=Reason.choices)
     first = models.PositiveBigIntegerField(help_text="Number of the first record that is missing.")
     missing = models.PositiveBigIntegerField(
-        null=True, blank=True, help_text="Number of missing records; empty if unknown."
+        null=True, blank=True, help_text="Number of missing records; empty: unknown."
     )
     since = models.DateTimeField(help_text="The reads were answered after this time,")
     until = models.DateTimeField(help_text="and before this time.")

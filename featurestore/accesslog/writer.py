@@ -1,9 +1,9 @@
 """Writer of the access log, in the process that answers reads. A read only appends a tuple to a queue.
 
 A thread flushes the queues every FLUSH_S: it numbers the records, packs them into batches, and sends these to the
-control Redis. A process that is killed loses what it queued since the last flush. While the control Redis is away or its
-stream full, at most MAX_PENDING records are kept. Beyond that the oldest are dropped, and the consumer finds from the
-numbers how many are missing. Framework-free.
+control Redis. A process that is killed loses what it queued since the last flush. While the control Redis is away or
+its stream full, at most MAX_PENDING records are kept. Beyond that the oldest are dropped, and the consumer finds from
+the numbers how many are missing. Framework-free.
 """
 
 import collections
@@ -40,9 +40,7 @@ SHUTDOWN_S = 2.0
 
 PENDING = Gauge("rapport_access_log_pending", "Access records and request counts that this process has not sent yet.")
 SENT = Counter("rapport_access_log_sent", "Access records and request counts sent to the control Redis.")
-DROPPED = Counter(
-    "rapport_access_log_dropped", "Access records and request counts dropped because too many were pending."
-)
+DROPPED = Counter("rapport_access_log_dropped", "Access records and request counts dropped: too many were pending.")
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -70,7 +68,7 @@ ContextKey = tuple[str, str, str, str, tuple[tuple[str, str | None], ...]]
 
 
 class AccessLogWriter:
-    """Writer of one process's access records to a stream. Shared among threads; a forked child writes as a new process."""
+    """Writer of one process's access records. Safe to share among threads; a forked child writes as a new process."""
 
     def __init__(self, stream: Stream, max_stream_bytes: int, clock_ms: Callable[[], int]):
         self.stream, self.max_stream_bytes, self.clock_ms = stream, max_stream_bytes, clock_ms
@@ -102,7 +100,7 @@ class AccessLogWriter:
         at_ms: int,
         request_id: str,
     ) -> None:
-        """Queue a read of distinct subjects, with the answers in their order. The answers must not change afterwards."""
+        """Queue a read of distinct subjects, with their answers in order. The answers must not change afterwards."""
         self._reads.append((credential, service, purpose, subjects, answers, at_ms, request_id))
         if self._thread is None:
             self.start()
@@ -114,7 +112,7 @@ class AccessLogWriter:
             self.start()
 
     def start(self) -> None:
-        """Start the thread, which sends a heartbeat. Called before its first read, a process is known when it is killed."""
+        """Start the thread, which sends a heartbeat. Call it before the first read: a killed process is then known."""
         with self._starting:
             if self._thread is None:
                 self._stopping.clear()

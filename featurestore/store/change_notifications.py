@@ -1,8 +1,8 @@
-"""Word of changed subjects: what the store's scripts publish to those who follow a subject. For an asyncio process.
+"""Change notifications: messages on a subject's pub/sub channel, published by the store's scripts when its hash changed.
 
-A subject's channel is named as its hash. Scripts publish only where somebody listens to their own server, so there is
-one line to each primary, with the subjects that it owns. Redis keeps no word for who is away: whenever a subscription
-begins, or begins again, its followers are told that something may have changed.
+A channel is named as the subject's hash. A script publishes only where its own server has a subscriber, so this process
+keeps a connection to each primary, with the subjects that it owns. Redis keeps no messages for a subscriber that is
+disconnected: whenever a subscription begins or begins again, its callbacks are called as at a change. For asyncio.
 """
 
 import asyncio
@@ -19,30 +19,31 @@ from redis.exceptions import RedisError
 
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.protocol import StoreUnavailable
-from featurestore.store.redis import RedisNode, RedisStore
+from featurestore.store.redis import RedisNode, RedisStore, subject_key
 
 log = structlog.get_logger(__name__)
 
-LOOK_S = 1.0
-"""So often it is looked which nodes there are and which runs answer there."""
-AGAIN_S = 0.25
-SILENT_S = 5.0
-"""A line that says nothing for so long is asked whether it lives, and is given up after as long again."""
+REFRESH_S = 1.0
+"""Between two looks at the nodes and their store incarnations."""
+RECONNECT_S = 0.25
+IDLE_S = 5.0
+"""After so long without a message a connection is pinged, and closed after as long again without an answer."""
+LOG_S = 60.0
 
-Told = Callable[[], None]
-Heard = Callable[[str], None]
+Callback = Callable[[], None]
+SubjectCallback = Callable[[str], None]
 
 
-class Line:
-    """The subscriptions at one node, on a connection that is made again whenever it ends.
+class NotificationConnection:
+    """Subscriptions at one node, on a connection that is made again whenever it ends.
 
-    ``heard`` is called with a subject for every word of it, and when its subscription begins or begins again, or ends
-    with the connection: then it is worth a look too.
+    ``notify`` is called with a subject for each of its messages, and when its subscription begins, begins again or is
+    lost with the connection: then it may have changed too.
     """
 
-    def __init__(self, node: RedisNode, fill: str, subjects: Iterable[str], heard: Heard):
-        self.node, self.fill, self.heard = node, fill, heard  # fill: the run that answered last, as its voucher says
-        self._wanted = {subject: asyncio.Event() for subject in subjects}  # set while its subscription stands
+    def __init__(self, node: RedisNode, incarnation: str, subjects: Iterable[str], notify: SubjectCallback):
+        self.node, self.incarnation, self.notify = node, incarnation, notify  # incarnation: as it was last read
+        self._subscribed = {subject: asyncio.Event() for subject in subjects}  # set while the subscription is confirmed
         self._connection: AbstractConnection | None = None
         self._task = asyncio.create_task(self._run())
 
@@ -51,18 +52,18 @@ class Line:
         return self._connection is not None
 
     async def subscribe(self, subject: str) -> None:
-        """Return when the subscription has begun."""
-        if (stands := self._wanted.get(subject)) is None:
-            stands = self._wanted[subject] = asyncio.Event()
-            await self._send("SUBSCRIBE", key(subject))
-        await stands.wait()
+        """Return when the subscription is confirmed."""
+        if (confirmed := self._subscribed.get(subject)) is None:
+            confirmed = self._subscribed[subject] = asyncio.Event()
+            await self._send("SUBSCRIBE", subject_key(subject))
+        await confirmed.wait()
 
     async def unsubscribe(self, subject: str) -> None:
-        self._wanted.pop(subject, None)
-        await self._send("UNSUBSCRIBE", key(subject))
+        self._subscribed.pop(subject, None)
+        await self._send("UNSUBSCRIBE", subject_key(subject))
 
-    async def renew(self) -> None:
-        """Begin again, on a new connection: the server at the other end may be another one by now."""
+    async def reconnect(self) -> None:
+        """End the connection, after which a new one is made: the address may be another server's by now."""
         if self._connection is not None:
             await self._connection.disconnect(nowait=True)
 
@@ -71,40 +72,40 @@ class Line:
         await asyncio.wait([self._task])
 
     def raise_if_failed(self) -> None:
-        """Raise what ended it, if anything did: only a mistake of ours can."""
+        """Raise the exception that ended the task, if one did; it is a bug."""
         if self._task.done():
             self._task.result()
 
     async def _send(self, *command: str) -> None:
-        """Send if there is a connection; one that comes later subscribes by itself."""
+        """Send if there is a connection; the next one subscribes to every subject by itself."""
         if self._connection is not None and self._connection.is_connected:
             try:
                 await self._connection.send_command(*command, check_health=False)
             except (RedisError, OSError):
-                await self.renew()  # whoever reads from it sees its end
+                await self.reconnect()  # ends the task's read
 
     async def _run(self) -> None:
-        told_s = float("-inf")
+        logged_s = float("-inf")
         while True:
             try:
                 await self._listen()
             except (RedisError, OSError) as error:
-                if time.monotonic() - told_s > 60:
-                    log.warning("no word of changes", node=self.node.name, reason=str(error))
-                    told_s = time.monotonic()
-            for subject, stands in self._wanted.items():
-                if stands.is_set():
-                    stands.clear()
-                    self.heard(subject)
-            await asyncio.sleep(AGAIN_S)
+                if time.monotonic() - logged_s > LOG_S:
+                    log.warning("change notifications interrupted", node=self.node.name, reason=str(error))
+                    logged_s = time.monotonic()
+            for subject, confirmed in self._subscribed.items():
+                if confirmed.is_set():
+                    confirmed.clear()
+                    self.notify(subject)
+            await asyncio.sleep(RECONNECT_S)
 
     async def _listen(self) -> None:
         timeout_s = self.node.timeout_ms / 1000
-        # Only what connects is borrowed: the client's own PubSub would begin again without a word to us.
+        # Only the connection is redis-py's: its PubSub would reconnect without reporting it.
         pool = Redis.from_url(
             self.node.server.url,
             socket_connect_timeout=timeout_s,
-            socket_timeout=SILENT_S,
+            socket_timeout=IDLE_S,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         ).connection_pool
@@ -112,114 +113,114 @@ class Line:
         try:
             await connection.connect()
             self._connection = connection
-            if self._wanted:
-                await connection.send_command("SUBSCRIBE", *map(key, self._wanted), check_health=False)
+            if self._subscribed:
+                await connection.send_command("SUBSCRIBE", *map(subject_key, self._subscribed), check_health=False)
             while connection.is_connected:
-                self._hear(await self._next(connection))
+                self._handle(await self._next_message(connection))
         finally:
             self._connection = None
             await connection.disconnect(nowait=True)
 
     @staticmethod
-    async def _next(connection: AbstractConnection) -> list[bytes]:
-        """The next word. Raises TimeoutError if not even a question is answered."""
+    async def _next_message(connection: AbstractConnection) -> list[bytes]:
+        """The next message. Raises TimeoutError if not even a ping is answered."""
         for _ in range(2):
-            found: list[bytes] | None = await connection.read_response(timeout=SILENT_S)
-            if found is not None:
-                return found
+            message: list[bytes] | None = await connection.read_response(timeout=IDLE_S)
+            if message is not None:
+                return message
             await connection.send_command("PING", check_health=False)
-        raise TimeoutError("silent")
+        raise TimeoutError("no answer to a ping")
 
-    def _hear(self, word: list[bytes]) -> None:
-        kind, channel = word[:2]
+    def _handle(self, message: list[bytes]) -> None:
+        kind, channel = message[:2]
         if kind not in (b"message", b"subscribe"):
             return
         subject = channel.decode()[4:-1]
-        if kind == b"subscribe" and subject in self._wanted:
-            self._wanted[subject].set()
-        self.heard(subject)
+        if kind == b"subscribe" and subject in self._subscribed:
+            self._subscribed[subject].set()
+        self.notify(subject)
 
 
 class ChangeNotifier:
-    """Tells followers of subjects, in the event loop, that something may have changed. What it is, a read says."""
+    """Callbacks of subjects, called in the event loop when something may have changed. A read shows what it is."""
 
     def __init__(self, store: RedisStore | ClusterStore, threads: Executor):
         self.store, self._threads = store, threads
-        self._followers: dict[str, set[Told]] = {}
-        self._lines: dict[RedisNode, Line] = {}
+        self._callbacks: dict[str, set[Callback]] = {}
+        self._connections: dict[RedisNode, NotificationConnection] = {}
 
     @property
     def connected(self) -> bool:
-        """Whether word comes from every node that is known."""
-        return bool(self._lines) and all(line.connected for line in self._lines.values())
+        """Whether every known node is connected."""
+        return bool(self._connections) and all(connection.connected for connection in self._connections.values())
 
-    async def subscribe(self, subject: str, told: Told, timeout_s: float) -> None:
-        """Call ``told`` at every change from now on. Raises StoreUnavailable, and nobody follows."""
-        followers = self._followers.setdefault(subject, set())
-        followers.add(told)
+    async def subscribe(self, subject: str, callback: Callback, timeout_s: float) -> None:
+        """Call ``callback`` at every change from now on. Raises StoreUnavailable, and is then not subscribed."""
+        self._callbacks.setdefault(subject, set()).add(callback)
         try:
             async with asyncio.timeout(timeout_s):
-                await self._lines[self.node_of(subject)].subscribe(subject)
+                await self._connections[self.node_of(subject)].subscribe(subject)
         except BaseException as error:
-            await self.unsubscribe(subject, told)
+            await self.unsubscribe(subject, callback)
             if isinstance(error, TimeoutError | StoreUnavailable):
-                raise StoreUnavailable("store does not tell of changes") from None
+                raise StoreUnavailable("store confirms no subscription to changes") from None
             raise
 
-    async def unsubscribe(self, subject: str, told: Told) -> None:
-        """Call ``told`` no more."""
-        followers = self._followers.get(subject, set())
-        followers.discard(told)
-        if not followers and self._followers.pop(subject, None) is not None:
-            for line in list(self._lines.values()):  # they may change while one is spoken to
-                if line.node.owns(subject):
-                    await line.unsubscribe(subject)
+    async def unsubscribe(self, subject: str, callback: Callback) -> None:
+        """Call ``callback`` no more."""
+        callbacks = self._callbacks.get(subject, set())
+        callbacks.discard(callback)
+        if not callbacks and self._callbacks.pop(subject, None) is not None:
+            for connection in list(self._connections.values()):  # the dict may change while this awaits
+                if connection.node.owns(subject):
+                    await connection.unsubscribe(subject)
 
     async def run(self) -> None:
-        """Keep a line to every node; without end."""
+        """Keep a connection to every node; without end."""
         try:
             while True:
-                await self._look()
-                await asyncio.sleep(LOOK_S)
+                await self._refresh()
+                await asyncio.sleep(REFRESH_S)
         finally:
-            for line in self._lines.values():
-                await line.close()
+            for connection in self._connections.values():
+                await connection.close()
 
     def node_of(self, subject: str) -> RedisNode:
-        """The node that owns a subject. Raises StoreUnavailable if none is known that does."""
-        for node in list(self._lines):
+        """The node that owns a subject. Raises StoreUnavailable if no known node does."""
+        for node in list(self._connections):
             if node.owns(subject):
                 return node
         raise StoreUnavailable("no node is known")
 
-    def _heard(self, subject: str) -> None:
-        for told in self._followers.get(subject, ()):
-            told()
+    def _notify(self, subject: str) -> None:
+        for callback in self._callbacks.get(subject, ()):
+            callback()
 
-    async def _look(self) -> None:
-        """See which nodes there are; where another run answers than before, or nobody vouches, begin again."""
-        for known in self._lines.values():
-            known.raise_if_failed()
+    async def _refresh(self) -> None:
+        """Connect to new nodes, and again to those whose store incarnation has changed or is not vouched for."""
+        for connection in self._connections.values():
+            connection.raise_if_failed()
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, self._fills)
+            incarnations = await asyncio.get_running_loop().run_in_executor(self._threads, self._incarnations)
         except StoreUnavailable as error:
-            log.warning("which nodes there are is not told", reason=str(error))
+            log.warning("store nodes not discovered", reason=str(error))
             return
-        for node in self._lines.keys() - found.keys():
-            await self._lines.pop(node).close()
-        for node, fill in found.items():
-            if (line := self._lines.get(node)) is None:
-                self._lines[node] = Line(node, fill, filter(node.owns, self._followers), self._heard)
-            elif line.fill != fill:
-                line.fill = fill
-                await line.renew()
+        for node in self._connections.keys() - incarnations.keys():
+            await self._connections.pop(node).close()
+        for node, incarnation in incarnations.items():
+            if (known := self._connections.get(node)) is None:
+                subjects = filter(node.owns, self._callbacks)
+                self._connections[node] = NotificationConnection(node, incarnation, subjects, self._notify)
+            elif known.incarnation != incarnation:
+                known.incarnation = incarnation
+                await known.reconnect()
 
-    def _fills(self) -> dict[RedisNode, str]:
-        """The nodes and who answers there; of one that is away, nobody."""
-        found = {}
+    def _incarnations(self) -> dict[RedisNode, str]:
+        """Each node's store incarnation; "" where it does not answer or is not vouched for."""
+        incarnations = {}
         for node in self.store.nodes():
             try:
-                found[node] = node.read([], [], [], node.timeout_ms).nodes[0].incarnation
+                incarnations[node] = node.read([], [], [], node.timeout_ms).nodes[0].incarnation
             except StoreUnavailable:
-                found[node] = ""
-        return found
+                incarnations[node] = ""
+        return incarnations

@@ -25,7 +25,7 @@ class Control:
         self.asked = 0
         self.away = False
 
-    def ask(self, commands: Any, deadline: float) -> Any:
+    def request(self, commands: Any, deadline: float) -> Any:
         ((_, _, _, key, quota, wanted, _),) = commands
         self.asked += 1
         if self.away:
@@ -100,7 +100,7 @@ def test_without_the_control_redis_each_process_counts_for_itself(monkeypatch: p
     control.away = True
     one = process(control)
     assert sum(one.acquire("bot", 10, 1, NOON_MS).admitted for _ in range(15)) == 10
-    assert control.asked == 1, "who is away is not asked again for a while"
+    assert control.asked == 1, "it is not retried for a second"
     control.away = False
     now_s[0] += module.RETRY_S
     assert one.acquire("bot", 10, 1, NOON_MS + WINDOW_MS).admitted

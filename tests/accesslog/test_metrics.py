@@ -8,6 +8,7 @@ from django.db import OperationalError
 from prometheus_client import REGISTRY
 
 from featurestore.accesslog import metrics, selectors, stream
+from featurestore.accesslog import writer as writer_module
 from featurestore.accesslog.consumer import VANISHED_AFTER_MS
 from featurestore.accesslog.stream import FIELD, KEY, QUARANTINE_KEY
 from featurestore.accesslog.writer import AccessLogWriter
@@ -15,7 +16,7 @@ from tests.accesslog.harness import NOW_MS, Control, MemoryStream, read
 
 
 def told(name: str, **labels: str) -> Any:
-    return REGISTRY.get_sample_value(f"rapport_access_{name}", labels)
+    return REGISTRY.get_sample_value(f"rapport_access_log_{name}", labels)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,7 @@ def here(control: Control, monkeypatch: pytest.MonkeyPatch, redis_server: str) -
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_scrape_tells_what_waits_what_is_aside_and_what_is_missing(here: Control) -> None:
     metrics.measure(lambda: 0)
-    assert (told("stream_entries"), told("stream_oldest_seconds"), told("unreadable")) == (0, 0, 0)
+    assert (told("stream_entries"), told("stream_oldest_seconds"), told("quarantined")) == (0, 0, 0)
     assert (told("gaps", reason="lost"), told("gaps", reason="vanished")) == (0, 0)
     here.writer().flush()
     here.redis.xadd(KEY, {FIELD: b"rubbish"})
@@ -45,7 +46,7 @@ def test_a_scrape_tells_what_waits_what_is_aside_and_what_is_missing(here: Contr
     metrics.measure(lambda: 14)
     assert told("stream_entries") == 0, "every 15 seconds"
     metrics.measure(lambda: 15)
-    assert (told("stream_entries"), told("unreadable"), told("gaps", reason="vanished")) == (1, 1, 1)
+    assert (told("stream_entries"), told("quarantined"), told("gaps", reason="vanished")) == (1, 1, 1)
     assert here.redis.xlen(QUARANTINE_KEY) == 1
 
 
@@ -77,8 +78,8 @@ def test_a_process_tells_what_it_has_not_sent_and_what_it_dropped(monkeypatch: p
     for _ in range(3):
         read(writer)
         writer.flush()
-    assert (told("waiting"), told("dropped_total") - before) == (2, 1)
+    assert (told("pending"), told("dropped_total") - before) == (2, 1)
     away.available = True
     for _ in range(20):
         writer.flush()
-    assert (told("waiting"), told("sent_total") - sent) == (0, 2)
+    assert (told("pending"), told("sent_total") - sent) == (0, 2)

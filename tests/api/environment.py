@@ -90,7 +90,9 @@ class ServingEnvironment:
         )
         codecs = {view.name: ViewCodec(view) for view in views}
         writes = [
-            FieldWrite(subject, field_name(view, p), p, pack_field(1, 1, grant, codecs[view].suffix_aggregates(kept.tiles)))
+            FieldWrite(
+                subject, field_name(view, p), p, pack_field(1, 1, grant, codecs[view].suffix_aggregates(kept.tiles))
+            )
             for view, states in record.views.items()
             for kept in states
             for p, grant in kept.grant_ids.items()

@@ -72,7 +72,9 @@ def adapters(environment: ServingEnvironment, key: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("example", FEATURES, ids=lambda example: example.name)
-def test_every_example_of_one_customer(adapters: Adapters, environment: ServingEnvironment, example: Any) -> None:
+def test_adapters_answer_single_read_examples_alike(
+    adapters: Adapters, environment: ServingEnvironment, example: Any
+) -> None:
     environment.store.available = example.name != "store-away"
     authorised = {} if example.request else {"HTTP_AUTHORIZATION": None}
     body = json.dumps(example.request or QUERY).encode()
@@ -81,7 +83,9 @@ def test_every_example_of_one_customer(adapters: Adapters, environment: ServingE
 
 
 @pytest.mark.parametrize("example", BATCH, ids=lambda example: example.name)
-def test_every_example_of_several_customers(adapters: Adapters, environment: ServingEnvironment, example: Any) -> None:
+def test_adapters_answer_batch_examples_alike(
+    adapters: Adapters, environment: ServingEnvironment, example: Any
+) -> None:
     environment.store.available = example.name != "store-away"
     authorised = {} if example.request else {"HTTP_AUTHORIZATION": None}
     body = json.dumps(example.request or QUERY).encode()
@@ -105,7 +109,7 @@ bodies = (
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(path=st.sampled_from([FEATURES_PATH, BATCH_PATH]), body=bodies)
-def test_whatever_is_sent(adapters: Adapters, path: str, body: bytes) -> None:
+def test_adapters_answer_any_body_alike(adapters: Adapters, path: str, body: bytes) -> None:
     adapters.alike(path, body)
 
 
@@ -125,7 +129,7 @@ def test_whatever_is_sent(adapters: Adapters, path: str, body: bytes) -> None:
     ],
     ids=str,
 )
-def test_whoever_asks_and_however(
+def test_adapters_answer_any_headers_alike(
     adapters: Adapters, changes: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("featurestore.api.request_cycle.getrandbits", lambda bits: 0)
@@ -148,12 +152,12 @@ def test_whoever_asks_and_however(
     ],
     ids=str,
 )
-def test_what_is_not_plain_is_passed_on_to_django(
+def test_fast_path_passes_other_requests_to_django(
     adapters: Adapters, path: str, changes: dict[str, str | None]
 ) -> None:
     adapters.alike(path, json.dumps(QUERY).encode(), **changes)
     assert adapters.passed_on == [path]
 
 
-def test_too_large(adapters: Adapters) -> None:
+def test_adapters_refuse_too_large_bodies_alike(adapters: Adapters) -> None:
     assert adapters.alike(FEATURES_PATH, b" " * 65_537).status == "413 Request Entity Too Large"

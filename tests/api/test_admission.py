@@ -31,7 +31,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def test_who_comes_when_all_is_full_is_refused_at_once(
+def test_request_above_both_limits_is_refused_at_once(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT_S", 10)
@@ -49,7 +49,9 @@ def test_who_comes_when_all_is_full_is_refused_at_once(
     assert [one.result(5) for one in going] == ["done"] * 5, "who waited had their turn"
 
 
-def test_nobody_waits_for_long(threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_request_is_refused_after_max_wait(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT_S", 0.01)
     work = BlockingRequest(ConcurrencyLimit(working=1, waiting=3))
     going = threads.submit(work)
@@ -62,16 +64,14 @@ def test_nobody_waits_for_long(threads: ThreadPoolExecutor, monkeypatch: pytest.
     assert work() == "done", "its places are free again"
 
 
-def test_a_failure_leaves_its_place() -> None:
+def test_failed_request_releases_the_limit() -> None:
     limit = ConcurrencyLimit(working=1, waiting=0)
     for _ in range(3):
         with pytest.raises(KeyError), limit:
             raise KeyError
 
 
-def test_a_place_goes_to_who_waits_longest_and_not_to_who_comes_just_then(
-    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_longest_waiting_request_runs_next(threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT_S", 10)
     limit, served = ConcurrencyLimit(working=1, waiting=4), list[int]()
 

@@ -13,18 +13,18 @@ pytestmark = pytest.mark.usefixtures("environment")
 THREE_FEATURES = QUERY | {"features": ["spend_amount_sum_30d", "returns_90d", "seconds_since_return"]}
 
 
-def test_an_earlier_time_is_answered(post: Post) -> None:
+def test_time_after_the_newest_event_is_answered(post: Post) -> None:
     answer = post(FEATURES_PATH, THREE_FEATURES | {"as_of": "2026-11-21T10:30:00+01:00"}).json()
     assert answer["at"] == "2026-11-21T09:30:00.000Z"
     assert answer["features"] == {"spend_amount_sum_30d": 36.5, "returns_90d": 1, "seconds_since_return": 1800.0}
     assert {(view["status"], view["age_s"]) for view in answer["views"].values()} == {("present", 0)}
 
 
-def test_now_is_answered_as_without(post: Post) -> None:
+def test_as_of_now_equals_a_read_without_it(post: Post) -> None:
     assert post(FEATURES_PATH, QUERY | {"as_of": "2026-11-22T12:00:00Z"}).content == post(FEATURES_PATH, QUERY).content
 
 
-def test_only_the_chosen_features_must_be_answerable(post: Post, environment: ServingEnvironment) -> None:
+def test_only_requested_features_need_an_exact_answer(post: Post, environment: ServingEnvironment) -> None:
     ticket = {"kind": "opened", "ticket_id": "T1", "topic": "delivery", "open_tickets": 1}
     environment.fold_events("C42", "support", ("2026-11-20T09:00:00", ticket))
     question = QUERY | {"as_of": "2026-11-20T12:00:00Z", "features": ["tickets_open"]}
@@ -33,7 +33,7 @@ def test_only_the_chosen_features_must_be_answerable(post: Post, environment: Se
     assert refused["detail"].startswith("view returns: events came later. ")
 
 
-def test_a_time_before_what_came_later_is_refused(post: Post) -> None:
+def test_time_before_the_newest_event_is_refused(post: Post) -> None:
     refused = post(FEATURES_PATH, THREE_FEATURES | {"as_of": "2026-11-21T08:59:59Z"})
     assert refused.status_code == 422
     assert refused.json()["type"] == "urn:rapport:problem:as-of-too-early"
@@ -43,7 +43,7 @@ def test_a_time_before_what_came_later_is_refused(post: Post) -> None:
     )
 
 
-def test_a_batch_names_the_places(post: Post, environment: ServingEnvironment) -> None:
+def test_refused_batch_names_the_customers_by_index(post: Post, environment: ServingEnvironment) -> None:
     environment.permit("C44", service=True)
     ids = ["C43", "C42", "C44", "nobody", "C42"]
     batch = BATCH_QUERY | {"customer_ids": ids, "as_of": "2026-11-20T12:00:00Z", "features": ["returns_90d"]}
@@ -68,13 +68,13 @@ def test_a_batch_names_the_places(post: Post, environment: ServingEnvironment) -
         (1_700_000_000, 400, "malformed", "Expected `datetime | null`, got `int` - at `$.as_of`"),
     ],
 )
-def test_bad_twins(post: Post, as_of: Any, status: int, name: str, detail: str) -> None:
+def test_wrong_as_of_is_a_problem(post: Post, as_of: Any, status: int, name: str, detail: str) -> None:
     response = post(FEATURES_PATH, QUERY | {"as_of": as_of, "features": ["returns_90d"]})
     assert (response.status_code, response.json()["type"]) == (status, f"urn:rapport:problem:{name}")
     assert response.json()["detail"].startswith(detail)
 
 
-def test_a_time_before_the_permission_is_not_told_of_who_is_denied(post: Post) -> None:
+def test_denied_customer_is_withheld_at_any_as_of(post: Post) -> None:
     for customer_id in ("C43", "nobody"):
         response = post(FEATURES_PATH, QUERY | {"customer_id": customer_id, "as_of": "2020-01-01T00:00:00Z"})
         assert response.status_code == 200

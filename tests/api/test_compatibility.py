@@ -21,11 +21,11 @@ def before() -> Document:
     return json.loads(ACCEPTED.read_text())
 
 
-def test_no_client_breaks(before: Document) -> None:
+def test_no_change_breaks_clients_of_the_committed_document(before: Document) -> None:
     assert breaking(before, promised()) == [], "see docs/versioning.md"
 
 
-def test_every_addition_was_accepted(before: Document) -> None:
+def test_committed_document_is_current(before: Document) -> None:
     assert before == promised(), "run `manage.py openapi --accept`"
 
 
@@ -79,7 +79,7 @@ BREAKING: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("told", BREAKING)
-def test_every_way_to_break_a_client_is_seen(before: Document, told: str) -> None:
+def test_breaking_change_is_detected(before: Document, told: str) -> None:
     after = deepcopy(before)
     BREAKING[told](after)
     assert told.replace("integer, number", "integer or number") in breaking(before, after)
@@ -98,14 +98,14 @@ ADDITIONS: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("what", ADDITIONS)
-def test_additions_break_nobody(before: Document, what: str) -> None:
+def test_addition_is_compatible(before: Document, what: str) -> None:
     after = deepcopy(before)
     ADDITIONS[what](after)
     assert before != after
     assert breaking(before, after) == []
 
 
-def test_accepting_writes_what_was_added_and_refuses_what_breaks(
+def test_accept_writes_additions_and_refuses_breaking_changes(
     before: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = tmp_path / "openapi.json"

@@ -29,7 +29,7 @@ def status_of_spend(post: Post) -> str:
     return post(FEATURES_PATH, QUERY | {"customer_id": "C7"}).json()["views"]["spend"]["status"]
 
 
-def test_the_next_read_obeys(post: Post) -> None:
+def test_next_read_obeys_a_decision(post: Post) -> None:
     assert status_of_spend(post) == "withheld"
     assert post(PATH, GIVEN).status_code == 201
     assert status_of_spend(post) == "missing"
@@ -38,7 +38,7 @@ def test_the_next_read_obeys(post: Post) -> None:
     assert [r.actor for r in ConsentRecord.objects.all()] == ["support-bot", "support-bot"]
 
 
-def test_pending_while_the_store_is_away(post: Post, environment: ServingEnvironment) -> None:
+def test_withdrawal_is_202_while_the_store_is_unavailable(post: Post, environment: ServingEnvironment) -> None:
     assert post(PATH, GIVEN).json()["effective"]
     environment.store.available = False
     response = post(PATH, WITHDRAWN)
@@ -47,7 +47,7 @@ def test_pending_while_the_store_is_away(post: Post, environment: ServingEnviron
     assert ConsentRecord.objects.first().decision == "withdrawn"  # type: ignore[union-attr]
 
 
-def test_a_consent_with_an_end(post: Post) -> None:
+def test_consent_with_until_ends_then(post: Post) -> None:
     answer = post(PATH, GIVEN | {"until": "2099-01-01T00:00:00+01:00"}).json()
     assert answer["until"] == "2098-12-31T23:00:00Z"
 
@@ -74,7 +74,9 @@ def test_a_consent_with_an_end(post: Post) -> None:
         ({"decision": "withdrawn", "until": "2099-01-01T00:00:00Z"}, 422, "wrong-date"),
     ],
 )
-def test_bad_twins(post: Post, change: dict[str, Any], status: int, name: str) -> None:
+def test_wrong_decision_is_a_problem_and_records_nothing(
+    post: Post, change: dict[str, Any], status: int, name: str
+) -> None:
     response = post(PATH, GIVEN | change)
     problem = response.json()
     assert (response.status_code, problem["type"]) == (status, f"urn:rapport:problem:{name}")
@@ -82,12 +84,12 @@ def test_bad_twins(post: Post, change: dict[str, Any], status: int, name: str) -
     assert "expired" not in problem["detail"], "what was sent is not echoed"
 
 
-def test_a_retired_purpose(post: Post) -> None:
+def test_retired_purpose_takes_no_consent(post: Post) -> None:
     retire_purpose("service")
     assert post(PATH, GIVEN).json()["type"] == "urn:rapport:problem:inactive-purpose"
 
 
-def test_a_scope_of_its_own(post: Post) -> None:
+def test_decision_needs_the_scope_consent_write(post: Post) -> None:
     reader = create_client("reader", owner="", actor="test")
     _, text = create_key(
         reader, services=["support_chat"], purposes=["service"], scopes=["features:read"], actor="test"

@@ -12,14 +12,14 @@ PATH = "/v1/customers"
 NEW = {"customer_id": "C8", "region": "Europe", "brand": "lamp"}
 
 
-def test_a_customer_is_registered_once(post: Post, environment: ServingEnvironment) -> None:
+def test_customer_is_registered_once(post: Post, environment: ServingEnvironment) -> None:
     assert post(PATH, NEW).status_code == 201
     assert post(PATH, NEW | {"brand": "other"}).status_code == 200
     assert Customer.objects.get(customer_id="C8").brand == "lamp"
     assert environment.store.read([environment.subject("C8")], [], [], 100).subjects[0].permission is not None
 
 
-def test_pending_while_the_store_is_away(post: Post, environment: ServingEnvironment) -> None:
+def test_registration_is_202_while_the_store_is_unavailable(post: Post, environment: ServingEnvironment) -> None:
     environment.store.available = False
     response = post(PATH, NEW)
     assert response.status_code == 202
@@ -39,7 +39,7 @@ def test_pending_while_the_store_is_away(post: Post, environment: ServingEnviron
         {"email": "ann@example.org"},
     ],
 )
-def test_bad_twins(post: Post, change: dict[str, Any]) -> None:
+def test_wrong_customer_is_malformed_and_registers_nobody(post: Post, change: dict[str, Any]) -> None:
     response = post(PATH, NEW | change)
     assert response.status_code == 400
     assert response.json()["type"] == "urn:rapport:problem:malformed"
@@ -47,5 +47,5 @@ def test_bad_twins(post: Post, change: dict[str, Any]) -> None:
     assert not Customer.objects.exists()
 
 
-def test_a_key_that_may_only_read_registers_nobody(post: Post) -> None:
+def test_wrong_key_registers_nobody(post: Post) -> None:
     assert post(PATH, NEW, authorization="Bearer rap_no_such").status_code == 401

@@ -33,7 +33,7 @@ SHAPE = {"type", "title", "status", "detail", "instance"}
         ("trace", "/v1/consents", 405),
     ],
 )
-def test_no_such_place_or_method(client: Client, method: str, path: str, status: int) -> None:
+def test_unknown_address_or_method_is_a_problem(client: Client, method: str, path: str, status: int) -> None:
     response = getattr(client, method)(path)
     assert response.status_code == status
     assert response["Content-Type"] == "application/problem+json"
@@ -42,7 +42,7 @@ def test_no_such_place_or_method(client: Client, method: str, path: str, status:
         assert response["Allow"] in {"GET", "POST"}
 
 
-def test_what_breaks_is_told_without_what_was_asked(
+def test_internal_error_logs_no_value_of_the_request(
     post: Post, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(self: FeatureHandler, *args: object) -> None:
@@ -58,7 +58,9 @@ def test_what_breaks_is_told_without_what_was_asked(
     assert "C42" not in caplog.text
 
 
-def test_a_database_that_is_away(post: Post, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_database_is_503(
+    post: Post, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away(*args: object) -> None:
         raise OperationalError("server closed the connection")
 
@@ -67,7 +69,7 @@ def test_a_database_that_is_away(post: Post, environment: ServingEnvironment, mo
     assert (response.status_code, response["Retry-After"]) == (503, "1")
 
 
-def test_the_log_tells_who_asked_what_for_and_not_about_whom(
+def test_log_line_names_client_and_service_but_no_customer(
     post: Post,
     environment: ServingEnvironment,
     key: str,
@@ -88,17 +90,17 @@ def test_the_log_tells_who_asked_what_for_and_not_about_whom(
 
 
 @pytest.mark.parametrize("sent", ["", "short", "x" * 65, "jane@example.org", "two words", 'a"b\\cdefgh'])
-def test_a_strange_request_id_is_replaced(post: Post, environment: ServingEnvironment, sent: str) -> None:
+def test_malformed_request_id_is_replaced(post: Post, environment: ServingEnvironment, sent: str) -> None:
     response = post(FEATURES_PATH, QUERY | {"customer_id": 1}, **{"X-Request-Id": sent})
     assert re.fullmatch("[0-9a-f]{32}", response["X-Request-Id"])
     assert response.json()["instance"] == f"urn:rapport:request:{response['X-Request-Id']}"
 
 
-def test_nobody_may_keep_an_answer(post: Post, environment: ServingEnvironment) -> None:
+def test_answers_must_not_be_cached(post: Post, environment: ServingEnvironment) -> None:
     assert post(FEATURES_PATH, QUERY)["Cache-Control"] == "no-store"
 
 
-def test_a_wrong_host_is_refused_in_the_one_shape(client: Client) -> None:
+def test_wrong_host_is_a_problem(client: Client) -> None:
     response = client.get("/v1/services", headers={"Host": "elsewhere.example"})
     assert response.status_code == 400
     assert response.json()["detail"] == "The Host header names no host of this installation."

@@ -40,7 +40,7 @@ def one(**changes: Any) -> dict[str, Any]:
     return {"events": [MESSAGE | changes]}
 
 
-def test_an_event_is_sent_as_the_streams_take_it(post: Post, taken: Kafka) -> None:
+def test_event_is_encoded_as_the_streams_decode_it(post: Post, taken: Kafka) -> None:
     response = post(PATH, one())
     assert (response.status_code, response.json()) == (202, {"accepted": 1})
     ((source, subject, value),) = taken
@@ -55,7 +55,7 @@ def test_an_event_is_sent_as_the_streams_take_it(post: Post, taken: Kafka) -> No
     assert b"C42" not in value
 
 
-def test_an_identity_is_of_the_client_and_its_id(post: Post, taken: Kafka) -> None:
+def test_event_id_hash_depends_on_client_and_id_only(post: Post, taken: Kafka) -> None:
     other = create_client("other-bot", owner="", actor="test")
     _, text = create_key(other, services=[], purposes=["service"], scopes=["events:write"], actor="test")
     for body in (one(), one(time="2026-11-22T10:00:00Z"), one(id="m/4")):
@@ -75,7 +75,7 @@ def test_known_and_unknown_customers_are_answered_alike(
     assert len(taken) == 4
 
 
-def test_a_hundred_at_once_and_no_more(post: Post, taken: Kafka) -> None:
+def test_request_has_1_to_100_events(post: Post, taken: Kafka) -> None:
     many = [MESSAGE | {"id": str(i)} for i in range(101)]
     assert post(PATH, {"events": many[:100]}).json() == {"accepted": 100}
     for wrong in ([], many):
@@ -85,7 +85,7 @@ def test_a_hundred_at_once_and_no_more(post: Post, taken: Kafka) -> None:
     assert len(taken) == 100
 
 
-def test_kafka_away_says_what_to_do(post: Post, taken: Kafka) -> None:
+def test_unavailable_kafka_is_503_with_advice(post: Post, taken: Kafka) -> None:
     taken.available = False
     response = post(PATH, one())
     assert (response.status_code, response["Retry-After"]) == (503, "1")
@@ -122,7 +122,7 @@ def test_kafka_away_says_what_to_do(post: Post, taken: Kafka) -> None:
         ({"data": MESSAGE["data"] | {"intent": "x" * 129}}, None),
     ],
 )
-def test_bad_twins_take_their_good_neighbours_with_them(
+def test_one_wrong_event_refuses_the_whole_request(
     post: Post, taken: Kafka, change: dict[str, Any], detail: str | None
 ) -> None:
     response = post(PATH, {"events": [MESSAGE, MESSAGE | change]})
@@ -145,9 +145,7 @@ def test_bad_twins_take_their_good_neighbours_with_them(
         ("9999-12-31T23:59:59-23:59", 422),
     ],
 )
-def test_times_that_the_streams_would_put_aside_or_could_count_twice(
-    post: Post, taken: Kafka, time: str, status: int
-) -> None:
+def test_event_time_out_of_range_is_refused(post: Post, taken: Kafka, time: str, status: int) -> None:
     response = post(PATH, one(time=time))
     assert response.status_code == status
     assert len(taken) == (status == 202)
@@ -164,12 +162,12 @@ def test_times_that_the_streams_would_put_aside_or_could_count_twice(
         json.dumps(one()).replace('"id": ', '"id": "m/2", "id": ').encode(),
     ],
 )
-def test_a_field_that_is_there_twice_at_any_depth(post: Post, taken: Kafka, raw: bytes) -> None:
+def test_repeated_field_at_any_depth_is_refused(post: Post, taken: Kafka, raw: bytes) -> None:
     assert post(PATH, raw).json()["detail"] == "A field is there twice: send each once."
     assert not taken
 
 
-def test_a_scope_of_its_own(post: Post, taken: Kafka) -> None:
+def test_writing_needs_the_scope_events_write(post: Post, taken: Kafka) -> None:
     reader = create_client("reader", owner="", actor="test")
     scopes = ["features:read", "consent:write"]
     _, text = create_key(reader, services=["support_chat"], purposes=["service"], scopes=scopes, actor="test")
@@ -179,12 +177,12 @@ def test_a_scope_of_its_own(post: Post, taken: Kafka) -> None:
     assert not taken
 
 
-def test_only_sources_that_say_so_are_open() -> None:
+def test_only_writable_sources_are_open() -> None:
     assert list(events.WRITABLE.items()) == [("chat", chat)]
     assert not EventSource("closed", data=chat.data, type="test").writable
 
 
-def test_what_is_documented_is_what_is_read() -> None:
+def test_documented_and_decoded_event_have_the_same_fields() -> None:
     documented = {field.name for field in structs.fields(events.event_of(chat))}
     assert documented == {field.name for field in structs.fields(events.Received)}
 
@@ -215,7 +213,7 @@ def kafka(monkeypatch: pytest.MonkeyPatch) -> Producer:
     return made
 
 
-def test_while_kafka_is_away_one_call_tries_and_the_others_are_told_at_once(kafka: Producer) -> None:
+def test_one_call_at_a_time_tries_unavailable_kafka(kafka: Producer) -> None:
     made = AcknowledgedEventWriter(acknowledged_writer.settings().model_copy(update={"event_timeout_ms": 1}))
     event = EncodedEvent(chat, "0" * 32, b"")
     with pytest.raises(NotAcknowledged, match="Message timed out"):
@@ -240,14 +238,14 @@ def test_while_kafka_is_away_one_call_tries_and_the_others_are_told_at_once(kafk
     recovered.join()
 
 
-def test_a_full_queue_is_no_acknowledgement(kafka: Producer) -> None:
+def test_full_queue_is_not_acknowledged(kafka: Producer) -> None:
     made = AcknowledgedEventWriter(acknowledged_writer.settings())
     kafka.full = True
     with pytest.raises(NotAcknowledged, match="Queue full"):
         made.write([EncodedEvent(chat, "0" * 32, b"")])
 
 
-def test_what_kafka_said_is_for_the_log(kafka: Producer) -> None:
+def test_error_of_kafka_is_in_the_exception(kafka: Producer) -> None:
     made = AcknowledgedEventWriter(acknowledged_writer.settings())
     unknown = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
     kafka.send = lambda source, subject, value, settle: settle(unknown, None)  # type: ignore[method-assign]
@@ -255,7 +253,7 @@ def test_what_kafka_said_is_for_the_log(kafka: Producer) -> None:
         made.write([EncodedEvent(chat, "0" * 32, b"")])
 
 
-def test_an_error_of_one_topic_lets_the_others_go_on(kafka: Producer) -> None:
+def test_error_of_one_topic_does_not_stop_the_others(kafka: Producer) -> None:
     made = AcknowledgedEventWriter(acknowledged_writer.settings())
     unknown = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
     answers = iter([unknown, None])

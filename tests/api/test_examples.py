@@ -76,7 +76,7 @@ def same(answer: Any, documented: Any) -> bool:
 
 
 @pytest.mark.parametrize(("method", "path", "example"), CASES, ids=[f"{p} {e.name}" for _, p, e in CASES])
-def test_example(
+def test_example_is_answered_as_documented(
     client: Client,
     post: Post,
     environment: ServingEnvironment,
@@ -98,7 +98,7 @@ def documented(client: Client) -> dict[str, Any]:
     return client.get("/v1/openapi.json").json()
 
 
-def test_the_document_holds_every_example_under_its_operation(client: Client) -> None:
+def test_document_has_every_example_under_its_operation(client: Client) -> None:
     for path, (method, examples) in DOCUMENTED.items():
         operation = documented(client)["paths"][path][method]
         for example in examples:
@@ -106,5 +106,5 @@ def test_the_document_holds_every_example_under_its_operation(client: Client) ->
             assert example.name in next(iter(content.values()))["examples"]
 
 
-def test_every_operation_is_executed(client: Client) -> None:
+def test_every_operation_has_examples(client: Client) -> None:
     assert set(documented(client)["paths"]) == set(DOCUMENTED)

@@ -25,7 +25,7 @@ QUERY = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
 BATCH_QUERY = {"service": "support_chat", "purpose": "service", "customer_ids": ["C42", "C43"]}
 
 
-def test_every_promised_feature_and_view_is_answered(post: Post) -> None:
+def test_every_feature_and_view_of_the_service_is_answered(post: Post) -> None:
     answer = post(FEATURES_PATH, QUERY).json()
     service = registry.services["support_chat"]
     assert set(answer["features"]) == set(service.defaults())
@@ -36,7 +36,7 @@ def test_every_promised_feature_and_view_is_answered(post: Post) -> None:
     assert answer["at"] == "2026-11-22T12:00:00.000Z"
 
 
-def test_withdrawn_is_an_answer_with_defaults(post: Post) -> None:
+def test_refused_customer_is_answered_with_defaults(post: Post) -> None:
     response = post(FEATURES_PATH, QUERY | {"customer_id": "C43"})
     answer = response.json()
     assert response.status_code == 200
@@ -44,7 +44,7 @@ def test_withdrawn_is_an_answer_with_defaults(post: Post) -> None:
     assert {(view["status"], view["reason"]) for view in answer["views"].values()} == {("withheld", "refused")}
 
 
-def test_nobody_is_answered_like_somebody_without_consent(post: Post, environment: ServingEnvironment) -> None:
+def test_unknown_customer_is_answered_like_one_without_consent(post: Post, environment: ServingEnvironment) -> None:
     environment.permit("registered", personalisation=True)
     nobody, somebody = (
         post(FEATURES_PATH, QUERY | {"customer_id": "nobody"}),
@@ -54,27 +54,27 @@ def test_nobody_is_answered_like_somebody_without_consent(post: Post, environmen
     assert {view["reason"] for view in nobody.json()["views"].values()} == {"no_consent"}
 
 
-def test_a_purpose_that_no_view_serves_is_withheld(post: Post) -> None:
+def test_purpose_that_no_view_serves_is_withheld(post: Post) -> None:
     answer = post(FEATURES_PATH, QUERY | {"service": "fraud_check"}).json()
     assert answer["views"] == {
         "order_risk": {"status": "withheld", "start": None, "age_s": None, "reason": "purpose_not_served"}
     }
 
 
-def test_a_store_that_nobody_vouches_for_denies(post: Post, environment: ServingEnvironment) -> None:
+def test_unvouched_store_is_withheld(post: Post, environment: ServingEnvironment) -> None:
     environment.store.restart()
     reasons = {view["reason"] for view in post(FEATURES_PATH, QUERY).json()["views"].values()}
     assert reasons == {"store_unvouched"}
 
 
-def test_a_batch_is_answered_in_order(post: Post) -> None:
+def test_batch_is_answered_in_order(post: Post) -> None:
     ids = ["C43", "C42", "nobody", "C42"]
     results = post(BATCH_PATH, BATCH_QUERY | {"customer_ids": ids}).json()["results"]
     assert [result["views"]["spend"]["status"] for result in results] == ["withheld", "present", "withheld", "present"]
     assert results[1] == results[3] == post(FEATURES_PATH, QUERY).json()
 
 
-def test_a_customer_asked_for_twice_is_read_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_customer_is_read_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     read, watched = MemoryStore.read, []
 
     def watch(self: MemoryStore, subjects: Any, *others: Any) -> Any:
@@ -87,7 +87,7 @@ def test_a_customer_asked_for_twice_is_read_once(post: Post, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("purpose", ["service", "analytics"])
-def test_a_service_of_others_is_answered_like_one_that_is_not_there(post: Post, purpose: str) -> None:
+def test_service_of_another_key_is_answered_like_an_unknown_one(post: Post, purpose: str) -> None:
     problems = []
     for service in ("sales_chat", "nothing"):
         response = post(FEATURES_PATH, QUERY | {"service": service, "purpose": purpose})
@@ -96,13 +96,13 @@ def test_a_service_of_others_is_answered_like_one_that_is_not_there(post: Post, 
     assert problems[0][0] == 404
 
 
-def test_a_hundred_customers_of_the_longest_ids(post: Post) -> None:
+def test_batch_of_100_longest_ids_fits_into_a_body(post: Post) -> None:
     ids = [f"{i:0256}" for i in range(100)]
     assert len(post(BATCH_PATH, BATCH_QUERY | {"customer_ids": ids}).json()["results"]) == 100
 
 
 @pytest.mark.parametrize("id_", ["crm:42", 'with "quotes": and {braces}', "ünï-çødé", "a" * 256, "\\", "日本", "😀"])
-def test_ids_of_all_kinds(post: Post, environment: ServingEnvironment, id_: str) -> None:
+def test_identifiers_of_all_kinds_are_read(post: Post, environment: ServingEnvironment, id_: str) -> None:
     environment.permit(id_, service=True)
     assert post(FEATURES_PATH, QUERY | {"customer_id": id_}).json()["views"]["spend"]["status"] == "missing"
 
@@ -175,7 +175,9 @@ def test_ids_of_all_kinds(post: Post, environment: ServingEnvironment, id_: str)
         (FEATURES_PATH, QUERY | {"features": ["returns_90d", "C42"]}, 422, None),
     ],
 )
-def test_bad_twins(post: Post, path: str, body: Any, status: int, detail: str | None) -> None:
+def test_wrong_request_is_a_problem_without_its_values(
+    post: Post, path: str, body: Any, status: int, detail: str | None
+) -> None:
     response = post(path, body)
     problem = response.json()
     assert response.status_code == problem["status"] == status
@@ -195,15 +197,15 @@ def test_bad_twins(post: Post, path: str, body: Any, status: int, detail: str | 
         b'{"service":"support_chat","purpose":"service","customer_id":"C43","features":null,"features":null}',
     ],
 )
-def test_a_field_that_is_there_twice_is_refused(post: Post, raw: bytes) -> None:
+def test_repeated_field_is_refused(post: Post, raw: bytes) -> None:
     assert post(FEATURES_PATH, raw).json()["detail"] == "A field is there twice: send each once."
 
 
-def test_explicit_nulls_are_taken_as_left_out(post: Post) -> None:
+def test_null_equals_an_absent_field(post: Post) -> None:
     assert post(FEATURES_PATH, QUERY | {"features": None, "timeout_ms": None}).status_code == 200
 
 
-def test_store_away(post: Post, environment: ServingEnvironment) -> None:
+def test_unavailable_store_is_503_until_it_is_back(post: Post, environment: ServingEnvironment) -> None:
     environment.store.available = False
     response = post(FEATURES_PATH, QUERY)
     assert (response.status_code, response["Retry-After"]) == (503, "1")
@@ -212,7 +214,7 @@ def test_store_away(post: Post, environment: ServingEnvironment) -> None:
     assert post(FEATURES_PATH, QUERY).status_code == 200
 
 
-def test_the_timeout_reaches_the_store(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timeout_of_the_request_reaches_the_store(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     read = MemoryStore.read
 
@@ -227,7 +229,7 @@ def test_the_timeout_reaches_the_store(post: Post, monkeypatch: pytest.MonkeyPat
     assert asked == [77, 78, conf().store_timeout_ms]
 
 
-def test_keys_that_are_not_taken_get_one_answer(client: Client, post: Post, key: str) -> None:
+def test_all_invalid_keys_get_the_same_answer(client: Client, post: Post, key: str) -> None:
     bot = create_client("old-bot", owner="", actor="test")
     may = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"], "actor": "test"}
     expired, expired_text = create_key(bot, **may)
@@ -248,11 +250,11 @@ def test_keys_that_are_not_taken_get_one_answer(client: Client, post: Post, key:
     assert post(FEATURES_PATH, QUERY, authorization="")["WWW-Authenticate"] == 'Bearer realm="rapport"'
 
 
-def test_the_scheme_is_read_in_any_case(post: Post, key: str) -> None:
+def test_authorization_scheme_is_case_insensitive(post: Post, key: str) -> None:
     assert post(FEATURES_PATH, QUERY, authorization=f"bearer  {key} ").status_code == 200
 
 
-def test_a_key_without_the_scope(post: Post) -> None:
+def test_read_needs_the_scope_features_read(post: Post) -> None:
     bot = create_client("consent-page", owner="", actor="test")
     _, text = create_key(bot, services=[], purposes=["service"], scopes=["consent:write"], actor="test")
     invalidate_credentials()
@@ -281,7 +283,7 @@ NEARLY = st.fixed_dictionaries(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
 @given(path=st.sampled_from([FEATURES_PATH, BATCH_PATH]), body=NEARLY | JSON | st.binary(max_size=50))
-def test_no_body_breaks_the_server(post: Post, path: str, body: Any) -> None:
+def test_no_body_causes_a_server_error(post: Post, path: str, body: Any) -> None:
     response = post(path, body)
     assert response.status_code in {200, 400, 403, 404, 422}
     assert response.json()

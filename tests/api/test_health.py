@@ -14,12 +14,12 @@ from tests.api.environment import ServingEnvironment
 from tests.api.test_features import FEATURES_PATH, QUERY
 
 
-def test_alive_whatever_else_is_away(client: Client, environment: ServingEnvironment) -> None:
+def test_alive_while_the_store_is_unavailable(client: Client, environment: ServingEnvironment) -> None:
     environment.store.available = False
     assert client.get("/healthz").json() == {"alive": True}
 
 
-def test_ready(client: Client, environment: ServingEnvironment) -> None:
+def test_ready_states_each_check(client: Client, environment: ServingEnvironment) -> None:
     response = client.get("/readyz")
     assert (response.status_code, response.json()) == (
         200,
@@ -27,7 +27,7 @@ def test_ready(client: Client, environment: ServingEnvironment) -> None:
     )
 
 
-def test_not_ready_says_why(client: Client, environment: ServingEnvironment) -> None:
+def test_not_ready_states_the_failed_check(client: Client, environment: ServingEnvironment) -> None:
     environment.store.restart()
     response = client.get("/readyz")
     assert response.status_code == 503
@@ -37,7 +37,7 @@ def test_not_ready_says_why(client: Client, environment: ServingEnvironment) -> 
     assert client.get("/readyz").json()["checks"] == checks | {"store": "away"}
 
 
-def test_ready_while_any_node_of_the_store_is_vouched_for(
+def test_ready_while_any_store_node_is_vouched_for(
     client: Client, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     states = [NodeState("", []), NodeState("a word", [])]
@@ -50,7 +50,7 @@ def test_ready_while_any_node_of_the_store_is_vouched_for(
     assert permissions_in_store()[0] is StoreStatus.UNVOUCHED
 
 
-def test_what_the_store_said_is_for_the_log(
+def test_error_of_the_store_is_logged_and_not_answered(
     client: Client, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refused(*_: Any) -> NoReturn:
@@ -61,7 +61,9 @@ def test_what_the_store_said_is_for_the_log(
     assert "NOAUTH of redis-7.internal" in caplog.text
 
 
-def test_database_away(client: Client, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_ready_without_the_database(
+    client: Client, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Away:
         def cursor(self) -> None:
             raise DatabaseError
@@ -85,6 +87,6 @@ def test_metrics_count_requests_and_views_without_identifiers(
     assert "C42" not in text
 
 
-def test_probes_are_only_read(client: Client) -> None:
+def test_health_pages_refuse_post(client: Client) -> None:
     response = client.post("/readyz")
     assert (response.status_code, response["Content-Type"]) == (405, "application/problem+json")

@@ -16,7 +16,7 @@ import pytest
 from devservers.installation import Installation
 from featurestore.api.body import LARGEST_BODY_BYTES
 from tests.api.fuzz import api_of_a_shop, fuzz
-from tests.api.test_bodies import EVENTS, FEATURES_PATH, GOOD
+from tests.api.test_body import EVENTS, FEATURES_PATH, GOOD
 
 pytestmark = pytest.mark.redis
 Shop = tuple[Installation, httpx.Client]
@@ -28,7 +28,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield made
 
 
-def test_no_server_error_and_no_undocumented_answer(shop: Shop, tmp_path: Path) -> None:
+def test_schemathesis_finds_only_documented_answers(shop: Shop, tmp_path: Path) -> None:
     """All checks of schemathesis. For more examples: python -m tests.api.fuzz --max-examples 1000."""
     made, client = shop
     done = fuzz(client, tmp_path, ["--max-examples", "20"])
@@ -58,7 +58,7 @@ def generated(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield folder
 
 
-def test_a_generated_client_knows_types_and_is_answered(shop: Shop, generated: Path) -> None:
+def test_generated_client_reads_typed_answers(shop: Shop, generated: Path) -> None:
     _, own = shop
     rapport = import_module("rapport_client")
     models = import_module("rapport_client.models")
@@ -129,7 +129,7 @@ def framed(api: httpx.Client, head: str, sent: bytes) -> tuple[int, dict[str, An
 
 
 @pytest.mark.parametrize("path", [FEATURES_PATH, EVENTS])
-def test_a_chunked_body_is_read(shop: Shop, path: str) -> None:
+def test_chunked_body_is_read(shop: Shop, path: str) -> None:
     answer = shop[1].post(path, content=chunks(b"[" + b" " * 20_000 + b"]"))
     assert (answer.status_code, answer.json()["detail"]) == (400, "Expected `object`, got `array`")
     assert shop[1].post(FEATURES_PATH, content=chunks(GOOD)).status_code == 200
@@ -137,7 +137,7 @@ def test_a_chunked_body_is_read(shop: Shop, path: str) -> None:
 
 @pytest.mark.parametrize("path", [FEATURES_PATH, EVENTS])
 @pytest.mark.parametrize("size", [LARGEST_BODY_BYTES + 1, 5_000_000])
-def test_a_body_that_is_too_large_is_refused_in_chunks_too(shop: Shop, path: str, size: int) -> None:
+def test_too_large_body_is_refused_chunked_or_not(shop: Shop, path: str, size: int) -> None:
     for content in (b" " * size, chunks(b" " * size)):
         answer = shop[1].post(path, content=content)
         assert (answer.status_code, answer.json()["type"]) == (413, "urn:rapport:problem:too-large")
@@ -146,16 +146,16 @@ def test_a_body_that_is_too_large_is_refused_in_chunks_too(shop: Shop, path: str
 @pytest.mark.parametrize(
     "type_", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense", ""]
 )
-def test_the_content_type_is_not_looked_at(shop: Shop, type_: str) -> None:
+def test_content_type_is_ignored(shop: Shop, type_: str) -> None:
     assert shop[1].post(FEATURES_PATH, content=GOOD, headers={"Content-Type": type_}).status_code == 200
 
 
-def test_a_length_that_is_too_short_truncates(shop: Shop) -> None:
+def test_too_short_content_length_truncates_the_body(shop: Shop) -> None:
     status, problem = framed(shop[1], f"Content-Length: {len(GOOD) - 1}", GOOD)
     assert (status, problem["detail"]) == (400, "Input data was truncated")
 
 
-def test_no_length_at_all_is_an_empty_body(shop: Shop) -> None:
+def test_body_without_content_length_is_empty(shop: Shop) -> None:
     status, problem = framed(shop[1], "X-Nothing: here", GOOD)
     assert (status, problem["detail"]) == (400, "The body is empty.")
 
@@ -163,10 +163,10 @@ def test_no_length_at_all_is_an_empty_body(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "head", ["Content-Length: abc", "Content-Length: -5", "Content-Length: 5\r\nContent-Length: 6"]
 )
-def test_a_length_that_is_none_is_refused(shop: Shop, head: str) -> None:
+def test_malformed_content_length_is_refused(shop: Shop, head: str) -> None:
     assert framed(shop[1], head, GOOD)[0] == 400
 
 
-def test_a_broken_chunk_is_no_body(shop: Shop) -> None:
+def test_malformed_chunk_is_an_empty_body(shop: Shop) -> None:
     status, problem = framed(shop[1], "Transfer-Encoding: chunked", b"zz\r\nhello\r\n0\r\n\r\n")
     assert (status, problem["detail"]) == (400, "The body is empty.")

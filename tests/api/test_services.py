@@ -15,12 +15,12 @@ def listed(client: Client, key: str) -> dict[str, Any]:
     return client.get("/v1/services", headers={"Authorization": f"Bearer {key}"}).json()
 
 
-def test_a_key_sees_what_it_may_use(listed: dict[str, Any]) -> None:
+def test_key_lists_its_services_and_purposes(listed: dict[str, Any]) -> None:
     assert listed["purposes"] == sorted(PURPOSES)
     assert {service["name"] for service in listed["services"]} == set(SERVICES)
 
 
-def test_every_feature_is_told_so_that_it_can_be_recomputed(listed: dict[str, Any]) -> None:
+def test_each_feature_is_specified_as_it_is_defined(listed: dict[str, Any]) -> None:
     for told in listed["services"]:
         service = registry.services[told["name"]]
         features = {f["name"]: f for view in told["views"] for f in view["features"]}
@@ -33,7 +33,7 @@ def test_every_feature_is_told_so_that_it_can_be_recomputed(listed: dict[str, An
             assert set(found["filter"]) == set(aggregation.where)
 
 
-def test_one_feature_as_it_is_told(listed: dict[str, Any]) -> None:
+def test_specification_of_one_feature(listed: dict[str, Any]) -> None:
     support = next(service for service in listed["services"] if service["name"] == "support_chat")
     view = next(view for view in support["views"] if view["name"] == "returns")
     assert view["purposes"] == ["service"]
@@ -58,9 +58,9 @@ def test_one_feature_as_it_is_told(listed: dict[str, Any]) -> None:
     }
 
 
-def test_the_api_tells_what_the_command_line_shows(listed: dict[str, Any]) -> None:
+def test_api_and_command_line_specify_services_alike(listed: dict[str, Any]) -> None:
     assert listed["services"] == [service_spec(registry.services[told["name"]]) for told in listed["services"]]
 
 
-def test_without_a_key(client: Client) -> None:
+def test_list_needs_a_key(client: Client) -> None:
     assert client.get("/v1/services").status_code == 401

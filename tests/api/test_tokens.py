@@ -68,7 +68,7 @@ def read(client: Client, token: str, **change: str) -> HttpResponse:
     return client.post("/v1/features", json.dumps(QUERY | change), content_type="application/json", headers=headers)
 
 
-def test_a_token_is_bought_and_reads(client: Client, ask: Ask) -> None:
+def test_issued_token_reads_features(client: Client, ask: Ask) -> None:
     response = ask()
     answer = response.json()
     token = answer.pop("access_token")
@@ -78,16 +78,16 @@ def test_a_token_is_bought_and_reads(client: Client, ask: Ask) -> None:
     assert read(client, token).status_code == 200
 
 
-def test_the_secret_may_stand_in_the_body(ask: Ask, secret: str) -> None:
+def test_client_secret_in_the_body_is_accepted(ask: Ask, secret: str) -> None:
     response = ask(authorization="", **GRANT, client_id="chat-bot", client_secret=secret)
     assert response.status_code == 200
 
 
-def test_basic_is_form_encoded_first_and_its_name_has_no_case(ask: Ask, secret: str) -> None:
+def test_basic_credentials_are_form_decoded_in_any_case(ask: Ask, secret: str) -> None:
     assert ask(authorization=basic("chat%2Dbot", secret).replace("Basic", "bAsIc")).status_code == 200
 
 
-def test_a_scope_may_be_less(client: Client, ask: Ask) -> None:
+def test_token_with_a_narrower_scope_may_less(client: Client, ask: Ask) -> None:
     answer = ask(**GRANT, scope="purpose:service features:read").json()
     assert answer["scope"] == "purpose:service features:read"
     token = answer["access_token"]
@@ -103,7 +103,7 @@ def test_a_scope_may_be_less(client: Client, ask: Ask) -> None:
     assert (listed["purposes"], [s["name"] for s in listed["services"]]) == (["service"], SERVICES)
 
 
-def test_a_form_may_be_encoded_loosely_and_names_nothing_twice(client: Client, secret: str) -> None:
+def test_loosely_encoded_form_is_accepted_without_repeats(client: Client, secret: str) -> None:
     headers = {"Authorization": basic("chat-bot", secret)}
     form = "grant_type=client_credentials&scope=features:read purpose:service&x="
     for body, status in ((form, 200), (form + "&scope=features:read", 400), (form + "&grant_type=password", 400)):
@@ -128,13 +128,13 @@ def test_a_form_may_be_encoded_loosely_and_names_nothing_twice(client: Client, s
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_what_is_not_granted(ask: Ask, form: dict[str, str], error: str) -> None:
+def test_unsupported_grant_or_scope_is_refused(ask: Ask, form: dict[str, str], error: str) -> None:
     response = ask(**form)
     assert (response.status_code, response.json()["error"]) == (400, error)
     assert not AccessToken.objects.exists()
 
 
-def test_a_client_that_is_allowed_nothing_gets_nothing(client: Client, environment: ServingEnvironment) -> None:
+def test_client_without_permissions_gets_no_token(client: Client, environment: ServingEnvironment) -> None:
     new = create_client("new-bot", owner="chat", actor="test")
     _, text = services.create_secret(new, actor="test")
     headers = {"Authorization": basic("new-bot", text)}
@@ -172,21 +172,21 @@ def wrong_clients(secret: str) -> list[tuple[str, dict[str, str]]]:
 
 @pytest.mark.parametrize("case", range(20))
 @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke"])
-def test_who_proves_nothing_hears_the_same(ask: Ask, secret: str, path: str, case: int) -> None:
+def test_all_invalid_clients_get_the_same_answer(ask: Ask, secret: str, path: str, case: int) -> None:
     authorization, form = wrong_clients(secret)[case]
     response = ask(path, authorization, **GRANT, token="x", **form)
     assert (response.status_code, response.json()) == (401, {"error": "invalid_client"})
     assert response.headers["WWW-Authenticate"] == 'Basic realm="rapport"'
 
 
-def test_wrong_secrets_cost_no_query(ask: Ask, secret: str, django_assert_num_queries: Any) -> None:
+def test_wrong_secret_causes_no_query(ask: Ask, secret: str, django_assert_num_queries: Any) -> None:
     ask(authorization=basic("chat-bot", "x"))
     with django_assert_num_queries(0):
         for authorization, form in wrong_clients(secret):
             ask("/oauth/token", authorization, **GRANT, **form)
 
 
-def test_nothing_of_it_stands_in_an_address(client: Client, ask: Ask, secret: str) -> None:
+def test_credentials_in_the_query_string_are_refused(client: Client, ask: Ask, secret: str) -> None:
     form = urlencode(GRANT | {"client_id": "chat-bot", "client_secret": secret})
     for path in ("/oauth/token?" + form, "/oauth/token?x", "/oauth/token?%zz", "/oauth/revoke?token=x"):
         response = client.post(path, form, content_type=FORM)
@@ -200,7 +200,7 @@ def test_nothing_of_it_stands_in_an_address(client: Client, ask: Ask, secret: st
     assert client.post("/v1/features", form, content_type=FORM).status_code == 401, "nor in a form (RFC 6750, 2.2)"
 
 
-def test_revoked_by_its_client(client: Client, ask: Ask) -> None:
+def test_revoked_token_is_refused_at_once(client: Client, ask: Ask) -> None:
     token, other = (ask().json()["access_token"] for _ in range(2))
     assert read(client, token).status_code == 200
     for hint in ({}, {"token_type_hint": "access_token"}, {"token_type_hint": "nonsense"}):
@@ -210,7 +210,7 @@ def test_revoked_by_its_client(client: Client, ask: Ask) -> None:
     assert read(client, other).status_code == 200
 
 
-def test_nobody_revokes_another_s_token(client: Client, ask: Ask, environment: ServingEnvironment) -> None:
+def test_client_cannot_revoke_another_clients_token(client: Client, ask: Ask, environment: ServingEnvironment) -> None:
     token = ask().json()["access_token"]
     other = create_client("other-bot", owner="shop", actor="test")
     _, text = services.create_secret(other, actor="test")
@@ -218,13 +218,13 @@ def test_nobody_revokes_another_s_token(client: Client, ask: Ask, environment: S
     assert read(client, token).status_code == 200
 
 
-def test_revoking_nothing(ask: Ask) -> None:
+def test_revoking_an_unknown_token_succeeds(ask: Ask) -> None:
     assert ask("/oauth/revoke", token="x" * 5000).status_code == 200
     assert ask("/oauth/revoke", x="y").json()["error"] == "invalid_request"
     assert ask("/oauth/revoke", token="x", token_type_hint="refresh_token").json()["error"] == "unsupported_token_type"
 
 
-def test_expired(client: Client, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_token_is_refused(client: Client, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     token = ask().json()["access_token"]
     monkeypatch.setattr(request_cycle, "now_ms", lambda: NOW_MS + 599_000)
     assert read(client, token).status_code == 200
@@ -232,7 +232,7 @@ def test_expired(client: Client, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> N
     assert read(client, token).status_code == 401
 
 
-def test_an_inactive_client(client: Client, ask: Ask, bot: ApiClient) -> None:
+def test_inactive_client_is_refused(client: Client, ask: Ask, bot: ApiClient) -> None:
     token = ask().json()["access_token"]
     bot.active = False
     services.save_client(bot, actor="test")
@@ -245,7 +245,7 @@ def test_an_inactive_client(client: Client, ask: Ask, bot: ApiClient) -> None:
     ["", "Bearer", "Bearer ", "Bearer  ", "bearer x y", "Basic x", "Token {}", "{}", "Bearer {},Bearer {}",
      "Bearer {}x", "Bearer " + "A" * 60_000, "Bearer \xe9", "Bearer rat_", "Bearer {} {}"],
 )  # fmt: skip
-def test_authorization_headers_that_are_none(client: Client, ask: Ask, header: str) -> None:
+def test_malformed_authorization_header_is_refused(client: Client, ask: Ask, header: str) -> None:
     token = ask().json()["access_token"]
     headers = {"Authorization": header.replace("{}", token)}
     response = client.post("/v1/features", json.dumps(QUERY), content_type="application/json", headers=headers)
@@ -253,7 +253,7 @@ def test_authorization_headers_that_are_none(client: Client, ask: Ask, header: s
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="rapport"' + (header and ', error="invalid_token"')
 
 
-def test_other_methods_and_bodies(client: Client, ask: Ask) -> None:
+def test_token_endpoint_refuses_other_methods_and_large_bodies(client: Client, ask: Ask) -> None:
     for method in (client.get, client.put, client.delete):
         response = method("/oauth/token")
         assert (response.status_code, response.headers["Allow"]) == (405, "POST")
@@ -262,12 +262,12 @@ def test_other_methods_and_bodies(client: Client, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("path", ["authorize/", "introspect/", "applications/", "register/", "device-authorization/"])
-def test_what_else_the_toolkit_has_is_not_here(client: Client, path: str) -> None:
+def test_other_endpoints_of_the_toolkit_are_404(client: Client, path: str) -> None:
     assert client.get(f"/oauth/{path}").status_code == 404
     assert client.post(f"/oauth/{path}").status_code == 404
 
 
-def test_the_database_is_away(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_database_issues_no_token(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> None:
         raise OperationalError
 
@@ -278,7 +278,7 @@ def test_the_database_is_away(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None
     invalidate_credentials()
 
 
-def test_no_log_has_a_secret_or_token(
+def test_log_has_no_secret_and_no_token(
     client: Client,
     ask: Ask,
     secret: str,
@@ -302,7 +302,7 @@ def test_no_log_has_a_secret_or_token(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
 @given(body=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: f"grant_type={text}".encode()),
        authorization=st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60))  # fmt: skip
-def test_no_request_breaks_it(client: Client, bot: ApiClient, body: bytes, authorization: str) -> None:
+def test_no_request_causes_a_server_error(client: Client, bot: ApiClient, body: bytes, authorization: str) -> None:
     for path in ("/oauth/token", "/oauth/revoke"):
         response = client.post(path, body, content_type=FORM, headers={"Authorization": authorization})
         assert response.status_code in (400, 401)

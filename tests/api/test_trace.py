@@ -27,7 +27,7 @@ ANSWERED = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
         (f"cc-{TRACE_ID}-{PARENT_ID}-01-what-the-future-will-be-like", 1),
     ],
 )
-def test_a_trace_is_continued_under_a_span_of_its_own(header: str, flags: int) -> None:
+def test_valid_traceparent_is_continued_with_a_new_span(header: str, flags: int) -> None:
     trace = trace_of(header)
     assert (trace.trace_id, trace.flags) == (TRACE_ID, flags)
     assert trace.span_id != PARENT_ID
@@ -54,7 +54,7 @@ def test_a_trace_is_continued_under_a_span_of_its_own(header: str, flags: int) -
         f"{TRACEPARENT},{TRACEPARENT}",  # as a server joins a header that was sent twice
     ],
 )
-def test_a_malformed_one_is_ignored_and_a_new_trace_begun(header: str | None) -> None:
+def test_malformed_traceparent_begins_a_new_trace(header: str | None) -> None:
     trace, other = trace_of(header), trace_of(header)
     assert trace.trace_id != TRACE_ID
     assert trace.trace_id != other.trace_id
@@ -63,7 +63,7 @@ def test_a_malformed_one_is_ignored_and_a_new_trace_begun(header: str | None) ->
 
 
 @pytest.mark.parametrize("status", [200, 400])
-def test_log_and_caller_are_told(
+def test_trace_is_logged_and_answered(
     post: Post,
     environment: ServingEnvironment,
     capfd: pytest.CaptureFixture,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
-from adminsite.demo.shop import Happening, Shop
+from adminsite.demo.simulated_shop import CustomerEvent, SimulatedShop
 from featurestore import names
 from featurestore.definitions import EventSource
 from tests.chaos import poison
@@ -55,7 +55,7 @@ class Traffic:
         self.generation, self.customers, self.truth, self.rate = generation, customers, truth, rate
         self.by_id = {customer.customer_id: customer for customer in customers}
         self.random = random.Random(f"traffic {seed}")
-        self.shop = Shop(list(self.by_id), seed)
+        self.shop = SimulatedShop(list(self.by_id), seed)
         self.counts: Counter[str] = Counter()
         self.poisons: dict[tuple[str, int, int], Poison] = {}  # by the place that Kafka told
         self.error: BaseException | None = None
@@ -115,9 +115,9 @@ class Traffic:
         except BaseException as error:  # noqa: BLE001 told by stop
             self.error = error
 
-    def _happenings(self) -> Iterator[Happening]:
+    def _happenings(self) -> Iterator[CustomerEvent]:
         """What happens in the shop. What customers decide there is not told: ``tests.chaos.decisions`` decides."""
-        return (deed for deed in self.shop.deeds() if isinstance(deed, Happening))
+        return (deed for deed in self.shop.actions() if isinstance(deed, CustomerEvent))
 
     def _pace(self, number: int) -> None:
         """Wait until the next record is due, and meanwhile learn what became of those before."""
@@ -133,7 +133,7 @@ class Traffic:
                 return
             self._producer.poll(min(early_s, 0.05))
 
-    def _tell(self, happening: Happening) -> None:
+    def _tell(self, happening: CustomerEvent) -> None:
         customer = self.by_id[happening.customer_id]
         with customer.lock:
             if customer.deciding or customer.unsettled >= MOST_UNSETTLED:

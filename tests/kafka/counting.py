@@ -50,7 +50,7 @@ def counter(app: App, source: str) -> Handles:
 
     async def count(bundle: FetchBatch) -> None:
         say("took", source, bundle.partition, bundle.start, bundle.last_offset)
-        kept = table.get_many(bundle.partition, {record.key for record in bundle.records if record.key})
+        kept = table.contents.read_many(bundle.partition, {record.key for record in bundle.records if record.key})
         state = {key: json.loads(value) for key, value in kept.items()}
         rejected = []
         for record in bundle.records:
@@ -114,13 +114,13 @@ class LosingScheduler(FetchBatchScheduler):
 
 
 def slow_down(recovery: Recovery) -> None:
-    take = recovery.take
+    take = recovery.apply
 
     async def take_slowly(bundle: FetchBatch) -> None:
         await asyncio.sleep(RECOVERY_S)
         await take(bundle)
 
-    recovery.take = take_slowly  # type: ignore[method-assign]
+    recovery.apply = take_slowly  # type: ignore[method-assign]
 
 
 def say(*words: object) -> None:

@@ -78,7 +78,7 @@ def test_a_plan_with_something_to_do_ends_with_2(plant: Make) -> None:
     assert streams(it, "topics", "plan").stdout == "the cluster's topics are as they should be\n"
     planned = streams(it, "topics", "plan", RAPPORT_STREAM_SESSION_MS="6000")
     assert planned.returncode == 2
-    assert f"change {names.changelog('orders', it.generation)}: {topics.LEASE}=4000" in planned.stdout
+    assert f"change {names.changelog('orders', it.generation)}: {topics.LEASE_SETTING}=4000" in planned.stdout
 
 
 def test_what_somebody_else_set_is_taken_back(plant: Make) -> None:
@@ -114,7 +114,7 @@ def test_replicas_that_are_missing_keep_no_worker_from_starting_and_nothing_from
     it = plant()
     three = it.conf().model_copy(update={"replication": 3})
     steps = topics.apply(three, it.sources)
-    assert set(steps.replicate) == {topic.name for topic in topics.wanted(three, it.sources)}
+    assert set(steps.replicate) == {topic.name for topic in topics.required_topics(three, it.sources)}
     assert described(it, names.events("orders", it.generation))["min.insync.replicas"] == "1"
     topics.check(three, it.sources)
 

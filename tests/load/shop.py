@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from confluent_kafka import Producer
 
-from adminsite.demo.shop import Happening, Shop
+from adminsite.demo.simulated_shop import CustomerEvent, SimulatedShop
 from featurestore import names
 from featurestore.identity import partition_of, subject_of
 from tests.chaos.world import PARTITIONS
@@ -22,12 +22,12 @@ class Events(threading.Thread):
         super().__init__(name="the shop's events", daemon=True)
         self.generation, self.rate, self.sent = generation, rate, 0
         self._subjects = {name: subject_of(name, secret.encode()) for name in customer_ids}
-        self._shop = Shop(random.sample(customer_ids, len(customer_ids)), seed=1)
+        self._shop = SimulatedShop(random.sample(customer_ids, len(customer_ids)), seed=1)
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "acks": "all", "log_level": 0})
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        happenings = (deed for deed in self._shop.deeds() if isinstance(deed, Happening))
+        happenings = (deed for deed in self._shop.actions() if isinstance(deed, CustomerEvent))
         began_s = time.monotonic()
         while not self._stopping.wait(ROUND_S):
             self._producer.poll(0)
@@ -39,7 +39,7 @@ class Events(threading.Thread):
         self.join()
         assert self._producer.flush(30) == 0, "Kafka has every event"
 
-    def _tell(self, happening: Happening) -> None:
+    def _tell(self, happening: CustomerEvent) -> None:
         subject = self._subjects[happening.customer_id]
         now = datetime.fromtimestamp(int(time.time() * 1000) / 1000, UTC)
         self.sent += 1

@@ -215,7 +215,7 @@ async def run(history: History, patch: pytest.MonkeyPatch, *, last: bool) -> Non
 
 @pytest.mark.parametrize("seed", range(60))
 def test_in_the_end_the_values_are_those_of_the_raw_events(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(republisher, "BATCH", 1)
+    monkeypatch.setattr(republisher, "PAGE_SUBJECTS", 1)
     history = History(seed)
     asyncio.run(run(history, monkeypatch, last=True))  # so that the watermarks stand, and nothing is rebuilt without need
     for _ in range(history.random.randint(1, 6)):

@@ -143,7 +143,7 @@ class Shop:
 
     def advance_watermark(self, offset: int) -> None:
         """What ``streams.watermarks`` tells readers."""
-        coverage_starts_ms = coverage.decode(self.table.get(0, coverage.KEY))
+        coverage_starts_ms = coverage.decode(self.table.contents.read(0, coverage.KEY))
         for node in self.store.nodes():
             (state,) = node.read((), (), (), 1_000).nodes
             node.advance_watermark(

@@ -15,7 +15,7 @@ from streams import recovery as module
 from streams.app import Pipeline, create_app
 from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.metrics import RECOVERY_REMAINING
-from streams.recovery import STUCK_S, TELL_EVERY_S, Progress, Recovery
+from streams.recovery import SILENCE_S, REPORT_S, RecoveryProgress, Recovery
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ class Worker:
         app.consumer = SimpleNamespace(rewind=self.rewind)
         self.recovery: Recovery = app.tables.recovery
         for source in ("orders", "chat"):
-            table = app.state_tables[source]._table
+            table = app.state_tables[source]
             self.recovery.add_active(table, TP(table.changelog_topic_name, 0))
             self.recovery.active_offsets[TP(table.changelog_topic_name, 0)] = -1
         self.tables = {source: app.state_tables[source] for source in ("orders", "chat")}
@@ -50,7 +50,7 @@ class Worker:
 
     def items(self, source: str, partition: int = 0) -> dict[bytes, bytes]:
         table = self.tables[source]
-        return table.get_many(partition, table.keys_after(partition, b"", 1_000))
+        return table.contents.read_many(partition, table.contents.keys_after(partition, b"", 1_000))
 
 
 async def nothing(_bundles: Sequence[FetchBatch]) -> None:
@@ -63,39 +63,39 @@ async def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Worker:
 
 
 async def test_records_are_applied_in_order(worker: Worker) -> None:
-    await worker.recovery.take(batch(ORDERS, 0, (0, b"a", b"1"), (1, b"b", b"2"), (2, b"a", b"3")))
-    await worker.recovery.take(batch(ORDERS, 0, (3, b"b", None)))
-    await worker.recovery.take(batch(CHAT, 0, (0, b"a", b"9")))
+    await worker.recovery.apply(batch(ORDERS, 0, (0, b"a", b"1"), (1, b"b", b"2"), (2, b"a", b"3")))
+    await worker.recovery.apply(batch(ORDERS, 0, (3, b"b", None)))
+    await worker.recovery.apply(batch(CHAT, 0, (0, b"a", b"9")))
     assert worker.items("orders") == {b"a": b"3"}
     assert worker.items("chat") == {b"a": b"9"}
     assert worker.recovery.active_offsets[TP(ORDERS, 0)] == 3
 
 
 async def test_what_a_compacted_changelog_lacks_is_no_hole(worker: Worker) -> None:
-    await worker.recovery.take(batch(ORDERS, 0, (7, b"a", b"1"), start=0))
-    await worker.recovery.take(batch(ORDERS, 0, (40, b"b", b"2"), start=8))
+    await worker.recovery.apply(batch(ORDERS, 0, (7, b"a", b"1"), start=0))
+    await worker.recovery.apply(batch(ORDERS, 0, (40, b"b", b"2"), start=8))
     assert worker.items("orders") == {b"a": b"1", b"b": b"2"}
     assert not worker.sought
 
 
 async def test_a_bundle_that_was_lost_is_read_again(worker: Worker) -> None:
-    await worker.recovery.take(batch(ORDERS, 0, (0, b"a", b"1")))
-    await worker.recovery.take(batch(ORDERS, 0, (3, b"b", b"4")))
+    await worker.recovery.apply(batch(ORDERS, 0, (0, b"a", b"1")))
+    await worker.recovery.apply(batch(ORDERS, 0, (3, b"b", b"4")))
     assert worker.sought == [{TP(ORDERS, 0): 1}]
     assert worker.items("orders") == {b"a": b"1"}
-    await worker.recovery.take(batch(ORDERS, 0, (1, b"b", b"2"), (2, b"a", None), (3, b"b", b"4")))
+    await worker.recovery.apply(batch(ORDERS, 0, (1, b"b", b"2"), (2, b"a", None), (3, b"b", b"4")))
     assert worker.items("orders") == {b"b": b"4"}
 
 
 async def test_the_lost_end_of_a_changelog_is_read_again(worker: Worker) -> None:
     worker.recovery.active_highwaters.update({TP(ORDERS, 0): 1, TP(CHAT, 0): 0})
-    await worker.recovery.take(batch(CHAT, 0, (0, b"a", b"1")))
+    await worker.recovery.apply(batch(CHAT, 0, (0, b"a", b"1")))
     await worker.recovery.read_again()
     assert not worker.sought, "nothing is being recovered"
     worker.recovery._set_recovery_started()
     await worker.recovery.read_again()
     assert worker.sought == [{TP(ORDERS, 0): 0}]
-    await worker.recovery.take(batch(ORDERS, 0, (0, b"a", b"1"), (1, b"b", b"2")))
+    await worker.recovery.apply(batch(ORDERS, 0, (0, b"a", b"1"), (1, b"b", b"2")))
     await worker.recovery.read_again()
     assert len(worker.sought) == 1, "all is there"
 
@@ -107,7 +107,7 @@ async def test_silence_is_answered_with_growing_patience(worker: Worker, monkeyp
     async def silent(waited: Any, timeout_s: float) -> None:
         waited.close()
         polls.append(timeout_s)
-        if sum(polls) >= 9 * STUCK_S:
+        if sum(polls) >= 9 * SILENCE_S:
             worker.recovery._stopped.set()
         raise TimeoutError
 
@@ -117,18 +117,18 @@ async def test_silence_is_answered_with_growing_patience(worker: Worker, monkeyp
     monkeypatch.setattr(module.asyncio, "wait_for", silent)
     monkeypatch.setattr(worker.recovery, "read_again", read_again)
     await worker.recovery._slurp_changelogs(worker.recovery)
-    assert sought_at == [STUCK_S, 3 * STUCK_S, 7 * STUCK_S]
+    assert sought_at == [SILENCE_S, 3 * SILENCE_S, 7 * SILENCE_S]
 
 
 async def test_what_comes_again_is_not_applied_again(worker: Worker) -> None:
-    await worker.recovery.take(batch(ORDERS, 0, (0, b"a", b"1"), (1, b"a", b"2")))
-    await worker.recovery.take(batch(ORDERS, 0, (0, b"a", b"1")))
+    await worker.recovery.apply(batch(ORDERS, 0, (0, b"a", b"1"), (1, b"a", b"2")))
+    await worker.recovery.apply(batch(ORDERS, 0, (0, b"a", b"1")))
     assert worker.items("orders") == {b"a": b"2"}
 
 
 async def test_what_is_on_its_way_for_a_partition_given_away_touches_no_table(worker: Worker) -> None:
-    await worker.recovery.take(batch(CHAT, 0, (0, b"a", b"1")))
-    await worker.recovery.take(batch(ORDERS, 1, (0, b"a", b"2")))
+    await worker.recovery.apply(batch(CHAT, 0, (0, b"a", b"1")))
+    await worker.recovery.apply(batch(ORDERS, 1, (0, b"a", b"2")))
     assert worker.items("chat") == {b"a": b"1"}
     assert TP(ORDERS, 1) not in worker.recovery.active_offsets
 
@@ -143,14 +143,14 @@ def test_progress_is_told_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> 
     now_s = [100.0]
     with capture_logs() as logs:
         monkeypatch.setattr(module, "log", module.structlog.get_logger())
-        progress = Progress(lambda: now_s[0])
+        progress = RecoveryProgress(lambda: now_s[0])
         progress.start()
         progress.add(1_000)
-        progress.tell(9_000)
+        progress.report(9_000)
         assert not logs
-        now_s[0] += TELL_EVERY_S
-        progress.tell(9_000)
-        progress.tell(8_999)
+        now_s[0] += REPORT_S
+        progress.report(9_000)
+        progress.report(8_999)
         now_s[0] += 1
         progress.add(9_000)
         assert RECOVERY_REMAINING._value.get() == 8_999

@@ -4,7 +4,7 @@ import pytest
 
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import StoreUnavailable, Watermark
-from streams.republish_command import PATIENCE_S, republish
+from streams.republish_command import HINT_S, republish
 
 PLACES = [("orders", 0), ("orders", 1)]
 
@@ -60,7 +60,7 @@ def test_it_ends_when_every_permission_and_every_partition_is_there_again() -> N
 
 def test_who_may_be_missing_is_named() -> None:
     world = World()
-    idle = [None] * int(PATIENCE_S / 0.5)
+    idle = [None] * int(HINT_S / 0.5)
     said = world.republish(*idle, world.vouch, *idle, lambda: world.push(*PLACES))
     assert [line for line in said if line.startswith("no progress")] == [
         "no progress for 15 s. Is `manage.py verify_store` running?",

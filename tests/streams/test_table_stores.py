@@ -30,7 +30,7 @@ def table(kind: Literal["memory", "rocksdb"], folder: Path) -> Any:
         Settings(stream_tables=kind, stream_data_dir=folder), ["orders"], lambda app: Pipeline(["t"], nothing)
     )
     app._create_directories()
-    return app.state_tables["orders"]._table
+    return app.state_tables["orders"]
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from django.core.management.base import BaseCommand, CommandError
 from honcho.manager import Manager
 
 from adminsite.demo.credentials import Credentials
-from adminsite.demo.ground import ENVIRONMENT, FOLDER, LOGS, GroundError, environment_of, fresh_folder, seed
+from adminsite.demo.environment import ENVIRONMENT, FOLDER, LOGS, DemoError, environment_of, fresh_folder, seed
 from adminsite.demo.processes import manager
 from adminsite.demo.servers import ServerError, Servers, servers
-from adminsite.demo.welcome import awaited, wait, welcome
+from adminsite.demo.startup import awaited, wait, welcome
 from devservers.ports import free_port
 from devservers.server import DidNotStart
 from featurestore.config import ROOT
@@ -40,7 +40,7 @@ class Command(BaseCommand):
                 require_free("--sse-port", sse_port)
                 with servers(FOLDER) as running:
                     self.run(running, port, sse_port, rate)
-        except (GroundError, DidNotStart, ServerError) as error:
+        except (DemoError, DidNotStart, ServerError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write("Stopped.")
 

@@ -1,7 +1,7 @@
-"""Base class of the pages of clients, keys and secrets: for staff whose role covers all clients, or who are assigned some.
+"""Base class of the pages of clients, keys and secrets, for staff who may see all clients, or those assigned to them.
 
-django-guardian's GuardedModelAdmin does not fit: it checks no object permission itself (Django checks only the role, for
-the menu, the list and each object), and everyone who may change an object may grant any permission to it.
+django-guardian's GuardedModelAdmin does not fit: it checks no object permission itself (Django checks only the role,
+for the menu, the list and each object), and everyone who may change an object may grant any permission to it.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from featurestore.backoffice.base import StaffAdmin
 
 
 class AssignedClientAdmin(StaffAdmin):
-    """Page of clients, or of what belongs to one. A person needs the role's permission, or one for the assigned client."""
+    """Page of clients, or of what belongs to one. The role must permit it, or the assignment to the client."""
 
     client_path = "pk"  # field that holds the client; "pk" where the object is the client
 

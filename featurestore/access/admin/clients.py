@@ -238,7 +238,7 @@ class ApiClientAdmin(NewCredentialAdmin):
             then,
             title=f"What may tokens of {client.name} do?",
             act="Save",
-            lead="Each token is issued for some of this, or for all. Keys have scopes of their own, set when they are made.",
+            lead="A token is issued for some of this, or for all. Keys have scopes of their own, set when they are made.",
         )
 
     def has_revoke_tokens_permission(self, request: HttpRequest, object_id: str) -> bool:
@@ -301,6 +301,6 @@ class ApiClientAdmin(NewCredentialAdmin):
             then,
             title=f"Staff assigned to {client.name}",
             act="Save",
-            lead="People whose role does not cover every client. They see this one, may set it inactive, and rotate and "
-            "revoke its keys, secrets and tokens; they can't make a key or token that may do more.",
+            lead="People whose role does not cover every client. They see this one, may set it inactive, and rotate "
+            "and revoke its keys, secrets and tokens; they can't make a key or token that may do more.",
         )

@@ -126,7 +126,7 @@ def ended(reason: str) -> float:
     return CLOSED.labels(reason)._value.get()
 
 
-def test_a_subject_is_followed_before_it_is_read() -> None:
+def test_subscription_begins_before_the_first_read() -> None:
     async def scene() -> None:
         process = Process()
         client = Client(process.application)
@@ -140,7 +140,7 @@ def test_a_subject_is_followed_before_it_is_read() -> None:
     asyncio.run(scene())
 
 
-def test_a_client_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stream_of_a_client_that_reads_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asgi_adapter, "SEND_S", 0.05)
 
     async def scene() -> None:
@@ -153,7 +153,7 @@ def test_a_client_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) ->
     asyncio.run(scene())
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_that_does_not_arrive_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asgi_adapter, "BODY_S", 0.05)
 
     async def scene() -> None:
@@ -164,7 +164,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     asyncio.run(scene())
 
 
-def test_a_store_that_is_away_is_a_problem_and_leaves_nothing_behind() -> None:
+def test_unavailable_store_is_503_and_releases_the_quota() -> None:
     async def scene() -> None:
         process = Process(sse_streams=1)
         process.streams.notifier.away = True  # type: ignore[attr-defined]
@@ -185,7 +185,7 @@ def test_a_store_that_is_away_is_a_problem_and_leaves_nothing_behind() -> None:
     asyncio.run(scene())
 
 
-def test_who_hurries_does_not_speak_for_the_others() -> None:
+def test_short_timeout_does_not_open_the_circuit() -> None:
     async def scene() -> None:
         process = Process()
         process.streams.notifier.away = True  # type: ignore[attr-defined]
@@ -198,7 +198,7 @@ def test_who_hurries_does_not_speak_for_the_others() -> None:
     asyncio.run(scene())
 
 
-def test_too_many_openings_at_once_are_refused_and_no_queue_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openings_above_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "MAX_OPENING", 2)
 
     async def scene() -> None:
@@ -214,7 +214,7 @@ def test_too_many_openings_at_once_are_refused_and_no_queue_grows(monkeypatch: p
     asyncio.run(scene())
 
 
-def test_a_probe_and_who_is_lost_wait_behind_no_opening() -> None:
+def test_probe_and_404_never_wait_behind_openings() -> None:
     async def scene() -> None:
         process, stuck = Process(), threading.Event()
         process.streams.handler.parse = lambda call: stuck.wait() and None  # type: ignore[assignment]
@@ -230,7 +230,7 @@ def test_a_probe_and_who_is_lost_wait_behind_no_opening() -> None:
     asyncio.run(scene())
 
 
-def test_an_opening_that_is_given_up_leaves_its_place() -> None:
+def test_abandoned_opening_releases_the_quota() -> None:
     async def scene() -> None:
         process, stuck = Process(sse_streams=1), threading.Event()
         answer = process.streams.handler.answer
@@ -252,7 +252,7 @@ def test_an_opening_that_is_given_up_leaves_its_place() -> None:
     asyncio.run(scene())
 
 
-def test_quota_are_given_back() -> None:
+def test_quota_limits_process_and_client() -> None:
     quota = StreamQuota(total=3, per_client=2)
     quota.take("bot")
     quota.take("bot")

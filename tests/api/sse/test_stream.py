@@ -72,7 +72,7 @@ def played(play: Play, timing: Timing = SLOW, first: Reply | None = None) -> Non
     asyncio.run(run())
 
 
-def test_an_event_is_the_answer_of_a_read_as_it_is() -> None:
+def test_event_has_the_answer_of_a_read_unchanged() -> None:
     async def play(scene: Scene) -> None:
         assert await scene.says() == b"id: request-1-1\nevent: features\ndata: " + answer().body + b"\n\n"
         scene.changes(answer(1))
@@ -81,7 +81,7 @@ def test_an_event_is_the_answer_of_a_read_as_it_is() -> None:
     played(play)
 
 
-def test_what_was_told_is_not_told_again() -> None:
+def test_equal_answer_is_not_sent_again() -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
         scene.changes(answer(0, ViewAnswer(Status.PRESENT, "later", 9.9), at="later"))
@@ -95,7 +95,7 @@ def test_what_was_told_is_not_told_again() -> None:
     played(play)
 
 
-def test_a_change_before_the_first_event_is_sent_is_not_lost() -> None:
+def test_change_before_the_first_event_is_not_lost() -> None:
     async def play(scene: Scene) -> None:
         scene.changes(answer(1))  # the first answer was read before it
         assert answer(0).body in await scene.says()
@@ -104,7 +104,7 @@ def test_a_change_before_the_first_event_is_sent_is_not_lost() -> None:
     played(play)
 
 
-def test_a_slow_client_holds_one_event_and_gets_the_newest() -> None:
+def test_slow_client_holds_one_event_and_gets_the_newest() -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
         for value in range(1, 100):  # nobody takes what the stream has to say
@@ -129,7 +129,7 @@ def test_reads_are_a_pause_apart() -> None:
     played(play, SLOW._replace(pause_s=0.05))
 
 
-def test_a_quiet_stream_is_read_again_and_says_that_it_lives() -> None:
+def test_quiet_stream_sends_heartbeats_and_reads_again() -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
         assert await scene.says() == HEARTBEAT
@@ -140,7 +140,7 @@ def test_a_quiet_stream_is_read_again_and_says_that_it_lives() -> None:
 
 
 @pytest.mark.parametrize("passing", [answer(0, STALE), answer(0, UNVOUCHED), problem(Unavailable("away"))])
-def test_what_passes_is_looked_at_again_soon(passing: Reply) -> None:
+def test_temporary_state_is_read_again_soon(passing: Reply) -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
         scene.now = answer(1)
@@ -149,7 +149,7 @@ def test_what_passes_is_looked_at_again_soon(passing: Reply) -> None:
     played(play, SLOW._replace(retry_s=0.02), passing)
 
 
-def test_the_store_away_is_told_once_and_its_return_always() -> None:
+def test_unavailable_is_sent_once_and_recovery_always() -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
         scene.changes(problem(Unavailable("away")))
@@ -164,7 +164,7 @@ def test_the_store_away_is_told_once_and_its_return_always() -> None:
     played(play)
 
 
-def test_a_withdrawal_is_the_last_answer() -> None:
+def test_withdrawal_is_the_last_answer() -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
         scene.changes(answer(0, REFUSED))
@@ -175,7 +175,7 @@ def test_a_withdrawal_is_the_last_answer() -> None:
     played(play)
 
 
-def test_a_key_that_may_no_longer_ask_is_told_why() -> None:
+def test_revoked_key_closes_the_stream_with_its_problem() -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
         scene.changes(problem(Unauthorised(presented=True)))
@@ -185,7 +185,7 @@ def test_a_key_that_may_no_longer_ask_is_told_why() -> None:
     played(play)
 
 
-def test_a_life_ends() -> None:
+def test_stream_ends_after_its_lifetime() -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
         assert b'"reason":"lifetime"' in await scene.says()
@@ -194,7 +194,7 @@ def test_a_life_ends() -> None:
     played(play, SLOW._replace(life_s=0.02))
 
 
-def test_the_first_reason_to_end_stands_and_nothing_is_read_any_more() -> None:
+def test_first_ending_counts_and_nothing_more_is_read() -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
         scene.stream.end(Ending.STOPPING)
@@ -205,7 +205,7 @@ def test_the_first_reason_to_end_stands_and_nothing_is_read_any_more() -> None:
     played(play)
 
 
-def test_who_is_gone_is_told_nothing() -> None:
+def test_disconnected_client_is_sent_nothing() -> None:
     async def play(scene: Scene) -> None:
         await scene.says()
         scene.stream.end(Ending.GONE)

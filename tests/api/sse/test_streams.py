@@ -21,7 +21,7 @@ REVOKE = "from featurestore.access.models import ApiKey\nfrom featurestore.acces
 )
 
 
-def test_a_stream_begins_with_the_whole_answer_and_tells_each_change(shop: StreamEnvironment) -> None:
+def test_stream_sends_the_whole_answer_and_each_change(shop: StreamEnvironment) -> None:
     customer = shop.customer()
     stream = shop.listen(customer)
     assert (stream.status, stream.headers["content-type"]) == (200, MEDIA_TYPE)
@@ -37,13 +37,13 @@ def test_a_stream_begins_with_the_whole_answer_and_tells_each_change(shop: Strea
     stream.leave()
 
 
-def test_some_features_may_be_chosen(shop: StreamEnvironment) -> None:
+def test_stream_sends_only_the_requested_features(shop: StreamEnvironment) -> None:
     stream = shop.listen(shop.customer(), features=["returns_90d"])
     assert stream.newest().data["features"] == {"returns_90d": 0}
     stream.leave()
 
 
-def test_nothing_of_another_customer_ever_comes(shop: StreamEnvironment) -> None:
+def test_stream_sends_nothing_of_another_customer(shop: StreamEnvironment) -> None:
     ann, bob = shop.customer(), shop.customer()
     of_ann, of_bob = shop.listen(ann, features=[SPENT]), shop.listen(bob, features=[SPENT])
     of_ann.newest()
@@ -58,7 +58,7 @@ def test_nothing_of_another_customer_ever_comes(shop: StreamEnvironment) -> None
     of_bob.leave()
 
 
-def test_two_bots_follow_one_customer_and_one_leaves(quiet_shop: StreamEnvironment) -> None:
+def test_two_streams_of_a_customer_are_independent(quiet_shop: StreamEnvironment) -> None:
     customer = quiet_shop.customer()
     streams = [quiet_shop.listen(customer), quiet_shop.listen(customer)]
     quiet_shop.buys(customer)
@@ -72,7 +72,7 @@ def test_two_bots_follow_one_customer_and_one_leaves(quiet_shop: StreamEnvironme
     streams[1].leave()
 
 
-def test_a_burst_is_told_in_few_events_and_ends_with_the_newest(shop: StreamEnvironment) -> None:
+def test_burst_is_coalesced_and_ends_with_the_newest(shop: StreamEnvironment) -> None:
     customer = shop.customer()
     stream = shop.listen(customer)
     stream.newest()
@@ -86,7 +86,7 @@ def test_a_burst_is_told_in_few_events_and_ends_with_the_newest(shop: StreamEnvi
     stream.leave()
 
 
-def test_a_withdrawal_closes_the_stream(quiet_shop: StreamEnvironment) -> None:
+def test_withdrawal_closes_the_stream(quiet_shop: StreamEnvironment) -> None:
     customer = quiet_shop.customer()
     stream = quiet_shop.listen(customer)
     stream.newest()
@@ -100,7 +100,7 @@ def test_a_withdrawal_closes_the_stream(quiet_shop: StreamEnvironment) -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_without_consent_the_answer_says_so_and_the_stream_ends(shop: StreamEnvironment, known: bool) -> None:
+def test_stream_without_consent_is_withheld_and_closed(shop: StreamEnvironment, known: bool) -> None:
     customer = shop.customer() if known else "nobody"
     if known:
         shop.environment.permit(customer, service=False)
@@ -111,7 +111,7 @@ def test_without_consent_the_answer_says_so_and_the_stream_ends(shop: StreamEnvi
     assert {view["reason"] for view in stream.received[0].data["views"].values()} == {reason}
 
 
-def test_a_revoked_key_closes_its_streams(shop: StreamEnvironment) -> None:
+def test_revoked_key_closes_its_streams(shop: StreamEnvironment) -> None:
     key, customer = shop.made.make_key("short-lived"), shop.customer()
     eventually(lambda: shop.listen(customer, key=key).status == 200, "the key is known", within_s=10, every_s=0.2)
     stream = shop.listen(customer, key=key)
@@ -133,7 +133,7 @@ def test_a_revoked_key_closes_its_streams(shop: StreamEnvironment) -> None:
     ],
     ids=str,
 )
-def test_what_is_refused_is_a_problem_document(
+def test_refused_stream_is_a_problem_document(
     shop: StreamEnvironment, changes: dict[str, object], status: int, name: str
 ) -> None:
     key = str(changes.pop("key", shop.key))
@@ -153,20 +153,20 @@ def test_what_is_refused_is_a_problem_document(
         ("POST", "/v1/features/stream", "elsewhere.example", 400),
     ],
 )
-def test_other_addresses_are_problems_too(
+def test_other_addresses_and_methods_are_problems(
     shop: StreamEnvironment, method: str, path: str, host: str, status: int
 ) -> None:
     answer = httpx.request(method, shop.url + path, headers={"Host": host, "Authorization": f"Bearer {shop.key}"})
     assert (answer.status_code, answer.json()["status"]) == (status, status)
 
 
-def test_a_body_that_is_too_large_is_not_read_on(shop: StreamEnvironment) -> None:
+def test_too_large_body_is_refused(shop: StreamEnvironment) -> None:
     headers = {"Authorization": f"Bearer {shop.key}"}
     answer = httpx.post(f"{shop.url}/v1/features/stream", content=b" " * 200_000, headers=headers)
     assert answer.status_code == 413
 
 
-def test_the_store_goes_and_comes_back(serve: Serve) -> None:
+def test_stream_survives_a_restart_of_the_store(serve: Serve) -> None:
     shop = serve(sse_heartbeat_s=60)
     customer = shop.customer()
     stream = shop.listen(customer)
@@ -188,7 +188,7 @@ def test_the_store_goes_and_comes_back(serve: Serve) -> None:
     stream.leave()
 
 
-def test_streams_end_in_an_orderly_way_when_their_process_does(serve: Serve) -> None:
+def test_sigterm_closes_streams_with_a_reason(serve: Serve) -> None:
     shop = serve()
     stream = shop.listen(shop.customer())
     stream.newest()
@@ -201,7 +201,7 @@ def test_streams_end_in_an_orderly_way_when_their_process_does(serve: Serve) -> 
     assert time.monotonic() - began_s < 5, "nobody was waited for"
 
 
-def test_lives_and_numbers_are_limited(serve: Serve) -> None:
+def test_lifetime_and_streams_per_client_are_limited(serve: Serve) -> None:
     shop = serve(sse_life_s=3, sse_client_streams=1)
     customer = shop.customer()
     stream = shop.listen(customer)
@@ -217,7 +217,7 @@ def test_lives_and_numbers_are_limited(serve: Serve) -> None:
     again.leave()
 
 
-def test_each_event_leaves_an_access_record(shop: StreamEnvironment) -> None:
+def test_each_event_is_recorded_as_an_access(shop: StreamEnvironment) -> None:
     customer = shop.customer()
     subject = shop.environment.subject(customer)
     control = RecordStream(shop.server.url.replace("/0", "/1"), timeout_s=5)
@@ -235,7 +235,7 @@ def test_each_event_leaves_an_access_record(shop: StreamEnvironment) -> None:
     stream.leave()
 
 
-def test_probes_and_metrics(shop: StreamEnvironment) -> None:
+def test_health_pages_and_metrics_are_served(shop: StreamEnvironment) -> None:
     stream = shop.listen(shop.customer())
     stream.newest()
     assert httpx.get(f"{shop.url}/healthz").json() == {"alive": True}

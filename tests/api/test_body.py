@@ -100,7 +100,7 @@ TWINS: dict[str, tuple[str, bytes, str]] = {
 
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("name", TWINS)
-def test_a_body_that_is(post: Post, name: str) -> None:
+def test_malformed_body_is_a_problem(post: Post, name: str) -> None:
     path, raw, detail = TWINS[name]
     response = post(path, raw)
     problem = response.json()

@@ -37,13 +37,13 @@ def silent() -> Iterator[str]:
         yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
 
 
-def test_nobody_there(post: Post, point: Point) -> None:
+def test_closed_port_is_503(post: Post, point: Point) -> None:
     point("redis://127.0.0.1:1/0")
     assert post(FEATURES_PATH, QUERY).status_code == 503
 
 
 @pytest.mark.parametrize("timeout_ms", [20, 200])
-def test_somebody_silent(post: Post, point: Point, silent: str, timeout_ms: int) -> None:
+def test_silent_store_is_503_within_the_timeout(post: Post, point: Point, silent: str, timeout_ms: int) -> None:
     point(silent)
     post(FEATURES_PATH, QUERY | {"timeout_ms": timeout_ms})  # the first request of a process reads the keys too
     for path, question in ((FEATURES_PATH, QUERY), (BATCH_PATH, BATCH_QUERY)):

@@ -36,7 +36,7 @@ class Item(NamedTuple):
     price: Decimal
 
 
-class Happening(NamedTuple):
+class CustomerEvent(NamedTuple):
     """An event of one customer."""
 
     customer_id: str
@@ -52,7 +52,7 @@ class Decision(NamedTuple):
     decision: Literal["given", "withdrawn"]
 
 
-Deed = Happening | Decision
+ShopAction = CustomerEvent | Decision
 
 ITEMS = [
     Item(f"{category[:2].upper()}-{number:02}", category, Decimal(price + 7 * number) + Decimal("0.95"))
@@ -77,7 +77,7 @@ class Customer:
     willing: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(MINDS, True))
 
 
-class Shop:
+class SimulatedShop:
     """Tells what happens, one deed after the other."""
 
     def __init__(self, customer_ids: Sequence[str], seed: int) -> None:
@@ -85,7 +85,7 @@ class Shop:
         self.customers = [Customer(customer_id) for customer_id in customer_ids]
         self.number = 0
 
-    def deeds(self) -> Iterator[Deed]:
+    def actions(self) -> Iterator[ShopAction]:
         """What happens next, without end."""
         while True:
             lively = self.random.random() < LIVELY
@@ -93,7 +93,7 @@ class Shop:
             acts = self.acts(customer)
             yield from self.random.choices(list(acts), list(acts.values()))[0](customer)
 
-    def acts(self, customer: Customer) -> dict[Callable[[Customer], Iterator[Deed]], float]:
+    def acts(self, customer: Customer) -> dict[Callable[[Customer], Iterator[ShopAction]], float]:
         """What the customer may do now, and how likely."""
         return {
             self.look: 10,
@@ -109,23 +109,23 @@ class Shop:
             self.change_mind: 0 if customer is self.customers[0] else 0.3 if all(customer.willing.values()) else 1.5,
         }
 
-    def look(self, customer: Customer) -> Iterator[Deed]:
+    def look(self, customer: Customer) -> Iterator[ShopAction]:
         if self.random.random() < 0.4:
             customer.looking_at = self.random.choice(ITEMS)
         sku, category, _ = customer.looking_at
         kind: Literal["page_view", "search"] = "page_view" if self.random.random() < 0.8 else "search"
-        yield Happening(customer.customer_id, behavior, Act(kind=kind, category=category, sku=sku))
+        yield CustomerEvent(customer.customer_id, behavior, Act(kind=kind, category=category, sku=sku))
 
-    def add(self, customer: Customer) -> Iterator[Deed]:
+    def add(self, customer: Customer) -> Iterator[ShopAction]:
         customer.cart.append(customer.looking_at)
         yield cart_act(customer, "add_to_cart", customer.looking_at)
 
-    def remove(self, customer: Customer) -> Iterator[Deed]:
+    def remove(self, customer: Customer) -> Iterator[ShopAction]:
         item = customer.cart.pop(self.random.randrange(len(customer.cart)))
         yield cart_act(customer, "remove_from_cart", item)
 
-    def order(self, customer: Customer) -> Iterator[Deed]:
-        yield Happening(customer.customer_id, behavior, Act(kind="checkout"))
+    def order(self, customer: Customer) -> Iterator[ShopAction]:
+        yield CustomerEvent(customer.customer_id, behavior, Act(kind="checkout"))
         order_id = self.name("order")
         for item in customer.cart:
             yield order_line(customer, "completed", order_id, item)
@@ -134,45 +134,45 @@ class Shop:
         customer.cart, customer.mood = [], customer.mood + 0.2
         if (tier := tier_of(customer.spent)) != customer.tier:
             customer.tier = tier
-            yield Happening(customer.customer_id, profile, ProfileUpdate(tier=tier))
+            yield CustomerEvent(customer.customer_id, profile, ProfileUpdate(tier=tier))
 
-    def give_back(self, customer: Customer) -> Iterator[Deed]:
+    def give_back(self, customer: Customer) -> Iterator[ShopAction]:
         order_id, item = customer.bought.pop(self.random.randrange(len(customer.bought)))
         customer.spent -= item.price
         yield order_line(customer, "returned", order_id, item)
 
-    def complain(self, customer: Customer) -> Iterator[Deed]:
+    def complain(self, customer: Customer) -> Iterator[ShopAction]:
         ticket = (self.name("ticket"), self.random.choice(TOPICS))
         customer.open.append(ticket)
         customer.mood -= 0.5
         yield ticket_change(customer, "opened", ticket)
 
-    def solve(self, customer: Customer) -> Iterator[Deed]:
+    def solve(self, customer: Customer) -> Iterator[ShopAction]:
         ticket = customer.open.pop(0)
         customer.solved.append(ticket)
         customer.mood += 0.4
         yield ticket_change(customer, "solved", ticket, solved_after_s=self.random.randrange(600, 86_400))
 
-    def reopen(self, customer: Customer) -> Iterator[Deed]:
+    def reopen(self, customer: Customer) -> Iterator[ShopAction]:
         ticket = customer.solved.pop()
         customer.open.append(ticket)
         customer.mood -= 0.6
         yield ticket_change(customer, "reopened", ticket)
 
-    def talk(self, customer: Customer) -> Iterator[Deed]:
+    def talk(self, customer: Customer) -> Iterator[ShopAction]:
         customer.mood = max(-1.0, min(1.0, 0.95 * customer.mood))
         sentiment = max(-1.0, min(1.0, round(self.random.gauss(customer.mood, 0.2), 3)))
         intent, conversation = self.random.choice(INTENTS), self.name("chat")
         asked = Message(author="customer", conversation_id=conversation, sentiment=sentiment, intent=intent)
         answered = Message(author="agent" if sentiment < -0.5 else "bot", conversation_id=conversation)
-        yield Happening(customer.customer_id, chat, asked)
-        yield Happening(customer.customer_id, chat, answered)
+        yield CustomerEvent(customer.customer_id, chat, asked)
+        yield CustomerEvent(customer.customer_id, chat, answered)
 
-    def introduce(self, customer: Customer) -> Iterator[Deed]:
+    def introduce(self, customer: Customer) -> Iterator[ShopAction]:
         update = ProfileUpdate(language=self.random.choice(["en", "de", "fr"]), newsletter=self.random.random() < 0.5)
-        yield Happening(customer.customer_id, profile, update)
+        yield CustomerEvent(customer.customer_id, profile, update)
 
-    def change_mind(self, customer: Customer) -> Iterator[Deed]:
+    def change_mind(self, customer: Customer) -> Iterator[ShopAction]:
         refused = [purpose for purpose in MINDS if not customer.willing[purpose]]
         purpose = self.random.choice(refused or MINDS)
         willing = customer.willing[purpose] = not customer.willing[purpose]
@@ -188,17 +188,17 @@ def tier_of(spent: Decimal) -> Tier:
     return "gold" if spent > 2000 else "silver" if spent > 500 else "bronze"
 
 
-def cart_act(customer: Customer, kind: Literal["add_to_cart", "remove_from_cart"], item: Item) -> Happening:
+def cart_act(customer: Customer, kind: Literal["add_to_cart", "remove_from_cart"], item: Item) -> CustomerEvent:
     act = Act(kind=kind, category=item.category, sku=item.sku, amount=item.price)
-    return Happening(customer.customer_id, behavior, act)
+    return CustomerEvent(customer.customer_id, behavior, act)
 
 
-def order_line(customer: Customer, kind: Literal["completed", "returned"], order_id: str, item: Item) -> Happening:
+def order_line(customer: Customer, kind: Literal["completed", "returned"], order_id: str, item: Item) -> CustomerEvent:
     sign = 1 if kind == "completed" else -1
     line = OrderLine(
         kind=kind, order_id=order_id, sku=item.sku, category=item.category, quantity=sign, amount=sign * item.price
     )
-    return Happening(customer.customer_id, orders, line)
+    return CustomerEvent(customer.customer_id, orders, line)
 
 
 def ticket_change(
@@ -206,9 +206,9 @@ def ticket_change(
     kind: Literal["opened", "reopened", "solved"],
     ticket: tuple[str, str],
     solved_after_s: int | None = None,
-) -> Happening:
+) -> CustomerEvent:
     ticket_id, topic = ticket
     change = TicketChange(
         kind=kind, ticket_id=ticket_id, topic=topic, open_tickets=len(customer.open), solved_after_s=solved_after_s
     )
-    return Happening(customer.customer_id, support, change)
+    return CustomerEvent(customer.customer_id, support, change)

@@ -21,19 +21,19 @@ ENVIRONMENT = FOLDER / "environment"
 CREDENTIALS = FOLDER / "credentials.json"
 
 
-class GroundError(Exception):
+class DemoError(Exception):
     """The demo can't begin; the message says what to do."""
 
 
 @contextmanager
 def fresh_folder() -> Iterator[None]:
-    """An empty folder, and no second demo that would empty it. Raises GroundError."""
+    """An empty folder, and no second demo that would empty it. Raises DemoError."""
     FOLDER.parent.mkdir(exist_ok=True)
     with FOLDER.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise GroundError("A demo is running already in this checkout: stop it first.") from error
+            raise DemoError("A demo is running already in this checkout: stop it first.") from error
         shutil.rmtree(FOLDER, ignore_errors=True)
         LOGS.mkdir(parents=True)
         yield
@@ -67,11 +67,11 @@ def environment_of(running: Servers, health_port: int) -> dict[str, str]:
 
 
 def seed(environment: dict[str, str], url: str) -> Credentials:
-    """Make and fill the database. Raises GroundError."""
+    """Make and fill the database. Raises DemoError."""
     output = LOGS / "seed.log"
     command = [sys.executable, "manage.py", "seed_demo", str(CREDENTIALS), "--url", url]
     with output.open("wb") as log:
         ended = subprocess.run(command, env=environment, cwd=ROOT, stdout=log, stderr=log, check=False)
     if ended.returncode:
-        raise GroundError(f"the database could not be prepared; the output is in {output}")
+        raise DemoError(f"the database could not be prepared; the output is in {output}")
     return Credentials.load(CREDENTIALS)

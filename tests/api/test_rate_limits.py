@@ -19,7 +19,9 @@ def limited(key: str) -> str:
     return key
 
 
-def test_each_answer_tells_what_is_left(post: Post, environment: ServingEnvironment, limited: str) -> None:
+def test_each_answer_states_what_is_left_of_the_limit(
+    post: Post, environment: ServingEnvironment, limited: str
+) -> None:
     response = post(FEATURES_PATH, QUERY)
     assert response["RateLimit-Policy"] == f'"client";q={QUOTA};w=10'
     assert response["RateLimit"] == f'"client";r={QUOTA - 1};t=10'
@@ -28,9 +30,7 @@ def test_each_answer_tells_what_is_left(post: Post, environment: ServingEnvironm
     )
 
 
-def test_who_asks_too_often_is_told_when_to_come_back(
-    post: Post, environment: ServingEnvironment, limited: str
-) -> None:
+def test_429_states_when_the_window_resets(post: Post, environment: ServingEnvironment, limited: str) -> None:
     told = [post(FEATURES_PATH, QUERY) for _ in range(QUOTA + 2)]
     assert [one.status_code for one in told] == [200] * QUOTA + [429] * 2
     assert told[-1]["Retry-After"] == "10"
@@ -38,14 +38,14 @@ def test_who_asks_too_often_is_told_when_to_come_back(
     assert told[-1].json()["type"] == "urn:rapport:problem:too-many-requests"
 
 
-def test_each_customer_of_a_batch_counts(post: Post, environment: ServingEnvironment, limited: str) -> None:
+def test_each_customer_of_a_batch_is_charged(post: Post, environment: ServingEnvironment, limited: str) -> None:
     batch = BATCH_QUERY | {"customer_ids": [f"C{number}" for number in range(QUOTA - 1)]}
     assert post(BATCH_PATH, batch)["RateLimit"] == '"client";r=1;t=10'
     assert post(BATCH_PATH, batch).status_code == 429, "it does not fit"
     assert post(FEATURES_PATH, QUERY).status_code == 429, "and has taken what was left"
 
 
-def test_a_batch_that_fits_into_no_window_is_no_matter_of_time(
+def test_batch_above_a_whole_window_is_422_without_retry_after(
     post: Post, environment: ServingEnvironment, limited: str
 ) -> None:
     response = post(BATCH_PATH, BATCH_QUERY | {"customer_ids": [f"C{number}" for number in range(QUOTA + 2)]})
@@ -53,7 +53,7 @@ def test_a_batch_that_fits_into_no_window_is_no_matter_of_time(
     assert "Retry-After" not in response
 
 
-def test_others_are_not_held_up(post: Post, environment: ServingEnvironment, limited: str) -> None:
+def test_limit_of_one_client_leaves_others_alone(post: Post, environment: ServingEnvironment, limited: str) -> None:
     for _ in range(QUOTA + 1):
         post(FEATURES_PATH, QUERY)
     allowance = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"]}
@@ -61,7 +61,7 @@ def test_others_are_not_held_up(post: Post, environment: ServingEnvironment, lim
     assert post(FEATURES_PATH, QUERY, f"Bearer {desk}").status_code == 200
 
 
-def test_who_is_not_known_has_no_limit_and_is_told_none(
+def test_unauthenticated_request_has_no_rate_limit_headers(
     post: Post, environment: ServingEnvironment, limited: str
 ) -> None:
     response = post(FEATURES_PATH, QUERY, "Bearer rap_000000000000_00")

@@ -24,13 +24,13 @@ def references(node: Any) -> list[str]:
     return [found for item in node for found in references(item)] if isinstance(node, list) else []
 
 
-def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+def test_every_reference_resolves(document: dict[str, Any]) -> None:
     found = set(references(document))
     assert found
     assert found <= {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
 
 
-def test_every_operation_says_who_may_call_it_and_what_can_go_wrong(document: dict[str, Any]) -> None:
+def test_every_operation_documents_security_and_problems(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     for methods in document["paths"].values():
@@ -45,13 +45,13 @@ def test_every_operation_says_who_may_call_it_and_what_can_go_wrong(document: di
                 assert {"400", "403", "413"} <= set(operation["responses"])
 
 
-def test_where_tokens_come_from_and_what_they_may(client: Client, document: dict[str, Any]) -> None:
+def test_token_url_and_scopes_are_documented(client: Client, document: dict[str, Any]) -> None:
     flow = document["components"]["securitySchemes"]["token"]["flows"]["clientCredentials"]
     assert client.post(flow["tokenUrl"]).json() == {"error": "invalid_request", "error_description": MISSING}
     assert {*Scope, "purpose:service"} <= flow["scopes"].keys()
 
 
-def test_limits_are_in_the_schemas(document: dict[str, Any]) -> None:
+def test_schemas_state_the_limits(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     batch, one = schemas["BatchRequest"], schemas["FeatureRequest"]
     assert batch["properties"]["customer_ids"]["maxItems"] == 100
@@ -59,7 +59,7 @@ def test_limits_are_in_the_schemas(document: dict[str, Any]) -> None:
     assert set(one["required"]) == {"service", "purpose", "customer_id"}
 
 
-def test_the_page_needs_nothing_from_elsewhere(client: Client) -> None:
+def test_documentation_page_loads_only_own_files(client: Client) -> None:
     page = client.get("/v1/docs").content.decode()
     scripts = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert scripts

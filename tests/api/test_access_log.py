@@ -30,27 +30,32 @@ def sent(writer: AccessLogWriter) -> Batch:
     return stream.batches[0] if stream.batches else Batch("", 0, 0, 0, 0)
 
 
-def test_a_read_tells_who_read_whom_for_what_and_when(post: Post, writer: AccessLogWriter) -> None:
+def test_read_is_recorded_with_client_subject_purpose_and_time(post: Post, writer: AccessLogWriter) -> None:
     assert post("/v1/features", QUERY, **{"X-Request-Id": "turn-0001"}).status_code == 200
     batch = sent(writer)
     (read,), (context,) = batch.reads, batch.contexts
     assert (read.subject, read.at_ms, read.request_id) == (ServingEnvironment.subject("C42"), NOW_MS, "turn-0001")
     assert (context.client, context.credential) == ("support-bot", ApiKey.objects.get().key_id)
-    assert (context.service, context.purpose, context.given, context.withheld) == ("support_chat", "service", ["spend"], {})
+    assert (context.service, context.purpose, context.given, context.withheld) == (
+        "support_chat",
+        "service",
+        ["spend"],
+        {},
+    )
 
 
-def test_a_withheld_answer_leaves_one_too(post: Post, writer: AccessLogWriter) -> None:
+def test_withheld_read_is_recorded(post: Post, writer: AccessLogWriter) -> None:
     assert post("/v1/features", QUERY | {"customer_id": "C43"}).status_code == 200
     (context,) = sent(writer).contexts
     assert (context.given, context.withheld) == ([], {"spend": "refused"})
 
 
-def test_a_customer_nobody_knows_leaves_one_as_if_without_consent(post: Post, writer: AccessLogWriter) -> None:
+def test_unknown_customer_is_recorded_as_without_consent(post: Post, writer: AccessLogWriter) -> None:
     assert post("/v1/features", QUERY | {"customer_id": "nobody"}).status_code == 200
     assert sent(writer).contexts[0].withheld == {"spend": "no_consent"}
 
 
-def test_a_batch_leaves_one_for_each_customer_and_request(post: Post, writer: AccessLogWriter) -> None:
+def test_batch_records_each_customer_once(post: Post, writer: AccessLogWriter) -> None:
     body = BATCH_QUERY | {"customer_ids": ["C42", "C43", "C42"]}
     assert post("/v1/features/batch", body, **{"X-Request-Id": "turn-0001"}).status_code == 200
     batch = sent(writer)
@@ -66,22 +71,22 @@ def test_a_batch_leaves_one_for_each_customer_and_request(post: Post, writer: Ac
     [({"service": "nothing"}, 404), ({"purpose": "analytics"}, 403), ({"features": ["x"]}, 422), ({"x": 1}, 400)],
     ids=str,
 )
-def test_what_was_not_answered_leaves_none(
-    post: Post, writer: AccessLogWriter, change: dict[str, Any], status: int
-) -> None:
+def test_problem_records_no_access(post: Post, writer: AccessLogWriter, change: dict[str, Any], status: int) -> None:
     assert post("/v1/features", QUERY | change).status_code == status
     batch = sent(writer)
     assert batch.reads == []
     assert [(r.client, r.route, r.status) for r in batch.requests] == [("support-bot", "features", status)]
 
 
-def test_a_store_that_is_away_leaves_none(post: Post, environment: ServingEnvironment, writer: AccessLogWriter) -> None:
+def test_unavailable_store_records_no_access(
+    post: Post, environment: ServingEnvironment, writer: AccessLogWriter
+) -> None:
     environment.store.available = False
     assert post("/v1/features", QUERY).status_code == 503
     assert sent(writer).reads == []
 
 
-def test_requests_are_counted_by_client_and_without_one_by_none(post: Post, writer: AccessLogWriter) -> None:
+def test_requests_are_counted_by_client_route_and_status(post: Post, writer: AccessLogWriter) -> None:
     post("/v1/features", QUERY)
     post("/v1/features", QUERY)
     post("/v1/features", QUERY, authorization="Bearer wrong")
@@ -94,7 +99,7 @@ def test_requests_are_counted_by_client_and_without_one_by_none(post: Post, writ
     }
 
 
-def test_a_control_redis_that_is_away_costs_no_read(post: Post, writer: AccessLogWriter) -> None:
+def test_unavailable_control_redis_loses_no_record(post: Post, writer: AccessLogWriter) -> None:
     writer.stream.available = False  # type: ignore[attr-defined]
     for _ in range(3):
         assert post("/v1/features", QUERY).status_code == 200
@@ -105,9 +110,7 @@ def test_a_control_redis_that_is_away_costs_no_read(post: Post, writer: AccessLo
     assert len(writer.stream.reads()) == 3  # type: ignore[attr-defined]
 
 
-def test_a_question_about_the_past_that_is_refused_leaves_one_since_it_told_something(
-    post: Post, writer: AccessLogWriter
-) -> None:
+def test_refused_as_of_read_is_recorded(post: Post, writer: AccessLogWriter) -> None:
     before = {"as_of": "2026-11-20T08:00:00Z"}
     assert post("/v1/features", QUERY | before).status_code == 422
     assert [read.subject for read in sent(writer).reads] == [ServingEnvironment.subject("C42")]
