@@ -1,7 +1,7 @@
-"""Celery: settings of the workers and the beat schedule.
+"""Celery application: settings of the workers, and the schedule of beat.
 
-Tasks may run twice and must be harmless then: a message is acknowledged after its task, and one that outlives
-``visibility_timeout`` is handed out again. So no task may run that long: the time limits stop it before.
+Tasks must be repeatable: a message is acknowledged after its task, and delivered again if the task runs longer than
+``visibility_timeout``. The time limits stop a task before.
 """
 
 import os
@@ -18,7 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
 VISIBILITY_TIMEOUT_S = 300
 
 AUDIT_S, HOUR_S, DAY_S = settings().audit_interval_s, 3600, 86_400
-# A message that nobody took before the next one is due expires: a worker that was away does not repeat the past.
+# A message expires when the next one is due, so that a worker that was stopped does not repeat missed ones.
 SCHEDULE: dict[str, dict[str, Any]] = {
     task: {"task": task, "schedule": every_s, "options": {"expires": every_s}}
     for task, every_s in {
@@ -45,7 +45,7 @@ app.conf.update(
         "socket_timeout": 10,
         "retry_on_timeout": True,
     },
-    # A request that enqueues must not hang while the control Redis is away: the outbox row is already committed.
+    # A request that enqueues must not hang while the control Redis is unavailable: the outbox row is committed.
     task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1},
     task_always_eager=settings().celery_eager,
     task_eager_propagates=True,

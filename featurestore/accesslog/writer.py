@@ -163,9 +163,7 @@ class AccessLogWriter:
         self._drop(self._pending_count)  # the stream is full, or away
         if not self._stream_away:
             self._pack([], {}, {}, shutdown=True)
-            self._stream_full = (
-                False  # the shutdown record is sent all the same: by it the consumer finds what is missing
-            )
+            self._stream_full = False  # sent all the same: by the shutdown record the consumer finds what is missing
             self._send()
 
     def _pack_queued(self) -> None:

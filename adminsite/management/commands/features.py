@@ -1,4 +1,4 @@
-"""The catalog on the command line: check it, list it, look into it, and read a customer's features."""
+"""Command that checks, lists and shows the catalog's definitions, and reads a customer's features."""
 
 import json
 import time
@@ -28,7 +28,7 @@ FINGERPRINTS = ROOT / "featurestore" / "catalog" / "fingerprints.json"
 
 
 class Operator(NamedTuple):
-    """Who reads on the command line: somebody with the installation's secrets and no key."""
+    """Client of a read on the command line, which has the installation's secrets and no key."""
 
     client: str = "manage.py"
     key_id: str = ""
@@ -36,15 +36,15 @@ class Operator(NamedTuple):
 
 class Command(BaseCommand):
     help = "Check, list and show the catalog's definitions, record their versions, read a customer's features."
-    requires_system_checks = ()  # they import the catalog, whose mistakes are to be shown here
+    requires_system_checks = ()  # they import the catalog, whose errors this command reports
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-        commands.add_parser("check", help="what is wrong in the definitions: the line to change, and to what")
+        commands.add_parser("check", help="report errors of the definitions: file, line and remedy")
         commands.add_parser("list", help="every service, view and feature")
         show = commands.add_parser("show", help="one service, view or feature")
         show.add_argument("name")
-        show.add_argument("--json", action="store_true", help="all that one needs to compute the value from raw events")
+        show.add_argument("--json", action="store_true", help="everything needed to compute the value from raw events")
         commands.add_parser("lock", help="record the fingerprints of new views and versions")
         read = commands.add_parser("read", help="a customer's features, as a client of the API gets them")
         read.add_argument("service")
@@ -84,7 +84,7 @@ def show(options: dict[str, Any]) -> Iterator[str]:
     elif name in features:
         spec, page = feature_spec(*features[name]), feature_page(*features[name])
     else:
-        raise CommandError(f"Nothing is called {name}. `manage.py features list` shows every name.")
+        raise CommandError(f"No service, view or feature is named {name}. `manage.py features list` lists all names.")
     yield from [json.dumps(spec, indent=2, default=str)] if options["json"] else page
 
 
@@ -102,7 +102,7 @@ def lock(options: dict[str, Any]) -> Iterator[str]:
 def read(options: dict[str, Any]) -> Iterator[str]:
     services, conf, read_ms = catalog().services, settings(), time.time_ns() // 1_000_000
     if options["service"] not in services:
-        raise CommandError(f"No service {options['service']}. There are: {', '.join(services)}.")
+        raise CommandError(f"No service {options['service']}. The services are {', '.join(services)}.")
     try:
         subject = subject_of(options["customer"], conf.subject_secret.encode())
         answers = FeatureReader(store(), conf.partitions).read(
@@ -119,7 +119,9 @@ def read(options: dict[str, Any]) -> Iterator[str]:
     except (IdentifierError, StoreUnavailable) as error:
         raise CommandError(str(error)) from error
     who, what = Operator(), (options["service"], options["purpose"])
-    access_log_writer().add_read(who, *what, [subject], answers, read_ms, uuid.uuid4().hex)  # sent at the process's end at latest
+    access_log_writer().add_read(
+        who, *what, [subject], answers, read_ms, uuid.uuid4().hex
+    )  # sent at the process's end at latest
     yield msgspec.json.format(msgspec.json.encode(answers[0])).decode()
 
 
@@ -130,12 +132,12 @@ def milliseconds(text: str) -> int:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise CommandError(f"{text} is no time with its zone: write it as 2011-05-31T12:00:00Z")
+        raise CommandError(f"{text} is not a time with a zone: write it as 2011-05-31T12:00:00Z")
     return round(moment.timestamp() * 1000)
 
 
 def catalog() -> Registry:
-    """The registry. Imported when asked for, so that `check` can tell of a definition that can't be imported."""
+    """The registry. It is imported here, so that `check` can report a definition that can't be imported."""
     registry: Registry = import_module(CATALOG).registry
     return registry
 

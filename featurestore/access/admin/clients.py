@@ -238,7 +238,7 @@ class ApiClientAdmin(NewCredentialAdmin):
             then,
             title=f"What may tokens of {client.name} do?",
             act="Save",
-            lead="A token is issued for some of this, or for all. Keys have scopes of their own, set when they are made.",
+            lead="A token is issued for some of this, or for all. A key has scopes of its own, set when it is made.",
         )
 
     def has_revoke_tokens_permission(self, request: HttpRequest, object_id: str) -> bool:
