@@ -104,9 +104,7 @@ def _try_write(entry: StreamEntry, received: ReceivedBatch) -> bool:
     try:
         write([received])
     except DataError as error:
-        log.error(
-            "access records quarantined: refused by the database", entry=entry.id.decode(), reason=type(error).__name__
-        )
+        log.error("access records quarantined: refused", entry=entry.id.decode(), reason=type(error).__name__)
         return False
     return True
 

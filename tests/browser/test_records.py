@@ -5,8 +5,8 @@ from playwright.sync_api import expect
 
 from featurestore.access import services as access
 from featurestore.accesslog import selectors
-from featurestore.accesslog.consumer import Heard, miss, write
-from featurestore.accesslog.stream import State
+from featurestore.accesslog.consumer import ReceivedBatch, mark_vanished, write
+from featurestore.accesslog.stream import StreamState
 from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.clock import database_now, milliseconds
 from tests.accesslog.harness import MemoryStream, answer
@@ -21,7 +21,7 @@ class Bot:
 @pytest.fixture
 def read(env: BrowserEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     """support-bot read C42 three times, then its process vanished; one request had no known client."""
-    monkeypatch.setattr(selectors, "stream_state", lambda: State(0, 0.0, 0))
+    monkeypatch.setattr(selectors, "stream_state", lambda: StreamState(0, 0.0, 0))
     access.create_client("support-bot", owner="chat", actor="test")
     stream, now_ms = MemoryStream(), milliseconds(database_now())
     writer = AccessLogWriter(stream, 10**9, lambda: now_ms)
@@ -33,8 +33,8 @@ def read(env: BrowserEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     writer.add_request("support-bot", "consents", 403)
     writer.add_request("", "features", 401)
     writer.flush()
-    write([Heard(now_ms, batch) for batch in stream.batches])
-    miss(now_ms + 1, database_now())
+    write([ReceivedBatch(now_ms, batch) for batch in stream.batches])
+    mark_vanished(now_ms + 1, database_now())
 
 
 def test_access_records_are_reached_from_the_customer_page(read: None, log_in: LogIn) -> None:
@@ -54,7 +54,7 @@ def test_access_records_are_reached_from_the_customer_page(read: None, log_in: L
 def test_engineer_sees_requests_and_statuses_of_a_client(read: None, log_in: LogIn) -> None:
     page = log_in("petra")
     page.get_by_role("link", name="API clients").click()
-    expect(page.get_by_role("heading", name="Requests of nobody we know")).to_be_visible()
+    expect(page.get_by_role("heading", name="Requests of unknown clients")).to_be_visible()
     page.get_by_role("link", name="support-bot").click()
     row = page.locator("tr", has_text="consents")
     expect(row).to_contain_text("403")

@@ -220,7 +220,7 @@ class ApiClientAdmin(NewCredentialAdmin):
         """Only by role: assigned staff don't change what tokens may do."""
         return self.by_role(request, "change")
 
-    @action(description="Scope", url_path="allow", permissions=["allow"])
+    @action(description="Set scopes of tokens", url_path="allow", permissions=["allow"])
     def allow(self, request: HttpRequest, object_id: str) -> HttpResponse:
         client = self.found(request, object_id)
         now = {name: getattr(client, name) for name in AllowanceForm.base_fields}

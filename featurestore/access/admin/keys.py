@@ -162,7 +162,7 @@ class IssuedAdmin(NewCredentialAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(IssuedAdmin):
-    list_display = [*IssuedAdmin.list_display, "may"]
+    list_display = [*IssuedAdmin.list_display, "allowance_text"]
     allowance = ("What it may do", {"fields": ["scopes_text", "services_text", "purposes_text"]})
     fieldsets = [IssuedAdmin.fieldsets[0], allowance, IssuedAdmin.lifetime]
     kind = "key"
@@ -170,8 +170,8 @@ class ApiKeyAdmin(IssuedAdmin):
     rotation = f"A new key that may do the same. The old one works for another {HOURS} hours: no request is refused."
     revocation = "Every request with it is refused, permanently. To change over without a refused request, rotate it."
 
-    @display(description="May")
-    def may(self, key: ApiKey) -> str:
+    @display(description="Allowance")
+    def allowance_text(self, key: ApiKey) -> str:
         what = f"{', '.join(key.services) or 'no service'} for {', '.join(key.purposes)}"
         return format_html("{}<small>{}</small>", ", ".join(key.scopes), what)
 
