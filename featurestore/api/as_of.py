@@ -14,7 +14,7 @@ AsOf = Annotated[
     datetime,
     msgspec.Meta(
         tz=True,
-        description="Answer as of this earlier time, with its zone. Consent is judged now all the same.",
+        description="Answer as of this earlier time, with a time zone. Consent is judged as of now.",
     ),
 ]
 

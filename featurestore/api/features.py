@@ -31,11 +31,11 @@ router = Router(tags=["features"])
     openapi_extra=operation(FEATURES, {200: Answer}, PROBLEMS, FeatureRequest),
 )
 def read_features(request: HttpRequest) -> HttpResponse:
-    """Every feature the service promises, exact at the time of the answer, under the customer's consent.
+    """Every feature of the service, exact at the time of the answer, if the customer's consent allows it.
 
-    Each view says what its values are worth: `present`, `missing` (nothing happened: the defaults), `stale`, or
-    `withheld` (no permission: the defaults, which say nothing about the customer). Denial is an answer, not an error; a
-    customer nobody knows is answered like one without consent.
+    Each view has a status: `present`, `missing` (no event yet: defaults), `stale`, or `withheld` (no permission:
+    defaults, which reveal nothing about the customer). Denial is an answer, not an error. An unknown customer is
+    answered like one without consent.
     """
     return respond_to(request, feature_handler().read_one, "features")
 
@@ -48,5 +48,5 @@ def read_features(request: HttpRequest) -> HttpResponse:
     openapi_extra=operation(BATCH, {200: BatchAnswer}, PROBLEMS, BatchRequest),
 )
 def read_batch(request: HttpRequest) -> HttpResponse:
-    """One answer a customer, in the order of the request."""
+    """One answer for each customer, in the order of the request."""
     return respond_to(request, feature_handler().read_batch, "features/batch")

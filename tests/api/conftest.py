@@ -1,4 +1,4 @@
-"""The API over a store in memory, at noon of a certain day, and somebody who may ask it."""
+"""The API over a store in memory, at noon of a fixed day, and a client with a key."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ PURPOSES = ["service", "personalisation", "fraud"]
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServingEnvironment]:
-    """C42 agreed to service and bought; C43 refused; nobody knows any other."""
+    """C42 allowed service and bought; C43 refused; all others are unknown."""
     made = ServingEnvironment()
     monkeypatch.setattr(configured, "store", lambda: made.store)
     monkeypatch.setattr(events, "acknowledged_event_writer", lambda: made.kafka)
@@ -50,14 +50,14 @@ def no_cached_credentials(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator
     # A test's transaction is its own connection's: a second one would wait for it.
     monkeypatch.setattr(services._use_writer, "submit", lambda *_: None)
     invalidate_credentials()
-    rate_limiter.cache_clear()  # at noon of that day, the window never ends
+    rate_limiter.cache_clear()  # at a fixed time a window never ends
     yield
     invalidate_credentials()
 
 
 @pytest.fixture(autouse=True)
 def writer(monkeypatch: pytest.MonkeyPatch) -> AccessLogWriter:
-    """What is recorded of reads and requests, to be looked at with ``sent``."""
+    """The access-log writer of this test, over a stream in memory."""
     made = AccessLogWriter(MemoryStream(), 10**9, lambda: NOW_MS)
     monkeypatch.setattr(made, "start", lambda: None)
     for module in (request_cycle, handler):
@@ -67,7 +67,7 @@ def writer(monkeypatch: pytest.MonkeyPatch) -> AccessLogWriter:
 
 @pytest.fixture
 def key() -> str:
-    """A key's text: support_chat and fraud_check, three purposes, every scope."""
+    """A key for support_chat and fraud_check, three purposes and every scope."""
     client = create_client("support-bot", owner="chat team", actor="test")
     scopes = list(Scope)
     return create_key(client, services=SERVICES, purposes=PURPOSES, scopes=scopes, actor="test")[1]

@@ -1,4 +1,4 @@
-"""A shop in memory for the API's tests: customers with permissions, events that were folded, a store to break."""
+"""Serving environment of the API's tests: permissions, folded events, and a store and a Kafka that can fail."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -28,28 +28,28 @@ NOW_MS = ms("2026-11-22T12:00:00")
 SINCE_MS = ms("2026-11-01T00:00:00")
 
 
-class Kafka(list[EncodedEvent]):
-    """A writer of events that keeps what it is given, while it is available."""
+class FakeKafka(list[EncodedEvent]):
+    """A writer of events that keeps them in memory, while it is available."""
 
     available = True
 
     def write(self, events: list[EncodedEvent]) -> None:
         if not self.available:
-            raise NotAcknowledged("gone")
+            raise NotAcknowledged("unavailable")
         self.extend(events)
 
 
 class ServingEnvironment:
-    """Everything is as it should be, until a test breaks it: in memory, at noon, unless told otherwise."""
+    """A vouched store with fresh watermarks, in memory and at noon by default, until a test breaks it."""
 
     def __init__(self, store: Any = None, now_ms: int = NOW_MS) -> None:
-        self.kafka = Kafka()
+        self.kafka = FakeKafka()
         self.store, self.now_ms = store or MemoryStore(), now_ms
         self.since_ms = now_ms - NOW_MS + SINCE_MS
         self.restore_store()
 
     def restore_store(self) -> None:
-        """What a store needs beside customers: its voucher, and how far each source is folded."""
+        """Give the store all but customers: a vouch key, and a watermark for each partition."""
         self.vouch()
         fill = self.store.read([], [], [], 100).nodes[0].incarnation
         for source in registry.sources:
@@ -65,12 +65,12 @@ class ServingEnvironment:
         assert self.store.vouch(run, 3_600_000)
 
     def permit(self, customer_id: str, **purposes: bool) -> None:
-        """Allow or refuse purposes to a customer, since the 1st of November."""
+        """Publish a permission: purposes allowed or refused since the 1st of November."""
         grants = {name: PurposePermission(allowed, 1, self.since_ms) for name, allowed in purposes.items()}
         self.store.publish_permissions({self.subject(customer_id): Permission(1, 1, grants)})
 
     def fold_events(self, customer_id: str, source: str, *events: tuple[str, dict[str, Any]]) -> None:
-        """Fold events, each a time and its data, and put what follows into the store."""
+        """Fold events, each a time and its data, and write the resulting values to the store."""
         subject, spec = self.subject(customer_id), registry.sources[source]
         views = registry.views_of(source)
         arrivals = []

@@ -1,4 +1,4 @@
-"""schemathesis over the whole OpenAPI document, with all checks, against a real server.
+"""Schemathesis run over the whole OpenAPI document, with all checks, against a real server.
 
 python -m tests.api.fuzz --max-examples 1000
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from adminsite.demo.servers import broker
+from adminsite.demo.servers import embedded_broker
 from devservers.installation import Installation, installation
 from devservers.redis_server import RedisServer
 from devservers.waiting import eventually
@@ -23,12 +23,12 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 @contextlib.contextmanager
 def api_of_a_shop(folder: Path) -> Iterator[tuple[Installation, httpx.Client]]:
-    """The API with Redis, a voucher and the demo's broker, and a client who may do everything; C42 has agreed."""
+    """The API with Redis, a store verifier and the demo's broker, a client with all scopes, and C42, who consented."""
     (folder / "logs").mkdir()
     redis = RedisServer(folder / "redis")
     redis.start()
     try:
-        with broker(folder) as kafka, installation(folder, kafka=kafka, store=redis.url) as made:
+        with embedded_broker(folder) as kafka, installation(folder, kafka=kafka, store=redis.url) as made:
             made.manage("migrate", "--noinput")
             made.manage("seed")
             made.start_store_verifier()

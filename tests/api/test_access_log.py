@@ -1,4 +1,4 @@
-"""Which requests leave an access record, and what it tells; requests are counted by client, route and status."""
+"""Access records of reads, and counts of requests by client, route and status."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ BATCH_QUERY = {"service": "support_chat", "purpose": "service", "features": ["sp
 
 @pytest.fixture(autouse=True)
 def own_handler(environment: ServingEnvironment, writer: AccessLogWriter) -> None:
-    feature_handler.cache_clear()  # it keeps the writer
+    feature_handler.cache_clear()  # it holds the writer
 
 
 def sent(writer: AccessLogWriter) -> Batch:
-    """All that was recorded since the last time."""
+    """All that was recorded since the last call."""
     stream = writer.stream
     assert isinstance(stream, MemoryStream)
     stream.raws.clear()
@@ -59,8 +59,8 @@ def test_batch_records_each_customer_once(post: Post, writer: AccessLogWriter) -
     body = BATCH_QUERY | {"customer_ids": ["C42", "C43", "C42"]}
     assert post("/v1/features/batch", body, **{"X-Request-Id": "turn-0001"}).status_code == 200
     batch = sent(writer)
-    told = [(read.subject, batch.contexts[read.context].given, read.request_id) for read in batch.reads]
-    assert told == [
+    recorded = [(read.subject, batch.contexts[read.context].given, read.request_id) for read in batch.reads]
+    assert recorded == [
         (ServingEnvironment.subject("C42"), ["spend"], "turn-0001"),
         (ServingEnvironment.subject("C43"), [], "turn-0001"),
     ]

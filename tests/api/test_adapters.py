@@ -1,4 +1,4 @@
-"""Two adapters, one handler: whatever is sent through Django and through the fast lane is answered alike."""
+"""Two adapters, one handler: every request is answered alike through Django and through the fast path."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from tests.api.environment import ServingEnvironment
 from tests.api.test_features import BATCH_PATH, FEATURES_PATH, QUERY
 
 REQUEST_ID = "a-request-of-mine"
-ALSO_DJANGOS = {"Referrer-Policy", "Cross-Origin-Opener-Policy", "X-Frame-Options"}  # its middleware for pages
+DJANGO_HEADERS = {"Referrer-Policy", "Cross-Origin-Opener-Policy", "X-Frame-Options"}  # of its middleware for pages
 
 
 class Answer(NamedTuple):
@@ -27,19 +27,19 @@ class Answer(NamedTuple):
 
 
 class Adapters:
-    """Both adapters, and what each of them answers."""
+    """Both adapters, and the requests that the fast path passed on."""
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.django = get_wsgi_application()
-        self.lane = with_fast_path(self.nobody)
+        self.fast_path = with_fast_path(self.record_and_answer)
         self.passed_on: list[str] = []
 
-    def nobody(self, environ: WSGIEnvironment, start_response: Any) -> list[bytes]:
+    def record_and_answer(self, environ: WSGIEnvironment, start_response: Any) -> list[bytes]:
         self.passed_on.append(environ["PATH_INFO"])
         return list(self.django(environ, start_response))
 
-    def ask(self, path: str, body: bytes, **changes: str | None) -> tuple[Answer, Answer]:
+    def send(self, path: str, body: bytes, **changes: str | None) -> tuple[Answer, Answer]:
         environ = {
             "REQUEST_METHOD": "POST", "PATH_INFO": path, "CONTENT_LENGTH": str(len(body)),
             "CONTENT_TYPE": "application/json", "HTTP_AUTHORIZATION": f"Bearer {self.key}",
@@ -48,26 +48,26 @@ class Adapters:
             **changes,
         }  # fmt: skip
         environ = {name: value for name, value in environ.items() if value is not None}
-        return self.through(self.lane, environ, body), self.through(self.django, environ, body)
+        return self.answer_of(self.fast_path, environ, body), self.answer_of(self.django, environ, body)
 
-    def through(self, door: Any, environ: dict[str, Any], body: bytes) -> Answer:
-        said: list[Any] = []
-        answered = b"".join(door({**environ, "wsgi.input": io.BytesIO(body)}, lambda *head: said.append(head)))
-        ((status, headers),) = said
-        told = {name: value for name, value in headers if name not in ALSO_DJANGOS}
-        if "RateLimit" in told:
-            told["RateLimit"] = "less each time"
-        return Answer(status, told, answered)
+    def answer_of(self, adapter: Any, environ: dict[str, Any], body: bytes) -> Answer:
+        starts: list[Any] = []
+        body = b"".join(adapter({**environ, "wsgi.input": io.BytesIO(body)}, lambda *start: starts.append(start)))
+        ((status, headers),) = starts
+        kept = {name: value for name, value in headers if name not in DJANGO_HEADERS}
+        if "RateLimit" in kept:
+            kept["RateLimit"] = "less each time"
+        return Answer(status, kept, body)
 
-    def alike(self, path: str, body: bytes, **changes: str | None) -> Answer:
-        fast, slow = self.ask(path, body, **changes)
+    def common_answer(self, path: str, body: bytes, **changes: str | None) -> Answer:
+        fast, slow = self.send(path, body, **changes)
         assert fast == slow
         return fast
 
 
 @pytest.fixture
 def adapters(environment: ServingEnvironment, key: str, monkeypatch: pytest.MonkeyPatch) -> Adapters:
-    monkeypatch.setattr("featurestore.api.trace.getrandbits", lambda bits: 2**bits - 1)  # a span a request
+    monkeypatch.setattr("featurestore.api.trace.getrandbits", lambda bits: 2**bits - 1)  # the same span for both
     return Adapters(key)
 
 
@@ -78,7 +78,7 @@ def test_adapters_answer_single_read_examples_alike(
     environment.store.available = example.name != "store-away"
     authorised = {} if example.request else {"HTTP_AUTHORIZATION": None}
     body = json.dumps(example.request or QUERY).encode()
-    assert adapters.alike(FEATURES_PATH, body, **authorised).status.startswith(str(example.status))
+    assert adapters.common_answer(FEATURES_PATH, body, **authorised).status.startswith(str(example.status))
     assert not adapters.passed_on
 
 
@@ -89,7 +89,7 @@ def test_adapters_answer_batch_examples_alike(
     environment.store.available = example.name != "store-away"
     authorised = {} if example.request else {"HTTP_AUTHORIZATION": None}
     body = json.dumps(example.request or QUERY).encode()
-    assert adapters.alike(BATCH_PATH, body, **authorised).status.startswith(str(example.status))
+    assert adapters.common_answer(BATCH_PATH, body, **authorised).status.startswith(str(example.status))
     assert not adapters.passed_on
 
 
@@ -110,7 +110,7 @@ bodies = (
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(path=st.sampled_from([FEATURES_PATH, BATCH_PATH]), body=bodies)
 def test_adapters_answer_any_body_alike(adapters: Adapters, path: str, body: bytes) -> None:
-    adapters.alike(path, body)
+    adapters.common_answer(path, body)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_adapters_answer_any_headers_alike(
     adapters: Adapters, changes: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("featurestore.api.request_cycle.getrandbits", lambda bits: 0)
-    adapters.alike(FEATURES_PATH, json.dumps(QUERY).encode(), **changes)
+    adapters.common_answer(FEATURES_PATH, json.dumps(QUERY).encode(), **changes)
     assert not adapters.passed_on
 
 
@@ -155,9 +155,9 @@ def test_adapters_answer_any_headers_alike(
 def test_fast_path_passes_other_requests_to_django(
     adapters: Adapters, path: str, changes: dict[str, str | None]
 ) -> None:
-    adapters.alike(path, json.dumps(QUERY).encode(), **changes)
+    adapters.common_answer(path, json.dumps(QUERY).encode(), **changes)
     assert adapters.passed_on == [path]
 
 
 def test_adapters_refuse_too_large_bodies_alike(adapters: Adapters) -> None:
-    assert adapters.alike(FEATURES_PATH, b" " * 65_537).status == "413 Request Entity Too Large"
+    assert adapters.common_answer(FEATURES_PATH, b" " * 65_537).status == "413 Request Entity Too Large"

@@ -1,4 +1,4 @@
-"""Room for so many requests: a few work, a few wait, and who comes then is told at once."""
+"""Admission control: limits of running and waiting requests."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from featurestore.api.errors import Overloaded
 
 
 class BlockingRequest:
-    """Requests in hand, each until it is told to end."""
+    """A request that runs within a limit until ``end`` is set."""
 
     def __init__(self, limit: ConcurrencyLimit) -> None:
         self.limit, self.began, self.end = limit, threading.Semaphore(0), threading.Event()
@@ -35,37 +35,37 @@ def test_request_above_both_limits_is_refused_at_once(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT_S", 10)
-    work = BlockingRequest(ConcurrencyLimit(working=2, waiting=3))
-    going: list[Future[str]] = [threads.submit(work) for _ in range(5)]
+    request = BlockingRequest(ConcurrencyLimit(running=2, waiting=3))
+    running: list[Future[str]] = [threads.submit(request) for _ in range(5)]
     for _ in range(2):
-        assert work.began.acquire(timeout=5)
-    while len(work.limit._queue) < 3:
+        assert request.began.acquire(timeout=5)
+    while len(request.limit._queue) < 3:
         time.sleep(0.001)
     began_s = time.perf_counter()
     with pytest.raises(Overloaded):
-        work()
+        request()
     assert time.perf_counter() - began_s < 0.1
-    work.end.set()
-    assert [one.result(5) for one in going] == ["done"] * 5, "who waited had their turn"
+    request.end.set()
+    assert [one.result(5) for one in running] == ["done"] * 5, "the waiting requests ran"
 
 
 def test_waiting_request_is_refused_after_max_wait(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT_S", 0.01)
-    work = BlockingRequest(ConcurrencyLimit(working=1, waiting=3))
-    going = threads.submit(work)
-    assert work.began.acquire(timeout=5)
+    request = BlockingRequest(ConcurrencyLimit(running=1, waiting=3))
+    running = threads.submit(request)
+    assert request.began.acquire(timeout=5)
     for _ in range(5):
         with pytest.raises(Overloaded):
-            work()
-    work.end.set()
-    assert going.result(5) == "done"
-    assert work() == "done", "its places are free again"
+            request()
+    request.end.set()
+    assert running.result(5) == "done"
+    assert request() == "done", "the limit is released"
 
 
 def test_failed_request_releases_the_limit() -> None:
-    limit = ConcurrencyLimit(working=1, waiting=0)
+    limit = ConcurrencyLimit(running=1, waiting=0)
     for _ in range(3):
         with pytest.raises(KeyError), limit:
             raise KeyError
@@ -73,7 +73,7 @@ def test_failed_request_releases_the_limit() -> None:
 
 def test_longest_waiting_request_runs_next(threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "MAX_WAIT_S", 10)
-    limit, served = ConcurrencyLimit(working=1, waiting=4), list[int]()
+    limit, served = ConcurrencyLimit(running=1, waiting=4), list[int]()
 
     def wait(number: int) -> None:
         with limit:
@@ -85,7 +85,7 @@ def test_longest_waiting_request_runs_next(threads: ThreadPoolExecutor, monkeypa
             waiting.append(threads.submit(wait, number))
             while len(limit._queue) <= number:
                 time.sleep(0.001)
-    wait(4)  # the place was given away before
+    wait(4)  # comes after those that wait
     for one in waiting:
         one.result(5)
     assert served == [0, 1, 2, 3, 4]

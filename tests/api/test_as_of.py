@@ -1,4 +1,4 @@
-"""``as_of`` in a request: answered exactly, or refused in words of the definitions."""
+"""``as_of`` in a request: answered exactly, or refused with the views and why."""
 
 from typing import Any
 
@@ -27,9 +27,9 @@ def test_as_of_now_equals_a_read_without_it(post: Post) -> None:
 def test_only_requested_features_need_an_exact_answer(post: Post, environment: ServingEnvironment) -> None:
     ticket = {"kind": "opened", "ticket_id": "T1", "topic": "delivery", "open_tickets": 1}
     environment.fold_events("C42", "support", ("2026-11-20T09:00:00", ticket))
-    question = QUERY | {"as_of": "2026-11-20T12:00:00Z", "features": ["tickets_open"]}
-    assert post(FEATURES_PATH, question).json()["features"] == {"tickets_open": 1}
-    refused = post(FEATURES_PATH, question | {"features": ["tickets_open", "returns_90d"]}).json()
+    query = QUERY | {"as_of": "2026-11-20T12:00:00Z", "features": ["tickets_open"]}
+    assert post(FEATURES_PATH, query).json()["features"] == {"tickets_open": 1}
+    refused = post(FEATURES_PATH, query | {"features": ["tickets_open", "returns_90d"]}).json()
     assert refused["detail"].startswith("view returns: events came later. ")
 
 
@@ -59,8 +59,8 @@ def test_refused_batch_names_the_customers_by_index(post: Post, environment: Ser
     ("as_of", "status", "name", "detail"),
     [
         ("2026-10-31T23:59:59Z", 422, "as-of-too-early", "view returns: the permission began later"),
-        ("1969-12-31T23:59:59Z", 422, "as-of-too-early", "Nothing is kept from before 1970"),
-        ("0001-01-01T00:00:00+23:59", 422, "as-of-too-early", "Nothing is kept from before 1970"),
+        ("1969-12-31T23:59:59Z", 422, "as-of-too-early", "Nothing is stored from before 1970"),
+        ("0001-01-01T00:00:00+23:59", 422, "as-of-too-early", "Nothing is stored from before 1970"),
         ("2026-11-22T12:00:00.001Z", 422, "as-of-in-future", "Leave it out to ask for now"),
         ("9999-12-31T23:59:59-23:59", 422, "as-of-in-future", "Leave it out to ask for now"),
         ("2026-11-21T12:00:00", 400, "malformed", "Expected `datetime` with a timezone component - at `$.as_of`"),

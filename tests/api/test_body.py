@@ -1,4 +1,4 @@
-"""JSON's bad twins: each is a clear problem document, whatever comes behind the door."""
+"""Malformed bodies: each is answered by a problem document that names the error."""
 
 import gzip
 import json
@@ -10,7 +10,7 @@ from tests.api.test_events import MESSAGE
 from tests.api.test_events import PATH as EVENTS
 from tests.api.test_features import BATCH_PATH, FEATURES_PATH, QUERY
 
-GOOD = json.dumps(QUERY).encode()
+VALID = json.dumps(QUERY).encode()
 START = b'{"service":"support_chat","purpose":"service","customer_id":'
 EVENT = json.dumps({"events": [MESSAGE]}).encode()
 DATA = json.dumps(MESSAGE["data"]).encode()
@@ -20,32 +20,36 @@ def event_with(data: bytes) -> bytes:
     return EVENT.replace(DATA, data)
 
 
-TWINS: dict[str, tuple[str, bytes, str]] = {
+MALFORMED: dict[str, tuple[str, bytes, str]] = {
     "empty": (FEATURES_PATH, b"", "The body is empty."),
     "blank": (FEATURES_PATH, b" \n", "The body is empty."),
     "with a byte order mark": (
         FEATURES_PATH,
-        b"\xef\xbb\xbf" + GOOD,
+        b"\xef\xbb\xbf" + VALID,
         "The body begins with a byte order mark: send UTF-8 without one.",
     ),
     "in UTF-16": (
         FEATURES_PATH,
-        GOOD.decode().encode("utf-16"),
+        VALID.decode().encode("utf-16"),
         "The body begins with a byte order mark: send UTF-8 without one.",
     ),
-    "compressed": (FEATURES_PATH, gzip.compress(GOOD), "The body is compressed: send it as it is."),
+    "compressed": (FEATURES_PATH, gzip.compress(VALID), "The body is compressed: send it as it is."),
     "not UTF-8": (FEATURES_PATH, START + b'"\xff"}', "The body is not UTF-8."),
     "overlong UTF-8": (FEATURES_PATH, START + b'"\xc0\x80"}', "The body is not UTF-8."),
     "a surrogate in UTF-8": (FEATURES_PATH, START + b'"\xed\xa0\x80"}', "The body is not UTF-8."),
     "a name that is not UTF-8": (FEATURES_PATH, b'{"\xff":1}', "The body is not UTF-8."),
     "half of a pair": (FEATURES_PATH, START + b'"\\ud800"}', "A text has half of a surrogate pair."),
     "half of a pair before more": (FEATURES_PATH, START + b'"\\ud800x"}', "A text has half of a surrogate pair."),
-    "the other half": (FEATURES_PATH, START + b'"\\udc00x"}', "JSON is malformed: invalid utf-16 surrogate pair"),
-    "truncated": (FEATURES_PATH, GOOD[:-1], "Input data was truncated"),
-    "with garbage behind": (FEATURES_PATH, GOOD + b"x", "JSON is malformed: trailing characters"),
-    "twice": (FEATURES_PATH, GOOD + GOOD, "JSON is malformed: trailing characters"),
-    "with a comment": (FEATURES_PATH, b"/**/" + GOOD, "JSON is malformed: invalid character (byte 0)"),
-    "with a trailing comma": (FEATURES_PATH, GOOD[:-1] + b",}", "JSON is malformed: trailing comma in object"),
+    "the second half of a pair": (
+        FEATURES_PATH,
+        START + b'"\\udc00x"}',
+        "JSON is malformed: invalid utf-16 surrogate pair",
+    ),
+    "truncated": (FEATURES_PATH, VALID[:-1], "Input data was truncated"),
+    "with trailing garbage": (FEATURES_PATH, VALID + b"x", "JSON is malformed: trailing characters"),
+    "repeated": (FEATURES_PATH, VALID + VALID, "JSON is malformed: trailing characters"),
+    "with a comment": (FEATURES_PATH, b"/**/" + VALID, "JSON is malformed: invalid character (byte 0)"),
+    "with a trailing comma": (FEATURES_PATH, VALID[:-1] + b",}", "JSON is malformed: trailing comma in object"),
     "in single quotes": (FEATURES_PATH, b"{'service': 1}", "JSON is malformed: object keys must be strings"),
     "a line break in a text": (FEATURES_PATH, START + b'"a\nb"}', "JSON is malformed: invalid character"),
     "NaN": (FEATURES_PATH, START + b'"C","timeout_ms":NaN}', "JSON is malformed: invalid character"),
@@ -71,8 +75,8 @@ TWINS: dict[str, tuple[str, bytes, str]] = {
         "Expected `str`, got `array`",
     ),
     "an unknown field, deep": (FEATURES_PATH, b'{"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}", "Unknown field: "),
-    "an event deep": (EVENTS, event_with(b"[" * 30_000 + b"]" * 30_000), "The body is nested too deeply."),
-    "an event of objects deep": (
+    "a deep event": (EVENTS, event_with(b"[" * 30_000 + b"]" * 30_000), "The body is nested too deeply."),
+    "an event of deep objects": (
         EVENTS,
         event_with(b'{"a":' * 9_000 + b"1" + b"}" * 9_000),
         "The body is nested too deeply.",
@@ -99,9 +103,9 @@ TWINS: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.usefixtures("environment")
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_body_is_a_problem(post: Post, name: str) -> None:
-    path, raw, detail = TWINS[name]
+    path, raw, detail = MALFORMED[name]
     response = post(path, raw)
     problem = response.json()
     assert (response.status_code, problem["type"]) == (400, "urn:rapport:problem:malformed")

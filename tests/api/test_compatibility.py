@@ -1,4 +1,4 @@
-"""No client of /v1 breaks: what the committed document promised is kept, and every way to break it is seen."""
+"""Compatibility of /v1 with the committed OpenAPI document, and detection of each breaking change."""
 
 import json
 from collections.abc import Callable
@@ -37,16 +37,16 @@ def field(document: Document, name: str, field: str) -> Document:
     return schema(document, name)["properties"][field]
 
 
-def read(document: Document) -> Document:
+def read_operation(document: Document) -> Document:
     return document["paths"]["/v1/features"]["post"]
 
 
 Change = Callable[[Document], object]
 BREAKING: dict[str, Change] = {
     "GET /v1/services: is gone": lambda d: d["paths"].pop("/v1/services"),
-    "POST /v1/features: operationId was readFeatures": lambda d: read(d).update(operationId="read"),
-    "POST /v1/features: 422 is gone": lambda d: read(d)["responses"].pop("422"),
-    "POST /v1/features: 200: application/json is gone": lambda d: read(d)["responses"]["200"]["content"].pop(
+    "POST /v1/features: operationId was readFeatures": lambda d: read_operation(d).update(operationId="read"),
+    "POST /v1/features: 422 is gone": lambda d: read_operation(d)["responses"].pop("422"),
+    "POST /v1/features: 200: application/json is gone": lambda d: read_operation(d)["responses"]["200"]["content"].pop(
         "application/json"
     ),
     "POST /v1/features: as_of is gone": lambda d: schema(d, "FeatureRequest")["properties"].pop("as_of"),
@@ -73,21 +73,21 @@ BREAKING: dict[str, Change] = {
     "POST /v1/features/batch: 200: results[]: at is gone": lambda d: schema(d, "Answer")["properties"].pop("at"),
     "POST /v1/events: events[]: data: author: values are fewer": lambda d: field(d, "Message", "author")["enum"].pop(),
     "GET /v1/services: now needs a body": lambda d: d["paths"]["/v1/services"]["get"].update(
-        requestBody=read(d)["requestBody"]
+        requestBody=read_operation(d)["requestBody"]
     ),
 }
 
 
-@pytest.mark.parametrize("told", BREAKING)
-def test_breaking_change_is_detected(before: Document, told: str) -> None:
+@pytest.mark.parametrize("change", BREAKING)
+def test_breaking_change_is_detected(before: Document, change: str) -> None:
     after = deepcopy(before)
-    BREAKING[told](after)
-    assert told.replace("integer, number", "integer or number") in breaking(before, after)
+    BREAKING[change](after)
+    assert change.replace("integer, number", "integer or number") in breaking(before, after)
 
 
 ADDITIONS: dict[str, Change] = {
-    "an address": lambda d: d["paths"].update({"/v1/more": {"post": read(d)}}),
-    "a status": lambda d: read(d)["responses"].update({"429": read(d)["responses"]["503"]}),
+    "an address": lambda d: d["paths"].update({"/v1/more": {"post": read_operation(d)}}),
+    "a status": lambda d: read_operation(d)["responses"].update({"429": read_operation(d)["responses"]["503"]}),
     "an optional field": lambda d: schema(d, "FeatureRequest")["properties"].update(more={"type": "string"}),
     "a field of an answer": lambda d: schema(d, "Answer")["properties"].update(more={"type": "string"}),
     "a value that may be sent": lambda d: field(d, "ConsentRequest", "method")["enum"].append("fax"),
@@ -97,10 +97,10 @@ ADDITIONS: dict[str, Change] = {
 }
 
 
-@pytest.mark.parametrize("what", ADDITIONS)
-def test_addition_is_compatible(before: Document, what: str) -> None:
+@pytest.mark.parametrize("addition", ADDITIONS)
+def test_addition_is_compatible(before: Document, addition: str) -> None:
     after = deepcopy(before)
-    ADDITIONS[what](after)
+    ADDITIONS[addition](after)
     assert before != after
     assert breaking(before, after) == []
 
@@ -118,7 +118,7 @@ def test_accept_writes_additions_and_refuses_breaking_changes(
     call_command("openapi", "--accept")
     assert json.loads(copy.read_text()) == before
     more = deepcopy(before)
-    more["paths"]["/v1/gone"] = {"post": read(more)}
+    more["paths"]["/v1/gone"] = {"post": read_operation(more)}
     copy.write_text(json.dumps(more))
     with pytest.raises(CommandError, match="POST /v1/gone: is gone"):
         call_command("openapi", "--accept")

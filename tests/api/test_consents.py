@@ -1,4 +1,4 @@
-"""Decisions by API: in effect at the very next read, or said to be on their way."""
+"""POST /v1/consents: in effect at the next read, or answered 202."""
 
 from typing import Any
 
@@ -81,7 +81,7 @@ def test_wrong_decision_is_a_problem_and_records_nothing(
     problem = response.json()
     assert (response.status_code, problem["type"]) == (status, f"urn:rapport:problem:{name}")
     assert not ConsentRecord.objects.exists()
-    assert "expired" not in problem["detail"], "what was sent is not echoed"
+    assert "expired" not in problem["detail"], "no value of the request is repeated"
 
 
 def test_retired_purpose_takes_no_consent(post: Post) -> None:

@@ -1,4 +1,4 @@
-"""Customers by API: registered once, and consents may follow."""
+"""POST /v1/customers: registered once, refused without a trace."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One shape for everything that goes wrong, and nothing of a request in the logs."""
+"""Problem documents for every error, and logs without values of requests."""
 
 import json
 import logging
@@ -61,10 +61,10 @@ def test_internal_error_logs_no_value_of_the_request(
 def test_unavailable_database_is_503(
     post: Post, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*args: object) -> None:
+    def fail(*args: object) -> None:
         raise OperationalError("server closed the connection")
 
-    monkeypatch.setattr(handler, "authenticate", away)
+    monkeypatch.setattr(handler, "authenticate", fail)
     response = post(FEATURES_PATH, QUERY)
     assert (response.status_code, response["Retry-After"]) == (503, "1")
 
@@ -80,13 +80,13 @@ def test_log_line_names_client_and_service_but_no_customer(
         response = post(FEATURES_PATH, QUERY, **{"X-Request-Id": "a-request-of-mine"})
     assert response["X-Request-Id"] == "a-request-of-mine"
     request_log.flush()
-    told = capfd.readouterr().err
-    line = json.loads(told)
+    logged = capfd.readouterr().err
+    line = json.loads(logged)
     assert line["event"] == "request"
     assert line["request_id"] == "a-request-of-mine"
     assert {line["client"], line["service"], line["key_id"]} == {"support-bot", "support_chat", key[4:16]}
     for part in ("C42", ServingEnvironment.subject("C42"), key, key[17:], "36.5"):
-        assert part not in told + caplog.text
+        assert part not in logged + caplog.text
 
 
 @pytest.mark.parametrize("sent", ["", "short", "x" * 65, "jane@example.org", "two words", 'a"b\\cdefgh'])

@@ -1,4 +1,4 @@
-"""Events of conversations by API: checked as the streams would, all or none, and nothing told about the customer."""
+"""POST /v1/events: checked as by the streams, all or none, without revealing who is a customer."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ from featurestore.ingest import acknowledged_writer
 from featurestore.ingest.acknowledged_writer import AcknowledgedEventWriter, EncodedEvent
 from featurestore.ingest.errors import NotAcknowledged
 from tests.api.conftest import Post
-from tests.api.environment import NOW_MS, Kafka, ServingEnvironment
+from tests.api.environment import NOW_MS, FakeKafka, ServingEnvironment
 
 PATH = "/v1/events"
 MESSAGE = {
@@ -31,8 +31,8 @@ pytestmark = pytest.mark.usefixtures("environment")
 
 
 @pytest.fixture
-def taken(environment: ServingEnvironment) -> Kafka:
-    """What was written."""
+def kafka(environment: ServingEnvironment) -> FakeKafka:
+    """The events that were written."""
     return environment.kafka
 
 
@@ -40,10 +40,10 @@ def one(**changes: Any) -> dict[str, Any]:
     return {"events": [MESSAGE | changes]}
 
 
-def test_event_is_encoded_as_the_streams_decode_it(post: Post, taken: Kafka) -> None:
+def test_event_is_encoded_as_the_streams_decode_it(post: Post, kafka: FakeKafka) -> None:
     response = post(PATH, one())
     assert (response.status_code, response.json()) == (202, {"accepted": 1})
-    ((source, subject, value),) = taken
+    ((source, subject, value),) = kafka
     event = chat.decode(value)
     assert (source, subject, event.subject) == (
         chat,
@@ -55,38 +55,38 @@ def test_event_is_encoded_as_the_streams_decode_it(post: Post, taken: Kafka) -> 
     assert b"C42" not in value
 
 
-def test_event_id_hash_depends_on_client_and_id_only(post: Post, taken: Kafka) -> None:
+def test_event_id_hash_depends_on_client_and_id_only(post: Post, kafka: FakeKafka) -> None:
     other = create_client("other-bot", owner="", actor="test")
     _, text = create_key(other, services=[], purposes=["service"], scopes=["events:write"], actor="test")
     for body in (one(), one(time="2026-11-22T10:00:00Z"), one(id="m/4")):
         post(PATH, body)
     post(PATH, one(), authorization=f"Bearer {text}")
-    ties = [chat.decode(event.value).event_id_hash for event in taken]
+    ties = [chat.decode(event.value).event_id_hash for event in kafka]
     assert ties[0] == ties[1]
     assert len(set(ties)) == 3
 
 
 def test_known_and_unknown_customers_are_answered_alike(
-    post: Post, taken: Kafka, environment: ServingEnvironment
+    post: Post, kafka: FakeKafka, environment: ServingEnvironment
 ) -> None:
     environment.permit("C44", service=True)
     answers = {post(PATH, one(customer_id=who)).content for who in ("C42", "C43", "C44", "nobody")}
     assert len(answers) == 1
-    assert len(taken) == 4
+    assert len(kafka) == 4
 
 
-def test_request_has_1_to_100_events(post: Post, taken: Kafka) -> None:
+def test_request_has_1_to_100_events(post: Post, kafka: FakeKafka) -> None:
     many = [MESSAGE | {"id": str(i)} for i in range(101)]
     assert post(PATH, {"events": many[:100]}).json() == {"accepted": 100}
     for wrong in ([], many):
         response = post(PATH, {"events": wrong})
         assert response.status_code == 422
         assert response.json()["detail"] == "Send 1 to 100 events at a time - at `$.events`"
-    assert len(taken) == 100
+    assert len(kafka) == 100
 
 
-def test_unavailable_kafka_is_503_with_advice(post: Post, taken: Kafka) -> None:
-    taken.available = False
+def test_unavailable_kafka_is_503_with_advice(post: Post, kafka: FakeKafka) -> None:
+    kafka.available = False
     response = post(PATH, one())
     assert (response.status_code, response["Retry-After"]) == (503, "1")
     assert "with the same ids" in response.json()["detail"]
@@ -123,7 +123,7 @@ def test_unavailable_kafka_is_503_with_advice(post: Post, taken: Kafka) -> None:
     ],
 )
 def test_one_wrong_event_refuses_the_whole_request(
-    post: Post, taken: Kafka, change: dict[str, Any], detail: str | None
+    post: Post, kafka: FakeKafka, change: dict[str, Any], detail: str | None
 ) -> None:
     response = post(PATH, {"events": [MESSAGE, MESSAGE | change]})
     problem = response.json()
@@ -131,7 +131,7 @@ def test_one_wrong_event_refuses_the_whole_request(
     assert "at `$.events[1]" in problem["detail"]
     assert detail is None or problem["detail"] == detail
     assert "ann" not in problem["detail"]
-    assert not taken
+    assert not kafka
 
 
 @pytest.mark.parametrize(
@@ -145,10 +145,10 @@ def test_one_wrong_event_refuses_the_whole_request(
         ("9999-12-31T23:59:59-23:59", 422),
     ],
 )
-def test_event_time_out_of_range_is_refused(post: Post, taken: Kafka, time: str, status: int) -> None:
+def test_event_time_out_of_range_is_refused(post: Post, kafka: FakeKafka, time: str, status: int) -> None:
     response = post(PATH, one(time=time))
     assert response.status_code == status
-    assert len(taken) == (status == 202)
+    assert len(kafka) == (status == 202)
     if status == 422:
         assert response.json()["type"] == "urn:rapport:problem:event-time"
         assert response.json()["detail"].endswith("- at `$.events[0].time`")
@@ -162,19 +162,19 @@ def test_event_time_out_of_range_is_refused(post: Post, taken: Kafka, time: str,
         json.dumps(one()).replace('"id": ', '"id": "m/2", "id": ').encode(),
     ],
 )
-def test_repeated_field_at_any_depth_is_refused(post: Post, taken: Kafka, raw: bytes) -> None:
+def test_repeated_field_at_any_depth_is_refused(post: Post, kafka: FakeKafka, raw: bytes) -> None:
     assert post(PATH, raw).json()["detail"] == "A field is there twice: send each once."
-    assert not taken
+    assert not kafka
 
 
-def test_writing_needs_the_scope_events_write(post: Post, taken: Kafka) -> None:
+def test_writing_needs_the_scope_events_write(post: Post, kafka: FakeKafka) -> None:
     reader = create_client("reader", owner="", actor="test")
     scopes = ["features:read", "consent:write"]
     _, text = create_key(reader, services=["support_chat"], purposes=["service"], scopes=scopes, actor="test")
     response = post(PATH, one(), authorization=f"Bearer {text}")
     assert response.status_code == 403
     assert response.json()["detail"] == "This key does not hold the scope events:write."
-    assert not taken
+    assert not kafka
 
 
 def test_only_writable_sources_are_open() -> None:
@@ -183,82 +183,82 @@ def test_only_writable_sources_are_open() -> None:
 
 
 def test_documented_and_decoded_event_have_the_same_fields() -> None:
-    documented = {field.name for field in structs.fields(events.event_of(chat))}
-    assert documented == {field.name for field in structs.fields(events.Received)}
+    documented = {field.name for field in structs.fields(events.event_struct(chat))}
+    assert documented == {field.name for field in structs.fields(events.UncheckedEvent)}
 
 
 # -------------------------------------------------------------------------------------------------------- the writer
 
 
-class Producer:
-    """Kafka as a writer sees it: what was sent is settled when the test says so."""
+class ProducerStub:
+    """A Kafka producer whose sent events a test acknowledges."""
 
     def __init__(self, *_: object) -> None:
         self.sent: list[Any] = []
         self.full = False
 
-    def send(self, source: object, subject: str, value: bytes, settle: Any) -> None:
+    def send(self, source: object, subject: str, value: bytes, on_delivery: Any) -> None:
         if self.full:
             raise BufferError
-        self.sent.append(settle)
+        self.sent.append(on_delivery)
 
     def poll(self, _timeout_s: float) -> None:
-        threading.Event().wait()  # nothing ever comes
+        threading.Event().wait()  # never returns
 
 
 @pytest.fixture
-def kafka(monkeypatch: pytest.MonkeyPatch) -> Producer:
-    made = Producer()
-    monkeypatch.setattr(acknowledged_writer, "EventProducer", lambda *_: made)
-    return made
+def producer(monkeypatch: pytest.MonkeyPatch) -> ProducerStub:
+    stub = ProducerStub()
+    monkeypatch.setattr(acknowledged_writer, "EventProducer", lambda *_: stub)
+    return stub
 
 
-def test_one_call_at_a_time_tries_unavailable_kafka(kafka: Producer) -> None:
-    made = AcknowledgedEventWriter(acknowledged_writer.settings().model_copy(update={"event_timeout_ms": 1}))
+def test_one_call_at_a_time_tries_unavailable_kafka(producer: ProducerStub) -> None:
+    writer = AcknowledgedEventWriter(acknowledged_writer.settings().model_copy(update={"event_timeout_ms": 1}))
     event = EncodedEvent(chat, "0" * 32, b"")
     with pytest.raises(NotAcknowledged, match="Message timed out"):
-        made.write([event])
-    made.timeout_s = 60
-    trying = threading.Thread(target=made.write, args=([event],))
+        writer.write([event])
+    writer.timeout_s = 60
+    trying = threading.Thread(target=writer.write, args=([event],))
     trying.start()
-    while len(kafka.sent) < 2:
+    while len(producer.sent) < 2:
         trying.join(0.001)
     with pytest.raises(NotAcknowledged, match="another call is trying"):
-        made.write([event])
-    kafka.sent.pop()(None, None)
+        writer.write([event])
+    producer.sent.pop()(None, None)
     trying.join()
-    kafka.sent.clear()
-    recovered = threading.Thread(target=made.write, args=([event] * 2,))
+    producer.sent.clear()
+    recovered = threading.Thread(target=writer.write, args=([event] * 2,))
     recovered.start()
-    while len(kafka.sent) < 2:
+    while len(producer.sent) < 2:
         recovered.join(0.001)
     assert recovered.is_alive()
-    for settle in kafka.sent:
-        settle(None, None)
+    for on_delivery in producer.sent:
+        on_delivery(None, None)
     recovered.join()
 
 
-def test_full_queue_is_not_acknowledged(kafka: Producer) -> None:
-    made = AcknowledgedEventWriter(acknowledged_writer.settings())
-    kafka.full = True
+def test_full_queue_is_not_acknowledged(producer: ProducerStub) -> None:
+    writer = AcknowledgedEventWriter(acknowledged_writer.settings())
+    producer.full = True
     with pytest.raises(NotAcknowledged, match="Queue full"):
-        made.write([EncodedEvent(chat, "0" * 32, b"")])
+        writer.write([EncodedEvent(chat, "0" * 32, b"")])
 
 
-def test_error_of_kafka_is_in_the_exception(kafka: Producer) -> None:
-    made = AcknowledgedEventWriter(acknowledged_writer.settings())
+def test_error_of_kafka_is_in_the_exception(producer: ProducerStub) -> None:
+    writer = AcknowledgedEventWriter(acknowledged_writer.settings())
     unknown = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
-    kafka.send = lambda source, subject, value, settle: settle(unknown, None)  # type: ignore[method-assign]
+    producer.send = lambda source, subject, value, on_delivery: on_delivery(unknown, None)  # type: ignore[method-assign]
     with pytest.raises(NotAcknowledged, match="Unknown topic or partition"):
-        made.write([EncodedEvent(chat, "0" * 32, b"")])
+        writer.write([EncodedEvent(chat, "0" * 32, b"")])
 
 
-def test_error_of_one_topic_does_not_stop_the_others(kafka: Producer) -> None:
-    made = AcknowledgedEventWriter(acknowledged_writer.settings())
+def test_error_of_one_topic_does_not_stop_the_others(producer: ProducerStub) -> None:
+    writer = AcknowledgedEventWriter(acknowledged_writer.settings())
     unknown = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
     answers = iter([unknown, None])
-    kafka.send = lambda source, subject, value, settle: settle(next(answers), None)  # type: ignore[method-assign]
+    producer.send = lambda source, subject, value, on_delivery: on_delivery(next(answers), None)  # type: ignore[method-assign]
     with pytest.raises(NotAcknowledged):
-        made.write([EncodedEvent(chat, "0" * 32, b"")])
-    assert made._trying.acquire(), "somebody tries for as long as he likes"
-    made.write([EncodedEvent(chat, "0" * 32, b"")])
+        writer.write([EncodedEvent(chat, "0" * 32, b"")])
+    assert writer._trying.acquire(), "another call tries for as long as it may"
+    writer.write([EncodedEvent(chat, "0" * 32, b"")])

@@ -1,4 +1,4 @@
-"""Every documented example is executed, and answers as the documentation says."""
+"""Examples of the OpenAPI document: each is sent and answered as documented."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from featurestore.profiles.services import register
 from tests.api.conftest import Post
 from tests.api.environment import ServingEnvironment
 
-WHEN = {"since", "record", "instance"}
+VARYING = {"since", "record", "instance"}
 """Fields that differ each time."""
 
 DOCUMENTED = {
@@ -32,24 +32,24 @@ DOCUMENTED = {
 CASES = [(method, path, example) for path, (method, examples) in DOCUMENTED.items() for example in examples]
 
 
-def away(environment: ServingEnvironment) -> None:
+def store_unavailable(environment: ServingEnvironment) -> None:
     environment.store.available = False
 
 
-def kafka_away(environment: ServingEnvironment) -> None:
+def kafka_unavailable(environment: ServingEnvironment) -> None:
     environment.kafka.available = False
 
 
-SCENES: dict[str, Callable[[ServingEnvironment], None]] = {
-    "store-away": away,
-    "pending": away,
-    "kafka-away": kafka_away,
+PREPARATIONS: dict[str, Callable[[ServingEnvironment], None]] = {
+    "store-away": store_unavailable,
+    "pending": store_unavailable,
+    "kafka-away": kafka_unavailable,
 }
 
 
 @pytest.fixture
-def customers(environment: ServingEnvironment) -> None:
-    """C42, whom the examples of decisions speak of, and what may be asked."""
+def purposes(environment: ServingEnvironment) -> None:
+    """The purposes and the notice that the examples of decisions name."""
     for purpose in PURPOSES:
         define_purpose(purpose.name, title=purpose.title, lawful_basis=purpose.basis)
     publish_notice("privacy", 1, "en", "What we do.", ["service"])
@@ -66,11 +66,12 @@ def key_of_one_service() -> str:
     return create_key(one, **may)[1]
 
 
-def same(answer: Any, documented: Any) -> bool:
-    """Equal but for what differs each time, which must at least be of the same type."""
+def matches(answer: Any, documented: Any) -> bool:
+    """Whether an answer equals its documentation; fields that vary must have the same type."""
     if isinstance(documented, dict):
         return answer.keys() == documented.keys() and all(
-            type(answer[k]) is type(documented[k]) if k in WHEN else same(answer[k], documented[k]) for k in documented
+            type(answer[k]) is type(documented[k]) if k in VARYING else matches(answer[k], documented[k])
+            for k in documented
         )
     return bool(answer == documented)
 
@@ -80,18 +81,18 @@ def test_example_is_answered_as_documented(
     client: Client,
     post: Post,
     environment: ServingEnvironment,
-    customers: None,
+    purposes: None,
     method: str,
     path: str,
     example: Example,
 ) -> None:
     if path == "/v1/consents" or example.name == "known":
         register("C42", "EU", "lamp", since=datetime(2026, 1, 1, tzinfo=UTC))
-    SCENES.get(example.name, lambda _: None)(environment)
+    PREPARATIONS.get(example.name, lambda _: None)(environment)
     headers = {"Authorization": f"Bearer {key_of_one_service()}"} if example is LISTED else {}
     response = post(path, example.request) if example.request else getattr(client, method)(path, headers=headers)
     assert response.status_code == example.status
-    assert same(response.json(), example.answer), response.json()
+    assert matches(response.json(), example.answer), response.json()
 
 
 def documented(client: Client) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reading features: one customer, many, and everything that a body or key can be instead of right."""
+"""POST /v1/features and /v1/features/batch: answers, problems of bodies and keys."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -46,12 +46,12 @@ def test_refused_customer_is_answered_with_defaults(post: Post) -> None:
 
 def test_unknown_customer_is_answered_like_one_without_consent(post: Post, environment: ServingEnvironment) -> None:
     environment.permit("registered", personalisation=True)
-    nobody, somebody = (
+    unknown, registered = (
         post(FEATURES_PATH, QUERY | {"customer_id": "nobody"}),
         post(FEATURES_PATH, QUERY | {"customer_id": "registered"}),
     )
-    assert nobody.content == somebody.content
-    assert {view["reason"] for view in nobody.json()["views"].values()} == {"no_consent"}
+    assert unknown.content == registered.content
+    assert {view["reason"] for view in unknown.json()["views"].values()} == {"no_consent"}
 
 
 def test_purpose_that_no_view_serves_is_withheld(post: Post) -> None:
@@ -75,15 +75,15 @@ def test_batch_is_answered_in_order(post: Post) -> None:
 
 
 def test_repeated_customer_is_read_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, watched = MemoryStore.read, []
+    read, requested = MemoryStore.read, []
 
     def watch(self: MemoryStore, subjects: Any, *others: Any) -> Any:
-        watched.append(subjects)
+        requested.append(subjects)
         return read(self, subjects, *others)
 
     monkeypatch.setattr(MemoryStore, "read", watch)
     assert len(post(BATCH_PATH, BATCH_QUERY | {"customer_ids": ["C43", *["C42"] * 99]}).json()["results"]) == 100
-    assert watched == [[ServingEnvironment.subject("C43"), ServingEnvironment.subject("C42")]]
+    assert requested == [[ServingEnvironment.subject("C43"), ServingEnvironment.subject("C42")]]
 
 
 @pytest.mark.parametrize("purpose", ["service", "analytics"])
@@ -170,7 +170,7 @@ def test_identifiers_of_all_kinds_are_read(post: Post, environment: ServingEnvir
         (FEATURES_PATH, b" " * 65_537, 413, "A body has at most 65536 bytes."),
         (FEATURES_PATH, b'{"service":"' + b"a" * 3_000_000, 413, "A body has at most 65536 bytes."),
         (FEATURES_PATH, QUERY | {"purpose": "analytics"}, 403, None),
-        (FEATURES_PATH, QUERY | {"purpose": "world_domination"}, 403, None),
+        (FEATURES_PATH, QUERY | {"purpose": "no_such_purpose"}, 403, None),
         (FEATURES_PATH, QUERY | {"service": "nothing"}, 404, None),
         (FEATURES_PATH, QUERY | {"features": ["returns_90d", "C42"]}, 422, None),
     ],
@@ -185,7 +185,7 @@ def test_wrong_request_is_a_problem_without_its_values(
     assert set(problem) == {"type", "title", "status", "detail", "instance"}
     if detail is not None:
         assert problem["detail"] == detail
-    assert "C42" not in response.content.decode(), "an identifier is never echoed"
+    assert "C42" not in response.content.decode(), "no identifier is repeated"
 
 
 @pytest.mark.parametrize(
@@ -215,18 +215,18 @@ def test_unavailable_store_is_503_until_it_is_back(post: Post, environment: Serv
 
 
 def test_timeout_of_the_request_reaches_the_store(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+    timeouts_ms: list[int] = []
     read = MemoryStore.read
 
     def watched(self: MemoryStore, subjects: Any, fields: Any, marks: Any, timeout_ms: int) -> Any:
-        asked.append(timeout_ms)
+        timeouts_ms.append(timeout_ms)
         return read(self, subjects, fields, marks, timeout_ms)
 
     monkeypatch.setattr(MemoryStore, "read", watched)
     post(FEATURES_PATH, QUERY | {"timeout_ms": 77})
     post(FEATURES_PATH, QUERY | {"timeout_ms": 78.0})
     post(FEATURES_PATH, QUERY)
-    assert asked == [77, 78, conf().store_timeout_ms]
+    assert timeouts_ms == [77, 78, conf().store_timeout_ms]
 
 
 def test_all_invalid_keys_get_the_same_answer(client: Client, post: Post, key: str) -> None:
@@ -269,7 +269,7 @@ JSON = st.recursive(
     max_leaves=10,
 )
 FIELDS = ["service", "purpose", "customer_id", "customer_ids", "features", "timeout_ms"]
-NEARLY = st.fixed_dictionaries(
+NEARLY_VALID = st.fixed_dictionaries(
     {"service": st.just("support_chat") | JSON, "purpose": st.just("service") | JSON},
     optional={
         "customer_id": st.text() | JSON,
@@ -282,7 +282,7 @@ NEARLY = st.fixed_dictionaries(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
-@given(path=st.sampled_from([FEATURES_PATH, BATCH_PATH]), body=NEARLY | JSON | st.binary(max_size=50))
+@given(path=st.sampled_from([FEATURES_PATH, BATCH_PATH]), body=NEARLY_VALID | JSON | st.binary(max_size=50))
 def test_no_body_causes_a_server_error(post: Post, path: str, body: Any) -> None:
     response = post(path, body)
     assert response.status_code in {200, 400, 403, 404, 422}

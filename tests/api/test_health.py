@@ -1,4 +1,4 @@
-"""Probes: alive, ready with reasons, counted."""
+"""Health pages: liveness, readiness with its checks, metrics."""
 
 from typing import Any, NoReturn
 
@@ -40,10 +40,10 @@ def test_not_ready_states_the_failed_check(client: Client, environment: ServingE
 def test_ready_while_any_store_node_is_vouched_for(
     client: Client, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    states = [NodeState("", []), NodeState("a word", [])]
+    states = [NodeState("", []), NodeState("an incarnation", [])]
     monkeypatch.setattr(environment.store, "read", lambda *_: ReadResult([], states))
     assert client.get("/readyz").json()["checks"]["store"] == "ok"
-    assert "some of the store's nodes deny" in caplog.text
+    assert "some nodes of the store are not vouched for" in caplog.text
     assert permissions_in_store()[0] is StoreStatus.PARTLY
     states.pop()
     assert client.get("/readyz").json()["checks"]["store"] == "not vouched for"

@@ -1,4 +1,4 @@
-"""Rate limits as callers meet them: told with each answer, refused with a time to come back, never anybody else's."""
+"""Rate limits of clients: headers of each answer, 429 with Retry-After, one limit for each client."""
 
 import pytest
 
@@ -31,18 +31,18 @@ def test_each_answer_states_what_is_left_of_the_limit(
 
 
 def test_429_states_when_the_window_resets(post: Post, environment: ServingEnvironment, limited: str) -> None:
-    told = [post(FEATURES_PATH, QUERY) for _ in range(QUOTA + 2)]
-    assert [one.status_code for one in told] == [200] * QUOTA + [429] * 2
-    assert told[-1]["Retry-After"] == "10"
-    assert told[-1]["RateLimit"] == '"client";r=0;t=10'
-    assert told[-1].json()["type"] == "urn:rapport:problem:too-many-requests"
+    responses = [post(FEATURES_PATH, QUERY) for _ in range(QUOTA + 2)]
+    assert [one.status_code for one in responses] == [200] * QUOTA + [429] * 2
+    assert responses[-1]["Retry-After"] == "10"
+    assert responses[-1]["RateLimit"] == '"client";r=0;t=10'
+    assert responses[-1].json()["type"] == "urn:rapport:problem:too-many-requests"
 
 
 def test_each_customer_of_a_batch_is_charged(post: Post, environment: ServingEnvironment, limited: str) -> None:
     batch = BATCH_QUERY | {"customer_ids": [f"C{number}" for number in range(QUOTA - 1)]}
     assert post(BATCH_PATH, batch)["RateLimit"] == '"client";r=1;t=10'
-    assert post(BATCH_PATH, batch).status_code == 429, "it does not fit"
-    assert post(FEATURES_PATH, QUERY).status_code == 429, "and has taken what was left"
+    assert post(BATCH_PATH, batch).status_code == 429, "above what is left"
+    assert post(FEATURES_PATH, QUERY).status_code == 429, "the refused batch took what was left"
 
 
 def test_batch_above_a_whole_window_is_422_without_retry_after(

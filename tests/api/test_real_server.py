@@ -1,4 +1,4 @@
-"""A real server: it agrees with the OpenAPI document for schemathesis and for a generated client, and frames bodies."""
+"""A real server: schemathesis, a generated client, framing of bodies."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ import pytest
 from devservers.installation import Installation
 from featurestore.api.body import LARGEST_BODY_BYTES
 from tests.api.fuzz import api_of_a_shop, fuzz
-from tests.api.test_body import EVENTS, FEATURES_PATH, GOOD
+from tests.api.test_body import EVENTS, FEATURES_PATH, VALID
 
 pytestmark = pytest.mark.redis
 Shop = tuple[Installation, httpx.Client]
@@ -63,43 +63,43 @@ def test_generated_client_reads_typed_answers(shop: Shop, generated: Path) -> No
     rapport = import_module("rapport_client")
     models = import_module("rapport_client.models")
 
-    def called(name: str, body: Any = None, client: Any = None) -> Any:
+    def call(name: str, body: Any = None, client: Any = None) -> Any:
         module = import_module(f"rapport_client.api.{name}")
         token = own.headers["Authorization"].removeprefix("Bearer ")
         client = client or rapport.AuthenticatedClient(str(own.base_url), token=token)
         return module.sync_detailed(client=client, **({} if body is None else {"body": body}))
 
-    known = called("customers.register_customer", models.CustomerRequest(customer_id="C50", region="EU", brand="lamp"))
+    known = call("customers.register_customer", models.CustomerRequest(customer_id="C50", region="EU", brand="lamp"))
     assert (known.status_code, known.parsed.created) == (201, True)
     decision = {"purpose": "service", "decision": "given", "notice": "privacy/1/en", "method": "chat"}
-    given = called("consents.record_consent", models.ConsentRequest.from_dict({"customer_id": "C50", **decision}))
+    given = call("consents.record_consent", models.ConsentRequest.from_dict({"customer_id": "C50", **decision}))
     assert (given.status_code, given.parsed.effective) == (201, True)
 
     features = ["returns_90d", "last_sentiments", "tier"]
-    asked = {"service": "support_chat", "purpose": "service", "features": features}
-    read = called("features.read_features", models.FeatureRequest(customer_id="C50", **asked))
+    query = {"service": "support_chat", "purpose": "service", "features": features}
+    read = call("features.read_features", models.FeatureRequest(customer_id="C50", **query))
     assert read.status_code == 200
     answer = read.parsed.features
     assert type(answer).__name__ == "SupportChatFeatures"
     assert (answer.returns_90d, answer.last_sentiments, answer.tier) == (0, [], "bronze")
-    assert answer.spend_amount_sum_30d is import_module("rapport_client.types").UNSET, "was not asked for"
+    assert answer.spend_amount_sum_30d is import_module("rapport_client.types").UNSET, "it was not requested"
     assert read.parsed.views["mood"].status is models.Status.STALE, "no worker runs here"
 
-    batch = called("features.read_features_batch", models.BatchRequest(customer_ids=["C50", "nobody"], **asked))
+    batch = call("features.read_features_batch", models.BatchRequest(customer_ids=["C50", "nobody"], **query))
     assert [one.views["mood"].status for one in batch.parsed.results] == [models.Status.STALE, models.Status.WITHHELD]
 
     message = models.Message(author=models.MessageAuthor.CUSTOMER, conversation_id="c1", sentiment=0.5)
     source, now = models.ChatEventSource.CHAT, datetime.now(UTC)
     event = models.ChatEvent(customer_id="C50", id="m1", time=now, source=source, data=message)
-    written = called("events.write_events", models.EventsRequest(events=[event]))
+    written = call("events.write_events", models.EventsRequest(events=[event]))
     assert (written.status_code, written.parsed.accepted) == (202, 1)
 
-    listed = called("services.list_services").parsed
+    listed = call("services.list_services").parsed
     specs = {spec.name: spec for service in listed.services for view in service.views for spec in view.features}
     assert (specs["spend_amount_sum_30d"].unit, specs["spend_amount_sum_30d"].nullable) == ("GBP", False)
 
     stranger = rapport.AuthenticatedClient(str(own.base_url), token="rap_nobody")
-    refused = called("services.list_services", client=stranger).parsed
+    refused = call("services.list_services", client=stranger).parsed
     assert (refused.status, refused.type_) == (401, "urn:rapport:problem:unauthorised")
 
 
@@ -111,7 +111,7 @@ def chunks(body: bytes) -> Iterator[bytes]:
 
 
 def framed(api: httpx.Client, head: str, sent: bytes) -> tuple[int, dict[str, Any]]:
-    """The answer to a request whose framing is written by hand: its status and body."""
+    """Status and body of the answer to a request with a hand-written framing header."""
     authorization = api.headers["Authorization"]
     heads = [
         f"POST {FEATURES_PATH} HTTP/1.1",
@@ -132,7 +132,7 @@ def framed(api: httpx.Client, head: str, sent: bytes) -> tuple[int, dict[str, An
 def test_chunked_body_is_read(shop: Shop, path: str) -> None:
     answer = shop[1].post(path, content=chunks(b"[" + b" " * 20_000 + b"]"))
     assert (answer.status_code, answer.json()["detail"]) == (400, "Expected `object`, got `array`")
-    assert shop[1].post(FEATURES_PATH, content=chunks(GOOD)).status_code == 200
+    assert shop[1].post(FEATURES_PATH, content=chunks(VALID)).status_code == 200
 
 
 @pytest.mark.parametrize("path", [FEATURES_PATH, EVENTS])
@@ -147,16 +147,16 @@ def test_too_large_body_is_refused_chunked_or_not(shop: Shop, path: str, size: i
     "type_", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense", ""]
 )
 def test_content_type_is_ignored(shop: Shop, type_: str) -> None:
-    assert shop[1].post(FEATURES_PATH, content=GOOD, headers={"Content-Type": type_}).status_code == 200
+    assert shop[1].post(FEATURES_PATH, content=VALID, headers={"Content-Type": type_}).status_code == 200
 
 
 def test_too_short_content_length_truncates_the_body(shop: Shop) -> None:
-    status, problem = framed(shop[1], f"Content-Length: {len(GOOD) - 1}", GOOD)
+    status, problem = framed(shop[1], f"Content-Length: {len(VALID) - 1}", VALID)
     assert (status, problem["detail"]) == (400, "Input data was truncated")
 
 
 def test_body_without_content_length_is_empty(shop: Shop) -> None:
-    status, problem = framed(shop[1], "X-Nothing: here", GOOD)
+    status, problem = framed(shop[1], "X-Nothing: here", VALID)
     assert (status, problem["detail"]) == (400, "The body is empty.")
 
 
@@ -164,7 +164,7 @@ def test_body_without_content_length_is_empty(shop: Shop) -> None:
     "head", ["Content-Length: abc", "Content-Length: -5", "Content-Length: 5\r\nContent-Length: 6"]
 )
 def test_malformed_content_length_is_refused(shop: Shop, head: str) -> None:
-    assert framed(shop[1], head, GOOD)[0] == 400
+    assert framed(shop[1], head, VALID)[0] == 400
 
 
 def test_malformed_chunk_is_an_empty_body(shop: Shop) -> None:

@@ -1,4 +1,4 @@
-"""The list of services, and what it says of a feature."""
+"""GET /v1/services: services of a key and the specification of each feature."""
 
 from typing import Any
 
@@ -21,9 +21,9 @@ def test_key_lists_its_services_and_purposes(listed: dict[str, Any]) -> None:
 
 
 def test_each_feature_is_specified_as_it_is_defined(listed: dict[str, Any]) -> None:
-    for told in listed["services"]:
-        service = registry.services[told["name"]]
-        features = {f["name"]: f for view in told["views"] for f in view["features"]}
+    for described in listed["services"]:
+        service = registry.services[described["name"]]
+        features = {f["name"]: f for view in described["views"] for f in view["features"]}
         assert set(features) == set(service.defaults())
         for view, feature in service.features:
             found, aggregation = features[feature.name], view.columns[feature.column].aggregation
@@ -59,7 +59,9 @@ def test_specification_of_one_feature(listed: dict[str, Any]) -> None:
 
 
 def test_api_and_command_line_specify_services_alike(listed: dict[str, Any]) -> None:
-    assert listed["services"] == [service_spec(registry.services[told["name"]]) for told in listed["services"]]
+    assert listed["services"] == [
+        service_spec(registry.services[described["name"]]) for described in listed["services"]
+    ]
 
 
 def test_list_needs_a_key(client: Client) -> None:

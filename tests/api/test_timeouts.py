@@ -1,4 +1,4 @@
-"""A store that is gone, or takes a connection and says nothing: an answer within the caller's time, never a hang."""
+"""A store that refuses connections, or accepts them and never answers: 503 within the request's timeout."""
 
 import socket
 import time
@@ -13,14 +13,14 @@ from tests.api.conftest import Post
 from tests.api.environment import ServingEnvironment
 from tests.api.test_features import BATCH_PATH, BATCH_QUERY, FEATURES_PATH, QUERY
 
-SLACK_S = 0.5
+TOLERANCE_S = 0.5
 TICK_MS = 2  # a socket's time-out is counted in whole milliseconds, and may end in the last one
-Point = Callable[[str], None]
+UseStore = Callable[[str], None]
 
 
 @pytest.fixture
-def point(environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch) -> Point:
-    """Point the API to another store."""
+def use_store(environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch) -> UseStore:
+    """Give the API another store."""
 
     def at(url: str) -> None:
         store = RedisStore(url, 250)
@@ -37,18 +37,18 @@ def silent() -> Iterator[str]:
         yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
 
 
-def test_closed_port_is_503(post: Post, point: Point) -> None:
-    point("redis://127.0.0.1:1/0")
+def test_closed_port_is_503(post: Post, use_store: UseStore) -> None:
+    use_store("redis://127.0.0.1:1/0")
     assert post(FEATURES_PATH, QUERY).status_code == 503
 
 
 @pytest.mark.parametrize("timeout_ms", [20, 200])
-def test_silent_store_is_503_within_the_timeout(post: Post, point: Point, silent: str, timeout_ms: int) -> None:
-    point(silent)
-    post(FEATURES_PATH, QUERY | {"timeout_ms": timeout_ms})  # the first request of a process reads the keys too
-    for path, question in ((FEATURES_PATH, QUERY), (BATCH_PATH, BATCH_QUERY)):
+def test_silent_store_is_503_within_the_timeout(post: Post, use_store: UseStore, silent: str, timeout_ms: int) -> None:
+    use_store(silent)
+    post(FEATURES_PATH, QUERY | {"timeout_ms": timeout_ms})  # the first request of a process also reads the keys
+    for path, query in ((FEATURES_PATH, QUERY), (BATCH_PATH, BATCH_QUERY)):
         started_s = time.perf_counter()
-        response = post(path, question | {"timeout_ms": timeout_ms})
+        response = post(path, query | {"timeout_ms": timeout_ms})
         assert response.status_code == 503
         took_s = time.perf_counter() - started_s
-        assert (timeout_ms - TICK_MS) / 1000 <= took_s < timeout_ms / 1000 + SLACK_S
+        assert (timeout_ms - TICK_MS) / 1000 <= took_s < timeout_ms / 1000 + TOLERANCE_S

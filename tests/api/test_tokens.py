@@ -1,4 +1,4 @@
-"""POST /oauth/token and /oauth/revoke, and what a token opens: as RFC 6749, 6750 and 7009 have it."""
+"""POST /oauth/token and /oauth/revoke, and reads with a token (RFC 6749, 6750, 7009)."""
 
 import base64
 import json
@@ -48,12 +48,12 @@ def basic(client_id: str, secret: str) -> str:
     return "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
 
 
-Ask = Callable[..., HttpResponse]
+SendForm = Callable[..., HttpResponse]
 
 
 @pytest.fixture
-def ask(client: Client, secret: str) -> Ask:
-    """Send a form to a path, with the client's secret unless told."""
+def send_form(client: Client, secret: str) -> SendForm:
+    """Send a form to a path, with the client's secret if no other authorization is given."""
 
     def send(path: str = "/oauth/token", authorization: str | None = None, **form: str) -> HttpResponse:
         headers = {"Authorization": basic("chat-bot", secret) if authorization is None else authorization}
@@ -68,8 +68,8 @@ def read(client: Client, token: str, **change: str) -> HttpResponse:
     return client.post("/v1/features", json.dumps(QUERY | change), content_type="application/json", headers=headers)
 
 
-def test_issued_token_reads_features(client: Client, ask: Ask) -> None:
-    response = ask()
+def test_issued_token_reads_features(client: Client, send_form: SendForm) -> None:
+    response = send_form()
     answer = response.json()
     token = answer.pop("access_token")
     assert answer == {"expires_in": 600, "token_type": "Bearer", "scope": EVERYTHING}
@@ -78,17 +78,17 @@ def test_issued_token_reads_features(client: Client, ask: Ask) -> None:
     assert read(client, token).status_code == 200
 
 
-def test_client_secret_in_the_body_is_accepted(ask: Ask, secret: str) -> None:
-    response = ask(authorization="", **GRANT, client_id="chat-bot", client_secret=secret)
+def test_client_secret_in_the_body_is_accepted(send_form: SendForm, secret: str) -> None:
+    response = send_form(authorization="", **GRANT, client_id="chat-bot", client_secret=secret)
     assert response.status_code == 200
 
 
-def test_basic_credentials_are_form_decoded_in_any_case(ask: Ask, secret: str) -> None:
-    assert ask(authorization=basic("chat%2Dbot", secret).replace("Basic", "bAsIc")).status_code == 200
+def test_basic_credentials_are_form_decoded_in_any_case(send_form: SendForm, secret: str) -> None:
+    assert send_form(authorization=basic("chat%2Dbot", secret).replace("Basic", "bAsIc")).status_code == 200
 
 
-def test_token_with_a_narrower_scope_may_less(client: Client, ask: Ask) -> None:
-    answer = ask(**GRANT, scope="purpose:service features:read").json()
+def test_token_with_a_narrower_scope_may_less(client: Client, send_form: SendForm) -> None:
+    answer = send_form(**GRANT, scope="purpose:service features:read").json()
     assert answer["scope"] == "purpose:service features:read"
     token = answer["access_token"]
     assert read(client, token).status_code == 200
@@ -128,8 +128,8 @@ def test_loosely_encoded_form_is_accepted_without_repeats(client: Client, secret
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_unsupported_grant_or_scope_is_refused(ask: Ask, form: dict[str, str], error: str) -> None:
-    response = ask(**form)
+def test_unsupported_grant_or_scope_is_refused(send_form: SendForm, form: dict[str, str], error: str) -> None:
+    response = send_form(**form)
     assert (response.status_code, response.json()["error"]) == (400, error)
     assert not AccessToken.objects.exists()
 
@@ -143,7 +143,7 @@ def test_client_without_permissions_gets_no_token(client: Client, environment: S
 
 
 def wrong_clients(secret: str) -> list[tuple[str, dict[str, str]]]:
-    """Authorization headers and forms that prove nothing."""
+    """Authorization headers and forms that authenticate no client."""
     body = {"client_id": "chat-bot", "client_secret": secret}
     encoded = base64.b64encode(f"chat-bot:{secret}".encode()).decode()
     return [
@@ -172,26 +172,26 @@ def wrong_clients(secret: str) -> list[tuple[str, dict[str, str]]]:
 
 @pytest.mark.parametrize("case", range(20))
 @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke"])
-def test_all_invalid_clients_get_the_same_answer(ask: Ask, secret: str, path: str, case: int) -> None:
+def test_all_invalid_clients_get_the_same_answer(send_form: SendForm, secret: str, path: str, case: int) -> None:
     authorization, form = wrong_clients(secret)[case]
-    response = ask(path, authorization, **GRANT, token="x", **form)
+    response = send_form(path, authorization, **GRANT, token="x", **form)
     assert (response.status_code, response.json()) == (401, {"error": "invalid_client"})
     assert response.headers["WWW-Authenticate"] == 'Basic realm="rapport"'
 
 
-def test_wrong_secret_causes_no_query(ask: Ask, secret: str, django_assert_num_queries: Any) -> None:
-    ask(authorization=basic("chat-bot", "x"))
+def test_wrong_secret_causes_no_query(send_form: SendForm, secret: str, django_assert_num_queries: Any) -> None:
+    send_form(authorization=basic("chat-bot", "x"))
     with django_assert_num_queries(0):
         for authorization, form in wrong_clients(secret):
-            ask("/oauth/token", authorization, **GRANT, **form)
+            send_form("/oauth/token", authorization, **GRANT, **form)
 
 
-def test_credentials_in_the_query_string_are_refused(client: Client, ask: Ask, secret: str) -> None:
+def test_credentials_in_the_query_string_are_refused(client: Client, send_form: SendForm, secret: str) -> None:
     form = urlencode(GRANT | {"client_id": "chat-bot", "client_secret": secret})
     for path in ("/oauth/token?" + form, "/oauth/token?x", "/oauth/token?%zz", "/oauth/revoke?token=x"):
         response = client.post(path, form, content_type=FORM)
         assert (response.status_code, response.json()["error"]) == (400, "invalid_request"), path
-    token = ask().json()["access_token"]
+    token = send_form().json()["access_token"]
     for name in ("access_token", "token", "key"):
         body = json.dumps(QUERY)
         response = client.post(f"/v1/features?{name}={token}", body, content_type="application/json")
@@ -200,44 +200,49 @@ def test_credentials_in_the_query_string_are_refused(client: Client, ask: Ask, s
     assert client.post("/v1/features", form, content_type=FORM).status_code == 401, "nor in a form (RFC 6750, 2.2)"
 
 
-def test_revoked_token_is_refused_at_once(client: Client, ask: Ask) -> None:
-    token, other = (ask().json()["access_token"] for _ in range(2))
+def test_revoked_token_is_refused_at_once(client: Client, send_form: SendForm) -> None:
+    token, other = (send_form().json()["access_token"] for _ in range(2))
     assert read(client, token).status_code == 200
     for hint in ({}, {"token_type_hint": "access_token"}, {"token_type_hint": "nonsense"}):
-        response = ask("/oauth/revoke", token=token, **hint)
+        response = send_form("/oauth/revoke", token=token, **hint)
         assert (response.status_code, response.content) == (200, b""), "a repeat too"
-    assert read(client, token).status_code == 401, "a revoked token that is replayed"
+    assert read(client, token).status_code == 401, "a replayed revoked token"
     assert read(client, other).status_code == 200
 
 
-def test_client_cannot_revoke_another_clients_token(client: Client, ask: Ask, environment: ServingEnvironment) -> None:
-    token = ask().json()["access_token"]
+def test_client_cannot_revoke_another_clients_token(
+    client: Client, send_form: SendForm, environment: ServingEnvironment
+) -> None:
+    token = send_form().json()["access_token"]
     other = create_client("other-bot", owner="shop", actor="test")
     _, text = services.create_secret(other, actor="test")
-    assert ask("/oauth/revoke", basic("other-bot", text), token=token).status_code == 200
+    assert send_form("/oauth/revoke", basic("other-bot", text), token=token).status_code == 200
     assert read(client, token).status_code == 200
 
 
-def test_revoking_an_unknown_token_succeeds(ask: Ask) -> None:
-    assert ask("/oauth/revoke", token="x" * 5000).status_code == 200
-    assert ask("/oauth/revoke", x="y").json()["error"] == "invalid_request"
-    assert ask("/oauth/revoke", token="x", token_type_hint="refresh_token").json()["error"] == "unsupported_token_type"
+def test_revoking_an_unknown_token_succeeds(send_form: SendForm) -> None:
+    assert send_form("/oauth/revoke", token="x" * 5000).status_code == 200
+    assert send_form("/oauth/revoke", x="y").json()["error"] == "invalid_request"
+    assert (
+        send_form("/oauth/revoke", token="x", token_type_hint="refresh_token").json()["error"]
+        == "unsupported_token_type"
+    )
 
 
-def test_expired_token_is_refused(client: Client, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    token = ask().json()["access_token"]
+def test_expired_token_is_refused(client: Client, send_form: SendForm, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = send_form().json()["access_token"]
     monkeypatch.setattr(request_cycle, "now_ms", lambda: NOW_MS + 599_000)
     assert read(client, token).status_code == 200
     monkeypatch.setattr(request_cycle, "now_ms", lambda: NOW_MS + 600_000)
     assert read(client, token).status_code == 401
 
 
-def test_inactive_client_is_refused(client: Client, ask: Ask, bot: ApiClient) -> None:
-    token = ask().json()["access_token"]
+def test_inactive_client_is_refused(client: Client, send_form: SendForm, bot: ApiClient) -> None:
+    token = send_form().json()["access_token"]
     bot.active = False
     services.save_client(bot, actor="test")
     assert read(client, token).status_code == 401
-    assert ask().status_code == 401
+    assert send_form().status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -245,15 +250,15 @@ def test_inactive_client_is_refused(client: Client, ask: Ask, bot: ApiClient) ->
     ["", "Bearer", "Bearer ", "Bearer  ", "bearer x y", "Basic x", "Token {}", "{}", "Bearer {},Bearer {}",
      "Bearer {}x", "Bearer " + "A" * 60_000, "Bearer \xe9", "Bearer rat_", "Bearer {} {}"],
 )  # fmt: skip
-def test_malformed_authorization_header_is_refused(client: Client, ask: Ask, header: str) -> None:
-    token = ask().json()["access_token"]
+def test_malformed_authorization_header_is_refused(client: Client, send_form: SendForm, header: str) -> None:
+    token = send_form().json()["access_token"]
     headers = {"Authorization": header.replace("{}", token)}
     response = client.post("/v1/features", json.dumps(QUERY), content_type="application/json", headers=headers)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="rapport"' + (header and ', error="invalid_token"')
 
 
-def test_token_endpoint_refuses_other_methods_and_large_bodies(client: Client, ask: Ask) -> None:
+def test_token_endpoint_refuses_other_methods_and_large_bodies(client: Client, send_form: SendForm) -> None:
     for method in (client.get, client.put, client.delete):
         response = method("/oauth/token")
         assert (response.status_code, response.headers["Allow"]) == (405, "POST")
@@ -267,34 +272,34 @@ def test_other_endpoints_of_the_toolkit_are_404(client: Client, path: str) -> No
     assert client.post(f"/oauth/{path}").status_code == 404
 
 
-def test_unavailable_database_issues_no_token(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away() -> None:
+def test_unavailable_database_issues_no_token(send_form: SendForm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
         raise OperationalError
 
     invalidate_credentials()
-    monkeypatch.setattr(access_cache, "read_keys", away)
-    response = ask()
+    monkeypatch.setattr(access_cache, "read_keys", fail)
+    response = send_form()
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     invalidate_credentials()
 
 
 def test_log_has_no_secret_and_no_token(
     client: Client,
-    ask: Ask,
+    send_form: SendForm,
     secret: str,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    token = ask().json()["access_token"]
+    token = send_form().json()["access_token"]
     read(client, token)
-    ask("/oauth/revoke", token=token)
+    send_form("/oauth/revoke", token=token)
     read(client, token)
-    ask(authorization=basic("chat-bot", secret + "x"))
-    ask(authorization="", **GRANT, client_id="chat-bot", client_secret=secret + "y")
+    send_form(authorization=basic("chat-bot", secret + "x"))
+    send_form(authorization="", **GRANT, client_id="chat-bot", client_secret=secret + "y")
     request_log.flush()
     logged = caplog.text + capfd.readouterr().err
-    assert logged.count("chat-bot") >= 3, "who asked is told"
+    assert logged.count("chat-bot") >= 3, "the client is logged"
     assert secret[17:] not in logged
     assert token[17:] not in logged
 

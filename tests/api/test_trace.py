@@ -1,4 +1,4 @@
-"""A request's place in the caller's trace: continued where it is told well, begun anew otherwise."""
+"""Trace context of a request: a valid traceparent is continued, otherwise a new trace begins."""
 
 import json
 import logging
@@ -22,8 +22,8 @@ ANSWERED = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
     [
         (TRACEPARENT, 1),
         (f"00-{TRACE_ID}-{PARENT_ID}-03", 3),  # level 2: the id is random
-        (f"00-{TRACE_ID}-{PARENT_ID}-ff", 3),  # flags that nobody has defined yet are not passed on
-        (f"01-{TRACE_ID}-{PARENT_ID}-00", 0),  # a version to come
+        (f"00-{TRACE_ID}-{PARENT_ID}-ff", 3),  # undefined flags are not passed on
+        (f"01-{TRACE_ID}-{PARENT_ID}-00", 0),  # a later version
         (f"cc-{TRACE_ID}-{PARENT_ID}-01-what-the-future-will-be-like", 1),
     ],
 )

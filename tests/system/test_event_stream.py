@@ -34,14 +34,14 @@ def test_a_bot_learns_what_happens_and_stops_at_a_withdrawal(shop: Shop) -> None
     url, question = f"http://127.0.0.1:{shop.made.sse_port}", {"service": "support_chat", "purpose": "service"}
     ann, bob = (Listener(url, key, question | {"customer_id": customer}) for customer in ("ann", "bob"))
     assert ann.newest().data.keys() == shop.ask("ann").json().keys()
-    ann.sees(SPENT, 10)
+    ann.until_value(SPENT, 10)
     shop.buys("ann")
-    ann.sees(SPENT, 20, within_s=5)
+    ann.until_value(SPENT, 20, within_s=5)
     assert shop.decide("ann", "withdrawn").status_code == 201
-    assert ann.until("closed", within_s=5).data["reason"] == "withheld"
+    assert ann.until_event("closed", within_s=5).data["reason"] == "withheld"
     shop.buys("ann")
     shop.buys("bob")
-    bob.sees(SPENT, 10, within_s=5)
-    assert {said.data["features"][SPENT] for said in bob.received} == {0, 10}
+    bob.until_value(SPENT, 10, within_s=5)
+    assert {event.data["features"][SPENT] for event in bob.received} == {0, 10}
     assert ann.received[-1].event == "closed"
-    bob.leave()
+    bob.disconnect()

@@ -1,4 +1,4 @@
-"""Event streams served by their real process, over a real Redis that the tests write to as the streams would."""
+"""Event streams served by their process, over a real Redis that the tests write to like the workers."""
 
 import contextlib
 import time
@@ -21,7 +21,7 @@ NUMBERS = count()
 
 
 class StreamEnvironment:
-    """Customers who buy and decide, and whoever listens to them. ``made`` is the installation."""
+    """An event-stream process, its store, customers who buy and decide, and clients. ``made`` is the installation."""
 
     def __init__(self, made: Installation, server: RedisServer, key: str):
         self.made, self.server, self.key = made, server, key
@@ -33,14 +33,14 @@ class StreamEnvironment:
         return f"http://127.0.0.1:{self.made.sse_port}"
 
     def customer(self) -> str:
-        """A new one, who agreed and bought once."""
+        """A new customer, who allowed service and bought once."""
         customer_id = f"C{next(NUMBERS)}"
         self.environment.permit(customer_id, service=True)
-        self.buys(customer_id)
+        self.buy(customer_id)
         return customer_id
 
-    def buys(self, customer_id: str) -> int:
-        """Buy one more lamp, folded and written; how many it are."""
+    def buy(self, customer_id: str) -> int:
+        """Fold and write one more purchase; the number of purchases."""
         number = self.bought[customer_id] = self.bought.get(customer_id, 0) + 1
         line = {"kind": "completed", "sku": "LAMP", "category": "light", "quantity": 1, "amount": "10.00"}
         at = datetime.fromtimestamp(self.environment.now_ms / 1000, UTC) - timedelta(minutes=5)
@@ -51,8 +51,8 @@ class StreamEnvironment:
         return number
 
     def listen(self, customer_id: str, key: str | None = None, **changes: Any) -> Listener:
-        question = QUERY | {"customer_id": customer_id} | changes
-        return Listener(self.url, self.key if key is None else key, question)
+        query = QUERY | {"customer_id": customer_id} | changes
+        return Listener(self.url, self.key if key is None else key, query)
 
 
 Serve = Callable[..., StreamEnvironment]
@@ -60,7 +60,7 @@ Serve = Callable[..., StreamEnvironment]
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """Start a process of event streams with its own store and settings."""
+    """Start an event-stream process with its own store and settings."""
     with contextlib.ExitStack() as closing:
 
         def start(**changed: object) -> StreamEnvironment:
@@ -71,20 +71,20 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
             same = {name: getattr(settings(), name) for name in ("subject_secret", "partitions")}
             made = closing.enter_context(installation(folder, kafka="127.0.0.1:1", store=server.url, **same, **changed))
             made.manage("migrate", "--noinput")
-            conversations = StreamEnvironment(made, server, made.make_key())
+            environment = StreamEnvironment(made, server, made.make_key())
             made.start_sse()
-            return conversations
+            return environment
 
         yield start
 
 
 @pytest.fixture(scope="session")
 def shop(serve: Serve) -> StreamEnvironment:
-    """One process for tests that leave it as it was; a quiet stream is checked each second."""
+    """A process that tests share and leave as it was; a quiet stream reads again each second."""
     return serve(sse_heartbeat_s=1)
 
 
 @pytest.fixture(scope="session")
 def quiet_shop(serve: Serve) -> StreamEnvironment:
-    """One whose streams look for themselves once a minute: what they tell before, they were told."""
+    """A process whose quiet streams read once a minute: earlier events come from change notifications."""
     return serve(sse_heartbeat_s=60)

@@ -1,4 +1,4 @@
-"""A client of an event stream: it collects what comes, in a thread of its own."""
+"""Client of an event stream: a thread collects the events."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from devservers.waiting import eventually
 
 
 class ReceivedEvent(NamedTuple):
-    """One event."""
+    """An event as it was received."""
 
     event: str
     data: dict[str, Any]
@@ -20,16 +20,16 @@ class ReceivedEvent(NamedTuple):
 
 
 class Listener:
-    """``status`` and ``headers`` of the answer, then ``said``, event by event; ``ended`` when the server closed it."""
+    """``status`` and ``headers`` of the answer, ``received`` events; ``ended`` after the server closed it."""
 
-    def __init__(self, url: str, key: str, question: dict[str, Any], **headers: str):
+    def __init__(self, url: str, key: str, query: dict[str, Any], **headers: str):
         self.received: list[ReceivedEvent] = []
         self.comments = 0
         self.ended = False
         self.problem: dict[str, Any] = {}
         self._client = httpx.Client(timeout=httpx.Timeout(10, read=60))
         request = self._client.build_request(
-            "POST", f"{url}/v1/features/stream", json=question, headers={"Authorization": f"Bearer {key}"} | headers
+            "POST", f"{url}/v1/features/stream", json=query, headers={"Authorization": f"Bearer {key}"} | headers
         )
         self._response = self._client.send(request, stream=True)
         self.status, self.headers = self._response.status_code, self._response.headers
@@ -51,27 +51,27 @@ class Listener:
                     self.received.append(ReceivedEvent(fields["event"], json.loads(fields["data"]), fields["id"]))
                     fields = {}
             self.ended = True
-        except httpx.TransportError:  # closed by ``leave``, or cut off: not an orderly end
+        except httpx.TransportError:  # closed by ``disconnect``, or broken: not an orderly end
             return
 
     def newest(self) -> ReceivedEvent:
         eventually(lambda: self.received, "a first event has come", within_s=10)
         return self.received[-1]
 
-    def until(self, event: str, within_s: float = 20) -> ReceivedEvent:
-        """Wait until the newest event is one of these."""
+    def until_event(self, event: str, within_s: float = 20) -> ReceivedEvent:
+        """Wait until the newest event has this name."""
         eventually(lambda: self.received and self.received[-1].event == event, f"{event} has come", within_s)
         return self.received[-1]
 
-    def sees(self, name: str, value: Any, within_s: float = 20) -> ReceivedEvent:
+    def until_value(self, name: str, value: Any, within_s: float = 20) -> ReceivedEvent:
         """Wait until the newest answer has a feature's value."""
         eventually(
             lambda: self.received and self.received[-1].data.get("features", {}).get(name) == value, name, within_s
         )
         return self.received[-1]
 
-    def leave(self) -> None:
-        """Hang up. Closing alone says nothing to the server while the thread still waits for the socket."""
-        with contextlib.suppress(OSError):  # the server was first
+    def disconnect(self) -> None:
+        """Close the connection. ``close`` alone sends nothing while the thread still reads from the socket."""
+        with contextlib.suppress(OSError):  # the server closed it first
             self._response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         self._client.close()

@@ -1,4 +1,4 @@
-"""One stream, without a server: what it says, when, and how it ends. Reads are told; paces are short."""
+"""One event stream without a server: its events, its timing, its end. Tests set the answers; intervals are short."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -27,8 +27,8 @@ def problem(found: Problem) -> Reply:
     return found.reply("request-1")
 
 
-class Scene:
-    """A stream whose next read is ``now``, and what it says."""
+class StreamHarness:
+    """A stream whose next read answers ``now``."""
 
     def __init__(self, now: Reply, timing: Timing):
         self.now, self.reads = now, 0
@@ -39,176 +39,176 @@ class Scene:
         self.reads += 1
         return self.now
 
-    async def says(self) -> bytes:
-        """The next thing that it says."""
+    async def next_bytes(self) -> bytes:
+        """The next bytes that the stream sends."""
         async with asyncio.timeout(5):
             return await anext(self._events)
 
-    async def name(self) -> bytes:
+    async def next_name(self) -> bytes:
         """The name of the next event."""
-        return (await self.says()).split(b"\n")[1].removeprefix(b"event: ")
+        return (await self.next_bytes()).split(b"\n")[1].removeprefix(b"event: ")
 
-    def changes(self, now: Reply) -> None:
+    def change(self, now: Reply) -> None:
         self.now = now
         self.stream.on_change()
 
     async def is_over(self) -> bool:
         try:
-            await self.says()
+            await self.next_bytes()
         except StopAsyncIteration:
             return True
         return False
 
 
-Play = Callable[[Scene], Coroutine[Any, Any, None]]
+Scenario = Callable[[StreamHarness], Coroutine[Any, Any, None]]
 
 
-def played(play: Play, timing: Timing = SLOW, first: Reply | None = None) -> None:
+def run_scenario(scenario: Scenario, timing: Timing = SLOW, first: Reply | None = None) -> None:
     async def run() -> None:
-        scene = Scene(first or answer(), timing)
-        assert await scene.says() == BEGINNING
-        await play(scene)
+        harness = StreamHarness(first or answer(), timing)
+        assert await harness.next_bytes() == BEGINNING
+        await scenario(harness)
 
     asyncio.run(run())
 
 
 def test_event_has_the_answer_of_a_read_unchanged() -> None:
-    async def play(scene: Scene) -> None:
-        assert await scene.says() == b"id: request-1-1\nevent: features\ndata: " + answer().body + b"\n\n"
-        scene.changes(answer(1))
-        assert await scene.says() == b"id: request-1-2\nevent: features\ndata: " + answer(1).body + b"\n\n"
+    async def scenario(harness: StreamHarness) -> None:
+        assert await harness.next_bytes() == b"id: request-1-1\nevent: features\ndata: " + answer().body + b"\n\n"
+        harness.change(answer(1))
+        assert await harness.next_bytes() == b"id: request-1-2\nevent: features\ndata: " + answer(1).body + b"\n\n"
 
-    played(play)
+    run_scenario(scenario)
 
 
 def test_equal_answer_is_not_sent_again() -> None:
-    async def play(scene: Scene) -> None:
-        await scene.says()
-        scene.changes(answer(0, ViewAnswer(Status.PRESENT, "later", 9.9), at="later"))
-        speaking = asyncio.ensure_future(scene.says())
-        while not scene.reads:
+    async def scenario(harness: StreamHarness) -> None:
+        await harness.next_bytes()
+        harness.change(answer(0, ViewAnswer(Status.PRESENT, "later", 9.9), at="later"))
+        sending = asyncio.ensure_future(harness.next_bytes())
+        while not harness.reads:
             await asyncio.sleep(0)
-        scene.changes(answer(0, STALE))
-        assert b'"stale"' in await speaking
-        assert scene.reads == 2
+        harness.change(answer(0, STALE))
+        assert b'"stale"' in await sending
+        assert harness.reads == 2
 
-    played(play)
+    run_scenario(scenario)
 
 
 def test_change_before_the_first_event_is_not_lost() -> None:
-    async def play(scene: Scene) -> None:
-        scene.changes(answer(1))  # the first answer was read before it
-        assert answer(0).body in await scene.says()
-        assert answer(1).body in await scene.says()
+    async def scenario(harness: StreamHarness) -> None:
+        harness.change(answer(1))  # the first answer was read before it
+        assert answer(0).body in await harness.next_bytes()
+        assert answer(1).body in await harness.next_bytes()
 
-    played(play)
+    run_scenario(scenario)
 
 
 def test_slow_client_holds_one_event_and_gets_the_newest() -> None:
-    async def play(scene: Scene) -> None:
-        await scene.says()
-        for value in range(1, 100):  # nobody takes what the stream has to say
-            scene.changes(answer(value))
+    async def scenario(harness: StreamHarness) -> None:
+        await harness.next_bytes()
+        for value in range(1, 100):  # nobody reads from the stream
+            harness.change(answer(value))
             await asyncio.sleep(0)
-        assert scene.reads == 0
-        assert answer(99).body in await scene.says()
-        assert scene.reads == 1
+        assert harness.reads == 0
+        assert answer(99).body in await harness.next_bytes()
+        assert harness.reads == 1
 
-    played(play)
+    run_scenario(scenario)
 
 
 def test_reads_are_a_pause_apart() -> None:
-    async def play(scene: Scene) -> None:
+    async def scenario(harness: StreamHarness) -> None:
         loop, began = asyncio.get_running_loop(), asyncio.get_running_loop().time()
-        await scene.says()
+        await harness.next_bytes()
         for value in range(1, 4):
-            scene.changes(answer(value))
-            await scene.says()
+            harness.change(answer(value))
+            await harness.next_bytes()
         assert loop.time() - began >= 3 * 0.05
 
-    played(play, SLOW._replace(pause_s=0.05))
+    run_scenario(scenario, SLOW._replace(pause_s=0.05))
 
 
 def test_quiet_stream_sends_heartbeats_and_reads_again() -> None:
-    async def play(scene: Scene) -> None:
-        await scene.says()
-        assert await scene.says() == HEARTBEAT
-        scene.now = answer(1)  # and nobody tells of it
-        assert answer(1).body in await scene.says()
+    async def scenario(harness: StreamHarness) -> None:
+        await harness.next_bytes()
+        assert await harness.next_bytes() == HEARTBEAT
+        harness.now = answer(1)  # without a notification
+        assert answer(1).body in await harness.next_bytes()
 
-    played(play, SLOW._replace(heartbeat_s=0.02))
+    run_scenario(scenario, SLOW._replace(heartbeat_s=0.02))
 
 
-@pytest.mark.parametrize("passing", [answer(0, STALE), answer(0, UNVOUCHED), problem(Unavailable("away"))])
-def test_temporary_state_is_read_again_soon(passing: Reply) -> None:
-    async def play(scene: Scene) -> None:
-        await scene.says()
-        scene.now = answer(1)
-        assert answer(1).body in await scene.says()
+@pytest.mark.parametrize("temporary", [answer(0, STALE), answer(0, UNVOUCHED), problem(Unavailable("no answer"))])
+def test_temporary_state_is_read_again_soon(temporary: Reply) -> None:
+    async def scenario(harness: StreamHarness) -> None:
+        await harness.next_bytes()
+        harness.now = answer(1)
+        assert answer(1).body in await harness.next_bytes()
 
-    played(play, SLOW._replace(retry_s=0.02), passing)
+    run_scenario(scenario, SLOW._replace(retry_s=0.02), temporary)
 
 
 def test_unavailable_is_sent_once_and_recovery_always() -> None:
-    async def play(scene: Scene) -> None:
-        await scene.says()
-        scene.changes(problem(Unavailable("away")))
-        assert await scene.name() == b"unavailable"
-        scene.changes(problem(Unavailable("away")))
-        speaking = asyncio.ensure_future(scene.name())
-        while scene.reads < 2:
+    async def scenario(harness: StreamHarness) -> None:
+        await harness.next_bytes()
+        harness.change(problem(Unavailable("no answer")))
+        assert await harness.next_name() == b"unavailable"
+        harness.change(problem(Unavailable("no answer")))
+        sending = asyncio.ensure_future(harness.next_name())
+        while harness.reads < 2:
             await asyncio.sleep(0)
-        scene.changes(answer())  # the values are those from before
-        assert await speaking == b"features"
+        harness.change(answer())  # with the values from before
+        assert await sending == b"features"
 
-    played(play)
+    run_scenario(scenario)
 
 
 def test_withdrawal_is_the_last_answer() -> None:
-    async def play(scene: Scene) -> None:
-        await scene.says()
-        scene.changes(answer(0, REFUSED))
-        assert await scene.name() == b"features"
-        assert b'"reason":"withheld"' in await scene.says()
-        assert await scene.is_over()
+    async def scenario(harness: StreamHarness) -> None:
+        await harness.next_bytes()
+        harness.change(answer(0, REFUSED))
+        assert await harness.next_name() == b"features"
+        assert b'"reason":"withheld"' in await harness.next_bytes()
+        assert await harness.is_over()
 
-    played(play)
+    run_scenario(scenario)
 
 
 def test_revoked_key_closes_the_stream_with_its_problem() -> None:
-    async def play(scene: Scene) -> None:
-        await scene.says()
-        scene.changes(problem(Unauthorised(presented=True)))
-        assert b'"reason":"refused","detail":"Send an API key' in await scene.says()
-        assert await scene.is_over()
+    async def scenario(harness: StreamHarness) -> None:
+        await harness.next_bytes()
+        harness.change(problem(Unauthorised(presented=True)))
+        assert b'"reason":"refused","detail":"Send an API key' in await harness.next_bytes()
+        assert await harness.is_over()
 
-    played(play)
+    run_scenario(scenario)
 
 
 def test_stream_ends_after_its_lifetime() -> None:
-    async def play(scene: Scene) -> None:
-        await scene.says()
-        assert b'"reason":"lifetime"' in await scene.says()
-        assert await scene.is_over()
+    async def scenario(harness: StreamHarness) -> None:
+        await harness.next_bytes()
+        assert b'"reason":"lifetime"' in await harness.next_bytes()
+        assert await harness.is_over()
 
-    played(play, SLOW._replace(life_s=0.02))
+    run_scenario(scenario, SLOW._replace(life_s=0.02))
 
 
 def test_first_ending_counts_and_nothing_more_is_read() -> None:
-    async def play(scene: Scene) -> None:
-        await scene.says()
-        scene.stream.end(Ending.STOPPING)
-        scene.stream.end(Ending.GONE)
-        assert b'"reason":"stopping"' in await scene.says()
-        assert (await scene.is_over(), scene.reads) == (True, 0)
+    async def scenario(harness: StreamHarness) -> None:
+        await harness.next_bytes()
+        harness.stream.end(Ending.STOPPING)
+        harness.stream.end(Ending.GONE)
+        assert b'"reason":"stopping"' in await harness.next_bytes()
+        assert (await harness.is_over(), harness.reads) == (True, 0)
 
-    played(play)
+    run_scenario(scenario)
 
 
 def test_disconnected_client_is_sent_nothing() -> None:
-    async def play(scene: Scene) -> None:
-        await scene.says()
-        scene.stream.end(Ending.GONE)
-        assert await scene.is_over()
+    async def scenario(harness: StreamHarness) -> None:
+        await harness.next_bytes()
+        harness.stream.end(Ending.GONE)
+        assert await harness.is_over()
 
-    played(play)
+    run_scenario(scenario)

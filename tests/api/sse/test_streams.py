@@ -1,4 +1,4 @@
-"""Event streams by their real process: what happens is told, to whom it may be, and to nobody else."""
+"""Event streams served by their process: changes, withdrawals, limits, restarts."""
 
 import json
 import signal
@@ -30,17 +30,17 @@ def test_stream_sends_the_whole_answer_and_each_change(shop: StreamEnvironment) 
     assert (first.event, first.data["features"][SPENT]) == ("features", 10)
     assert first.data.keys() == {"service", "purpose", "at", "features", "views"}
     assert first.id == f"{stream.headers['x-request-id']}-1"
-    shop.buys(customer)
-    assert stream.sees(SPENT, 20).id.endswith("-2")
-    shop.buys(customer)
-    assert stream.sees(SPENT, 30).id.endswith("-3")
-    stream.leave()
+    shop.buy(customer)
+    assert stream.until_value(SPENT, 20).id.endswith("-2")
+    shop.buy(customer)
+    assert stream.until_value(SPENT, 30).id.endswith("-3")
+    stream.disconnect()
 
 
 def test_stream_sends_only_the_requested_features(shop: StreamEnvironment) -> None:
     stream = shop.listen(shop.customer(), features=["returns_90d"])
     assert stream.newest().data["features"] == {"returns_90d": 0}
-    stream.leave()
+    stream.disconnect()
 
 
 def test_stream_sends_nothing_of_another_customer(shop: StreamEnvironment) -> None:
@@ -49,27 +49,27 @@ def test_stream_sends_nothing_of_another_customer(shop: StreamEnvironment) -> No
     of_ann.newest()
     of_bob.newest()
     for _ in range(5):
-        shop.buys(ann)
-    of_ann.sees(SPENT, 60)
+        shop.buy(ann)
+    of_ann.until_value(SPENT, 60)
     comments = of_bob.comments
-    eventually(lambda: of_bob.comments > comments + 1, "the other one was checked meanwhile", within_s=10)
-    assert [said.data["features"][SPENT] for said in of_bob.received] == [10]
-    of_ann.leave()
-    of_bob.leave()
+    eventually(lambda: of_bob.comments > comments + 1, "the other stream was read meanwhile", within_s=10)
+    assert [event.data["features"][SPENT] for event in of_bob.received] == [10]
+    of_ann.disconnect()
+    of_bob.disconnect()
 
 
 def test_two_streams_of_a_customer_are_independent(quiet_shop: StreamEnvironment) -> None:
     customer = quiet_shop.customer()
     streams = [quiet_shop.listen(customer), quiet_shop.listen(customer)]
-    quiet_shop.buys(customer)
+    quiet_shop.buy(customer)
     for stream in streams:
-        stream.sees(SPENT, 20)
-    left = counted(quiet_shop, GONE)
-    streams[0].leave()
-    eventually(lambda: counted(quiet_shop, GONE) > left, "its leaving is noticed", within_s=10)
-    quiet_shop.buys(customer)
-    streams[1].sees(SPENT, 30)
-    streams[1].leave()
+        stream.until_value(SPENT, 20)
+    left = metric(quiet_shop, GONE)
+    streams[0].disconnect()
+    eventually(lambda: metric(quiet_shop, GONE) > left, "its disconnection is noticed", within_s=10)
+    quiet_shop.buy(customer)
+    streams[1].until_value(SPENT, 30)
+    streams[1].disconnect()
 
 
 def test_burst_is_coalesced_and_ends_with_the_newest(shop: StreamEnvironment) -> None:
@@ -77,13 +77,13 @@ def test_burst_is_coalesced_and_ends_with_the_newest(shop: StreamEnvironment) ->
     stream = shop.listen(customer)
     stream.newest()
     for _ in range(60):
-        number = shop.buys(customer)
+        number = shop.buy(customer)
     assert number == 61
-    stream.sees(SPENT, 610)
-    values = [said.data["features"][SPENT] for said in stream.received]
+    stream.until_value(SPENT, 610)
+    values = [event.data["features"][SPENT] for event in stream.received]
     assert values == sorted(values)
     assert len(values) < 60
-    stream.leave()
+    stream.disconnect()
 
 
 def test_withdrawal_closes_the_stream(quiet_shop: StreamEnvironment) -> None:
@@ -91,12 +91,12 @@ def test_withdrawal_closes_the_stream(quiet_shop: StreamEnvironment) -> None:
     stream = quiet_shop.listen(customer)
     stream.newest()
     quiet_shop.environment.permit(customer, service=False)
-    closing = stream.until("closed")
+    closing = stream.until_event("closed")
     assert (closing.data["reason"], closing.data["reconnect"]) == ("withheld", False)
     last = stream.received[-2]
     assert last.data["features"][SPENT] == 0
     assert {view["status"] for view in last.data["views"].values()} == {"withheld"}
-    eventually(lambda: stream.ended, "the connection is ended in an orderly way")
+    eventually(lambda: stream.ended, "the server closes the connection")
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -105,8 +105,8 @@ def test_stream_without_consent_is_withheld_and_closed(shop: StreamEnvironment, 
     if known:
         shop.environment.permit(customer, service=False)
     stream = shop.listen(customer)
-    stream.until("closed")
-    assert [said.event for said in stream.received] == ["features", "closed"]
+    stream.until_event("closed")
+    assert [event.event for event in stream.received] == ["features", "closed"]
     reason = "refused" if known else "no_consent"
     assert {view["reason"] for view in stream.received[0].data["views"].values()} == {reason}
 
@@ -117,7 +117,9 @@ def test_revoked_key_closes_its_streams(shop: StreamEnvironment) -> None:
     stream = shop.listen(customer, key=key)
     stream.newest()
     shop.made.manage("shell", "-c", REVOKE.format(key_id=key.split("_")[1]))
-    closing = stream.until("closed", within_s=10)  # 2 s until every process knows, and a second until the next check
+    closing = stream.until_event(
+        "closed", within_s=10
+    )  # 2 s until every process knows, and a second until the next check
     assert (closing.data["reason"], closing.data["reconnect"]) == ("refused", False)
     assert shop.listen(shop.customer(), key=key).status == 401
 
@@ -172,7 +174,7 @@ def test_stream_survives_a_restart_of_the_store(serve: Serve) -> None:
     stream = shop.listen(customer)
     stream.newest()
     shop.server.kill()
-    gone = stream.until("unavailable")
+    gone = stream.until_event("unavailable")
     assert gone.data["type"] == "urn:rapport:problem:unavailable"
     refused = shop.listen(customer)
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
@@ -181,11 +183,11 @@ def test_stream_survives_a_restart_of_the_store(serve: Serve) -> None:
     assert {view["reason"] for view in stream.received[-1].data["views"].values()} == {"store_unvouched"}
     shop.environment.restore_store()
     shop.environment.permit(customer, service=True)
-    shop.buys(customer)
-    stream.sees(SPENT, 20)
-    shop.buys(customer)
-    stream.sees(SPENT, 30)  # by its word
-    stream.leave()
+    shop.buy(customer)
+    stream.until_value(SPENT, 20)
+    shop.buy(customer)
+    stream.until_value(SPENT, 30)  # by a change notification
+    stream.disconnect()
 
 
 def test_sigterm_closes_streams_with_a_reason(serve: Serve) -> None:
@@ -195,10 +197,10 @@ def test_sigterm_closes_streams_with_a_reason(serve: Serve) -> None:
     process = shop.made.processes["sse"]
     began_s = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    closing = stream.until("closed")
+    closing = stream.until_event("closed")
     assert (closing.data["reason"], closing.data["reconnect"]) == ("stopping", True)
     assert process.wait(10) == 0
-    assert time.monotonic() - began_s < 5, "nobody was waited for"
+    assert time.monotonic() - began_s < 5, "it waited for no client"
 
 
 def test_lifetime_and_streams_per_client_are_limited(serve: Serve) -> None:
@@ -209,12 +211,12 @@ def test_lifetime_and_streams_per_client_are_limited(serve: Serve) -> None:
     refused = shop.listen(customer)
     assert (refused.status, refused.problem["type"]) == (429, "urn:rapport:problem:too-many-streams")
     assert refused.headers["retry-after"] == "1"
-    closing = stream.until("closed")
+    closing = stream.until_event("closed")
     assert (closing.data["reason"], closing.data["reconnect"]) == ("lifetime", True)
     eventually(lambda: stream.ended, "it ends")
     again = shop.listen(customer)
     assert again.newest().data["features"][SPENT] == 10
-    again.leave()
+    again.disconnect()
 
 
 def test_each_event_is_recorded_as_an_access(shop: StreamEnvironment) -> None:
@@ -228,11 +230,11 @@ def test_each_event_is_recorded_as_an_access(shop: StreamEnvironment) -> None:
 
     stream = shop.listen(customer, features=[SPENT])
     stream.newest()
-    shop.buys(customer)
-    stream.sees(SPENT, 20)
+    shop.buy(customer)
+    stream.until_value(SPENT, 20)
     eventually(lambda: len(recorded()) >= 2, "both reads are recorded", within_s=10)
     assert set(recorded()) == {stream.headers["x-request-id"]}
-    stream.leave()
+    stream.disconnect()
 
 
 def test_health_pages_and_metrics_are_served(shop: StreamEnvironment) -> None:
@@ -242,22 +244,22 @@ def test_health_pages_and_metrics_are_served(shop: StreamEnvironment) -> None:
     ready = httpx.get(f"{shop.url}/readyz").json()
     assert ready["checks"] == dict.fromkeys(("process", "database", "store", "changes"), "ok")
     assert httpx.head(f"{shop.url}/readyz").content == b""
-    assert counted(shop, "rapport_sse_streams") >= 1
-    assert counted(shop, 'rapport_api_requests_total{route="features/stream",status="200"}') >= 1
-    stream.leave()
+    assert metric(shop, "rapport_sse_streams") >= 1
+    assert metric(shop, 'rapport_api_requests_total{route="features/stream",status="200"}') >= 1
+    stream.disconnect()
 
 
 def test_logs_name_no_customer(shop: StreamEnvironment) -> None:
     customer = "C-who-is-not-in-any-log"
     shop.environment.permit(customer, service=False)
-    shop.listen(customer).until("closed")
+    shop.listen(customer).until_event("closed")
     lines = shop.made.logs("sse")
     assert any(line["event"] == "stream ended" and line["reason"] == "withheld" for line in lines)
     assert customer not in json.dumps(lines)
     assert shop.environment.subject(customer) not in json.dumps(lines)
 
 
-def counted(shop: StreamEnvironment, name: str) -> float:
+def metric(shop: StreamEnvironment, name: str) -> float:
     """A metric of the process; 0 where there is none."""
     lines = httpx.get(f"{shop.url}/metrics").text.splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
