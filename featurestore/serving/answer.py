@@ -1,4 +1,4 @@
-"""What a feature read answers for one subject. Pure."""
+"""Types of the answer to a feature read of one subject. Pure."""
 
 from enum import StrEnum
 from typing import Any
@@ -7,25 +7,25 @@ import msgspec
 
 
 class Status(StrEnum):
-    """What a view's values are worth."""
+    """Status of a view's values in an answer."""
 
     PRESENT = "present"
     MISSING = "missing"  # allowed, and no event counted: the defaults
-    STALE = "stale"  # present or missing, but its partition lags more than the view's max_age_s
+    STALE = "stale"  # present or missing, but older than the view's max_age_s or of unknown age
     WITHHELD = "withheld"  # no permission: the defaults, which say nothing about the customer
 
 
 class ViewAnswer(msgspec.Struct, frozen=True, omit_defaults=False):
-    """One view: its status, the start of its longest window and the age of the answer."""
+    """Status of one view, start of its longest window and age of its values."""
 
     status: Status
-    start: str | None = None  # RFC 3339, UTC; every event that counts since then is in
+    start: str | None = None  # RFC 3339, UTC; every event since then that counts is included
     age_s: float | None = None
     reason: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """One subject's features for one service and purpose at one time. Every promised feature is there."""
+    """Features of one subject for one service and purpose at one time. Every feature of the service has a value."""
 
     service: str
     purpose: str

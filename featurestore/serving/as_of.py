@@ -1,8 +1,9 @@
-"""Questions about an earlier time: which of them the store can answer exactly. Pure.
+"""Reads as of an earlier time: which of them the store can answer exactly. Pure.
 
-Running totals begin with the newest event and go back, so they can't leave one out: a view whose subject has an event
-after the time asked for has no exact answer. Without one, the state is what it was then, and windows are finished at
-that time. Events are told apart by the second of the newest: one within the second asked for may lie behind it.
+Suffix aggregates begin with the newest event and go back, so they can't leave one out: a view whose subject has an
+event after the time asked for has no exact answer. Without such an event, the state is what it was then, and windows
+are finished at that time. The newest event's time is stored in seconds: if its second is not over at the time asked
+for, the event may be later.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from featurestore.tiles.view_reader import newest_event_s
 
 
 class TooEarlyReason(StrEnum):
-    """Why a time is too early for a view."""
+    """Reason why a view has no exact answer as of a time."""
 
     LATER_EVENTS = "events came later"
     BEFORE_PERMISSION = "the permission began later"
@@ -27,15 +28,15 @@ class TooEarlyReason(StrEnum):
 
 
 class TooEarlyView(NamedTuple):
-    """A view of the subject at a place in the question."""
+    """View without an exact answer, of the subject with this index in the read."""
 
-    place: int
+    subject_index: int
     view: str
     reason: TooEarlyReason
 
 
 class AsOfTooEarly(ValueError):
-    """Something asked for has no exact answer as of that time. ``answers`` are what would have been answered."""
+    """Some views have no exact answer as of that time. ``answers`` hold the values that they would have had."""
 
     def __init__(self, views: Sequence[TooEarlyView], answers: Sequence[Answer]) -> None:
         super().__init__(f"no exact answer as of that time for {len(views)} views of subjects")
@@ -43,17 +44,17 @@ class AsOfTooEarly(ValueError):
 
 
 def too_early_reason(
-    view: FeatureView, raw: bytes | None, grant: PurposePermission, mark: Watermark | None, at_ms: int
+    view: FeatureView, raw: bytes | None, permission: PurposePermission, watermark: Watermark | None, at_ms: int
 ) -> TooEarlyReason | None:
-    """Why a view that is allowed now can't be answered as of a time; None if it can, or has no answer at any time."""
-    if at_ms < grant.since_ms:
+    """Why a view that is allowed now has no exact answer as of a time; None if it has one, or has none at any time."""
+    if at_ms < permission.since_ms:
         return TooEarlyReason.BEFORE_PERMISSION
-    coverage_start_ms = mark.coverage_starts_ms.get(view.fingerprint) if mark else None
+    coverage_start_ms = watermark.coverage_starts_ms.get(view.fingerprint) if watermark else None
     if coverage_start_ms is None:
-        return None  # stale, whatever the time
+        return None  # stale at any time
     if at_ms < coverage_start_ms:
         return TooEarlyReason.BEFORE_COVERAGE
-    if raw is None or not carries_grant(raw, grant):
+    if raw is None or not carries_grant(raw, permission):
         return None
     newest_s = newest_event_s(raw, layout_id_of(view.fingerprint, coverage_start_ms))
     if newest_s is not None and at_ms + 1 < (newest_s + 1) * 1000:

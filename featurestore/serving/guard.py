@@ -1,6 +1,8 @@
-"""The guard: consent decides before values leave the store's answer. Pure.
+"""The guard: the rule by which consent decides, before a value leaves the store's answer. Pure.
 
-Whatever a reader hands out of a subject's fields has come through ``decide_access``.
+A view's value is handed out only if its node is vouched for (``decide_access``), the subject's permission allows the
+purpose now (``decide_access``), the view serves the purpose (the reader's plan reads no other field) and the field
+carries the permission's grant id (``carries_grant``). Otherwise the answer has the defaults.
 """
 
 from featurestore.permission import Denial, Permission, PurposePermission, current
@@ -10,12 +12,12 @@ from featurestore.tiles.stored_field import fencing_header_of
 def decide_access(
     permission: Permission | None, purpose: str, *, vouched: bool, now_ms: int
 ) -> PurposePermission | Denial:
-    """The grant under which a purpose may see a subject now, or why it may not."""
+    """The permission under which a purpose may use a subject's values now, or the reason why it may not."""
     if not vouched:
         return Denial.UNVOUCHED
     return current(permission, purpose, now_ms)
 
 
-def carries_grant(raw: bytes, grant: PurposePermission) -> bool:
-    """Whether a stored field was folded under this very grant; what an earlier one left counts as not there."""
-    return fencing_header_of(raw).grant_id == grant.grant_id
+def carries_grant(raw: bytes, permission: PurposePermission) -> bool:
+    """Whether a stored field was folded under this permission's grant. One of an earlier grant counts as missing."""
+    return fencing_header_of(raw).grant_id == permission.grant_id

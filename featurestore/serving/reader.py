@@ -1,4 +1,7 @@
-"""The read: one round trip to the store, the guard, windows finished at now."""
+"""The feature read: 1. plan, 2. one round trip to the store, 3. the guard, 4. windows finished at the time of the read.
+
+The plan says which fields (VIEW/PURPOSE) and which sources' watermarks to read; it is the same for every subject.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
@@ -23,18 +26,18 @@ NOT_SERVED = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED)
 
 
 class PlannedView(NamedTuple):
-    """A view of a service as one purpose reads it. ``slot`` is its place among the fields read; None: not served."""
+    """View of a service as one purpose reads it."""
 
     view: FeatureView
     codec: ViewCodec
-    asked: WindowQuery
+    query: WindowQuery
     defaults: dict[str, Any]
-    slot: int | None
-    source: int  # place of its source among the plan's sources
+    field_index: int | None  # in the plan's fields; None: the view does not serve the purpose
+    source_index: int  # in the plan's sources
 
 
 class Plan(NamedTuple):
-    """What one (service, purpose, chosen features) asks of the store."""
+    """Fields and sources that a read of one (service, purpose, chosen features) needs, and its views."""
 
     fields: list[str]
     sources: list[str]
@@ -42,7 +45,7 @@ class Plan(NamedTuple):
 
 
 class FeatureReader:
-    """Reads features of subjects for a service and purpose. Keeps no answer and no permission."""
+    """Reader of subjects' features for a service and purpose. Keeps no answer and no permission."""
 
     def __init__(self, store: OnlineStore, partitions: int):
         self.store, self.partitions = store, partitions
@@ -60,47 +63,48 @@ class FeatureReader:
     ) -> list[Answer]:
         """One answer a subject, in order. ``features`` chooses some of the service's; views without one are left out.
 
-        ``as_of_ms`` asks for the values of an earlier time than now; the permission is judged now all the same. Raises
-        AsOfTooEarly if one of them has no exact answer. Without it, a view is stale, with its defaults, while its
-        newest event is more than five minutes ahead of now.
+        With ``as_of_ms`` the values are those of an earlier time; the permission is judged now all the same. Raises
+        AsOfTooEarly if a view has no exact answer. Without it, a view is stale, with its defaults, while its newest
+        event is more than five minutes ahead of now.
 
         Raises StoreUnavailable within the time-out if no node of the subjects answers; the subjects of one that does
         not are withheld.
         """
         plan = _plan(service, purpose, None if features is None else frozenset(features))
         partitions = [partition_of(subject, self.partitions) for subject in subjects]
-        places = {place: i for i, place in enumerate((s, p) for p in dict.fromkeys(partitions) for s in plan.sources)}
-        reading = self.store.read(subjects, plan.fields, list(places), timeout_ms)
+        indexes = {key: i for i, key in enumerate((s, p) for p in dict.fromkeys(partitions) for s in plan.sources)}
+        result = self.store.read(subjects, plan.fields, list(indexes), timeout_ms)
         at_ms = now_ms if as_of_ms is None else as_of_ms
         at = rfc3339(at_ms)
         answers: list[Answer] = []
         too_early: list[as_of.TooEarlyView] = []
-        for stored, partition in zip(reading.subjects, partitions, strict=True):
-            fill, found = stored.node
-            marks = [found[places[source, partition]] for source in plan.sources]
-            grant = decide_access(stored.permission, purpose, vouched=bool(fill), now_ms=now_ms)
+        for stored, partition in zip(result.subjects, partitions, strict=True):
+            incarnation, found = stored.node
+            watermarks = [found[indexes[source, partition]] for source in plan.sources]
+            access = decide_access(stored.permission, purpose, vouched=bool(incarnation), now_ms=now_ms)
             if as_of_ms is not None:
-                too_early += _too_early(len(answers), plan, stored, grant, marks, as_of_ms)
-            answers.append(_answer(service.name, purpose, at, plan, stored, grant, marks, fill, at_ms))
+                too_early += _too_early(len(answers), plan, stored, access, watermarks, as_of_ms)
+            answers.append(_answer(service.name, purpose, at, plan, stored, access, watermarks, incarnation, at_ms))
         if too_early:
             raise as_of.AsOfTooEarly(too_early, answers)
         return answers
 
 
 def _too_early(
-    place: int,
+    subject_index: int,
     plan: Plan,
     stored: StoredSubject,
-    grant: PurposePermission | Denial,
-    marks: Sequence[Watermark | None],
+    access: PurposePermission | Denial,
+    watermarks: Sequence[Watermark | None],
     at_ms: int,
 ) -> Iterator[as_of.TooEarlyView]:
-    """The views of one subject that can't be answered as of a time. What is withheld is so at any time."""
-    for view, _, _, _, slot, source in plan.views:
-        if slot is not None and isinstance(grant, PurposePermission):
-            cause = as_of.too_early_reason(view, stored.fields[slot], grant, marks[source], at_ms)
-            if cause is not None:
-                yield as_of.TooEarlyView(place, view.name, cause)
+    """The views of one subject without an exact answer as of a time. A withheld view has one: it is withheld."""
+    for view, _, _, _, field_index, source_index in plan.views:
+        if field_index is not None and isinstance(access, PurposePermission):
+            raw = stored.fields[field_index]
+            reason = as_of.too_early_reason(view, raw, access, watermarks[source_index], at_ms)
+            if reason is not None:
+                yield as_of.TooEarlyView(subject_index, view.name, reason)
 
 
 def _answer(
@@ -109,54 +113,55 @@ def _answer(
     at: str,
     plan: Plan,
     stored: StoredSubject,
-    grant: PurposePermission | Denial,
-    marks: Sequence[Watermark | None],
-    fill: str,
+    access: PurposePermission | Denial,
+    watermarks: Sequence[Watermark | None],
+    incarnation: str,
     at_ms: int,
 ) -> Answer:
     features: dict[str, Any] = {}
     views: dict[str, ViewAnswer] = {}
     for planned in plan.views:
         features |= planned.defaults
-        if planned.slot is None:
+        if planned.field_index is None:
             views[planned.view.name] = NOT_SERVED
-        elif isinstance(grant, Denial):
-            views[planned.view.name] = ViewAnswer(Status.WITHHELD, reason=grant)
+        elif isinstance(access, Denial):
+            views[planned.view.name] = ViewAnswer(Status.WITHHELD, reason=access)
         else:
-            raw, mark, served = stored.fields[planned.slot], marks[planned.source], None
-            coverage_start_ms = mark.coverage_starts_ms.get(planned.view.fingerprint) if mark else None
-            if coverage_start_ms is not None and raw is not None and carries_grant(raw, grant):
-                served = open_view(planned.codec, raw, layout_id_of(planned.view.fingerprint, coverage_start_ms))
-            worth = _worth(planned.view, served is not None, grant, mark, fill, at_ms)
-            if served is not None:
+            raw, watermark, opened = stored.fields[planned.field_index], watermarks[planned.source_index], None
+            start_ms = watermark.coverage_starts_ms.get(planned.view.fingerprint) if watermark else None
+            if start_ms is not None and raw is not None and carries_grant(raw, access):
+                opened = open_view(planned.codec, raw, layout_id_of(planned.view.fingerprint, start_ms))
+            answer = _status(planned.view, opened is not None, access, watermark, incarnation, at_ms)
+            if opened is not None:
                 try:
-                    features |= served.values(planned.asked, at_ms)
+                    features |= opened.values(planned.query, at_ms)
                 except QueryTooEarly as error:
-                    worth = ViewAnswer(Status.STALE, worth.start, None, str(error))
-            views[planned.view.name] = worth
+                    answer = ViewAnswer(Status.STALE, answer.start, None, str(error))
+            views[planned.view.name] = answer
     return Answer(service, purpose, at, features, views)
 
 
-def _worth(
-    view: FeatureView, present: bool, grant: PurposePermission, mark: Watermark | None, fill: str, at_ms: int
+def _status(
+    view: FeatureView,
+    present: bool,
+    permission: PurposePermission,
+    watermark: Watermark | None,
+    incarnation: str,
+    at_ms: int,
 ) -> ViewAnswer:
-    """A view's status, start and age, from the mark of its subject's partition."""
-    coverage_start_ms = mark.coverage_starts_ms.get(view.fingerprint) if mark else None
-    if mark is None or coverage_start_ms is None:
+    """A view's status, start and age, by the watermark of its subject's partition."""
+    coverage_start_ms = watermark.coverage_starts_ms.get(view.fingerprint) if watermark else None
+    if watermark is None or coverage_start_ms is None:
         reason = "no worker has folded this view on the subject's partition yet"
-        return ViewAnswer(Status.STALE, rfc3339(grant.since_ms), None, reason)
-    start_ms = max(coverage_start_ms, grant.since_ms, _window_start_ms(view, at_ms))
-    if mark.incarnation != fill:
-        return ViewAnswer(
-            Status.STALE,
-            rfc3339(start_ms),
-            None,
-            "the store was emptied or restarted; values are being republished to it",
-        )
-    age_s = max(at_ms - mark.folded_to_ms, 0) / 1000
+        return ViewAnswer(Status.STALE, rfc3339(permission.since_ms), None, reason)
+    start = rfc3339(max(coverage_start_ms, permission.since_ms, _window_start_ms(view, at_ms)))
+    if watermark.incarnation != incarnation:
+        reason = "the store was emptied or restarted; values are being republished to it"
+        return ViewAnswer(Status.STALE, start, None, reason)
+    age_s = max(at_ms - watermark.folded_to_ms, 0) / 1000
     if age_s > view.max_age_s:
-        return ViewAnswer(Status.STALE, rfc3339(start_ms), age_s, f"older than the view's {view.max_age_s} s")
-    return ViewAnswer(Status.PRESENT if present else Status.MISSING, rfc3339(start_ms), age_s)
+        return ViewAnswer(Status.STALE, start, age_s, f"older than the view's {view.max_age_s} s")
+    return ViewAnswer(Status.PRESENT if present else Status.MISSING, start, age_s)
 
 
 def _window_start_ms(view: FeatureView, at_ms: int) -> int:
@@ -174,14 +179,14 @@ def _plan(service: FeatureService, purpose: str, chosen: frozenset[str] | None) 
         features = tuple(feature for feature in view.features if chosen is None or feature.name in chosen)
         if not features:
             continue
-        slot = None
+        field_index = None
         if purpose in view.purposes:
-            slot = len(fields)
+            field_index = len(fields)
             fields.append(field_name(view.name, purpose))
         defaults = {feature.name: feature.default for feature in features}
-        source = sources.index(view.source.name)
         codec = ViewCodec(view)
-        views.append(PlannedView(view, codec, WindowQuery(codec, features), defaults, slot, source))
+        query, source_index = WindowQuery(codec, features), sources.index(view.source.name)
+        views.append(PlannedView(view, codec, query, defaults, field_index, source_index))
     return Plan(fields, sources, views)
 
 
@@ -190,6 +195,6 @@ def rfc3339(time_ms: int) -> str:
     return f"{_to_the_second(time_ms // 1000)}.{time_ms % 1000:03d}Z"
 
 
-@lru_cache(maxsize=4_096)  # a read tells several times, most of which were told before
+@lru_cache(maxsize=4_096)  # an answer has several times, most of them of earlier answers
 def _to_the_second(time_s: int) -> str:
     return datetime.fromtimestamp(time_s, UTC).isoformat()[: len("2026-11-25T12:00:00")]

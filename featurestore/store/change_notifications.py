@@ -1,4 +1,4 @@
-"""Change notifications: messages on a subject's pub/sub channel, published by the store's scripts when its hash changed.
+"""Change notifications: messages on a subject's pub/sub channel, which the store's scripts publish at its changes.
 
 A channel is named as the subject's hash. A script publishes only where its own server has a subscriber, so this process
 keeps a connection to each primary, with the subjects that it owns. Redis keeps no messages for a subscriber that is

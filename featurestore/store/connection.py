@@ -1,12 +1,11 @@
-"""A thin connection to one Redis: commands out, replies in, by a deadline.
+"""Connection to one Redis server: commands out, replies in, by a deadline.
 
 redis-py spends 90 us of CPU more a round trip, and its time-outs are per operation; a feature read has one deadline. A
-connection that fails or runs late is closed, never reused. It learns the run_id of the process at its other end, so
-that a voucher for another run is not believed.
+connection that fails or runs late is closed, never reused. It keeps the run_id of the process at its other end, which a
+vouch key must name.
 
-Nothing limits how long a name takes to be resolved: a thread beside the request asks, and who waits too long goes on
-with the addresses that the name had. Every address gets its share of the time, and the one that answers is the next to
-be tried first.
+A name's resolution can't be limited in time: a thread of its own resolves, and a caller whose time ends goes on with
+the addresses that the name had. Every address gets its share of the time; the one that connects is tried first next.
 """
 
 import re
@@ -28,27 +27,27 @@ RUN_ID = re.compile(rb"run_id:(\w+)")
 Command = tuple[str | int | float | bytes | memoryview, ...]
 Replies = list[Any]  # what hiredis makes of them; errors are values too
 Host = tuple[str, int]
-Address = tuple[Any, ...]  # as getaddrinfo tells it
+Address = tuple[Any, ...]  # as getaddrinfo returns it
 
-KEPT_S = 30.0
-"""How long a connection is made without asking what addresses a name has now."""
-MOST_HOSTS = 16
+RESOLUTION_S = 30.0
+"""For so long connections are made without resolving a name again."""
+MAX_HOSTS = 16
 
 
-class Known(NamedTuple):
-    """A host's addresses, the one that last answered first, and until when on the monotonic clock they are good."""
+class Resolution(NamedTuple):
+    """Addresses of a host, the one that last connected first, good until a time on the monotonic clock."""
 
     addresses: Sequence[Address]
     until_s: float
 
 
-_known: dict[Host, Known] = {}
-_asking: dict[Host, Future[Known]] = {}
+_resolutions: dict[Host, Resolution] = {}
+_pending: dict[Host, Future[Resolution]] = {}
 _lock = threading.Lock()
 
 
 class Connection:
-    """One socket, not shared between threads. ``run_id`` names the server process."""
+    """Connected socket, not shared between threads. ``run_id`` names the server process."""
 
     def __init__(self, url: str, timeout_ms: int):
         self.url = urlparse(url)
@@ -56,7 +55,7 @@ class Connection:
         deadline = time.monotonic() + timeout_ms / 1000
         try:
             self.socket = self._connect(deadline)
-            info = self.run([*self._greeting(), ("INFO", "server")], deadline)
+            info = self.run([*self._handshake(), ("INFO", "server")], deadline)
         except OSError as error:
             raise StoreUnavailable(f"store is not reachable: {error.strerror or error}") from None
         for reply in info:
@@ -69,19 +68,19 @@ class Connection:
 
     def _connect(self, deadline: float) -> socket.socket:
         if self.url.scheme == "unix":
-            return _dial((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", self.url.path), _left_s(deadline))
+            return _connect_to((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", self.url.path), _remaining_s(deadline))
         if self.url.scheme not in ("redis", "rediss"):
             schemes = "redis://, rediss:// or unix://"
             raise StoreUnavailable(f"store_url must begin with {schemes}, not {self.url.scheme}://")
         name = self.url.hostname or "127.0.0.1"
-        connected = _reach((name, self.url.port or 6379), deadline)
+        connected = _connect_to_host((name, self.url.port or 6379), deadline)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.url.scheme == "redis":
             return connected
-        connected.settimeout(_left_s(deadline))
+        connected.settimeout(_remaining_s(deadline))
         return _tls().wrap_socket(connected, server_hostname=name)  # closes it when the handshake fails
 
-    def _greeting(self) -> list[Command]:
+    def _handshake(self) -> list[Command]:
         commands: list[Command] = []
         if self.url.password:
             commands.append(("AUTH", unquote(self.url.username or "default"), unquote(self.url.password)))
@@ -100,23 +99,23 @@ class Connection:
 
     def send(self, commands: Sequence[Command], deadline: float) -> None:
         try:
-            self.socket.settimeout(_left_s(deadline))
+            self.socket.settimeout(_remaining_s(deadline))
             packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub errs
             self.socket.sendall(b"".join(packed))
         except (OSError, hiredis.HiredisError) as error:
-            raise self._lost(error) from None
+            raise self._failure(error) from None
         except BaseException:
-            self.close()  # the next reply would answer another question
+            self.close()  # the next reply would answer other commands
             raise
 
     def receive(self, count: int, deadline: float) -> Replies:
-        """The next replies. Each reply to what was sent must be received, or its connection be closed."""
+        """The next replies. Receive every reply to what was sent, or close the connection."""
         try:
             replies: Replies = []
             while len(replies) < count:
                 reply = self.reader.gets()
                 if reply is False:
-                    self.socket.settimeout(_left_s(deadline))
+                    self.socket.settimeout(_remaining_s(deadline))
                     received = self.socket.recv(1 << 16)
                     if not received:
                         raise ConnectionResetError("the store closed the connection")
@@ -125,12 +124,12 @@ class Connection:
                     replies.append(reply)
             return replies
         except (OSError, hiredis.HiredisError) as error:
-            raise self._lost(error) from None
+            raise self._failure(error) from None
         except BaseException:
-            self.close()  # the next reply would answer another question
+            self.close()  # the next reply would answer other commands
             raise
 
-    def _lost(self, error: Exception) -> StoreUnavailable:
+    def _failure(self, error: Exception) -> StoreUnavailable:
         self.close()
         late = isinstance(error, TimeoutError)
         return StoreUnavailable("store did not answer in time" if late else f"store is gone: {error}")
@@ -139,88 +138,89 @@ class Connection:
         self.socket.close()
 
 
-def _left_s(deadline: float) -> float:
-    left_s = deadline - time.monotonic()
-    if left_s <= 0:
+def _remaining_s(deadline: float) -> float:
+    remaining_s = deadline - time.monotonic()
+    if remaining_s <= 0:
         raise TimeoutError("timed out")
-    return left_s
+    return remaining_s
 
 
-def _reach(host: Host, deadline: float) -> socket.socket:
-    """A connection to the first of a host's addresses that takes one. Raises OSError by the deadline."""
-    known = _addresses(host, deadline)
+def _connect_to_host(host: Host, deadline: float) -> socket.socket:
+    """A socket connected to the first of a host's addresses that accepts. Raises OSError by the deadline."""
+    resolution = _resolved(host, deadline)
     error = OSError("its name has no address")
-    for i, address in enumerate(known.addresses):
+    for i, address in enumerate(resolution.addresses):
         try:
-            connected = _dial(address, _left_s(deadline) / (len(known.addresses) - i))
+            connected = _connect_to(address, _remaining_s(deadline) / (len(resolution.addresses) - i))
         except OSError as failed:
             error = failed
         else:
-            _keep(host, Known((address, *(a for a in known.addresses if a != address)), known.until_s))
+            others = (a for a in resolution.addresses if a != address)
+            _keep(host, resolution._replace(addresses=(address, *others)))
             return connected
-    _keep(host, known._replace(until_s=time.monotonic()))  # who comes next asks where it is now
+    _keep(host, resolution._replace(until_s=time.monotonic()))  # the next connection resolves the name again
     raise error
 
 
-def _dial(address: Address, timeout_s: float) -> socket.socket:
+def _connect_to(address: Address, timeout_s: float) -> socket.socket:
     family, kind, protocol, _, at = address
-    dialled = socket.socket(family, kind, protocol)
+    connected = socket.socket(family, kind, protocol)
     try:
-        dialled.settimeout(timeout_s)
-        dialled.connect(at)
+        connected.settimeout(timeout_s)
+        connected.connect(at)
     except BaseException:
-        dialled.close()
+        connected.close()
         raise
-    return dialled
+    return connected
 
 
-def _addresses(host: Host, deadline: float) -> Known:
-    """A host's addresses now; as they last were, if no answer comes in half of the time that is left."""
-    known = _known.get(host)
-    if known is not None and time.monotonic() < known.until_s:
-        return known
+def _resolved(host: Host, deadline: float) -> Resolution:
+    """A host's addresses now; the last ones, if resolving takes more than half of the time that remains."""
+    last = _resolutions.get(host)
+    if last is not None and time.monotonic() < last.until_s:
+        return last
     try:
-        return _asked(host).result(_left_s(deadline) / (1 if known is None else 2))
+        return _pending_resolution(host).result(_remaining_s(deadline) / (1 if last is None else 2))
     except OSError as error:  # a TimeoutError is one
-        if known is not None:
-            return known
+        if last is not None:
+            return last
         raise OSError(str(error) or "its name is not resolved in time") from None
 
 
-def _asked(host: Host) -> Future[Known]:
-    """The answer to come, from a thread that ends with it: one a host, however many wait for it."""
+def _pending_resolution(host: Host) -> Future[Resolution]:
+    """The future of a thread that resolves the name and ends: one a host, however many callers wait."""
     with _lock:
-        if (asked := _asking.get(host)) is None:
-            asked = _asking[host] = Future()
-            threading.Thread(target=_ask, args=(host, asked), name=f"resolve {host[0]}", daemon=True).start()
-    return asked
+        if (pending := _pending.get(host)) is None:
+            pending = _pending[host] = Future()
+            threading.Thread(target=_resolve, args=(host, pending), name=f"resolve {host[0]}", daemon=True).start()
+    return pending
 
 
-def _ask(host: Host, answer: Future[Known]) -> None:
+def _resolve(host: Host, future: Future[Resolution]) -> None:
     try:
         try:
             found = socket.getaddrinfo(*host, type=socket.SOCK_STREAM)
         finally:
             with _lock:
-                del _asking[host]
+                del _pending[host]
     except (OSError, UnicodeError) as error:
-        answer.set_exception(OSError(f"{host[0]} is not resolved: {error}"))
+        future.set_exception(OSError(f"{host[0]} is not resolved: {error}"))
     else:
-        last = _known.get(host)
+        last = _resolutions.get(host)
         addresses = sorted(found, key=lambda address: last is None or address != last.addresses[0])
-        known = Known(addresses, time.monotonic() + KEPT_S)
-        _keep(host, known)  # for who comes next, if nobody waits any more
-        answer.set_result(known)
+        resolution = Resolution(addresses, time.monotonic() + RESOLUTION_S)
+        _keep(host, resolution)  # for the next connection, if no caller waits any more
+        future.set_result(resolution)
 
 
-def _keep(host: Host, known: Known) -> None:
+def _keep(host: Host, resolution: Resolution) -> None:
     with _lock:
-        _known[host] = known
-        if len(_known) > MOST_HOSTS:
-            del _known[next(iter(_known))]
+        _resolutions[host] = resolution
+        if len(_resolutions) > MAX_HOSTS:
+            del _resolutions[next(iter(_resolutions))]
 
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Verifies the server by the system's authorities, or those of SSL_CERT_FILE, which OpenSSL reads itself."""
+    """Context that verifies a server by the system's authorities, or SSL_CERT_FILE's, which OpenSSL reads itself."""
     return ssl.create_default_context()

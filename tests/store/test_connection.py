@@ -24,7 +24,7 @@ Resolver = Callable[..., Any]
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_known", {})
+    monkeypatch.setattr(connection, "_resolutions", {})
 
 
 def serving(tls: ssl.SSLContext | None = None) -> Iterator[int]:
@@ -132,7 +132,7 @@ def test_a_name_service_that_is_away_leaves_the_last_addresses(
     connect(f"redis://localhost:{port}")
     monkeypatch.setattr(socket, "getaddrinfo", hanging)
     connect(f"redis://localhost:{port}")
-    ((host, known),) = connection._known.items()
+    ((host, known),) = connection._resolutions.items()
     connection._keep(host, known._replace(until_s=0))
     started_s = time.perf_counter()
     connect(f"redis://localhost:{port}", 400)
@@ -151,7 +151,7 @@ def test_addresses_share_the_time_and_the_one_that_answers_is_next_tried_first(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent, tried = ["192.0.2.1", "192.0.2.2"], []
-    dial = connection._dial
+    dial = connection._connect_to
 
     def watched(address: connection.Address, timeout_s: float) -> socket.socket:
         tried.append(address[4][0])
@@ -164,7 +164,7 @@ def test_addresses_share_the_time_and_the_one_that_answers_is_next_tried_first(
         hosts = (*silent, "127.0.0.1") if host == "store.example" else (host,)  # other threads ask for others
         return [found for each in hosts for found in resolve(each, *more, **others)]
 
-    monkeypatch.setattr(connection, "_dial", watched)
+    monkeypatch.setattr(connection, "_connect_to", watched)
     monkeypatch.setattr(socket, "getaddrinfo", several)
     connect(f"redis://store.example:{port}", 600)
     connect(f"redis://store.example:{port}", 600)
@@ -174,9 +174,9 @@ def test_addresses_share_the_time_and_the_one_that_answers_is_next_tried_first(
 
 
 def test_few_hosts_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    for i in range(3 * connection.MOST_HOSTS):
-        connection._keep((f"host{i}", 6379), connection.Known([], 0))
-    assert len(connection._known) == connection.MOST_HOSTS
+    for i in range(3 * connection.MAX_HOSTS):
+        connection._keep((f"host{i}", 6379), connection.Resolution([], 0))
+    assert len(connection._resolutions) == connection.MAX_HOSTS
 
 
 def test_tls(tls_port: int, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
