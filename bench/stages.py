@@ -39,7 +39,7 @@ def best_us(act: Callable[[int], object]) -> float:
 
 
 def stages(key: str) -> dict[str, float]:
-    """Each stage by itself, and the whole by the fast lane."""
+    """Each stage by itself, and the whole by the fast path."""
     found, names = feature_handler(), served_customers.customers(100)
     bodies = [body_about(name) for name in names]
     subjects = [subject_of(name, found.secret) for name in names]

@@ -23,7 +23,7 @@ def past_ms(as_of: datetime, now_ms: int) -> int:
     """An ``as_of`` in milliseconds. Raises InFuture, TooEarly."""
     at_ms = ms_of(as_of)
     if at_ms > now_ms:
-        raise InFuture("Leave it out to ask for now - at `$.as_of`")
+        raise InFuture("Leave it out to read as of now - at `$.as_of`")
     if at_ms < 0:
         raise TooEarly("Nothing is stored from before 1970 - at `$.as_of`")
     return at_ms
@@ -37,4 +37,4 @@ def explanation(found: Sequence[serving.TooEarlyView], distinct: Sequence[str], 
     views = sorted({f"view {view}: {cause}" for _, view, cause in found})
     affected = {distinct[index] for index, _, _ in found}
     paths = [f"`$.customer_ids[{i}]`" for i, subject in enumerate(batch) if subject in affected]
-    return f"{'; '.join(views)}. Ask as of a later time, or without these - at {', '.join(['`$.as_of`', *paths])}"
+    return f"{'; '.join(views)}. Use a later time, or leave these out - at {', '.join(['`$.as_of`', *paths])}"

@@ -33,9 +33,7 @@ def charge(call: Call, credential: Credential, cost: int) -> None:
     Raises TooManyRequests, or Unprocessable for a cost above the limit of a whole window.
     """
     if cost > credential.requests_per_s * WINDOW_S:
-        raise Unprocessable(
-            f"This client may ask for {credential.requests_per_s * WINDOW_S} customers in {WINDOW_S} s."
-        )
+        raise Unprocessable(f"This client may read {credential.requests_per_s * WINDOW_S} customers in {WINDOW_S} s.")
     result = rate_limiter().acquire(credential.client, credential.requests_per_s * WINDOW_S, cost, call.now_ms)
     call.headers["RateLimit-Policy"] = f'"client";q={result.quota};w={WINDOW_S}'
     call.headers["RateLimit"] = f'"client";r={result.remaining};t={result.reset_s}'
@@ -46,4 +44,4 @@ def charge(call: Call, credential: Credential, cost: int) -> None:
 def require_purpose(credential: Credential, purpose: str) -> None:
     """Raises Forbidden unless the credential is bound to the purpose; it does not reveal whether the purpose exists."""
     if purpose not in credential.purposes:
-        raise Forbidden("This key is not bound to the purpose asked for; GET /v1/services lists those it may use.")
+        raise Forbidden("This key is not bound to this purpose; GET /v1/services lists the purposes of the key.")

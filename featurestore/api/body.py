@@ -117,7 +117,7 @@ def python_decodes(raw: bytes) -> bool:
 
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in pairs}) < len(pairs):
-        raise Malformed("A field is there twice: send each once.")
+        raise Malformed("A field is repeated: send each once.")
 
 
 SCANNER = json.JSONDecoder(object_pairs_hook=_refuse_repeated, parse_int=len)  # int would refuse thousands of digits

@@ -84,7 +84,7 @@ def record_consent(request: HttpRequest) -> HttpResponse:
     """Record that a customer gave or withdrew consent (of a legitimate interest: objected, or took that back).
 
     201: recorded, and every read from now on obeys it. 202: recorded, but the store does not have it yet: this process
-    could not publish it, or the store is not vouched for. The relay tries again, and the store verifier, twice a second.
+    could not publish it, or the store is not vouched for. The relay and, twice a second, the store verifier try again.
     Until one of them succeeds or the vouch key has expired (2 s; 32 s if only the database is out of the verifier's
     reach), reads that reach the store are answered as before. Needs the scope `consent:write`. Unlike a read, the
     answer reveals whether a customer is registered: a decision that could not be recorded must not look recorded.

@@ -48,7 +48,7 @@ NO_KEY = Example(
         "Send an API key or access token that is neither expired nor revoked: `Authorization: Bearer rap_...`.",
     ),
 )
-STORE_AWAY = (
+STORE_UNAVAILABLE = (
     503,
     problem(503, "unavailable", "Temporarily unavailable", "The store did not answer in time. Nothing was read."),
 )
@@ -104,7 +104,7 @@ FEATURES = [
             403,
             "forbidden",
             "The key may not do this",
-            "This key is not bound to the purpose asked for; GET /v1/services lists those it may use.",
+            "This key is not bound to this purpose; GET /v1/services lists the purposes of the key.",
         ),
     ),
     Example(
@@ -155,10 +155,10 @@ FEATURES = [
             422,
             "as-of-too-early",
             "There is no exact answer as of that time",
-            "view returns: events came later. Ask as of a later time, or without these - at `$.as_of`",
+            "view returns: events came later. Use a later time, or leave these out - at `$.as_of`",
         ),
     ),
-    Example("store-away", "The store is unavailable", QUERY, *STORE_AWAY),
+    Example("store-unavailable", "The store is unavailable", QUERY, *STORE_UNAVAILABLE),
 ]
 
 BATCH = [
@@ -203,10 +203,10 @@ BATCH = [
             422,
             "unprocessable",
             "The request can't be answered as it is",
-            "Ask for 1 to 100 customers at a time - at `$.customer_ids`",
+            "Request 1 to 100 customers at a time - at `$.customer_ids`",
         ),
     ),
-    Example("store-away", "The store is unavailable", BATCH_QUERY, *STORE_AWAY),
+    Example("store-unavailable", "The store is unavailable", BATCH_QUERY, *STORE_UNAVAILABLE),
 ]
 
 CONSENT = {"customer_id": "C42", "purpose": "service", "decision": "given", "notice": "privacy/1/en", "method": "chat"}
@@ -348,7 +348,7 @@ EVENTS = [
         ),
     ),
     Example(
-        "kafka-away",
+        "kafka-unavailable",
         "Kafka is unavailable",
         {"events": [MESSAGE]},
         503,

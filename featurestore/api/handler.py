@@ -118,7 +118,7 @@ class FeatureHandler:
         query = BATCH_REQUEST.decode(call.body)
         customers = query.customer_ids
         if not 1 <= len(customers) <= LARGEST_BATCH:
-            raise Unprocessable(f"Ask for 1 to {LARGEST_BATCH} customers at a time - at `$.customer_ids`")
+            raise Unprocessable(f"Request 1 to {LARGEST_BATCH} customers at a time - at `$.customer_ids`")
         charge(call, credential, len(customers) - 1)  # one is charged already
         subjects = [subject_at(customer, self.secret, f"$.customer_ids[{i}]") for i, customer in enumerate(customers)]
         return Reply(200, encode(BatchAnswer(self._read(call, credential, query, subjects))))

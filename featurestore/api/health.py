@@ -72,7 +72,7 @@ def database() -> str:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError as error:
-        log.warning("not ready: the database is away", error=str(error))
+        log.warning("not ready: the database does not answer", error=str(error))
         return AWAY
     return OK
 
@@ -81,7 +81,7 @@ def store() -> str:
     try:
         nodes = configured.store().read([], [], [], settings().store_timeout_ms).nodes
     except StoreUnavailable as error:
-        log.warning("not ready: the store is away", error=str(error))
+        log.warning("not ready: the store does not answer", error=str(error))
         return AWAY
     vouched = sum(bool(node.incarnation) for node in nodes)
     if not vouched:

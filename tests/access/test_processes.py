@@ -1,4 +1,4 @@
-"""Revocation across real processes: heard at once through the control Redis, in 2 s without it."""
+"""Changes of credentials across real processes: effective at once by the control Redis, in 2 s without it."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from devservers.installation import ROOT, Installation, installation
 from devservers.waiting import eventually
 from featurestore.access.cache_invalidation import CHANNEL
 
-NOBODY = "redis://127.0.0.1:1/1"
+NO_REDIS = "redis://127.0.0.1:1/1"
 CHANGER = """
 from featurestore.access import oauth, services
 from featurestore.access.models import ApiClient
@@ -42,22 +42,22 @@ def change(what):
             bot.active = False
             services.save_client(bot, actor="tests")
 """
-HOLDER = """
+READER = """
 from featurestore.access import credential_cache
 from featurestore.access.selectors import credential
 credential_cache.CACHED_S = {cached_s}
 
-def held(*texts):
+def states(*texts):
     found = [credential(text, time.time_ns() // 1_000_000) for text in texts]
-    return ["taken" if isinstance(one, credential_cache.Credential) else one for one in found]
+    return ["valid" if isinstance(one, credential_cache.Credential) else one for one in found]
 
 def read_by_threads(count, text):
-    # Each reads everything anew, and stays.
+    # Each thread reads the database, and then stays alive.
     stay, answers = threading.Event(), []
 
     def read(done):
         credential_cache.credential_cache.invalidate()
-        answers.extend(held(text))
+        answers.extend(states(text))
         done.set()
         stay.wait(60)
 
@@ -67,7 +67,7 @@ def read_by_threads(count, text):
         done.wait(60)
     return answers
 """
-OBEDIENT = """
+SERVE_CALLS = """
 import json, sys, threading, time
 import django
 django.setup()
@@ -77,19 +77,19 @@ for line in sys.stdin:
     print(json.dumps(globals()[name](*arguments)), flush=True)
 """
 CHANGES = {
-    "key": ["revoked", "taken"],
-    "secret": ["taken", "revoked"],
-    "tokens": ["taken", "revoked"],
+    "key": ["revoked", "valid"],
+    "secret": ["valid", "revoked"],
+    "tokens": ["valid", "revoked"],
     "client": ["inactive_client", "inactive_client"],
 }
-"""What a key and a token are when the client of this name has seen the change of this name."""
+"""States of the key and the token of the client with this name, after the change with this name."""
 
 
-class Process:
-    """A process of the installation that calls a function of its own when told."""
+class RemoteProcess:
+    """A process of the installation that runs one of its functions on request."""
 
     def __init__(self, made: Installation, functions: str) -> None:
-        command = [sys.executable, "-c", OBEDIENT.format(functions=functions)]
+        command = [sys.executable, "-c", SERVE_CALLS.format(functions=functions)]
         pipe = subprocess.PIPE
         self.popen = subprocess.Popen(command, cwd=ROOT, env=made.environment, stdin=pipe, stdout=pipe, text=True)
 
@@ -106,20 +106,20 @@ class Process:
         self.popen.wait(10)
 
 
-Start = Callable[[str, float], tuple[Process, list[Process]]]
+Start = Callable[[str, float], tuple[RemoteProcess, list[RemoteProcess]]]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """One process that changes access, and two that keep what they know for a time."""
-    running: list[Process] = []
+    """One process that changes credentials, and two that cache them for a time."""
+    running: list[RemoteProcess] = []
     with installation(tmp_path, kafka="127.0.0.1:1", store="redis://127.0.0.1:1/0") as made:
 
-        def opened(control_url: str, cached_s: float) -> tuple[Process, list[Process]]:
+        def opened(control_url: str, cached_s: float) -> tuple[RemoteProcess, list[RemoteProcess]]:
             made.environment["RAPPORT_CONTROL_URL"] = control_url
             made.manage("migrate", "--noinput")
-            running.append(Process(made, CHANGER))
-            running.extend(Process(made, HOLDER.format(cached_s=cached_s)) for _ in range(2))
+            running.append(RemoteProcess(made, CHANGER))
+            running.extend(RemoteProcess(made, READER.format(cached_s=cached_s)) for _ in range(2))
             return running[0], running[1:]
 
         yield opened
@@ -127,48 +127,48 @@ def start(tmp_path: Path) -> Iterator[Start]:
             process.stop()
 
 
-def test_a_change_is_heard_of_by_every_process(redis_server: str, start: Start) -> None:
-    """They keep what they know for an hour: nothing but the word of a change can make them forget it."""
-    changer, holders = start(redis_server, 3600)
+def test_change_reaches_every_process_at_once(redis_server: str, start: Start) -> None:
+    """They cache credentials for an hour: only an invalidation message can empty the cache."""
+    changer, readers = start(redis_server, 3600)
     texts = {what: changer.call("make", what) for what in CHANGES}
-    for holder in holders:
-        holder.call("held", "")
-    eventually(lambda: listeners(redis_server) == 3, "all listen, the changer too")
+    for reader in readers:
+        reader.call("states", "")
+    eventually(lambda: listeners(redis_server) == 3, "all listen, the changing process too")
     for what, expected in CHANGES.items():
-        assert [holder.call("held", *texts[what]) for holder in holders] == [["taken", "taken"]] * 2
+        assert [reader.call("states", *texts[what]) for reader in readers] == [["valid", "valid"]] * 2
         changer.call("change", what)
-        for holder in holders:
-            eventually(lambda: holder.call("held", *texts[what]) == expected, f"{what} is heard of")  # noqa: B023
+        for reader in readers:
+            eventually(lambda: reader.call("states", *texts[what]) == expected, f"{what} takes effect")  # noqa: B023
 
 
-def test_without_the_control_redis_it_takes_two_seconds(start: Start) -> None:
-    changer, holders = start(NOBODY, 2.0)
+def test_change_takes_two_seconds_without_the_control_redis(start: Start) -> None:
+    changer, readers = start(NO_REDIS, 2.0)
     texts = {what: changer.call("make", what) for what in CHANGES}
     for what in CHANGES:
-        assert [holder.call("held", *texts[what]) for holder in holders] == [["taken", "taken"]] * 2
+        assert [reader.call("states", *texts[what]) for reader in readers] == [["valid", "valid"]] * 2
     for what in CHANGES:
         changer.call("change", what)
     for what, expected in CHANGES.items():
-        for holder in holders:
-            eventually(lambda: holder.call("held", *texts[what]) == expected, f"{what} is seen", within_s=5)  # noqa: B023
+        for reader in readers:
+            eventually(lambda: reader.call("states", *texts[what]) == expected, f"{what} takes effect", within_s=5)  # noqa: B023
 
 
-def test_threads_that_have_asked_hold_no_connection(postgres: str, tmp_path: Path) -> None:
-    """As in the fast lane, where no request of Django's closes them."""
+def test_idle_threads_hold_no_database_connection(postgres: str, tmp_path: Path) -> None:
+    """As on the fast path, where no Django request closes the connections."""
     with psycopg.connect(postgres, autocommit=True) as server:
         server.execute("CREATE DATABASE access_threads")
         url = postgres.replace("/postgres", "/access_threads")
-        with installation(tmp_path, kafka="127.0.0.1:1", store=NOBODY, database=url) as made:
-            made.environment["RAPPORT_CONTROL_URL"] = NOBODY
+        with installation(tmp_path, kafka="127.0.0.1:1", store=NO_REDIS, database=url) as made:
+            made.environment["RAPPORT_CONTROL_URL"] = NO_REDIS
             made.manage("migrate", "--noinput")
-            changer, holder = Process(made, CHANGER), Process(made, HOLDER.format(cached_s=3600))
+            changer, reader = RemoteProcess(made, CHANGER), RemoteProcess(made, READER.format(cached_s=3600))
             key, token = changer.call("make", "bot")
             changer.stop()
             for text in (key, token):
-                assert holder.call("read_by_threads", 8, text) == ["taken"] * 8
+                assert reader.call("read_by_threads", 8, text) == ["valid"] * 8
             open_ones = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'access_threads'"
             eventually(lambda: server.execute(open_ones).fetchone() == (0,), "every connection is closed", within_s=5)
-            holder.stop()
+            reader.stop()
         server.execute("DROP DATABASE access_threads WITH (FORCE)")
 
 

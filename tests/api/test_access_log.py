@@ -8,9 +8,9 @@ from featurestore.access.models import ApiKey
 from featurestore.accesslog.batches import Batch
 from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.api.handler import feature_handler
-from tests.accesslog.harness import MemoryStream
-from tests.api.conftest import Post
-from tests.api.environment import NOW_MS, ServingEnvironment
+from tests.kit.access_log import MemoryStream
+from tests.kit.api import Post
+from tests.kit.serving_environment import NOW_MS, ServingEnvironment
 
 QUERY = {"service": "support_chat", "purpose": "service", "customer_id": "C42", "features": ["spend_amount_sum_30d"]}
 BATCH_QUERY = {"service": "support_chat", "purpose": "service", "features": ["spend_amount_sum_30d"]}
@@ -51,7 +51,7 @@ def test_withheld_read_is_recorded(post: Post, writer: AccessLogWriter) -> None:
 
 
 def test_unknown_customer_is_recorded_as_without_consent(post: Post, writer: AccessLogWriter) -> None:
-    assert post("/v1/features", QUERY | {"customer_id": "nobody"}).status_code == 200
+    assert post("/v1/features", QUERY | {"customer_id": "unknown"}).status_code == 200
     assert sent(writer).contexts[0].withheld == {"spend": "no_consent"}
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from featurestore.api.examples import BATCH, FEATURES
 from featurestore.api.fast_path import with_fast_path
-from tests.api.environment import ServingEnvironment
 from tests.api.test_features import BATCH_PATH, FEATURES_PATH, QUERY
+from tests.kit.serving_environment import ServingEnvironment
 
 REQUEST_ID = "a-request-of-mine"
 DJANGO_HEADERS = {"Referrer-Policy", "Cross-Origin-Opener-Policy", "X-Frame-Options"}  # of its middleware for pages
@@ -75,7 +75,7 @@ def adapters(environment: ServingEnvironment, key: str, monkeypatch: pytest.Monk
 def test_adapters_answer_single_read_examples_alike(
     adapters: Adapters, environment: ServingEnvironment, example: Any
 ) -> None:
-    environment.store.available = example.name != "store-away"
+    environment.store.available = example.name != "store-unavailable"
     authorised = {} if example.request else {"HTTP_AUTHORIZATION": None}
     body = json.dumps(example.request or QUERY).encode()
     assert adapters.common_answer(FEATURES_PATH, body, **authorised).status.startswith(str(example.status))
@@ -86,7 +86,7 @@ def test_adapters_answer_single_read_examples_alike(
 def test_adapters_answer_batch_examples_alike(
     adapters: Adapters, environment: ServingEnvironment, example: Any
 ) -> None:
-    environment.store.available = example.name != "store-away"
+    environment.store.available = example.name != "store-unavailable"
     authorised = {} if example.request else {"HTTP_AUTHORIZATION": None}
     body = json.dumps(example.request or QUERY).encode()
     assert adapters.common_answer(BATCH_PATH, body, **authorised).status.startswith(str(example.status))
@@ -103,7 +103,7 @@ nearly = st.dictionaries(st.sampled_from(fields), json_values, max_size=4).map(l
 bodies = (
     st.binary(max_size=200)
     | json_values.map(lambda v: json.dumps(v).encode())
-    | nearly.map(lambda question: json.dumps(question).encode())
+    | nearly.map(lambda query: json.dumps(query).encode())
 )
 
 

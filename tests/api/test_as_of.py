@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import Post
-from tests.api.environment import ServingEnvironment
 from tests.api.test_features import BATCH_PATH, BATCH_QUERY, FEATURES_PATH, QUERY
+from tests.kit.api import Post
+from tests.kit.serving_environment import ServingEnvironment
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -39,18 +39,18 @@ def test_time_before_the_newest_event_is_refused(post: Post) -> None:
     assert refused.json()["type"] == "urn:rapport:problem:as-of-too-early"
     assert refused.json()["detail"] == (
         "view returns: events came later; view spend: events came later. "
-        "Ask as of a later time, or without these - at `$.as_of`"
+        "Use a later time, or leave these out - at `$.as_of`"
     )
 
 
 def test_refused_batch_names_the_customers_by_index(post: Post, environment: ServingEnvironment) -> None:
     environment.permit("C44", service=True)
-    ids = ["C43", "C42", "C44", "nobody", "C42"]
+    ids = ["C43", "C42", "C44", "unknown", "C42"]
     batch = BATCH_QUERY | {"customer_ids": ids, "as_of": "2026-11-20T12:00:00Z", "features": ["returns_90d"]}
     refused = post(BATCH_PATH, batch).json()["detail"]
     assert refused.startswith("view returns: events came later. ")
     assert refused.endswith(" - at `$.as_of`, `$.customer_ids[1]`, `$.customer_ids[4]`")
-    others = post(BATCH_PATH, batch | {"customer_ids": ["C43", "C44", "nobody"]}).json()["results"]
+    others = post(BATCH_PATH, batch | {"customer_ids": ["C43", "C44", "unknown"]}).json()["results"]
     assert [answer["views"]["returns"]["status"] for answer in others] == ["withheld", "missing", "withheld"]
     assert {answer["at"] for answer in others} == {"2026-11-20T12:00:00.000Z"}
 
@@ -61,8 +61,8 @@ def test_refused_batch_names_the_customers_by_index(post: Post, environment: Ser
         ("2026-10-31T23:59:59Z", 422, "as-of-too-early", "view returns: the permission began later"),
         ("1969-12-31T23:59:59Z", 422, "as-of-too-early", "Nothing is stored from before 1970"),
         ("0001-01-01T00:00:00+23:59", 422, "as-of-too-early", "Nothing is stored from before 1970"),
-        ("2026-11-22T12:00:00.001Z", 422, "as-of-in-future", "Leave it out to ask for now"),
-        ("9999-12-31T23:59:59-23:59", 422, "as-of-in-future", "Leave it out to ask for now"),
+        ("2026-11-22T12:00:00.001Z", 422, "as-of-in-future", "Leave it out to read as of now"),
+        ("9999-12-31T23:59:59-23:59", 422, "as-of-in-future", "Leave it out to read as of now"),
         ("2026-11-21T12:00:00", 400, "malformed", "Expected `datetime` with a timezone component - at `$.as_of`"),
         ("yesterday", 400, "malformed", "Invalid RFC3339 encoded datetime - at `$.as_of`"),
         (1_700_000_000, 400, "malformed", "Expected `datetime | null`, got `int` - at `$.as_of`"),
@@ -75,7 +75,7 @@ def test_wrong_as_of_is_a_problem(post: Post, as_of: Any, status: int, name: str
 
 
 def test_denied_customer_is_withheld_at_any_as_of(post: Post) -> None:
-    for customer_id in ("C43", "nobody"):
+    for customer_id in ("C43", "unknown"):
         response = post(FEATURES_PATH, QUERY | {"customer_id": customer_id, "as_of": "2020-01-01T00:00:00Z"})
         assert response.status_code == 200
         assert {view["status"] for view in response.json()["views"].values()} == {"withheld"}

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from tests.api.conftest import Post
 from tests.api.test_events import MESSAGE
 from tests.api.test_events import PATH as EVENTS
 from tests.api.test_features import BATCH_PATH, FEATURES_PATH, QUERY
+from tests.kit.api import Post
 
 VALID = json.dumps(QUERY).encode()
 START = b'{"service":"support_chat","purpose":"service","customer_id":'
@@ -93,11 +93,11 @@ MALFORMED: dict[str, tuple[str, bytes, str]] = {
         event_with(b'{"sentiment":' + b"9" * 6_000 + b"}"),
         "Number out of range - at `$.events[0].data",
     ),
-    "an event with a field twice, deep": (EVENTS, event_with(b'{"a":{"b":1,"b":2}}'), "A field is there twice"),
+    "an event with a field twice, deep": (EVENTS, event_with(b'{"a":{"b":1,"b":2}}'), "A field is repeated"),
     "an event with a name twice in two ways": (
         EVENTS,
         event_with(b'{"intent":"x","\\u0069ntent":"y"}'),
-        "A field is there twice",
+        "A field is repeated",
     ),
 }
 

@@ -8,9 +8,9 @@ from featurestore.access.services import create_client, create_key
 from featurestore.consent.models import ConsentRecord
 from featurestore.consent.services import define_purpose, publish_notice, retire_purpose
 from featurestore.profiles.services import register
-from tests.api.conftest import Post
-from tests.api.environment import ServingEnvironment
 from tests.api.test_features import FEATURES_PATH, QUERY
+from tests.kit.api import Post
+from tests.kit.serving_environment import ServingEnvironment
 
 PATH = "/v1/consents"
 GIVEN = {"customer_id": "C7", "purpose": "service", "decision": "given", "notice": "privacy/1/en", "method": "chat"}
@@ -55,7 +55,7 @@ def test_consent_with_until_ends_then(post: Post) -> None:
 @pytest.mark.parametrize(
     ("change", "status", "name"),
     [
-        ({"customer_id": "nobody"}, 404, "unknown-customer"),
+        ({"customer_id": "unknown"}, 404, "unknown-customer"),
         ({"customer_id": "a\0b"}, 400, "malformed"),
         ({"purpose": "analytics"}, 403, "forbidden"),
         ({"purpose": "personalisation", "notice": None}, 409, "wrong-basis"),

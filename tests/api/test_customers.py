@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from featurestore.customers.models import Customer
-from tests.api.conftest import Post
-from tests.api.environment import ServingEnvironment
+from tests.kit.api import Post
+from tests.kit.serving_environment import ServingEnvironment
 
 PATH = "/v1/customers"
 NEW = {"customer_id": "C8", "region": "Europe", "brand": "lamp"}

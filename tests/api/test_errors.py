@@ -11,9 +11,9 @@ from django.test import Client
 from featurestore.api import handler
 from featurestore.api.handler import FeatureHandler
 from featurestore.logs import request_log
-from tests.api.conftest import Post
-from tests.api.environment import ServingEnvironment
 from tests.api.test_features import FEATURES_PATH, QUERY
+from tests.kit.api import Post
+from tests.kit.serving_environment import ServingEnvironment
 
 SHAPE = {"type", "title", "status", "detail", "instance"}
 

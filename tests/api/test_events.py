@@ -15,8 +15,8 @@ from featurestore.definitions import EventSource
 from featurestore.ingest import acknowledged_writer
 from featurestore.ingest.acknowledged_writer import AcknowledgedEventWriter, EncodedEvent
 from featurestore.ingest.errors import NotAcknowledged
-from tests.api.conftest import Post
-from tests.api.environment import NOW_MS, FakeKafka, ServingEnvironment
+from tests.kit.api import Post
+from tests.kit.serving_environment import NOW_MS, FakeKafka, ServingEnvironment
 
 PATH = "/v1/events"
 MESSAGE = {
@@ -70,7 +70,7 @@ def test_known_and_unknown_customers_are_answered_alike(
     post: Post, kafka: FakeKafka, environment: ServingEnvironment
 ) -> None:
     environment.permit("C44", service=True)
-    answers = {post(PATH, one(customer_id=who)).content for who in ("C42", "C43", "C44", "nobody")}
+    answers = {post(PATH, one(customer_id=customer_id)).content for customer_id in ("C42", "C43", "C44", "unknown")}
     assert len(answers) == 1
     assert len(kafka) == 4
 
@@ -163,7 +163,7 @@ def test_event_time_out_of_range_is_refused(post: Post, kafka: FakeKafka, time: 
     ],
 )
 def test_repeated_field_at_any_depth_is_refused(post: Post, kafka: FakeKafka, raw: bytes) -> None:
-    assert post(PATH, raw).json()["detail"] == "A field is there twice: send each once."
+    assert post(PATH, raw).json()["detail"] == "A field is repeated: send each once."
     assert not kafka
 
 

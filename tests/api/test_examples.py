@@ -14,8 +14,8 @@ from featurestore.api.sse import operation
 from featurestore.catalog.purposes import PURPOSES
 from featurestore.consent.services import define_purpose, publish_notice
 from featurestore.profiles.services import register
-from tests.api.conftest import Post
-from tests.api.environment import ServingEnvironment
+from tests.kit.api import Post
+from tests.kit.serving_environment import ServingEnvironment
 
 VARYING = {"since", "record", "instance"}
 """Fields that differ each time."""
@@ -41,9 +41,9 @@ def kafka_unavailable(environment: ServingEnvironment) -> None:
 
 
 PREPARATIONS: dict[str, Callable[[ServingEnvironment], None]] = {
-    "store-away": store_unavailable,
+    "store-unavailable": store_unavailable,
     "pending": store_unavailable,
-    "kafka-away": kafka_unavailable,
+    "kafka-unavailable": kafka_unavailable,
 }
 
 

@@ -15,8 +15,8 @@ from featurestore.access.services import create_client, create_key, revoke
 from featurestore.catalog import registry
 from featurestore.config import settings as conf
 from featurestore.store.memory import MemoryStore
-from tests.api.conftest import Post
-from tests.api.environment import NOW_MS, ServingEnvironment
+from tests.kit.api import Post
+from tests.kit.serving_environment import NOW_MS, ServingEnvironment
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -47,7 +47,7 @@ def test_refused_customer_is_answered_with_defaults(post: Post) -> None:
 def test_unknown_customer_is_answered_like_one_without_consent(post: Post, environment: ServingEnvironment) -> None:
     environment.permit("registered", personalisation=True)
     unknown, registered = (
-        post(FEATURES_PATH, QUERY | {"customer_id": "nobody"}),
+        post(FEATURES_PATH, QUERY | {"customer_id": "unknown"}),
         post(FEATURES_PATH, QUERY | {"customer_id": "registered"}),
     )
     assert unknown.content == registered.content
@@ -68,7 +68,7 @@ def test_unvouched_store_is_withheld(post: Post, environment: ServingEnvironment
 
 
 def test_batch_is_answered_in_order(post: Post) -> None:
-    ids = ["C43", "C42", "nobody", "C42"]
+    ids = ["C43", "C42", "unknown", "C42"]
     results = post(BATCH_PATH, BATCH_QUERY | {"customer_ids": ids}).json()["results"]
     assert [result["views"]["spend"]["status"] for result in results] == ["withheld", "present", "withheld", "present"]
     assert results[1] == results[3] == post(FEATURES_PATH, QUERY).json()
@@ -159,13 +159,13 @@ def test_identifiers_of_all_kinds_are_read(post: Post, environment: ServingEnvir
             BATCH_PATH,
             BATCH_QUERY | {"customer_ids": ["x"] * 101},
             422,
-            "Ask for 1 to 100 customers at a time - at `$.customer_ids`",
+            "Request 1 to 100 customers at a time - at `$.customer_ids`",
         ),
         (
             BATCH_PATH,
             BATCH_QUERY | {"customer_ids": []},
             422,
-            "Ask for 1 to 100 customers at a time - at `$.customer_ids`",
+            "Request 1 to 100 customers at a time - at `$.customer_ids`",
         ),
         (FEATURES_PATH, b" " * 65_537, 413, "A body has at most 65536 bytes."),
         (FEATURES_PATH, b'{"service":"' + b"a" * 3_000_000, 413, "A body has at most 65536 bytes."),
@@ -198,7 +198,7 @@ def test_wrong_request_is_a_problem_without_its_values(
     ],
 )
 def test_repeated_field_is_refused(post: Post, raw: bytes) -> None:
-    assert post(FEATURES_PATH, raw).json()["detail"] == "A field is there twice: send each once."
+    assert post(FEATURES_PATH, raw).json()["detail"] == "A field is repeated: send each once."
 
 
 def test_null_equals_an_absent_field(post: Post) -> None:

@@ -9,9 +9,9 @@ from django.test import Client
 from featurestore.api import health
 from featurestore.consent.selectors import StoreStatus, permissions_in_store
 from featurestore.store.protocol import NodeState, ReadResult, StoreUnavailable
-from tests.api.conftest import Post
-from tests.api.environment import ServingEnvironment
 from tests.api.test_features import FEATURES_PATH, QUERY
+from tests.kit.api import Post
+from tests.kit.serving_environment import ServingEnvironment
 
 
 def test_alive_while_the_store_is_unavailable(client: Client, environment: ServingEnvironment) -> None:

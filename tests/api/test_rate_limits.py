@@ -4,9 +4,9 @@ import pytest
 
 from featurestore.access.models import ApiClient
 from featurestore.access.services import create_client, create_key, save_client
-from tests.api.conftest import Post
-from tests.api.environment import ServingEnvironment
 from tests.api.test_features import BATCH_PATH, BATCH_QUERY, FEATURES_PATH, QUERY
+from tests.kit.api import Post
+from tests.kit.serving_environment import ServingEnvironment
 
 QUOTA = 20  # of a window, at two requests a second
 

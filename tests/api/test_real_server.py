@@ -85,7 +85,7 @@ def test_generated_client_reads_typed_answers(shop: Shop, generated: Path) -> No
     assert answer.spend_amount_sum_30d is import_module("rapport_client.types").UNSET, "it was not requested"
     assert read.parsed.views["mood"].status is models.Status.STALE, "no worker runs here"
 
-    batch = call("features.read_features_batch", models.BatchRequest(customer_ids=["C50", "nobody"], **query))
+    batch = call("features.read_features_batch", models.BatchRequest(customer_ids=["C50", "unknown"], **query))
     assert [one.views["mood"].status for one in batch.parsed.results] == [models.Status.STALE, models.Status.WITHHELD]
 
     message = models.Message(author=models.MessageAuthor.CUSTOMER, conversation_id="c1", sentiment=0.5)

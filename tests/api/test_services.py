@@ -7,7 +7,7 @@ from django.test import Client
 
 from featurestore.catalog import registry
 from featurestore.definitions.description import service_spec
-from tests.api.conftest import PURPOSES, SERVICES
+from tests.kit.api import PURPOSES, SERVICES
 
 
 @pytest.fixture

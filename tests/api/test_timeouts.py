@@ -9,9 +9,9 @@ import pytest
 from featurestore.api.handler import feature_handler
 from featurestore.store import configured
 from featurestore.store.redis import RedisStore
-from tests.api.conftest import Post
-from tests.api.environment import ServingEnvironment
 from tests.api.test_features import BATCH_PATH, BATCH_QUERY, FEATURES_PATH, QUERY
+from tests.kit.api import Post
+from tests.kit.serving_environment import ServingEnvironment
 
 TOLERANCE_S = 0.5
 TICK_MS = 2  # a socket's time-out is counted in whole milliseconds, and may end in the last one

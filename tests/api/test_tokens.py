@@ -22,8 +22,8 @@ from featurestore.access.selectors import invalidate_credentials
 from featurestore.access.services import create_client
 from featurestore.api import request_cycle
 from featurestore.logs import request_log
-from tests.api.conftest import PURPOSES, SERVICES
-from tests.api.environment import NOW_MS, ServingEnvironment
+from tests.kit.api import PURPOSES, SERVICES
+from tests.kit.serving_environment import NOW_MS, ServingEnvironment
 
 GRANT = {"grant_type": "client_credentials"}
 FORM = "application/x-www-form-urlencoded"

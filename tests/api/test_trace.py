@@ -8,9 +8,9 @@ import pytest
 
 from featurestore.api.trace import trace_of
 from featurestore.logs import request_log
-from tests.api.conftest import Post
-from tests.api.environment import ServingEnvironment
 from tests.api.test_features import FEATURES_PATH, QUERY
+from tests.kit.api import Post
+from tests.kit.serving_environment import ServingEnvironment
 
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE_ID}-{PARENT_ID}-01"
@@ -70,9 +70,9 @@ def test_trace_is_logged_and_answered(
     caplog: pytest.LogCaptureFixture,
     status: int,
 ) -> None:
-    question = QUERY if status == 200 else QUERY | {"customer_id": 42}
+    query = QUERY if status == 200 else QUERY | {"customer_id": 42}
     with caplog.at_level(logging.INFO):
-        response = post(FEATURES_PATH, question, traceparent=TRACEPARENT)
+        response = post(FEATURES_PATH, query, traceparent=TRACEPARENT)
     found = ANSWERED.fullmatch(response["traceresponse"])
     assert response.status_code == status
     assert found

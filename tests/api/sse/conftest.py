@@ -13,8 +13,8 @@ from devservers.installation import Installation, installation
 from devservers.redis_server import RedisServer
 from featurestore.config import settings
 from featurestore.store.configured import store_at
-from tests.api.environment import ServingEnvironment
-from tests.api.sse.listener import Listener
+from tests.kit.event_stream import Listener
+from tests.kit.serving_environment import ServingEnvironment
 
 QUERY = {"service": "support_chat", "purpose": "service"}
 NUMBERS = count()

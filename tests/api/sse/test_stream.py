@@ -107,7 +107,7 @@ def test_change_before_the_first_event_is_not_lost() -> None:
 def test_slow_client_holds_one_event_and_gets_the_newest() -> None:
     async def scenario(harness: StreamHarness) -> None:
         await harness.next_bytes()
-        for value in range(1, 100):  # nobody reads from the stream
+        for value in range(1, 100):  # the client reads nothing
             harness.change(answer(value))
             await asyncio.sleep(0)
         assert harness.reads == 0

@@ -12,7 +12,7 @@ from featurestore.accesslog.batches import decode
 from featurestore.accesslog.stream import RecordStream
 from featurestore.api.sse.events import MEDIA_TYPE
 from tests.api.sse.conftest import QUERY, Serve, StreamEnvironment
-from tests.api.sse.listener import Listener
+from tests.kit.event_stream import Listener
 
 SPENT = "spend_amount_sum_1h"
 GONE = 'rapport_sse_closed_total{reason="gone"}'
@@ -101,7 +101,7 @@ def test_withdrawal_closes_the_stream(quiet_shop: StreamEnvironment) -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_stream_without_consent_is_withheld_and_closed(shop: StreamEnvironment, known: bool) -> None:
-    customer = shop.customer() if known else "nobody"
+    customer = shop.customer() if known else "unknown"
     if known:
         shop.environment.permit(customer, service=False)
     stream = shop.listen(customer)
