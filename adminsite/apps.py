@@ -1,4 +1,4 @@
-"""The site's own Django app: its system checks, and Celery where tasks are started."""
+"""Django app of the site: registers system checks, and loads Celery where the process starts tasks."""
 
 from importlib import import_module
 
@@ -16,5 +16,5 @@ class AdminsiteConfig(AppConfig):
     def ready(self) -> None:
         register(production, "rapport")
         register(outdated_database, Tags.database)
-        if settings().serves_admin:  # which starts no task, and is 17 MB smaller without
+        if settings().serves_admin:  # an API process starts no task, and needs 17 MB less without Celery
             import_module("adminsite.celery")

@@ -1,4 +1,4 @@
-"""What granian serves as event streams: ``python -m adminsite.sse``."""
+"""ASGI application of ``python -m adminsite.sse``: event streams."""
 
 import os
 
@@ -7,8 +7,8 @@ import django
 from adminsite.checks import refuse_if_unsafe
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
-refuse_if_unsafe()
 django.setup()
+refuse_if_unsafe()
 
 from featurestore.api.sse.asgi_adapter import event_stream_app  # noqa: E402  (Django is set up now)
 

@@ -1,6 +1,6 @@
-"""System checks that keep production from starting unsafely.
+"""System checks that refuse to start with unsafe production settings or an outdated database.
 
-Django's commands run them by themselves; servers that are no command (granian, Celery) call ``refuse_if_unsafe``.
+Django's commands run them; servers that are no command (Granian, Celery) call ``refuse_if_unsafe``.
 """
 
 import sys
@@ -20,7 +20,7 @@ SECRET_MIN_LENGTH = 32
 
 
 def unsafe(conf: Settings) -> list[CheckMessage]:
-    """What forbids these settings in production; nothing outside of it."""
+    """Errors of these settings in production; none outside of it."""
     if not conf.production:
         return []
     weak = [
@@ -32,13 +32,13 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
         (weak, "E001", f"{' and '.join(weak)}: the development default, or under {SECRET_MIN_LENGTH} characters.",
          "Give each its own random text, as deploy/write_env.py does."),
         (conf.secret_key == conf.subject_secret, "E002", "RAPPORT_SECRET_KEY and RAPPORT_SUBJECT_SECRET are the same.",
-         "One signs sessions, the other hides identities: a leak of one must not be a leak of both."),
+         "One signs sessions, the other pseudonymises customers: a leak of one must not be a leak of both."),
         (conf.debug, "E003", "RAPPORT_DEBUG is on: errors would show settings and data to anyone.", "Turn it off."),
         (conf.database_url.startswith("sqlite"), "E004", "RAPPORT_DATABASE_URL is SQLite.",
-         "Use PostgreSQL: several hosts write consent, and none may lose it."),
+         "Use PostgreSQL: several hosts write consents."),
         (not conf.allowed_hosts or "*" in conf.allowed_hosts, "E005", "RAPPORT_ALLOWED_HOSTS is empty or '*'.",
          'Name the hosts you serve, as a JSON list: ["features.example.org"].'),
-        (not conf.https, "E006", "RAPPORT_HTTPS is off: the login's cookies would travel in the clear.",
+        (not conf.https, "E006", "RAPPORT_HTTPS is off: the login's cookies would be sent unencrypted.",
          "Serve through TLS, then turn it on."),
         (conf.kafka_embedded, "E007", "RAPPORT_KAFKA_EMBEDDED is on: the demo's broker forgets every event.",
          "Point RAPPORT_KAFKA_BOOTSTRAP at a real cluster and turn it off."),

@@ -1,4 +1,4 @@
-"""The first page: is the store to be trusted, what is on its way, what was found, what customers decided."""
+"""Figures, chart and lists of the administration's first page, each by the permission of the page behind it."""
 
 import json
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from featurestore.access.selectors import clients_of
-from featurestore.accesslog import selectors as records
-from featurestore.audit import selectors as privacy
+from featurestore.accesslog import selectors as access_log
+from featurestore.audit import selectors as audit
 from featurestore.clock import database_now
 from featurestore.consent import selectors as consent
 from featurestore.consent.models import ConsentRecord
@@ -20,10 +20,22 @@ from featurestore.ingest import selectors as dead_letters
 DAYS = 14
 LATEST = 8
 STORE = {
-    StoreStatus.VOUCHED: ("Vouched for", "Its permissions are the database's. Reads are answered.", True),
-    StoreStatus.PARTLY: ("Partly vouched for", "Some nodes' customers are denied. The store verifier's log says which.", False),
-    StoreStatus.UNVOUCHED: ("Not vouched for", "Reads are denied. Is manage.py verify_store running?", False),
-    StoreStatus.UNREACHABLE: ("Away", "Reads are denied. Decisions are recorded and wait.", False),
+    StoreStatus.VOUCHED: ("Vouched for", "The store has the database's permissions. Reads are answered.", True),
+    StoreStatus.PARTLY: (
+        "Partly vouched for",
+        "Reads of some customers are denied. The store verifier's log names the nodes.",
+        False,
+    ),
+    StoreStatus.UNVOUCHED: (
+        "Not vouched for",
+        "All reads are denied. Is the store verifier running (manage.py verify_store)?",
+        False,
+    ),
+    StoreStatus.UNREACHABLE: (
+        "Unreachable",
+        "All reads are denied. Decisions are recorded and put into effect later.",
+        False,
+    ),
 }
 CHART_OPTIONS = {
     "animation": False,
@@ -40,17 +52,17 @@ CHART_OPTIONS = {
 
 
 class Figure(NamedTuple):
-    """One of the figures at the top. ``good`` is None where there is no judgement."""
+    """A figure at the top of the page. ``good`` is None if it is not judged."""
 
     name: str
     value: str
-    words: str
+    description: str
     link: str = ""
     good: bool | None = None
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """What this person may know, by the same permissions as the pages behind the links."""
+    """The page's context for the request's user."""
     may = request.user.has_perm
     figures = [_store()]
     if may("consent.view_permissionchange"):
@@ -60,14 +72,14 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may("ingest.view_deadletter"):
         figures.append(_dead_letters())
     if may("accesslog.view_accessgap"):
-        figures.append(_records())
+        figures.append(_access_gaps())
     context |= {"title": "Overview", "figures": figures}
     if may("consent.view_consentrecord"):
         days = consent.decisions_by_day(DAYS)
         context |= {"days": days, "chart": _chart(days), "chart_options": json.dumps(CHART_OPTIONS)}
         context["latest"] = ConsentRecord.objects.select_related("customer", "purpose")[:LATEST]
     if may("audit.view_finding"):
-        context["findings"] = privacy.open_findings()[:LATEST]
+        context["findings"] = audit.open_findings()[:LATEST]
     if not may("consent.view_consentrecord"):
         context["clients"] = clients_of(request.user)[:LATEST]
     return context
@@ -75,8 +87,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _store() -> Figure:
     status, _ = consent.permissions_in_store()
-    value, words, good = STORE[status]
-    return Figure("The store", value, words, good=good)
+    value, description, good = STORE[status]
+    return Figure("The store", value, description, good=good)
 
 
 def _propagation() -> Figure:
@@ -91,16 +103,16 @@ def _propagation() -> Figure:
 def _pending() -> Figure:
     found = consent.outbox_backlog()
     link = reverse("admin:consent_permissionchange_changelist") + "?state=pending"
-    words = "Not yet in the store" if found.unpublished else "Every change is in the store"
+    description = "Not yet in the store" if found.unpublished else "Every change is in the store"
     if found.unsent:
-        words += f"; {found.unsent:,} not yet told to the streams"
+        description += f"; {found.unsent:,} not yet sent to the streams"
     if found.unpublished + found.unsent:
-        words += f"; the oldest waits for {timedelta(seconds=round(found.oldest_s))}"
-    return Figure("OutboxBacklog changes", f"{found.unpublished:,}", words, link, not found.unpublished)
+        description += f"; the oldest waits for {timedelta(seconds=round(found.oldest_s))}"
+    return Figure("Pending changes", f"{found.unpublished:,}", description, link, not found.unpublished)
 
 
 def _findings() -> Figure:
-    count, last = privacy.open_findings().count(), privacy.last_audit()
+    count, last = audit.open_findings().count(), audit.last_audit()
     link = reverse("admin:audit_finding_changelist") + "?state__exact=open"
     audited = f"Last audit {last.started_at:%-d %b, %H:%M} UTC" if last else "Never audited"
     if last and last.error:
@@ -110,18 +122,22 @@ def _findings() -> Figure:
 
 def _dead_letters() -> Figure:
     found = dead_letters.quarantine_status()
-    words = f"The oldest waits for {dead_letters.age(found.oldest_at)}" if found.waiting else "No record waits"
+    description = (
+        f"The oldest waits for {dead_letters.age(found.oldest_at)}" if found.waiting else "None waits for a decision"
+    )
     if unread := dead_letters.unread(found.read_at):
-        words += "; not read from Kafka lately"
+        description += "; not read from Kafka in the last 5 minutes"
     link = reverse("admin:ingest_deadletter_changelist")
-    return Figure("Dead letters", f"{found.waiting:,}", words, link, not (found.waiting or unread))
+    return Figure("Dead letters", f"{found.waiting:,}", description, link, not (found.waiting or unread))
 
 
-def _records() -> Figure:
-    found = records.gaps_by_reason(database_now() - records.DAY)
+def _access_gaps() -> Figure:
+    found = access_log.gaps_by_reason(database_now() - access_log.DAY)
     link, count = reverse("admin:accesslog_accessgap_changelist"), sum(found.values())
-    words = "In 24 hours; some reads may have no record" if count else "Every read of 24 hours has its record"
-    return Figure("Gaps in access records", f"{count:,}", words, link, not count)
+    description = (
+        "In the last 24 hours: reads may have no record" if count else "Every read of the last 24 hours has its record"
+    )
+    return Figure("Gaps in access records", f"{count:,}", description, link, not count)
 
 
 def _duration(ms: float) -> str:

@@ -1,4 +1,4 @@
-"""The menu: what this person may see, in the order of a privacy officer's day."""
+"""Menu of the administration: the pages that the user may view."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """unfold's sidebar for a request. A group without an entry is left out."""
+    """Unfold's sidebar for a request, without empty groups."""
     overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
     groups = [{"items": [overview]}]
     for title, entries in GROUPS:

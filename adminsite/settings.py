@@ -15,7 +15,7 @@ SECRET_KEY = conf.secret_key
 ALLOWED_HOSTS = conf.allowed_hosts
 CSRF_TRUSTED_ORIGINS = conf.csrf_trusted_origins
 
-# An API alone carries neither the administration nor what only pages need.
+# A process that serves only the API loads neither the administration nor what only its pages need.
 _ADMINISTRATION = [
     "unfold",  # before the admin, whose templates it replaces
     "unfold.contrib.filters",
@@ -32,7 +32,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "guardian",
     "ninja",
-    "oauth2_provider",  # before access, which takes its pages away
+    "oauth2_provider",  # before access, which unregisters its pages
     "featurestore.access",
     "featurestore.accesslog",
     "featurestore.audit",
@@ -54,7 +54,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 if not conf.serves_admin:
-    MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]  # refuses hosts that are not ours
+    MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]  # refuses unknown hosts
 
 TEMPLATES = [
     {
@@ -90,7 +90,7 @@ else:
     _database["OPTIONS"] = {
         "connect_timeout": 5,
         "options": "-c statement_timeout=15000 -c lock_timeout=5000",
-        # A host that vanished sends no word: without these the kernel would wait a quarter of an hour for one.
+        # A lost host closes no connection: without these the kernel would wait for a quarter of an hour.
         "tcp_user_timeout": 8000,
         "keepalives_idle": 5,
         "keepalives_interval": 1,
@@ -105,17 +105,17 @@ USE_I18N = True
 LANGUAGE_CODE = "en"
 FORMAT_MODULE_PATH = "adminsite.formats"
 
-# ------------------------------------------------------------------------------------------------------- who may enter
+# ------------------------------------------------------------------------------------------------------- authentication
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
-ANONYMOUS_USER_NAME = None  # guardian: nobody is a user without a login
+ANONYMOUS_USER_NAME = None  # guardian: no user without a login
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
-# featurestore/access/oauth.py has the one grant. Of a token its digest is kept alone (RFC 9700).
+# featurestore/access/oauth.py has the one grant. Only a token's digest is stored (RFC 9700).
 OAUTH2_PROVIDER_APPLICATION_MODEL = "access.ApiClient"
 OAUTH2_PROVIDER = {"COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True}
 LOGIN_URL = "admin:login"

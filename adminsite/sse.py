@@ -1,8 +1,8 @@
-"""The process of event streams: ``python -m adminsite.sse [--port 8002]``, by Granian.
+"""Process of event streams: ``python -m adminsite.sse [--port 8002]``, served by Granian.
 
-SIGHUP exchanges it, SIGTERM and SIGINT end it; every stream is closed with its reason before
-(featurestore.api.sse.asgi_adapter). A connection
-is no thread here. There are more of them than streams are allowed, so that whoever is too many is told so.
+SIGHUP replaces it, SIGTERM and SIGINT end it; every stream is closed with its reason before
+(featurestore.api.sse.asgi_adapter). A connection needs no thread. More connections than streams are accepted, so that
+a client over the limit gets an answer.
 """
 
 from granian.constants import Interfaces
@@ -12,17 +12,17 @@ from adminsite.serve import options, parser_of
 from featurestore.config import settings
 
 SPARE_CONNECTIONS = 512
-STOP_S = 10  # streams are told at once; who doesn't listen is not waited for
+STOP_S = 10  # streams are closed at once; a client that does not read is not waited for
 
 
 def main() -> None:
-    asked = parser_of("adminsite.sse", __doc__, 8002).parse_args()
+    arguments = parser_of("adminsite.sse", __doc__, 8002).parse_args()
     connections = settings().sse_streams + SPARE_CONNECTIONS
     MPServer(
         "adminsite.asgi:application",
         interface=Interfaces.ASGI,
-        backlog=connections * asked.workers,
-        **options(asked, connections, STOP_S),
+        backlog=connections * arguments.workers,
+        **options(arguments, connections, STOP_S),
     ).serve()
 
 

@@ -1,4 +1,4 @@
-"""Addresses: the administration, the API, and the health pages of both, as far as this process serves them."""
+"""URLs of the parts that this process serves: API, administration, health pages."""
 
 from django.urls import URLPattern, URLResolver, include, path
 

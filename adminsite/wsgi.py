@@ -1,9 +1,10 @@
-"""What granian serves: ``python -m adminsite.serve``: the fast path before Django."""
+"""WSGI application of ``python -m adminsite.serve``: the fast path before Django."""
 
 import gc
 import os
 from wsgiref.types import WSGIApplication
 
+import django
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
@@ -12,9 +13,10 @@ from featurestore.api.draining import close_while_draining, drain_state
 from featurestore.config import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
+django.setup()
 refuse_if_unsafe()
 application: WSGIApplication = get_wsgi_application()
-# Any of hundreds of threads may answer the next request: if each kept its own, PostgreSQL would run out of connections.
+# Hundreds of threads answer requests: if each kept its own connection, PostgreSQL would run out of them.
 connections.settings["default"]["CONN_MAX_AGE"] = 0
 
 from featurestore.api.fast_path import with_fast_path  # noqa: E402  (Django is set up now)
@@ -23,7 +25,7 @@ if settings().serves_api:
     application = with_fast_path(application)
 application = close_while_draining(application)
 drain_state.start_on_signal()
-# What was made until now stays. Without this, answers that wait for their access record to be sent have the collector
-# look through all of it again and again, and reads wait for 60 ms.
+# Objects made until now stay alive. Without this, the garbage collector scans all of them again and again while access
+# records are pending, and reads wait for 60 ms.
 gc.collect()
 gc.freeze()

@@ -1,6 +1,6 @@
-"""Who a feature belongs to: the *subject*, a keyed hash of one identifier. Pure.
+"""Subject of a feature: a keyed hash of one identifier of a customer. Pure.
 
-No e-mail, name or raw identifier leaves the database for Kafka, Redis, logs or metrics; a subject does.
+Subjects leave the database for Kafka, Redis, logs and metrics; e-mails, names and raw identifiers do not.
 """
 
 import hmac
@@ -13,7 +13,7 @@ SUBJECT = re.compile(rb"[0-9a-f]{%d}" % SUBJECT_LENGTH)
 
 
 class IdentifierError(ValueError):
-    """An identifier that can't name anybody: empty, longer than 256 characters, or with control characters."""
+    """Identifier that is not allowed: empty, longer than 256 characters, or with control characters."""
 
 
 def subject_of(identifier: str, secret: bytes, kind: str = "customer_id") -> str:
@@ -29,14 +29,14 @@ def subject_of(identifier: str, secret: bytes, kind: str = "customer_id") -> str
     return hmac.digest(secret, message, "sha256")[:16].hex()
 
 
-def is_subject(found: bytes) -> bool:
-    """Whether bytes from outside, a Kafka key or a part of a Redis key, name a subject."""
-    return SUBJECT.fullmatch(found) is not None
+def is_subject(text: bytes) -> bool:
+    """Whether a Kafka key, or a part of a Redis key, has the form of a subject."""
+    return SUBJECT.fullmatch(text) is not None
 
 
 def partition_of(subject: str, partitions: int) -> int:
-    """The Kafka partition (of every event, purge and changelog topic) that holds a subject.
+    """The Kafka partition of a subject, in every event, purge and changelog topic.
 
-    Subjects are uniform, so their first 32 bits serve; every producer of ours passes the partition explicitly.
+    Subjects are uniform, so their first 32 bits serve. Every producer passes the partition explicitly.
     """
     return int(subject[:8], 16) % partitions

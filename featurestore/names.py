@@ -1,11 +1,11 @@
 """Names of Kafka topics, changelogs and the consumer group. Pure.
 
-All carry the generation: a topic made anew or repartitioned starts empty, and so do its tables.
+All have the generation in them: topics of a new generation start empty, and so do their tables.
 """
 
 import re
 
-PREFIXES = ("events.", "rapport.", "consent.purge.", "dead-letters.")  # what topics of ours begin with
+PREFIXES = ("events.", "rapport.", "consent.purge.", "dead-letters.")  # of all topics
 
 
 def group(generation: int) -> str:
@@ -17,7 +17,7 @@ def events(source: str, generation: int) -> str:
 
 
 def source_of(topic: str) -> str | None:
-    """The source whose events a topic of any generation holds; None if it is none of ``events``.
+    """The source whose events a topic of any generation holds; None for a topic of anything else.
 
     >>> source_of(events("orders", 3)), source_of(purge(3))
     ('orders', None)

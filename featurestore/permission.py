@@ -1,6 +1,6 @@
-"""The permission of one subject, as the store holds it: field ``p`` of the subject's hash. Pure.
+"""Permission of one subject, as the store holds it: field ``p`` of the subject's hash. Pure.
 
-Derived from the database by one function (featurestore.consent.purpose_states) and put by the consent services alone. The
+One function derives it from the database (featurestore.consent.purpose_states), and consent alone publishes it. The
 bytes are msgpack, since the store's Lua scripts read them too (``cmsgpack``); every number is below 2**53.
 """
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class PurposePermission(msgspec.Struct, array_like=True, frozen=True):
-    """What one purpose may do with a subject. ``grant`` rises with every new grant; ``until_ms`` 0 is no end."""
+    """Whether one purpose may use a subject's values. Every new grant raises ``grant_id``; ``until_ms`` 0 is no end."""
 
     allowed: bool
     grant_id: int
@@ -19,9 +19,9 @@ class PurposePermission(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Permission(msgspec.Struct, array_like=True, frozen=True):
-    """All purposes of one subject with its fence: a put with a lower (epoch, sequence) is refused.
+    """Permission of one subject for each purpose, with its fence: the store refuses a lower (epoch, sequence).
 
-    A purpose without an entry has no record, which is denial; an entry that is not allowed is a refusal.
+    A purpose without an entry has no consent record, which is denial; an entry that is not allowed is a refusal.
     """
 
     epoch: int
@@ -37,13 +37,13 @@ class Permission(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Denial(StrEnum):
-    """Why a purpose may not have a subject's values: the ``reason`` of a withheld view."""
+    """Reason why a purpose may not use a subject's values: the ``reason`` of a withheld view."""
 
-    UNKNOWN = "no_permission"  # the subject is not registered, or the store does not know it
-    NO_RECORD = "no_consent"  # nothing says yes
+    UNKNOWN = "no_permission"  # the subject is not registered, or the store has no permission of it
+    NO_RECORD = "no_consent"  # no consent record for the purpose
     REFUSED = "refused"  # withdrawn, objected or expired
     EXPIRED = "expired"
-    UNVOUCHED = "store_unvouched"  # nobody vouches for the permissions that this store run holds
+    UNVOUCHED = "store_unvouched"  # no vouch key for the permissions that this store run holds
     NOT_SERVED = "purpose_not_served"  # the view does not serve this purpose
 
 
@@ -57,14 +57,14 @@ def decode(raw: bytes) -> Permission:
 
 
 def current(permission: Permission | None, purpose: str, now_ms: int) -> PurposePermission | Denial:
-    """The grant under which a purpose may use a subject's values at a time, or why it may not."""
+    """The permission under which a purpose may use a subject's values at a time, or why it may not."""
     if permission is None:
         return Denial.UNKNOWN
-    grant = permission.purposes.get(purpose)
-    if grant is None:
+    found = permission.purposes.get(purpose)
+    if found is None:
         return Denial.NO_RECORD
-    if not grant.allowed:
+    if not found.allowed:
         return Denial.REFUSED
-    if grant.until_ms and now_ms >= grant.until_ms:
+    if found.until_ms and now_ms >= found.until_ms:
         return Denial.EXPIRED
-    return grant
+    return found

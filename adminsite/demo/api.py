@@ -1,4 +1,4 @@
-"""Our API as a shop's back end uses it: consents written, features read, with a key."""
+"""Client of the API with a key: records consents, reads features."""
 
 import http.client
 import json
@@ -9,36 +9,36 @@ TIMEOUT_S = 5
 
 
 class Reply(NamedTuple):
-    """``status`` 0: the API can't be reached."""
+    """Status and body of an answer. ``status`` 0: the API can't be reached."""
 
     status: int
     body: dict[str, Any]
 
 
-class Api:
-    """One connection, opened again when it breaks."""
+class ApiClient:
+    """Client with one connection, which is opened again when it breaks."""
 
     def __init__(self, url: str, key: str) -> None:
         self._address = urlsplit(url).netloc
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._connection = http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)
 
-    def decide(self, customer_id: str, purpose: str, decision: str, notice: str) -> Reply:
+    def record_decision(self, customer_id: str, purpose: str, decision: str, notice: str) -> Reply:
         """Record a consent or its withdrawal."""
         body = {"customer_id": customer_id, "purpose": purpose, "decision": decision, "notice": notice}
         return self.post("/v1/consents", {**body, "method": "app"})
 
-    def read(self, customer_id: str, service: str, purpose: str) -> Reply:
+    def read_features(self, customer_id: str, service: str, purpose: str) -> Reply:
         """A customer's features."""
         return self.post("/v1/features", {"service": service, "purpose": purpose, "customer_id": customer_id})
 
     def get(self, path: str) -> Reply:
-        return self._ask("GET", path, None)
+        return self._request("GET", path, None)
 
     def post(self, path: str, body: dict[str, Any]) -> Reply:
-        return self._ask("POST", path, json.dumps(body))
+        return self._request("POST", path, json.dumps(body))
 
-    def _ask(self, method: str, path: str, body: str | None) -> Reply:
+    def _request(self, method: str, path: str, body: str | None) -> Reply:
         try:
             self._connection.request(method, path, body, self._headers)
             answer = self._connection.getresponse()

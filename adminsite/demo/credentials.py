@@ -1,4 +1,4 @@
-"""What the demo's seeding made up: a login, an API key, customers. Handed on in a file that only its owner may read."""
+"""Login, API key and customers of the demo, in a file that only its owner may read."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Credentials(msgspec.Struct):
-    """``url`` is that of the API and the administration."""
+    """Generated credentials. ``url`` is that of the API and the administration."""
 
     url: str
     login: str

@@ -1,4 +1,4 @@
-"""What the demo stands on: its folder, the settings of its processes, its database."""
+"""Folder, settings and database of the demo."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from adminsite.demo.credentials import Credentials
-from adminsite.demo.servers import Servers
+from adminsite.demo.servers import ServerAddresses
 from featurestore.config import ROOT
 
 FOLDER = ROOT / "var" / "demo"
@@ -22,12 +22,12 @@ CREDENTIALS = FOLDER / "credentials.json"
 
 
 class DemoError(Exception):
-    """The demo can't begin; the message says what to do."""
+    """The demo can't start; the message says what to do."""
 
 
 @contextmanager
-def fresh_folder() -> Iterator[None]:
-    """An empty folder, and no second demo that would empty it. Raises DemoError."""
+def empty_folder() -> Iterator[None]:
+    """Empty the demo's folder and lock it against a second demo. Raises DemoError."""
     FOLDER.parent.mkdir(exist_ok=True)
     with FOLDER.with_suffix(".lock").open("w") as lock:
         try:
@@ -39,18 +39,18 @@ def fresh_folder() -> Iterator[None]:
         yield
 
 
-def environment_of(running: Servers, health_port: int) -> dict[str, str]:
-    """The settings of every process, added to this one's environment and written where a terminal can take them from.
+def environment_variables(servers: ServerAddresses, health_port: int) -> dict[str, str]:
+    """The environment of every process: this one's with the demo's settings, which a file has too, for terminals.
 
-    The broker remembers nothing, so that topics begin a new generation: the time.
+    The broker starts empty, so the generation of topics is new: the time.
     """
     own = {
         "SECRET_KEY": secrets.token_urlsafe(48),
         "SUBJECT_SECRET": secrets.token_urlsafe(48),
         "DATABASE_URL": f"sqlite:///{FOLDER / 'rapport.sqlite3'}",
-        "STORE_URL": f"redis://127.0.0.1:{running.redis_port}/0",
-        "CONTROL_URL": f"redis://127.0.0.1:{running.redis_port}/1",
-        "KAFKA_BOOTSTRAP": running.kafka,
+        "STORE_URL": f"redis://127.0.0.1:{servers.redis_port}/0",
+        "CONTROL_URL": f"redis://127.0.0.1:{servers.redis_port}/1",
+        "KAFKA_BOOTSTRAP": servers.kafka,
         "KAFKA_EMBEDDED": "true",
         "PARTITIONS": "4",
         "GENERATION": str(int(time.time())),
@@ -62,16 +62,16 @@ def environment_of(running: Servers, health_port: int) -> dict[str, str]:
     lines = [f"RAPPORT_{name}={shlex.quote(value)}\n" for name, value in own.items()]
     with os.fdopen(os.open(ENVIRONMENT, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.writelines(lines)
-    inherited = dict(os.environ)  # noqa: TID251  (handed on, not read)
+    inherited = dict(os.environ)  # noqa: TID251  (passed on, not read)
     return inherited | {f"RAPPORT_{name}": value for name, value in own.items()}
 
 
-def seed(environment: dict[str, str], url: str) -> Credentials:
-    """Make and fill the database. Raises DemoError."""
+def create_database(environment: dict[str, str], url: str) -> Credentials:
+    """Create and fill the database. Raises DemoError."""
     output = LOGS / "seed.log"
     command = [sys.executable, "manage.py", "seed_demo", str(CREDENTIALS), "--url", url]
     with output.open("wb") as log:
         ended = subprocess.run(command, env=environment, cwd=ROOT, stdout=log, stderr=log, check=False)
     if ended.returncode:
-        raise DemoError(f"the database could not be prepared; the output is in {output}")
+        raise DemoError(f"The database could not be created; the output is in {output}")
     return Credentials.load(CREDENTIALS)

@@ -1,4 +1,4 @@
-"""The demo's processes, run by honcho: each one's output in a file, the shop's on the screen."""
+"""Processes of the demo, run by honcho: each one's output goes to a file, the simulator's also to the screen."""
 
 import shlex
 import sys
@@ -9,12 +9,12 @@ from honcho.printer import Message, Printer
 
 from featurestore.config import ROOT
 
-SHOWN = "shop"
+SHOWN = "simulator"
 STOPPED = " stopped (rc="
 
 
-class Log(Printer):
-    """Writes each process's lines into its file, and shows the shop's, and that a process ended by itself."""
+class LogPrinter(Printer):
+    """Writes each process's lines to its file; shows the simulator's, and when a process ends unexpectedly."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(sys.stdout)
@@ -33,17 +33,17 @@ class Log(Printer):
             elif STOPPED in text:
                 self.stopping = True
                 name = text.partition(STOPPED)[0]
-                self.show(f"\n{name} has ended, so all is stopped. Its output is in {self.folder / name}.log\n")
+                self.show(f"\n{name} ended, so everything is stopped. Its output is in {self.folder / name}.log\n")
 
     def show(self, text: str) -> None:
         self.output.write(text)
         self.output.flush()
 
 
-def manager(environment: dict[str, str], folder: Path, port: int, sse_port: int, rate: float) -> Manager:
-    """All processes, ready to be started by ``loop()``."""
+def process_manager(environment: dict[str, str], folder: Path, port: int, sse_port: int, rate: float) -> Manager:
+    """Manager of all processes, which ``loop()`` starts."""
     python = shlex.quote(sys.executable)
-    found = Manager(Log(folder / "logs"))
+    manager = Manager(LogPrinter(folder / "logs"))
     for name, command in {
         "api": f"-m adminsite.serve --port {port}",
         "sse": f"-m adminsite.sse --port {sse_port}",
@@ -52,8 +52,8 @@ def manager(environment: dict[str, str], folder: Path, port: int, sse_port: int,
         "store-verifier": "manage.py verify_store",
         SHOWN: f"-m adminsite.demo.simulator {shlex.quote(str(folder / 'credentials.json'))} --rate {rate}",
     }.items():
-        found.add_process(name, f"exec {python} {command}", env=environment, cwd=str(ROOT))
-    # A stream worker that meets an error ends, and expects to be started again.
-    forever = f"while true; do {python} -m streams worker; sleep 1; done"
-    found.add_process("streams", forever, env=environment, cwd=str(ROOT))
-    return found
+        manager.add_process(name, f"exec {python} {command}", env=environment, cwd=str(ROOT))
+    # A stream worker ends at an error and expects to be restarted.
+    restarting = f"while true; do {python} -m streams worker; sleep 1; done"
+    manager.add_process("streams", restarting, env=environment, cwd=str(ROOT))
+    return manager

@@ -1,4 +1,4 @@
-"""The demo's own servers: Redis for both roles, and the Kafka-protocol broker that forgets everything at its end."""
+"""Servers of the demo: a Redis for both roles, and the embedded Kafka-protocol broker, which keeps nothing."""
 
 import subprocess
 import sys
@@ -9,36 +9,33 @@ from pathlib import Path
 from typing import NamedTuple
 
 from devservers.redis_server import RedisServer
+from devservers.server import DidNotStart
 
 START_TIMEOUT_S = 20
 
 
-class ServerError(Exception):
-    """A server did not start; the message says where its output is."""
-
-
-class Servers(NamedTuple):
-    """Where they are."""
+class ServerAddresses(NamedTuple):
+    """Port of Redis, address of the broker."""
 
     redis_port: int
     kafka: str
 
 
 @contextmanager
-def servers(folder: Path) -> Iterator[Servers]:
-    """Both, running until the block ends. In sessions of their own: Ctrl-C stops the processes before their servers."""
+def running_servers(folder: Path) -> Iterator[ServerAddresses]:
+    """Both servers, running until the block ends, in sessions of their own: Ctrl-C stops the other processes first."""
     redis = RedisServer(folder / "redis", durable=True)
     redis.start()
     try:
-        with broker(folder) as kafka:
-            yield Servers(redis.port, kafka)
+        with embedded_broker(folder) as kafka:
+            yield ServerAddresses(redis.port, kafka)
     finally:
         redis.stop()
 
 
 @contextmanager
-def broker(folder: Path) -> Iterator[str]:
-    """The embedded broker's address."""
+def embedded_broker(folder: Path) -> Iterator[str]:
+    """The address of the embedded broker, running until the block ends."""
     address, output = folder / "broker.address", folder / "logs" / "broker.log"
     with output.open("wb") as log:
         command = [sys.executable, "-m", "streams", "broker", "--address-file", str(address)]
@@ -47,7 +44,7 @@ def broker(folder: Path) -> Iterator[str]:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not address.exists():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise ServerError(f"the embedded broker did not start; its output is in {output}")
+                raise DidNotStart(f"The embedded broker did not start; its output is in {output}")
             time.sleep(0.05)
         yield address.read_text()
     finally:

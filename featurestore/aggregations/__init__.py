@@ -1,4 +1,4 @@
-"""What is computed over a subject's events. One aggregation a file; a new file is found and tested unasked. Pure."""
+"""Aggregations: the statistics of a subject's events, one a file. A new file is found and tested by itself. Pure."""
 
 import pkgutil
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from featurestore.aggregations.base import (
     Kind,
     State,
     Value,
-    Windowed,
+    WindowedAggregation,
 )
 from featurestore.aggregations.count import Count
 from featurestore.aggregations.decayed_count import DecayedCount
@@ -67,21 +67,23 @@ __all__ = [
     "Value",
     "ValueType",
     "Variance",
-    "Windowed",
-    "every",
+    "WindowedAggregation",
+    "all_aggregations",
     "seconds",
 ]
 
 
-def every() -> list[type[Aggregation]]:
-    """All aggregations of this folder, also one that is not imported above: the subclasses that leave nothing open."""
+def all_aggregations() -> list[type[Aggregation]]:
+    """All aggregations of this folder, also those not imported above: the concrete subclasses of Aggregation."""
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         import_module(module.name)
-    return sorted({child for child in below(Aggregation) if not isabstract(child)}, key=lambda child: child.__name__)
+    return sorted(
+        {child for child in subclasses_of(Aggregation) if not isabstract(child)}, key=lambda child: child.__name__
+    )
 
 
-def below(parent: type[Any]) -> Iterator[type[Any]]:
+def subclasses_of(parent: type[Any]) -> Iterator[type[Any]]:
     """The subclasses of a class and theirs."""
     for child in parent.__subclasses__():
         yield child
-        yield from below(child)
+        yield from subclasses_of(child)

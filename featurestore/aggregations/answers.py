@@ -1,4 +1,4 @@
-"""What an aggregation answers: its JSON type, and its unit from the field's. Pure."""
+"""Types of answers: JSON type and unit, from the kind of answer and the field's type and unit. Pure."""
 
 import math
 from enum import StrEnum
@@ -8,7 +8,7 @@ DIMENSIONLESS, SECOND = "1", "s"
 
 
 class Answers(StrEnum):
-    """What kind of answer an aggregation gives when something was counted."""
+    """Kind of the answers that an aggregation gives when something was counted."""
 
     COUNT = "count"  # an integer of events, values or sessions
     WEIGHT = "weight"  # a number of events, not all of them whole
@@ -20,7 +20,7 @@ class Answers(StrEnum):
 
 
 class ValueType(NamedTuple):
-    """The type of a feature's value in JSON: integer, number, string, boolean, or list with the type of its items.
+    """Type of a feature's value in JSON: integer, number, string, boolean, or list with the type of its items.
 
     ``unit``: a symbol of UCUM ("s", "km"; "1" of what has none, "s2" of a square) or a currency's code of ISO 4217;
     None of what is no number.
@@ -62,7 +62,7 @@ def value_type(answers: Answers, type_of_field: str, unit_of_field: str | None) 
 
 
 def is_a(type_: str, value: Any) -> bool:
-    """Whether a single value is of a JSON type; an integer is a number, too."""
+    """Whether a single value is of a JSON type; an integer is a number too."""
     if isinstance(value, bool):
         return type_ == "boolean"
     if isinstance(value, int):

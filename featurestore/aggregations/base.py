@@ -1,4 +1,4 @@
-"""What an aggregation is: a commutative monoid over events, with a way to update it and a way to read it. Pure.
+"""Base class of the aggregations: a commutative monoid over events, with an update and an answer. Pure.
 
 A *state* is a plain value (int, float, str, bytes, None, or a flat sequence of these) that msgpack can hold, so a tile
 is a list of states and needs no codec of its own. States are never changed in place. The laws, tested on every
@@ -10,7 +10,7 @@ subclass by reflection (tests/aggregations/test_laws.py):
 They hold to the byte where ``exact``, and otherwise within the ``error`` that the subclass states. Two events of the
 same time and event_id_hash are the same event, so their values are equal.
 
-The pattern of one small algebra with the tiles on top is chronon's; "one statistic, one file" is river's.
+One small algebra under the tiles is the pattern of chronon; one statistic a file is that of river.
 """
 
 import dataclasses
@@ -27,13 +27,13 @@ from featurestore.aggregations.answers import Answers, ValueType, value_type
 
 Value = Any  # what an event's field holds, already scaled: int, float, str or bool
 State = Any  # see the module's docstring
-EventIdHash = int  # 63-bit digest of the event's id: orders events of the same millisecond
+EventIdHash = int  # 63-bit digest of the event's source and id: orders events of the same millisecond
 
 NO_FILTER: Mapping[str, Any] = MappingProxyType({})
 
 
 class Kind(StrEnum):
-    """What a source's field holds."""
+    """Kind of value that a source's field holds."""
 
     INTEGER = "integer"
     SCALED = "scaled"  # a decimal kept as an integer of 10**-places units
@@ -59,16 +59,16 @@ FLOAT_SUM = "1e-9 of the sum of the values' sizes, for the order in which floats
 
 
 class Cell(StrEnum):
-    """How one part of a state is stored for reading (featurestore.tiles.view_reader)."""
+    """Kind of cell that stores one part of a state (featurestore.tiles.cell_codecs)."""
 
-    INT = "int"  # nullable, stored in the fewest of 1, 2, 4 or 8 bytes
-    FLOAT = "float"  # nullable, 8 bytes
-    BLOB = "blob"  # anything, through a pool of distinct msgpack values
+    INT = "int"  # nullable, in the fewest of 1, 2, 4 or 8 bytes that all cells of a column fit in
+    FLOAT = "float"  # nullable, in 8 bytes
+    BLOB = "blob"  # the msgpack of anything else
 
 
 @dataclass(frozen=True)
 class Aggregation(ABC):
-    """One statistic of one field of a source's events, of those events that the filter ``where`` lets through.
+    """Statistic of one field of a source's events, of those events that the filter ``where`` lets through.
 
     ``field`` is None for aggregations of events as such. ``where`` maps a field to the value it must have, or to a
     collection of values. ``kind`` and ``places`` are filled in from the source when a view binds the aggregation.
@@ -81,33 +81,33 @@ class Aggregation(ABC):
 
     takes: ClassVar[frozenset[Kind]] = NUMBERS
     needs_field: ClassVar[bool] = True
-    growing: ClassVar[bool] = False  # a state grows when merged: stored per tile and merged at reading
-    fills: ClassVar[bool] = False  # a state may be full: ``full`` tells
-    additive: ClassVar[bool] = False  # merging adds, cell by cell: totals are made without calling merge
+    growing: ClassVar[bool] = False  # a state grows when merged: stored by tile and merged when read
+    fills: ClassVar[bool] = False  # a state can be full, see ``full``
+    additive: ClassVar[bool] = False  # merging adds cell by cell: suffix aggregates need no call of merge
     empty: ClassVar[Any] = None  # the answer when nothing was counted
 
-    def over(self, *windows: str, name: str | None = None, default: Any = None) -> "Windowed":
+    def over(self, *windows: str, name: str | None = None, default: Any = None) -> "WindowedAggregation":
         """This aggregation over windows such as "15m", "1h", "30d" (1 minute to 400 days) or "lifetime".
 
         A feature is called VIEW_FIELD_AGGREGATION_WINDOW; ``name`` replaces VIEW_FIELD_AGGREGATION, and with one
         window the whole. ``default`` is the answer when nothing was counted, if that would be null.
         """
         frame = sys._getframe(1)
-        return Windowed(self, windows, name, default, (frame.f_code.co_filename, frame.f_lineno))
+        return WindowedAggregation(self, windows, name, default, (frame.f_code.co_filename, frame.f_lineno))
 
     def bind(self, kind: Kind | None, places: int = 0) -> Self:
-        """This aggregation, knowing what its field holds."""
+        """This aggregation with the kind of its field."""
         return replace(self, kind=kind, places=places)
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """In a feature's name: spend_amount_NAME_30d. It tells settings apart where one view may want several: p50."""
+        """Its part of a feature's name: spend_amount_NAME_30d. Settings that one view may combine differ: p50, p95."""
 
     @property
     @abstractmethod
     def answers(self) -> Answers:
-        """What kind of answer it gives."""
+        """The kind of its answers."""
 
     def answer_type(self, unit: str | None = None) -> ValueType:
         """The type of the answer, with the unit that the field's gives it."""
@@ -115,7 +115,7 @@ class Aggregation(ABC):
 
     @property
     def error(self) -> str:
-        """How far off an answer may be, in words; nothing when it is exact."""
+        """How far off an answer may be, in words; empty if answers are exact."""
         return ""
 
     @property
@@ -124,14 +124,14 @@ class Aggregation(ABC):
         return not self.error
 
     @property
-    def number(self) -> Cell:
-        """The cell of a number of this field's kind."""
+    def number_cell(self) -> Cell:
+        """The kind of cell for a number of this field."""
         return Cell.FLOAT if self.kind is Kind.FLOAT else Cell.INT
 
     @property
-    def held(self) -> Cell:
-        """The cell of a value of this field's kind."""
-        return self.number if self.kind in NUMBERS else Cell.BLOB
+    def value_cell(self) -> Cell:
+        """The kind of cell for a value of this field."""
+        return self.number_cell if self.kind in NUMBERS else Cell.BLOB
 
     @property
     @abstractmethod
@@ -144,7 +144,7 @@ class Aggregation(ABC):
 
     @abstractmethod
     def update(self, state: State, value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
-        """The state with one more event: its field's value (never None), its time and its event_id_hash-breaker."""
+        """The state with one more event: its field's value (never None), its time and the hash of its id."""
 
     @abstractmethod
     def merge(self, a: State, b: State) -> State:
@@ -155,24 +155,24 @@ class Aggregation(ABC):
         return False
 
     def combine(self, states: Iterable[State]) -> State:
-        """The state of the events of all: as merged one by one, but for growing states faster."""
+        """The state of the events of all: merged one by one here; growing states have a faster way."""
         return reduce(self.merge, states, self.zero())
 
     @abstractmethod
     def finish(self, state: State, now_ms: int) -> Any:
-        """The feature's value at a time: a JSON value; ``empty`` when nothing was counted."""
+        """The feature's value at a time, as JSON; ``empty`` if nothing was counted."""
 
     def unscale(self, number: float) -> float | int:
-        """A number of the field's kind as the outside knows it: 1275 of a field of two places is 12.75."""
+        """A number in the field's unit: 1275 of a field of two places is 12.75."""
         return number / 10**self.places if self.kind is Kind.SCALED else number
 
 
 @dataclass(frozen=True)
-class Windowed:
-    """An aggregation with the windows it is asked over: what a view lists."""
+class WindowedAggregation:
+    """Aggregation with its windows: an item of a view's features."""
 
     aggregation: Aggregation
     windows: tuple[str, ...]
     name: str | None
     default: Any
-    made_at: tuple[str, int] | None = None  # file and line, for a message that names the line to change
+    defined_at: tuple[str, int] | None = None  # file and line, for a message that names the line to change

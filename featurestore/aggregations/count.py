@@ -1,4 +1,4 @@
-"""Count: how many events."""
+"""Count: the number of events."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdH
 
 @dataclass(frozen=True)
 class Count(Aggregation):
-    """The number of events; of those that have the field, if one is named.
+    """Number of events; of those that have the field, if one is named.
 
     >>> count = Count()
     >>> count.finish(count.merge(2, count.update(count.zero(), None, 0, 0)), now_ms=0)

@@ -1,4 +1,4 @@
-"""What forgets by half-life: the ground of DecayedCount and DecayedSum."""
+"""Base class of DecayedCount and DecayedSum: a sum that decays by half-life."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from typing import Any
 from featurestore.aggregations.base import Aggregation, Cell
 from featurestore.aggregations.duration import seconds
 
-State = Sequence[Any]  # time of the latest event in ms, what was counted as it stood then
-NONE = (None, 0.0)
+State = Sequence[Any]  # time of the latest event in ms, the sum decayed to that time
+ZERO = (None, 0.0)
 
 
 @dataclass(frozen=True)
 class Decay(Aggregation):
-    """A sum in which each event's part halves every ``half_life``: "12h", "7d".
+    """Sum in which each event's part halves every ``half_life``: "12h", "7d".
 
     Forward decay of Cormode, Shkapenyuk, Srivastava and Xu (2009), whose landmark moves on to the latest event: merging
     scales the older state to the newer's time. No part is ever more than whole: an event ahead of now counts whole, and
-    what came before it has decayed to its time.
+    earlier ones have decayed to its time.
     """
 
     half_life: str = dataclasses.field(kw_only=True)
@@ -36,10 +36,10 @@ class Decay(Aggregation):
         return seconds(self.half_life) * 1000
 
     def zero(self) -> State:
-        return NONE
+        return ZERO
 
     def add(self, state: State, amount: float, time_ms: int) -> State:
-        """The state with an amount that was whole at a time."""
+        """The state with one more amount, whole at its time."""
         at_ms = state[0]
         if at_ms is None:
             return (time_ms, amount)

@@ -1,4 +1,4 @@
-"""DecayedCount: how many events, the older the less."""
+"""DecayedCount: the number of events, older ones weighing less."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from featurestore.aggregations.decay import Decay, State
 
 @dataclass(frozen=True)
 class DecayedCount(Decay):
-    """The number of events, each of which counts half as much after every ``half_life``; a float.
+    """Number of events, each of which counts half as much after every ``half_life``; a float.
 
     Of those that have the field, if one is named. Algorithm and error are Decay's: 1e-9 relative.
 

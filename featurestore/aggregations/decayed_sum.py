@@ -1,4 +1,4 @@
-"""DecayedSum: of a number, the older the less."""
+"""DecayedSum: the sum of a number, older values weighing less."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from featurestore.aggregations.decay import Decay, State
 
 @dataclass(frozen=True)
 class DecayedSum(Decay):
-    """The sum of a numeric field, in which each value halves every ``half_life``; a float.
+    """Sum of a numeric field, in which each value halves every ``half_life``; a float.
 
     Algorithm and error are Decay's: 1e-9 of the sum of the decayed sizes, so relative for values of one sign.
 

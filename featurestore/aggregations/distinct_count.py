@@ -1,4 +1,4 @@
-"""DistinctCount: how many different values."""
+"""DistinctCount: the number of different values."""
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
@@ -11,7 +11,7 @@ from datasketches import HLL_8, hll_sketch, hll_union
 from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, Kind, Value
 
-EXACT = 128  # different values; beyond, a sketch of 2 kB is soon the smaller state and keeps its size
+MAX_EXACT = 128  # different values; beyond, a sketch of 2 kB is soon the smaller state and keeps its size
 LG_REGISTERS = 11
 
 State = Sequence[int] | bytes
@@ -19,7 +19,7 @@ State = Sequence[int] | bytes
 
 @dataclass(frozen=True)
 class DistinctCount(Aggregation):
-    """The number of different values of a field: exact up to 128, then an estimate.
+    """Number of different values of a field: exact up to 128, then an estimate.
 
     A state is the sorted 64-bit BLAKE2b digests of the values, and beyond 128 a HyperLogLog sketch (Flajolet et al.,
     2007; Apache datasketches' HLL_8 with 2,048 registers) of those digests, whose standard error is 2.3 %: two of three
@@ -37,7 +37,7 @@ class DistinctCount(Aggregation):
     growing = True
     exact = True
     empty = 0
-    error = f"none up to {EXACT} different values; beyond, a standard error of 2.3 %"
+    error = f"none up to {MAX_EXACT} different values; beyond, a standard error of 2.3 %"
     cells = (Cell.BLOB,)
 
     def zero(self) -> State:
@@ -52,7 +52,7 @@ class DistinctCount(Aggregation):
         at = bisect_left(state, digest)
         if at < len(state) and state[at] == digest:
             return state
-        return small((*state[:at], digest, *state[at:]))
+        return exact_or_sketch((*state[:at], digest, *state[at:]))
 
     def merge(self, a: State, b: State) -> State:
         return self.combine((a, b))
@@ -66,32 +66,32 @@ class DistinctCount(Aggregation):
             else:
                 digests.update(state)
         if not sketches:
-            return small(sorted(digests))
+            return exact_or_sketch(sorted(digests))
         return union((*sketches, sketch(digests)))
 
     def finish(self, state: State, now_ms: int) -> int:
         if isinstance(state, bytes):
             estimate: float = hll_sketch.deserialize(state).get_estimate()
-            return max(EXACT + 1, round(estimate))
+            return max(MAX_EXACT + 1, round(estimate))
         return len(state)
 
 
-def small(digests: Sequence[int]) -> State:
-    """The digests, or when there are too many a sketch of them."""
-    if len(digests) <= EXACT:
+def exact_or_sketch(digests: Sequence[int]) -> State:
+    """The digests, or a sketch of them if there are more than MAX_EXACT."""
+    if len(digests) <= MAX_EXACT:
         return digests
-    return union((sketch(digests[:EXACT]), sketch(digests[EXACT:])))
+    return union((sketch(digests[:MAX_EXACT]), sketch(digests[MAX_EXACT:])))
 
 
 def sketch(digests: Collection[int]) -> hll_sketch:
-    found = hll_sketch(LG_REGISTERS, HLL_8, True)  # with all registers from the start: its sparse form knows the order
+    found = hll_sketch(LG_REGISTERS, HLL_8, True)  # all registers from the start: a sparse sketch depends on the order
     for digest in digests:
         found.update(digest)
     return found
 
 
 def union(sketches: Iterable[hll_sketch]) -> bytes:
-    """One sketch of all. A sketch that was merged from at least two has forgotten the order of its values."""
+    """One sketch of all, the same for any order: merging at least two drops what depends on it."""
     found = hll_union(LG_REGISTERS)
     for each in sketches:
         found.update(each)

@@ -1,4 +1,4 @@
-"""What is at one end of all values: the ground of Min and Max."""
+"""Base class of Min and Max: the value at one end of all."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from featurestore.aggregations.base import Aggregation, Cell
 
 @dataclass(frozen=True)
 class Extreme(Aggregation):
-    """One of a numeric field's values. A state is that value, None if there was none."""
+    """Least or greatest value of a numeric field. A state is that value, None if there was none."""
 
     answers = Answers.VALUE
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        return (self.number,)
+        return (self.number_cell,)
 
     def zero(self) -> None:
         return None

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from featurestore.aggregations.base import EventIdHash, State, Value
-from featurestore.aggregations.held import Held
+from featurestore.aggregations.event_value import EventValue
 
 
 @dataclass(frozen=True)
-class First(Held):
-    """The field's value in the earliest event that has it, exactly; of one millisecond's, the one of the smaller event_id_hash.
+class First(EventValue):
+    """Value of the earliest event that has the field, exactly; within a millisecond, of the smaller event_id_hash.
 
     >>> from featurestore.aggregations import Kind
     >>> first = First("stage").bind(Kind.TEXT)

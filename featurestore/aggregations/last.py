@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from featurestore.aggregations.base import EventIdHash, State, Value
-from featurestore.aggregations.held import Held
+from featurestore.aggregations.event_value import EventValue
 
 
 @dataclass(frozen=True)
-class Last(Held):
-    """The field's value in the latest event that has it, exactly; of one millisecond's, the one of the larger event_id_hash.
+class Last(EventValue):
+    """Value of the latest event that has the field, exactly; within a millisecond, of the larger event_id_hash.
 
     >>> from featurestore.aggregations import Kind
     >>> last = Last("stage").bind(Kind.TEXT)

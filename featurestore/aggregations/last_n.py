@@ -9,16 +9,17 @@ from operator import itemgetter
 from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, State, Value
 
-MOST = 100
+MAX_N = 100
 SIZE = 3  # items of a state for one event
 when = itemgetter(0, 1)
 
 
 @dataclass(frozen=True)
 class LastN(Aggregation):
-    """The field's values in the latest ``n`` events that have it, newest first, exactly; 1 to 100 of them.
+    """Values of the latest ``n`` events that have the field, newest first, exactly; 1 to 100 of them.
 
-    A state is the time, event_id_hash and value of each, one after the other. Of one millisecond's, the larger event_id_hash is the newer.
+    A state is the time, event_id_hash and value of each, one after the other. Within a millisecond, the larger
+    event_id_hash is the newer.
 
     >>> from featurestore.aggregations import Kind
     >>> moods = LastN("sentiment", n=2).bind(Kind.FLOAT)
@@ -37,8 +38,8 @@ class LastN(Aggregation):
     cells = (Cell.BLOB,)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.n <= MOST:
-            raise ValueError(f"LastN of {self.n} values is not kept: take n=1 to n={MOST}, or Last for one alone")
+        if not 1 <= self.n <= MAX_N:
+            raise ValueError(f"LastN of {self.n} values is not kept: take n=1 to n={MAX_N}, or Last for one alone")
 
     @property
     def name(self) -> str:

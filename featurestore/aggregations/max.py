@@ -1,4 +1,4 @@
-"""Max: of a number."""
+"""Max: the largest value of a number."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from featurestore.aggregations.extreme import Extreme
 
 @dataclass(frozen=True)
 class Max(Extreme):
-    """The largest value of a numeric field, exactly.
+    """Largest value of a numeric field, exactly.
 
     >>> from featurestore.aggregations import Kind
     >>> maximum = Max("amount").bind(Kind.SCALED, places=2)

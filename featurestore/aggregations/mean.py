@@ -1,4 +1,4 @@
-"""Mean: of a number."""
+"""Mean: the mean of a number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ State = Sequence[float]  # number of events, their sum
 
 @dataclass(frozen=True)
 class Mean(Aggregation):
-    """The arithmetic mean of a numeric field, rounded once or twice to a float.
+    """Arithmetic mean of a numeric field, rounded once or twice to a float.
 
     Count and sum of integers and scaled decimals are exact; of floats, the sum is off by 1e-9 of their sizes at most.
 
@@ -30,7 +30,7 @@ class Mean(Aggregation):
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        return (Cell.INT, self.number)
+        return (Cell.INT, self.number_cell)
 
     def zero(self) -> State:
         return (0, 0)

@@ -1,4 +1,4 @@
-"""Min: of a number."""
+"""Min: the smallest value of a number."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from featurestore.aggregations.extreme import Extreme
 
 @dataclass(frozen=True)
 class Min(Extreme):
-    """The smallest value of a numeric field, exactly.
+    """Smallest value of a numeric field, exactly.
 
     >>> from featurestore.aggregations import Kind
     >>> minimum = Min("amount").bind(Kind.SCALED, places=2)

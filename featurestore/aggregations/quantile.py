@@ -1,4 +1,4 @@
-"""Quantile: of a number."""
+"""Quantile: a quantile of a number, such as the median."""
 
 import dataclasses
 from bisect import bisect_right
@@ -12,7 +12,7 @@ from datasketches import kll_doubles_sketch
 from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import Aggregation, Cell, EventIdHash, Kind
 
-EXACT = 64  # values
+MAX_EXACT = 64  # values
 K = 200
 
 State = Sequence[float] | bytes
@@ -20,11 +20,11 @@ State = Sequence[float] | bytes
 
 @dataclass(frozen=True)
 class Quantile(Aggregation):
-    """The smallest value that at least the share ``q`` of all values is at most as large as: ``q=0.5`` is a median.
+    """Smallest value for which at least the share ``q`` of all values is no larger: ``q=0.5`` is a median.
 
     A state is the sorted values, and beyond 64 a KLL sketch (Karnin, Lang and Liberty, 2016; Apache datasketches,
-    k=200), which draws lots. Exact up to 64 values; beyond, the answer is a value whose rank is off by at most 1.33 %
-    of the values in 99 of 100 cases.
+    k=200), which is randomised. Exact up to 64 values; beyond, the rank of the answer is off by at most 1.33 % of the
+    values in 99 of 100 cases.
 
     >>> median = Quantile("amount", q=0.5).bind(Kind.SCALED, places=2)
     >>> state = median.zero()
@@ -38,7 +38,7 @@ class Quantile(Aggregation):
 
     answers = Answers.VALUE
     growing = True
-    error = f"none up to {EXACT} values; beyond, a rank is off by at most 1.33 % of the values in 99 of 100 cases"
+    error = f"none up to {MAX_EXACT} values; beyond, a rank is off by at most 1.33 % of the values in 99 of 100 cases"
     cells = (Cell.BLOB,)
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class Quantile(Aggregation):
             return bytes(sketch.serialize())
         value += 0  # makes -0.0 into 0.0
         at = bisect_right(state, value)
-        return small((*state[:at], value, *state[at:]))
+        return exact_or_sketch((*state[:at], value, *state[at:]))
 
     def merge(self, a: State, b: State) -> State:
         if not a or not b:
@@ -80,8 +80,8 @@ class Quantile(Aggregation):
             else:
                 values += state
         if not sketches:
-            return small(sorted(values))
-        return whole(sketches, values)
+            return exact_or_sketch(sorted(values))
+        return merged_sketch(sketches, values)
 
     def finish(self, state: State, now_ms: int) -> float | None:
         if isinstance(state, bytes):
@@ -92,13 +92,13 @@ class Quantile(Aggregation):
         return self.unscale(state[-int(-self.share * len(state) // 1) - 1])
 
 
-def small(values: Sequence[float]) -> State:
-    """The values, or when there are too many a sketch of them."""
-    return values if len(values) <= EXACT else whole([], values)
+def exact_or_sketch(values: Sequence[float]) -> State:
+    """The values, or a sketch of them if there are more than MAX_EXACT."""
+    return values if len(values) <= MAX_EXACT else merged_sketch([], values)
 
 
-def whole(sketches: Iterable[kll_doubles_sketch], values: Iterable[float]) -> bytes:
-    """One sketch of all. Integers up to 2**53 are exact as floats; left as integers they take it 30 times as long."""
+def merged_sketch(sketches: Iterable[kll_doubles_sketch], values: Iterable[float]) -> bytes:
+    """One sketch of all. Integers up to 2**53 are exact as floats; updates with integers are 30 times slower."""
     found = kll_doubles_sketch(K)
     for each in sketches:
         found.merge(each)

@@ -1,4 +1,4 @@
-"""SessionCount: how many sessions."""
+"""SessionCount: the number of sessions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from featurestore.aggregations.sessions import Sessions
 
 @dataclass(frozen=True)
 class SessionCount(Sessions):
-    """The number of sessions: runs of events without a pause of more than ``gap``. Algorithm and error are Sessions'.
+    """Number of sessions: runs of events without a pause of more than ``gap``. Algorithm and error are Sessions'.
 
     >>> visits = SessionCount(gap="30m")
     >>> state = visits.zero()

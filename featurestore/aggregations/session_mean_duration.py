@@ -1,15 +1,15 @@
-"""SessionMeanDuration: how long a session is."""
+"""SessionMeanDuration: the mean length of sessions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.sessions import NONE, Sessions
+from featurestore.aggregations.sessions import ZERO, Sessions
 
 
 @dataclass(frozen=True)
 class SessionMeanDuration(Sessions):
-    """The mean of the seconds from a session's first event to its last. Algorithm and error are Sessions'.
+    """Mean of the seconds from a session's first event to its last. Algorithm and error are Sessions'.
 
     >>> visits = SessionMeanDuration(gap="30m")
     >>> state = visits.zero()
@@ -24,5 +24,5 @@ class SessionMeanDuration(Sessions):
 
     def finish(self, state: Sequence[int], now_ms: int) -> float | None:
         count = self.count(state)
-        open_ms = sum(state[len(NONE) + 1 :: 2]) - sum(state[len(NONE) :: 2])
+        open_ms = sum(state[len(ZERO) + 1 :: 2]) - sum(state[len(ZERO) :: 2])
         return (state[1] + open_ms) / count / 1000 if count else None

@@ -1,4 +1,4 @@
-"""What groups events by pauses: the ground of SessionCount and SessionMeanDuration."""
+"""Base class of SessionCount and SessionMeanDuration: events grouped by pauses."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -8,9 +8,9 @@ from functools import cached_property
 from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, State, Value
 from featurestore.aggregations.duration import seconds
 
-OPEN = 64  # sessions kept with their bounds
-NONE = (0, 0)
-MOST = len(NONE) + 2 * OPEN  # items of a state
+MAX_OPEN = 64  # sessions kept with their bounds
+ZERO = (0, 0)
+MAX_ITEMS = len(ZERO) + 2 * MAX_OPEN  # items of a state
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Sessions(Aggregation):
     A state is the number of closed sessions, their milliseconds in all, and then first and last time of each open one,
     the oldest first. The newest 64 are open: an event can still prolong or join them. Older ones close, and an event
     that comes so late that it belongs to a closed one counts as a session more. So answers are exact up to 64 sessions,
-    and beyond while no event or part comes out of order by 64 sessions; otherwise there are too many, too short ones.
+    and beyond while no event or part comes out of order by 64 sessions; otherwise sessions are too many and too short.
     """
 
     gap: str = dataclasses.field(default="30m", kw_only=True)
@@ -28,7 +28,10 @@ class Sessions(Aggregation):
     takes = ANY_KIND
     needs_field = False
     growing = True
-    error = f"none up to {OPEN} sessions; beyond, an event later than {OPEN} newer sessions counts as one of its own"
+    error = (
+        f"none up to {MAX_OPEN} sessions; beyond, "
+        f"an event later than {MAX_OPEN} newer sessions counts as one of its own"
+    )
     cells = (Cell.BLOB,)
 
     def __post_init__(self) -> None:
@@ -39,11 +42,11 @@ class Sessions(Aggregation):
         return seconds(self.gap) * 1000
 
     def zero(self) -> State:
-        return NONE
+        return ZERO
 
     def update(self, state: Sequence[int], value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
-        if len(state) == len(NONE) or time_ms - state[-1] > self.gap_ms:
-            return closing((*state, time_ms, time_ms))
+        if len(state) == len(ZERO) or time_ms - state[-1] > self.gap_ms:
+            return close_oldest((*state, time_ms, time_ms))
         if time_ms < state[-2]:  # before the newest session
             return self.combine((state, (0, 0, time_ms, time_ms)))
         return state if time_ms <= state[-1] else (*state[:-1], time_ms)
@@ -65,17 +68,17 @@ class Sessions(Aggregation):
                 bounds += (start, end)
             elif end > bounds[-1]:
                 bounds[-1] = end
-        return closing((closed, closed_ms, *bounds))
+        return close_oldest((closed, closed_ms, *bounds))
 
     def count(self, state: Sequence[int]) -> int:
         """The number of sessions."""
-        return state[0] + (len(state) - len(NONE)) // 2
+        return state[0] + (len(state) - len(ZERO)) // 2
 
 
-def closing(state: Sequence[int]) -> State:
+def close_oldest(state: Sequence[int]) -> State:
     """The state with no more than the newest sessions open."""
-    if len(state) <= MOST:
+    if len(state) <= MAX_ITEMS:
         return state
-    keep = len(state) - MOST + len(NONE)
-    ended, begun = state[len(NONE) + 1 : keep : 2], state[len(NONE) : keep : 2]
+    keep = len(state) - MAX_ITEMS + len(ZERO)
+    ended, begun = state[len(ZERO) + 1 : keep : 2], state[len(ZERO) : keep : 2]
     return (state[0] + len(ended), state[1] + sum(ended) - sum(begun), *state[keep:])

@@ -9,7 +9,7 @@ from featurestore.aggregations.variance import State, Variance
 
 @dataclass(frozen=True)
 class StdDev(Variance):
-    """The square root of the variance: of the population, or with ``sample=True`` from the unbiased variance.
+    """Square root of the variance: of the population, or with ``sample=True`` from the unbiased variance.
 
     Algorithm and error are Variance's.
 

@@ -1,4 +1,4 @@
-"""Sum: of a number."""
+"""Sum: the sum of a number."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from featurestore.aggregations.base import FLOAT_SUM, Aggregation, Cell, EventId
 
 @dataclass(frozen=True)
 class Sum(Aggregation):
-    """The sum of a numeric field. Integers and scaled decimals are exact; floats to 1e-9 of the sum of their sizes.
+    """Sum of a numeric field. Integers and scaled decimals are exact; floats to 1e-9 of the sum of their sizes.
 
     A sum past 64 bits (9.2 million values of the largest size that a source lets in, 10**12 of the field's smallest
     unit) can't be encoded, which is an error and never a wrong number.
@@ -29,7 +29,7 @@ class Sum(Aggregation):
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        return (self.number,)
+        return (self.number_cell,)
 
     def zero(self) -> float:
         return 0

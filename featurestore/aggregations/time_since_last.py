@@ -1,4 +1,4 @@
-"""TimeSinceLast: how long ago the latest event was."""
+"""TimeSinceLast: the time since the latest event."""
 
 from dataclasses import dataclass
 

@@ -9,7 +9,7 @@ from featurestore.aggregations.answers import Answers
 from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, Kind, State, Value
 
 COUNTERS = 64
-MOST = 32
+MAX_K = 32
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class TopK(Aggregation):
     Exact up to 64 different values. Beyond, the mergeable summary of Misra and Gries (Agarwal et al., Mergeable
     Summaries, 2012): with N events, a value's counter is low by at most N/65, so no value of more events is missed.
 
-    A state is the most that a counter can be low by, the values in order, and the counter of each.
+    A state is the bound by which a counter can be low, the values in order, and the counter of each.
 
     >>> favourites = TopK("category", k=2).bind(Kind.TEXT)
     >>> state = favourites.zero()
@@ -39,8 +39,8 @@ class TopK(Aggregation):
     cells = (Cell.BLOB,)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.k <= MOST:
-            raise ValueError(f"TopK of {self.k} values is not kept: take k=1 to k={MOST}")
+        if not 1 <= self.k <= MAX_K:
+            raise ValueError(f"TopK of {self.k} values is not kept: take k=1 to k={MAX_K}")
 
     @property
     def name(self) -> str:

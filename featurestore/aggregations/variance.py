@@ -1,4 +1,4 @@
-"""Variance: of a number."""
+"""Variance: the variance of a number."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ State = Sequence[float]  # number of events, their mean, sum of the squared dist
 
 @dataclass(frozen=True)
 class Variance(Aggregation):
-    """The variance of a numeric field: of the population, or with ``sample=True`` the unbiased estimate from a sample.
+    """Variance of a numeric field: of the population, or with ``sample=True`` the unbiased estimate from a sample.
 
     The population's is the default: the events are all there are, not drawn from more. A sample of one has none.
 
     B. P. Welford's update (1962) and the pairwise merge of Chan, Golub and LeVeque (1979), in floats. Never negative;
-    off by no more than shifting each value by 1e-12 of the largest size would put it.
+    off by no more than a shift of each value by 1e-12 of the largest size would change it.
 
     >>> from featurestore.aggregations import Kind
     >>> variance = Variance("amount").bind(Kind.SCALED, places=2)

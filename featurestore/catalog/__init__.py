@@ -1,4 +1,4 @@
-"""The shipped definitions: a retail customer over five sources. What a user reads first and edits first. Pure.
+"""Catalog: the shipped definitions, of a retail customer over five sources. A user edits these first. Pure.
 
 A file per source holds its events' data, the source and its views; ``services`` groups views for conversations;
 ``purposes`` says what for. After a change: ``manage.py features check``.

@@ -1,4 +1,4 @@
-"""Behavior: what a visitor looks at and puts into the cart."""
+"""Behavior: the pages and products that a visitor looks at, and the cart."""
 
 from typing import Annotated, Literal
 
@@ -20,7 +20,7 @@ from featurestore.definitions import EventSource, FeatureView, Label, Money, uni
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing a visitor did. ``amount`` is the price of what went into the cart or out of it, always positive."""
+    """One action of a visitor. ``amount`` is the price of an item put into the cart or taken out, always positive."""
 
     kind: Literal["page_view", "search", "add_to_cart", "remove_from_cart", "checkout"]
     category: Label | None = None

@@ -1,4 +1,4 @@
-"""Chat: messages between customers, bots and people. Their text stays where it was written."""
+"""Chat: messages between customers, bots and people, without their texts."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from featurestore.definitions import EventSource, FeatureView, Label, Personal
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One message. ``sentiment`` from -1 (furious) to 1 (delighted) and ``intent`` are scored by the source."""
+    """Message. ``sentiment`` from -1 (furious) to 1 (delighted) and ``intent`` are scored by the source."""
 
     author: Literal["customer", "bot", "agent"]
     conversation_id: Personal[Label]

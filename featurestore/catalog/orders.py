@@ -22,10 +22,10 @@ from featurestore.definitions import EventSource, FeatureView, Label, Money, Per
 
 
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line of an order, completed or returned.
+    """Line of an order, completed or returned.
 
     ``amount`` is what the customer pays for the whole line, and ``quantity`` how many pieces come: both are negative
-    for a return, when money and goods go the other way. So their plain sums are what the customer is worth and keeps.
+    for a return. So their sums are the money and the pieces that were not returned.
     """
 
     kind: Literal["completed", "returned"]

@@ -1,4 +1,4 @@
-"""Profile: what a customer says about themselves, as far as a conversation needs it."""
+"""Profile: attributes that a customer states, as far as a conversation needs them."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from featurestore.definitions import EventSource, FeatureView, Label
 
 
 class ProfileUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What changed; the rest is left out. ``language`` is a BCP 47 tag. No name, address or birthday belongs here."""
+    """Change of a profile. ``language`` is a BCP 47 tag. No name, address or birthday belongs here."""
 
     tier: Literal["bronze", "silver", "gold"] | None = None
     language: Label | None = None

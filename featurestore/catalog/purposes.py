@@ -1,5 +1,6 @@
-"""What customers' data may be used for. Every view and service names purposes declared here; `manage.py seed` records
-them in the database, where consent to them is kept.
+"""Purposes for which customers' data may be used. Pure.
+
+Every view and service names purposes of this list. `manage.py seed` records them in the database, for consent to them.
 """
 
 from enum import StrEnum
@@ -7,16 +8,16 @@ from typing import NamedTuple
 
 
 class LawfulBasis(StrEnum):
-    """Why a purpose may process personal data (GDPR, Article 6)."""
+    """Lawful basis on which a purpose processes personal data (GDPR, Article 6)."""
 
-    CONSENT = "consent"  # only while the customer's yes stands
-    CONTRACT = "contract"  # what the customer ordered needs it
+    CONSENT = "consent"  # until the customer withdraws it
+    CONTRACT = "contract"  # needed for the customer's order
     LEGAL_OBLIGATION = "legal_obligation"  # a law demands it: no consent, no objection
     LEGITIMATE_INTEREST = "legitimate_interest"  # until the customer objects
 
 
 class Purpose(NamedTuple):
-    """One use of data that a customer may be asked about, in words for the customer."""
+    """Use of data, in words for the customer."""
 
     name: str
     title: str

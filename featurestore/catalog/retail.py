@@ -1,8 +1,7 @@
 """Online Retail (Daqing Chen, UCI Machine Learning Repository, 2015, doi 10.24432/C5BW33) as order lines. Pure.
 
-One row is one event, whose identity is its line in the file: rows that repeat another are lines of their own. Invoices
-that begin with C are returns; their quantities are negative, and so are the amounts, as OrderLine wants them. Times are
-taken as UTC.
+One row is one event, identified by its line in the file: equal rows are different events. Invoices that begin with C
+are returns; their quantities and amounts are negative, as in OrderLine. Times are taken as UTC.
 """
 
 import csv
@@ -25,11 +24,11 @@ NO_CUSTOMER = "no customer"
 
 
 class WrongFile(ValueError):
-    """Not the data set: the message names the columns that are missing."""
+    """File that is not the data set: the message names the missing columns."""
 
 
 class Sale(NamedTuple):
-    """One row of a customer's. ``line`` is its number in the file, where the header is line 1."""
+    """Row with a customer. ``line`` is its number in the file, where the header is line 1."""
 
     line: int
     customer_id: str
@@ -38,15 +37,15 @@ class Sale(NamedTuple):
     data: OrderLine
 
 
-class Skipped(NamedTuple):
-    """One row that is no event, and why. The reason repeats no value of the row."""
+class SkippedRow(NamedTuple):
+    """Row that is no event. The reason repeats no value of the row."""
 
     line: int
     reason: str
 
 
 class Survey(NamedTuple):
-    """What the file holds: the country of every customer, first and last time of its events, rows skipped by reason."""
+    """Summary of the file: each customer's country, the first and last time of events, skipped rows by reason."""
 
     countries: dict[str, str]
     first: datetime
@@ -54,7 +53,7 @@ class Survey(NamedTuple):
     skipped: Counter[str]
 
 
-def sales(lines: Iterable[str]) -> Iterator[Sale | Skipped]:
+def sales(lines: Iterable[str]) -> Iterator[Sale | SkippedRow]:
     """Every row of the file, in its order. Raises WrongFile."""
     rows = csv.DictReader(lines)
     if missing := set(COLUMNS) - set(rows.fieldnames or ()):
@@ -67,20 +66,20 @@ def sales(lines: Iterable[str]) -> Iterator[Sale | Skipped]:
                 require_identifier(customer_id)
                 yield Sale(rows.line_num, customer_id, row["Country"], time_of(row["InvoiceDate"]), order_line(row))
             else:
-                yield Skipped(rows.line_num, NO_CUSTOMER)
+                yield SkippedRow(rows.line_num, NO_CUSTOMER)
         except StopIteration:
             return
         except (csv.Error, ValueError) as error:
-            yield Skipped(rows.line_num, str(error))
+            yield SkippedRow(rows.line_num, str(error))
 
 
-def survey(rows: Iterable[Sale | Skipped]) -> Survey:
-    """A first look over all rows. Raises WrongFile if none of them is an event."""
+def survey(rows: Iterable[Sale | SkippedRow]) -> Survey:
+    """The summary of all rows. Raises WrongFile if none of them is an event."""
     countries: dict[str, str] = {}
     skipped: Counter[str] = Counter()
     first, last = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
     for row in rows:
-        if isinstance(row, Skipped):
+        if isinstance(row, SkippedRow):
             skipped[row.reason] += 1
         else:
             countries.setdefault(row.customer_id, row.country)
@@ -91,30 +90,30 @@ def survey(rows: Iterable[Sale | Skipped]) -> Survey:
 
 
 def require_columns(row: Mapping[str | None, str | None]) -> None:
-    """Raises ValueError for a row that is cut off, or has a comma too many: a value might stand under another name."""
+    """Raises ValueError for a row with too few or too many columns: its values might be those of other columns."""
     if None in row or None in row.values():
         raise ValueError("row has more or fewer columns than the header")
 
 
 @lru_cache(maxsize=10_000)
 def require_identifier(customer_id: str) -> None:
-    """Raises IdentifierError for what could not be sent."""
+    """Raises IdentifierError for an identifier that has no subject."""
     subject_of(customer_id, b"")
 
 
 @lru_cache(maxsize=1000)
 def time_of(text: str) -> datetime:
-    """When the invoice was written: ISO as in the database's export, or American as in the original."""
-    for form in DATE_FORMATS:
+    """The time of the invoice: ISO as in the database's export, or American as in the original."""
+    for format_ in DATE_FORMATS:
         try:
-            return datetime.strptime(text, form).replace(tzinfo=UTC)
+            return datetime.strptime(text, format_).replace(tzinfo=UTC)
         except ValueError:
             continue
     raise ValueError("InvoiceDate is no date")
 
 
 def order_line(row: Mapping[str, str]) -> OrderLine:
-    """A row's data, as the source takes it. Raises ValueError with the reason why not."""
+    """A row's data, as the source takes it. Raises ValueError with the reason."""
     try:
         quantity, price = int(row["Quantity"]), Decimal(row["UnitPrice"])
     except (ValueError, InvalidOperation):

@@ -1,4 +1,4 @@
-"""Services: the views that one kind of conversation needs."""
+"""Services: the views for each kind of conversation."""
 
 from featurestore.catalog.behavior import browsing, cart, visits
 from featurestore.catalog.chat import dialogue, mood

@@ -9,9 +9,9 @@ from featurestore.definitions import EventSource, FeatureView, Label, Personal, 
 
 
 class TicketChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A step in a ticket's life. ``open_tickets`` is how many the customer has open after it, as the help desk counts.
+    """Change of a ticket. ``open_tickets`` is the number of the customer's open tickets after it.
 
-    ``solved_after_s`` is the time since the ticket was first opened, on a solved one.
+    ``solved_after_s`` is the time since the ticket was first opened, if it is solved now.
     """
 
     kind: Literal["opened", "reopened", "solved"]

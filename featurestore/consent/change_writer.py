@@ -1,4 +1,7 @@
-"""One change of one customer's state, written within the caller's transaction: record, state, version, outbox row."""
+"""Writer of permission changes: a consent record, the current state, the subject's version and an outbox row each.
+
+It writes within the caller's transaction, so that the four agree. One change may hold several purposes of a customer.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +18,14 @@ from featurestore.consent.models import (
     Purpose,
     SubjectVersion,
 )
-from featurestore.consent.outbox.publication import state_of
+from featurestore.consent.outbox.publication import purpose_state
 from featurestore.consent.purpose_states import Decision, PurposeState, after_end, requires_purge
 from featurestore.customers.models import Customer
 
 
 @dataclass
 class ChangeWriter:
-    """The changes of one transaction. The change sequence must be locked; nothing is written before ``write``."""
+    """Changes of one transaction. The change sequence must be locked; nothing is written before ``write``."""
 
     change_sequence: ChangeSequence
     states: dict[tuple[int, int], PurposeState] = field(default_factory=dict)  # (customer, purpose) -> state
@@ -33,14 +36,15 @@ class ChangeWriter:
 
     def load_states(self, customers: Iterable[Customer]) -> None:
         for row in CurrentPermission.objects.filter(customer__in=customers):
-            self.states[row.customer_id, row.purpose_id] = state_of(row)
+            state = purpose_state(row.allowed, row.grant_id, row.since, row.until, row.ended_at)
+            self.states[row.customer_id, row.purpose_id] = state
 
     def state_of(self, customer: Customer, purpose: Purpose) -> PurposeState | None:
         return self.states.get((customer.pk, purpose.pk))
 
     @property
     def next_sequence(self) -> int:
-        """The number that the next change gets; a new grant is named after it."""
+        """The number of the next change, which is the grant id of a new grant as well."""
         return self.change_sequence.sequence + 1
 
     def add_decision(
@@ -56,7 +60,7 @@ class ChangeWriter:
         reason: str = "",
         notice: Notice | None = None,
     ) -> ConsentRecord:
-        """One decision and the state that follows from it."""
+        """Add a decision and the state after it."""
         record = ConsentRecord(
             sequence=self.add_change(customer, {purpose: after}),
             customer=customer,
@@ -74,14 +78,14 @@ class ChangeWriter:
         return record
 
     def add_expiry(self, customer: Customer, purpose: Purpose, ended_ms: int, reason: str) -> ConsentRecord:
-        """A grant ended without anybody's decision: its time is over, or its purpose was retired."""
+        """Add the end of a grant that nobody decided on: its time is over, or its purpose was retired."""
         after = after_end(self.states[customer.pk, purpose.pk], ended_ms)
         return self.add_decision(
             customer, purpose, Decision.EXPIRED, after, ended_ms, method="system", actor="system", reason=reason
         )
 
     def add_change(self, customer: Customer, states: Mapping[Purpose, PurposeState]) -> int:
-        """New states of a customer as one change. Returns its sequence."""
+        """Add new states of a customer as one change; return its sequence."""
         sequence, purge = take_number(self.change_sequence), False
         for purpose, after in states.items():
             key = customer.pk, purpose.pk
@@ -107,7 +111,7 @@ class ChangeWriter:
         return sequence
 
     def write(self) -> None:
-        """All of it, then the change sequence."""
+        """Write all changes, then the change sequence."""
         ConsentRecord.objects.bulk_create(self.records)
         CurrentPermission.objects.bulk_create(
             self.rows.values(),

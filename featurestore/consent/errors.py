@@ -1,8 +1,8 @@
-"""What can be wrong with a decision. Messages say what to do and hold no identifier of a customer."""
+"""Errors of decisions, purposes and notices. A message says what to do and names no customer."""
 
 
 class ConsentError(Exception):
-    """A decision that is refused; nothing was recorded. ``code`` is stable, for the API's problem types."""
+    """Base class: the request is refused and nothing was recorded. ``code`` is stable: the API's problem types use it."""
 
     code = "consent"
 
@@ -20,7 +20,7 @@ class InactivePurpose(ConsentError):
 
 
 class PurposeChanged(ConsentError):
-    """Name and lawful basis of a purpose never change: its customers were told."""
+    """A purpose would change its lawful basis, or return after its retirement: customers were told otherwise."""
 
     code = "purpose_changed"
 
@@ -40,19 +40,19 @@ class WrongActor(ConsentError):
 
 
 class WrongText(ConsentError):
-    """A reason that is too long, or a text that no database can hold."""
+    """A reason that is too long, or a text with a null character."""
 
     code = "wrong_text"
 
 
 class WrongDate(ConsentError):
-    """A date in the future, before an earlier withdrawal, out of all bounds, or an end before the beginning."""
+    """A date in the future, before an earlier withdrawal or outside the bounds, or an end before the start."""
 
     code = "wrong_date"
 
 
 class WrongBasis(ConsentError):
-    """The purpose's lawful basis does not know this decision: a contract can't be withdrawn from here."""
+    """The lawful basis of the purpose has no such decision: a contract can't be withdrawn here."""
 
     code = "wrong_basis"
 

@@ -1,8 +1,14 @@
-"""From decisions to permissions. Pure: every service, repair and test derives a permission here and nowhere else.
+"""State of one customer and purpose, the state after each decision, and the permission derived from a subject's states.
 
-The state of one customer and purpose is what the database keeps in a CurrentPermission row. Times are milliseconds
-since the epoch; ``grant`` is the change sequence sequence of the change that allowed, so that it rises with every new grant,
-also after an erasure or a restored database.
+Pure, and the only place where a permission is derived. A row of CurrentPermission stores one state. Times are
+milliseconds since the epoch. The grant id is the sequence of the change that granted: each new grant has a higher one,
+also after an erasure or the restore of a database.
+
+>>> given = after_consent(Basis.CONSENT, None, 7, now_ms=60_000)
+>>> given
+PurposeState(allowed=True, grant_id=7, since_ms=61000, until_ms=0, ended_ms=0)
+>>> after_withdrawal(Basis.CONSENT, given, now_ms=90_000)
+PurposeState(allowed=False, grant_id=7, since_ms=61000, until_ms=0, ended_ms=90000)
 """
 
 from collections.abc import Collection, Mapping
@@ -14,13 +20,13 @@ from featurestore.consent.errors import WrongBasis, WrongDate
 from featurestore.permission import PurposePermission, Permission
 
 START_DELAY_MS = 1000
-"""A grant begins this long after its recording: later than any event stamped before it by a clock that is ahead."""
-FIRST, LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-"""Dates lie between: 0 ms says that there is none, and no calculation may leave the calendar."""
+"""A grant begins so long after its recording: later than any event that a fast clock stamped before the recording."""
+FIRST_DATE, LAST_DATE = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Bounds of dates from callers: 0 ms means no date, and sums must stay within the calendar."""
 
 
 class Basis(StrEnum):
-    """Lawful bases (GDPR Art 6(1)) that purposes may rest on."""
+    """Lawful bases of purposes, of those in GDPR Art 6(1)."""
 
     CONSENT = "consent"
     CONTRACT = "contract"
@@ -29,42 +35,45 @@ class Basis(StrEnum):
 
 
 class Decision(StrEnum):
+    """Decisions of consent records."""
+
     GIVEN = "given"
     WITHDRAWN = "withdrawn"  # for a legitimate interest: objected
     EXPIRED = "expired"
 
 
 class PurposeState(NamedTuple):
-    """What one purpose may do with one customer."""
+    """Whether one customer allows one purpose, since when and until when."""
 
     allowed: bool
     grant_id: int = 0
     since_ms: int = 0
     until_ms: int = 0  # 0: no end
-    ended_ms: int = 0  # when the last grant ended, or was refused; a later grant begins after it
+    ended_ms: int = 0  # end of the last grant, or time of the refusal; a later grant begins after it
 
     def in_force_at(self, now_ms: int) -> bool:
         return self.allowed and not (self.until_ms and now_ms >= self.until_ms)
 
 
-def after_registration(basis: Basis, sequence: int, now_ms: int, since_ms: int | None = None) -> PurposeState | None:
-    """The state of a new customer: allowed for every basis but consent, which has no record yet."""
+def after_registration(basis: Basis, grant_id: int, now_ms: int, since_ms: int | None = None) -> PurposeState | None:
+    """The state of a new customer: allowed for every basis but consent, which has no state yet."""
     if basis is Basis.CONSENT:
         return None
-    return PurposeState(allowed=True, grant_id=sequence, since_ms=_start(0, now_ms, since_ms))
+    return PurposeState(allowed=True, grant_id=grant_id, since_ms=_grant_start_ms(0, now_ms, since_ms))
 
 
 def after_consent(
-    basis: Basis, state: PurposeState | None, sequence: int, now_ms: int, since_ms: int | None = None, until_ms: int = 0
+    basis: Basis, state: PurposeState | None, grant_id: int, now_ms: int, since_ms: int | None = None, until_ms: int = 0
 ) -> PurposeState:
-    """Consent, or an objection taken back. A repeat moves nothing but the end.
+    """The state after a consent, or after an objection is taken back. ``grant_id``: of a new grant.
 
-    Raises WrongBasis where no consent is asked, WrongDate where the dates contradict each other or the past.
+    While a grant is in force, a repeat changes its end alone. Raises WrongBasis where no consent is needed, WrongDate
+    where the dates contradict each other or an earlier decision.
     """
     if basis in (Basis.CONTRACT, Basis.LEGAL_OBLIGATION):
-        raise WrongBasis(f"This purpose rests on {_words(basis)} and needs no consent. Don't ask for it.")
+        raise WrongBasis(f"This purpose rests on a {_readable(basis)} and needs no consent. Don't ask for it.")
     if until_ms and basis is not Basis.CONSENT:
-        raise WrongBasis(f"This purpose rests on {_words(basis)}; only a consent can have an end. Leave out `until`.")
+        raise WrongBasis(f"This purpose rests on a {_readable(basis)}; only a consent can have an end. Leave out `until`.")
     if state and state.allowed and not state.in_force_at(now_ms):
         state = after_end(state, state.until_ms)
     if state and state.allowed:
@@ -72,16 +81,17 @@ def after_consent(
         after = state._replace(until_ms=until_ms)
     else:
         ended_ms = state.ended_ms if state else 0
-        after = PurposeState(True, sequence, _start(ended_ms, now_ms, since_ms), until_ms, ended_ms)
+        after = PurposeState(True, grant_id, _grant_start_ms(ended_ms, now_ms, since_ms), until_ms, ended_ms)
     if until_ms and until_ms <= max(now_ms, after.since_ms):
         raise WrongDate("The consent would end before it begins: `until` must be later than now and than `since`.")
     return after
 
 
 def after_withdrawal(basis: Basis, state: PurposeState | None, now_ms: int, since_ms: int | None = None) -> PurposeState:
-    """Consent withdrawn or refused, a legitimate interest objected to. A repeat changes nothing but the last end.
+    """The state after a withdrawal, a refusal or an objection. A repeat changes the last end alone.
 
-    Raises WrongBasis for a contract or a legal obligation, WrongDate for the future or before the grant in force.
+    Raises WrongBasis for a contract or a legal obligation, WrongDate for a date in the future or before the grant in
+    force.
     """
     if basis is Basis.CONTRACT:
         raise WrongBasis("This purpose rests on a contract and ends with it: end the contract, or ask for an erasure.")
@@ -94,19 +104,21 @@ def after_withdrawal(basis: Basis, state: PurposeState | None, now_ms: int, sinc
 
 
 def after_end(state: PurposeState, ended_ms: int) -> PurposeState:
-    """A grant at its end: withdrawn, expired, or its purpose retired."""
+    """The state after a grant's end by withdrawal, by expiry or because its purpose was retired."""
     return state._replace(allowed=False, until_ms=0, ended_ms=max(state.ended_ms, ended_ms))
 
 
 def requires_purge(before: PurposeState | None, after: PurposeState) -> bool:
-    """Whether values may exist that are no longer allowed: the streams must be told."""
+    """Whether values may exist that are no longer allowed, so that the streams must purge them."""
     if before is None or not before.grant_id:
         return False
     return after.grant_id != before.grant_id or (before.allowed and not after.allowed)
 
 
-def derive_permission(epoch: int, sequence: int, states: Mapping[str, PurposeState], retired: Collection[str] = ()) -> Permission:
-    """A subject's permission from the states of its purposes by name. A retired one allows nothing, ended or not."""
+def derive_permission(
+    epoch: int, sequence: int, states: Mapping[str, PurposeState], retired: Collection[str] = ()
+) -> Permission:
+    """A subject's permission from the states of its purposes, by name. A retired purpose is denied in any state."""
     return Permission(
         epoch,
         sequence,
@@ -118,15 +130,15 @@ def derive_permission(epoch: int, sequence: int, states: Mapping[str, PurposeSta
 
 
 def check_date(name: str, date: datetime | None) -> None:
-    """Raises WrongDate where a date given by somebody else is none to calculate with."""
+    """Raise WrongDate if a caller's date has no time zone or is outside FIRST_DATE to LAST_DATE."""
     if date and date.tzinfo is None:
         raise WrongDate(f"`{name}` has no time zone.")
-    if date and not FIRST <= date < LAST:
-        raise WrongDate(f"`{name}` must lie between the years {FIRST.year} and {LAST.year}.")
+    if date and not FIRST_DATE <= date < LAST_DATE:
+        raise WrongDate(f"`{name}` must be between the years {FIRST_DATE.year} and {LAST_DATE.year}.")
 
 
-def _start(ended_ms: int, now_ms: int, since_ms: int | None) -> int:
-    """When a new grant begins: as imported, or a second from now; always after the last one's end."""
+def _grant_start_ms(ended_ms: int, now_ms: int, since_ms: int | None) -> int:
+    """Start of a new grant: the imported date, or a second from now; always after the end of the last grant."""
     if since_ms is None:
         return max(now_ms + START_DELAY_MS, ended_ms + 1)
     _not_in_future(since_ms, now_ms)
@@ -140,5 +152,5 @@ def _not_in_future(since_ms: int | None, now_ms: int) -> None:
         raise WrongDate("`since` is in the future. Record a decision when it is made.")
 
 
-def _words(basis: Basis) -> str:
+def _readable(basis: Basis) -> str:
     return basis.value.replace("_", " ")

@@ -1,4 +1,4 @@
-"""The readers of this app: timelines, and the figures of the administration's first page."""
+"""Readers of consent: a customer's records and permissions, the store's status, figures of the first admin page."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -18,7 +18,7 @@ from featurestore.store.protocol import StoreUnavailable
 
 
 class DailyDecisions(NamedTuple):
-    """Decisions of one day (UTC)."""
+    """Numbers of decisions on one day (UTC)."""
 
     day: date
     given: int
@@ -27,7 +27,7 @@ class DailyDecisions(NamedTuple):
 
 
 class PropagationDelay(NamedTuple):
-    """How long changes took from their recording until they were in effect."""
+    """Time of changes from their recording until they were in effect: number of changes, median and 99 %."""
 
     changes: int
     p50_ms: float | None
@@ -35,24 +35,24 @@ class PropagationDelay(NamedTuple):
 
 
 class OutboxBacklog(NamedTuple):
-    """Changes that are not yet in the store, and purges that the streams have not been sent."""
+    """Numbers of unpublished changes and unsent purges, and the age of the oldest of both."""
 
     unpublished: int
-    unsent: int
+    unsent_purges: int
     oldest_s: float
 
 
 class StoreStatus(StrEnum):
-    """Whether the store's permissions count. Reads are denied unless they are vouched for."""
+    """Whether the store is vouched for. The subjects of a node that is not are denied."""
 
     VOUCHED = "vouched"
-    PARTLY = "partly"  # of several nodes, some
+    PARTLY = "partly"  # some of its nodes
     UNVOUCHED = "unvouched"
     UNREACHABLE = "unreachable"
 
 
 def permissions_in_store(subjects: Sequence[str] = ()) -> tuple[StoreStatus, list[Permission | None]]:
-    """Where the store stands now, and the permissions that it holds of subjects, in order."""
+    """The status of the store, and the permissions that it holds of subjects, in order."""
     try:
         reading = configured.store().read(subjects, [], [], settings().store_timeout_ms)
     except StoreUnavailable:
@@ -63,18 +63,18 @@ def permissions_in_store(subjects: Sequence[str] = ()) -> tuple[StoreStatus, lis
 
 
 def timeline(customer_id: str) -> QuerySet[ConsentRecord]:
-    """A customer's decisions, the newest first."""
+    """A customer's consent records, the newest first."""
     return ConsentRecord.objects.filter(customer__customer_id=customer_id).select_related("purpose", "notice")
 
 
 def current_permissions(customer_id: str) -> QuerySet[CurrentPermission]:
-    """What a customer allows now, by purpose. A purpose without a row was never decided: denied."""
+    """A customer's current permissions, by purpose. A purpose without a row was never decided on: denied."""
     rows = CurrentPermission.objects.filter(customer__customer_id=customer_id)
     return rows.select_related("purpose").order_by("purpose__name")
 
 
 def decisions_by_day(days: int = 30, now: datetime | None = None) -> list[DailyDecisions]:
-    """One row a day, also for those without a decision; the oldest first, today last."""
+    """One row a day, the oldest first and today last; days without a decision too."""
     today = (now or database_now()).date()
     first = today - timedelta(days=days - 1)
     rows = ConsentRecord.objects.filter(at__date__gte=first).order_by()
@@ -87,7 +87,7 @@ def decisions_by_day(days: int = 30, now: datetime | None = None) -> list[DailyD
 
 
 def propagation_delay(now: datetime | None = None) -> PropagationDelay:
-    """Over the changes of the last day."""
+    """The delay of the changes of the last day."""
     since = (now or database_now()) - timedelta(days=1)
     delays = (
         PermissionChange.objects.filter(created_at__gte=since, published_at__isnull=False)
@@ -103,7 +103,7 @@ def propagation_delay(now: datetime | None = None) -> PropagationDelay:
 
 
 def outbox_backlog(now: datetime | None = None) -> OutboxBacklog:
-    """What is on its way."""
+    """The backlog of the outbox."""
     waiting = PermissionChange.objects.filter(PENDING)
     oldest = waiting.order_by("created_at").values_list("created_at", flat=True).first()
     age = (now or database_now()) - oldest if oldest else timedelta()

@@ -1,4 +1,4 @@
-"""What beat starts. Any number of workers may run them at once: rows are claimed, the change sequence is locked."""
+"""Celery tasks of consent. Any number of workers may run them: they claim rows, or lock the change sequence."""
 
 from celery import shared_task
 

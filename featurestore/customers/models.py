@@ -1,20 +1,20 @@
-"""Customers. Linked identifiers and attributes come with the identity room."""
+"""Table of customers."""
 
 from django.db import models
 from django.db.models.functions import Now
 
 
 class Customer(models.Model):
-    """One customer of the shop. Consent, features and events know only the subject."""
+    """Customer of the shop, by its customer id. Consent, features and events refer to the subject."""
 
-    personal_data = "The shop's customer id, the subject derived from it, region, brand, since when."
+    personal_data = "The shop's customer id, the subject derived from it, region, brand, customer since."
     erased_by = "Erasure marks the row, which frees its consent records for deletion, and then deletes it."
 
     customer_id = models.CharField(max_length=256, unique=True)
     subject = models.CharField(max_length=32, unique=True, editable=False)
     region = models.CharField(max_length=32, db_index=True)
     brand = models.CharField(max_length=64, db_index=True)
-    since = models.DateTimeField(help_text="Customer since. Lawful bases without consent allow from here on.")
+    since = models.DateTimeField(help_text="Customer since. Purposes that need no consent are allowed from then.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
 

@@ -1,4 +1,4 @@
-"""Rows that know only a subject, shown with the customer to those who may see customers."""
+"""Base class of admin pages whose rows hold a subject. They show its customer to users who may view customers."""
 
 from contextlib import suppress
 from typing import Any
@@ -11,12 +11,12 @@ from unfold.decorators import display
 
 from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.customers.models import Customer
-from featurestore.customers.selectors import subject
+from featurestore.customers.selectors import subject_of_customer
 from featurestore.identity import IdentifierError
 
 
 class SubjectRowAdmin(ReadOnlyAdmin):
-    """Models with a ``subject``. The customer comes with the row's own query."""
+    """Admin page of a model with a field ``subject``. The customer is joined in the page's own query."""
 
     search_fields = ["subject"]
     search_help_text = "Subject or customer id, in full"
@@ -29,7 +29,7 @@ class SubjectRowAdmin(ReadOnlyAdmin):
         wanted = [term]
         if request.user.has_perm("customers.view_customer"):
             with suppress(IdentifierError):
-                wanted.append(subject(term))
+                wanted.append(subject_of_customer(term))
         return queryset.filter(subject__in=wanted), False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

@@ -1,4 +1,4 @@
-"""Definitions: sources, views, services and what they are made of. Pure."""
+"""Definitions of features: event sources, feature views, feature services, and the registry of all. Pure."""
 
 from featurestore.definitions.errors import DefinitionError
 from featurestore.definitions.fields import Label, Money, Personal, unit

@@ -1,7 +1,7 @@
 """Definitions as JSON, for `features show` and GET /v1/services: enough to compute a value again from raw events. Pure.
 
-A value at q covers the events with ``floor(q - window_s, resolution_s) <= time``, floored to whole steps since 1970, of those
-that have the field and that the filter lets through.
+A value at time q covers the events with ``floor(q - window_s, resolution_s) <= time``, of those that have the field and
+pass the filter. Times are floored to whole multiples of the resolution since 1970.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ OF_EVERY_AGGREGATION = frozenset(part.name for part in dataclasses.fields(Aggreg
 
 
 class FeatureSpec(TypedDict):
-    """One feature: an aggregation of one field of a source's events, of those that the filter lets through."""
+    """Feature: an aggregation of one field of a source's events, of those that pass the filter."""
 
     name: str
     view: str
@@ -40,7 +40,7 @@ class FeatureSpec(TypedDict):
 
 
 class ViewSpec(TypedDict):
-    """The features of one source, kept together."""
+    """View: features of one source, with state of their own."""
 
     name: str
     description: str
@@ -56,7 +56,7 @@ class ViewSpec(TypedDict):
 
 
 class ServiceSpec(TypedDict):
-    """One kind of conversation: its views, and the purpose that is named as a rule."""
+    """Service: the views for one kind of conversation, and the purpose that its callers name as a rule."""
 
     name: str
     description: str
@@ -67,7 +67,7 @@ class ServiceSpec(TypedDict):
 
 
 def feature_spec(view: FeatureView, feature: Feature) -> dict[str, Any]:
-    """One feature, as FeatureSpec says."""
+    """A feature as a FeatureSpec."""
     aggregation = view.columns[feature.column].aggregation
     type_ = view.type_of(feature)
     return {
@@ -92,7 +92,7 @@ def feature_spec(view: FeatureView, feature: Feature) -> dict[str, Any]:
 
 
 def view_spec(view: FeatureView) -> dict[str, Any]:
-    """One view with its features, as ViewSpec says."""
+    """A view as a ViewSpec."""
     return {
         "name": view.name,
         "description": view.description,
@@ -109,7 +109,7 @@ def view_spec(view: FeatureView) -> dict[str, Any]:
 
 
 def service_spec(service: FeatureService) -> dict[str, Any]:
-    """One service with its views, as ServiceSpec says."""
+    """A service as a ServiceSpec."""
     return {
         "name": service.name,
         "description": service.description,
@@ -121,7 +121,7 @@ def service_spec(service: FeatureService) -> dict[str, Any]:
 
 
 def features_schema(service: FeatureService) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of an answer's ``features``. None is required: a request may choose some of them."""
+    """The JSON Schema (2020-12) of an answer's ``features``. None is required, since a request may choose some."""
     return {
         "$schema": JSON_SCHEMA,
         "title": f"{service.name}_features",
@@ -145,7 +145,7 @@ def value_schema(view: FeatureView, feature: Feature) -> dict[str, Any]:
 
 
 def sentence(view: FeatureView, feature: Feature) -> str:
-    """One feature in words.
+    """A feature in words.
 
     >>> from featurestore.catalog import registry
     >>> cart = registry.views["cart"]
@@ -173,7 +173,7 @@ def duration(window_s: int | None) -> str:
 
 
 def value_words(view: FeatureView, feature: Feature) -> str:
-    """What a feature's value is.
+    """The type of a feature's value in words.
 
     >>> from featurestore.catalog import registry
     >>> chat = registry.views["mood"]

@@ -1,4 +1,4 @@
-"""Types for the data of events beyond Python's own, and what a struct's field holds. Pure."""
+"""Fields of events: the types of their data beyond Python's own, and the kind of each field. Pure."""
 
 from collections.abc import Callable
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
@@ -13,13 +13,13 @@ from featurestore.aggregations.base import Kind
 T = TypeVar("T")
 
 Personal = Annotated[T, msgspec.Meta(extra={"personal": True})]
-"""A field that tells who somebody is, or leads to it in another system: ``Personal[Label]``. Staff see it masked."""
+"""A field that identifies a person, here or in another system: ``Personal[Label]``. Staff see it masked."""
 
 Money = Annotated[Decimal, msgspec.Meta(description="Money, up to 4 decimals.", extra={"places": 4})]
 
 
 def unit(symbol: str) -> msgspec.Meta:
-    """What a number is measured in: ``Annotated[Money, unit("EUR")]``, ``Annotated[int, unit("s")]``.
+    """The unit of a number: ``Annotated[Money, unit("EUR")]``, ``Annotated[int, unit("s")]``.
 
     A symbol of UCUM, or a currency's code of ISO 4217. A number without one has the unit "1".
     """
@@ -44,24 +44,24 @@ PYTHON_TYPES: dict[Kind, tuple[type, ...]] = {
 
 
 class Field(NamedTuple):
-    """One field of a source's data."""
+    """Field of a source's data."""
 
     name: str
     kind: Kind
     places: int = 0
-    literals: tuple[Any, ...] = ()  # the only values there are, if the type says so
+    literals: tuple[Any, ...] = ()  # the only values, if the type lists them
     personal: bool = False
-    unit: str | None = None  # of a number; "1" unless told
+    unit: str | None = None  # of a number; "1" by default
 
     @property
     def convert(self) -> Callable[[Any], Any] | None:
-        """Brings a decoded value into the form that aggregations take; raises ValueError for what they can't take."""
+        """The function from a decoded value to what aggregations take; it raises ValueError for what they don't."""
         if self.kind is Kind.SCALED:
             return lambda value: scaled(value, self.places)
         return CHECKS.get(self.kind)
 
     def literal(self, value: Any) -> Any:
-        """A value written in a definition as events hold it. Raises ValueError for one that no event can have."""
+        """A value of a definition's filter, as events hold it. Raises ValueError for one that no event can have."""
         if self.literals and value not in self.literals:
             known = ", ".join(map(repr, self.literals))
             raise ValueError(f"where: {self.name} is never {value!r}; it is one of {known}")
@@ -87,14 +87,14 @@ def fields_of(data: type[msgspec.Struct]) -> dict[str, Field]:
     return found
 
 
-TOLD = ("places", "personal", "unit")
+ANNOTATED = ("places", "personal", "unit")
 
 
 def _field(name: str, type_: inspect.Type) -> Field | None:
     if isinstance(type_, inspect.Metadata):
         inner = _field(name, type_.type)
-        told = {name: said for name, said in (type_.extra or {}).items() if name in TOLD}
-        return inner and inner._replace(**told)
+        annotated = {name: value for name, value in (type_.extra or {}).items() if name in ANNOTATED}
+        return inner and inner._replace(**annotated)
     if isinstance(type_, inspect.UnionType):
         options = [option for option in type_.types if not isinstance(option, inspect.NoneType)]
         return _field(name, options[0]) if len(options) == 1 else None
@@ -117,27 +117,31 @@ def scaled(value: Decimal, places: int) -> int:
         raise ValueError(f"number is out of range: at most {LARGEST} in size")
     try:
         units = value.scaleb(places, EXACT)
-        return bounded(int(units.to_integral_exact(context=EXACT)))
+        return bounded_integer(int(units.to_integral_exact(context=EXACT)))
     except Inexact:
         raise ValueError(f"number has more than {places} decimals") from None
 
 
-def bounded(value: int) -> int:
+def bounded_integer(value: int) -> int:
     if not -LARGEST <= value <= LARGEST:
         raise ValueError(f"number is out of range: at most {LARGEST} in size, in the field's smallest unit")
     return value
 
 
-def finite(value: float) -> float:
+def finite_float(value: float) -> float:
     if not -LARGEST <= value <= LARGEST:  # false for a number that is none, too
         raise ValueError(f"number is not finite or out of range: at most {LARGEST} in size")
     return value + 0.0  # makes -0.0 into 0.0: a column of like cells holds one of them
 
 
-def short(value: str) -> str:
+def bounded_text(value: str) -> str:
     if len(value) > 256:
         raise ValueError(f"text has {len(value)} characters, at most 256 can be aggregated")
     return value
 
 
-CHECKS: dict[Kind, Callable[[Any], Any]] = {Kind.FLOAT: finite, Kind.INTEGER: bounded, Kind.TEXT: short}
+CHECKS: dict[Kind, Callable[[Any], Any]] = {
+    Kind.FLOAT: finite_float,
+    Kind.INTEGER: bounded_integer,
+    Kind.TEXT: bounded_text,
+}

@@ -29,17 +29,17 @@ def view_page(view: FeatureView) -> Iterator[str]:
     """One view and its features, each in a line."""
     yield f"{view.name}: {view.description}"
     yield f"  from {view.source.name}, for {', '.join(sorted(view.purposes))}, by {view.owner or 'nobody'}"
-    yield f"  {view.place}"
+    yield f"  {view.defined_at}"
     width = max(len(feature.name) for feature in view.features)
     for feature in view.features:
         yield f"    {feature.name:<{width}}  {sentence(view, feature)}"
 
 
 def feature_page(view: FeatureView, feature: Feature) -> Iterator[str]:
-    """One feature: what it is, what it answers without events, how exact it is, where it is written."""
+    """One feature: its definition, its value without events, its error, the line of its definition."""
     spec = feature_spec(view, feature)
     yield f"{feature.name}: {sentence(view, feature)}"
     yield f"  from {view.source.name}, for {', '.join(sorted(view.purposes))}, in view {view.name}"
     yield f"  {value_words(view, feature)}; without events: {feature.default!r}; error: {spec['error'] or 'none'}"
     yield f"  tiles of {feature.resolution_s} s" if feature.window_s else "  one tile"
-    yield f"  {feature.place}"
+    yield f"  {feature.defined_at}"

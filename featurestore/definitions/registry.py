@@ -1,4 +1,4 @@
-"""The registry: every definition of an installation, and what clashes among them. Pure."""
+"""Registry of every definition of an installation, and the check for clashes among them. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -11,9 +11,9 @@ from featurestore.definitions.view import Feature, FeatureView
 
 
 class Problem(NamedTuple):
-    """Something to mend in the definitions: the file and line to change, and to what."""
+    """Error in the definitions: the file and line to change, and how."""
 
-    place: str
+    defined_at: str
     message: str
 
 
@@ -39,7 +39,7 @@ class Registry:
         return [view for view in self._views if view.source.name == source]
 
     def check(self, purposes: Iterable[str], recorded: Mapping[str, Mapping[str, int]]) -> list[Problem]:
-        """What clashes: names, purposes that nobody declared, and definitions changed under an old version.
+        """Clashes: equal names, purposes that nobody declared, definitions that changed without a new version.
 
         ``recorded`` maps a view's name to the fingerprints of its versions, as ``features lock`` wrote them.
         """
@@ -51,7 +51,7 @@ class Registry:
         ]
 
     def fingerprints(self, recorded: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-        """``recorded`` with the views and versions that it lacks. What is recorded stays: it shows a change."""
+        """``recorded`` and the views and versions that it lacks. Recorded fingerprints stay, to show changes."""
         merged = {name: dict(versions) for name, versions in recorded.items()}
         for view in self._views:
             merged.setdefault(view.name, {}).setdefault(str(view.version), view.fingerprint)
@@ -62,42 +62,48 @@ class Registry:
             names = Counter(item.name for item in items)
             for item in items:
                 if names[item.name] > 1:
-                    yield Problem(item.place, f"{what} {item.name} is defined {names[item.name]} times: rename one")
+                    yield Problem(
+                        item.defined_at, f"{what} {item.name} is defined {names[item.name]} times: rename one"
+                    )
         firsts: dict[str, tuple[FeatureView, Feature]] = {}
         for view in self._views:
             for feature in view.features:
                 other, first = firsts.setdefault(feature.name, (view, feature))
                 if other is not view:
-                    message = f"feature {feature.name} is also in view {other.name} ({first.place}): give one a name="
-                    yield Problem(feature.place, f"view {view.name}: {message}")
+                    message = (
+                        f"feature {feature.name} is also in view {other.name} ({first.defined_at}): give one a name="
+                    )
+                    yield Problem(feature.defined_at, f"view {view.name}: {message}")
 
     def _absent(self) -> Iterable[Problem]:
         for view in self._views:
             if view.source not in self._sources:
-                yield Problem(view.place, f"view {view.name}: its source {view.source.name} is not in the registry")
+                yield Problem(
+                    view.defined_at, f"view {view.name}: its source {view.source.name} is not in the registry"
+                )
         for service in self._services:
             for view in service.views:
                 if view not in self._views:
                     message = f"service {service.name}: its view {view.name} is not in the registry"
-                    yield Problem(service.place, message)
+                    yield Problem(service.defined_at, message)
 
     def _undeclared(self, purposes: frozenset[str]) -> Iterable[Problem]:
         declared = ", ".join(sorted(purposes))
-        users = [(item.place, f"view {item.name}", item.purposes) for item in self._views]
-        users += [(item.place, f"service {item.name}", frozenset([item.purpose])) for item in self._services]
-        for place, who, named in users:
+        users = [(item.defined_at, f"view {item.name}", item.purposes) for item in self._views]
+        users += [(item.defined_at, f"service {item.name}", frozenset([item.purpose])) for item in self._services]
+        for defined_at, who, named in users:
             for purpose in sorted(named - purposes):
-                yield Problem(place, f"{who}: nobody declared the purpose {purpose}; declared: {declared}")
+                yield Problem(defined_at, f"{who}: nobody declared the purpose {purpose}; declared: {declared}")
 
     def _changed(self, recorded: Mapping[str, Mapping[str, int]]) -> Iterable[Problem]:
         for view in self._views:
             known = recorded.get(view.name, {}).get(str(view.version))
             if known is None:
                 message = f"view {view.name} version {view.version} is not recorded: run `manage.py features lock`"
-                yield Problem(view.place, message)
+                yield Problem(view.defined_at, message)
             elif known != view.fingerprint:
                 message = (
                     f"view {view.name} changed under version {view.version}: its stored values would start empty; "
                     f"raise version={view.version + 1} and run `manage.py features lock`, or undo the change"
                 )
-                yield Problem(view.place, message)
+                yield Problem(view.defined_at, message)

@@ -1,9 +1,9 @@
-"""Feature services: the views that one kind of conversation needs. Pure."""
+"""Feature service: the views that one kind of conversation needs. Pure."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from featurestore.definitions.errors import DefinitionError, place_of_caller
+from featurestore.definitions.errors import DefinitionError, caller_line
 from featurestore.definitions.view import NAME, Feature, FeatureView
 
 
@@ -13,19 +13,19 @@ class FeatureService:
     def __init__(
         self, name: str, views: Sequence[FeatureView], *, purpose: str, owner: str = "", description: str = ""
     ):
-        self.place = place_of_caller()
+        self.defined_at = caller_line()
         self.name, self.views, self.purpose = name, tuple(views), purpose
         self.owner, self.description = owner, description
         if not NAME.fullmatch(name) or not views:
-            raise DefinitionError(f"service {name}: give it a lower-case name and at least one view", self.place)
+            raise DefinitionError(f"service {name}: give it a lower-case name and at least one view", self.defined_at)
         if len({view.name for view in views}) != len(views):
-            raise DefinitionError(f"service {name}: a view is listed twice", self.place)
+            raise DefinitionError(f"service {name}: a view is listed twice", self.defined_at)
         if not any(purpose in view.purposes for view in views):
-            raise DefinitionError(f"service {name}: none of its views serves the purpose {purpose}", self.place)
+            raise DefinitionError(f"service {name}: none of its views serves the purpose {purpose}", self.defined_at)
 
     @property
     def features(self) -> list[tuple[FeatureView, Feature]]:
-        """Every feature the service promises, with its view."""
+        """Every feature of the service, with its view."""
         return [(view, feature) for view in self.views for feature in view.features]
 
     @property
@@ -34,5 +34,5 @@ class FeatureService:
         return sorted({view.source.name for view in self.views})
 
     def defaults(self) -> dict[str, Any]:
-        """What each feature answers when nothing is known or allowed."""
+        """Each feature's value when nothing is known or allowed."""
         return {feature.name: feature.default for _, feature in self.features}

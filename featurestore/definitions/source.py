@@ -1,4 +1,4 @@
-"""Event sources: where events come from and how one is read. Pure."""
+"""Event source: a Kafka topic of one type of event, and how its records are decoded. Pure."""
 
 import operator
 from datetime import UTC, datetime, timedelta
@@ -7,20 +7,20 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from featurestore.definitions.errors import DefinitionError, place_of_caller
+from featurestore.definitions.errors import DefinitionError, caller_line
 from featurestore.definitions.fields import Field, fields_of
 
 LARGEST_EVENT_BYTES = 64 * 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 END_MS = 2**32 * 1000
-"""February 2106: what is stored for reading keeps seconds in 32 bits."""
+"""February 2106: stored fields have seconds in 32 bits."""
 
 T = TypeVar("T")
 
 
 class CloudEvent(msgspec.Struct, Generic[T], kw_only=True):
-    """The CloudEvents 1.0 envelope in JSON. Extension attributes are allowed and ignored."""
+    """CloudEvents 1.0 envelope in JSON. Extension attributes are allowed and ignored."""
 
     specversion: Literal["1.0"] = "1.0"
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -32,16 +32,16 @@ class CloudEvent(msgspec.Struct, Generic[T], kw_only=True):
 
 
 class Event(NamedTuple):
-    """An event as the fold takes it. ``values`` are the source's fields in order, converted; None where absent."""
+    """Event as the fold takes it. ``values`` are the source's fields in order, converted; None where absent."""
 
     subject: str
     time_ms: int
-    event_id_hash: int  # 63-bit digest of (source, id), the event's identity: a signed 64-bit cell holds it
+    event_id_hash: int  # 63-bit digest of source and id, which identify an event: fits a signed 64-bit cell
     values: tuple[Any, ...]
 
 
 class InvalidEvent(Exception):
-    """An event that can't be folded. The message says why and repeats no value; ``reason`` is one word for counting."""
+    """Event that can't be folded. The message says why and repeats no value; ``reason`` is one word, for counting."""
 
     def __init__(self, message: str, reason: str = "invalid"):
         super().__init__(message)
@@ -49,7 +49,7 @@ class InvalidEvent(Exception):
 
 
 class EventSource:
-    """A Kafka topic of one type of event whose data is a msgspec struct.
+    """Kafka topic of one type of event, whose data is a msgspec struct.
 
     Unknown fields in the data are refused if the struct forbids them, as the shipped ones do. ``writable`` opens the
     source to clients of the API with the scope ``events:write``.
@@ -65,12 +65,14 @@ class EventSource:
         description: str = "",
         writable: bool = False,
     ):
-        self.place = place_of_caller()
+        self.defined_at = caller_line()
         self.writable = writable
         self.name, self.data, self.type, self.owner, self.description = name, data, type, owner, description
         self.fields = fields_of(data)
         if not self.fields:
-            raise DefinitionError(f"source {name}: {data.__name__} has no field that can be aggregated", self.place)
+            raise DefinitionError(
+                f"source {name}: {data.__name__} has no field that can be aggregated", self.defined_at
+            )
         self.positions = {field: i for i, field in enumerate(self.fields)}
         self._values = operator.attrgetter(*self.fields)
         self._converters = [(i, f.name, c) for i, f in enumerate(self.fields.values()) if (c := f.convert)]
@@ -82,7 +84,7 @@ class EventSource:
         return f"events.{self.name}"
 
     def field(self, name: str) -> Field:
-        """One field. Raises KeyError with the fields there are."""
+        """A field by its name. Raises KeyError with the names of all fields."""
         if name not in self.fields:
             raise KeyError(f"source {self.name} has no field {name!r}; it has {', '.join(self.fields)}")
         return self.fields[name]
@@ -106,12 +108,14 @@ class EventSource:
             raise InvalidEvent("time is before 1970 - at `$.time`")
         if time_ms >= END_MS:
             raise InvalidEvent("time is 2**32 s or more after 1970, past February 2106 - at `$.time`")
-        identity = f"{len(event.source)}|{event.source}|{event.id}"  # by its length: a source may hold any separator
+        identity = (
+            f"{len(event.source)}|{event.source}|{event.id}"  # with its length, since a source may hold any separator
+        )
         event_id_hash = int.from_bytes(blake2b(identity.encode(), digest_size=8).digest(), "big") >> 1
         return Event(event.subject, time_ms, event_id_hash, self.values(event.data))
 
     def _reason(self, error: str) -> str:
-        """msgspec's message without what the sender wrote: a wrong value, or the name of an unknown field."""
+        """msgspec's message without the sender's words: a wrong value, or the name of an unknown field."""
         what, _, path = error.rpartition(" - at ")
         if what.startswith("Object contains unknown field"):
             known = ", ".join(self.data.__struct_encode_fields__)

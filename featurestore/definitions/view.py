@@ -1,4 +1,4 @@
-"""Feature views: the features of one source, kept together, under one set of purposes. Pure."""
+"""Feature view: features of one source with common state, under one set of purposes. Pure."""
 
 import dataclasses
 import json
@@ -9,17 +9,17 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from featurestore.aggregations.answers import ValueType
-from featurestore.aggregations.base import Aggregation, Windowed
-from featurestore.definitions.errors import DefinitionError, place_of, place_of_caller
+from featurestore.aggregations.base import Aggregation, WindowedAggregation
+from featurestore.definitions.errors import DefinitionError, caller_line, file_line
 from featurestore.definitions.source import EventSource
 from featurestore.definitions.windows import Resolution, resolution_of, resolutions_of, window_seconds
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
-STATE_FORMAT = 2  # raise it when the meaning of stored states changes
+STATE_FORMAT = 2  # to be raised when the meaning of stored states changes
 
 
 class Column(NamedTuple):
-    """One aggregation over one field under one filter: what a tile holds a state of."""
+    """Aggregation of one field under one filter. A tile has a state of each column of its view."""
 
     aggregation: Aggregation
     position: int | None  # of the field among the event's values; None: the event as such
@@ -27,18 +27,18 @@ class Column(NamedTuple):
 
 
 class Feature(NamedTuple):
-    """One column read over one window."""
+    """Column read over one window."""
 
     name: str
     column: int
     window_s: int | None
     resolution_s: int
     default: Any
-    place: str = ""  # file and line of its definition
+    defined_at: str = ""  # file and line of its definition
 
 
 class FeatureView:
-    """Features of one source, each subject's kept as one state a purpose.
+    """Features of one source. Each subject has one state of it for each purpose.
 
     Raises DefinitionError for what is wrong in itself; the registry checks what clashes with others.
     """
@@ -52,14 +52,14 @@ class FeatureView:
         *,
         source: EventSource,
         purposes: Collection[str],
-        features: Sequence[Windowed],
+        features: Sequence[WindowedAggregation],
         max_age_s: int = 60,
         owner: str = "",
         description: str = "",
         version: int = 1,
         defaults: Mapping[str, Any] | None = None,
     ):
-        self.place = place_of_caller()
+        self.defined_at = caller_line()
         self.name, self.source = name, source
         self.purposes = frozenset([purposes] if isinstance(purposes, str) else purposes)
         self.max_age_s, self.owner, self.description, self.version = max_age_s, owner, description, version
@@ -71,13 +71,15 @@ class FeatureView:
             raise self._error(f"defaults name no feature of the view: {', '.join(sorted(unknown))}")
         self.resolutions: tuple[Resolution, ...] = resolutions_of(feature.window_s for feature in self.features)
 
-    def _error(self, message: str, windowed: Windowed | None = None) -> DefinitionError:
-        return DefinitionError(f"view {self.name}: {message}", self._place(windowed) if windowed else self.place)
+    def _error(self, message: str, windowed: WindowedAggregation | None = None) -> DefinitionError:
+        return DefinitionError(
+            f"view {self.name}: {message}", self._defined_at(windowed) if windowed else self.defined_at
+        )
 
-    def _place(self, windowed: Windowed) -> str:
-        return place_of(*windowed.made_at) if windowed.made_at else self.place
+    def _defined_at(self, windowed: WindowedAggregation) -> str:
+        return file_line(*windowed.defined_at) if windowed.defined_at else self.defined_at
 
-    def _require_sound(self, features: Sequence[Windowed]) -> None:
+    def _require_sound(self, features: Sequence[WindowedAggregation]) -> None:
         if not NAME.fullmatch(self.name):
             raise self._error("a name has lower-case letters, digits and _, begins with a letter, at most 100 of them")
         if not self.purposes:
@@ -85,14 +87,14 @@ class FeatureView:
         if not features:
             raise self._error("list at least one feature")
         for windowed in features:
-            if not isinstance(windowed, Windowed):
+            if not isinstance(windowed, WindowedAggregation):
                 raise self._error(f"{windowed!r} has no windows: end it with .over(...)")
             if not windowed.windows:
                 raise self._error(f"{windowed.aggregation.name}: .over() needs a window, or lifetime", windowed)
         if self.max_age_s <= 0:
             raise self._error("max_age_s is the seconds after which an answer is stale: a positive number")
 
-    def _add(self, windowed: Windowed, defaults: Mapping[str, Any]) -> None:
+    def _add(self, windowed: WindowedAggregation, defaults: Mapping[str, Any]) -> None:
         column = self._column(windowed)
         if column not in self.columns:
             self.columns += (column,)
@@ -104,7 +106,9 @@ class FeatureView:
                 raise self._error(str(error), windowed) from None
             name = self._feature_name(windowed, window)
             if not NAME.fullmatch(name) or any(name == feature.name for feature in self.features):
-                raise self._error(f"feature {name} is there twice or ill-named: give it another name=", windowed)
+                raise self._error(
+                    f"feature {name} is listed twice or its name is not allowed: give it another name=", windowed
+                )
             default = defaults.get(name, windowed.default)
             if default is None:
                 default = aggregation.empty
@@ -115,16 +119,18 @@ class FeatureView:
                 wanted = aggregation.answer_type().type
                 raise self._error(f"feature {name} answers a value of type {wanted}: let its default be one", windowed)
             at = self.columns.index(column)
-            self.features += (Feature(name, at, window_s, resolution_of(window_s), default, self._place(windowed)),)
+            self.features += (
+                Feature(name, at, window_s, resolution_of(window_s), default, self._defined_at(windowed)),
+            )
 
-    def _feature_name(self, windowed: Windowed, window: str) -> str:
+    def _feature_name(self, windowed: WindowedAggregation, window: str) -> str:
         if windowed.name and len(windowed.windows) == 1:
             return windowed.name
         field = windowed.aggregation.field
         stem = windowed.name or "_".join(filter(None, (self.name, field, windowed.aggregation.name)))
         return f"{stem}_{window}"
 
-    def _column(self, windowed: Windowed) -> Column:
+    def _column(self, windowed: WindowedAggregation) -> Column:
         aggregation = windowed.aggregation
         try:
             filters = tuple(self._filter(name, wanted) for name, wanted in sorted(aggregation.where.items()))
@@ -149,14 +155,14 @@ class FeatureView:
 
     @cached_property
     def fingerprint(self) -> int:
-        """32 bits of everything that the stored state, and its start, depend on. A changed one starts empty."""
+        """32 bits of everything that the stored state and its coverage depend on. A changed view starts empty."""
         who = [STATE_FORMAT, self.name, self.version, sorted(self.purposes), self.source.name]
         columns = [(self._spec(column), self.finest_resolution_s(i)) for i, column in enumerate(self.columns)]
         text = json.dumps([who, self.resolutions, columns], sort_keys=True)
         return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big")
 
     def finest_resolution_s(self, column: int) -> int | None:
-        """The step of a column's shortest window, which its totals are served in; None if it has lifetime alone."""
+        """The resolution of a column's shortest window, which it is read in; None if it has lifetime alone."""
         windowed = (f.resolution_s for f in self.features if f.column == column and f.window_s is not None)
         return min(windowed, default=None)
 
@@ -174,6 +180,6 @@ class FeatureView:
     def _spec(self, column: Column) -> list[Any]:
         aggregation, names = column.aggregation, list(self.source.fields)
         parameters = {part.name: getattr(aggregation, part.name) for part in dataclasses.fields(aggregation)}
-        del parameters["where"]  # the filters say it
+        del parameters["where"]  # is in the filters
         filters = [[names[position], sorted(map(repr, values))] for position, values in column.filters]
         return [aggregation.name, parameters, filters]

@@ -1,7 +1,10 @@
-"""Windows and the resolutions_of of tile steps beneath a view. Pure.
+"""Windows of features, and the resolutions of the tiles that serve them. Pure.
 
-The step of a window is the largest of RESOLUTIONS_S that is at most 1/60 of it; since each of RESOLUTIONS_S divides the next, it
-divides the next window's step too, so a tile never straddles a coarser one.
+A window's resolution is the largest of RESOLUTIONS_S that is at most 1/60 of the window. Each of RESOLUTIONS_S divides
+the next, so a tile lies within one tile of any coarser resolution.
+
+>>> resolutions_of([window_seconds("1h"), window_seconds("lifetime"), window_seconds("1m")])[:2]
+(Resolution(window_s=60, resolution_s=1), Resolution(window_s=3600, resolution_s=60))
 """
 
 from collections.abc import Iterable
@@ -16,7 +19,7 @@ RESOLUTIONS_S = (1, 5, 15, 60, 300, 900, 3_600, 7_200, 21_600, 43_200, 86_400)
 
 
 class Resolution(NamedTuple):
-    """One window of a view's resolutions_of; ``window_s`` None is lifetime, whose one tile starts at 0."""
+    """Length of the tiles that serve a window; ``window_s`` None is lifetime, whose one tile starts at 0."""
 
     window_s: int | None
     resolution_s: int
@@ -33,18 +36,18 @@ def window_seconds(text: str) -> int | None:
 
 
 def resolution_of(window_s: int | None) -> int:
-    """The tile step of a window, in seconds; 0 for lifetime."""
-    return 0 if window_s is None else max(step for step in RESOLUTIONS_S if step <= window_s / 60)
+    """The length of a window's tiles, in seconds; 0 for lifetime."""
+    return 0 if window_s is None else max(length_s for length_s in RESOLUTIONS_S if length_s <= window_s / 60)
 
 
 def window_start_s(window_s: int, resolution_s: int, at_s: int) -> int:
-    """The first second of a window at a time: tiles that begin there or later are in it, none lies across it."""
+    """The first second of a window at a time. A tile is in the window if it begins then or later."""
     start_s = at_s - window_s
     return start_s - start_s % resolution_s
 
 
 def resolutions_of(windows_s: Iterable[int | None]) -> tuple[Resolution, ...]:
-    """Distinct windows from the shortest up, lifetime last, each with its step."""
+    """The distinct windows, the shortest first and lifetime last, each with its resolution."""
     distinct = set(windows_s)
     finite = sorted(w for w in distinct if w is not None)
     return tuple(Resolution(w, resolution_of(w)) for w in finite) + ((Resolution(None, 0),) if None in distinct else ())

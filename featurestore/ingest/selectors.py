@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 from featurestore import names
 from featurestore.clock import database_now
 from featurestore.config import settings
-from featurestore.definitions.masking import Shown, masked
+from featurestore.definitions.masking import MaskedField, mask_event
 from featurestore.ingest import dead_letter_topic
 from featurestore.ingest.dead_letter_records import RECORD_EXPIRED, digest, source_of
 from featurestore.ingest.dead_letter_topic import DeadLetterTopic, TopicRecord
@@ -90,14 +90,14 @@ def find_dead_letter(record_id: str) -> Any:
     )
 
 
-def content(dead_letter: DeadLetter) -> list[Shown]:
+def content(dead_letter: DeadLetter) -> list[MaskedField]:
     """The record's fields, personal ones masked; none if it is no event. Raises KafkaUnavailable, RecordExpired."""
     with dead_letter_topic.connect() as kafka:
         record = records_of(kafka, [dead_letter]).get(dead_letter.pk)
     if record is None:
         raise RecordExpired(RECORD_EXPIRED)
     source = source_of(dead_letter)
-    return masked(source, record.value) if source else []
+    return mask_event(source, record.value) if source else []
 
 
 def records_of(kafka: DeadLetterTopic, dead_letters: Sequence[DeadLetter]) -> dict[int, TopicRecord]:

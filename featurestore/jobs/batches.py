@@ -1,4 +1,4 @@
-"""Batches of rows, subjects or messages: as many as one query or one round trip takes."""
+"""Batches of rows, subjects or messages: as many as fit one query or one round trip."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def batches(items: Iterable[T], size: int = BATCH_SIZE) -> Iterator[list[T]]:
-    """Lists of ``size`` items, the last one perhaps of fewer.
+    """Lists of ``size`` items; the last one may be shorter.
 
     >>> list(batches("abcde", 2))
     [['a', 'b'], ['c', 'd'], ['e']]

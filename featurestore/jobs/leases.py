@@ -1,4 +1,4 @@
-"""Jobs that one process at a time should do: a row held by conditional update."""
+"""Lease of a job that one process at a time may do: a row of Lease, taken and renewed by conditional updates."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,30 +8,33 @@ from uuid import uuid4
 from featurestore.clock import database_now
 from featurestore.jobs.models import Lease
 
-NEVER = datetime.fromtimestamp(0, UTC)
+RELEASED = datetime.fromtimestamp(0, UTC)
 
 
 class HeldLease:
-    """A job in hand. Renew it more often than its seconds pass."""
+    """Lease that this process holds. Renew it before ``duration_s`` has passed."""
 
-    def __init__(self, name: str, holder: str, seconds: float, now: datetime | None):
-        self.name, self.holder, self.seconds, self.now = name, holder, seconds, now
+    def __init__(self, name: str, holder: str, duration_s: float, now: datetime | None):
+        self.name, self.holder, self.duration_s, self.now = name, holder, duration_s, now
 
     def renew(self) -> bool:
-        """False where it was too late and the job is perhaps another's now."""
-        until = (self.now or database_now()) + timedelta(seconds=self.seconds)
+        """Extend the lease; False if another process has taken it meanwhile."""
+        until = (self.now or database_now()) + timedelta(seconds=self.duration_s)
         return bool(Lease.objects.filter(name=self.name, holder=self.holder).update(until=until))
 
 
 @contextmanager
-def hold_lease(name: str, seconds: float, now: datetime | None = None) -> Iterator[HeldLease | None]:
-    """The job, or None where another process has it. A holder that died keeps others out for the seconds given."""
-    held = HeldLease(name, uuid4().hex, seconds, now)
+def hold_lease(name: str, duration_s: float, now: datetime | None = None) -> Iterator[HeldLease | None]:
+    """Hold the lease within the ``with`` block; None if another process holds it.
+
+    The lease of a process that died is free again after ``duration_s``.
+    """
+    held = HeldLease(name, uuid4().hex, duration_s, now)
     at = now or database_now()
-    Lease.objects.get_or_create(name=name, defaults={"holder": "", "until": NEVER})
+    Lease.objects.get_or_create(name=name, defaults={"holder": "", "until": RELEASED})
     free = Lease.objects.filter(name=name, until__lte=at)
-    mine = bool(free.update(holder=held.holder, until=at + timedelta(seconds=seconds)))
+    taken = bool(free.update(holder=held.holder, until=at + timedelta(seconds=duration_s)))
     try:
-        yield held if mine else None
+        yield held if taken else None
     finally:
-        Lease.objects.filter(name=name, holder=held.holder).update(until=NEVER)
+        Lease.objects.filter(name=name, holder=held.holder).update(until=RELEASED)

@@ -1,10 +1,10 @@
-"""Leases: which process does a job that one process at a time should do."""
+"""Table of leases."""
 
 from django.db import models
 
 
 class Lease(models.Model):
-    """Who does a job that one process at a time should do. Held by conditional update, over at its time."""
+    """Lease of a job: the process that holds it, and the time at which it ends unless it is renewed."""
 
     personal_data = "None."
     erased_by = "Never."

@@ -14,7 +14,7 @@ from featurestore.consent.models import PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.purpose_states import Basis, after_registration, check_date
 from featurestore.customers.models import Customer
-from featurestore.customers.selectors import subject as subject_for
+from featurestore.customers.selectors import subject_of_customer
 from featurestore.jobs.batches import BATCH_SIZE
 
 
@@ -43,7 +43,7 @@ def register(
     Must not be called within a transaction. Raises IdentifierError, and WrongDate for a date in the future or before
     1970.
     """
-    if known := Customer.objects.filter(subject=subject_for(customer_id)).first():
+    if known := Customer.objects.filter(subject=subject_of_customer(customer_id)).first():
         return Registered(known, False, bool(_in_effect([known])))
     return _register_batch([Registration(customer_id, region, brand, since)], now)[0]
 
@@ -59,7 +59,7 @@ def register_many(registrations: Iterable[Registration], now: datetime | None = 
 def _register_batch(registrations: Sequence[Registration], now: datetime | None) -> list[Registered]:
     for registration in registrations:
         check_date("since", registration.since)
-    wanted = {subject_for(registration.customer_id): registration for registration in registrations}
+    wanted = {subject_of_customer(registration.customer_id): registration for registration in registrations}
     with transaction.atomic(durable=True):
         writer = ChangeWriter(lock_change_sequence(now))
         at, now_ms = writer.change_sequence.at, milliseconds(writer.change_sequence.at)

@@ -1,4 +1,4 @@
-"""Clients and keys for the tests of access."""
+"""A client, the time, and an empty credential cache."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from featurestore.access.services import create_client
 
 
 @pytest.fixture(autouse=True)
-def no_keys_of_other_tests(db: None) -> Iterator[None]:
+def empty_credential_cache(db: None) -> Iterator[None]:
     invalidate_credentials()
     credential_cache._used.clear()
     yield

@@ -1,4 +1,4 @@
-"""The word that access has changed: heard, heard again after the control Redis was away, and waited for by nobody."""
+"""Invalidation messages: received, also after the control Redis was away, and sent without a long wait."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,53 +26,53 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisSer
     cache_invalidation.control_redis.cache_clear()
 
 
-class Ear:
-    """A listener and how often it was told. It ends with the server's connection."""
+class CountingListener:
+    """A listener that counts its calls. Its thread ends with the server's connection."""
 
     def __init__(self, server: RedisServer) -> None:
-        self.times = 0
-        self.listener = InvalidationListener(server.url, self.hear)
+        self.calls = 0
+        self.listener = InvalidationListener(server.url, self._count)
         self.listener.start()
 
-    def hear(self) -> None:
-        self.times += 1
+    def _count(self) -> None:
+        self.calls += 1
 
-    def heard(self, times: int) -> None:
-        eventually(lambda: self.times >= times, f"heard {times} times", within_s=20)
+    def wait_for(self, calls: int) -> None:
+        eventually(lambda: self.calls >= calls, f"it is called {calls} times", within_s=20)
 
 
 @pytest.fixture
-def ear(server: RedisServer) -> Iterator[Ear]:
-    ear = Ear(server)
-    yield ear
-    ear.listener.stop()
+def listener(server: RedisServer) -> Iterator[CountingListener]:
+    counting = CountingListener(server)
+    yield counting
+    counting.listener.stop()
 
 
-def test_connecting_and_each_announcement_is_a_word(ear: Ear) -> None:
-    ear.heard(1)
-    for times in (2, 3):
+def test_connecting_and_each_message_invalidate(listener: CountingListener) -> None:
+    listener.wait_for(1)
+    for calls in (2, 3):
         publish_invalidation()
-        ear.heard(times)
-    assert ear.times == 3
+        listener.wait_for(calls)
+    assert listener.calls == 3
 
 
-def test_heard_again_after_the_control_redis_was_away(
-    ear: Ear, server: RedisServer, caplog: pytest.LogCaptureFixture
+def test_reconnecting_after_an_outage_invalidates(
+    listener: CountingListener, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ear.heard(1)
+    listener.wait_for(1)
     server.stop()
     publish_invalidation()
     assert "not published" in caplog.text
-    eventually(lambda: "invalidations not received" in caplog.text, "the listener says so", within_s=20)
+    eventually(lambda: "invalidations not received" in caplog.text, "the listener logs the outage", within_s=20)
     server.start()
-    ear.heard(2)  # what was said meanwhile may have been missed: connecting counts
+    listener.wait_for(2)  # at connecting: messages may have been missed
     publish_invalidation()
-    ear.heard(3)
+    listener.wait_for(3)
 
 
-def test_a_subscriber_that_is_thrown_out_comes_back(ear: Ear, server: RedisServer) -> None:
-    ear.heard(1)
+def test_killed_subscriber_connects_again(listener: CountingListener, server: RedisServer) -> None:
+    listener.wait_for(1)
     with Redis.from_url(server.url) as redis:
         assert redis.client_kill_filter(_type="pubsub") == 1
-        ear.heard(2)
+        listener.wait_for(2)
         assert redis.pubsub_numsub(CHANNEL)[0][1] == 1

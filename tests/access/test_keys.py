@@ -1,4 +1,4 @@
-"""Keys: created, shown once, revoked, rotated, expired, and refused in constant time."""
+"""API keys: created, shown once, revoked, rotated, expired, and rejected in constant time."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ from featurestore.access.selectors import Credential, Rejection, credential, inv
 MAY = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"], "actor": "test"}
 
 
-def test_a_key_is_shown_once_and_kept_as_a_hash(bot: ApiClient, now_ms: int) -> None:
+def test_key_is_shown_once_and_stored_as_a_hash(bot: ApiClient, now_ms: int) -> None:
     key, text = services.create_key(bot, **MAY)
     assert text.startswith(f"rap_{key.key_id}_")
     assert len(text) == 4 + 12 + 1 + 48
@@ -38,14 +38,14 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(bot: ApiClient, now_ms: int) -> 
     )
 
 
-def test_wrong_keys(bot: ApiClient, now_ms: int) -> None:
+def test_wrong_keys_are_rejected(bot: ApiClient, now_ms: int) -> None:
     _, text = services.create_key(bot, **MAY)
     swapped = text[:-1] + ("0" if text[-1] != "0" else "1")
     for wrong in ("", "rap_", swapped, text + "0", text[:-1], text.upper(), "rap_000000000000_" + "0" * 48, "é" * 70):
         assert credential(wrong, now_ms) is Rejection.WRONG
 
 
-def test_revoked_at_once_and_only_once(bot: ApiClient, now_ms: int) -> None:
+def test_revocation_takes_effect_at_once_and_keeps_its_date(bot: ApiClient, now_ms: int) -> None:
     key, text = services.create_key(bot, **MAY)
     services.revoke(key, actor="test")
     assert credential(text, now_ms) is Rejection.REVOKED
@@ -54,21 +54,21 @@ def test_revoked_at_once_and_only_once(bot: ApiClient, now_ms: int) -> None:
     assert key.revoked_at == first
 
 
-def test_expired(bot: ApiClient, now_ms: int) -> None:
+def test_expired_key_is_rejected(bot: ApiClient, now_ms: int) -> None:
     soon = datetime.now(UTC) + timedelta(minutes=1)
     _, text = services.create_key(bot, **MAY, expires_at=soon)
     assert isinstance(credential(text, now_ms), Credential)
     assert credential(text, int(soon.timestamp() * 1000) + 1) is Rejection.EXPIRED
 
 
-def test_a_key_that_ended_long_ago_is_one_that_never_was(bot: ApiClient, now_ms: int) -> None:
+def test_key_that_expired_long_ago_counts_as_wrong(bot: ApiClient, now_ms: int) -> None:
     key, text = services.create_key(bot, **MAY)
     ApiKey.objects.filter(pk=key.pk).update(expires_at=datetime.now(UTC) - timedelta(days=31))
     invalidate_credentials()
     assert credential(text, now_ms) is Rejection.WRONG
 
 
-def test_inactive_client(bot: ApiClient, now_ms: int) -> None:
+def test_keys_of_an_inactive_client_are_rejected(bot: ApiClient, now_ms: int) -> None:
     _, text = services.create_key(bot, **MAY)
     bot.active = False
     services.save_client(bot, actor="test")
@@ -78,10 +78,10 @@ def test_inactive_client(bot: ApiClient, now_ms: int) -> None:
     assert isinstance(credential(text, now_ms), Credential)
 
 
-def test_rotation_overlaps(bot: ApiClient, now_ms: int) -> None:
+def test_rotated_key_works_for_an_overlap(bot: ApiClient, now_ms: int) -> None:
     key, old = services.create_key(bot, **MAY)
-    heir, new = services.rotate(key, actor="test")
-    assert (heir.services, heir.purposes, heir.scopes) == (key.services, key.purposes, key.scopes)
+    successor, new = services.rotate(key, actor="test")
+    assert (successor.services, successor.purposes, successor.scopes) == (key.services, key.purposes, key.scopes)
     assert isinstance(credential(old, now_ms), Credential)
     assert isinstance(credential(new, now_ms), Credential)
     after_ms = now_ms + int(services.OVERLAP.total_seconds() * 1000) + 1000
@@ -106,26 +106,24 @@ def test_rotation_overlaps(bot: ApiClient, now_ms: int) -> None:
         ({"expires_at": datetime(2990, 1, 1, tzinfo=UTC)}, WrongLifetime),
     ],
 )
-def test_keys_that_may_not_be(bot: ApiClient, change: dict[str, Any], error: type[AccessError]) -> None:
+def test_invalid_keys_are_refused(bot: ApiClient, change: dict[str, Any], error: type[AccessError]) -> None:
     with pytest.raises(error):
         services.create_key(bot, **{**MAY, **change})
     assert not bot.keys.exists()
 
 
-def test_a_key_for_consent_alone_needs_no_service(bot: ApiClient) -> None:
+def test_key_for_consent_alone_needs_no_service(bot: ApiClient) -> None:
     key, _ = services.create_key(bot, **{**MAY, "services": [], "scopes": ["consent:write"]})
     assert key.services == []
 
 
 @pytest.mark.parametrize("name", ["", "Bot", "a b", "-x", "x" * 65, "support-bot", "jane@example.org", "bot\n"])
-def test_client_names(bot: ApiClient, name: str) -> None:
+def test_invalid_client_names_are_refused(bot: ApiClient, name: str) -> None:
     with pytest.raises(WrongName):
         services.create_client(name, owner="", actor="test")
 
 
-def test_keys_are_kept_for_two_seconds_and_no_longer(
-    bot: ApiClient, now_ms: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_are_cached_for_two_seconds(bot: ApiClient, now_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
     key, text = services.create_key(bot, **MAY)
     assert isinstance(credential(text, now_ms), Credential)
     ApiKey.objects.filter(pk=key.pk).update(revoked_at=datetime.now(UTC))  # as another process would
@@ -136,7 +134,7 @@ def test_keys_are_kept_for_two_seconds_and_no_longer(
     assert credential(text, now_ms) is Rejection.REVOKED
 
 
-def test_no_query_while_kept(bot: ApiClient, now_ms: int, django_assert_num_queries: Any) -> None:
+def test_cached_keys_need_no_query(bot: ApiClient, now_ms: int, django_assert_num_queries: Any) -> None:
     _, text = services.create_key(bot, **MAY)
     with django_assert_num_queries(2):  # keys, secrets
         for wrong in range(20):
@@ -144,10 +142,10 @@ def test_no_query_while_kept(bot: ApiClient, now_ms: int, django_assert_num_quer
             credential(text, now_ms)
 
 
-def test_a_wrong_key_takes_the_steps_of_a_right_one(
+def test_wrong_key_takes_the_same_steps_as_a_right_one(
     bot: ApiClient, now_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A text is found by its digest or not: how nearly right it is, or whether its id exists, changes no step."""
+    """A text is looked up by its digest: how nearly right it is, or whether its id exists, changes no step."""
     _, text = services.create_key(bot, **MAY)
     _, secret = services.create_secret(bot, actor="test")
     credential(text, now_ms)
@@ -170,7 +168,7 @@ def test_a_wrong_key_takes_the_steps_of_a_right_one(
     assert steps == ["digest_of"] * 7 + ["digest_of", "is_signed"] * 4 + ["digest_of"]
 
 
-def test_last_use_is_noted_by_the_hour(bot: ApiClient, now_ms: int, django_assert_num_queries: Any) -> None:
+def test_last_use_is_stored_by_the_hour(bot: ApiClient, now_ms: int, django_assert_num_queries: Any) -> None:
     key, _ = services.create_key(bot, **MAY)
     hour = datetime.fromtimestamp(now_ms // 3_600_000 * 3600, UTC)
     for used_at in (hour, hour - timedelta(hours=1)):
@@ -181,7 +179,7 @@ def test_last_use_is_noted_by_the_hour(bot: ApiClient, now_ms: int, django_asser
         services._write_use(key.key_id, hour)
 
 
-def test_no_request_waits_for_the_note_of_its_key(
+def test_no_request_waits_for_the_write_of_the_last_use(
     now_ms: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     locked, tried = threading.Event(), []
@@ -197,7 +195,7 @@ def test_no_request_waits_for_the_note_of_its_key(
         services.record_use("0123456789ab", now_ms)
     assert time.perf_counter() - started_s < 1
     locked.set()
-    services._use_writer.submit(lambda: None).result(10)  # it is behind the note
+    services._use_writer.submit(lambda: None).result(10)  # it runs after the write
     assert len(tried) == 1, "one write a key, hour and process"
     assert threading.current_thread() not in tried
     assert "last use of a key not written" in caplog.text
@@ -205,12 +203,12 @@ def test_no_request_waits_for_the_note_of_its_key(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
 @given(text=st.text(max_size=200))
-def test_no_text_is_a_key(now_ms: int, text: str) -> None:
+def test_arbitrary_text_is_rejected(now_ms: int, text: str) -> None:
     assert len(key_id_of(text)) <= 12
     assert credential(text, now_ms) is Rejection.WRONG
 
 
-def test_a_database_that_is_away_is_asked_by_one_request_at_a_time(
+def test_absent_database_is_tried_by_one_request_at_a_time(
     bot: ApiClient, now_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[None] = []

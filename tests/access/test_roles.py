@@ -1,4 +1,4 @@
-"""Roles of staff: what they may do, and what nobody may."""
+"""Roles of staff: what each may do, and may not."""
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -8,13 +8,13 @@ from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_
 from featurestore.access.services import assign_client, create_client, seed_roles
 
 
-def person(role: str) -> User:
+def staff_member(role: str) -> User:
     user = User.objects.create_user("somebody", is_staff=True)
     user.groups.add(Group.objects.get(name=role))
     return user
 
 
-def test_seeding_is_harmless_when_repeated() -> None:
+def test_seeding_is_idempotent() -> None:
     first = [{p.codename for p in group.permissions.all()} for group in seed_roles()]
     again = [{p.codename for p in group.permissions.all()} for group in seed_roles()]
     assert first == again
@@ -37,16 +37,16 @@ def test_seeding_is_harmless_when_repeated() -> None:
         (CHAT_ENGINEER, "consent.view_purpose", "access.view_apiclient"),
     ],
 )
-def test_what_a_role_may_do(role: str, may: str, may_not: str) -> None:
+def test_role_has_its_permissions_and_no_others(role: str, may: str, may_not: str) -> None:
     seed_roles()
-    user = person(role)
+    user = staff_member(role)
     assert user.has_perm(may)
     assert not user.has_perm(may_not)
 
 
-def test_a_chat_engineer_is_entrusted_with_one_client(bot: ApiClient) -> None:
+def test_chat_engineer_manages_only_assigned_clients(bot: ApiClient) -> None:
     seed_roles()
-    user = person(CHAT_ENGINEER)
+    user = staff_member(CHAT_ENGINEER)
     other = create_client("sales-bot", owner="sales", actor="test")
     assign_client(bot, user, actor="test")
     assert user.has_perm("access.change_apiclient", bot)

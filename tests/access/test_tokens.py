@@ -1,4 +1,4 @@
-"""Tokens and the secrets that buy them: two at a time, in effect at once, and no made-up text costs a query."""
+"""Access tokens and client secrets: two secrets at a time, revoked at once, no query for a made-up token."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -24,23 +24,23 @@ LIFETIME_S = 600
 
 
 @pytest.fixture(autouse=True)
-def nobody_notes_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_last_use_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services._use_writer, "submit", lambda *_: None)  # a second connection to a database in memory
 
 
 @pytest.fixture
-def bound(bot: ApiClient) -> ApiClient:
+def allowed_bot(bot: ApiClient) -> ApiClient:
     services.allow(bot, **MAY, actor="test")
     return bot
 
 
 @pytest.fixture
-def secret(bound: ApiClient) -> tuple[ClientSecret, str]:
-    return services.create_secret(bound, actor="test")
+def secret(allowed_bot: ApiClient) -> tuple[ClientSecret, str]:
+    return services.create_secret(allowed_bot, actor="test")
 
 
 def buy(secret: str, now_ms: int, scope: str = "features:read purpose:service") -> str:
-    """A token, written as the endpoint writes it."""
+    """A token, stored as the endpoint stores it."""
     found = client_credential("support-bot", secret, now_ms)
     assert isinstance(found, Credential)
     validator = ClientValidator(now_ms, {}, lambda credential: None)
@@ -52,7 +52,7 @@ def buy(secret: str, now_ms: int, scope: str = "features:read purpose:service") 
     return text
 
 
-def test_a_token_does_what_it_was_bought_for(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+def test_token_allows_what_it_was_issued_for(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     token = buy(secret[1], now_ms)
     assert credential(token, now_ms) == Credential(
         secret[0].key_id,
@@ -64,7 +64,7 @@ def test_a_token_does_what_it_was_bought_for(secret: tuple[ClientSecret, str], n
     )
 
 
-def test_the_database_holds_no_token(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+def test_database_stores_no_token(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     token = buy(secret[1], now_ms)
     row = AccessToken.objects.get()
     assert row.token_checksum == digest_of(token)
@@ -72,24 +72,26 @@ def test_the_database_holds_no_token(secret: tuple[ClientSecret, str], now_ms: i
     assert token[17:] not in repr(vars(row))
 
 
-def test_a_secret_is_kept_as_a_hash_and_opens_nothing_itself(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+def test_secret_is_stored_as_a_hash_and_authenticates_no_request(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     assert secret[0].digest == digest_of(secret[1])
     assert secret[1][17:] not in repr(vars(secret[0]))
     assert credential(secret[1], now_ms) is Rejection.WRONG
 
 
-def test_a_key_buys_no_token(bound: ApiClient, now_ms: int) -> None:
-    _, key = services.create_key(bound, **MAY, actor="test")
+def test_key_buys_no_token(allowed_bot: ApiClient, now_ms: int) -> None:
+    _, key = services.create_key(allowed_bot, **MAY, actor="test")
     assert client_credential("support-bot", key, now_ms) is Rejection.WRONG
 
 
 @pytest.mark.parametrize("client_id", ["", "sales-bot", "Support-bot", "support-bot\0", "é"])
-def test_a_secret_is_one_client_s(secret: tuple[ClientSecret, str], now_ms: int, client_id: str) -> None:
+def test_secret_belongs_to_one_client(secret: tuple[ClientSecret, str], now_ms: int, client_id: str) -> None:
     create_client("sales-bot", owner="sales", actor="test")
     assert client_credential(client_id, secret[1], now_ms) is Rejection.WRONG
 
 
-def test_an_expired_token(secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any) -> None:
+def test_expired_token_is_rejected_without_a_query(
+    secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
+) -> None:
     token = buy(secret[1], now_ms)
     end_ms = expiry_ms(token)
     assert end_ms == (now_ms // 1000 + LIFETIME_S) * 1000
@@ -98,16 +100,16 @@ def test_an_expired_token(secret: tuple[ClientSecret, str], now_ms: int, django_
     invalidate_credentials()
     credential("", now_ms)
     with django_assert_num_queries(0):
-        assert credential(token, end_ms) is Rejection.EXPIRED, "also by a process that never saw it"
+        assert credential(token, end_ms) is Rejection.EXPIRED, "also by a process that has not read it"
 
 
-def test_a_new_token_works_in_a_process_whose_snapshot_is_older(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+def test_new_token_works_with_an_older_snapshot(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     credential("", now_ms)
     token = buy(secret[1], now_ms)
     assert isinstance(credential(token, now_ms), Credential)
 
 
-def test_a_token_costs_one_query_while_it_is_kept(
+def test_cached_token_costs_one_query(
     secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
 ) -> None:
     token = buy(secret[1], now_ms)
@@ -116,7 +118,7 @@ def test_a_token_costs_one_query_while_it_is_kept(
             assert isinstance(credential(token, now_ms), Credential)
 
 
-def test_a_revoked_token_that_is_repeated_costs_one_query(
+def test_repeated_revoked_token_costs_one_query(
     secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
 ) -> None:
     token = buy(secret[1], now_ms)
@@ -127,7 +129,7 @@ def test_a_revoked_token_that_is_repeated_costs_one_query(
             assert credential(token, now_ms) is Rejection.REVOKED
 
 
-def test_tokens_in_use_are_read_anew_together(
+def test_tokens_in_use_are_read_again_together(
     secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
 ) -> None:
     tokens = [buy(secret[1], now_ms) for _ in range(5)]
@@ -147,9 +149,9 @@ def test_made_up_tokens_cost_no_query(
     token = buy(secret[1], now_ms)
     later = f"{token[:17]}{int(token[17:25], 16) + 1:08x}{token[25:]}"
     wrongs = [
-        token[:-1] + ("0" if token[-1] != "0" else "1"),  # another seal
-        token[:30] + ("0" if token[30] != "0" else "1") + token[31:],  # another token under this seal
-        later,  # it would live longer
+        token[:-1] + ("0" if token[-1] != "0" else "1"),  # another signature
+        token[:30] + ("0" if token[30] != "0" else "1") + token[31:],  # another token with this signature
+        later,  # a later expiry
         token.upper(),
         token + " ",
         "rat_" + "0" * 69,
@@ -161,12 +163,12 @@ def test_made_up_tokens_cost_no_query(
             assert credential(wrong, now_ms) is Rejection.WRONG, wrong
 
 
-def test_a_sealed_token_that_nobody_issued_opens_nothing(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+def test_signed_token_that_was_not_issued_is_rejected(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     forged = new_token(secret[0].key_id, now_ms // 1000 + 60, credential_cache.signing_key)
-    assert credential(forged, now_ms) is Rejection.REVOKED, "whoever knew the seal's key could only make us look"
+    assert credential(forged, now_ms) is Rejection.REVOKED, "a stolen signing key can only cause queries"
 
 
-def test_revoked_with_its_secret(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+def test_tokens_are_revoked_with_their_secret(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     other, text = services.create_secret(secret[0].client, actor="test")
     tokens = [buy(secret[1], now_ms), buy(text, now_ms)]
     services.revoke(secret[0], actor="test")
@@ -175,14 +177,16 @@ def test_revoked_with_its_secret(secret: tuple[ClientSecret, str], now_ms: int) 
     assert AccessToken.objects.get().token.startswith(f"rat_{other.key_id}")
 
 
-def test_a_token_bought_in_the_moment_of_its_secret_s_revocation(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+def test_token_bought_during_the_revocation_of_its_secret_is_rejected(
+    secret: tuple[ClientSecret, str], now_ms: int
+) -> None:
     token = buy(secret[1], now_ms)
-    ClientSecret.objects.update(revoked_at=datetime.now(UTC))  # committed elsewhere, before the token's row was
+    ClientSecret.objects.update(revoked_at=datetime.now(UTC))  # committed by another process before the token's row
     invalidate_credentials()
     assert credential(token, now_ms) is Rejection.REVOKED
 
 
-def test_an_expired_secret_buys_nothing_and_its_tokens_live_on(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+def test_tokens_outlive_their_expired_secret(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     token = buy(secret[1], now_ms)
     ClientSecret.objects.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     invalidate_credentials()
@@ -190,7 +194,7 @@ def test_an_expired_secret_buys_nothing_and_its_tokens_live_on(secret: tuple[Cli
     assert isinstance(credential(token, now_ms), Credential)
 
 
-def test_an_inactive_client(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+def test_tokens_of_an_inactive_client_are_rejected(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     token, client = buy(secret[1], now_ms), secret[0].client
     client.active = False
     services.save_client(client, actor="test")
@@ -198,7 +202,7 @@ def test_an_inactive_client(secret: tuple[ClientSecret, str], now_ms: int) -> No
     assert client_credential("support-bot", secret[1], now_ms) is Rejection.INACTIVE
 
 
-def test_a_deleted_client_s_tokens(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+def test_tokens_of_a_deleted_client_are_rejected(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     token = buy(secret[1], now_ms)
     secret[0].client.delete()
     invalidate_credentials()
@@ -206,48 +210,53 @@ def test_a_deleted_client_s_tokens(secret: tuple[ClientSecret, str], now_ms: int
     assert not AccessToken.objects.exists()
 
 
-def test_a_narrower_client_narrows_tokens_that_live(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+def test_narrower_client_narrows_existing_tokens(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     token = buy(secret[1], now_ms, "features:read consent:write purpose:service purpose:fraud")
     may = {"services": ["support_chat"], "purposes": ["fraud", "analytics"], "scopes": ["features:read"]}
     services.allow(secret[0].client, **may, actor="test")
     found = credential(token, now_ms)
     assert isinstance(found, Credential)
-    assert (found.purposes, found.scopes) == ({"fraud"}, {"features:read"}), "and a wider one widens none"
+    assert (found.purposes, found.scopes) == ({"fraud"}, {"features:read"}), "a wider client does not widen them"
 
 
-def test_two_secrets_at_a_time(secret: tuple[ClientSecret, str], bound: ApiClient, now_ms: int) -> None:
+def test_client_has_two_working_secrets_at_most(
+    secret: tuple[ClientSecret, str], allowed_bot: ApiClient, now_ms: int
+) -> None:
     old, old_text = secret
     new, new_text = services.rotate_secret(old, actor="test")
     assert isinstance(client_credential("support-bot", old_text, now_ms), Credential)
     assert isinstance(client_credential("support-bot", new_text, now_ms), Credential)
     after_ms = now_ms + int(services.OVERLAP.total_seconds() * 1000) + 1000
     assert client_credential("support-bot", old_text, after_ms) is Rejection.EXPIRED
-    for third in (lambda: services.create_secret(bound, actor="test"), lambda: services.rotate_secret(new, actor="t")):
+    for third in (
+        lambda: services.create_secret(allowed_bot, actor="test"),
+        lambda: services.rotate_secret(new, actor="t"),
+    ):
         with pytest.raises(TooManySecrets):
             third()
     assert ClientSecret.objects.get(pk=new.pk).expires_at > old.expires_at, "a refused rotation changes nothing"
     services.revoke(old, actor="test")
-    services.create_secret(bound, actor="test")
+    services.create_secret(allowed_bot, actor="test")
     with pytest.raises(KeyEnded):
         services.rotate_secret(old, actor="test")
 
 
 @pytest.mark.parametrize("days", [-1, 0, 400])
-def test_secrets_that_may_not_be(bound: ApiClient, days: int) -> None:
+def test_secret_with_an_invalid_lifetime_is_refused(allowed_bot: ApiClient, days: int) -> None:
     with pytest.raises(WrongLifetime):
-        services.create_secret(bound, actor="test", expires_at=datetime.now(UTC) + timedelta(days=days))
-    assert not bound.secrets.exists()
+        services.create_secret(allowed_bot, actor="test", expires_at=datetime.now(UTC) + timedelta(days=days))
+    assert not allowed_bot.secrets.exists()
 
 
 @pytest.mark.parametrize("change", [{"purposes": []}, {"scopes": []}, {"scopes": ["all"]}, {"services": []}], ids=str)
-def test_what_a_client_can_not_be_allowed(bound: ApiClient, change: dict[str, Any]) -> None:
+def test_invalid_allowance_of_a_client_is_refused(allowed_bot: ApiClient, change: dict[str, Any]) -> None:
     with pytest.raises(WrongAllowance):
-        services.allow(bound, **MAY | change, actor="test")
-    bound.refresh_from_db()
-    assert bound.scopes == sorted(MAY["scopes"])
+        services.allow(allowed_bot, **MAY | change, actor="test")
+    allowed_bot.refresh_from_db()
+    assert allowed_bot.scopes == sorted(MAY["scopes"])
 
 
-def test_expired_tokens_are_dropped(secret: tuple[ClientSecret, str], now_ms: int) -> None:
+def test_expired_tokens_are_deleted(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     for _ in range(2):
         buy(secret[1], now_ms)
     gone = AccessToken.objects.earliest("pk")
@@ -258,15 +267,15 @@ def test_expired_tokens_are_dropped(secret: tuple[ClientSecret, str], now_ms: in
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
 @given(text=st.text(max_size=200))
-def test_no_text_is_sealed(text: str) -> None:
+def test_arbitrary_text_is_not_signed(text: str) -> None:
     assert not is_signed(text, credential_cache.signing_key)
 
 
-def test_every_scope_is_put_into_words() -> None:
+def test_every_scope_has_a_description() -> None:
     assert SCOPE_DESCRIPTIONS.keys() == set(Scope)
 
 
-def test_a_token_names_the_secret_that_bought_it() -> None:
+def test_token_names_the_secret_that_bought_it() -> None:
     token = new_token("0123456789ab", 1_800_000_000, b"key")
     assert is_signed(token, b"key")
     assert (key_id_of(token), expiry_ms(token), len(token)) == ("0123456789ab", 1_800_000_000_000, 73)

@@ -1,4 +1,4 @@
-"""From the stream into the database: every record once, every gap known, whatever comes twice, late or broken."""
+"""Consumer: every record once and every gap known, though batches come twice, late or broken."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -15,11 +15,12 @@ from featurestore.accesslog.consumer import VANISHED_AFTER_MS
 from featurestore.accesslog.models import AccessGap, AccessRecord, ReadContext, WriterProcess
 from featurestore.accesslog.stream import FIELD, KEY, QUARANTINE_KEY, RecordStream
 from featurestore.config import settings
-from tests.accesslog.harness import ANN, BEN, NOW, NOW_MS, Bot, Control, answer, gaps, read, stored, usage
+from tests.accesslog.harness import ANN, BEN, NOW, NOW_MS, Bot, ControlRedis, gaps, read, stored, usage
+from tests.kit.access_log import answer
 from tests.kit.threads import at_once
 
 
-def test_a_read_is_in_the_database_with_who_whom_what_and_when(control: Control) -> None:
+def test_read_is_stored_with_client_subject_views_and_time(control: ControlRedis) -> None:
     writer = control.writer()
     read(writer, "request-1", [ANN, BEN], spend=None, mood="refused")
     writer.flush()
@@ -35,7 +36,7 @@ def test_a_read_is_in_the_database_with_who_whom_what_and_when(control: Control)
     assert gaps() == []
 
 
-def test_reads_alike_share_one_kind(control: Control) -> None:
+def test_similar_reads_share_one_context(control: ControlRedis) -> None:
     one, other = control.writer(), control.writer()
     for writer in (one, other, one):
         read(writer)
@@ -44,7 +45,7 @@ def test_reads_alike_share_one_kind(control: Control) -> None:
     assert (ReadContext.objects.count(), AccessRecord.objects.count()) == (1, 3)
 
 
-def test_requests_are_summed_by_hour(control: Control) -> None:
+def test_requests_are_summed_by_hour(control: ControlRedis) -> None:
     one, other = control.writer(), control.writer()
     for writer in (one, other, one):
         writer.add_request("bot", "features", 200)
@@ -66,12 +67,12 @@ def raising(error: type[BaseException]) -> Callable[..., None]:
     return fail
 
 
-def send_again(control: Control, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+def send_again(control: ControlRedis, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
     for _, fields in entries:
         control.redis.xadd(KEY, fields)
 
 
-def test_what_comes_twice_counts_once(control: Control) -> None:
+def test_repeated_batches_count_once(control: ControlRedis) -> None:
     writer = control.writer()
     for n in range(3):
         read(writer, f"request-{n}")
@@ -87,8 +88,8 @@ def test_what_comes_twice_counts_once(control: Control) -> None:
     assert gaps() == []
 
 
-def test_a_collector_that_died_after_its_commit_is_repeated_harmlessly(
-    control: Control, monkeypatch: pytest.MonkeyPatch
+def test_consumer_killed_after_its_commit_is_repeated_harmlessly(
+    control: ControlRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = control.writer()
     read(writer)
@@ -104,7 +105,7 @@ def test_a_collector_that_died_after_its_commit_is_repeated_harmlessly(
     assert usage() == {("bot", "features", 200): 1}
 
 
-def test_a_database_that_is_away_loses_nothing(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_outage_loses_nothing(control: ControlRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = control.writer()
     read(writer)
     writer.add_request("bot", "features", 200)
@@ -114,14 +115,14 @@ def test_a_database_that_is_away_loses_nothing(control: Control, monkeypatch: py
         patch.setattr(consumer, "_count_requests", raising(OperationalError))
         with pytest.raises(OperationalError):
             control.consume()
-    assert stored().total() == 0, "all of a page or nothing"
+    assert stored().total() == 0, "a page is written as a whole or not at all"
     control.consume()
     assert stored().total() == 1
     assert usage() == {("bot", "features", 200): 1}
 
 
-def test_collectors_at_once_write_each_record_once(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumer, "LEASE_S", 0.0)  # the lease keeps nobody out
+def test_concurrent_consumers_write_each_record_once(control: ControlRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "LEASE_S", 0.0)  # the lease excludes no other consumer
     monkeypatch.setattr(consumer, "PAGE_ENTRIES", 3)
     writers = [control.writer() for _ in range(4)]
     for n in range(30):
@@ -138,9 +139,7 @@ def test_collectors_at_once_write_each_record_once(control: Control, monkeypatch
     assert control.redis.xlen(KEY) == 0
 
 
-def test_a_collector_that_lost_its_lease_leaves_the_rest_to_others(
-    control: Control, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_consumer_stops_when_it_loses_its_lease(control: ControlRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = control.writer()
     for n in range(3):
         read(writer, f"request-{n}")
@@ -150,7 +149,7 @@ def test_a_collector_that_lost_its_lease_leaves_the_rest_to_others(
     assert control.consume() == 1
 
 
-def test_lost_entries_are_a_gap_with_their_exact_number(control: Control) -> None:
+def test_lost_entries_are_a_gap_of_exact_size(control: ControlRedis) -> None:
     writer = control.writer()
     read(writer)
     writer.flush()
@@ -158,7 +157,7 @@ def test_lost_entries_are_a_gap_with_their_exact_number(control: Control) -> Non
     for n in range(5):
         read(writer, f"lost-{n}")
     writer.flush()
-    control.redis.delete(KEY)  # as a control Redis that came back without its last second
+    control.redis.delete(KEY)  # like a control Redis that restarts without its last second
     writer.clock_ms = lambda: NOW_MS + 2000
     read(writer, "request-2")
     writer.flush()
@@ -169,7 +168,7 @@ def test_lost_entries_are_a_gap_with_their_exact_number(control: Control) -> Non
     assert stored() == {(ANN, "request-1"): 1, (ANN, "request-2"): 1}
 
 
-def test_lost_entries_are_missed_at_the_farewell_too(control: Control) -> None:
+def test_shutdown_record_reveals_lost_entries(control: ControlRedis) -> None:
     writer = control.writer()
     read(writer, subjects=[ANN, BEN])
     writer.flush()
@@ -179,7 +178,7 @@ def test_lost_entries_are_missed_at_the_farewell_too(control: Control) -> None:
     assert gaps() == [("lost", 0, 2)]
 
 
-def test_a_process_that_said_farewell_is_not_missed(control: Control) -> None:
+def test_process_with_a_shutdown_record_does_not_vanish(control: ControlRedis) -> None:
     writer = control.writer()
     read(writer)
     writer.final_flush()
@@ -188,23 +187,23 @@ def test_a_process_that_said_farewell_is_not_missed(control: Control) -> None:
     assert (gaps(), WriterProcess.objects.get().state) == ([], "ended")
 
 
-def test_a_word_that_comes_late_does_not_call_an_ended_process_back(control: Control) -> None:
+def test_late_heartbeat_leaves_an_ended_process_ended(control: ControlRedis) -> None:
     writer = control.writer()
     writer.flush()
-    word = control.redis.xrange(KEY)
+    heartbeat = control.redis.xrange(KEY)
     writer.final_flush()
-    send_again(control, word)
+    send_again(control, heartbeat)
     control.consume()
     control.consume(later_ms=VANISHED_AFTER_MS + 1000)
     assert (gaps(), WriterProcess.objects.get().state) == ([], "ended")
 
 
-def test_a_process_that_vanished_leaves_a_gap_of_unknown_size(control: Control) -> None:
+def test_vanished_process_leaves_a_gap_of_unknown_size(control: ControlRedis) -> None:
     writer = control.writer()
     read(writer)
     writer.flush()
     control.consume()
-    assert gaps() == [], "it may only be slow"
+    assert gaps() == [], "the process may only be slow"
     control.consume(later_ms=VANISHED_AFTER_MS + 1000)
     control.consume()
     assert gaps() == [("vanished", 1, None)]
@@ -213,7 +212,7 @@ def test_a_process_that_vanished_leaves_a_gap_of_unknown_size(control: Control) 
 
 
 @pytest.mark.parametrize("jump_s", [-3600, 3600])
-def test_a_gap_lies_where_one_looks_for_it_though_a_clock_was_set(control: Control, jump_s: int) -> None:
+def test_gap_spans_both_times_when_a_clock_was_set(control: ControlRedis, jump_s: int) -> None:
     writer = control.writer()
     read(writer)
     writer.flush()
@@ -233,9 +232,7 @@ def test_a_gap_lies_where_one_looks_for_it_though_a_clock_was_set(control: Contr
     assert WriterProcess.objects.get().complete_until == NOW + timedelta(seconds=1)
 
 
-def test_a_process_is_missed_though_others_never_stop_talking(
-    control: Control, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_process_vanishes_while_others_keep_writing(control: ControlRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     gone, busy = control.writer(), control.writer()
     gone.flush()
     control.consume()
@@ -248,14 +245,16 @@ def test_a_process_is_missed_though_others_never_stop_talking(
     assert ("vanished", 0, None) in gaps()
 
 
-def test_a_process_of_which_only_a_word_came_is_missed_too(control: Control) -> None:
+def test_process_that_sent_only_a_heartbeat_vanishes_too(control: ControlRedis) -> None:
     control.writer().flush()
     control.consume()
     control.consume(later_ms=VANISHED_AFTER_MS + 1000)
     assert gaps() == [("vanished", 0, None)]
 
 
-def test_a_process_is_not_missed_while_its_words_still_wait(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_does_not_vanish_while_entries_are_unread(
+    control: ControlRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writer = control.writer()
     writer.flush()
     control.consume()
@@ -264,10 +263,10 @@ def test_a_process_is_not_missed_while_its_words_still_wait(control: Control, mo
     monkeypatch.setattr(consumer, "MAX_PAGES", 1)
     monkeypatch.setattr(consumer, "PAGE_ENTRIES", 1)
     control.consume(later_ms=VANISHED_AFTER_MS + 1000)
-    assert gaps() == [], "what it said lately may be behind this page"
+    assert gaps() == [], "its newest batches may be behind this page"
 
 
-def test_a_silent_process_that_lives_takes_its_gap_back(control: Control) -> None:
+def test_vanished_process_that_writes_again_loses_its_gap(control: ControlRedis) -> None:
     writer = control.writer()
     read(writer)
     writer.flush()
@@ -281,7 +280,7 @@ def test_a_silent_process_that_lives_takes_its_gap_back(control: Control) -> Non
     assert stored() == {(ANN, "request-1"): 1, (ANN, "request-2"): 1}
 
 
-def test_a_control_redis_that_has_just_come_back_makes_nobody_vanish(control: Control) -> None:
+def test_no_process_vanishes_right_after_a_redis_restart(control: ControlRedis) -> None:
     writer = control.writer()
     writer.flush()
     control.consume()
@@ -290,7 +289,7 @@ def test_a_control_redis_that_has_just_come_back_makes_nobody_vanish(control: Co
     assert gaps() == []
 
 
-def test_bytes_that_are_no_batch_are_put_aside_and_keep_nobody_out(control: Control) -> None:
+def test_undecodable_entries_are_quarantined_and_block_no_others(control: ControlRedis) -> None:
     writer = control.writer()
     read(writer, "request-1")
     writer.flush()
@@ -304,8 +303,8 @@ def test_bytes_that_are_no_batch_are_put_aside_and_keep_nobody_out(control: Cont
     assert control.redis.xlen(KEY) == 0
 
 
-def test_a_batch_that_the_database_refuses_is_put_aside_and_is_a_gap(
-    control: Control, monkeypatch: pytest.MonkeyPatch
+def test_batch_refused_by_the_database_is_quarantined_and_a_gap(
+    control: ControlRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = control.writer()
     for n in range(3):
@@ -323,11 +322,11 @@ def test_a_batch_that_the_database_refuses_is_put_aside_and_is_a_gap(
     control.consume()
     assert stored() == {(ANN, "request-0"): 1, (ANN, "request-2"): 1}
     assert gaps() == [("lost", 1, 1)]
-    (aside,) = control.redis.xrange(QUARANTINE_KEY)
-    assert decode(aside[1][FIELD]).reads[0].request_id == "request-1"
+    (quarantined,) = control.redis.xrange(QUARANTINE_KEY)
+    assert decode(quarantined[1][FIELD]).reads[0].request_id == "request-1"
 
 
-def test_retention_forgets_by_age_and_keeps_the_rest(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retention_deletes_by_age_and_keeps_the_rest(control: ControlRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer, "PRUNE_ROWS", 2)
     before_ms = NOW_MS - 10 * 86_400_000
     kept, old = control.writer(), control.writer(before_ms)
@@ -353,7 +352,7 @@ def test_retention_forgets_by_age_and_keeps_the_rest(control: Control, monkeypat
     assert consumer.prune(later) == 0
 
 
-def test_retention_never_forgets_a_process_at_work(control: Control) -> None:
+def test_retention_keeps_running_processes(control: ControlRedis) -> None:
     writer = control.writer()
     read(writer)
     writer.flush()

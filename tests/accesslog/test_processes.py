@@ -1,4 +1,4 @@
-"""Processes that are killed: API, Celery's worker, the control Redis. What they lose is little, and known."""
+"""Killed processes: the API, the consumer, the control Redis. They lose little, and it is known."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ BODY = {"service": "support_chat", "purpose": "service"}
 
 @pytest.fixture
 def shop(redis_server: str, tmp_path: Path) -> Iterator[Installation]:
-    """An installation with a database, a store that nobody vouches for (reads are withheld, and recorded), no Kafka."""
+    """An installation without Kafka. Its store is not vouched for: reads are withheld, and recorded."""
     with Redis.from_url(redis_server) as redis:
         redis.flushall()
     with installation(tmp_path, kafka="127.0.0.1:1", store=redis_server) as made:
@@ -37,9 +37,9 @@ def shop(redis_server: str, tmp_path: Path) -> Iterator[Installation]:
         yield made
 
 
-def start_collector(shop: Installation) -> None:
+def start_consumer(shop: Installation) -> None:
     celery = ["-m", "celery", "--app", "adminsite", "worker", "--beat", "--loglevel", "WARNING", "--concurrency", "1"]
-    shop.start("collector", *celery, "--schedule", str(shop.folder / "beat"))
+    shop.start("consumer", *celery, "--schedule", str(shop.folder / "beat"))
 
 
 def rows(shop: Installation, sql: str) -> list[Any]:
@@ -64,14 +64,16 @@ def ask(api: httpx.Client, name: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def test_an_api_process_that_is_killed_loses_its_last_moment_and_that_is_known(shop: Installation) -> None:
-    start_collector(shop)
+def test_killed_api_process_loses_its_last_records_and_leaves_a_gap(shop: Installation) -> None:
+    start_consumer(shop)
     with closing(shop.start_api()) as api:
         asked = [f"request-{n:04}" for n in range(400)]
         for name in asked:
             ask(api, name)
         os.killpg(shop.processes["api"].pid, signal.SIGKILL)
-    eventually(lambda: states(shop) == [("vanished", "vanished", None)], "the process is missed", every_s=0.2)
+    eventually(
+        lambda: states(shop) == [("vanished", "vanished", None)], "the process is marked as vanished", every_s=0.2
+    )
     found = recorded(shop)
     assert set(found.values()) == {1}
     assert sorted(found) == asked[: len(found)], "the last ones alone are lost"
@@ -79,21 +81,21 @@ def test_an_api_process_that_is_killed_loses_its_last_moment_and_that_is_known(s
     assert gap == (len(found),)
 
 
-def test_an_api_process_that_ends_in_order_loses_nothing(shop: Installation) -> None:
-    start_collector(shop)
+def test_api_process_that_shuts_down_loses_nothing(shop: Installation) -> None:
+    start_consumer(shop)
     with closing(shop.start_api()) as api:
         names = [f"request-{n:04}" for n in range(200)]
         for name in names:
             ask(api, name)
         shop.processes["api"].send_signal(signal.SIGTERM)
-    eventually(lambda: states(shop) == [("ended", None, None)], "the farewell arrives", every_s=0.2)
+    eventually(lambda: states(shop) == [("ended", None, None)], "the shutdown record is written", every_s=0.2)
     assert recorded(shop) == dict.fromkeys(names, 1)
     assert rows(shop, "SELECT client, route, status, requests FROM access_clientusage") == [
         ("tests", "features", 200, len(names))
     ]
 
 
-def test_a_read_on_the_command_line_is_sent_before_the_command_ends(shop: Installation, redis_server: str) -> None:
+def test_read_by_command_is_sent_before_the_command_ends(shop: Installation, redis_server: str) -> None:
     shop.manage("features", "read", "support_chat", "C1", "--purpose", "service")
     stream = RecordStream(redis_server.replace("/0", "/1"), 5)
     batches = [decode(entry.raw) for entry in stream.oldest(10)]
@@ -102,9 +104,7 @@ def test_a_read_on_the_command_line_is_sent_before_the_command_ends(shop: Instal
     assert batches[-1].shutdown
 
 
-def test_a_collector_that_is_killed_again_and_again_writes_everything_once(
-    shop: Installation, redis_server: str
-) -> None:
+def test_repeatedly_killed_consumer_writes_everything_once(shop: Installation, redis_server: str) -> None:
     stream = RecordStream(redis_server.replace("/0", "/1"), 5)
     writers = [AccessLogWriter(stream, 10**9, lambda: NOW_MS) for _ in range(4)]
     for writer in writers:
@@ -118,11 +118,11 @@ def test_a_collector_that_is_killed_again_and_again_writes_everything_once(
     for writer in writers:
         writer.final_flush()
     for kill_at in (1, 8_000, 20_000):
-        start_collector(shop)
+        start_consumer(shop)
         eventually(lambda at=kill_at: len(recorded(shop)) >= at, "it writes", every_s=0.01)
-        os.killpg(shop.processes["collector"].pid, signal.SIGKILL)
-        shop.processes["collector"].wait()
-    start_collector(shop)
+        os.killpg(shop.processes["consumer"].pid, signal.SIGKILL)
+        shop.processes["consumer"].wait()
+    start_consumer(shop)
     with Redis.from_url(redis_server.replace("/0", "/1")) as control:
         eventually(lambda: control.xlen(KEY) == 0, "the stream is read", every_s=0.2)
     found = recorded(shop)
@@ -133,7 +133,7 @@ def test_a_collector_that_is_killed_again_and_again_writes_everything_once(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_control_redis_that_is_killed_loses_what_the_numbers_tell(database: str, tmp_path: Path) -> None:
+def test_killed_control_redis_loses_only_what_the_gaps_count(database: str, tmp_path: Path) -> None:
     server = RedisServer(tmp_path, durable=True)
     server.start()
     stream = RecordStream(server.url, 0.5)
@@ -150,7 +150,7 @@ def test_a_control_redis_that_is_killed_loses_what_the_numbers_tell(database: st
             read(writer, f"request-{made}", [ANN, BEN])
             made += 1
             server.start()
-            eventually(quiet(writer), "what waited is sent")
+            eventually(all_sent(writer), "pending batches are sent")
             consume(stream)
         writer.stop()
         while consume(stream):
@@ -165,19 +165,19 @@ def test_a_control_redis_that_is_killed_loses_what_the_numbers_tell(database: st
     assert usage()["bot", "features", 200] <= 800
 
 
-def quiet(writer: AccessLogWriter) -> Callable[[], bool]:
+def all_sent(writer: AccessLogWriter) -> Callable[[], bool]:
     return lambda: not writer._pending and not writer._reads and not writer._stream_away
 
 
-def test_a_paused_control_redis_delays_and_doubles_nothing(redis_server: str, database: str, control: Any) -> None:
+def test_paused_control_redis_delays_and_doubles_nothing(redis_server: str, database: str, control: Any) -> None:
     writer = AccessLogWriter(RecordStream(redis_server, 0.2), 10**9, lambda: NOW_MS)
     read(writer, "before")
-    eventually(lambda: control.redis.xlen(KEY) >= 2, "the first one is sent")
+    eventually(lambda: control.redis.xlen(KEY) >= 2, "the first batch is sent")
     control.redis.execute_command("CLIENT", "PAUSE", "700", "WRITE")
     for n in range(300):
         read(writer, f"during-{n}")
         time.sleep(0.001)
-    eventually(quiet(writer), "what waited is sent")
+    eventually(all_sent(writer), "pending batches are sent")
     writer.stop()
     entries = control.redis.xlen(KEY)
     control.consume()

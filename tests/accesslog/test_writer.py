@@ -1,4 +1,4 @@
-"""What a process gathers of reads and requests, and how it sends it: each once, in order, within bounds."""
+"""Access log writer: reads and requests are sent once, in order, and within bounds. Codec of batches."""
 
 import os
 import threading
@@ -19,7 +19,8 @@ from featurestore.accesslog.writer import (
     MAX_BATCHES_PER_SEND,
     AccessLogWriter,
 )
-from tests.accesslog.harness import ANN, BEN, NOW_MS, MemoryStream, read
+from tests.accesslog.harness import ANN, BEN, NOW_MS, read
+from tests.kit.access_log import MemoryStream
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def stream() -> MemoryStream:
 
 @pytest.fixture
 def writer(stream: MemoryStream, monkeypatch: pytest.MonkeyPatch) -> AccessLogWriter:
-    """A writer whose ticks are the test's: its thread is not started."""
+    """A writer without a thread: the test flushes it."""
     monkeypatch.setattr(writer_module, "SHUTDOWN_S", 0.0)
     made = AccessLogWriter(stream, 1000, lambda: NOW_MS)
     monkeypatch.setattr(made, "start", lambda: None)
@@ -41,7 +42,7 @@ def flush(writer: AccessLogWriter, count: int) -> None:
         writer.flush()
 
 
-def test_a_read_leaves_a_record_for_each_subject(writer: AccessLogWriter, stream: MemoryStream) -> None:
+def test_read_leaves_a_record_for_each_subject(writer: AccessLogWriter, stream: MemoryStream) -> None:
     read(writer, "request-1", [ANN, BEN], spend=None, mood="refused")
     read(writer, "request-2", [ANN], spend=None, mood="refused")
     read(writer, "request-3", [ANN], spend=None, mood=None)
@@ -59,7 +60,7 @@ def test_a_read_leaves_a_record_for_each_subject(writer: AccessLogWriter, stream
     ]
 
 
-def test_no_value_of_a_feature_is_sent(writer: AccessLogWriter, stream: MemoryStream) -> None:
+def test_no_feature_value_is_sent(writer: AccessLogWriter, stream: MemoryStream) -> None:
     read(writer)
     writer.flush()
     assert all(b"spend_30d" not in raw for raw in stream.raws)
@@ -74,7 +75,7 @@ def test_requests_are_counted(writer: AccessLogWriter, stream: MemoryStream) -> 
     assert counts == {("bot", "features", 200): 2, ("", "features", 401): 1, ("bot", "features", 503): 1}
 
 
-def test_numbers_go_on_from_batch_to_batch(writer: AccessLogWriter, stream: MemoryStream) -> None:
+def test_batches_and_records_are_numbered(writer: AccessLogWriter, stream: MemoryStream) -> None:
     for count in (3, 1, 2):
         for _ in range(count):
             read(writer)
@@ -82,7 +83,7 @@ def test_numbers_go_on_from_batch_to_batch(writer: AccessLogWriter, stream: Memo
     assert [(batch.number, batch.first, batch.next) for batch in stream.batches] == [(1, 0, 3), (2, 3, 4), (3, 4, 6)]
 
 
-def test_a_large_batch_is_sent_in_parts(writer: AccessLogWriter, stream: MemoryStream) -> None:
+def test_many_records_are_split_into_batches(writer: AccessLogWriter, stream: MemoryStream) -> None:
     writer.add_request("bot", "features", 200)
     subjects = [f"{n:032x}" for n in range(MAX_BATCH_READS * 2 + 1)]
     read(writer, "request-1", subjects)
@@ -93,19 +94,17 @@ def test_a_large_batch_is_sent_in_parts(writer: AccessLogWriter, stream: MemoryS
     assert [subject for subject, _ in stream.reads()] == subjects
 
 
-def test_a_process_says_that_it_is_alive_at_once_and_every_second(
-    writer: AccessLogWriter, stream: MemoryStream
-) -> None:
+def test_heartbeat_is_sent_at_once_and_every_second(writer: AccessLogWriter, stream: MemoryStream) -> None:
     writer.flush()
-    assert [(word.process, word.first) for word in stream.words] == [(writer.process, 0)]
+    assert [(heartbeat.process, heartbeat.first) for heartbeat in stream.heartbeats] == [(writer.process, 0)]
     flush(writer, FLUSHES_PER_HEARTBEAT - 1)
-    assert len(stream.words) == 1
+    assert len(stream.heartbeats) == 1
     read(writer)
     writer.flush()
-    assert [word.first for word in stream.words] == [0, 1]
+    assert [heartbeat.first for heartbeat in stream.heartbeats] == [0, 1]
 
 
-def test_away_what_was_gathered_waits_and_goes_out_once_in_order(writer: AccessLogWriter, stream: MemoryStream) -> None:
+def test_pending_batches_are_sent_once_in_order_after_an_outage(writer: AccessLogWriter, stream: MemoryStream) -> None:
     stream.available = False
     for n in range(MAX_BATCHES_PER_SEND + 5):
         read(writer, f"request-{n}")
@@ -117,7 +116,7 @@ def test_away_what_was_gathered_waits_and_goes_out_once_in_order(writer: AccessL
     assert [batch.number for batch in stream.batches] == list(range(1, MAX_BATCHES_PER_SEND + 6))
 
 
-def test_away_it_is_tried_twice_a_second_and_not_at_each_tick(
+def test_absent_stream_is_tried_twice_a_second(
     writer: AccessLogWriter, stream: MemoryStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries = []
@@ -126,14 +125,12 @@ def test_away_it_is_tried_twice_a_second_and_not_at_each_tick(
     assert len(tries) == 2
 
 
-def test_a_batch_whose_arrival_nobody_confirmed_is_sent_again_unchanged(
-    writer: AccessLogWriter, stream: MemoryStream
-) -> None:
+def test_unconfirmed_batch_is_sent_again_unchanged(writer: AccessLogWriter, stream: MemoryStream) -> None:
     writer.flush()
-    stream.deaf = True
+    stream.answer_lost = True
     read(writer)
     writer.flush()
-    stream.deaf = False
+    stream.answer_lost = False
     read(writer)
     flush(writer, FLUSHES_PER_RETRY + 1)
     first, again, second = stream.batches
@@ -141,7 +138,7 @@ def test_a_batch_whose_arrival_nobody_confirmed_is_sent_again_unchanged(
     assert (second.number, second.first) == (2, 1)
 
 
-def test_beyond_the_bound_the_oldest_go_and_their_numbers_are_missing(
+def test_oldest_batches_are_dropped_beyond_the_bound(
     writer: AccessLogWriter, stream: MemoryStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "MAX_PENDING", 10)
@@ -155,50 +152,50 @@ def test_beyond_the_bound_the_oldest_go_and_their_numbers_are_missing(
     assert stream.batches[0].first == 5
 
 
-def test_a_full_stream_gets_words_alone(writer: AccessLogWriter, stream: MemoryStream) -> None:
+def test_full_stream_gets_only_heartbeats(writer: AccessLogWriter, stream: MemoryStream) -> None:
     stream.size = 1000
     read(writer)
     flush(writer, FLUSHES_PER_HEARTBEAT + 1)
-    assert (len(stream.words), stream.batches) == (2, [])
+    assert (len(stream.heartbeats), stream.batches) == (2, [])
     stream.size = 999
     flush(writer, FLUSHES_PER_HEARTBEAT)
     assert [subject for subject, _ in stream.reads()] == [ANN]
 
 
-def test_an_orderly_end_sends_the_last_records_and_says_farewell(writer: AccessLogWriter, stream: MemoryStream) -> None:
+def test_shutdown_sends_pending_records_and_a_shutdown_record(writer: AccessLogWriter, stream: MemoryStream) -> None:
     read(writer)
     writer.final_flush()
     assert [(batch.first, batch.next, batch.shutdown) for batch in stream.batches] == [(0, 1, False), (1, 1, True)]
 
 
-def test_an_end_with_a_full_stream_says_how_many_are_missing(writer: AccessLogWriter, stream: MemoryStream) -> None:
+def test_shutdown_record_is_sent_to_a_full_stream(writer: AccessLogWriter, stream: MemoryStream) -> None:
     stream.size = 1000
     read(writer, subjects=[ANN, BEN])
     writer.final_flush()
     assert [(batch.first, batch.shutdown) for batch in stream.batches] == [(2, True)]
 
 
-def test_an_end_while_the_stream_is_away_comes_all_the_same(writer: AccessLogWriter, stream: MemoryStream) -> None:
+def test_shutdown_ends_while_the_stream_is_away(writer: AccessLogWriter, stream: MemoryStream) -> None:
     stream.available = False
     read(writer)
     writer.final_flush()
     assert stream.raws == []
 
 
-def test_what_can_not_be_packed_is_missing_by_its_number_and_the_next_go_on(stream: MemoryStream) -> None:
+def test_unpackable_read_leaves_a_gap_and_later_ones_are_sent(stream: MemoryStream) -> None:
     writer = AccessLogWriter(stream, 1000, lambda: NOW_MS)
     writer.add_read(None, "support_chat", "service", [ANN], [], NOW_MS, "x")  # type: ignore[arg-type]
     try:
-        eventually(lambda: stream.words, "the thread begins")
+        eventually(lambda: stream.heartbeats, "the thread starts")
         read(writer, "request-2")
-        eventually(lambda: stream.reads(), "the next one is sent")
+        eventually(lambda: stream.reads(), "the next read is sent")
     finally:
         writer.stop()
     assert stream.reads() == [(ANN, "request-2")]
     assert stream.batches[0].first == 1
 
 
-def test_many_threads_lose_nothing_and_double_nothing(stream: MemoryStream) -> None:
+def test_concurrent_threads_lose_and_double_nothing(stream: MemoryStream) -> None:
     writer = AccessLogWriter(stream, 1000, lambda: NOW_MS)
 
     def answer_requests(name: int) -> None:
@@ -220,7 +217,7 @@ def test_many_threads_lose_nothing_and_double_nothing(stream: MemoryStream) -> N
     assert stream.batches[-1].shutdown
 
 
-def test_a_read_after_the_end_begins_anew(stream: MemoryStream) -> None:
+def test_read_after_a_stop_starts_the_writer_again(stream: MemoryStream) -> None:
     writer = AccessLogWriter(stream, 1000, lambda: NOW_MS)
     read(writer, "request-1")
     writer.stop()
@@ -231,7 +228,7 @@ def test_a_read_after_the_end_begins_anew(stream: MemoryStream) -> None:
     assert [batch.shutdown for batch in stream.batches] == [False, True, False, True]
 
 
-def test_a_forked_child_is_a_process_of_its_own(stream: MemoryStream, tmp_path: object) -> None:
+def test_forked_child_writes_as_a_new_process(stream: MemoryStream, tmp_path: object) -> None:
     writer = AccessLogWriter(stream, 1000, lambda: NOW_MS)
     read(writer, "the parent's")
     writer.start()
@@ -252,7 +249,7 @@ def test_a_forked_child_is_a_process_of_its_own(stream: MemoryStream, tmp_path: 
 
 
 @given(st.binary())
-def test_no_bytes_break_the_decoder(raw: bytes) -> None:
+def test_arbitrary_bytes_are_decoded_or_refused(raw: bytes) -> None:
     with suppress(BadBatch):
         assert isinstance(decode(raw), Batch)
 
@@ -272,7 +269,7 @@ GOOD = Batch("0" * 16, NOW_MS, 1, NOW_MS, 0, [BatchContext("a", "b", "c", "d", [
     ],
     ids=str,
 )  # fmt: skip
-def test_what_could_not_be_written_is_no_batch(change: dict[str, object]) -> None:
+def test_batch_with_an_invalid_field_is_refused(change: dict[str, object]) -> None:
     assert decode(encode(GOOD)) == GOOD
     with pytest.raises(BadBatch):
         decode(encode([change.get(name, getattr(GOOD, name)) for name in GOOD.__struct_fields__]))

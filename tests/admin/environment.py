@@ -11,8 +11,8 @@ from django.test import Client
 from featurestore.access import services as access
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
-from featurestore.accesslog.batches import Batch, Kind, Read, Requests
-from featurestore.accesslog.consumer import Heard, write
+from featurestore.accesslog.batches import Batch, BatchContext, Read, RequestCount
+from featurestore.accesslog.consumer import ReceivedBatch, write
 from featurestore.audit.models import AuditRun, Finding
 from featurestore.consent import services
 from featurestore.customers.models import Customer
@@ -21,7 +21,7 @@ from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
 from featurestore.serving.guard import decide_access
 from featurestore.store.memory import MemoryStore
-from tests.admin.dead_letter_topic import InMemoryDeadLetterTopic, quarantine
+from tests.kit.dead_letter_topic import InMemoryDeadLetterTopic, quarantine
 
 PURPOSES = {
     "service": "consent",
@@ -93,11 +93,11 @@ class AdminEnvironment:
     def access_record(self, customer_id: str = "C42", number: int = 1, **withheld: str) -> None:
         """Write an access record of a minute ago by support-bot, and a gap: the record before it is lost."""
         at_ms = round(datetime.now(UTC).timestamp() * 1000) - 60_000
-        kind = Kind("support-bot", "0123456789ab", "support_chat", "service", ["spend", "returns"], withheld)
+        context = BatchContext("support-bot", "0123456789ab", "support_chat", "service", ["spend", "returns"], withheld)
         read = Read(0, self.customers[customer_id].subject, at_ms, f"turn-{number:04}")
-        requests = [Requests("support-bot", "features", 200, 1), Requests("", "features", 401, 2)]
+        requests = [RequestCount("support-bot", "features", 200, 1), RequestCount("", "features", 401, 2)]
         process = f"{number:016x}"
-        write([Heard(at_ms, Batch(process, at_ms - 1000, 1, at_ms, 1, [kind], [read], requests))])
+        write([ReceivedBatch(at_ms, Batch(process, at_ms - 1000, 1, at_ms, 1, [context], [read], requests))])
 
     def read(self, customer_id: str, purpose: str = "service") -> PurposePermission | Denial:
         """The permission that a reader gets 5 seconds later, when a new grant is in effect."""

@@ -10,7 +10,7 @@ from django.urls import reverse
 from featurestore.ingest import admin, services
 from featurestore.ingest.models import DeadLetter, DeadLetterPosition
 from tests.admin.environment import AdminEnvironment, text_of
-from tests.ingest.quarantine import order
+from tests.kit.orders import order
 
 LIST = "admin:ingest_deadletter_changelist"
 
@@ -146,15 +146,15 @@ def test_overview_and_list_report_a_stale_import(env: AdminEnvironment) -> None:
 
     def figure() -> tuple[str, str, bool | None]:
         figures = {figure.name: figure for figure in petra.get(reverse("admin:index")).context["figures"]}
-        return figures["Dead letters"].value, figures["Dead letters"].words, figures["Dead letters"].good
+        return figures["Dead letters"].value, figures["Dead letters"].description, figures["Dead letters"].good
 
-    assert figure() == ("0", "No record waits; not read from Kafka lately", False)
+    assert figure() == ("0", "None waits for a decision; not read from Kafka in the last 5 minutes", False)
     assert "Are Celery's worker and beat running?" in text_of(petra.get(reverse(LIST)))
     assert "Every dead letter is read." in text_of(petra.get(reverse("admin:ingest_deadletter_read_now"), follow=True))
-    assert figure() == ("0", "No record waits", True)
+    assert figure() == ("0", "None waits for a decision", True)
     env.dead_letter()
-    value, words, good = figure()
+    value, description, good = figure()
     assert (value, good) == ("1", False)
-    assert words.startswith("The oldest waits for 2:00:0")
+    assert description.startswith("The oldest waits for 2:00:0")
     DeadLetterPosition.objects.update(read_at=datetime.now(UTC) - timedelta(minutes=6))
-    assert "not read from Kafka lately" in figure()[1]
+    assert "not read from Kafka in the last 5 minutes" in figure()[1]

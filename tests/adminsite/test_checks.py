@@ -1,4 +1,4 @@
-"""Production does not start unsafely, and says what to change."""
+"""System checks: production refuses unsafe settings and an outdated database, with the remedy."""
 
 import os
 import sqlite3
@@ -47,15 +47,15 @@ def test_safe_settings_pass() -> None:
         ({"celery_eager": True}, "E008"),
     ],
 )
-def test_each_unsafe_setting_is_named(changed: dict[str, object], code: str) -> None:
+def test_each_unsafe_setting_is_reported(changed: dict[str, object], code: str) -> None:
     assert codes(**changed) == [code]
 
 
-def test_development_may_be_unsafe() -> None:
+def test_unsafe_settings_are_allowed_in_development() -> None:
     assert codes(environment="development", secret_key=INSECURE, debug=True, https=False) == []
 
 
-def test_a_finding_never_shows_the_secret() -> None:
+def test_errors_contain_no_secret() -> None:
     found = unsafe(Settings(**{**SAFE, "secret_key": "hunter2", "subject_secret": "hunter2"}))
     assert "hunter2" not in str(found)
 
@@ -70,7 +70,7 @@ def test_a_finding_never_shows_the_secret() -> None:
     ],
     ids=["command", "wsgi", "worker", "beat"],
 )
-def test_no_process_starts_unsafely(command: list[str], tmp_path: Path) -> None:
+def test_no_process_starts_with_unsafe_settings(command: list[str], tmp_path: Path) -> None:
     command = [word.format(folder=tmp_path) for word in command]
     env = {**os.environ, "RAPPORT_ENVIRONMENT": "production", "DJANGO_SETTINGS_MODULE": "adminsite.settings"}
     run = subprocess.run([sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)

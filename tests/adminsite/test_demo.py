@@ -1,4 +1,4 @@
-"""The demo from its first line to Ctrl-C: what it prints can be typed, and works."""
+"""The demo from start to Ctrl-C: the commands that it prints work."""
 
 import contextlib
 import itertools
@@ -37,7 +37,7 @@ def demo(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
     process.wait(30)
 
 
-def said(process: "subprocess.Popen[bytes]", output: Path, pattern: str, within_s: float) -> re.Match[str]:
+def find_output(process: "subprocess.Popen[bytes]", output: Path, pattern: str, within_s: float) -> re.Match[str]:
     deadline = time.monotonic() + within_s
     while not (found := re.search(pattern, output.read_text())):
         if "A demo is running already" in output.read_text():
@@ -48,8 +48,8 @@ def said(process: "subprocess.Popen[bytes]", output: Path, pattern: str, within_
     return found
 
 
-def left_over() -> list[str]:
-    """Processes that the demo started, directly or not, known by their environment."""
+def remaining_processes() -> list[str]:
+    """Command lines of running processes with the demo's environment."""
     found = []
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
@@ -59,25 +59,25 @@ def left_over() -> list[str]:
 
 
 @pytest.mark.timeout(240)
-def test_the_demo_starts_answers_and_stops(demo: tuple["subprocess.Popen[bytes]", Path]) -> None:
+def test_demo_starts_serves_and_stops(demo: tuple["subprocess.Popen[bytes]", Path]) -> None:
     process, output = demo
-    curl = said(process, output, r"curl -s .*", READY_S)[0]
+    curl = find_output(process, output, r"curl -s .*", READY_S)[0]
     first, second = (json.loads(subprocess.check_output(curl, shell=True)) for _ in range(2))
     assert {view["status"] for view in first["views"].values()} <= {"present", "missing"}
     assert first["features"] != second["features"]
-    command = said(process, output, r"curl -sN .*", 1)[0]
+    command = find_output(process, output, r"curl -sN .*", 1)[0]
     with subprocess.Popen(command, shell=True, stdout=subprocess.PIPE, text=True, start_new_session=True) as stream:
         assert stream.stdout
         events = [line for line in itertools.islice(stream.stdout, 20) if line.startswith("event: ")]
         os.killpg(stream.pid, signal.SIGTERM)
     assert set(events) == {"event: features\n"}
-    login = said(process, output, r"(http://\S+/admin/) +(admin) / (\S+)", 1)
+    login = find_output(process, output, r"(http://\S+/admin/) +(admin) / (\S+)", 1)
     page = subprocess.check_output(["curl", "-sL", login[1]], text=True)
     assert 'name="password"' in page
-    said(process, output, r"\d events, \d+/s \(orders \d", 20)
+    find_output(process, output, r"\d events, \d+/s \(orders \d", 20)
     assert "leaked" in output.read_text()
     assert "0 leaked" in output.read_text()
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
     assert output.read_text().endswith("Stopped.\n")
-    assert left_over() == []
+    assert remaining_processes() == []

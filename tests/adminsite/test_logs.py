@@ -1,4 +1,4 @@
-"""Logs are JSON lines without personal data, from our loggers and everybody else's."""
+"""Logs: JSON lines without personal data, from every logger; request lines through a pipe."""
 
 import io
 import json
@@ -29,13 +29,13 @@ def lines() -> Any:
     root.handlers[:], root.level = before
 
 
-def test_a_field_that_identifies_is_concealed(lines: Any) -> None:
+def test_identifying_field_is_replaced(lines: Any) -> None:
     structlog.get_logger("test").info("registered", email=EMAIL, region="eu")
     (line,) = lines()
     assert (line["event"], line["email"], line["region"]) == ("registered", "[private]", "eu")
 
 
-def test_an_exception_tells_its_first_line_and_no_variables(lines: Any) -> None:
+def test_exception_is_logged_with_one_line_and_no_variables(lines: Any) -> None:
     secret = EMAIL
     try:
         raise ValueError(f"duplicate key\nDETAIL: (email)=({secret})")
@@ -46,35 +46,37 @@ def test_an_exception_tells_its_first_line_and_no_variables(lines: Any) -> None:
     assert EMAIL not in json.dumps(line)
 
 
-def test_the_level_holds(lines: Any) -> None:
+def test_log_level_is_applied(lines: Any) -> None:
     structlog.get_logger("test").debug("unseen")
     logging.getLogger("library").debug("unseen")
     assert lines() == []
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Any:
+def pieces(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Lines about requests, with their writing left to the test: what is written, piece by piece."""
     logging.getLogger("featurestore.requests").setLevel(logging.INFO)
     monkeypatch.setattr(RequestLog, "_start", lambda self: None)
-    pieces: list[bytes] = []
-    monkeypatch.setattr(logs.os, "write", lambda number, raw: pieces.append(raw))
-    yield pieces
+    written: list[bytes] = []
+    monkeypatch.setattr(logs.os, "write", lambda number, raw: written.append(raw))
+    yield written
     logging.getLogger("featurestore.requests").setLevel(logging.NOTSET)
 
 
-def test_request_lines_are_whole_in_each_piece_that_a_pipe_takes(told: list[bytes]) -> None:
+def test_request_lines_are_written_whole_within_pipe_buf(pieces: list[bytes]) -> None:
     request_log = RequestLog()
     for number in range(100):
         request_log.add({"number": number, "email": EMAIL})
     request_log.flush()
-    assert len(told) > 1
-    assert all(len(piece) <= select.PIPE_BUF and piece.endswith(b"\n") for piece in told)
-    lines = [json.loads(line) for line in b"".join(told).splitlines()]
+    assert len(pieces) > 1
+    assert all(len(piece) <= select.PIPE_BUF and piece.endswith(b"\n") for piece in pieces)
+    lines = [json.loads(line) for line in b"".join(pieces).splitlines()]
     assert [(line["number"], line["email"]) for line in lines] == [(number, "[private]") for number in range(100)]
 
 
-def test_request_lines_wait_while_standard_error_takes_none(told: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_lines_are_kept_while_standard_error_is_full(
+    pieces: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(RequestLog, "MAX_LINES", 3)
     request_log, take = RequestLog(), logs.os.write
 
@@ -87,10 +89,10 @@ def test_request_lines_wait_while_standard_error_takes_none(told: list[bytes], m
         request_log.flush()
     monkeypatch.setattr(logs.os, "write", take)
     request_log.flush()
-    assert len(b"".join(told).splitlines()) == 3
+    assert len(b"".join(pieces).splitlines()) == 3
 
 
-def test_a_forked_process_writes_its_own_last_lines_and_no_others() -> None:
+def test_forked_process_writes_only_its_own_request_lines() -> None:
     program = """
 import logging, multiprocessing
 from featurestore.logs import request_log

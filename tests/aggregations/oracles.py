@@ -37,15 +37,15 @@ from featurestore.aggregations import (
     sessions,
     top_k,
 )
-from tests.aggregations.examples import PLACES, Event, Events
+from tests.kit.aggregations import PLACES, Event, Events
 
 Check = Callable[[Any, Any, Events, int], None]
 CHECKS: dict[type[Aggregation], Check] = {}
 LOOSE: dict[type[Aggregation], Callable[[Any, Events], bool]] = {
-    Quantile: lambda aggregation, events: len(events) > quantile.EXACT,
+    Quantile: lambda aggregation, events: len(events) > quantile.MAX_EXACT,
     TopK: lambda aggregation, events: len({event.value for event in events}) > top_k.COUNTERS,
-    SessionCount: lambda aggregation, events: len(spans(aggregation, events)) > sessions.OPEN,
-    SessionMeanDuration: lambda aggregation, events: len(spans(aggregation, events)) > sessions.OPEN,
+    SessionCount: lambda aggregation, events: len(spans(aggregation, events)) > sessions.MAX_OPEN,
+    SessionMeanDuration: lambda aggregation, events: len(spans(aggregation, events)) > sessions.MAX_OPEN,
 }
 
 
@@ -146,7 +146,7 @@ def last_n(aggregation: LastN, state: Any, events: Events, now_ms: int) -> None:
 def distinct(aggregation: DistinctCount, state: Any, events: Events, now_ms: int) -> None:
     expected = len({event.value for event in events})
     answer = aggregation.finish(state, now_ms)
-    if expected <= distinct_count.EXACT:
+    if expected <= distinct_count.MAX_EXACT:
         assert answer == expected
     else:
         assert abs(answer - expected) <= 5 * 0.023 * expected
@@ -173,7 +173,7 @@ def quantile_(aggregation: Quantile, state: Any, events: Events, now_ms: int) ->
     if not values:
         assert answer is None
         return
-    exact = len(values) <= quantile.EXACT
+    exact = len(values) <= quantile.MAX_EXACT
     off = 0 if exact else 0.04 * len(values)  # three times what 99 of 100 keep to, for thousands of tries
     rank = float(aggregation.share) * len(values) if not exact else math.ceil(aggregation.share * len(values))
     low = values[max(0, math.ceil(rank - off) - 1)]
@@ -216,14 +216,14 @@ def spans(aggregation: Any, events: Events) -> list[int]:
 def session_count(aggregation: SessionCount, state: Any, events: Events, now_ms: int) -> None:
     expected = len(spans(aggregation, events))
     answer = aggregation.finish(state, now_ms)
-    assert answer == expected or sessions.OPEN < expected < answer <= len(events)
+    assert answer == expected or sessions.MAX_OPEN < expected < answer <= len(events)
 
 
 @of(SessionMeanDuration)
 def session_mean(aggregation: SessionMeanDuration, state: Any, events: Events, now_ms: int) -> None:
     expected = spans(aggregation, events)
     answer = aggregation.finish(state, now_ms)
-    if len(expected) > sessions.OPEN:
+    if len(expected) > sessions.MAX_OPEN:
         assert 0 <= answer <= max(expected) / 1000
     else:
         assert answer == (sum(expected) / len(expected) / 1000 if expected else None)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import featurestore.aggregations as room
+import featurestore.aggregations as aggregations
 from featurestore.aggregations import (
     Aggregation,
     Count,
@@ -22,24 +22,24 @@ from featurestore.aggregations import (
     SessionMeanDuration,
     Sum,
     TopK,
-    every,
+    all_aggregations,
     seconds,
 )
-from tests.aggregations.examples import examples
+from tests.kit.aggregations import examples
 
-of_every = pytest.mark.parametrize("kind", every(), ids=lambda kind: kind.__name__)
+of_every = pytest.mark.parametrize("kind", all_aggregations(), ids=lambda kind: kind.__name__)
 
 
 @of_every
 def test_is_exported(kind: type[Aggregation]) -> None:
-    assert kind.__name__ in room.__all__, f"import {kind.__name__} in featurestore/aggregations/__init__.py"
-    assert getattr(room, kind.__name__) is kind
+    assert kind.__name__ in aggregations.__all__, f"import {kind.__name__} in featurestore/aggregations/__init__.py"
+    assert getattr(aggregations, kind.__name__) is kind
 
 
 @of_every
 def test_has_its_file_and_doctest(kind: type[Aggregation]) -> None:
     module = importlib.import_module(kind.__module__)
-    assert [c for c in every() if c.__module__ == kind.__module__] == [kind]
+    assert [c for c in all_aggregations() if c.__module__ == kind.__module__] == [kind]
     assert module.__doc__
     assert module.__doc__.startswith(f"{kind.__name__}: ")
     assert ">>>" in (kind.__doc__ or "")
@@ -61,7 +61,7 @@ def test_inexact_ones_state_their_error(kind: type[Aggregation]) -> None:
 
 
 def test_names_tell_all_aggregations_apart() -> None:
-    names = [name for kind in every() for name in {aggregation.name for aggregation in examples(kind)}]
+    names = [name for kind in all_aggregations() for name in {aggregation.name for aggregation in examples(kind)}]
     assert len(names) == len(set(names))
 
 
@@ -74,11 +74,11 @@ def test_a_new_file_is_found_unasked(tmp_path: Path) -> None:
         "    name = 'newest'\n"
     )
     program = (
-        f"import featurestore.aggregations as room; room.__path__.append({str(tmp_path)!r}); "
-        "print(*[kind.__name__ for kind in room.every()])"
+        f"import featurestore.aggregations as aggregations; aggregations.__path__.append({str(tmp_path)!r}); "
+        "print(*[kind.__name__ for kind in aggregations.all_aggregations()])"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    assert sorted([*(kind.__name__ for kind in every()), "Newest"]) == found
+    assert sorted([*(kind.__name__ for kind in all_aggregations()), "Newest"]) == found
 
 
 def test_float_sums_are_not_exact_and_the_others_are() -> None:

@@ -1,4 +1,4 @@
-"""The laws of featurestore.aggregations.base, on every aggregation there is."""
+"""The laws of featurestore.aggregations.base, on all_aggregations aggregation there is."""
 
 import json
 from functools import reduce
@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from featurestore.aggregations import Aggregation, Cell, First, Kind, Last, LastN, every
-from tests.aggregations.examples import (
+from featurestore.aggregations import Aggregation, Cell, First, Kind, Last, LastN, all_aggregations
+from tests.aggregations.oracles import CHECKS, LOOSE
+from tests.kit.aggregations import (
     NOW_MS,
     START_MS,
     Event,
@@ -22,9 +23,8 @@ from tests.aggregations.examples import (
     in_parts,
     stored,
 )
-from tests.aggregations.oracles import CHECKS, LOOSE
 
-pytestmark = pytest.mark.parametrize("kind", every(), ids=lambda kind: kind.__name__)
+pytestmark = pytest.mark.parametrize("kind", all_aggregations(), ids=lambda kind: kind.__name__)
 tries = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 INT64 = range(-(2**63), 2**63)
 

@@ -16,8 +16,8 @@ from featurestore.aggregations import (
     Sum,
     TopK,
 )
-from tests.aggregations.examples import NOW_MS, START_MS, Event, encoded, fold, stored
 from tests.aggregations.oracles import CHECKS, spans
+from tests.kit.aggregations import NOW_MS, START_MS, Event, encoded, fold, stored
 
 
 def events(values: list[object], step_ms: int = 60_000) -> list[Event]:

@@ -17,7 +17,7 @@ from featurestore.permission import Denial, Permission, PurposePermission
 from featurestore.profiles.services import Registration, register_many
 from tests.kit.clock import at
 from tests.kit.shop import Shop
-from tests.kit.stores import vouch
+from tests.kit.stores import vouch_for_database
 
 
 class Ann(NamedTuple):
@@ -255,7 +255,7 @@ def test_findings_hold_no_identifier_and_not_without_end(shop: Shop, monkeypatch
     monkeypatch.setattr(services, "RECORDED_AT_MOST", 10)
     register_many([Registration(f"somebody{n}", "eu", "acme") for n in range(30)], now=at())
     shop.store.restart(emptied=True)
-    vouch(shop.store)
+    vouch_for_database(shop.store)
     done = run()
     assert (done.found, done.repaired) == (30, 30)
     assert Finding.objects.count() == 10

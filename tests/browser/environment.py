@@ -9,7 +9,7 @@ from featurestore.consent.vouching.node_verifier import NodeVerifier, VerifierSt
 from featurestore.profiles.services import register
 from featurestore.store.protocol import Watermark
 from featurestore.store.redis import RedisStore
-from tests.api.environment import ServingEnvironment
+from tests.kit.serving_environment import ServingEnvironment
 
 VOUCHED_MS = 600_000
 LINE = {"order_id": "O1", "sku": "LAMP", "category": "light", "kind": "completed", "quantity": 2, "amount": "49.00"}

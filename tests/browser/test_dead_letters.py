@@ -5,10 +5,10 @@ from playwright.sync_api import Page, expect
 
 from featurestore.ingest import dead_letter_topic as ingest
 from featurestore.ingest.models import DeadLetter
-from tests.admin.dead_letter_topic import InMemoryDeadLetterTopic, quarantine
 from tests.browser.conftest import LogIn
 from tests.browser.environment import BrowserEnvironment
-from tests.ingest.quarantine import SUBJECT, order
+from tests.kit.dead_letter_topic import InMemoryDeadLetterTopic, quarantine
+from tests.kit.orders import SUBJECT, order
 
 
 @pytest.fixture

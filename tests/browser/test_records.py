@@ -9,9 +9,9 @@ from featurestore.accesslog.consumer import ReceivedBatch, mark_vanished, write
 from featurestore.accesslog.stream import StreamState
 from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.clock import database_now, milliseconds
-from tests.accesslog.harness import MemoryStream, answer
 from tests.browser.conftest import LogIn
 from tests.browser.environment import BrowserEnvironment
+from tests.kit.access_log import MemoryStream, answer
 
 
 class Bot:

@@ -41,7 +41,7 @@ def test_the_five_sources() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("aggregation", aggregations.every(), ids=lambda aggregation: aggregation.__name__)
+@pytest.mark.parametrize("aggregation", aggregations.all_aggregations(), ids=lambda aggregation: aggregation.__name__)
 def test_every_aggregation_is_used(aggregation: type[Aggregation]) -> None:
     used = Counter(type(column.aggregation) for view in registry.views.values() for column in view.columns)
     assert used[aggregation]

@@ -12,10 +12,11 @@ from adminsite.management.commands import features
 from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.config import settings
 from featurestore.identity import partition_of, subject_of
-from featurestore.permission import PurposePermission, Permission
+from featurestore.permission import Permission, PurposePermission
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import Watermark
-from tests.accesslog.harness import MemoryStream
+from tests.kit.access_log import MemoryStream
+from tests.kit.stores import vouch
 
 NOW_MS = 1_700_000_000_000
 
@@ -112,8 +113,7 @@ def test_show_says_where_names_are(command: Command) -> None:
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     store = MemoryStore()
     monkeypatch.setattr(features, "store", lambda: store)
-    store.write_claim(store.run(), 1, 0)
-    store.vouch(store.run(), 60_000)
+    vouch(store)
     subject, conf = subject_of("C42", settings().subject_secret.encode()), settings()
     store.publish_permissions({subject: Permission(1, 1, {"fraud": PurposePermission(True, 1, NOW_MS - 1000)})})
     store.advance_watermark("orders", partition_of(subject, conf.partitions), Watermark(1, 0, NOW_MS, {}))

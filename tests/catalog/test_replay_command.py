@@ -19,6 +19,7 @@ from featurestore.identity import subject_of
 from featurestore.ingest.bulk_sender import NotDelivered
 from featurestore.store import configured
 from featurestore.store.memory import MemoryStore
+from tests.kit.stores import vouch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -64,8 +65,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryStore]:
     made = MemoryStore()
-    made.write_claim(made.run(), 1, 0)
-    made.vouch(made.run(), 600_000)
+    vouch(made)
     monkeypatch.setattr(configured, "store", lambda: made)
     monkeypatch.setattr(replay_retail, "BulkEventSender", Sender)
     monkeypatch.setattr(Sender, "failing", None)

@@ -7,14 +7,14 @@ from io import StringIO
 import pytest
 
 from featurestore.catalog.orders import OrderLine
-from featurestore.catalog.retail import NO_CUSTOMER, Sale, Skipped, WrongFile, sales, survey
+from featurestore.catalog.retail import NO_CUSTOMER, Sale, SkippedRow, WrongFile, sales, survey
 from featurestore.definitions.fields import LARGEST
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 ROW = "536365,85123A,WHITE HEART,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
 
 
-def rows(*lines: str) -> list[Sale | Skipped]:
+def rows(*lines: str) -> list[Sale | SkippedRow]:
     return list(sales(StringIO("\n".join([HEADER, *lines, ""]), newline="")))
 
 
@@ -63,7 +63,7 @@ def test_a_description_over_two_lines_moves_the_number_with_the_file() -> None:
 )
 def test_a_row_that_is_no_event_is_skipped_with_its_reason(row: str, reason: str) -> None:
     first, second = rows(row, ROW)[-2:]
-    assert isinstance(first, Skipped)
+    assert isinstance(first, SkippedRow)
     assert first.reason == reason
     assert isinstance(second, Sale)
 

@@ -10,7 +10,7 @@ from featurestore.consent import services
 from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
 from featurestore.consent.vouching import node_verifier
 from featurestore.consent.vouching.node_verifier import NodeVerifier, VerifierState
-from featurestore.customers.selectors import subject as subject_for
+from featurestore.customers.selectors import subject_of_customer
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import Registration, register_many
 from featurestore.store.memory import MemoryStore
@@ -241,9 +241,9 @@ def test_the_claim_follows_what_is_put_and_stops_before_what_is_not(shop: Shop, 
     assert claim(shop)[2] == first
     later = shop.withdraw(when=5).sequence
     PermissionChange.objects.filter(sequence=later).update(published_at=None)
-    assert watch.verifier.settled_to() == first
+    assert watch.verifier.published_up_to() == first
     watch.steps()
-    assert claim(shop)[2] == watch.verifier.settled_to() == later
+    assert claim(shop)[2] == watch.verifier.published_up_to() == later
 
 
 def test_a_raised_epoch_has_everything_put_again(shop: Shop, watch: Watch) -> None:
@@ -343,7 +343,7 @@ def half(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Watch:
 def registered(shop: Shop, owned: bool) -> str:
     """A customer's subject that the node owns, or one that it does not."""
     names = (f"c{n}" for n in count())
-    subjects = ((name, subject_for(name)) for name in names)
+    subjects = ((name, subject_of_customer(name)) for name in names)
     name = next(name for name, subject in subjects if shop.store.owns(subject) is owned)
     return shop.register(name).customer.subject
 
@@ -355,9 +355,9 @@ def test_a_node_gets_the_permissions_of_its_own_subjects_alone(shop: Shop, half:
     assert list(shop.store.subjects()) == [ours]
     waiting = PermissionChange.objects.filter(published_at=None)
     assert [change.subject for change in waiting] == [theirs], "another node's voucher puts it"
-    assert half.verifier.settled_to() == ChangeSequence.objects.get().sequence
+    assert half.verifier.published_up_to() == ChangeSequence.objects.get().sequence
     PermissionChange.objects.update(published_at=None)
-    assert half.verifier.settled_to() == SubjectVersion.objects.get(subject=ours).sequence - 1
+    assert half.verifier.published_up_to() == SubjectVersion.objects.get(subject=ours).sequence - 1
     assert half.steps() == [VerifierState.VOUCHING]
     assert [change.subject for change in waiting.all()] == [theirs]
 
@@ -371,7 +371,7 @@ def test_a_promoted_node_lacks_what_changed_since_its_claim_and_everything_if_it
     half.steps()
     shop.store._permissions.pop(ours)  # shows whether it is put again
     if meanwhile == "another's":
-        node_verifier.remember(Run("x", "y", "5-7"))
+        node_verifier.record_vouched_run(Run("x", "y", "5-7"))
     shop.store.restart()  # a replica with the same claim
     assert half.until_vouching() > 0
     assert (shop.stored(ours) is None) == (meanwhile == "nobody's")
@@ -379,9 +379,9 @@ def test_a_promoted_node_lacks_what_changed_since_its_claim_and_everything_if_it
 
 def test_words_for_other_slots_are_not_waited_for(shop: Shop, half: Watch) -> None:
     half.clock.pass_s(2)  # of an earlier voucher
-    half.verifier._words[Run("x", "y", f"{SLOTS // 2}-{SLOTS - 1}")] = half.clock()
+    half.verifier._vouch_times[Run("x", "y", f"{SLOTS // 2}-{SLOTS - 1}")] = half.clock()
     assert half.until_vouching() == 0.0
-    half.verifier._words[Run("x", "y", f"{SLOTS // 2 - 1}-{SLOTS - 1}")] = half.clock()
+    half.verifier._vouch_times[Run("x", "y", f"{SLOTS // 2 - 1}-{SLOTS - 1}")] = half.clock()
     shop.store.restart()
     assert half.until_vouching() == 2.0
 
@@ -389,7 +389,7 @@ def test_words_for_other_slots_are_not_waited_for(shop: Shop, half: Watch) -> No
 def test_a_run_is_remembered_until_another_of_its_slots_is(shop: Shop) -> None:
     ChangeSequence.objects.update(vouched_runs="")
     for run in (Run("a", "1", "0-5"), Run("b", "1", "6-9,12-12"), Run("c", "1", "10-11"), Run("d", "1", "5-6")):
-        node_verifier.remember(run)
+        node_verifier.record_vouched_run(run)
     assert ChangeSequence.objects.get().vouched_runs.split() == ["c/1/10-11", "d/1/5-6"]
-    node_verifier.remember(Run("single", "1"))
+    node_verifier.record_vouched_run(Run("single", "1"))
     assert ChangeSequence.objects.get().vouched_runs.split() == ["single/1/"]

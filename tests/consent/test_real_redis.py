@@ -37,7 +37,7 @@ class Live:
     def __init__(self, server: RedisServer, monkeypatch: pytest.MonkeyPatch):
         self.server, self.monkeypatch = server, monkeypatch
         self.connect(server)
-        self.verifier._words = {None: -1e9}  # no voucher was here before: nothing to wait for
+        self.verifier._vouch_times = {None: -1e9}  # no voucher was here before: nothing to wait for
         self.subject = register("ann", "eu", "acme").customer.subject
 
     def connect(self, server: RedisServer) -> None:
@@ -179,7 +179,7 @@ def test_of_two_masters_one_is_vouched_for(live: Live, tmp_path: Path) -> None:
 
 def test_a_store_that_was_read_only_for_as_long_as_a_word_lasts_is_vouched_for_at_once(live: Live) -> None:
     now_s = [0.0]
-    live.verifier = NodeVerifier(live.store, EXPIRY_MS, lambda: now_s[0], words={None: -1e9})
+    live.verifier = NodeVerifier(live.store, EXPIRY_MS, lambda: now_s[0], vouch_times={None: -1e9})
     live.until_vouching()
     with Redis.from_url(live.server.url) as client:
         for long_enough in (False, True):

@@ -37,8 +37,8 @@ class Nodes(MemoryStore):
 def running(store: Nodes) -> tuple[threading.Event, threading.Thread]:
     stop = threading.Event()
     vouching_ = StoreVerifier(store, EXPIRY_MS, stop)
-    vouching_._words.clear()
-    vouching_._words[None] = -1e9  # no process was here before
+    vouching_._vouch_times.clear()
+    vouching_._vouch_times[None] = -1e9  # no process was here before
     thread = threading.Thread(target=vouching_.run)
     thread.start()
     return stop, thread

@@ -70,7 +70,7 @@ def test_pages_for_a_terminal() -> None:
     assert list(view_page(spend)) == [
         "spend: What was bought.",
         "  from bought, for fraud, service, by nobody",
-        f"  {spend.place}",
+        f"  {spend.defined_at}",
         "    usual   Quantile q=0.5 of amount where gift is True and kind is completed or returned over 30 d",
         "    orders  Count over a lifetime",
     ]
@@ -80,7 +80,7 @@ def test_pages_for_a_terminal() -> None:
         "  from bought, for fraud, service, in view spend",
         "  an integer; without events: 0; error: none",
         "  one tile",
-        f"  {spend.features[1].place}",
+        f"  {spend.features[1].defined_at}",
     ]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from featurestore.catalog import registry
 from featurestore.definitions import EventSource, Label, Money, Personal
-from featurestore.definitions.masking import ABSENT, LONGEST_SHOWN, MASKED, masked
+from featurestore.definitions.masking import ABSENT, MASKED, MAX_TEXT_LENGTH, mask_event
 
 SECRET = "ann@example.org"
 
@@ -29,7 +29,7 @@ ENVELOPE = {"specversion": "1.0", "id": "e1", "source": "clinic", "type": "clini
 
 def seen(**data: object) -> dict[str, str]:
     raw = msgspec.json.encode({**ENVELOPE, "time": "2026-03-01T12:00:00Z", "data": data})
-    return {field.name: field.text for field in masked(visits, raw)}
+    return {field.name: field.text for field in mask_event(visits, raw)}
 
 
 def test_a_field_is_declared_personal_whatever_its_type() -> None:
@@ -61,7 +61,7 @@ def test_what_is_not_as_declared_is_not_shown(data: dict[str, object]) -> None:
 @pytest.mark.parametrize("key", ["id", "source", "subject", "time", "specversion", "data"])
 def test_an_envelope_that_is_not_as_specified_is_not_shown(key: str) -> None:
     raw = msgspec.json.encode({**ENVELOPE, key: [SECRET]})
-    found = {field.name: field.text for field in masked(visits, raw)}
+    found = {field.name: field.text for field in mask_event(visits, raw)}
     assert found[key] == "not shown: list is not what it takes"
     assert SECRET not in str(found)
 
@@ -69,8 +69,8 @@ def test_an_envelope_that_is_not_as_specified_is_not_shown(key: str) -> None:
 def test_a_terminal_is_told_nothing_and_long_texts_are_cut() -> None:
     found = seen(note="\x1b[2J", roomName="\u009b31m")
     assert (found["data.note"], found["data.room_name"]) == (r"'\x1b[2J'", r"'\x9b31m'")
-    (long,) = (field.text for field in masked(visits, b'{"type": "%s"}' % (b"x" * 999)) if field.name == "type")
-    assert long == "x" * LONGEST_SHOWN + "…"
+    (long,) = (field.text for field in mask_event(visits, b'{"type": "%s"}' % (b"x" * 999)) if field.name == "type")
+    assert long == "x" * MAX_TEXT_LENGTH + "…"
 
 
 JSON = st.recursive(
@@ -82,7 +82,7 @@ JSON = st.recursive(
 
 @given(st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_whatever_comes_is_shown_or_not(raw: bytes) -> None:
-    assert all(isinstance(field.text, str) for field in masked(visits, raw))
+    assert all(isinstance(field.text, str) for field in mask_event(visits, raw))
 
 
 @pytest.mark.parametrize("source", registry.sources.values(), ids=lambda source: source.name)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from featurestore.aggregations import Count, Sum, Windowed
+from featurestore.aggregations import Count, Sum, WindowedAggregation
 from featurestore.definitions import EventSource, FeatureService, FeatureView, Problem, Registry
 from tests.definitions.shop import Bought, bought
 
@@ -18,7 +18,7 @@ def line() -> int:
     return sys._getframe(1).f_lineno
 
 
-def view(name: str, *features: Windowed, **options: Any) -> FeatureView:
+def view(name: str, *features: WindowedAggregation, **options: Any) -> FeatureView:
     features = features or (Count().over("1h"),)
     return FeatureView(name, **{"source": bought, "purposes": {"service"}, "features": features} | options)
 
@@ -37,7 +37,7 @@ def test_a_view_defined_twice() -> None:
     first, second = view("spend"), view("spend", Sum("amount").over("1h"), version=2)
     found = problems(first, second)
     assert [problem.message for problem in found] == ["view spend is defined 2 times: rename one"] * 2
-    assert [problem.place for problem in found] == [first.place, second.place]
+    assert [problem.defined_at for problem in found] == [first.defined_at, second.defined_at]
 
 
 def test_a_source_defined_twice() -> None:
@@ -50,10 +50,10 @@ def test_a_feature_of_two_views_names_both_lines() -> None:
     at = line() + 1
     theirs = view("loyalty", Count().over("1h", name="orders"))
     (problem,) = problems(ours, theirs)
-    assert problem.place.endswith(f"test_registry.py:{at}")
+    assert problem.defined_at.endswith(f"test_registry.py:{at}")
     assert (
         problem.message
-        == f"view loyalty: feature orders is also in view spend ({ours.features[0].place}): give one a name="
+        == f"view loyalty: feature orders is also in view spend ({ours.features[0].defined_at}): give one a name="
     )
 
 
@@ -61,7 +61,7 @@ def test_a_purpose_that_nobody_declared() -> None:
     at = line() + 1
     spend = FeatureView("spend", source=bought, purposes={"servcie", "fraud"}, features=[Count().over("1h")])
     (problem,) = problems(spend)
-    assert problem.place.endswith(f"tests/definitions/test_registry.py:{at}")
+    assert problem.defined_at.endswith(f"tests/definitions/test_registry.py:{at}")
     assert problem.message == "view spend: nobody declared the purpose servcie; declared: fraud, service"
 
 
@@ -76,7 +76,7 @@ def test_a_definition_changed_under_its_old_version() -> None:
     changed = Registry([bought, view("spend", Count().over("2h"))])
     (problem,) = changed.check(PURPOSES, recorded)
     assert problem == Problem(
-        changed.views["spend"].place,
+        changed.views["spend"].defined_at,
         "view spend changed under version 1: its stored values would start empty; "
         "raise version=2 and run `manage.py features lock`, or undo the change",
     )
@@ -103,10 +103,10 @@ def test_views_and_sources_that_the_registry_lacks() -> None:
     spend = view("spend")
     service = FeatureService("chat", [spend], purpose="service")
     assert Registry([service]).check(PURPOSES, {}) == [
-        Problem(service.place, "service chat: its view spend is not in the registry")
+        Problem(service.defined_at, "service chat: its view spend is not in the registry")
     ]
     assert Registry([spend]).check(PURPOSES, Registry([spend]).fingerprints({})) == [
-        Problem(spend.place, "view spend: its source bought is not in the registry")
+        Problem(spend.defined_at, "view spend: its source bought is not in the registry")
     ]
 
 

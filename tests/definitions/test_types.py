@@ -23,12 +23,12 @@ from featurestore.aggregations import (
     TimeSinceLast,
     TopK,
     Variance,
-    every,
+    all_aggregations,
 )
 from featurestore.catalog import registry
 from featurestore.definitions import DefinitionError, EventSource, FeatureView, Label, Money, Personal, unit
 from featurestore.definitions.description import features_schema, value_schema
-from tests.aggregations.examples import NOW_MS, events_for, examples, fold
+from tests.kit.aggregations import NOW_MS, events_for, examples, fold
 
 
 class Trip(msgspec.Struct):
@@ -75,7 +75,7 @@ def test_type_and_unit_follow_from_aggregation_and_field(aggregation: Aggregatio
     assert (*view.type_of(feature), feature.default is None) == told
 
 
-OF_EVERY = [aggregation for kind in every() for aggregation in examples(kind)]
+OF_EVERY = [aggregation for kind in all_aggregations() for aggregation in examples(kind)]
 
 
 def test_every_aggregation_says_what_it_answers() -> None:

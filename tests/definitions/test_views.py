@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from featurestore.aggregations import Count, Last, Mean, Quantile, Sum, TopK, Windowed
+from featurestore.aggregations import Count, Last, Mean, Quantile, Sum, TopK, WindowedAggregation
 from featurestore.definitions import DefinitionError, EventSource, FeatureService, FeatureView
 from tests.definitions.shop import bought
 
@@ -16,16 +16,16 @@ class Nothing(msgspec.Struct):
     """Data without a field."""
 
 
-def view(*features: Windowed, **options: Any) -> FeatureView:
+def view(*features: WindowedAggregation, **options: Any) -> FeatureView:
     return FeatureView("spend", **{"source": bought, "purposes": {"service"}, "features": features} | options)
 
 
-def wrong_feature(make: Callable[[], Windowed]) -> str:
+def wrong_feature(make: Callable[[], WindowedAggregation]) -> str:
     """The message of a view whose one feature is wrong; it names the line that made the feature."""
     with pytest.raises(DefinitionError) as refused:
         view(make())
-    assert refused.value.place.endswith(f"test_views.py:{make.__code__.co_firstlineno}")
-    assert str(refused.value) == f"{refused.value.place}: {refused.value.message}"
+    assert refused.value.defined_at.endswith(f"test_views.py:{make.__code__.co_firstlineno}")
+    assert str(refused.value) == f"{refused.value.defined_at}: {refused.value.message}"
     return refused.value.message
 
 
@@ -53,8 +53,8 @@ def wrong_feature(make: Callable[[], Windowed]) -> str:
         (lambda: Count().over("30s"), 'view spend: window "30s" is impossible: take 1 minute to 400 days'),
         (lambda: Count().over("401d"), 'view spend: window "401d" is impossible: take 1 minute to 400 days'),
         (lambda: Count().over("1.5h"), "view spend: '1.5h' is no duration"),
-        (lambda: Count().over("1h", "1h"), "view spend: feature spend_count_1h is there twice or ill-named"),
-        (lambda: Count().over("1h", name="Grüße"), "view spend: feature Grüße is there twice or ill-named"),
+        (lambda: Count().over("1h", "1h"), "view spend: feature spend_count_1h is listed twice or its name is not allowed"),
+        (lambda: Count().over("1h", name="Grüße"), "view spend: feature Grüße is listed twice or its name is not allowed"),
         (lambda: Sum("amount").over("1h", default=-1), "view spend: feature spend_amount_sum_1h answers 0 when noth"),
         (lambda: Count().over("1h", default=0),
          "view spend: feature spend_count_1h answers 0 when nothing was counted; "
@@ -64,7 +64,7 @@ def wrong_feature(make: Callable[[], Windowed]) -> str:
         (lambda: Count().over(), "view spend: count: .over() needs a window, or lifetime"),
     ],
 )  # fmt: skip
-def test_a_wrong_feature_names_its_own_line(make: Callable[[], Windowed], message: str) -> None:
+def test_a_wrong_feature_names_its_own_line(make: Callable[[], WindowedAggregation], message: str) -> None:
     assert wrong_feature(make).startswith(message)
 
 
@@ -91,7 +91,7 @@ def test_a_wrong_feature_names_its_own_line(make: Callable[[], Windowed], messag
 def test_a_wrong_definition_names_its_file(make: Callable[[], object], message: str) -> None:
     with pytest.raises(DefinitionError) as refused:
         make()
-    assert refused.value.place.rpartition(":")[0].endswith("tests/definitions/test_views.py")
+    assert refused.value.defined_at.rpartition(":")[0].endswith("tests/definitions/test_views.py")
     assert refused.value.message.startswith(message)
 
 

@@ -14,8 +14,8 @@ from featurestore.access.services import allow, create_secret
 from featurestore.catalog.purposes import PURPOSES
 from featurestore.consent.services import define_purpose, give, publish_notice
 from featurestore.profiles.services import register
-from tests.api.conftest import environment, key, no_cached_credentials, post
-from tests.api.environment import ServingEnvironment
+from tests.kit.api import environment, key, no_cached_credentials, post
+from tests.kit.serving_environment import ServingEnvironment
 
 __all__ = ["environment", "key", "no_cached_credentials", "post"]
 

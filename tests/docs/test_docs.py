@@ -15,9 +15,9 @@ import pytest
 from django.core.management import get_commands
 
 from featurestore.config import ROOT, Settings
-from tests.api.environment import ServingEnvironment
 from tests.docs.conftest import Curl
 from tests.docs.pages import PAGES, Block, anchors, blocks, links, name, prose
+from tests.kit.serving_environment import ServingEnvironment
 
 LONGEST_LINE = 120
 LONGEST_README = 200

@@ -29,7 +29,7 @@ def test_the_first_example_has_ten_lines(page: Path) -> None:
 
 
 def test_the_front_door_counts_the_aggregations() -> None:
-    assert f"{len(aggregations.every())} aggregations" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{len(aggregations.all_aggregations())} aggregations" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_examples_answer_what_the_page_says(names: dict[str, Any]) -> None:
@@ -43,6 +43,6 @@ def test_the_examples_fit_into_the_catalog(names: dict[str, Any]) -> None:
     assert added.check([purpose.name for purpose in PURPOSES], added.fingerprints({})) == []
 
 
-@pytest.mark.parametrize("aggregation", aggregations.every(), ids=lambda aggregation: aggregation.__name__)
+@pytest.mark.parametrize("aggregation", aggregations.all_aggregations(), ids=lambda aggregation: aggregation.__name__)
 def test_every_aggregation_is_named(aggregation: type[aggregations.Aggregation]) -> None:
     assert f"`{aggregation.__name__}`" in PAGE

@@ -5,7 +5,6 @@ import itertools
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -14,7 +13,6 @@ from django.core.management import call_command
 
 from devservers.waiting import eventually
 from featurestore import names
-from featurestore.catalog.orders import OrderLine, orders
 from featurestore.config import Settings
 from featurestore.identity import partition_of
 from featurestore.ingest import dead_letter_topic
@@ -26,15 +24,9 @@ from streams.clocks import ClockCheck
 from streams.dead_letters import DeadLetterWriter, Rejection
 from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.lease import longest_skew_ms
+from tests.kit.orders import SUBJECT
 
-SUBJECT = "0123456789abcdef0123456789abcdef"
-TIME = datetime(2026, 3, 1, 12, tzinfo=UTC)
 generations = itertools.count(os.getpid() * 1_000 + 500)
-
-
-def order(number: int = 1, subject: str = SUBJECT) -> bytes:
-    line = OrderLine(kind="completed", order_id=f"O{number}", sku="LAMP", quantity=2, amount=Decimal("49.90"))
-    return orders.encode(id=f"e{number}", source="tests", subject=subject, time=TIME, data=line)
 
 
 @dataclass

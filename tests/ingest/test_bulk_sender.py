@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from adminsite.demo.servers import broker
+from adminsite.demo.servers import embedded_broker
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.config import Settings, settings
 from featurestore.identity import IdentifierError, partition_of, subject_of
@@ -21,7 +21,7 @@ TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 def conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     folder = tmp_path_factory.mktemp("broker")
     (folder / "logs").mkdir()
-    with broker(folder) as address:
+    with embedded_broker(folder) as address:
         yield settings().model_copy(update={"kafka_bootstrap": address, "partitions": 4, "generation": 7})
 
 

@@ -5,7 +5,8 @@ from django.core.management import CommandError, call_command
 
 from featurestore.ingest import services
 from featurestore.ingest.models import DeadLetter
-from tests.ingest.quarantine import SUBJECT, Quarantine, deadletters, order, states
+from tests.ingest.quarantine import Quarantine, deadletters, states
+from tests.kit.orders import SUBJECT, order
 
 State = DeadLetter.State
 

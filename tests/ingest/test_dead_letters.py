@@ -9,7 +9,8 @@ from featurestore.definitions.masking import MASKED
 from featurestore.ingest import dead_letter_topic, selectors, services
 from featurestore.ingest.errors import KafkaUnavailable, NoReason, RecordExpired, UnknownDeadLetter
 from featurestore.ingest.models import DeadLetter, DeadLetterPosition
-from tests.ingest.quarantine import SUBJECT, Quarantine, order, states
+from tests.ingest.quarantine import Quarantine, states
+from tests.kit.orders import SUBJECT, order
 
 State = DeadLetter.State
 
@@ -207,9 +208,7 @@ def test_record_that_fails_again_counts_its_earlier_replays(quarantine: Quaranti
         ({"topic": "consent.purge.g1"}, "No source of the catalog reads consent.purge.g1"),
     ],
 )
-def test_replay_that_would_fail_again_is_refused(
-    quarantine: Quarantine, fields: dict[str, object], why: str
-) -> None:
+def test_replay_that_would_fail_again_is_refused(quarantine: Quarantine, fields: dict[str, object], why: str) -> None:
     (record,) = quarantine.add(order(), **fields)  # type: ignore[arg-type]
     services.import_dead_letters()
     assert why in refusal(replay(record))

@@ -1,4 +1,4 @@
-"""Store in memory, vouched for."""
+"""Stores that are vouched for."""
 
 import pytest
 
@@ -9,12 +9,17 @@ from featurestore.store.protocol import OnlineStore
 from tests.kit.clock import Clock
 
 
-def vouch(store: OnlineStore, epoch: int = 1, sequence: int = 0) -> None:
-    """Vouch for the store's present run, and note in the database that it was vouched for."""
+def vouch(store: OnlineStore, epoch: int = 1, sequence: int = 0, expiry_ms: int = 3_600_000) -> None:
+    """Claim the present run of a store of one node, or of a node, and vouch for it."""
     run = store.run()
     assert store.write_claim(run, epoch, sequence)
-    assert store.vouch(run, 1_000_000)
-    ChangeSequence.objects.filter(pk=1).update(vouched_runs="/".join(run))
+    assert store.vouch(run, expiry_ms)
+
+
+def vouch_for_database(store: OnlineStore, epoch: int = 1, sequence: int = 0) -> None:
+    """Vouch for the store's present run, and note in the database that it was vouched for."""
+    vouch(store, epoch, sequence)
+    ChangeSequence.objects.update(vouched_runs="/".join(store.run()))
 
 
 @pytest.fixture
@@ -22,5 +27,5 @@ def store(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> MemoryStore:
     """The process's store: in memory, and vouched for."""
     memory = MemoryStore(clock)
     monkeypatch.setattr(configured, "store", lambda: memory)
-    vouch(memory)
+    vouch_for_database(memory)
     return memory

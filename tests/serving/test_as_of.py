@@ -1,4 +1,4 @@
-"""As of an earlier time: what a read at that time would have said, or a refusal. Nothing that came later leaks in."""
+"""Reads as of an earlier time: the answer of a read at that time, or a refusal; no later event shows."""
 
 from collections import Counter
 from typing import Any
@@ -34,12 +34,13 @@ from featurestore.tiles.record import Record
 from featurestore.tiles.stored_field import field_name, pack_field
 from featurestore.tiles.view_codec import ViewCodec
 from tests.kit.purchases import EPOCH_S, arrivals, expected, purchase, purchases, refunds, spend
+from tests.kit.stores import vouch
 
 ANN = "a" * 32
 START_MS = EPOCH_S * 1000
 DAY_MS = 86_400_000
 NOW_MS = START_MS + 30 * DAY_MS
-SINCE_MS, BIRTH_MS = START_MS - 3_600_000, START_MS - 7_200_000
+SINCE_MS, COVERAGE_START_MS = START_MS - 3_600_000, START_MS - 7_200_000
 
 recent = FeatureView(
     "recent",
@@ -75,26 +76,27 @@ histories = st.lists(
 )
 
 
-def store_of(
+def reader_of(
     events: list[Event],
     grant: PurposePermission = ALLOWED,
-    coverage_start_ms: int = BIRTH_MS,
+    coverage_start_ms: int = COVERAGE_START_MS,
     folded_to_ms: int = NOW_MS,
 ) -> FeatureReader:
-    """A reader of what streams leave of Ann's events."""
+    """A reader of the store to which the streams have pushed Ann's events."""
     store = MemoryStore()
-    store.write_claim(store.run(), 1, 0)
-    store.vouch(store.run(), 3_600_000)
+    vouch(store)
     coverage_starts_ms = {view.fingerprint: coverage_start_ms for view in VIEWS}
-    fill = store.read([], [], [], 100).nodes[0].incarnation
-    store.advance_watermark("purchases", partition_of(ANN, 8), Watermark(1, 0, folded_to_ms, coverage_starts_ms, fill))
+    incarnation = store.read([], [], [], 100).nodes[0].incarnation
+    store.advance_watermark(
+        "purchases", partition_of(ANN, 8), Watermark(1, 0, folded_to_ms, coverage_starts_ms, incarnation)
+    )
     store.publish_permissions({ANN: Permission(1, 1, {"service": grant})})
-    folded = FOLD.fold_events(
+    record = FOLD.fold_events(
         Record(), arrivals(events), {"service": grant}, coverage_starts_ms=coverage_starts_ms, counts=Counter()
     ).record
     for view in VIEWS:
-        for kept in folded.views.get(view.name, ()):
-            raw = pack_field(1, folded.offset, grant.grant_id, ViewCodec(view).suffix_aggregates(kept.tiles))
+        for stored in record.views.get(view.name, ()):
+            raw = pack_field(1, record.offset, grant.grant_id, ViewCodec(view).suffix_aggregates(stored.tiles))
             write = FieldWrite(ANN, field_name(view.name, "service"), "service", raw)
             assert store.write([write], NOW_MS) == [WriteOutcome.DONE]
     return FeatureReader(store, 8)
@@ -123,12 +125,10 @@ def used_by(view: FeatureView, events: list[Event]) -> list[Event]:
 @example([purchase(1, START_MS + 500, 7)], START_MS + 499)
 @example([purchase(1, START_MS + 999, 7)], START_MS + 999)
 @example([purchase(1, START_MS, 7), purchase(2, START_MS + 60_000, 9, returned=True)], START_MS + 59_999)
-def test_an_answer_is_that_of_a_read_at_that_time_and_later_events_are_refused(
-    events: list[Event], as_of_ms: int
-) -> None:
-    reader = store_of(events)
+def test_an_as_of_read_equals_a_read_at_that_time_or_is_refused(events: list[Event], as_of_ms: int) -> None:
+    reader = reader_of(events)
     by_then = [event for event in events if event.time_ms <= as_of_ms]
-    at_that_time = store_of(by_then, folded_to_ms=as_of_ms)
+    at_that_time = reader_of(by_then, folded_to_ms=as_of_ms)
     for view in VIEWS:
         chosen = {"features": [feature.name for feature in view.features]}
         used = used_by(view, events)
@@ -138,7 +138,7 @@ def test_an_answer_is_that_of_a_read_at_that_time_and_later_events_are_refused(
         except AsOfTooEarly as refused:
             (found,) = refused.views
             assert found.view == view.name
-            assert as_of_ms < SINCE_MS or not settled, "what can be answered is"
+            assert as_of_ms < SINCE_MS or not settled, "every exact answer is given"
             assert (found.reason is TooEarlyReason.BEFORE_PERMISSION) == (as_of_ms < SINCE_MS)
             continue
         assert as_of_ms >= SINCE_MS
@@ -149,24 +149,24 @@ def test_an_answer_is_that_of_a_read_at_that_time_and_later_events_are_refused(
             assert answer.features == {f.name: expected(f, counted, as_of_ms) for f in spend.features}
 
 
-def test_a_view_is_too_early_before_its_birth_even_without_events() -> None:
-    reader = store_of([], coverage_start_ms=START_MS)
+def test_a_time_before_the_coverage_start_is_refused() -> None:
+    reader = reader_of([], coverage_start_ms=START_MS)
     assert read(reader, as_of_ms=START_MS).views["spend"].status is Status.MISSING
     with pytest.raises(AsOfTooEarly) as refused:
         read(reader, as_of_ms=START_MS - 1)
     assert {found.reason for found in refused.value.views} == {TooEarlyReason.BEFORE_COVERAGE}
 
 
-def test_consent_is_judged_now() -> None:
+def test_an_as_of_read_is_judged_by_consent_now() -> None:
     ended = PurposePermission(True, 1, SINCE_MS, until_ms=NOW_MS - 1)
     for grant, reason in ((ended, Denial.EXPIRED), (PurposePermission(False, 2, SINCE_MS), Denial.REFUSED)):
-        answer = read(store_of([], grant), as_of_ms=START_MS)
+        answer = read(reader_of([], grant), as_of_ms=START_MS)
         assert {view.reason for view in answer.views.values()} == {reason}
-        assert read(store_of([], grant), as_of_ms=SINCE_MS - DAY_MS).views == answer.views, "and tells no time"
+        assert read(reader_of([], grant), as_of_ms=SINCE_MS - DAY_MS).views == answer.views, "a refusal reveals no time"
 
 
-def test_status_start_and_age_are_of_that_time() -> None:
-    reader = store_of([purchase(1, START_MS, 7)], folded_to_ms=START_MS + DAY_MS)
+def test_status_start_and_age_are_of_the_as_of_time() -> None:
+    reader = reader_of([purchase(1, START_MS, 7)], folded_to_ms=START_MS + DAY_MS)
     early = read(reader, as_of_ms=START_MS + 60_000)
     assert early.at == "2023-11-14T22:14:20.000Z"
     assert (early.views["spend"].status, early.views["spend"].age_s) == (Status.PRESENT, 0)

@@ -1,4 +1,4 @@
-"""The reader: every promised feature, what each view is worth, and nothing without permission."""
+"""Feature reader: every promised feature, the status of each view, and no value without permission."""
 
 import pytest
 from hypothesis import given
@@ -16,6 +16,7 @@ from featurestore.tiles.record import layout_id_of
 from featurestore.tiles.stored_field import field_name, pack_field
 from featurestore.tiles.view_codec import Tiles, ViewCodec
 from tests.kit.purchases import EPOCH_S, purchases
+from tests.kit.stores import vouch
 
 ANN, BOB = "a" * 32, "b" * 32
 NOW_MS = EPOCH_S * 1000
@@ -25,13 +26,12 @@ tastes = FeatureView("tastes", source=purchases, purposes={"sales"}, features=[L
 SERVICE = FeatureService("chat", [visits, tastes], purpose="service")
 
 
-class Shop:
+class ReadHarness:
     def __init__(self) -> None:
         self.clock_s = 0.0
         self.store = MemoryStore(lambda: self.clock_s)
         self.reader = FeatureReader(self.store, 8)
-        self.store.write_claim(self.store.run(), 1, 0)
-        self.store.vouch(self.store.run(), 2_000)
+        vouch(self.store, expiry_ms=2_000)
 
     def permit(self, subject: str = ANN, *, purpose: str = "service", allowed: bool = True, grant: int = 1) -> None:
         self.store.publish_permissions(
@@ -46,13 +46,13 @@ class Shop:
         value = pack_field(1, 0, 1, totals)
         self.store.write([FieldWrite(subject, field_name(view.name, purpose), purpose, value)], NOW_MS)
 
-    def fill(self) -> str:
+    def incarnation(self) -> str:
         return self.store.read([], [], [], 100).nodes[0].incarnation
 
-    def mark(self, subject: str = ANN, *, folded_to_ms: int = NOW_MS, coverage_start_ms: int = 0) -> None:
+    def advance_watermark(self, subject: str = ANN, *, folded_to_ms: int = NOW_MS, coverage_start_ms: int = 0) -> None:
         coverage_starts_ms = dict.fromkeys((visits.fingerprint, tastes.fingerprint), coverage_start_ms)
         self.store.advance_watermark(
-            "purchases", partition_of(subject, 8), Watermark(1, 0, folded_to_ms, coverage_starts_ms, self.fill())
+            "purchases", partition_of(subject, 8), Watermark(1, 0, folded_to_ms, coverage_starts_ms, self.incarnation())
         )
 
     def read(self, *subjects: str, purpose: str = "service", now_ms: int = NOW_MS, features=None) -> list[Answer]:
@@ -60,36 +60,36 @@ class Shop:
 
 
 @pytest.fixture
-def shop() -> Shop:
-    shop = Shop()
-    shop.permit()
-    shop.write()
-    shop.mark()
-    return shop
+def harness() -> ReadHarness:
+    harness = ReadHarness()
+    harness.permit()
+    harness.write()
+    harness.advance_watermark()
+    return harness
 
 
-def test_values_come_with_status_start_and_age(shop: Shop) -> None:
-    (answer,) = shop.read(ANN, now_ms=NOW_MS + 1_500)
+def test_values_have_status_start_and_age(harness: ReadHarness) -> None:
+    (answer,) = harness.read(ANN, now_ms=NOW_MS + 1_500)
     assert answer.features == {"visits_count_1m": 1, "visits_count_1d": 3, "taste": None}
     visits_ = answer.views["visits"]
     assert (visits_.status, visits_.start, visits_.age_s) == (Status.PRESENT, "2023-11-14T21:13:20.000Z", 1.5)
     assert answer.at == "2023-11-14T22:13:21.500Z"
 
 
-def test_windows_are_finished_at_the_time_of_the_question(shop: Shop) -> None:
-    shop.mark(folded_to_ms=NOW_MS + 2 * 86_400_000)
-    assert shop.read(ANN, now_ms=NOW_MS + 60_000)[0].features["visits_count_1m"] == 1
-    assert shop.read(ANN, now_ms=NOW_MS + 61_000)[0].features["visits_count_1m"] == 0
-    assert shop.read(ANN, now_ms=NOW_MS + 2 * 86_400_000)[0].features["visits_count_1d"] == 0
+def test_windows_are_finished_at_the_time_of_the_read(harness: ReadHarness) -> None:
+    harness.advance_watermark(folded_to_ms=NOW_MS + 2 * 86_400_000)
+    assert harness.read(ANN, now_ms=NOW_MS + 60_000)[0].features["visits_count_1m"] == 1
+    assert harness.read(ANN, now_ms=NOW_MS + 61_000)[0].features["visits_count_1m"] == 0
+    assert harness.read(ANN, now_ms=NOW_MS + 2 * 86_400_000)[0].features["visits_count_1d"] == 0
 
 
-def test_a_view_that_does_not_serve_the_purpose_is_withheld(shop: Shop) -> None:
-    assert shop.read(ANN)[0].views["tastes"].reason == "purpose_not_served"
+def test_a_view_that_does_not_serve_the_purpose_is_withheld(harness: ReadHarness) -> None:
+    assert harness.read(ANN)[0].views["tastes"].reason == "purpose_not_served"
 
 
-def test_subjects_are_answered_in_order_each_under_its_own_permission(shop: Shop) -> None:
-    shop.permit(BOB, allowed=False)
-    bob, ann, nobody = shop.read(BOB, ANN, "c" * 32)
+def test_each_subject_is_answered_under_its_own_permission(harness: ReadHarness) -> None:
+    harness.permit(BOB, allowed=False)
+    bob, ann, nobody = harness.read(BOB, ANN, "c" * 32)
     assert [a.views["visits"].status for a in (bob, ann, nobody)] == [
         Status.WITHHELD,
         Status.PRESENT,
@@ -99,78 +99,77 @@ def test_subjects_are_answered_in_order_each_under_its_own_permission(shop: Shop
     assert bob.features == nobody.features == {"visits_count_1m": 0, "visits_count_1d": 0, "taste": None}
 
 
-def test_another_purpose_needs_its_own_consent(shop: Shop) -> None:
-    answer = shop.read(ANN, purpose="sales")[0]
+def test_another_purpose_needs_its_own_consent(harness: ReadHarness) -> None:
+    answer = harness.read(ANN, purpose="sales")[0]
     assert {view.reason for view in answer.views.values()} == {"no_consent"}
 
 
-def test_what_an_earlier_grant_left_is_not_there(shop: Shop) -> None:
-    shop.store._permissions[ANN] = Permission(
+def test_values_of_an_earlier_grant_are_missing(harness: ReadHarness) -> None:
+    harness.store._permissions[ANN] = Permission(
         1, 2, {"service": PurposePermission(True, 2, SINCE_MS)}
     )  # without the sweep
-    answer = shop.read(ANN)[0]
+    answer = harness.read(ANN)[0]
     assert answer.views["visits"].status is Status.MISSING
     assert answer.features["visits_count_1d"] == 0
 
 
-def test_nothing_is_given_from_a_run_that_nobody_vouches_for(shop: Shop) -> None:
-    shop.clock_s = 2.0
-    assert shop.read(ANN)[0].views["visits"].reason == "store_unvouched"
-    shop.store.vouch(shop.store.run(), 2_000)
-    assert shop.read(ANN)[0].views["visits"].status is Status.PRESENT
-    shop.store.restart()
-    assert shop.read(ANN)[0].features["visits_count_1d"] == 0
+def test_an_unvouched_run_is_withheld(harness: ReadHarness) -> None:
+    harness.clock_s = 2.0
+    assert harness.read(ANN)[0].views["visits"].reason == "store_unvouched"
+    harness.store.vouch(harness.store.run(), 2_000)
+    assert harness.read(ANN)[0].views["visits"].status is Status.PRESENT
+    harness.store.restart()
+    assert harness.read(ANN)[0].features["visits_count_1d"] == 0
 
 
-def test_a_lagging_partition_says_so_and_still_answers(shop: Shop) -> None:
-    answer = shop.read(ANN, now_ms=NOW_MS + 60_001)[0]
+def test_values_of_a_lagging_partition_are_stale(harness: ReadHarness) -> None:
+    answer = harness.read(ANN, now_ms=NOW_MS + 60_001)[0]
     assert answer.views["visits"].status is Status.STALE
     assert answer.views["visits"].reason == "older than the view's 60 s"
     assert answer.features["visits_count_1d"] == 3
 
 
-def test_a_restarted_store_says_so_and_still_answers(shop: Shop) -> None:
-    shop.store.restart()
-    shop.store.write_claim(shop.store.run(), 1, 0)
-    shop.store.vouch(shop.store.run(), 2_000)
-    answer = shop.read(ANN)[0]
+def test_values_of_a_restarted_store_are_stale(harness: ReadHarness) -> None:
+    harness.store.restart()
+    vouch(harness.store, expiry_ms=2_000)
+    answer = harness.read(ANN)[0]
     assert answer.views["visits"].status is Status.STALE
     assert answer.views["visits"].reason.startswith("the store was emptied or restarted")
     assert answer.features["visits_count_1d"] == 3
 
 
-def test_a_customer_without_events_is_missing_and_a_partition_without_mark_is_stale(shop: Shop) -> None:
-    shop.permit(BOB)
-    assert shop.read(BOB)[0].views["visits"].status is Status.STALE
-    shop.mark(BOB)
-    assert shop.read(BOB)[0].views["visits"].status is Status.MISSING
+def test_no_events_is_missing_and_no_watermark_is_stale(harness: ReadHarness) -> None:
+    harness.permit(BOB)
+    assert harness.read(BOB)[0].views["visits"].status is Status.STALE
+    harness.advance_watermark(BOB)
+    assert harness.read(BOB)[0].views["visits"].status is Status.MISSING
 
 
-def test_a_definition_that_changed_and_changed_back_is_empty(shop: Shop) -> None:
-    shop.store._watermarks.clear()
-    shop.mark(coverage_start_ms=NOW_MS)
-    answer = shop.read(ANN)[0]
+def test_values_from_before_the_coverage_start_are_missing(harness: ReadHarness) -> None:
+    harness.store._watermarks.clear()
+    harness.advance_watermark(coverage_start_ms=NOW_MS)
+    answer = harness.read(ANN)[0]
     assert answer.views["visits"].status is Status.MISSING
     assert answer.views["visits"].start == "2023-11-14T22:13:20.000Z"
 
 
-def test_a_chosen_subset_is_answered_alone(shop: Shop) -> None:
-    answer = shop.read(ANN, features=["visits_count_1d"])[0]
+def test_only_chosen_features_are_answered(harness: ReadHarness) -> None:
+    answer = harness.read(ANN, features=["visits_count_1d"])[0]
     assert answer.features == {"visits_count_1d": 3}
     assert list(answer.views) == ["visits"]
 
 
-def test_a_question_for_an_earlier_time_is_not_answered_and_says_so(shop: Shop) -> None:
-    answer = shop.read(ANN, now_ms=NOW_MS - 301_000)[0]
+def test_a_read_long_before_the_newest_event_is_stale(harness: ReadHarness) -> None:
+    answer = harness.read(ANN, now_ms=NOW_MS - 301_000)[0]
     assert answer.features["visits_count_1d"] == 0
     assert answer.views["visits"].status is Status.STALE
     assert answer.views["visits"].reason.startswith("view visits has events of more than 5 minutes after")
 
 
-def test_a_store_that_is_away_is_an_error(shop: Shop) -> None:
-    shop.store.available = False
+def test_an_unreachable_store_raises(harness: ReadHarness) -> None:
+    harness.store.available = False
     with pytest.raises(StoreUnavailable):
-        shop.read(ANN)
+        harness.read(ANN)
 
 
 @given(
@@ -179,22 +178,22 @@ def test_a_store_that_is_away_is_an_error(shop: Shop) -> None:
     st.integers(1, 3),
     st.sampled_from(["service", "sales", "other"]),
 )
-def test_no_value_leaves_without_a_grant_that_is_its_own(
-    held: tuple[bool, int, int] | None, vouched: bool, stamped: int, asked: str
+def test_no_value_is_answered_without_its_own_grant(
+    held: tuple[bool, int, int] | None, vouched: bool, stored_grant_id: int, purpose_read: str
 ) -> None:
-    shop = Shop()
+    harness = ReadHarness()
     totals = (
         ViewCodec(visits).pack(layout_id_of(visits.fingerprint, 0), Tiles(EPOCH_S, [EPOCH_S], [[1]])).suffix_aggregates
     )
     for purpose in ("service", "sales"):
-        shop.store._fields.setdefault(ANN, {})[f"visits/{purpose}"] = pack_field(1, 0, stamped, totals)
-    shop.mark()
+        harness.store._fields.setdefault(ANN, {})[f"visits/{purpose}"] = pack_field(1, 0, stored_grant_id, totals)
+    harness.advance_watermark()
     until_ms = 0
     if held is not None:
         allowed, grant, ends = held
         until_ms = NOW_MS + ends if ends else 0
-        shop.store._permissions[ANN] = Permission(1, 1, {"service": PurposePermission(allowed, grant, 0, until_ms)})
-    shop.clock_s = 0 if vouched else 3
-    seen = shop.read(ANN, purpose=asked)[0].features["visits_count_1d"] == 1
-    entitled = held is not None and held[0] and held[1] == stamped and (not until_ms or until_ms > NOW_MS)
-    assert seen == (vouched and asked == "service" and entitled)
+        harness.store._permissions[ANN] = Permission(1, 1, {"service": PurposePermission(allowed, grant, 0, until_ms)})
+    harness.clock_s = 0 if vouched else 3
+    seen = harness.read(ANN, purpose=purpose_read)[0].features["visits_count_1d"] == 1
+    entitled = held is not None and held[0] and held[1] == stored_grant_id and (not until_ms or until_ms > NOW_MS)
+    assert seen == (vouched and purpose_read == "service" and entitled)

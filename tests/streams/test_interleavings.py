@@ -1,7 +1,7 @@
-"""Whatever happens when, the values served in the end are those of the raw events, and nothing else is left.
+"""Random histories of crashes, permission changes and losses end in the values of the raw events, and in nothing else.
 
-One partition, its events and purges, and a worker that dies between any two steps, while permissions change, the store
-is emptied and the partition is given away and comes back. Each seed is one history.
+One partition, its events and purges, and a worker that crashes between any two steps, while permissions change, the
+store is emptied and the partition is revoked and comes back. Each seed is one history.
 """
 
 import asyncio
@@ -28,7 +28,8 @@ from streams.republisher import Republisher
 from streams.retrying_store import RetryingStore
 from streams.watermarks import WatermarkPublisher
 from tests.kit.purchases import EPOCH_S, Purchase, both, expected, iso, purchases, refunds, spend
-from tests.streams.test_processing import PURGE, TOPIC, DeadLetterWriter, Table
+from tests.kit.stores import vouch
+from tests.streams.environment import PURGE, TOPIC, DeadLetterCollector, MemoryStateTable
 
 EVENTS, PURGES = TP(TOPIC, 0), TP(PURGE, 0)
 SUBJECTS = ["00000000" + letter * 24 for letter in "abcd"]  # of partition 0
@@ -37,20 +38,20 @@ AGES_MS = (0, 0, 500, 400_000, 7_200_000, 3 * 86_400_000)
 
 
 class Crash(Exception):
-    """The worker dies here."""
+    """A crash of the worker at this step."""
 
 
-class FragileTable(Table):
-    dies: Callable[[], None] = staticmethod(lambda: None)
+class CrashingTable(MemoryStateTable):
+    crash_maybe: Callable[[], None] = staticmethod(lambda: None)
 
     async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
         await asyncio.sleep(0)
-        self.dies()
+        self.crash_maybe()
         await super().commit(partition, changes)
-        self.dies()
+        self.crash_maybe()
 
 
-class FragileStore(MemoryStore):
+class CrashingStore(MemoryStore):
     meanwhile: Callable[[], int | None] = staticmethod(lambda: None)
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
@@ -62,24 +63,23 @@ class FragileStore(MemoryStore):
 
 
 class History:
-    """What Kafka, the database, the tables and the store hold. ``logs``: key, Kafka's time and value by partition."""
+    """Contents of Kafka, database, table and store. ``logs``: key, Kafka's time and value by partition."""
 
     def __init__(self, seed: int) -> None:
         self.random, self.now_ms, self.changes = random.Random(seed), EPOCH_S * 1000, 0
         self.logs: dict[TP, list[tuple[str, int, bytes | None]]] = {EVENTS: [], PURGES: []}
         self.committed = dict.fromkeys(self.logs, 0)
         self.permissions = {subject: Permission(1, 0, {}) for subject in SUBJECTS}
-        self.table, self.store = FragileTable(), FragileStore()
-        self.fill()
+        self.table, self.store = CrashingTable(), CrashingStore()
+        self.refill_store()
 
-    def fill(self) -> None:
+    def refill_store(self) -> None:
         self.store.restart(emptied=True)
         self.store.publish_permissions(self.permissions)
-        self.store.write_claim(self.store.run(), 1, 0)
-        self.store.vouch(self.store.run(), 10**9)
+        vouch(self.store)
 
-    def decide(self) -> None:
-        """A grant given or withdrawn; a new one begins after everything that there is."""
+    def change_permission(self) -> None:
+        """Grant or withdraw a purpose; a new grant begins after all existing events."""
         subject, purpose = self.random.choice(SUBJECTS), self.random.choice(list(VIEWS))
         purposes = dict(self.permissions[subject].purposes)
         self.changes += 1
@@ -92,8 +92,8 @@ class History:
         self.permissions[subject] = Permission(1, self.changes, purposes)
         self.store.publish_permissions({subject: self.permissions[subject]})
 
-    def happen(self) -> None:
-        """An event, sometimes one that was there before."""
+    def append_event(self) -> None:
+        """Append an event, sometimes one that exists already."""
         self.now_ms += self.random.choice((1, 1_000, 60_000, 3_600_000))
         if (log := self.logs[EVENTS]) and self.random.random() < 0.15:
             subject, _, raw = self.random.choice(log)
@@ -104,7 +104,7 @@ class History:
             raw = purchases.encode(id=f"e{len(log)}", source="shop", subject=subject, time=iso(at_ms), data=data)
         log.append((subject, self.now_ms, raw))
 
-    def counting(self, subject: str, grant: PurposePermission) -> list[Event]:
+    def counted_events(self, subject: str, grant: PurposePermission) -> list[Event]:
         events = {}
         for key, kafka_ms, raw in self.logs[EVENTS]:
             if key == subject and raw and kafka_ms >= grant.since_ms:
@@ -114,23 +114,23 @@ class History:
         return list(events.values())
 
 
-class Life:
-    """One worker's life, from the committed offsets on."""
+class WorkerLife:
+    """One worker process, from the committed offsets to its end."""
 
     def __init__(self, history: History) -> None:
-        self.history, self.dead, self.fetched = history, asyncio.Event(), dict(history.committed)
+        self.history, self.crashed, self.fetched = history, asyncio.Event(), dict(history.committed)
         clock = lambda: history.now_ms  # noqa: E731
         self.retrying, self.queues = RetryingStore(history.store), PartitionQueues()
         registry = Registry([purchases, spend, both, refunds])
         processor = SourceProcessor(purchases, registry, history.table, generation=1, partitions=8, clock=clock)
-        self.queues.handle = MicroBatchProcessor({TOPIC: processor}, self.retrying, DeadLetterWriter(), clock).handle
+        self.queues.handle = MicroBatchProcessor({TOPIC: processor}, self.retrying, DeadLetterCollector(), clock).handle
         self.republisher = Republisher(self.queues, self.retrying, clock)
         self.watermarks = WatermarkPublisher({TOPIC: processor}, self.queues, self.retrying, self.republisher, 1)
         self.queues.restart(history.committed)
 
     def end_process(self, reason: str, error: BaseException, **where: object) -> None:
         assert isinstance(error, Crash), error
-        self.dead.set()
+        self.crashed.set()
         raise asyncio.CancelledError
 
     async def fetch(self, most: int) -> None:
@@ -159,38 +159,43 @@ class Life:
             chance = history.random.random()
             if chance < 0.5:
                 return history.random.randint(0, 5)
-            history.decide() if chance < 0.9 else history.fill()
+            history.change_permission() if chance < 0.9 else history.refill_store()
             return None
 
         history.store.meanwhile = meanwhile  # type: ignore[method-assign]
 
     def break_a_commit(self) -> None:
-        def dies() -> None:
+        def crash_maybe() -> None:
             if self.history.random.random() < 0.5:
-                del self.history.table.dies
+                del self.history.table.crash_maybe
                 raise Crash
 
-        self.history.table.dies = dies  # type: ignore[method-assign]
+        self.history.table.crash_maybe = crash_maybe  # type: ignore[method-assign]
 
-    async def live(self) -> None:
+    async def run_steps(self) -> None:
         chance, history = self.history.random, self.history
-        steps: list[Callable[[], object]] = [history.happen, history.decide, self.break_a_write, self.break_a_commit]
+        steps: list[Callable[[], object]] = [
+            history.append_event,
+            history.change_permission,
+            self.break_a_write,
+            self.break_a_commit,
+        ]
         others = [lambda: self.fetch(chance.choice((1, 2, 5, 50))), self.publish, self.revoke]
         tasks = []
         for _ in range(chance.randrange(2, 30)):
             if chance.random() < 0.5:
                 chance.choices(steps, (6, 3, 1, 1))[0]()
             elif chance.random() < 0.02:
-                history.fill()
+                history.refill_store()
             else:
                 tasks.append(asyncio.create_task(chance.choices(others, (6, 3, 1))[0]()))
             await asyncio.sleep(chance.choice((0, 0, 0.0005)))
-            if self.dead.is_set():
+            if self.crashed.is_set():
                 break
         vars(history.store).pop("meanwhile", None)
-        vars(history.table).pop("dies", None)
+        vars(history.table).pop("crash_maybe", None)
 
-    async def settle(self) -> None:
+    async def finish(self) -> None:
         """Everything is applied and every mark moves."""
         await self.fetch(10**6)
         while not self.queues.idle(0):
@@ -202,10 +207,10 @@ class Life:
 
 
 async def run(history: History, patch: pytest.MonkeyPatch, *, last: bool) -> None:
-    life = Life(history)
+    life = WorkerLife(history)
     patch.setattr(partition_queues, "end_process", life.end_process)
     patch.setattr(republisher, "end_process", life.end_process)
-    await (life.settle() if last else life.live())
+    await (life.finish() if last else life.run_steps())
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
         task.cancel()
@@ -214,16 +219,16 @@ async def run(history: History, patch: pytest.MonkeyPatch, *, last: bool) -> Non
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_in_the_end_the_values_are_those_of_the_raw_events(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_served_values_equal_those_of_the_raw_events(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(republisher, "PAGE_SUBJECTS", 1)
     history = History(seed)
-    asyncio.run(run(history, monkeypatch, last=True))  # so that the watermarks stand, and nothing is rebuilt without need
+    asyncio.run(run(history, monkeypatch, last=True))  # watermarks exist, so nothing is republished without need
     for _ in range(history.random.randint(1, 6)):
         asyncio.run(run(history, monkeypatch, last=False))
     asyncio.run(run(history, monkeypatch, last=True))
     reader = FeatureReader(history.store, 8)
     for subject in SUBJECTS:
-        record = decode(raw) if (raw := history.table.kept.get(subject.encode())) else None
+        record = decode(raw) if (raw := history.table.values.get(subject.encode())) else None
         for purpose, views in VIEWS.items():
             grant = history.permissions[subject].purposes.get(purpose)
             service = FeatureService("chat", views, purpose=purpose)
@@ -236,7 +241,7 @@ def test_in_the_end_the_values_are_those_of_the_raw_events(seed: int, monkeypatc
                     kept = record.views.get(view.name, ()) if record else ()
                     assert not any(purpose in one.grant_ids for one in kept)
                     continue
-                events = history.counting(subject, grant)
+                events = history.counted_events(subject, grant)
                 assert status in (Status.PRESENT, Status.MISSING)
                 assert {f.name: answer.features[f.name] for f in view.features} == {
                     f.name: expected(f, events, history.now_ms, view) for f in view.features

@@ -1,4 +1,4 @@
-"""Reading a changelog back: in order, without a hole, and saying how far it is."""
+"""Recovery: the changelog is read back in order, without a hole, and progress is reported."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from streams import recovery as module
 from streams.app import Pipeline, create_app
 from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.metrics import RECOVERY_REMAINING
-from streams.recovery import SILENCE_S, REPORT_S, RecoveryProgress, Recovery
+from streams.recovery import REPORT_S, SILENCE_S, Recovery, RecoveryProgress
 
 pytestmark = pytest.mark.anyio
 
@@ -29,12 +29,12 @@ def batch(
     return FetchBatch(topic, partition, records[0].offset if start is None else start, records)
 
 
-class Worker:
-    """A worker's recovery with two tables, of which partition 0 is assigned, and what it seeks back to."""
+class RecoveringWorker:
+    """A worker's recovery of two tables, with partition 0 assigned, and the positions that it seeks back to."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         conf = Settings(stream_tables=kind, stream_data_dir=folder)  # type: ignore[arg-type]
-        app: Any = create_app(conf, ["orders", "chat"], lambda app: Pipeline(["t"], nothing))
+        app: Any = create_app(conf, ["orders", "chat"], lambda app: Pipeline(["t"], ignore))
         app._create_directories()
         self.sought: list[dict[TP, int]] = []
         app.consumer = SimpleNamespace(rewind=self.rewind)
@@ -54,15 +54,15 @@ class Worker:
 
 
 async def nothing(_bundles: Sequence[FetchBatch]) -> None:
-    """No event comes."""
+    """Handle nothing: no event comes."""
 
 
 @pytest.fixture(params=["memory", "rocksdb"])
-async def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Worker:
-    return Worker(tmp_path, request.param)
+async def worker(request: pytest.FixtureRequest, tmp_path: Path) -> RecoveringWorker:
+    return RecoveringWorker(tmp_path, request.param)
 
 
-async def test_records_are_applied_in_order(worker: Worker) -> None:
+async def test_records_are_applied_in_order(worker: RecoveringWorker) -> None:
     await worker.recovery.apply(batch(ORDERS, 0, (0, b"a", b"1"), (1, b"b", b"2"), (2, b"a", b"3")))
     await worker.recovery.apply(batch(ORDERS, 0, (3, b"b", None)))
     await worker.recovery.apply(batch(CHAT, 0, (0, b"a", b"9")))
@@ -71,14 +71,14 @@ async def test_records_are_applied_in_order(worker: Worker) -> None:
     assert worker.recovery.active_offsets[TP(ORDERS, 0)] == 3
 
 
-async def test_what_a_compacted_changelog_lacks_is_no_hole(worker: Worker) -> None:
+async def test_offsets_removed_by_compaction_are_no_hole(worker: RecoveringWorker) -> None:
     await worker.recovery.apply(batch(ORDERS, 0, (7, b"a", b"1"), start=0))
     await worker.recovery.apply(batch(ORDERS, 0, (40, b"b", b"2"), start=8))
     assert worker.items("orders") == {b"a": b"1", b"b": b"2"}
     assert not worker.sought
 
 
-async def test_a_bundle_that_was_lost_is_read_again(worker: Worker) -> None:
+async def test_lost_batch_is_read_again(worker: RecoveringWorker) -> None:
     await worker.recovery.apply(batch(ORDERS, 0, (0, b"a", b"1")))
     await worker.recovery.apply(batch(ORDERS, 0, (3, b"b", b"4")))
     assert worker.sought == [{TP(ORDERS, 0): 1}]
@@ -87,7 +87,7 @@ async def test_a_bundle_that_was_lost_is_read_again(worker: Worker) -> None:
     assert worker.items("orders") == {b"b": b"4"}
 
 
-async def test_the_lost_end_of_a_changelog_is_read_again(worker: Worker) -> None:
+async def test_lost_end_of_a_changelog_is_read_again(worker: RecoveringWorker) -> None:
     worker.recovery.active_highwaters.update({TP(ORDERS, 0): 1, TP(CHAT, 0): 0})
     await worker.recovery.apply(batch(CHAT, 0, (0, b"a", b"1")))
     await worker.recovery.read_again()
@@ -100,7 +100,9 @@ async def test_the_lost_end_of_a_changelog_is_read_again(worker: Worker) -> None
     assert len(worker.sought) == 1, "all is there"
 
 
-async def test_silence_is_answered_with_growing_patience(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silent_changelog_is_read_again_at_growing_intervals(
+    worker: RecoveringWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     polls: list[float] = []
     sought_at: list[float] = []
 
@@ -120,26 +122,26 @@ async def test_silence_is_answered_with_growing_patience(worker: Worker, monkeyp
     assert sought_at == [SILENCE_S, 3 * SILENCE_S, 7 * SILENCE_S]
 
 
-async def test_what_comes_again_is_not_applied_again(worker: Worker) -> None:
+async def test_repeated_records_are_not_applied_again(worker: RecoveringWorker) -> None:
     await worker.recovery.apply(batch(ORDERS, 0, (0, b"a", b"1"), (1, b"a", b"2")))
     await worker.recovery.apply(batch(ORDERS, 0, (0, b"a", b"1")))
     assert worker.items("orders") == {b"a": b"2"}
 
 
-async def test_what_is_on_its_way_for_a_partition_given_away_touches_no_table(worker: Worker) -> None:
+async def test_batch_of_a_revoked_partition_changes_no_table(worker: RecoveringWorker) -> None:
     await worker.recovery.apply(batch(CHAT, 0, (0, b"a", b"1")))
     await worker.recovery.apply(batch(ORDERS, 1, (0, b"a", b"2")))
     assert worker.items("chat") == {b"a": b"1"}
     assert TP(ORDERS, 1) not in worker.recovery.active_offsets
 
 
-async def test_a_new_recovery_is_not_ended_by_the_one_before(worker: Worker) -> None:
+async def test_recovery_is_not_ended_by_the_one_before(worker: RecoveringWorker) -> None:
     worker.recovery.signal_recovery_end.set()
     worker.recovery._set_recovery_started()
     assert not worker.recovery.signal_recovery_end.is_set()
 
 
-def test_progress_is_told_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_logged_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = [100.0]
     with capture_logs() as logs:
         monkeypatch.setattr(module, "log", module.structlog.get_logger())
@@ -156,8 +158,8 @@ def test_progress_is_told_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> 
         assert RECOVERY_REMAINING._value.get() == 8_999
         progress.end()
         progress.end()
-    told, ended = logs
-    assert {**told, "log_level": ""} == {
+    reported, ended = logs
+    assert {**reported, "log_level": ""} == {
         "event": "recovering tables", "read": 1_000, "remaining": 9_000, "per_s": 200, "seconds_left": 45,
         "log_level": "",
     }  # fmt: skip

@@ -5,6 +5,7 @@ import pytest
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import StoreUnavailable, Watermark
 from streams.republish_command import HINT_S, republish
+from tests.kit.stores import vouch
 
 PLACES = [("orders", 0), ("orders", 1)]
 
@@ -14,8 +15,7 @@ class World:
 
     def __init__(self) -> None:
         self.store, self.said, self.steps = MemoryStore(), list[str](), 0
-        self.store.write_claim(self.store.run(), 1, 7)
-        self.store.vouch(self.store.run(), 10**9)
+        vouch(self.store, sequence=7)
         self.push(*PLACES)
 
     @property
@@ -29,8 +29,7 @@ class World:
 
     def vouch(self) -> None:
         assert self.store.read_claim() == (self.store.run(), 0, 0), "the run is said to be in filling"
-        self.store.write_claim(self.store.run(), 1, 7)
-        self.store.vouch(self.store.run(), 10**9)
+        vouch(self.store, sequence=7)
 
     def republish(self, *steps: object) -> list[str]:
         left = list(steps)

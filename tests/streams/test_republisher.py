@@ -1,4 +1,4 @@
-"""Republisher: beside the rounds, few at once."""
+"""Republisher: few republications push at once."""
 
 import asyncio
 import threading
@@ -10,17 +10,17 @@ from faust.types import TP
 from featurestore.permission import Permission, PurposePermission
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from streams.republisher import CONCURRENT_PUSHES, Republisher
-from tests.streams.test_processing import ANN, BOB, TOPIC, Shop
+from tests.streams.environment import ANN, BOB, TOPIC, ProcessingEnvironment
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_few_partitions_are_pushed_at_once() -> None:
-    shop, partitions = Shop(), [TP(TOPIC, number) for number in range(8)]
+async def test_republications_push_few_partitions_at_once() -> None:
+    env, partitions = ProcessingEnvironment(), [TP(TOPIC, number) for number in range(8)]
     permission = Permission(1, 1, {"service": PurposePermission(True, 1, 0)})
-    shop.store.publish_permissions({ANN: permission, BOB: permission})
-    await shop.micro_batches.handle([shop.batch(shop.record(shop.raw(ANN)), shop.record(shop.raw(BOB), BOB))])
-    writing, most, lock, write = 0, 0, threading.Lock(), shop.store.write
+    env.store.publish_permissions({ANN: permission, BOB: permission})
+    await env.micro_batches.handle([env.batch(env.record(env.raw(ANN)), env.record(env.raw(BOB), BOB))])
+    writing, most, lock, write = 0, 0, threading.Lock(), env.store.write
     full = threading.Barrier(CONCURRENT_PUSHES)
 
     def counted(writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
@@ -28,19 +28,19 @@ async def test_few_partitions_are_pushed_at_once() -> None:
         with lock:
             writing += 1
             most = max(most, writing)
-        full.wait(5)  # all that may be under way are
+        full.wait(5)  # until as many as may write at once do
         with lock:
             writing -= 1
         return write(writes, now_ms)
 
-    shop.store.write = counted  # type: ignore[method-assign]
-    (node,) = shop.store.nodes()
-    republisher = Republisher(shop.queues, shop.retrying, lambda: shop.now_ms)
-    shop.queues.restart(dict.fromkeys(partitions, 2))
-    for tp in partitions:  # the table of the test is the same for all
-        republisher.start(tp, shop.processor, node, "incarnation")
+    env.store.write = counted  # type: ignore[method-assign]
+    (node,) = env.store.nodes()
+    republisher = Republisher(env.queues, env.retrying, lambda: env.now_ms)
+    env.queues.restart(dict.fromkeys(partitions, 2))
+    for tp in partitions:  # they share the table of the test
+        republisher.start(tp, env.processor, node, "an incarnation")
     async with asyncio.timeout(10):
         while republisher.reason:
             await asyncio.sleep(0)
     assert most == CONCURRENT_PUSHES
-    assert all(republisher.has_republished(tp, node, "incarnation") for tp in partitions)
+    assert all(republisher.has_republished(tp, node, "an incarnation") for tp in partitions)

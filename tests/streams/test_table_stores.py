@@ -1,4 +1,4 @@
-"""Both stores keep bytes by partition."""
+"""Table stores, in memory and in RocksDB: bytes by partition and key."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,13 +21,13 @@ def kind(request: pytest.FixtureRequest) -> Literal["memory", "rocksdb"]:
     return request.param
 
 
-async def nothing(batches: object) -> None:
-    """No work."""
+async def ignore(batches: object) -> None:
+    """Handle nothing."""
 
 
 def table(kind: Literal["memory", "rocksdb"], folder: Path) -> Any:
     app = create_app(
-        Settings(stream_tables=kind, stream_data_dir=folder), ["orders"], lambda app: Pipeline(["t"], nothing)
+        Settings(stream_tables=kind, stream_data_dir=folder), ["orders"], lambda app: Pipeline(["t"], ignore)
     )
     app._create_directories()
     return app.state_tables["orders"]
@@ -43,7 +43,7 @@ def content(store: Any, partition: int) -> dict[bytes, bytes]:
     return store.read_many(partition, store.keys_after(partition, b"", 1_000))
 
 
-def test_partitions_are_apart(store: Any) -> None:
+def test_partitions_hold_separate_values(store: Any) -> None:
     store.write(0, {b"a": b"1", b"b": b"2"}, None)
     store.write(1, {b"a": b"3"}, None)
     assert store.read(0, b"a") == b"1"
@@ -53,14 +53,14 @@ def test_partitions_are_apart(store: Any) -> None:
     assert store.read_many(0, []) == {}
 
 
-def test_what_is_deleted_is_gone(store: Any) -> None:
+def test_deleted_keys_are_gone(store: Any) -> None:
     store.write(0, {b"a": b"1", b"b": b"2"}, 7)
     store.write(0, {b"a": None, b"never": None}, 8)
     assert store.read(0, b"a") is None
     assert content(store, 0) == {b"b": b"2"}
 
 
-def test_rocksdb_remembers_how_far_it_is_whole(tmp_path: Path) -> None:
+def test_rocksdb_stores_its_changelog_offset(tmp_path: Path) -> None:
     before, here = table("rocksdb", tmp_path).data, TP(CHANGELOG, 0)
     assert before.persisted_offset(here) is None
     before.write(0, {b"a": b"1"}, 41)
@@ -71,8 +71,8 @@ def test_rocksdb_remembers_how_far_it_is_whole(tmp_path: Path) -> None:
     assert content(after, 0) == {b"a": b"1", b"b": b"2"}
 
 
-async def test_memory_drops_a_partition_that_went_to_another_worker(tmp_path: Path) -> None:
-    """By its return the changelog may have lost the tombstones."""
+async def test_memory_drops_a_revoked_partition(tmp_path: Path) -> None:
+    """By the time it returns the changelog may have lost the tombstones."""
     store = table("memory", tmp_path).data
     store.write(0, {b"a": b"1"}, None)
     store.write(1, {b"a": b"1"}, None)
@@ -81,7 +81,7 @@ async def test_memory_drops_a_partition_that_went_to_another_worker(tmp_path: Pa
     assert content(store, 1) == {b"a": b"1"}
 
 
-def test_keys_are_read_in_pages_in_their_order(store: Any) -> None:
+def test_keys_are_read_in_pages_in_order(store: Any) -> None:
     store.write(0, {b"d": b"4", b"b": b"2", b"a": b"1", b"c": b"3"}, 7)
     assert store.keys_after(0, b"", 3) == [b"a", b"b", b"c"]
     assert store.keys_after(0, b"c", 3) == [b"d"]

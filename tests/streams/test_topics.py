@@ -1,24 +1,24 @@
-"""Replicas that are missing: who gets them, and what a person is told."""
+"""Missing replicas: the brokers that get them, and the instructions for a person."""
 
 import json
 
 from streams.topics import Plan, spread
 
 
-def test_other_brokers_join_those_that_a_partition_has() -> None:
+def test_missing_replicas_are_spread_over_other_brokers() -> None:
     assert [spread([2], [1, 2, 3, 4], number, 3) for number in range(3)] == [[2, 1, 3], [2, 3, 4], [2, 4, 1]]
 
 
-def test_a_partition_with_enough_replicas_keeps_them() -> None:
+def test_partition_with_enough_replicas_is_unchanged() -> None:
     assert spread([3, 1, 2], [1, 2, 3, 4], 0, 2) == [3, 1, 2]
 
 
-def test_missing_replicas_are_for_a_person_with_the_file_that_the_tool_takes() -> None:
+def test_missing_replicas_print_the_reassignment_file() -> None:
     steps = Plan(replicate={"events.orders.g1": [[1, 2], [2, 3]]})
-    told, file = steps.lines()
+    instructions, file = steps.lines()
     assert steps.due
-    assert "events.orders.g1" in told
-    assert "kafka-reassign-partitions.sh" in told
+    assert "events.orders.g1" in instructions
+    assert "kafka-reassign-partitions.sh" in instructions
     assert json.loads(file) == {
         "version": 1,
         "partitions": [

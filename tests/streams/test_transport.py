@@ -1,4 +1,4 @@
-"""What is committed, and what is read again."""
+"""Transport: the offsets that are committed, and the fetch batches that are read again."""
 
 from collections import defaultdict
 from types import SimpleNamespace
@@ -20,8 +20,8 @@ def batch(start: int, *offsets: int) -> FetchBatch:
     return FetchBatch("events", 0, start, [KafkaRecord(offset, 0, b"k", b"v") for offset in offsets])
 
 
-class Broker:
-    """Stands for the consumer that asks the broker."""
+class ConsumerDouble:
+    """Consumer without a broker; its methods are those of ``Consumer``."""
 
     def __init__(self, expected: dict[TP, int], earliest: int = 0, assigned: bool = True) -> None:
         self.expected = expected
@@ -40,57 +40,57 @@ class Broker:
     async def rewind(self, positions: dict[TP, int]) -> None:
         await Consumer.rewind(self, positions)  # type: ignore[arg-type]
 
-    async def follows(self, given: FetchBatch) -> bool:
-        return await Consumer.follows(self, given)  # type: ignore[arg-type]
+    async def follows(self, one: FetchBatch) -> bool:
+        return await Consumer.follows(self, one)  # type: ignore[arg-type]
 
 
-async def test_a_bundle_that_comes_next_or_again_follows() -> None:
-    broker = Broker({HERE: 10})
-    assert await broker.follows(batch(10, 10, 11))
-    assert broker.expected[HERE] == 12
-    assert await broker.follows(batch(5, 5, 6))
-    assert broker.expected[HERE] == 7
-    assert not broker.sought
+async def test_next_or_repeated_batch_follows() -> None:
+    consumer = ConsumerDouble({HERE: 10})
+    assert await consumer.follows(batch(10, 10, 11))
+    assert consumer.expected[HERE] == 12
+    assert await consumer.follows(batch(5, 5, 6))
+    assert consumer.expected[HERE] == 7
+    assert not consumer.sought
 
 
-async def test_after_a_lost_bundle_the_consumer_seeks_back_until_it_came() -> None:
-    broker = Broker({HERE: 10})
-    assert not await broker.follows(batch(20, 20, 21))
-    assert not await broker.follows(batch(22, 22))
-    assert broker.sought == [10, 10]
-    assert await broker.follows(batch(10, *range(10, 30)))
+async def test_lost_batch_is_sought_until_it_comes() -> None:
+    consumer = ConsumerDouble({HERE: 10})
+    assert not await consumer.follows(batch(20, 20, 21))
+    assert not await consumer.follows(batch(22, 22))
+    assert consumer.sought == [10, 10]
+    assert await consumer.follows(batch(10, *range(10, 30)))
 
 
-async def test_nothing_of_a_partition_is_taken_before_its_position_is_known() -> None:
-    """What was fetched right after an assignment is dropped in part: the rest, taken first, would hide the hole."""
-    broker = Broker({})
-    assert not await broker.follows(batch(20, 20, 21))
-    assert not broker.sought, "the seek to the position is on its way"
-    broker.expected[HERE] = 10
-    assert not await broker.follows(batch(22, 22))
-    assert broker.sought == [10]
-    Consumer.revoke(broker, [HERE])  # type: ignore[arg-type]
-    assert not await broker.follows(batch(10, 10))
+async def test_batch_of_a_partition_without_a_position_is_not_taken() -> None:
+    """Some of what is fetched right after an assignment is dropped; taking the rest would hide the hole."""
+    consumer = ConsumerDouble({})
+    assert not await consumer.follows(batch(20, 20, 21))
+    assert not consumer.sought, "the seek to the position is on its way"
+    consumer.expected[HERE] = 10
+    assert not await consumer.follows(batch(22, 22))
+    assert consumer.sought == [10]
+    Consumer.revoke(consumer, [HERE])  # type: ignore[arg-type]
+    assert not await consumer.follows(batch(10, 10))
 
 
-async def test_offsets_that_the_topic_lacks_are_no_loss() -> None:
-    """A transaction's marker, for one: the fetch began where it should have."""
-    broker = Broker({HERE: 10})
-    assert await broker.follows(batch(10, 12, 13))
+async def test_offsets_missing_in_the_topic_are_no_loss() -> None:
+    """For instance a transaction's marker: the fetch began at the expected offset."""
+    consumer = ConsumerDouble({HERE: 10})
+    assert await consumer.follows(batch(10, 12, 13))
 
 
-async def test_what_retention_deleted_is_not_waited_for() -> None:
-    broker = Broker({HERE: 10}, earliest=20)
-    assert await broker.follows(batch(20, 20))
-    assert not broker.sought
+async def test_events_deleted_by_retention_are_skipped() -> None:
+    consumer = ConsumerDouble({HERE: 10}, earliest=20)
+    assert await consumer.follows(batch(20, 20))
+    assert not consumer.sought
 
 
-async def test_a_partition_given_away_is_left_to_its_new_owner() -> None:
-    assert not await Broker({HERE: 10}, assigned=False).follows(batch(20, 20))
+async def test_revoked_partition_is_not_sought() -> None:
+    assert not await ConsumerDouble({HERE: 10}, assigned=False).follows(batch(20, 20))
 
 
 @pytest.mark.parametrize(("acked", "committed"), [([], None), ([7], 8), ([2, 9, 40], 41)])
-def test_the_newest_acknowledged_offset_is_committed_and_forgotten(acked: list[int], committed: int | None) -> None:
+def test_newest_acknowledged_offset_is_committed_once(acked: list[int], committed: int | None) -> None:
     consumer: Any = SimpleNamespace(_acked=defaultdict(list, {HERE: acked}), _acked_index=defaultdict(set))
     consumer._acked_index[HERE] |= set(acked)
     assert Consumer._new_offset(consumer, HERE) == committed

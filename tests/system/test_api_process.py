@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from adminsite.serve import HEADERS_BYTES, REQUESTS
+from adminsite.serve import MAX_HEADERS_BYTES, MAX_REQUESTS
 from devservers.waiting import eventually
 from tests.system.api_process import IDLE_S, Api, Asking
 
@@ -48,7 +48,7 @@ def test_workers_are_exchanged_without_a_failed_request(api: Api) -> None:
 
 def test_who_sends_slowly_keeps_nobody_waiting(api: Api) -> None:
     slow = []
-    for i in range(REQUESTS // 4):
+    for i in range(MAX_REQUESTS // 4):
         connected = socket.create_connection(("127.0.0.1", api.port), timeout=10)
         headers = b"POST /v1/features HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"
         connected.sendall(headers if i % 2 else headers[:20])
@@ -118,7 +118,7 @@ def test_no_thread_keeps_a_connection_to_the_database(api: Api) -> None:
 
 def test_headers_have_a_bound(api: Api) -> None:
     with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connected:
-        connected.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 2 * HEADERS_BYTES)
+        connected.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 2 * MAX_HEADERS_BYTES)
         assert connected.recv(100).startswith(b"HTTP/1.1 431 ")
 
 

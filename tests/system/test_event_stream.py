@@ -6,7 +6,7 @@ import pytest
 
 from devservers.installation import installation
 from devservers.waiting import eventually
-from tests.api.sse.listener import Listener
+from tests.kit.event_stream import Listener
 from tests.system.test_withdrawal import PARTITIONS, Shop
 
 SPENT = "spend_amount_sum_1h"

@@ -1,4 +1,4 @@
-"""Times say that they are UTC, and sort by eye."""
+"""Formats of dates and times: UTC, with the zone shown."""
 
 DATE_FORMAT = "j M Y"
 TIME_FORMAT = "H:i:s"

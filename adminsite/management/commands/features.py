@@ -61,9 +61,9 @@ def check(options: dict[str, Any]) -> Iterator[str]:
     try:
         problems = problems_of(catalog())
     except DefinitionError as error:
-        problems = [Problem(error.place, error.message)]
-    for place, message in problems:
-        yield f"{place}: {message}"
+        problems = [Problem(error.defined_at, error.message)]
+    for defined_at, message in problems:
+        yield f"{defined_at}: {message}"
     if problems:
         raise SystemExit(1)
     views = catalog().views.values()
@@ -95,8 +95,8 @@ def lock(options: dict[str, Any]) -> Iterator[str]:
     for view, versions in after.items():
         for version in versions.keys() - before.get(view, {}).keys():
             yield f"recorded view {view} version {version}"
-    for place, message in problems_of(registry):
-        yield f"{place}: {message}"
+    for defined_at, message in problems_of(registry):
+        yield f"{defined_at}: {message}"
 
 
 def read(options: dict[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The OpenAPI document on the command line: for generating clients, and to see that no client breaks."""
+"""Command that prints the OpenAPI document, or records it if no client would break."""
 
 import json
 from argparse import ArgumentParser
@@ -16,7 +16,9 @@ ACCEPTED = ROOT / "docs" / "openapi.json"
 
 
 class Command(BaseCommand):
-    help = "Print the OpenAPI document; with --service, its features typed; with --accept, record it as what stays."
+    help = (
+        "Print the OpenAPI document; with --service, its features typed; with --accept, record it as the promised API."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--service", action="append", choices=list(registry.services), help="may be repeated")
@@ -40,7 +42,7 @@ class Command(BaseCommand):
 
 
 def promised() -> dict[str, Any]:
-    """The document without its examples, which promise nothing."""
+    """The document without its examples, which are no promise."""
     promise: dict[str, Any] = json.loads(json.dumps(api.get_openapi_schema()))
     contents = [
         content

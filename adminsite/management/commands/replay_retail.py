@@ -1,4 +1,4 @@
-"""Online Retail, replayed: its customers registered with consents of the data's first day, each row an order event."""
+"""Command that replays Online Retail: registers its customers with consents, sends each row as an order event."""
 
 import gzip
 import time
@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from featurestore.catalog.orders import orders
-from featurestore.catalog.retail import Sale, Skipped, Survey, WrongFile, sales, survey
+from featurestore.catalog.retail import Sale, SkippedRow, Survey, WrongFile, sales, survey
 from featurestore.config import settings
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import Notice, Purpose
@@ -28,14 +28,16 @@ PROGRESS_S = 2.0
 
 
 class Command(BaseCommand):
-    help = "Replay the UCI Online Retail CSV (plain or .gz) as order events. Once a generation: a second time adds up."
+    help = "Replay the UCI Online Retail CSV (plain or .gz) as order events. A second replay in a generation adds up."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
         parser.add_argument(
             "--shift", type=shift, default=0, help='"now" moves all times so that the last sale is now; or seconds'
         )
-        parser.add_argument("--from-line", type=int, default=0, help="go on after a failure, which names the line")
+        parser.add_argument(
+            "--from-line", type=int, default=0, help="resume after a failure, whose message names the line"
+        )
 
     def handle(self, *args: Any, file: Path, shift: int | None, from_line: int, **options: Any) -> None:
         try:
@@ -45,7 +47,7 @@ class Command(BaseCommand):
         for reason, count in found.skipped.most_common():
             self.stderr.write(f"{count:,} rows skipped: {reason}")
         moved = datetime.now(UTC).replace(microsecond=0) - found.last if shift is None else timedelta(seconds=shift)
-        new = admit(found, moved)
+        new = register_with_consents(found, moved)
         self.stderr.write(f"{len(found.countries):,} customers, {new:,} new; consents since {found.first + moved}")
         self.send(file, moved, from_line)
 
@@ -55,7 +57,7 @@ class Command(BaseCommand):
         sender, began, shown_s = BulkEventSender(settings()), time.monotonic(), 0.0
         try:
             for row in rows_of(file):
-                if isinstance(row, Skipped) or row.line < from_line:
+                if isinstance(row, SkippedRow) or row.line < from_line:
                     continue
                 send(sender, row, origin, moved)
                 if (took_s := time.monotonic() - began) - shown_s > PROGRESS_S:
@@ -63,7 +65,7 @@ class Command(BaseCommand):
                     self.stderr.write(f"line {row.line:,}: {sender.sent:,} events, {sender.sent / took_s:,.0f}/s")
             sender.flush()
         except NotDelivered as error:
-            raise CommandError(f"{error} Go on with --shift {shift_s} --from-line {error.first}") from error
+            raise CommandError(f"{error} Resume with --shift {shift_s} --from-line {error.first}") from error
         self.stdout.write(f"{sender.sent:,} events in {time.monotonic() - began:.1f} s")
 
 
@@ -77,10 +79,10 @@ def shift(text: str) -> int | None:
         raise ArgumentTypeError('"now", or a whole number of seconds') from None
 
 
-def rows_of(file: Path) -> Iterator[Sale | Skipped]:
-    """The rows of a CSV, packed or not. Its descriptions may be in any encoding: nobody reads them."""
-    opened = gzip.open if file.suffix == ".gz" else open
-    with opened(file, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
+def rows_of(file: Path) -> Iterator[Sale | SkippedRow]:
+    """The rows of a CSV, compressed or not. Its descriptions may be in any encoding: they are ignored."""
+    open_file = gzip.open if file.suffix == ".gz" else open
+    with open_file(file, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
         yield from sales(lines)
 
 
@@ -89,10 +91,10 @@ def send(sender: BulkEventSender, sale: Sale, origin: str, moved: timedelta) -> 
     sender.send(orders, customer_id, id=str(line), origin=origin, time=at + moved, data=data, reference=line)
 
 
-def admit(found: Survey, moved: timedelta) -> int:
+def register_with_consents(found: Survey, moved: timedelta) -> int:
     """Register the customers with every consent since the first sale; how many were new.
 
-    Raises CommandError while the store lacks a permission: events that overtake it would be denied.
+    Raises CommandError while the store lacks a permission: events processed before it would be denied.
     """
     since = found.first + moved
     purposes = Purpose.objects.filter(active=True, lawful_basis=Basis.CONSENT)

@@ -1,4 +1,4 @@
-"""The purposes, the notice and the roles that a new installation starts with. Repeats are harmless."""
+"""Command that creates the purposes, notice and roles of a new installation. It can be repeated."""
 
 from typing import Any
 

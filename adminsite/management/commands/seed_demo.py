@@ -1,4 +1,4 @@
-"""What the demo starts with: purposes and a notice, a login, an API key, customers who consent to everything."""
+"""Command that fills the demo's database: purposes, a notice, a login, an API key, customers who consent to all."""
 
 import secrets
 from argparse import ArgumentParser
@@ -25,8 +25,8 @@ CUSTOMERS = 40
 
 
 class Command(BaseCommand):
-    help = "Fill a new database for the demo, and write login and API key into a file that only you may read."
-    requires_system_checks = ()  # some of them ask the database, which is still empty
+    help = "Fill a new database for the demo, and write login and API key to a file that only its owner may read."
+    requires_system_checks = ()  # some of them query the database, which is still empty
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         call_command("seed", stdout=self.stdout)
         customers = [f"C{number}" for number in range(1, CUSTOMERS + 1)]
         notice = Notice.objects.earliest("published_at").reference
-        admit(customers, notice)
+        register_with_consents(customers, notice)
         password = secrets.token_urlsafe(12)
         User.objects.create_superuser("admin", password=password)
         client = create_client("demo", owner="the demo", actor=ACTOR, description="The simulated shop, and your curl.")
@@ -51,8 +51,10 @@ class Command(BaseCommand):
         Credentials(url, "admin", password, key, notice, customers).save(file)
 
 
-def admit(customers: list[str], notice: str) -> None:
+def register_with_consents(customers: list[str], notice: str) -> None:
     """Register the customers and record their consents."""
     register_many(Registration(c, REGIONS[i % len(REGIONS)], "demo") for i, c in enumerate(customers))
-    asked = [purpose.name for purpose in PURPOSES if purpose.basis is LawfulBasis.CONSENT]
-    record_decisions([Choice(c, purpose, Decision.GIVEN, "web", ACTOR, notice) for c in customers for purpose in asked])
+    purposes = [purpose.name for purpose in PURPOSES if purpose.basis is LawfulBasis.CONSENT]
+    record_decisions(
+        [Choice(c, purpose, Decision.GIVEN, "web", ACTOR, notice) for c in customers for purpose in purposes]
+    )

@@ -1,1 +1,5 @@
-"""The outbox of permission changes: published to the store, sent to the streams, retried until done."""
+"""Outbox of permission changes: rows of PermissionChange, published to the store and, as purges, sent to the streams.
+
+Read ``publication.py`` (from rows to the store; services call it after their commit), then ``purges.py`` (the Kafka
+topic), then ``relay.py`` (Celery: finishes what a service could not).
+"""

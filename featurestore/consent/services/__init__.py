@@ -1,9 +1,9 @@
-"""The only writers of this app. Everything that changes a permission goes through here."""
+"""Writers of consent: decisions, purposes, notices, expiry and repair. Every change is recorded, then published."""
 
 from featurestore.consent.services.decisions import Choice, RecordedDecision, give, record_decisions, withdraw
 from featurestore.consent.services.expiry import expire_due
 from featurestore.consent.services.purposes import (
-    Retired,
+    Retirement,
     define_purpose,
     publish_notice,
     retire_purpose,
@@ -14,7 +14,7 @@ from featurestore.consent.services.repair import raise_epoch, raise_versions
 __all__ = [
     "Choice",
     "RecordedDecision",
-    "Retired",
+    "Retirement",
     "define_purpose",
     "expire_due",
     "give",

@@ -1,4 +1,4 @@
-"""Decisions: recorded in one transaction, then in the store before the caller hears of it."""
+"""Recording of decisions: in one transaction, then published to the store before the call returns."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,7 +24,7 @@ from featurestore.consent.models import ConsentRecord, Notice, Purpose
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.purpose_states import Basis, Decision, PurposeState
 from featurestore.customers.models import Customer
-from featurestore.customers.selectors import find_many
+from featurestore.customers.selectors import find_customers
 from featurestore.jobs.batches import BATCH_SIZE
 
 DAY_MS = 86_400_000
@@ -33,12 +33,11 @@ MAX_REASON_LENGTH = 500
 
 
 class Choice(NamedTuple):
-    """One decision to record. ``since`` is for imports: the date that the decision was made on.
+    """One decision to record.
 
-    Import before the history that it allows: events that were denied before do not come back, and yet the start that
-    answers state would be this date.
-
-    ``until`` ends a consent earlier than its purpose's ``validity_days`` would, never later.
+    ``since``: for imports, the date of the decision. Import decisions before the events that they allow: events that
+    were denied stay uncounted, and yet answers would state this date as their start. ``until``: end of the consent,
+    where it is earlier than the purpose's ``validity_days``.
     """
 
     customer_id: str
@@ -53,7 +52,7 @@ class Choice(NamedTuple):
 
 
 class RecordedDecision(NamedTuple):
-    """What became of a choice. ``effective``: in the store, which is vouched for; else recorded and on its way."""
+    """A recorded decision. ``effective``: published to a vouched store; else the relay publishes it soon."""
 
     record: ConsentRecord
     effective: bool
@@ -76,9 +75,9 @@ def give(
     since: datetime | None = None,
     now: datetime | None = None,
 ) -> RecordedDecision:
-    """Record a consent (or an objection taken back) and put it into the store.
+    """Record a consent (or an objection taken back) and publish it.
 
-    Must not be called within a transaction: the store may only hear of what is committed. Raises ConsentError.
+    Must not be called within a transaction, since only committed changes may be published. Raises ConsentError.
     """
     choice = Choice(customer_id, purpose, Decision.GIVEN, method, actor, notice, reason, until, since)
     return record_decisions([choice], now)[0]
@@ -101,30 +100,30 @@ def withdraw(
 
 
 def record_decisions(choices: Sequence[Choice], now: datetime | None = None) -> list[RecordedDecision]:
-    """Record decisions in one transaction, all or none, in order; then put them. At most 1,000 at a time."""
+    """Record decisions in one transaction, all or none, in order; then publish them. At most 1,000 at a time."""
     if len(choices) > BATCH_SIZE:
         raise ValueError(f"{len(choices)} choices: record at most {BATCH_SIZE} in one transaction")
     with transaction.atomic(durable=True):
-        decided = _append(choices, now)
-    in_effect = publish({customer.subject for customer, _, _ in decided}, now)
-    return [RecordedDecision(entry, customer.subject in in_effect, repeated) for customer, entry, repeated in decided]
+        written = _write(choices, now)
+    effective = publish({customer.subject for customer, _, _ in written}, now)
+    return [RecordedDecision(entry, customer.subject in effective, repeated) for customer, entry, repeated in written]
 
 
-def _append(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Customer, ConsentRecord, bool]]:
+def _write(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Customer, ConsentRecord, bool]]:
     for choice in choices:
         _check(choice)
     writer = ChangeWriter(lock_change_sequence(now))
-    customers = find_many(choice.customer_id for choice in choices)
+    customers = find_customers(choice.customer_id for choice in choices)
     purposes = {p.name: p for p in Purpose.objects.filter(name__in={choice.purpose for choice in choices})}
     references = {choice.notice for choice in choices if choice.notice}
     notices = {n.reference: n for n in Notice.objects.filter(reference__in=references).prefetch_related("purposes")}
     writer.load_states(customers.values())
-    decided = []
+    written = []
     for choice in choices:
         if choice.customer_id not in customers:
             raise UnknownCustomer("No such customer. Register the customer first.")
         if choice.purpose not in purposes:
-            raise UnknownPurpose(f"No purpose {choice.purpose[:64]!r}. The administration lists them.")
+            raise UnknownPurpose(f"No purpose {choice.purpose[:64]!r}. The administration lists the purposes.")
         customer, purpose = customers[choice.customer_id], purposes[choice.purpose]
         notice = _notice(choice, purpose, notices)
         before = writer.state_of(customer, purpose)
@@ -134,9 +133,9 @@ def _append(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Custo
             entry = _withdraw(writer, customer, purpose, choice, notice)
         after = writer.state_of(customer, purpose)
         repeated = bool(before and after and (before.allowed, before.grant_id) == (after.allowed, after.grant_id))
-        decided.append((customer, entry, repeated))
+        written.append((customer, entry, repeated))
     writer.write()
-    return decided
+    return written
 
 
 def _give(
@@ -144,12 +143,12 @@ def _give(
 ) -> ConsentRecord:
     basis, now_ms = Basis(purpose.lawful_basis), milliseconds(writer.change_sequence.at)
     if not purpose.active:
-        raise InactivePurpose(f"Purpose {purpose.name} is retired: nobody is asked for it any more.")
+        raise InactivePurpose(f"Purpose {purpose.name} is retired: nobody can consent to it any more.")
     if basis is Basis.CONSENT and notice is None:
         raise WrongNotice("A consent needs the notice that was shown: give its reference, name/version/language.")
     before = writer.state_of(customer, purpose)
-    if before and before.allowed and not before.in_force_at(now_ms):  # its time was over, only nobody has written it down
-        writer.add_expiry(customer, purpose, before.until_ms, "its time was over")
+    if before and before.allowed and not before.in_force_at(now_ms):  # expired, without a record so far
+        writer.add_expiry(customer, purpose, before.until_ms, "it expired")
     since_ms = milliseconds(choice.since) if choice.since else None
     until_ms = milliseconds(choice.until) if choice.until else 0
     if purpose.validity_days and basis is Basis.CONSENT:
@@ -157,7 +156,7 @@ def _give(
         until_ms = min(until_ms or longest_ms, longest_ms)
     before = writer.state_of(customer, purpose)
     after = purpose_states.after_consent(basis, before, writer.next_sequence, now_ms, since_ms, until_ms)
-    return _append_choice(writer, customer, purpose, choice, after, after.since_ms, notice)
+    return _add_decision(writer, customer, purpose, choice, after, after.since_ms, notice)
 
 
 def _withdraw(
@@ -169,10 +168,10 @@ def _withdraw(
     since_ms = milliseconds(choice.since) if choice.since else None
     after = purpose_states.after_withdrawal(Basis(purpose.lawful_basis), writer.state_of(customer, purpose), now_ms, since_ms)
     effective_ms = now_ms if since_ms is None else since_ms
-    return _append_choice(writer, customer, purpose, choice, after, effective_ms, notice)
+    return _add_decision(writer, customer, purpose, choice, after, effective_ms, notice)
 
 
-def _append_choice(
+def _add_decision(
     writer: ChangeWriter,
     customer: Customer,
     purpose: Purpose,
@@ -196,11 +195,11 @@ def _append_choice(
 
 def _check(choice: Choice) -> None:
     if any("\0" in text for text in (choice.purpose, choice.notice or "", choice.actor, choice.reason)):
-        raise WrongText("A text holds a null character.")
+        raise WrongText("A text contains a null character. Leave it out.")
     if choice.method not in ConsentRecord.Method.values:
-        raise WrongMethod(f"Unknown method: say how it was made, one of {', '.join(ConsentRecord.Method.values)}.")
+        raise WrongMethod(f"Unknown method: say how the decision was made, one of {', '.join(ConsentRecord.Method.values)}.")
     if not choice.actor or len(choice.actor) > MAX_ACTOR_LENGTH:
-        raise WrongActor(f"Say who records it: a user or client name of 1 to {MAX_ACTOR_LENGTH} characters.")
+        raise WrongActor(f"State who records the decision: the name of a user or client, 1 to {MAX_ACTOR_LENGTH} characters.")
     if len(choice.reason) > MAX_REASON_LENGTH:
         raise WrongText(f"The reason has more than {MAX_REASON_LENGTH} characters.")
     purpose_states.check_date("since", choice.since)

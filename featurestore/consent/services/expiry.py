@@ -1,4 +1,4 @@
-"""Grants that end by themselves: their time is over, or their purpose was retired."""
+"""Expiry of grants: their time is over, or their purpose was retired."""
 
 from datetime import datetime
 
@@ -17,9 +17,9 @@ log = structlog.get_logger(__name__)
 
 
 def expire_due(now: datetime | None = None, batches: int | None = None) -> int:
-    """Record the end of every grant that is over; how many. Guards denied those whose time it was already.
+    """Record the end of every grant that is over; return their number. Reads denied them since their time was over.
 
-    ``batches``: at most so many thousands, for callers that somebody waits for; beat does the rest.
+    ``batches``: end at most so many thousands, where a caller waits; the Celery task ends the others.
     """
     count = done = 0
     while done != batches and (subjects := _expire_batch(now)):
@@ -31,7 +31,7 @@ def expire_due(now: datetime | None = None, batches: int | None = None) -> int:
 
 
 def _expire_batch(now: datetime | None) -> list[str]:
-    if not _due(now or database_now()).exists():  # without the change sequence's lock: mostly there is nothing to do
+    if not _due(now or database_now()).exists():  # without the lock: mostly nothing is due
         return []
     with transaction.atomic(durable=True):
         writer = ChangeWriter(lock_change_sequence(now))
@@ -40,7 +40,7 @@ def _expire_batch(now: datetime | None) -> list[str]:
         for row in rows:
             over = row.until is not None and row.until <= writer.change_sequence.at
             ended_at = row.until if over and row.until else writer.change_sequence.at
-            reason = "its time was over" if over else "the purpose was retired"
+            reason = "it expired" if over else "the purpose was retired"
             writer.add_expiry(row.customer, row.purpose, milliseconds(ended_at), reason)
         writer.write()
     return [row.customer.subject for row in rows]

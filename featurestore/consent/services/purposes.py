@@ -1,4 +1,4 @@
-"""Purposes and notices: what customers are asked for, and in which words."""
+"""Definition and retirement of purposes, and publication of notices."""
 
 import hashlib
 from collections.abc import Collection
@@ -22,12 +22,12 @@ from featurestore.jobs.batches import BATCH_SIZE
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 20
-"""Batches that a retirement ends before it returns: some seconds' worth."""
+EXPIRED_AT_ONCE = 20
+"""Batches of grants that a retirement ends before it returns: some seconds."""
 
 
-class Retired(NamedTuple):
-    """``effective``: every grant of it has ended, in the store too, which is vouched for; else that is on its way."""
+class Retirement(NamedTuple):
+    """A retired purpose. ``effective``: all its grants have ended, in a vouched store too; else that follows soon."""
 
     purpose: Purpose
     effective: bool
@@ -36,17 +36,18 @@ class Retired(NamedTuple):
 def define_purpose(
     name: str, *, title: str, lawful_basis: str, description: str = "", validity_days: int | None = None
 ) -> Purpose:
-    """Make a purpose, or change its words. Name and basis stay. ``backfill_purposes`` then tells earlier customers' rows.
+    """Create a purpose, or change its title, description and validity. ``backfill_purposes`` grants it to customers
+    registered earlier, if it needs no consent.
 
-    Raises PurposeChanged for another basis, or for a retired purpose; ValidationError for what makes no sense.
+    Raises PurposeChanged for another basis or a retired purpose, ValidationError for an invalid field.
     """
     with transaction.atomic():
-        lock_change_sequence()  # registrations wait: a customer has a row of the purpose, or is found when it is backfilled
+        lock_change_sequence()  # so that a registration either grants the purpose or is found by the backfill
         found = Purpose.objects.filter(name=name).first()
         if found and not found.active:
-            raise PurposeChanged(f"Purpose {name} was retired and customers were told: define a new one.")
+            raise PurposeChanged(f"Purpose {name} is retired, and its customers were told: define a new purpose.")
         if found and found.lawful_basis != lawful_basis:
-            raise PurposeChanged(f"Purpose {name} rests on {found.lawful_basis}, and stays so: define a new one.")
+            raise PurposeChanged(f"Purpose {name} rests on {found.lawful_basis} for good: define a new purpose.")
         purpose = found or Purpose(name=name, lawful_basis=lawful_basis, backfilled=lawful_basis == Basis.CONSENT)
         purpose.title, purpose.description, purpose.validity_days = title, description, validity_days
         purpose.full_clean(validate_unique=False)
@@ -54,27 +55,27 @@ def define_purpose(
     return purpose
 
 
-def retire_purpose(name: str, now: datetime | None = None) -> Retired:
-    """End a purpose for good: nobody can give it any more, and what was given ends, customer by customer.
+def retire_purpose(name: str, now: datetime | None = None) -> Retirement:
+    """Retire a purpose for good: no new grant, and every present grant ends, with a record for each customer.
 
-    Must not be called within a transaction. From the commit on no permission allows it; beat ends what this call
-    leaves, and relay and voucher put what it could not.
+    Must not be called within a transaction. From the commit on every derived permission denies it. Celery ends the
+    grants that this call leaves; relay and store verifier publish what it could not.
     """
     with transaction.atomic(durable=True):
         lock_change_sequence(now)
         purpose = Purpose.objects.filter(name=name).first()
         if purpose is None:
-            raise UnknownPurpose(f"No purpose {name[:64]!r}. The administration lists them.")
+            raise UnknownPurpose(f"No purpose {name[:64]!r}. The administration lists the purposes.")
         purpose.active, purpose.backfilled = False, True
         purpose.save(update_fields=["active", "backfilled"])
-    expire_due(now, AT_ONCE)
+    expire_due(now, EXPIRED_AT_ONCE)
     unpublished = PermissionChange.objects.filter(published_at=None).values("subject")
     left = Q(allowed=True) | Q(customer__subject__in=unpublished)
-    return Retired(purpose, not CurrentPermission.objects.filter(left, purpose=purpose).exists())
+    return Retirement(purpose, not CurrentPermission.objects.filter(left, purpose=purpose).exists())
 
 
 def backfill_purposes(now: datetime | None = None) -> int:
-    """Give new purposes that need no consent to the customers registered before them; how many rows."""
+    """Grant new purposes that need no consent to the customers registered before; return the number of grants."""
     count = 0
     for purpose in Purpose.objects.filter(active=True, backfilled=False):
         while subjects := _backfill_batch(purpose, now):
@@ -109,7 +110,7 @@ def publish_notice(
     purposes: Collection[str],
     now: datetime | None = None,
 ) -> Notice:
-    """Publish a notice, for good. The same again is harmless; another text under the same version is refused."""
+    """Publish a notice, for good. A repeat is harmless; another text or purpose under the same version is refused."""
     sha256 = hashlib.sha256(body.encode()).hexdigest()
     with transaction.atomic():
         change_sequence = lock_change_sequence(now)

@@ -1,4 +1,4 @@
-"""What puts store and database in agreement again when something outside of them went wrong."""
+"""Repair of a store and a database that disagree: after a restore, or on an audit's finding."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -11,11 +11,11 @@ from featurestore.consent.models import ChangeSequence, PermissionChange, Subjec
 from featurestore.consent.outbox.publication import publish
 
 SEQUENCE_LEAP = 1_000_000
-"""More changes than a backup may have lost: no grant of the lost ones is ever given again."""
+"""More changes than a restore may have lost, so that no lost grant id is used again."""
 
 
 def raise_epoch(now: datetime | None = None) -> ChangeSequence:
-    """Make this database later than the one it was restored from; the voucher then puts everything again."""
+    """Raise the epoch above that of the lost database. The store verifier then publishes every permission again."""
     with transaction.atomic():
         change_sequence = lock_change_sequence(now)
         change_sequence.epoch = max(change_sequence.epoch + 1, milliseconds(change_sequence.at) // 1000)
@@ -25,9 +25,9 @@ def raise_epoch(now: datetime | None = None) -> ChangeSequence:
 
 
 def raise_versions(subjects: Collection[str], now: datetime | None = None) -> set[str]:
-    """Give subjects a new version of the same permission, and put it; those returned are in effect.
+    """Give subjects a new version of the same permission and publish it; those returned are in effect.
 
-    For a subject that the database does not know this is a versioned denial. The streams are told as well.
+    For a subject without a customer this is a versioned denial. The streams are sent a purge in any case.
     """
     with transaction.atomic(durable=True):
         change_sequence = lock_change_sequence(now)

@@ -1,4 +1,4 @@
-"""After a database was restored from a backup, before anything else is started."""
+"""Command that makes a restored database win over the store. Run it before anything else is started."""
 
 from typing import Any
 
@@ -8,10 +8,11 @@ from featurestore.consent import services
 
 
 class Command(BaseCommand):
-    help = "Raise the database's epoch: the store then takes every permission from this database again."
+    help = "Raise the epoch after a restore: the store then accepts every permission from this database again."
 
     def handle(self, *args: Any, **options: Any) -> None:
         change_sequence = services.raise_epoch()
         self.stdout.write(
-            f"Epoch {change_sequence.epoch}, sequence {change_sequence.sequence}. The voucher now puts everything again."
+            f"Epoch {change_sequence.epoch}, sequence {change_sequence.sequence}. "
+            "The store verifier now publishes every permission again."
         )

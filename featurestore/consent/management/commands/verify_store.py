@@ -1,4 +1,4 @@
-"""The voucher's process. Run exactly one; it is harmless to restart it."""
+"""Command of the store verifier's process. Run exactly one; a restart is harmless."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ from featurestore.store.configured import store
 
 
 class Command(BaseCommand):
-    help = "Vouch for the store's permissions until stopped. Without it every read is denied."
+    help = "Verify the store and vouch for it until stopped. Without it every read is denied."
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = threading.Event()
