@@ -15,8 +15,8 @@ from unfold.utils import parse_date_str
 from featurestore.accesslog import selectors
 from featurestore.accesslog.models import AccessGap, AccessRecord, ReadContext
 from featurestore.backoffice.base import ReadOnlyAdmin
-from featurestore.backoffice.filters import DaysFilter
-from featurestore.backoffice.paging import FirstPages
+from featurestore.backoffice.filters import DayRangeFilter
+from featurestore.backoffice.paging import CappedPaginator
 from featurestore.config import settings
 from featurestore.customers.subject_admin import SubjectRowAdmin
 
@@ -51,11 +51,11 @@ class PurposeFilter(ContextFilter):
 @admin.register(AccessRecord)
 class AccessRecordAdmin(SubjectRowAdmin):
     list_display = ["at", "customer", "client", "service", "purpose", "views", "request_id"]
-    list_filter = [ClientFilter, ServiceFilter, PurposeFilter, ("at", DaysFilter)]
+    list_filter = [ClientFilter, ServiceFilter, PurposeFilter, ("at", DayRangeFilter)]
     list_before_template = "admin/accesslog/accessrecord/completeness.html"
     sortable_by = ["at"]
     ordering = ["-at"]
-    paginator = FirstPages
+    paginator = CappedPaginator
     fieldsets = [
         (None, {"fields": ["at", "customer", "subject"]}),
         ("Read by", {"fields": ["client", "credential", "service", "purpose", "request_id"]}),
@@ -77,7 +77,7 @@ class AccessRecordAdmin(SubjectRowAdmin):
             "since": since,
             "state": state,
             "late": state is not None and state.oldest_s > selectors.LATE_S,
-            "counted": self.paginator.COUNTED,
+            "counted": self.paginator.MAX_COUNTED,
         }
         if request.GET.get("q"):  # the actor is logged, the customer is not
             log.info("access records searched", actor=request.user.get_username())
@@ -120,7 +120,7 @@ class AccessRecordAdmin(SubjectRowAdmin):
 @admin.register(AccessGap)
 class AccessGapAdmin(ReadOnlyAdmin):
     list_display = ["until", "reason_text", "missing_text", "process", "first", "since"]
-    list_filter = [("reason", ChoicesDropdownFilter), ("until", DaysFilter)]
+    list_filter = [("reason", ChoicesDropdownFilter), ("until", DayRangeFilter)]
     list_select_related = ["process"]
     fields = ["reason_text", "missing_text", ("since", "until"), "process", "first"]
 

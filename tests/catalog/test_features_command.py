@@ -105,7 +105,7 @@ def test_show_knows_services_views_and_features(command: Command, name: str, key
 
 
 def test_show_says_where_names_are(command: Command) -> None:
-    with pytest.raises(CommandError, match=r"Nothing is called crat\. `manage.py features list` shows every name"):
+    with pytest.raises(CommandError, match=r"No service, view or feature is named crat\. `manage.py features list` lists all names"):
         command("show", "crat")
 
 
@@ -143,9 +143,9 @@ def test_a_read_is_on_record(command: Command, recorded: MemoryStream) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("fraud_chekc", "C42", "--purpose", "fraud"), "No service fraud_chekc. There are: support_chat, sales_chat"),
+        (("fraud_chekc", "C42", "--purpose", "fraud"), "No service fraud_chekc. The services are support_chat, sales_chat"),
         (("fraud_check", "", "--purpose", "fraud"), "customer_id must have 1 to 256 characters, not 0"),
-        (("fraud_check", "C", "--purpose", "fraud", "--at", "now"), "now is no time with its zone: write it as"),
+        (("fraud_check", "C", "--purpose", "fraud", "--at", "now"), "now is not a time with a zone: write it as"),
         (("fraud_check", "C", "--purpose", "fraud", "--at", "2023-11-14T22:13:20"), "2023-11-14T22:13:20 is no time"),
     ],
 )

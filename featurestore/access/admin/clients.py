@@ -89,7 +89,7 @@ def action_key(action: UnfoldAction) -> str:
 
 @admin.register(ApiClient)
 class ApiClientAdmin(NewCredentialAdmin):
-    refusals = (AccessError,)
+    service_errors = (AccessError,)
     list_display = ["name", "owner", "state", "key_count", "secret_count", "used"]
     list_filter = [("active", BooleanRadioFilter)]
     search_fields = ["name", "owner"]
@@ -169,7 +169,7 @@ class ApiClientAdmin(NewCredentialAdmin):
         description="Create a key", url_path="create-key", permissions=["create_key"], variant=ActionVariant.PRIMARY
     )
     def create_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        client = self.found(request, object_id)
+        client = self.get_or_404(request, object_id)
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             made = services.create_key(
@@ -182,7 +182,7 @@ class ApiClientAdmin(NewCredentialAdmin):
             )
             return self.show_credential(request, *made)
 
-        return self.ask(
+        return self.confirm(
             request,
             client,
             KeyForm,
@@ -198,14 +198,14 @@ class ApiClientAdmin(NewCredentialAdmin):
 
     @action(description="Create a secret", url_path="create-secret", permissions=["create_secret"])
     def create_secret(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        client = self.found(request, object_id)
+        client = self.get_or_404(request, object_id)
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             expires_at = datetime.now(UTC) + timedelta(days=answers["days"])
             made = services.create_secret(client, actor=request.user.get_username(), expires_at=expires_at)
             return self.show_credential(request, *made)
 
-        return self.ask(
+        return self.confirm(
             request,
             client,
             LifetimeForm,
@@ -222,16 +222,16 @@ class ApiClientAdmin(NewCredentialAdmin):
 
     @action(description="Set scopes of tokens", url_path="allow", permissions=["allow"])
     def allow(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        client = self.found(request, object_id)
+        client = self.get_or_404(request, object_id)
         now = {name: getattr(client, name) for name in AllowanceForm.base_fields}
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             services.allow(client, **answers, actor=request.user.get_username())
             self.log_change(request, client, "Scope of tokens.")
             messages.success(request, "Saved. Existing tokens may do no more than this either.")
-            return self.back(client)
+            return self.redirect_to(client)
 
-        return self.ask(
+        return self.confirm(
             request,
             client,
             partial(AllowanceForm, initial=now),
@@ -252,15 +252,15 @@ class ApiClientAdmin(NewCredentialAdmin):
         variant=ActionVariant.DANGER,
     )
     def revoke_tokens(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        client = self.found(request, object_id)
+        client = self.get_or_404(request, object_id)
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             ended = services.revoke_tokens(client, actor=request.user.get_username())
             self.log_change(request, client, f"Tokens revoked: {ended}.")
             messages.success(request, f"Tokens revoked: {ended}. Every request with one of them is refused.")
-            return self.back(client)
+            return self.redirect_to(client)
 
-        return self.ask(
+        return self.confirm(
             request,
             client,
             forms.Form,
@@ -279,7 +279,7 @@ class ApiClientAdmin(NewCredentialAdmin):
 
     @action(description="Assign staff", url_path="assign-staff", permissions=["assign_staff"], icon="lock")
     def assign_staff(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        client = self.found(request, object_id)
+        client = self.get_or_404(request, object_id)
         before = set(get_users_with_perms(client, only_with_perms_in=["view_apiclient"], with_group_users=False))
 
         def then(answers: dict[str, Any]) -> HttpResponse:
@@ -292,9 +292,9 @@ class ApiClientAdmin(NewCredentialAdmin):
             messages.success(
                 request, "Saved. They see only this client, and may rotate and revoke its keys, secrets and tokens."
             )
-            return self.back(client)
+            return self.redirect_to(client)
 
-        return self.ask(
+        return self.confirm(
             request,
             client,
             partial(AssignmentForm, initial={"staff": before}),

@@ -76,18 +76,18 @@ class NewCredentialAdmin(AssignedClientAdmin):
         kind = "key" if isinstance(issued, ApiKey) else "secret"
         bound = issued if isinstance(issued, ApiKey) else issued.client
         context = {"title": f"Copy the {kind} now", "kind": kind, "issued": issued, "bound": bound, "text": text}
-        return self.page(request, None, "admin/new_key.html", original=issued, back=back, **context)
+        return self.render_page(request, None, "admin/new_key.html", original=issued, back=back, **context)
 
 
 class IssuedAdmin(NewCredentialAdmin):
     """Page of keys or secrets: shown, rotated and revoked here; made on the client's page."""
 
-    refusals = (AccessError,)
+    service_errors = (AccessError,)
     client_path = "client"
     list_display = ["name", "client", "state", "last_used_at", "expires_at"]
     list_filter = [StateFilter, ("client", RelatedDropdownFilter)]
     search_fields = ["key_id"]
-    searched = "key_id"
+    exact_search_field = "key_id"
     search_help_text = "Id: 12 hex digits"
     lifetime = ("Lifetime", {"fields": ["created_at", "created_by", "expires_at", "revoked_at"]})
     fieldsets = [(None, {"fields": ["name", "client", "state", "last_used_at"]}), lifetime]
@@ -125,8 +125,8 @@ class IssuedAdmin(NewCredentialAdmin):
 
     @action(description="Rotate", url_path="rotate", permissions=["end"], variant=ActionVariant.PRIMARY)
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        issued = self.found(request, object_id)
-        return self.ask(
+        issued = self.get_or_404(request, object_id)
+        return self.confirm(
             request,
             issued,
             forms.Form,
@@ -139,15 +139,15 @@ class IssuedAdmin(NewCredentialAdmin):
 
     @action(description="Revoke", url_path="revoke", permissions=["end"], variant=ActionVariant.DANGER)
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        issued = self.found(request, object_id)
+        issued = self.get_or_404(request, object_id)
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             services.revoke(issued, actor=request.user.get_username())
             self.log_change(request, issued, "Revoked.")
             messages.success(request, "Revoked. Every request with it is refused.")
-            return self.back(issued)
+            return self.redirect_to(issued)
 
-        return self.ask(
+        return self.confirm(
             request,
             issued,
             forms.Form,
