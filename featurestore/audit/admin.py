@@ -21,7 +21,7 @@ from featurestore.audit.models import AuditRun, Finding
 from featurestore.audit.run import audit
 from featurestore.audit.tasks import audit_consent
 from featurestore.backoffice.base import ReadOnlyAdmin
-from featurestore.backoffice.filters import DaysFilter
+from featurestore.backoffice.filters import DayRangeFilter
 from featurestore.customers.subject_admin import SubjectRowAdmin
 
 PING_S = 0.5
@@ -56,7 +56,7 @@ class DismissForm(forms.Form):
 @admin.register(AuditRun)
 class AuditRunAdmin(ReadOnlyAdmin):
     list_display = ["started_at", "outcome", "took", "subjects", "store_subjects", "found", "repaired", "findings"]
-    list_filter = [("started_at", DaysFilter)]
+    list_filter = [("started_at", DayRangeFilter)]
     fieldsets = [
         (None, {"fields": ["outcome", ("started_at", "finished_at"), "error"]}),
         ("What it compared", {"fields": [("subjects", "store_subjects"), ("found", "repaired"), "findings"]}),
@@ -91,7 +91,7 @@ class AuditRunAdmin(ReadOnlyAdmin):
             if has_worker():
                 audit_consent.delay()
                 messages.success(request, "The audit begins now. Its line appears here when you load the list again.")
-                return self.back(None)
+                return self.redirect_to(None)
             run = audit()
             if run is None:
                 messages.info(request, "An audit is running already.")
@@ -101,15 +101,15 @@ class AuditRunAdmin(ReadOnlyAdmin):
                 messages.success(
                     request, f"Audited {run.subjects:,} subjects: {run.found} found, {run.repaired} repaired."
                 )
-            return self.back(None)
+            return self.redirect_to(None)
 
-        return self.ask(
+        return self.confirm(
             request,
             None,
             forms.Form,
             then,
             title="Audit the store now",
-            act="Audit now",
+            button="Audit now",
             lead="Every subject of the database is compared with the store, and every subject of the store with the "
             "database. What the store wrongly allows is repaired first. Reads go on meanwhile.",
         )
@@ -117,9 +117,9 @@ class AuditRunAdmin(ReadOnlyAdmin):
 
 @admin.register(Finding)
 class FindingAdmin(SubjectRowAdmin):
-    refusals = (PrivacyError,)
+    service_errors = (PrivacyError,)
     list_display = ["found_at", "kind", "customer", "purpose", "status", "detail"]
-    list_filter = [("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter), ("found_at", DaysFilter)]
+    list_filter = [("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter), ("found_at", DayRangeFilter)]
     ordering = [Case(When(state=Finding.State.OPEN, then=Value(0)), default=Value(1)), "-found_at", "-pk"]
     fieldsets = [
         (None, {"fields": ["kind", "means", "status", "customer", "subject", "purpose", "detail"]}),
@@ -152,20 +152,20 @@ class FindingAdmin(SubjectRowAdmin):
 
     @action(description="Dismiss", url_path="dismiss", permissions=["dismiss"])
     def dismiss(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        finding = self.found(request, object_id)
+        finding = self.get_or_404(request, object_id)
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             services.dismiss(finding.pk, actor=request.user.get_username(), reason=answers["reason"])
             messages.success(request, "Dismissed. It is found again while the difference lasts.")
-            return self.back(finding)
+            return self.redirect_to(finding)
 
-        return self.ask(
+        return self.confirm(
             request,
             finding,
             DismissForm,
             then,
             title="Dismiss this finding",
-            act="Dismiss",
+            button="Dismiss",
             lead="Nothing is repaired by this. An audit that still sees the difference finds it again.",
             facts=[("Finding", finding.get_kind_display()), ("Detail", finding.detail)],
         )

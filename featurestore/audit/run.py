@@ -74,7 +74,9 @@ def audit(now: datetime | None = None) -> AuditRun | None:
 def _database_subjects() -> Iterator[list[str]]:
     last = ""
     while subjects := list(
-        SubjectVersion.objects.filter(subject__gt=last).order_by("subject").values_list("subject", flat=True)[:BATCH_SIZE]
+        SubjectVersion.objects.filter(subject__gt=last)
+        .order_by("subject")
+        .values_list("subject", flat=True)[:BATCH_SIZE]
     ):
         yield subjects
         last = subjects[-1]

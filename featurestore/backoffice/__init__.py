@@ -1,1 +1,1 @@
-"""Base classes of the administration: pages, filters, paging."""
+"""Base classes of the administration: ``base.py`` (pages), ``filters.py``, ``paging.py``. No Django app of its own."""

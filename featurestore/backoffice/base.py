@@ -1,4 +1,4 @@
-"""What every page of the administration keeps to."""
+"""Base classes of the administration's pages: for staff, and read-only."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -14,8 +14,8 @@ from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 
-class Results(ChangeList):
-    """Counts once. A list that nothing narrows is all there is."""
+class SingleCountChangeList(ChangeList):
+    """Change list that counts its rows once: without a filter, the result is the whole table."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -24,10 +24,14 @@ class Results(ChangeList):
 
 
 class StaffAdmin(ModelAdmin):
-    """Nothing is deleted from a page or changed in bulk unasked, and what a service refuses is said in its words."""
+    """Page of a model for staff, without deletion or bulk actions.
 
-    refusals: ClassVar[tuple[type[Exception], ...]] = ()
-    searched: ClassVar[str] = ""  # the field whose whole value is searched for: an index finds it, a space is no break
+    ``service_errors``: exceptions of services whose message the page shows. ``exact_search_field``: the field that a
+    search must equal, so that an index finds it and a space in the term separates nothing; empty: Django's search.
+    """
+
+    service_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    exact_search_field: ClassVar[str] = ""
     actions: Sequence[str] | None = None
     list_per_page = 50
     list_filter_submit = True
@@ -36,62 +40,61 @@ class StaffAdmin(ModelAdmin):
     formfield_overrides = {TextField: {"widget": UnfoldAdminTextareaWidget(attrs={"rows": 4})}}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return Results
+        return SingleCountChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        if not self.searched or not search_term.strip():
+        if not self.exact_search_field or not search_term.strip():
             return super().get_search_results(request, queryset, search_term)
-        return queryset.filter(**{self.searched: search_term.strip()}), False
+        return queryset.filter(**{self.exact_search_field: search_term.strip()}), False
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def found(self, request: HttpRequest, object_id: str) -> Any:
-        """An object that this person may see, for a page of our own. Raises Http404."""
+    def get_or_404(self, request: HttpRequest, object_id: str) -> Any:
+        """The object, if the user may view it. Raises Http404."""
         obj = self.get_object(request, object_id)
         if obj is None or not self.has_view_permission(request, obj):
-            raise Http404("There is nothing here, or nothing that you may see.")
+            raise Http404("No such object, or you may not view it.")
         return obj
 
-    def ask(
+    def confirm(
         self,
         request: HttpRequest,
         obj: Model | None,
-        form_of: Callable[[Any], Form],
+        make_form: Callable[[Any], Form],
         then: Callable[[dict[str, Any]], HttpResponse],
         **context: Any,
     ) -> HttpResponse:
-        """A page that asks before it acts: ``then`` gets the form's answers. What a service refuses stands above them.
+        """A page with a form and a button: ``then`` acts on the valid form's data. Service errors are shown above it.
 
-        ``form_of`` makes the form from what was posted, or None. ``context``: title, act (the button's words), and
-        what the page should say: lead, facts, danger.
+        ``make_form`` takes the posted data, or None. ``context``: title, button (its text), lead, facts, danger.
         """
-        form = form_of(request.POST if request.method == "POST" else None)
+        form = make_form(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             try:
                 return then(form.cleaned_data)
-            except self.refusals as refusal:
-                form.add_error(None, str(refusal))
-        return self.page(request, obj, "admin/question.html", form=form, **context)
+            except self.service_errors as error:
+                form.add_error(None, str(error))
+        return self.render_page(request, obj, "admin/confirmation.html", form=form, **context)
 
-    def page(self, request: HttpRequest, obj: Model | None, template: str, **context: Any) -> TemplateResponse:
-        """A page of our own about an object, or about the whole list."""
+    def render_page(self, request: HttpRequest, obj: Model | None, template: str, **context: Any) -> TemplateResponse:
+        """A page from our own template, about an object or, without one, about the list."""
         request.current_app = self.admin_site.name
-        common = {"opts": self.opts, "original": obj, "back": self.address(obj), "media": self.media}
+        common = {"opts": self.opts, "original": obj, "back": self.url_of(obj), "media": self.media}
         return TemplateResponse(request, template, self.admin_site.each_context(request) | common | context)
 
-    def address(self, obj: Model | None) -> str:
+    def url_of(self, obj: Model | None) -> str:
         page, key = ("changelist", []) if obj is None else ("change", [obj.pk])
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}", args=key)
 
-    def back(self, obj: Model | None) -> HttpResponseRedirect:
-        return HttpResponseRedirect(self.address(obj))
+    def redirect_to(self, obj: Model | None) -> HttpResponseRedirect:
+        return HttpResponseRedirect(self.url_of(obj))
 
 
 class ReadOnlyAdmin(StaffAdmin):
-    """Rows that services write. Their history is in themselves, not in the administration's log."""
+    """Page of a model that only services write. It has no link to Django's history: the admin log has none of it."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""Filters that lists share."""
+"""Filters of list pages."""
 
 from datetime import UTC, datetime, time
 from typing import Any
@@ -9,8 +9,11 @@ from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.utils import parse_date_str
 
 
-class DaysFilter(RangeDateFilter):
-    """Days of a time, both of them included. unfold's own ends at the last day's midnight, in no time zone."""
+class DayRangeFilter(RangeDateFilter):
+    """Filter of a time field by first and last day (UTC), both included.
+
+    unfold's own filter ends at the start of the last day, without a time zone.
+    """
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         first, last = (

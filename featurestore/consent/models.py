@@ -191,7 +191,8 @@ class CurrentPermission(models.Model):
         constraints = [
             models.UniqueConstraint(name="one_permission", fields=["customer", "purpose"]),
             models.CheckConstraint(
-                name="allowed_has_grant", condition=models.Q(allowed=False) | models.Q(grant_id__gt=0, since__isnull=False)
+                name="allowed_has_grant",
+                condition=models.Q(allowed=False) | models.Q(grant_id__gt=0, since__isnull=False),
             ),
         ]
         indexes = [

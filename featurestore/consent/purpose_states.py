@@ -73,7 +73,9 @@ def after_consent(
     if basis in (Basis.CONTRACT, Basis.LEGAL_OBLIGATION):
         raise WrongBasis(f"This purpose rests on a {_readable(basis)} and needs no consent. Don't ask for it.")
     if until_ms and basis is not Basis.CONSENT:
-        raise WrongBasis(f"This purpose rests on a {_readable(basis)}; only a consent can have an end. Leave out `until`.")
+        raise WrongBasis(
+            f"This purpose rests on a {_readable(basis)}; only a consent can have an end. Leave out `until`."
+        )
     if state and state.allowed and not state.in_force_at(now_ms):
         state = after_end(state, state.until_ms)
     if state and state.allowed:
@@ -87,7 +89,9 @@ def after_consent(
     return after
 
 
-def after_withdrawal(basis: Basis, state: PurposeState | None, now_ms: int, since_ms: int | None = None) -> PurposeState:
+def after_withdrawal(
+    basis: Basis, state: PurposeState | None, now_ms: int, since_ms: int | None = None
+) -> PurposeState:
     """The state after a withdrawal, a refusal or an objection. A repeat changes the last end alone.
 
     Raises WrongBasis for a contract or a legal obligation, WrongDate for a date in the future or before the grant in

@@ -108,4 +108,6 @@ def outbox_backlog(now: datetime | None = None) -> OutboxBacklog:
     oldest = waiting.order_by("created_at").values_list("created_at", flat=True).first()
     age = (now or database_now()) - oldest if oldest else timedelta()
     unpublished = waiting.filter(published_at=None).count()
-    return OutboxBacklog(unpublished, waiting.filter(purge=True, purge_sent_at=None).count(), max(age.total_seconds(), 0.0))
+    return OutboxBacklog(
+        unpublished, waiting.filter(purge=True, purge_sent_at=None).count(), max(age.total_seconds(), 0.0)
+    )

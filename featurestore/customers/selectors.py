@@ -12,7 +12,6 @@ def subject_of_customer(customer_id: str) -> str:
     return subject_of(customer_id, settings().subject_secret.encode())
 
 
-
 def find_customers(customer_ids: Iterable[str]) -> dict[str, Customer]:
     """The customers with these ids, without the unknown and the erased ones. Raises IdentifierError."""
     subjects = [subject_of_customer(customer_id) for customer_id in set(customer_ids)]

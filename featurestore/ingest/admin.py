@@ -15,7 +15,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from featurestore.backoffice.filters import DaysFilter
+from featurestore.backoffice.filters import DayRangeFilter
 from featurestore.customers.subject_admin import SubjectRowAdmin
 from featurestore.ingest import selectors, services
 from featurestore.ingest.dead_letter_records import replay_obstacle
@@ -108,9 +108,9 @@ class ReasonFilter(ValuesFilter):
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(SubjectRowAdmin):
-    refusals = (DeadLetterError,)
+    service_errors = (DeadLetterError,)
     list_display = ["quarantined_at", "status", "why", "record", "customer", "tries", "decision"]
-    list_filter = [("state", ChoicesDropdownFilter), ReasonFilter, TopicFilter, ("quarantined_at", DaysFilter)]
+    list_filter = [("state", ChoicesDropdownFilter), ReasonFilter, TopicFilter, ("quarantined_at", DayRangeFilter)]
     ordering = [Case(When(selectors.WAITING, then=Value(0)), default=Value(1)), "-quarantined_at", "-pk"]
     list_before_template = "admin/ingest/deadletter/groups.html"
     fieldsets = [
@@ -218,15 +218,15 @@ class DeadLetterAdmin(SubjectRowAdmin):
             messages.success(
                 request, f"{left:,} records are left: read again." if left else "Every dead letter is read."
             )
-        return self.back(None)
+        return self.redirect_to(None)
 
     @action(description="Replay", url_path="replay", permissions=["replay"], variant=ActionVariant.PRIMARY)
     def replay(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self.decide(request, self.found(request, object_id), REPLAY)
+        return self.decide(request, self.get_or_404(request, object_id), REPLAY)
 
     @action(description="Discard", url_path="discard", permissions=["decide"])
     def discard(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self.decide(request, self.found(request, object_id), DISCARD)
+        return self.decide(request, self.get_or_404(request, object_id), DISCARD)
 
     @action(description="Replay the selected", permissions=["decide"])
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> HttpResponse | None:
@@ -272,9 +272,9 @@ class DeadLetterAdmin(SubjectRowAdmin):
                 messages.success(request, decision.done.format(counted(len(done))))
             for why, number in Counter(refused.values()).most_common(MAX_MESSAGES):
                 messages.warning(request, f"{counted(number)} not changed. {why}" if dead_letter is None else why)
-            return self.back(dead_letter)
+            return self.redirect_to(dead_letter)
 
         title = f"{decision.title} {counted(len(keys)) if dead_letter is None else 'this dead_letter'}"
-        return self.ask(
-            request, dead_letter, form_of, then, title=title, act=decision.button, lead=decision.lead, facts=facts
+        return self.confirm(
+            request, dead_letter, form_of, then, title=title, button=decision.button, lead=decision.lead, facts=facts
         )

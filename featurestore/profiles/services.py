@@ -79,7 +79,9 @@ def _register_batch(registrations: Sequence[Registration], now: datetime | None)
         for customer in new:
             since = wanted[customer.subject].since
             since_ms = milliseconds(since) if since else None
-            states = {p: after_registration(basis, writer.next_sequence, now_ms, since_ms) for p, basis in bases.items()}
+            states = {
+                p: after_registration(basis, writer.next_sequence, now_ms, since_ms) for p, basis in bases.items()
+            }
             writer.add_change(customer, {purpose: state for purpose, state in states.items() if state})
         writer.write()
     in_effect = publish({customer.subject for customer in new}, now) | _in_effect(known.values())

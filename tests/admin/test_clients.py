@@ -199,7 +199,7 @@ def test_live_tokens_are_counted_and_revoked_together(env: AdminEnvironment, pet
     buy(bot, 25)
     buy(other)
     shown = petra.get(address("apiclient", "change", bot.pk)).content.decode()
-    assert "25 live, the latest 20 of them here" in shown
+    assert "25 valid; the latest 20 are listed" in shown
     assert petra.post(page).status_code == 302
     assert [token.application for token in AccessToken.objects.all()] == [other]
 

@@ -40,7 +40,7 @@ def notice(**changes: object) -> dict[str, object]:
 def test_purpose_is_defined_and_its_texts_change(olivia: Client) -> None:
     assert olivia.post(reverse(ADD_PURPOSE), PURPOSE).status_code == 302
     news = Purpose.objects.get(name="news")
-    assert (news.lawful_basis, news.validity_days, news.settled) == ("consent", 365, True)
+    assert (news.lawful_basis, news.validity_days, news.backfilled) == ("consent", 365, True)
     page = reverse("admin:consent_purpose_change", args=[news.pk])
     assert "Allowed only while the customer&#x27;s yes stands" in olivia.get(page).content.decode()
     changed = PURPOSE | {"title": "Our news", "name": "other", "lawful_basis": "contract", "validity_days": ""}
@@ -73,8 +73,8 @@ def test_retired_purpose_stays_retired(env: AdminEnvironment, olivia: Client) ->
     service = Purpose.objects.get(name="service")
     page = reverse("admin:consent_purpose_retire", args=[service.pk])
     assert "Retire for good" in olivia.get(page).content.decode()
-    said = olivia.post(page, follow=True).content.decode()
-    assert "What was given has ended" in said
+    page_text = olivia.post(page, follow=True).content.decode()
+    assert "What was given has ended" in page_text
     assert env.read("C42") is Denial.REFUSED
     service.refresh_from_db()
     assert not service.active

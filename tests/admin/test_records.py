@@ -12,7 +12,7 @@ from featurestore.access.services import assign_client
 from featurestore.accesslog import selectors
 from featurestore.accesslog.models import AccessGap, AccessRecord
 from featurestore.accesslog.stream import StreamState
-from featurestore.backoffice.paging import FirstPages
+from featurestore.backoffice.paging import CappedPaginator
 from tests.admin.environment import AdminEnvironment
 
 LIST = reverse("admin:accesslog_accessrecord_changelist")
@@ -85,7 +85,7 @@ def test_access_records_not_yet_written_are_reported(
 
 
 def test_long_table_is_counted_up_to_a_limit(olivia: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FirstPages, "COUNTED", 2)
+    monkeypatch.setattr(CappedPaginator, "MAX_COUNTED", 2)
     page = olivia.get(LIST)
     assert page.context["cl"].result_count == 2
     assert "Only the newest 2" in page.content.decode()

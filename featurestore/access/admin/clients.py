@@ -188,7 +188,7 @@ class ApiClientAdmin(NewCredentialAdmin):
             KeyForm,
             then,
             title=f"Create a key for {client.name}",
-            act="Create the key",
+            button="Create the key",
             lead="Its text is shown once, on the next page. Only a hash of it is kept.",
         )
 
@@ -211,7 +211,7 @@ class ApiClientAdmin(NewCredentialAdmin):
             LifetimeForm,
             then,
             title=f"Create a secret for {client.name}",
-            act="Create the secret",
+            button="Create the secret",
             lead="It buys access tokens that expire within minutes. Its text is shown once, on the next page. "
             "A client may have two working secrets, so that it can change over.",
         )
@@ -237,7 +237,7 @@ class ApiClientAdmin(NewCredentialAdmin):
             partial(AllowanceForm, initial=now),
             then,
             title=f"What may tokens of {client.name} do?",
-            act="Save",
+            button="Save",
             lead="A token is issued for some of this, or for all. A key has scopes of its own, set when it is made.",
         )
 
@@ -266,7 +266,7 @@ class ApiClientAdmin(NewCredentialAdmin):
             forms.Form,
             then,
             title=f"Revoke all tokens of {client.name}",
-            act="Revoke now",
+            button="Revoke now",
             danger=True,
             lead="Every request with one of them is refused. The client may buy new tokens. If its secret was stolen, "
             "revoke the secret; if the client misbehaves, set it inactive.",
@@ -300,7 +300,7 @@ class ApiClientAdmin(NewCredentialAdmin):
             partial(AssignmentForm, initial={"staff": before}),
             then,
             title=f"Staff assigned to {client.name}",
-            act="Save",
+            button="Save",
             lead="People whose role does not cover every client. They see this one, may set it inactive, and rotate "
             "and revoke its keys, secrets and tokens; they can't make a key or token that may do more.",
         )

@@ -132,7 +132,7 @@ class IssuedAdmin(NewCredentialAdmin):
             forms.Form,
             lambda _: self.show_credential(request, *type(self).renew(issued, actor=request.user.get_username())),
             title=f"Rotate this {self.kind}",
-            act=f"Make the new {self.kind}",
+            button=f"Make the new {self.kind}",
             lead=self.rotation,
             facts=[(self.kind.capitalize(), str(issued)), ("Client", issued.client.name)],
         )
@@ -153,7 +153,7 @@ class IssuedAdmin(NewCredentialAdmin):
             forms.Form,
             then,
             title=f"Revoke this {self.kind}",
-            act="Revoke now",
+            button="Revoke now",
             danger=True,
             lead=self.revocation,
             facts=[(self.kind.capitalize(), str(issued)), ("Client", issued.client.name)],

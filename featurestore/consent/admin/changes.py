@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
-from featurestore.backoffice.filters import DaysFilter
+from featurestore.backoffice.filters import DayRangeFilter
 from featurestore.consent.models import PENDING, PermissionChange
 from featurestore.customers.subject_admin import SubjectRowAdmin
 
@@ -33,7 +33,7 @@ class PendingFilter(DropdownFilter):
 @admin.register(PermissionChange)
 class PermissionChangeAdmin(SubjectRowAdmin):
     list_display = ["sequence", "created_at", "customer", "state", "delay", "told", "attempts", "last_error"]
-    list_filter = [PendingFilter, ("created_at", DaysFilter)]
+    list_filter = [PendingFilter, ("created_at", DayRangeFilter)]
     ordering = ["-sequence"]
     fieldsets = [
         (None, {"fields": ["sequence", "customer", "subject", "created_at", "state", "published_at", "delay"]}),

@@ -40,7 +40,7 @@ FIELDS: dict[str, dict[str, Any]] = {
 
 @admin.register(Purpose)
 class PurposeAdmin(StaffAdmin):
-    refusals = (ConsentError,)
+    service_errors = (ConsentError,)
     list_display = ["title", "name", "basis", "means", "validity_days", "state"]
     list_filter = [("lawful_basis", ChoicesDropdownFilter)]
     fieldsets = [
@@ -97,7 +97,7 @@ class PurposeAdmin(StaffAdmin):
 
     @action(description="Retire", url_path="retire", permissions=["retire"], variant=ActionVariant.DANGER)
     def retire(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        purpose = self.found(request, object_id)
+        purpose = self.get_or_404(request, object_id)
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             retired, effective = services.retire_purpose(purpose.name)
@@ -106,15 +106,15 @@ class PurposeAdmin(StaffAdmin):
                 messages.success(request, "Retired. What was given has ended, each with a record of its own.")
             else:
                 messages.warning(request, "Retired. The end of what was given is on its way: see Permission changes.")
-            return self.back(retired)
+            return self.redirect_to(retired)
 
-        return self.ask(
+        return self.confirm(
             request,
             purpose,
             forms.Form,
             then,
             title="Retire this purpose",
-            act="Retire for good",
+            button="Retire for good",
             danger=True,
             lead="Nobody can give it any more and what was given ends, for every customer. It can't be taken back: "
             "what customers are asked again is a new purpose.",

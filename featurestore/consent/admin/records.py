@@ -11,7 +11,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.decorators import display
 
 from featurestore.backoffice.base import ReadOnlyAdmin
-from featurestore.backoffice.filters import DaysFilter
+from featurestore.backoffice.filters import DayRangeFilter
 from featurestore.consent.models import ConsentRecord
 
 COLOURS = {"Given": "success", "Withdrawn": "danger", "Expired": "warning"}
@@ -20,10 +20,10 @@ COLOURS = {"Given": "success", "Withdrawn": "danger", "Expired": "warning"}
 @admin.register(ConsentRecord)
 class ConsentRecordAdmin(ReadOnlyAdmin):
     list_display = ["at", "customer_link", "purpose", "decided", "method", "actor", "notice", "reason"]
-    list_filter = [("purpose", RelatedDropdownFilter), ("decision", ChoicesDropdownFilter), ("at", DaysFilter)]
+    list_filter = [("purpose", RelatedDropdownFilter), ("decision", ChoicesDropdownFilter), ("at", DayRangeFilter)]
     list_select_related = ["customer", "purpose", "notice"]
     search_fields = ["customer__customer_id"]
-    searched = "customer__customer_id"
+    exact_search_field = "customer__customer_id"
     search_help_text = "Customer id, in full"
     ordering = ["-sequence"]
     fieldsets = [

@@ -42,7 +42,9 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
         states[subject][purpose] = purpose_state(allowed, grant_id, since, until, ended_at)
         if not active:
             retired.add(purpose)
-    return {subject: derive_permission(epoch, sequence, states[subject], retired) for subject, sequence in versions.items()}
+    return {
+        subject: derive_permission(epoch, sequence, states[subject], retired) for subject, sequence in versions.items()
+    }
 
 
 def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:

@@ -166,7 +166,9 @@ def _withdraw(
         raise WrongDate("A withdrawal has no end: leave out `until`.")
     now_ms = milliseconds(writer.change_sequence.at)
     since_ms = milliseconds(choice.since) if choice.since else None
-    after = purpose_states.after_withdrawal(Basis(purpose.lawful_basis), writer.state_of(customer, purpose), now_ms, since_ms)
+    after = purpose_states.after_withdrawal(
+        Basis(purpose.lawful_basis), writer.state_of(customer, purpose), now_ms, since_ms
+    )
     effective_ms = now_ms if since_ms is None else since_ms
     return _add_decision(writer, customer, purpose, choice, after, effective_ms, notice)
 
@@ -197,9 +199,13 @@ def _check(choice: Choice) -> None:
     if any("\0" in text for text in (choice.purpose, choice.notice or "", choice.actor, choice.reason)):
         raise WrongText("A text contains a null character. Leave it out.")
     if choice.method not in ConsentRecord.Method.values:
-        raise WrongMethod(f"Unknown method: say how the decision was made, one of {', '.join(ConsentRecord.Method.values)}.")
+        raise WrongMethod(
+            f"Unknown method: say how the decision was made, one of {', '.join(ConsentRecord.Method.values)}."
+        )
     if not choice.actor or len(choice.actor) > MAX_ACTOR_LENGTH:
-        raise WrongActor(f"State who records the decision: the name of a user or client, 1 to {MAX_ACTOR_LENGTH} characters.")
+        raise WrongActor(
+            f"State who records the decision: the name of a user or client, 1 to {MAX_ACTOR_LENGTH} characters."
+        )
     if len(choice.reason) > MAX_REASON_LENGTH:
         raise WrongText(f"The reason has more than {MAX_REASON_LENGTH} characters.")
     purpose_states.check_date("since", choice.since)

@@ -108,12 +108,12 @@ class NodeVerifier:
             self.node.write_claim(run, change_sequence.epoch, last)
         return VerifierState.VOUCHING
 
-    def _publish_to_new_run(
-        self, run: Run, claim: StoreClaim | None, change_sequence: ChangeSequence
-    ) -> VerifierState:
+    def _publish_to_new_run(self, run: Run, claim: StoreClaim | None, change_sequence: ChangeSequence) -> VerifierState:
         """Publish what a new run may lack: what changed since its claim, or everything; then vouch for it."""
         vouch_times = list(self._vouch_times.items())  # other threads add to it
-        others = [at for other, at in vouch_times if other is None or (other != run and overlap(other.slots, run.slots))]
+        others = [
+            at for other, at in vouch_times if other is None or (other != run and overlap(other.slots, run.slots))
+        ]
         if self.clock() < max(others) + self.expiry_ms / 1000:
             return VerifierState.WAITING
         epoch, new_incarnation = change_sequence.epoch, StoreClaim(run, NEW_INCARNATION_EPOCH, 0)
@@ -121,7 +121,9 @@ class NodeVerifier:
         if claim == new_incarnation and reached and (reached.run, reached.epoch) == (run, epoch):
             start = reached.sequence
         else:
-            start = claim.sequence if claim and claim.epoch == epoch and _lacks_only_later(claim, change_sequence) else 0
+            start = (
+                claim.sequence if claim and claim.epoch == epoch and _lacks_only_later(claim, change_sequence) else 0
+            )
             if not self.node.write_claim(*new_incarnation):
                 return VerifierState.STORE_CHANGED
             self.log.info("publishing permissions to a new run", after=start, epoch=epoch)

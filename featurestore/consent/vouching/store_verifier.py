@@ -55,7 +55,9 @@ class StoreVerifier:
 
     def _verify(self, node: Node) -> None:
         try:
-            verifier = NodeVerifier(node, self.expiry_ms, stopping=lambda: self._is_over(node), vouch_times=self._vouch_times)
+            verifier = NodeVerifier(
+                node, self.expiry_ms, stopping=lambda: self._is_over(node), vouch_times=self._vouch_times
+            )
             while not self._is_over(node):
                 verifier.step()
                 self.stop.wait(STEP_S)

@@ -56,7 +56,7 @@ OBJECTION = {
 
 @admin.register(Customer)
 class CustomerAdmin(ReadOnlyAdmin):
-    refusals = (ConsentError,)
+    service_errors = (ConsentError,)
     list_display = ["customer_id", "region", "brand", "since"]
     list_filter = [("region", AllValuesCheckboxFilter), ("brand", AllValuesCheckboxFilter)]
     search_fields = ["customer_id"]
@@ -99,7 +99,7 @@ class CustomerAdmin(ReadOnlyAdmin):
 
     @action(description="Who read this", url_path="reads", permissions=["reads"], icon="visibility")
     def reads(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        asked = urlencode({"q": self.found(request, object_id).customer_id})
+        asked = urlencode({"q": self.get_or_404(request, object_id).customer_id})
         return HttpResponseRedirect(f"{reverse('admin:accesslog_accessrecord_changelist')}?{asked}")
 
     def may_decide(self, request: HttpRequest) -> bool:
@@ -122,15 +122,15 @@ class CustomerAdmin(ReadOnlyAdmin):
                 customer.customer_id, asked.name, decision, answers["method"], actor, reference, answers["reason"]
             )
             self._say(request, services.record_decisions([choice])[0], f"{asked.title}: {words.done}")
-            return self.back(customer)
+            return self.redirect_to(customer)
 
-        return self.ask(
+        return self.confirm(
             request,
             customer,
             partial(GiveForm, purpose=asked) if decision is Decision.GIVEN else DecisionForm,
             then,
             title=words.title,
-            act=words.act,
+            button=words.act,
             danger=decision is Decision.WITHDRAWN,
             lead=f"{asked.title}. {asked.description}",
             facts=[
@@ -143,7 +143,7 @@ class CustomerAdmin(ReadOnlyAdmin):
     def _about(self, request: HttpRequest, object_id: int, purpose: str) -> tuple[Customer, Purpose]:
         if not self.may_decide(request):
             raise PermissionDenied
-        return self.found(request, str(object_id)), get_object_or_404(Purpose, name=purpose)
+        return self.get_or_404(request, str(object_id)), get_object_or_404(Purpose, name=purpose)
 
     def _say(self, request: HttpRequest, decided: RecordedDecision, in_effect: str) -> None:
         if decided.repeated:
