@@ -57,8 +57,8 @@ class Topic:
 class Plan:
     """Steps for a cluster: topics to create, settings to change, settings to reset.
 
-    ``replicate`` and ``unwanted`` are for a person: our Kafka client cannot move replicas, and a command that people run
-    without looking does not delete topics that hold data.
+    ``replicate`` and ``unwanted`` are for a person: our Kafka client cannot move replicas, and topics that hold data
+    are not deleted by a command that people run without looking.
     """
 
     create: list[Topic] = field(default_factory=list)
@@ -75,10 +75,7 @@ class Plan:
     def lines(self) -> list[str]:
         """The plan as text."""
         return [
-            *(
-                f"create {topic.name}: {topic.partitions} partitions, {_text(topic.config)}"
-                for topic in self.create
-            ),
+            *(f"create {topic.name}: {topic.partitions} partitions, {_text(topic.config)}" for topic in self.create),
             *(f"change {name}: {_text(config)}" for name, config in self.alter.items()),
             *(f"reset {name}: {', '.join(keys)}" for name, keys in self.reset.items()),
             *self._by_hand(),
@@ -163,9 +160,7 @@ def plan(settings: Settings, sources: Iterable[str]) -> Plan:
     for resource, future in (admin.describe_configs(resources) if resources else {}).items():
         actual, expected = future.result(TIMEOUT_S), dict(existing[resource.name].config)
         if resource.name in result.replicate:
-            expected.pop(
-                MIN_REPLICAS_SETTING, None
-            )  # nothing could be written with too few replicas
+            expected.pop(MIN_REPLICAS_SETTING, None)  # nothing could be written with too few replicas
         if differing := {key: value for key, value in expected.items() if actual[key].value != value}:
             result.alter[resource.name] = differing
         if drifted := [key for key, entry in sorted(actual.items()) if _set_by_others(entry, expected)]:

@@ -180,7 +180,7 @@ class WorkerLife:
             self.break_a_write,
             self.break_a_commit,
         ]
-        others = [lambda: self.fetch(chance.choice((1, 2, 5, 50))), self.publish, self.revoke]
+        concurrent = [lambda: self.fetch(chance.choice((1, 2, 5, 50))), self.publish, self.revoke]
         tasks = []
         for _ in range(chance.randrange(2, 30)):
             if chance.random() < 0.5:
@@ -188,7 +188,7 @@ class WorkerLife:
             elif chance.random() < 0.02:
                 history.refill_store()
             else:
-                tasks.append(asyncio.create_task(chance.choices(others, (6, 3, 1))[0]()))
+                tasks.append(asyncio.create_task(chance.choices(concurrent, (6, 3, 1))[0]()))
             await asyncio.sleep(chance.choice((0, 0, 0.0005)))
             if self.crashed.is_set():
                 break
@@ -196,7 +196,7 @@ class WorkerLife:
         vars(history.table).pop("crash_maybe", None)
 
     async def finish(self) -> None:
-        """Everything is applied and every mark moves."""
+        """Apply everything and advance every watermark."""
         await self.fetch(10**6)
         while not self.queues.idle(0):
             await asyncio.sleep(0)

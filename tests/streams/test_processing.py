@@ -174,10 +174,7 @@ def test_view_added_later_counts_from_five_minutes_after_that(env: ProcessingEnv
     env.offset, start_ms = 7, NOW_MS + 300_001
     env.fold(env.record(env.raw(at_ms=NOW_MS)))
     env.now_ms = start_ms
-    later = [
-        env.record(env.raw(at_ms=at_ms))._replace(timestamp_ms=at_ms)
-        for at_ms in (coverage_start_ms - 1, coverage_start_ms)
-    ]
+    later = [env.record(env.raw(at_ms=at_ms))._replace(timestamp_ms=at_ms) for at_ms in (start_ms - 1, start_ms)]
     env.fold(*later)
     assert env.count() == 1
     assert env.read().views["spend"].start == "2023-11-14T22:18:20.001Z"

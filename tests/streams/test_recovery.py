@@ -53,7 +53,7 @@ class RecoveringWorker:
         return table.contents.read_many(partition, table.contents.keys_after(partition, b"", 1_000))
 
 
-async def nothing(_bundles: Sequence[FetchBatch]) -> None:
+async def ignore(_batches: Sequence[FetchBatch]) -> None:
     """Handle nothing: no event comes."""
 
 

@@ -1,4 +1,4 @@
-"""A republish: begun by a claim, carried on by voucher and workers, told until it is done."""
+"""The command republish: it claims the nodes, and reports progress until verifier and workers are done."""
 
 import pytest
 
@@ -7,28 +7,28 @@ from featurestore.store.protocol import StoreUnavailable, Watermark
 from streams.republish_command import HINT_S, republish
 from tests.kit.stores import vouch
 
-PLACES = [("orders", 0), ("orders", 1)]
+PARTITIONS = [("orders", 0), ("orders", 1)]
 
 
-class World:
-    """A store that was whole, and what voucher and workers do, a step a pause."""
+class RepublishEnvironment:
+    """A complete store, and steps of verifier and workers, one in each pause of the command."""
 
     def __init__(self) -> None:
-        self.store, self.said, self.steps = MemoryStore(), list[str](), 0
+        self.store, self.reported = MemoryStore(), list[str]()
         vouch(self.store, sequence=7)
-        self.push(*PLACES)
+        self.push(*PARTITIONS)
 
     @property
-    def fill(self) -> str:
+    def incarnation(self) -> str:
         (node,) = self.store.read((), (), (), 100).nodes
         return node.incarnation
 
-    def push(self, *places: tuple[str, int]) -> None:
-        for source, partition in places:
+    def push(self, *partitions: tuple[str, int]) -> None:
+        for source, partition in partitions:
             self.store.advance_watermark(source, partition, Watermark(1, 5, 1_000, {}, self.incarnation))
 
     def vouch(self) -> None:
-        assert self.store.read_claim() == (self.store.run(), 0, 0), "the run is said to be in filling"
+        assert self.store.read_claim() == (self.store.run(), 0, 0), "the run is claimed for a new incarnation"
         vouch(self.store, sequence=7)
 
     def republish(self, *steps: object) -> list[str]:
@@ -39,17 +39,17 @@ class World:
             if callable(step):
                 step()
 
-        republish(self.store, PLACES, self.said.append, pause)
+        republish(self.store, PARTITIONS, self.reported.append, pause)
         assert not left
-        return self.said
+        return self.reported
 
 
-def test_it_ends_when_every_permission_and_every_partition_is_there_again() -> None:
-    world = World()
-    first = world.incarnation
-    said = world.republish(world.vouch, lambda: world.push(PLACES[0]), lambda: world.push(PLACES[1]))
-    assert world.incarnation != first
-    assert said == [
+def test_command_ends_when_permissions_and_partitions_are_complete() -> None:
+    env = RepublishEnvironment()
+    first = env.incarnation
+    reported = env.republish(env.vouch, lambda: env.push(PARTITIONS[0]), lambda: env.push(PARTITIONS[1]))
+    assert env.incarnation != first
+    assert reported == [
         "vouched for 0 of 1; pushed 0 of 2 partitions",
         "vouched for 1 of 1; pushed 0 of 2 partitions",
         "vouched for 1 of 1; pushed 1 of 2 partitions",
@@ -57,32 +57,32 @@ def test_it_ends_when_every_permission_and_every_partition_is_there_again() -> N
     ]
 
 
-def test_who_may_be_missing_is_named() -> None:
-    world = World()
+def test_missing_process_is_named() -> None:
+    env = RepublishEnvironment()
     idle = [None] * int(HINT_S / 0.5)
-    said = world.republish(*idle, world.vouch, *idle, lambda: world.push(*PLACES))
-    assert [line for line in said if line.startswith("no progress")] == [
+    reported = env.republish(*idle, env.vouch, *idle, lambda: env.push(*PARTITIONS))
+    assert [line for line in reported if line.startswith("no progress")] == [
         "no progress for 15 s. Is `manage.py verify_store` running?",
         "no progress for 15 s. Is a stream worker for every partition running?",
     ]
 
 
-def test_a_store_that_goes_away_meanwhile_is_waited_for() -> None:
-    world = World()
+def test_store_that_goes_away_meanwhile_is_waited_for() -> None:
+    env = RepublishEnvironment()
 
     def away() -> None:
-        world.store.available = False
+        env.store.available = False
 
     def back() -> None:
-        world.store.available = True
-        world.vouch()
-        world.push(*PLACES)
+        env.store.available = True
+        env.vouch()
+        env.push(*PARTITIONS)
 
-    assert world.republish(away, None, back)[-1] == "vouched for 1 of 1; pushed 2 of 2 partitions"
+    assert env.republish(away, None, back)[-1] == "vouched for 1 of 1; pushed 2 of 2 partitions"
 
 
-def test_a_store_that_is_away_is_an_error() -> None:
-    world = World()
-    world.store.available = False
+def test_store_that_is_away_at_first_is_an_error() -> None:
+    env = RepublishEnvironment()
+    env.store.available = False
     with pytest.raises(StoreUnavailable):
-        world.republish()
+        env.republish()

@@ -1,0 +1,157 @@
+"""Environment of processing tests: table, store, processor and reader of one partition, without Kafka."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from faust.types import TP
+
+from featurestore.definitions import FeatureService, Registry
+from featurestore.permission import Permission, PurposePermission
+from featurestore.serving.answer import Answer, Status
+from featurestore.serving.reader import FeatureReader
+from featurestore.store.memory import MemoryStore
+from featurestore.store.protocol import Node, Watermark
+from streams import coverage
+from streams.dead_letters import Rejection
+from streams.fetch_batches import FetchBatch, KafkaRecord
+from streams.partition_queues import PartitionQueues
+from streams.processing import MicroBatchProcessor, SourceProcessor
+from streams.republisher import Republisher
+from streams.retrying_store import RetryingStore
+from streams.watermarks import WatermarkPublisher
+from tests.kit.purchases import EPOCH_S, Purchase, iso, purchases, spend
+
+NOW_MS = EPOCH_S * 1000
+ANN, BOB = "00000000" + "a" * 24, "00000000" + "b" * 24  # both of partition 0
+SERVICE = FeatureService("chat", [spend], purpose="service")
+TOPIC, PURGE = "events.purchases.g1", "purge.g1"
+
+
+class MemoryStateTable:
+    """A state table of one partition, in memory, that lists its commits; it is its own ``contents``."""
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, bytes] = {}
+        self.contents = self
+        self.commits: list[dict[bytes, bytes | None]] = []
+
+    def read(self, partition: int, key: bytes) -> bytes | None:
+        return self.values.get(key)
+
+    def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        return {key: self.values[key] for key in keys if key in self.values}
+
+    def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
+        return sorted(key for key in self.values if key > last)[:most]
+
+    async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
+        self.commits.append(dict(changes))
+        for key, value in changes.items():
+            if value is None:
+                self.values.pop(key, None)
+            else:
+                self.values[key] = value
+
+
+class DeadLetterCollector:
+    """Writer of dead letters that collects them."""
+
+    def __init__(self) -> None:
+        self.rejections: list[Rejection] = []
+
+    async def put(self, batch: FetchBatch, rejections: Iterable[Rejection]) -> None:
+        self.rejections += rejections
+
+
+def fill(node: Node) -> None:
+    """Claim and vouch as the store verifier does for a new store incarnation."""
+    node.write_claim(node.run(), 0, 0)
+    node.write_claim(node.run(), 1, 0)
+    node.vouch(node.run(), 10**9)
+
+
+class ProcessingEnvironment:
+    """A processor of purchases on a store, in memory as a rule, and a reader of that store."""
+
+    def __init__(self, store: Any = None) -> None:
+        self.store, self.table, self.dead_letters = store or MemoryStore(), MemoryStateTable(), DeadLetterCollector()
+        for node in self.store.nodes():
+            fill(node)
+        self.now_ms, self.offset, self.sequence = NOW_MS, 0, 0
+        self.queues = PartitionQueues()
+        self.micro_batches = self.new_worker()
+
+    def new_worker(self) -> MicroBatchProcessor:
+        clock = lambda: self.now_ms  # noqa: E731
+        self.retrying = RetryingStore(self.store)
+        self.processor = SourceProcessor(
+            purchases, Registry([purchases, spend]), self.table, generation=1, partitions=8, clock=clock
+        )
+        return MicroBatchProcessor({TOPIC: self.processor}, self.retrying, self.dead_letters, clock)
+
+    def empty(self) -> None:
+        """Restart the store without data, as a new incarnation that is vouched for."""
+        self.store.restart(emptied=True)
+        fill(self.store)
+
+    def published(self, subject: str = ANN, meanwhile: Callable[[], None] = lambda: None) -> Status:
+        """The status that a reader gets after watermarks were published and republications have ended."""
+
+        async def publish() -> None:
+            republisher = Republisher(self.queues, self.retrying, lambda: self.now_ms)
+            watermarks = WatermarkPublisher({TOPIC: self.processor}, self.queues, self.retrying, republisher, 1)
+            await watermarks.publish({TP(TOPIC, 0): self.now_ms})
+            meanwhile()
+            while republisher.reason:
+                await asyncio.sleep(0)
+            await watermarks.publish({TP(TOPIC, 0): self.now_ms})
+
+        asyncio.run(publish())
+        return self.read(subject).views["spend"].status
+
+    def permit(self, subject: str = ANN, *, allowed: bool = True, grant_id: int = 1, until_ms: int = 0) -> None:
+        self.sequence += 1
+        permission = Permission(1, self.sequence, {"service": PurposePermission(allowed, grant_id, 0, until_ms)})
+        self.store.publish_permissions({subject: permission})
+
+    def raw(self, subject: str = ANN, *, number: int | None = None, at_ms: int = NOW_MS, amount: int = 5) -> bytes:
+        data = Purchase(kind="bought", amount=Decimal(amount))
+        event_id = f"e{self.offset if number is None else number}"
+        return purchases.encode(id=event_id, source="shop", subject=subject, time=iso(at_ms), data=data)
+
+    def record(self, raw: bytes, subject: str = ANN) -> KafkaRecord:
+        self.offset += 1
+        return KafkaRecord(self.offset - 1, NOW_MS, subject.encode(), raw)
+
+    def batch(self, *records: KafkaRecord) -> FetchBatch:
+        return FetchBatch(TOPIC, 0, records[0].offset, list(records))
+
+    def fold(self, *records: KafkaRecord) -> FetchBatch:
+        batch = self.batch(*records)
+        asyncio.run(self.micro_batches.handle([batch]))
+        self.queues.applied[TP(TOPIC, 0)] = batch.last_offset + 1
+        self.advance_watermark(batch.last_offset)
+        return batch
+
+    def purge(self, *subjects: str) -> None:
+        purges = [KafkaRecord(i, NOW_MS, subject.encode(), None) for i, subject in enumerate(subjects)]
+        asyncio.run(self.micro_batches.handle([FetchBatch(PURGE, 0, 0, purges)]))
+
+    def advance_watermark(self, offset: int) -> None:
+        """Publish a watermark, as ``streams.watermarks`` does."""
+        coverage_starts_ms = coverage.decode(self.table.contents.read(0, coverage.KEY))
+        for node in self.store.nodes():
+            (state,) = node.read((), (), (), 1_000).nodes
+            node.advance_watermark(
+                "purchases", 0, Watermark(1, offset, self.now_ms, coverage_starts_ms, state.incarnation)
+            )
+
+    def read(self, subject: str = ANN) -> Answer:
+        reader = FeatureReader(self.store, 8)
+        return reader.read(SERVICE, "service", [subject], now_ms=self.now_ms, timeout_ms=1_000)[0]
+
+    def count(self, subject: str = ANN) -> int | None:
+        answer = self.read(subject)
+        return answer.features["spend_count_1h"] if answer.views["spend"].status is Status.PRESENT else None
