@@ -43,7 +43,7 @@ UNAVAILABLE = re.compile(  # within a script, Redis 6.2 puts the script's name b
     "(LOADING|READONLY|OOM|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|ASK|BUSY|NOAUTH|NOPERM|MISCONF|NOREPLICAS)"
 )
 ENCODER = msgspec.msgpack.Encoder()
-LINEAGE = re.compile(r"master_replid2?:(\w+)")  # of this run, and of the one whose replica it was
+LINEAGE = re.compile(r"master_replid2?:(\w+)")  # of this run, and of the primary that it replicated before
 IDENTITY = re.compile(r"(run_id|master_replid):(\w+)")
 
 
@@ -86,11 +86,9 @@ class RedisNode:
     def __init__(self, server: Server, timeout_ms: int, slots: str = "", name: str = ""):
         self.server, self.timeout_ms, self.slots, self.name = server, timeout_ms, slots, name
         tag = ":{" + hash_tag(slots) + "}" if slots else ""
-        self.watermarks_key, self.vouch_key, self.claim_key = (
-            "fs:watermarks" + tag,
-            "fs:vouch" + tag,
-            "fs:store-claim" + tag,
-        )
+        self.watermarks_key = "fs:watermarks" + tag
+        self.vouch_key = "fs:vouch" + tag
+        self.claim_key = "fs:store-claim" + tag
         self._vouched_slots = f":{slots}:".encode()
 
     def nodes(self) -> "tuple[RedisNode]":
@@ -120,9 +118,9 @@ class RedisNode:
         stored, nodes = [], [node]
         for reply in replies[first:]:
             if isinstance(reply, list):
-                p, *values = reply
-                stored.append(StoredSubject(decode(p) if p else None, values, node))
-            elif _is_ask(reply):  # the slot is on its way to a node that is not vouched for with it
+                permission, *values = reply
+                stored.append(StoredSubject(decode(permission) if permission else None, values, node))
+            elif _is_ask(reply):  # migrating to a node that is not vouched for with this slot
                 nodes.append(NodeState("", [None] * len(watermarks)))
                 stored.append(StoredSubject(None, [None] * len(fields), nodes[-1]))
             else:
@@ -176,7 +174,7 @@ class RedisNode:
         server, replication, *cluster = self._execute([("INFO", "server"), ("INFO", "replication"), *about_slots])
         if b"role:master" not in replication:
             # An attempt to vouch for it would count as a vouch key, for whose expiry the next run had to wait.
-            raise StoreUnavailable("it is a replica and takes no writes")
+            raise StoreUnavailable("the node is a replica and takes no writes")
         found = dict(IDENTITY.findall((server + replication).decode()))
         slots = ""
         if cluster:
@@ -277,10 +275,10 @@ def _is_ask(reply: object) -> bool:
 
 
 def _error_of(reply: Exception) -> Exception:
-    """The exception of an error reply: StoreUnavailable where it tells the store's state, else the reply (our bug)."""
+    """The exception of an error reply: StoreUnavailable for a state of the store, else the reply itself (our bug)."""
     text = str(reply)
     if text.startswith("MOVED "):
-        return MovedSlot(f"its slot is elsewhere ({text}): a cluster's store_url begins with redis+cluster://")
+        return MovedSlot(f"the key is on another node ({text}): a cluster's store_url begins with redis+cluster://")
     return StoreUnavailable(f"store can't serve now: {text}") if UNAVAILABLE.match(text) else reply
 
 

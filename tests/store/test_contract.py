@@ -325,7 +325,7 @@ def test_a_store_that_takes_no_writes_is_unavailable(
         with pytest.raises(StoreUnavailable, match="can't serve now"):
             store.write([field(1)], NOW_MS)
         if breaking[0][0] == "REPLICAOF":
-            with pytest.raises(StoreUnavailable, match="it is a replica"):
+            with pytest.raises(StoreUnavailable, match="the node is a replica"):
                 store.run()
         store._execute(mending)
         assert not store.publish_permissions({ANN: refusing()})[ANN].superseded
