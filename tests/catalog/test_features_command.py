@@ -105,7 +105,7 @@ def test_show_knows_services_views_and_features(command: Command, name: str, key
 
 
 def test_show_says_where_names_are(command: Command) -> None:
-    with pytest.raises(CommandError, match=r"No service, view or feature is named crat\. `manage.py features list` lists all names"):
+    with pytest.raises(CommandError, match=r"No service, view or feature is named crat\. `manage.py features list`"):
         command("show", "crat")
 
 
@@ -135,7 +135,7 @@ def test_a_read_is_on_record(command: Command, recorded: MemoryStream) -> None:
     features.access_log_writer().stop()
     batch = recorded.batches[0]
     assert [read.subject for read in batch.reads] == [subject_of("C42", settings().subject_secret.encode())]
-    assert (batch.kinds[0].client, batch.kinds[0].service, batch.kinds[0].purpose) == (
+    assert (batch.contexts[0].client, batch.contexts[0].service, batch.contexts[0].purpose) == (
         "manage.py", "fraud_check", "fraud",
     )  # fmt: skip
 
@@ -143,10 +143,10 @@ def test_a_read_is_on_record(command: Command, recorded: MemoryStream) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("fraud_chekc", "C42", "--purpose", "fraud"), "No service fraud_chekc. The services are support_chat, sales_chat"),
+        (("fraud_chekc", "C42", "--purpose", "fraud"), "No service fraud_chekc. The services are support_chat"),
         (("fraud_check", "", "--purpose", "fraud"), "customer_id must have 1 to 256 characters, not 0"),
         (("fraud_check", "C", "--purpose", "fraud", "--at", "now"), "now is not a time with a zone: write it as"),
-        (("fraud_check", "C", "--purpose", "fraud", "--at", "2023-11-14T22:13:20"), "2023-11-14T22:13:20 is no time"),
+        (("fraud_check", "C", "--purpose", "fraud", "--at", "2023-11-14T22:13:20"), "2023-11-14T22:13:20 is not a time"),
     ],
 )
 @pytest.mark.usefixtures("store")

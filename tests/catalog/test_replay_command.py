@@ -139,7 +139,7 @@ def test_a_failure_names_where_to_go_on_and_going_on_sends_the_rest(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Sender, "failing", 1)
-    with pytest.raises(CommandError, match="Go on with --shift 60 --from-line 4"):
+    with pytest.raises(CommandError, match="Resume with --shift 60 --from-line 4"):
         replay(file, "--shift", "60")
     monkeypatch.setattr(Sender, "failing", None)
     replay(file, "--shift", "60", "--from-line", "4")
