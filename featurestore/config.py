@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     vouch_expiry_ms: int = Field(2000, description="How long a voucher's word for a Redis run holds.")
     control_url: str = Field(
         "redis://127.0.0.1:6379/1",
-        description="The control Redis: Celery, access records on their way, and the word that access has changed.",
+        description="The control Redis: Celery, access records not yet written, rate limits, cache invalidations.",
     )
     token_lifetime_s: int = Field(600, ge=60, le=900, description="How long an access token lives, 60 to 900 seconds.")
 
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     access_stream_mb: int = Field(
         256,
         gt=0,
-        description="Memory in the control Redis for access records on their way; beyond it processes keep theirs.",
+        description="Memory in the control Redis for access records; beyond it processes keep theirs.",
     )
 
     celery_eager: bool = Field(False, description="Run tasks inside the caller: tests alone.")
