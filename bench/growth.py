@@ -75,7 +75,7 @@ def rebuilt_per_s(contestant: Contestant, customers: list[str], worker: Process)
 
     def whole() -> bool:
         (node,) = servers.store.read((), (), places, 5_000).nodes
-        return all(mark is not None and mark.incarnation == node.incarnation for mark in node.watermarks)
+        return all(watermark is not None and watermark.incarnation == node.incarnation for watermark in node.watermarks)
 
     began_s = time.monotonic()
     servers.vouch()

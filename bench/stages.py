@@ -46,8 +46,8 @@ def stages(key: str) -> dict[str, float]:
     service, chosen = found.services[served_customers.SERVICE], frozenset(served_customers.FEATURES)
     now_ms, credential = int(time.time() * 1000), f"Bearer {key}"
     plan = reading._plan(service, served_customers.PURPOSE, chosen)
-    marks = [(source, 0) for source in plan.sources]
-    kept = {subject: found.reader.store.read([subject], plan.fields, marks, 1_000) for subject in subjects}
+    watermarks = [(source, 0) for source in plan.sources]
+    kept = {subject: found.reader.store.read([subject], plan.fields, watermarks, 1_000) for subject in subjects}
 
     class Kept:
         """The store, as fast as memory."""
@@ -80,7 +80,7 @@ def stages(key: str) -> dict[str, float]:
         "body": best_us(lambda i: FEATURE_REQUEST.decode(bodies[i % 100])),
         "pseudonym": best_us(lambda i: subject_of(names[i % 100], found.secret)),
         "round_trip_to_redis": best_us(
-            lambda i: found.reader.store.read([subjects[i % 100]], plan.fields, marks, 1_000)
+            lambda i: found.reader.store.read([subjects[i % 100]], plan.fields, watermarks, 1_000)
         ),
         "guard_and_windows": best_us(lambda i: read(in_memory, i)),
         "json": best_us(lambda i: encode(answer[0])),

@@ -218,9 +218,9 @@ def test_timeout_of_the_request_reaches_the_store(post: Post, monkeypatch: pytes
     timeouts_ms: list[int] = []
     read = MemoryStore.read
 
-    def watched(self: MemoryStore, subjects: Any, fields: Any, marks: Any, timeout_ms: int) -> Any:
+    def watched(self: MemoryStore, subjects: Any, fields: Any, watermarks: Any, timeout_ms: int) -> Any:
         timeouts_ms.append(timeout_ms)
-        return read(self, subjects, fields, marks, timeout_ms)
+        return read(self, subjects, fields, watermarks, timeout_ms)
 
     monkeypatch.setattr(MemoryStore, "read", watched)
     post(FEATURES_PATH, QUERY | {"timeout_ms": 77})

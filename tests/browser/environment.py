@@ -30,12 +30,12 @@ class BrowserEnvironment(ServingEnvironment):
         assert verifier.step() is VerifierState.VOUCHING
 
     def fold(self) -> None:
-        fill = self.store.read([], [], [], 1000).nodes[0].incarnation
+        incarnation = self.store.read([], [], [], 1000).nodes[0].incarnation
         for source in registry.sources:
             coverage_starts_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):
                 assert self.store.advance_watermark(
-                    source, partition, Watermark(1, 1, self.now_ms + 3_600_000, coverage_starts_ms, fill)
+                    source, partition, Watermark(1, 1, self.now_ms + 3_600_000, coverage_starts_ms, incarnation)
                 )
         yesterday = (self.now - timedelta(days=1)).replace(tzinfo=None).isoformat()
         self.fold_events("C42", "orders", (yesterday, LINE))

@@ -52,12 +52,12 @@ class ServingEnvironment:
     def restore_store(self) -> None:
         """Give the store all but customers: a vouch key, and a watermark for each partition."""
         self.vouch()
-        fill = self.store.read([], [], [], 100).nodes[0].incarnation
+        incarnation = self.store.read([], [], [], 100).nodes[0].incarnation
         for source in registry.sources:
             coverage_starts_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):
                 self.store.advance_watermark(
-                    source, partition, Watermark(1, 1, self.now_ms - 400, coverage_starts_ms, fill)
+                    source, partition, Watermark(1, 1, self.now_ms - 400, coverage_starts_ms, incarnation)
                 )
 
     def vouch(self) -> None:
