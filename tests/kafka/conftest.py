@@ -1,20 +1,20 @@
-"""Plants for tests, closed after each."""
+"""Harnesses for worker processes, closed after each test."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.kafka.plant import Plant
+from tests.kafka.worker_harness import WorkerHarness
 
 
 @pytest.fixture
-def plant(kafka: str, tmp_path: Path) -> Iterator[Callable[..., Plant]]:
-    """Makes a plant, with its topics, on the real Kafka."""
-    made: list[Plant] = []
+def make_harness(kafka: str, tmp_path: Path) -> Iterator[Callable[..., WorkerHarness]]:
+    """Function that makes a harness, with its topics, on the real Kafka."""
+    made: list[WorkerHarness] = []
 
-    def make(**options: object) -> Plant:
-        made.append(Plant(kafka, tmp_path / str(len(made)), **options))  # type: ignore[arg-type]
+    def make(**options: object) -> WorkerHarness:
+        made.append(WorkerHarness(kafka, tmp_path / str(len(made)), **options))  # type: ignore[arg-type]
         made[-1].folder.mkdir()
         return made[-1].make_topics()
 

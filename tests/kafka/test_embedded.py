@@ -1,4 +1,4 @@
-"""The demo's broker: topics by themselves, nothing on disk, no lease."""
+"""Embedded broker of the demo: it creates topics by itself, stores nothing on disk, and has no lease."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 
 from devservers.waiting import eventually
 from featurestore.config import ROOT
-from tests.kafka.plant import Plant
+from tests.kafka.worker_harness import WorkerHarness
 
 
 @pytest.fixture
@@ -22,16 +22,16 @@ def embedded(tmp_path: Path) -> Iterator[str]:
     assert process.wait(30) == 0
 
 
-def test_the_embedded_broker_serves_a_worker(embedded: str, tmp_path: Path) -> None:
-    it = Plant(embedded, tmp_path, settings={"RAPPORT_KAFKA_EMBEDDED": "true"})
+def test_embedded_broker_serves_a_worker(embedded: str, tmp_path: Path) -> None:
+    harness = WorkerHarness(embedded, tmp_path, settings={"RAPPORT_KAFKA_EMBEDDED": "true"})
     try:
-        worker = it.worker("one").wait_ready()
-        it.produce(2_000)
-        it.wait_exact()
+        worker = harness.worker("one").wait_ready()
+        harness.produce(2_000)
+        harness.wait_exact()
         assert worker.stop() == 0
-        again = it.worker("one").wait_ready()
-        it.produce(500)
-        it.wait_exact()
-        assert sum(int(last) - int(start) + 1 for _, _, start, last in again.said("handled")) == 500
+        again = harness.worker("one").wait_ready()
+        harness.produce(500)
+        harness.wait_exact()
+        assert sum(int(last) - int(start) + 1 for _, _, start, last in again.printed("handled")) == 500
     finally:
-        it.close()
+        harness.close()

@@ -1,61 +1,61 @@
-"""Workers that go and come: what the others notice."""
+"""Restarts of workers: what the other workers notice."""
 
 import signal
 from collections.abc import Callable
 
 from devservers.waiting import eventually, repeating
 from featurestore import names
-from tests.kafka.plant import Plant, Worker
+from tests.kafka.worker_harness import WorkerHarness, WorkerProcess
 
-Make = Callable[..., Plant]
+MakeHarness = Callable[..., WorkerHarness]
 FEW, EVERY_S = 20, 0.05
 
 
-def owned(it: Plant, worker: Worker) -> set[int]:
-    return set(worker.assigned().get(names.purge(it.generation), []))
+def owned(harness: WorkerHarness, worker: WorkerProcess) -> set[int]:
+    return set(worker.assigned().get(names.purge(harness.generation), []))
 
 
-def two_workers(it: Plant) -> tuple[Worker, Worker]:
-    first, second = it.worker("one").wait_ready(), it.worker("two").wait_ready()
+def two_workers(harness: WorkerHarness) -> tuple[WorkerProcess, WorkerProcess]:
+    first, second = harness.worker("one").wait_ready(), harness.worker("two").wait_ready()
 
     def shared() -> bool:
-        """Each partition has one owner, by what both have said: the first may not have heard of the second yet."""
-        one, two = owned(it, first), owned(it, second)
-        return bool(one) and bool(two) and sorted([*one, *two]) == list(range(it.partitions))
+        """Whether each partition has one owner, by both workers' last assignments: that of the first may be older."""
+        one, two = owned(harness, first), owned(harness, second)
+        return bool(one) and bool(two) and sorted([*one, *two]) == list(range(harness.partitions))
 
     eventually(shared, "partitions shared out")
     return first, second
 
 
-def served(worker: Worker, partitions: set[int], since: int = 0) -> bool:
+def served(worker: WorkerProcess, partitions: set[int], since: int = 0) -> bool:
     """Whether the worker handled events of these partitions, by the lines after ``since``."""
-    return bool(partitions & {int(partition) for _, partition, *_ in worker.said("handled")[since:]})
+    return bool(partitions & {int(partition) for _, partition, *_ in worker.printed("handled")[since:]})
 
 
-def test_an_orderly_restart_disturbs_nobody(plant: Make) -> None:
-    it = plant(tables="rocksdb")
-    first, second = two_workers(it)
-    before, mine, theirs = len(first.said("assigned")), owned(it, second), owned(it, first)
-    with repeating(lambda: it.produce(FEW), EVERY_S):
+def test_orderly_restart_causes_no_rebalance(make_harness: MakeHarness) -> None:
+    harness = make_harness(tables="rocksdb")
+    first, second = two_workers(harness)
+    before, mine, theirs = len(first.printed("assigned")), owned(harness, second), owned(harness, first)
+    with repeating(lambda: harness.produce(FEW), EVERY_S):
         eventually(lambda: served(second, mine), "events of the second")
         assert second.stop() == 0
-        handled = len(first.said("handled"))
-        again = it.worker("two")
+        handled = len(first.printed("handled"))
+        again = harness.worker("two")
         eventually(lambda: served(again, mine), "the same partitions, served again")
         eventually(lambda: served(first, theirs, handled), "the first worker going on")
-    it.wait_exact()
-    assert owned(it, again) == mine
-    assert len(first.said("assigned")) == before
+    harness.wait_exact()
+    assert owned(harness, again) == mine
+    assert len(first.printed("assigned")) == before
 
 
-def test_a_killed_worker_is_replaced_within_a_session_or_so(plant: Make) -> None:
-    """How long it takes exactly is measured by make bench-recovery."""
-    it = plant(tables="rocksdb")
-    first, second = two_workers(it)
-    mine = owned(it, second)
-    with repeating(lambda: it.produce(FEW), EVERY_S):
+def test_killed_worker_is_replaced_within_about_a_session(make_harness: MakeHarness) -> None:
+    """The exact time is measured by make bench-recovery."""
+    harness = make_harness(tables="rocksdb")
+    first, second = two_workers(harness)
+    mine = owned(harness, second)
+    with repeating(lambda: harness.produce(FEW), EVERY_S):
         eventually(lambda: served(second, mine), "events of the second")
-        handled = len(first.said("handled"))
+        handled = len(first.printed("handled"))
         second.process.send_signal(signal.SIGKILL)
         eventually(lambda: served(first, mine, handled), "its partitions, served by the first", within_s=30)
-    it.wait_exact()
+    harness.wait_exact()

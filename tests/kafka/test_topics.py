@@ -15,45 +15,45 @@ from featurestore.catalog import registry
 from featurestore.config import ROOT
 from streams import topics
 from streams.lease import longest_ms
-from tests.kafka.plant import Plant, generations
+from tests.kafka.worker_harness import WorkerHarness, generations
 
-Make = Callable[..., Plant]
+MakeHarness = Callable[..., WorkerHarness]
 
 
-def described(it: Plant, topic: str) -> dict[str, str]:
+def described(harness: WorkerHarness, topic: str) -> dict[str, str]:
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    admin = AdminClient({"bootstrap.servers": it.bootstrap, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": harness.bootstrap, "log_level": 0})
     (future,) = admin.describe_configs([resource]).values()
     return {name: entry.value for name, entry in future.result(10).items()}
 
 
-def test_what_was_applied_needs_no_more_steps(plant: Make) -> None:
-    it = plant()
-    assert topics.plan(it.conf(), it.sources).lines() == []
-    config = described(it, names.changelog("orders", it.generation))
+def test_plan_is_empty_after_it_was_applied(make_harness: MakeHarness) -> None:
+    harness = make_harness()
+    assert topics.plan(harness.conf(), harness.sources).lines() == []
+    config = described(harness, names.changelog("orders", harness.generation))
     assert config["cleanup.policy"] == "compact"
-    assert config["message.timestamp.before.max.ms"] == str(longest_ms(it.conf()))
+    assert config["message.timestamp.before.max.ms"] == str(longest_ms(harness.conf()))
 
 
-def test_a_new_source_and_a_changed_setting_are_steps(plant: Make) -> None:
-    it = plant()
-    later = it.conf().model_copy(update={"stream_session_ms": 6_000})
-    steps = topics.plan(later, [*it.sources, "chat"])
+def test_new_source_and_changed_setting_are_steps(make_harness: MakeHarness) -> None:
+    harness = make_harness()
+    later = harness.conf().model_copy(update={"stream_session_ms": 6_000})
+    steps = topics.plan(later, [*harness.sources, "chat"])
     assert {topic.name for topic in steps.create} == {
-        names.events("chat", it.generation),
-        names.changelog("chat", it.generation),
+        names.events("chat", harness.generation),
+        names.changelog("chat", harness.generation),
     }
-    changelog = names.changelog("orders", it.generation)
+    changelog = names.changelog("orders", harness.generation)
     assert steps.alter == {changelog: {"message.timestamp.before.max.ms": str(longest_ms(later))}}
-    topics.apply(later, it.sources)
-    eventually(lambda: topics.plan(later, it.sources).lines() == [], "the cluster as planned")
+    topics.apply(later, harness.sources)
+    eventually(lambda: topics.plan(later, harness.sources).lines() == [], "the cluster as planned")
 
 
-def streams(it: Plant, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def streams(harness: WorkerHarness, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line, for the catalog's sources."""
     return subprocess.run(
         [sys.executable, "-m", "streams", *arguments],
-        env={**os.environ, **it.environment, **environment},
+        env={**os.environ, **harness.environment, **environment},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -61,72 +61,72 @@ def streams(it: Plant, *arguments: str, **environment: str) -> subprocess.Comple
     )
 
 
-def test_other_partition_counts_are_refused_with_the_command_that_mends_them(plant: Make) -> None:
-    it = plant(sources=tuple(registry.sources))
-    refused = streams(it, "topics", "plan", RAPPORT_PARTITIONS="6")
+def test_other_partition_count_is_refused_with_the_command_to_run(make_harness: MakeHarness) -> None:
+    harness = make_harness(sources=tuple(registry.sources))
+    refused = streams(harness, "topics", "plan", RAPPORT_PARTITIONS="6")
     assert refused.returncode == 1
-    assert f"{names.purge(it.generation)} has 4" in refused.stderr
+    assert f"{names.purge(harness.generation)} has 4" in refused.stderr
     (generation,) = re.findall(r"RAPPORT_GENERATION=(\d+) python -m streams topics apply", refused.stderr)
     assert int(generation) == next(generations)
     mended = {"RAPPORT_PARTITIONS": "6", "RAPPORT_GENERATION": generation}
-    assert streams(it, "topics", "apply", **mended).returncode == 0
-    assert streams(it, "topics", "plan", **mended).returncode == 0
+    assert streams(harness, "topics", "apply", **mended).returncode == 0
+    assert streams(harness, "topics", "plan", **mended).returncode == 0
 
 
-def test_a_plan_with_something_to_do_ends_with_2(plant: Make) -> None:
-    it = plant(sources=tuple(registry.sources))
-    assert streams(it, "topics", "plan").stdout == "the cluster's topics are as they should be\n"
-    planned = streams(it, "topics", "plan", RAPPORT_STREAM_SESSION_MS="6000")
+def test_plan_with_steps_exits_with_2(make_harness: MakeHarness) -> None:
+    harness = make_harness(sources=tuple(registry.sources))
+    assert streams(harness, "topics", "plan").stdout == "the cluster's topics are as they should be\n"
+    planned = streams(harness, "topics", "plan", RAPPORT_STREAM_SESSION_MS="6000")
     assert planned.returncode == 2
-    assert f"change {names.changelog('orders', it.generation)}: {topics.LEASE_SETTING}=4000" in planned.stdout
+    assert f"change {names.changelog('orders', harness.generation)}: {topics.LEASE_SETTING}=4000" in planned.stdout
 
 
-def test_what_somebody_else_set_is_taken_back(plant: Make) -> None:
-    it = plant()
-    topic = names.events("orders", it.generation)
+def test_setting_of_somebody_else_is_reset(make_harness: MakeHarness) -> None:
+    harness = make_harness()
+    topic = names.events("orders", harness.generation)
     entry = ConfigEntry("retention.bytes", "1000", incremental_operation=AlterConfigOpType.SET)
-    admin = AdminClient({"bootstrap.servers": it.bootstrap, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": harness.bootstrap, "log_level": 0})
     change = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
     for altered in admin.incremental_alter_configs([change]).values():
         altered.result(10)
-    eventually(lambda: topics.plan(it.conf(), it.sources).reset == {topic: ["retention.bytes"]}, "the drift")
-    topics.apply(it.conf(), it.sources)
-    eventually(lambda: described(it, topic)["retention.bytes"] == "-1", "Kafka's default")
+    eventually(lambda: topics.plan(harness.conf(), harness.sources).reset == {topic: ["retention.bytes"]}, "the drift")
+    topics.apply(harness.conf(), harness.sources)
+    eventually(lambda: described(harness, topic)["retention.bytes"] == "-1", "Kafka's default")
 
 
-def test_a_source_that_is_gone_leaves_topics_to_look_at(plant: Make) -> None:
-    it = plant(sources=("orders", "chat"))
-    steps = topics.plan(it.conf(), ["orders"])
-    assert steps.unwanted == [names.events("chat", it.generation), names.changelog("chat", it.generation)]
+def test_topics_of_a_removed_source_are_listed(make_harness: MakeHarness) -> None:
+    harness = make_harness(sources=("orders", "chat"))
+    steps = topics.plan(harness.conf(), ["orders"])
+    assert steps.unwanted == [names.events("chat", harness.generation), names.changelog("chat", harness.generation)]
     assert not steps.due
-    assert f"--delete --topic {names.events('chat', it.generation)}" in "\n".join(steps.lines())
+    assert f"--delete --topic {names.events('chat', harness.generation)}" in "\n".join(steps.lines())
 
 
-def test_new_topics_with_more_replicas_than_brokers_are_refused(plant: Make) -> None:
-    it = plant()
-    three = it.conf().model_copy(update={"replication": 3})
+def test_more_replicas_than_brokers_are_refused(make_harness: MakeHarness) -> None:
+    harness = make_harness()
+    three = harness.conf().model_copy(update={"replication": 3})
     with pytest.raises(topics.TopicsError, match=r"cluster has 1 broker.*set RAPPORT_REPLICATION=1"):
-        topics.plan(three, [*it.sources, "chat"])
+        topics.plan(three, [*harness.sources, "chat"])
 
 
-def test_replicas_that_are_missing_keep_no_worker_from_starting_and_nothing_from_being_written(plant: Make) -> None:
+def test_missing_replicas_stop_neither_workers_nor_writes(make_harness: MakeHarness) -> None:
     """With min.insync.replicas as for three replicas, a topic with one would take no write."""
-    it = plant()
-    three = it.conf().model_copy(update={"replication": 3})
-    steps = topics.apply(three, it.sources)
-    assert set(steps.replicate) == {topic.name for topic in topics.required_topics(three, it.sources)}
-    assert described(it, names.events("orders", it.generation))["min.insync.replicas"] == "1"
-    topics.check(three, it.sources)
+    harness = make_harness()
+    three = harness.conf().model_copy(update={"replication": 3})
+    steps = topics.apply(three, harness.sources)
+    assert set(steps.replicate) == {topic.name for topic in topics.required_topics(three, harness.sources)}
+    assert described(harness, names.events("orders", harness.generation))["min.insync.replicas"] == "1"
+    topics.check(three, harness.sources)
 
 
-def test_a_worker_without_its_topics_says_how_to_make_them(plant: Make) -> None:
-    it = plant()
+def test_worker_without_topics_names_the_command_to_run(make_harness: MakeHarness) -> None:
+    harness = make_harness()
     with pytest.raises(topics.TopicsError, match=r"events\.chat\.\S+ is missing.*python -m streams topics apply"):
-        topics.check(it.conf(), [*it.sources, "chat"])
+        topics.check(harness.conf(), [*harness.sources, "chat"])
 
 
-def test_a_worker_refuses_a_changelog_that_any_zombie_could_write(plant: Make) -> None:
-    it = plant(settings={"RAPPORT_STREAM_LEASE": "false"})
-    topics.check(it.conf(), it.sources)
+def test_worker_refuses_a_changelog_without_a_lease(make_harness: MakeHarness) -> None:
+    harness = make_harness(settings={"RAPPORT_STREAM_LEASE": "false"})
+    topics.check(harness.conf(), harness.sources)
     with pytest.raises(topics.TopicsError, match=r"zombie.*python -m streams topics apply"):
-        topics.check(it.conf().model_copy(update={"stream_lease": True}), it.sources)
+        topics.check(harness.conf().model_copy(update={"stream_lease": True}), harness.sources)

@@ -1,4 +1,4 @@
-"""A plant: topics of a generation of their own, workers as processes, a producer, and what the changelog says."""
+"""Harness for worker processes: topics of a generation of their own, workers, a producer, a reader of changelogs."""
 
 import itertools
 import json
@@ -27,39 +27,40 @@ from streams import topics
 generations = itertools.count(os.getpid() * 100)
 
 
-class Worker:
-    """A counting worker in a process of its own, and the lines it said."""
+class WorkerProcess:
+    """A counting worker in a process of its own, and the lines that it printed."""
 
-    def __init__(self, plant: "Plant", member: str, **environment: str) -> None:
+    def __init__(self, harness: "WorkerHarness", member: str, **environment: str) -> None:
         self.member = member
         self.port = free_port()
         own = {"RAPPORT_STREAM_MEMBER": member, "RAPPORT_STREAM_HEALTH_PORT": str(self.port)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.kafka.counting", *plant.sources],
-            env={**os.environ, **plant.environment, **own, **environment},
+            [sys.executable, "-m", "tests.kafka.counting_worker", *harness.sources],
+            env={**os.environ, **harness.environment, **own, **environment},
             cwd=ROOT,
             stdout=subprocess.PIPE,
-            stderr=(plant.folder / f"{member}.log").open("ab"),
+            stderr=(harness.folder / f"{member}.log").open("ab"),
             text=True,
         )
         self.lines: list[list[str]] = []
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._read_lines, daemon=True).start()
 
-    def _listen(self) -> None:
+    def _read_lines(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
             self.lines.append(line.split(" "))
 
-    def said(self, word: str) -> list[list[str]]:
+    def printed(self, word: str) -> list[list[str]]:
+        """The other words of each line whose first word ends with ``word``."""
         return [line[1:] for line in self.lines if line[0].endswith(word)]
 
     def assigned(self) -> dict[str, list[int]]:
         """Partitions by topic, of the last assignment."""
-        said = self.said("assigned")
-        return json.loads(" ".join(said[-1])) if said else {}
+        printed = self.printed("assigned")
+        return json.loads(" ".join(printed[-1])) if printed else {}
 
     def ready(self) -> tuple[bool, list[str]]:
-        """What the health page says; not ready while it does not answer."""
+        """Whether it is ready, and the reasons why not; not ready while it does not answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
                 return True, json.load(answer)["reasons"]
@@ -74,7 +75,7 @@ class Worker:
             lines = answer.read().decode().splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
-    def wait_ready(self) -> "Worker":
+    def wait_ready(self) -> "WorkerProcess":
         eventually(lambda: self.ready()[0] or self.process.poll() is not None, f"{self.member} ready")
         assert self.process.poll() is None, f"{self.member} ended with {self.process.returncode}"
         return self
@@ -89,8 +90,8 @@ class Worker:
 
 
 @dataclass
-class Plant:
-    """Topics, workers and what was produced. ``truth`` counts by source and key."""
+class WorkerHarness:
+    """Topics, workers and the produced events. ``truth``: their number by source and key, ``sums`` their sums."""
 
     bootstrap: str
     folder: Path
@@ -112,7 +113,7 @@ class Plant:
             "RAPPORT_LOG_LEVEL": "INFO",
             **self.settings,
         }
-        self.workers: list[Worker] = []
+        self.workers: list[WorkerProcess] = []
         self.random = random.Random(self.generation)
         self.producer = Producer({"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "log_level": 0})
 
@@ -120,12 +121,12 @@ class Plant:
         fields = {name.removeprefix("RAPPORT_").lower(): value for name, value in self.environment.items()}
         return Settings(**fields)  # type: ignore[arg-type]
 
-    def make_topics(self) -> "Plant":
+    def make_topics(self) -> "WorkerHarness":
         topics.apply(self.conf(), self.sources)
         return self
 
-    def worker(self, member: str, **environment: str) -> Worker:
-        started = Worker(self, member, **environment)
+    def worker(self, member: str, **environment: str) -> WorkerProcess:
+        started = WorkerProcess(self, member, **environment)
         self.workers.append(started)
         return started
 
@@ -150,7 +151,7 @@ class Plant:
         self.producer.flush()
 
     def fill_changelog(self, keys: int, source: str = "orders") -> None:
-        """What a worker that counted one event of each key would have left, acknowledged."""
+        """Write the changelog of a worker that counted one event of each key, acknowledged."""
         topic, state = names.changelog(source, self.generation), {"count": 1, "sum": 0, "offset": -1}
         for key in (f"k{number}" for number in range(keys)):
             self.truth.setdefault(source, Counter())[key] += 1
@@ -160,7 +161,7 @@ class Plant:
         self.producer.flush()
 
     def read(self, topic: str) -> Iterator[Any]:
-        """Every message of a topic, as it is now."""
+        """Every message of a topic up to its present end."""
         options = {"bootstrap.servers": self.bootstrap, "group.id": "reader", "enable.auto.commit": False}
         consumer = Consumer({**options, "auto.offset.reset": "earliest"})
         ends = self.ends(topic)
@@ -176,13 +177,13 @@ class Plant:
     def ends(self, topic: str) -> dict[int, int]:
         """The offset after the last message of each partition that has any."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader"})
-        places = [TopicPartition(topic, partition) for partition in range(self.partitions)]
-        marks = {place.partition: consumer.get_watermark_offsets(place) for place in places}
+        topic_partitions = [TopicPartition(topic, partition) for partition in range(self.partitions)]
+        offsets = {tp.partition: consumer.get_watermark_offsets(tp) for tp in topic_partitions}
         consumer.close()
-        return {partition: high for partition, (low, high) in marks.items() if high > low}
+        return {partition: high for partition, (low, high) in offsets.items() if high > low}
 
     def compact_eagerly(self, source: str = "orders") -> None:
-        """Let the cleaner have whatever of a changelog is older than a moment."""
+        """Let the broker compact all of a changelog that is older than a moment."""
         eager = {"segment.ms": "100", "min.cleanable.dirty.ratio": "0.01", "delete.retention.ms": "0"}
         entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in eager.items()]
         topic = names.changelog(source, self.generation)
@@ -192,13 +193,13 @@ class Plant:
             altered.result(10)
 
     def compacted(self, source: str = "orders") -> int:
-        """How many records of a changelog the cleaner has removed."""
+        """How many records of a changelog compaction has removed."""
         topic = names.changelog(source, self.generation)
         written = sum(self.ends(topic).values())
         return max(0, written - sum(1 for _ in self.read(topic)))
 
     def counted(self, source: str = "orders") -> dict[str, dict[str, int]]:
-        """State by key as the changelog has it; a key that is in two partitions is an error."""
+        """State by key in the changelog; a key in two partitions is an error."""
         latest: dict[str, Any] = {}
         for message in self.read(names.changelog(source, self.generation)):
             key = message.key().decode()
@@ -208,13 +209,13 @@ class Plant:
         return {key: json.loads(message.value()) for key, message in latest.items()}
 
     def exact(self, source: str = "orders") -> bool:
-        """Whether what was counted is what was produced."""
+        """Whether the counted events are the produced ones."""
         counted = self.counted(source)
         found = {key: (state["count"], state["sum"]) for key, state in counted.items()}
         return found == {key: (count, self.sums[source][key]) for key, count in self.truth[source].items()}
 
     def wait_exact(self, source: str = "orders") -> None:
-        """Wait until every event counts; one that counts twice never goes away."""
+        """Wait until every event is counted; one that was counted twice fails."""
         produced = sum(self.truth[source].values())
         total = 0
 
