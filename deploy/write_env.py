@@ -1,4 +1,4 @@
-"""Writes the first ``.env``: random secrets, readable by its owner alone. Never overwrites one."""
+"""Script that writes a first ``.env`` of random secrets, readable only by its owner. It never overwrites a file."""
 
 import os
 import secrets

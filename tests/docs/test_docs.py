@@ -27,7 +27,7 @@ DIFFERS = {"instance", "record", "access_token"}
 """Fields that differ each time."""
 
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-STREAMS_COMMANDS = {"worker", "topics", "rebuild", "broker"}
+STREAMS_COMMANDS = {"worker", "topics", "republish", "broker"}
 COMPOSE_SERVICES = set(
     re.findall(r"^  ([a-z]+):", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"), re.MULTILINE)
 )

@@ -71,9 +71,9 @@ class History:
         self.committed = dict.fromkeys(self.logs, 0)
         self.permissions = {subject: Permission(1, 0, {}) for subject in SUBJECTS}
         self.table, self.store = CrashingTable(), CrashingStore()
-        self.refill_store()
+        self.empty_store()
 
-    def refill_store(self) -> None:
+    def empty_store(self) -> None:
         self.store.restart(emptied=True)
         self.store.publish_permissions(self.permissions)
         vouch(self.store)
@@ -159,7 +159,7 @@ class WorkerLife:
             chance = history.random.random()
             if chance < 0.5:
                 return history.random.randint(0, 5)
-            history.change_permission() if chance < 0.9 else history.refill_store()
+            history.change_permission() if chance < 0.9 else history.empty_store()
             return None
 
         history.store.meanwhile = meanwhile  # type: ignore[method-assign]
@@ -186,7 +186,7 @@ class WorkerLife:
             if chance.random() < 0.5:
                 chance.choices(steps, (6, 3, 1, 1))[0]()
             elif chance.random() < 0.02:
-                history.refill_store()
+                history.empty_store()
             else:
                 tasks.append(asyncio.create_task(chance.choices(concurrent, (6, 3, 1))[0]()))
             await asyncio.sleep(chance.choice((0, 0, 0.0005)))

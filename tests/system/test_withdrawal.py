@@ -162,7 +162,7 @@ def test_a_rebuild_puts_everything_in_again_and_denies_meanwhile(shop: Shop, ser
         redis.hdel("fs:{" + shop.subject(eva) + "}", "spend/service")
     assert shop.spend(dora)[0] == "withheld"
     assert shop.spend(eva)[0] == "missing"
-    said = shop.made.run("-m", "streams", "rebuild").stdout.splitlines()
+    said = shop.made.run("-m", "streams", "republish").stdout.splitlines()
     assert said[0].startswith("vouched for 0 of 1; pushed 0 of ")
     assert said[-1] == "vouched for 1 of 1; pushed 20 of 20 partitions"
     eventually(lambda: (shop.spend(dora), shop.spend(eva)) == (("present", 10),) * 2, "both are served again")
