@@ -22,17 +22,17 @@ $(VENV): requirements-dev.lock
 .env:
 	$(BASE_PYTHON) deploy/write_env.py $@
 
-demo: $(VENV) .env  ## Everything on this machine, with a simulated shop
+demo: $(VENV) .env  ## Run every process on this machine, with a simulated shop
 	$(PYTHON) manage.py demo $(ARGS)
 
-run: $(VENV) .env  ## The Procfile's processes, against the servers that .env names
+run: $(VENV) .env  ## Run the Procfile's processes with the servers named in .env
 	$(PYTHON) manage.py migrate --noinput
 	PATH="$(CURDIR)/.venv/bin:$$PATH" honcho start
 
-test: $(VENV) .env  ## Every test that can run here; says what it skipped
+test: $(VENV) .env  ## Run every test that this machine can run; lists the skipped ones
 	$(PYTHON) -m pytest $(ARGS)
 
-lint: $(VENV) .env  ## ruff, mypy, import-linter, Django's checks, migrations
+lint: $(VENV) .env  ## Run ruff, mypy, import-linter, Django's checks; check migrations
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
@@ -41,38 +41,38 @@ lint: $(VENV) .env  ## ruff, mypy, import-linter, Django's checks, migrations
 	$(PYTHON) manage.py makemigrations --check --dry-run
 	$(PYTHON) manage.py features check
 
-format: $(VENV)  ## Let ruff write the code's form
+format: $(VENV)  ## Format the code with ruff
 	$(PYTHON) -m ruff check --fix --quiet . || true
 	$(PYTHON) -m ruff format .
 
-kafka: $(VENV)  ## A real single-node Apache Kafka in the background (KAFKA_PORT)
+kafka: $(VENV)  ## Start a single-node Apache Kafka in the background (KAFKA_PORT)
 	$(PYTHON) -m devservers.kafka.broker start --port $(KAFKA_PORT)
 
-kafka-stop: $(VENV)  ## Stop the one that `make kafka` started
+kafka-stop: $(VENV)  ## Stop the Kafka that `make kafka` started
 	$(PYTHON) -m devservers.kafka.broker stop
 
-bench-streaming: $(VENV)  ## Our worker beside Quix Streams and plain Faust; writes bench/results/streaming.json
+bench-streaming: $(VENV)  ## Measure the worker beside Quix Streams and plain Faust; writes bench/results/streaming.json
 	$(PYTHON) -m bench.streaming --growth $(ARGS)
 
-bench-recovery: $(VENV)  ## A lost disk, a lost worker, a backlog; writes bench/results/recovery.json
+bench-recovery: $(VENV)  ## Measure recovery from a lost disk, a lost worker, a backlog; writes bench/results/recovery.json
 	$(PYTHON) -m bench.recovery $(ARGS)
 
-bench-serving: $(VENV)  ## The feature read beside Feast and a bare Django view; writes bench/results/serving.json
+bench-serving: $(VENV)  ## Measure the feature read beside Feast and a bare Django view; writes bench/results/serving.json
 	$(PYTHON) -m bench.serving $(ARGS)
 
-bench-sse: $(VENV)  ## A thousand event streams: memory, time from a write to its event; writes bench/results/sse.json
+bench-sse: $(VENV)  ## Measure a thousand event streams: memory, latency; writes bench/results/sse.json
 	$(PYTHON) -m bench.sse $(ARGS)
 
-load-knee: $(VENV)  ## Chat traffic until reads are late, for 1 to 3 API processes; writes bench/results/load_knee.json
+load-knee: $(VENV)  ## Raise chat traffic until reads are late, for 1 to 3 API processes; writes bench/results/load_knee.json
 	$(PYTHON) -m tests.load knee $(ARGS)
 
-load-soak: $(VENV)  ## Half an hour of chat traffic: what grows? Writes bench/results/load_soak.json
+load-soak: $(VENV)  ## Run chat traffic for half an hour and measure growth; writes bench/results/load_soak.json
 	$(PYTHON) -m tests.load soak $(ARGS)
 
-chaos: $(VENV)  ## Kills every part under load, then compares with DuckDB; writes bench/results/chaos.json (CHAOS_MINUTES, CHAOS_SEED)
+chaos: $(VENV)  ## Kill every process and server under load, compare with DuckDB; writes bench/results/chaos.json (CHAOS_MINUTES, CHAOS_SEED)
 	$(PYTHON) -m tests.chaos --minutes $(CHAOS_MINUTES) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
-lock:  ## Pin what pyproject.toml asks for (needs uv)
+lock:  ## Pin the dependencies of pyproject.toml (needs uv)
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra demo --group dev --output-file requirements-dev.lock
 	$(COMPILE) --group bench-feast --output-file bench/contestants/feast.lock

@@ -1,1 +1,1 @@
-"""Kafka, Redis and PostgreSQL as processes of this machine, for the demo, tests and measurements."""
+"""Local servers as child processes: Kafka, Redis, PostgreSQL and whole installations, for demo, tests and bench."""

@@ -1,18 +1,17 @@
-"""A port that nobody uses at this moment, and that the kernel gives nobody unasked.
+"""Free ports outside of the kernel's ephemeral range.
 
-A server that is killed and started again must find its port free: those that the kernel chooses for connections and
-for port 0 may be taken meanwhile.
+A server that is killed and restarted needs its port again; an ephemeral one may be taken meanwhile by any connection.
 """
 
 import random
 import socket
 
-OURS = range(10_000, 22_000)
-"""Below what kernels choose from, and so are the ports of clusters' buses, which lie 10,000 above."""
+PORTS = range(10_000, 22_000)
+"""Below the ephemeral range, and so are the bus ports of Redis Cluster, 10,000 above."""
 
 
 def free_port() -> int:
-    while not is_free(port := random.choice(OURS)):
+    while not is_free(port := random.choice(PORTS)):
         pass
     return port
 

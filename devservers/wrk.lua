@@ -1,6 +1,6 @@
 -- wrk's load: the bodies of a file, one a line, in turn, by one connection or several. Behind "--": the file, the mean
 -- of a connection's pauses in milliseconds (exponential; 0: none), then headers.
-local requests, place = {}, 0
+local requests, next_request = {}, 0
 
 function init(arguments)
   local headers, pause_ms = {}, tonumber(arguments[2])
@@ -20,8 +20,8 @@ function init(arguments)
 end
 
 function request()
-  place = place % #requests + 1
-  return requests[place]
+  next_request = next_request % #requests + 1
+  return requests[next_request]
 end
 
 function done(summary, latency, all)

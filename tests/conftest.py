@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from devservers.kafka.broker import Broker, missing
+from devservers.kafka.broker import Broker, missing_programs
 from devservers.postgres_server import PostgresServer, programs
 from devservers.redis_cluster import RedisCluster
 from devservers.redis_server import RedisServer, valkey
@@ -81,7 +81,7 @@ def valkey_cluster(tmp_path_factory: pytest.TempPathFactory, valkey_program: str
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap address of a real Apache Kafka without topics; tests make their own names."""
-    if reason := missing():
+    if reason := missing_programs():
         pytest.skip(reason)
     with running(Broker(tmp_path_factory.mktemp("kafka"))) as broker:
         yield broker.bootstrap

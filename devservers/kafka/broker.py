@@ -1,7 +1,7 @@
-"""A real Apache Kafka on this machine: one process, broker and KRaft controller in one.
+"""A local Apache Kafka: one process that is broker and KRaft controller.
 
-    python -m devservers.kafka.broker start [--port 9092]     in the background, returns when it answers
-    python -m devservers.kafka.broker stop                    the one that was started so, by its pid
+    python -m devservers.kafka.broker start [--port 9092]     in the background; returns when it answers
+    python -m devservers.kafka.broker stop                    stops the broker that ``start`` started
 
 Needs Java 17 and Maven; the jars are fetched once into ``var/kafka/libs``. Tests use ``Broker`` directly.
 """
@@ -54,14 +54,14 @@ log.retention.check.interval.ms=5000
 """
 
 
-def missing() -> str | None:
-    """Which program this needs and the machine lacks."""
+def missing_programs() -> str | None:
+    """A text that names missing programs; None if all are installed."""
     absent = [program for program in ("java", "mvn") if not shutil.which(program)]
     return f"{' and '.join(absent)} not installed (a real Kafka needs Java and Maven)" if absent else None
 
 
 def fetch_jars() -> None:
-    """Kafka's jars into ``LIBS``, whole or not at all: another process may be fetching too."""
+    """Download Kafka's jars into ``LIBS``, all or none: another process may download them at the same time."""
     if LIBS.exists():
         return
     HOME.mkdir(parents=True, exist_ok=True)
@@ -74,9 +74,9 @@ def fetch_jars() -> None:
 
 @dataclass
 class Broker(Server):
-    """One broker with its data in ``folder``; ``kill`` and ``start`` again to see what a crash does.
+    """One broker with its data in ``folder``. After ``kill``, ``start`` recovers as after a crash.
 
-    ``advertised_port`` is that of a proxy, where clients are to go; 0: they come to the broker itself.
+    ``advertised_port`` is the port of a proxy that clients connect to; 0: they connect to the broker.
     """
 
     folder: Path
@@ -110,7 +110,7 @@ class Broker(Server):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # outlives the terminal's Ctrl-C: stopped by its pid alone
+                start_new_session=True,  # not stopped by the terminal's Ctrl-C
             )
         self._wait_until_answers(output)
 
@@ -134,8 +134,8 @@ class Broker(Server):
 PID = HOME / "broker.pid"
 
 
-def running() -> int | None:
-    """The pid that ``start`` wrote, if it still is our broker: pids are used again."""
+def running_pid() -> int | None:
+    """The pid that ``start`` wrote, if that process still is the broker: pids are reused."""
     if not PID.exists():
         return None
     pid = int(PID.read_text(encoding="utf-8"))
@@ -144,10 +144,10 @@ def running() -> int | None:
 
 
 def start(port: int) -> None:
-    if pid := running():
+    if pid := running_pid():
         print(f"Kafka is running already (pid {pid}).")
         return
-    if reason := missing():
+    if reason := missing_programs():
         sys.exit(reason)
     broker = Broker(HOME / "data", port, controller_port=port + 1)
     broker.start()
@@ -157,13 +157,13 @@ def start(port: int) -> None:
 
 
 def stop() -> None:
-    if pid := running():
+    if pid := running_pid():
         os.kill(pid, signal.SIGTERM)
-        while running():
+        while running_pid():
             time.sleep(0.1)
         print(f"Kafka stopped (pid {pid}).")
     else:
-        print("No Kafka of ours is running.")
+        print("No Kafka that `start` started is running.")
     PID.unlink(missing_ok=True)
 
 

@@ -10,16 +10,15 @@ from pathlib import Path
 import httpx
 from redis import Redis
 
-from devservers.kafka.broker import Broker
-from devservers.kafka.broker import missing as kafka_lacks
+from devservers.installation import Installation, answers
+from devservers.kafka.broker import Broker, missing_programs
 from devservers.ports import free_port
 from devservers.postgres_server import PostgresServer, programs
 from devservers.redis_server import RedisServer
 from devservers.server import Server
+from devservers.waiting import eventually
 from tests.chaos.proxy import Proxy
 from tests.chaos.supervisor import Start, Supervised
-from devservers.installation import Installation, answers
-from devservers.waiting import eventually
 
 PARTITIONS = 8
 SESSION_S = 3.0
@@ -29,7 +28,7 @@ CELERY = ("-m", "celery", "--app", "adminsite")
 
 def missing() -> str | None:
     """What this machine lacks for a world."""
-    return kafka_lacks() or (None if programs() else "PostgreSQL's server programs are not installed")
+    return missing_programs() or (None if programs() else "PostgreSQL's server programs are not installed")
 
 
 class Worker:

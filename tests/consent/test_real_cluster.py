@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from devservers.redis_cluster import RedisCluster, ask
+from devservers.redis_cluster import RedisCluster, execute
 from devservers.redis_server import RedisServer
 from devservers.server import running
 from devservers.waiting import eventually
@@ -79,7 +79,7 @@ class Live:
         return next(server for server in self.cluster.servers if server.port == port)
 
     def replica_of(self, primary: RedisServer) -> RedisServer:
-        port = ask(primary, "ROLE")[2][0][1]
+        port = execute(primary, "ROLE")[2][0][1]
         return next(server for server in self.cluster.servers if server.port == int(port))
 
     def old_grant_at(self, server: RedisServer, name: str) -> bool:
@@ -133,7 +133,7 @@ def test_a_dead_primary_stops_its_own_customers_until_its_replica_is_vouched_for
         assert live.read(one) is live.read(others[0]) is Denial.REFUSED
         eventually(lambda: not PermissionChange.objects.filter(published_at=None).exists(), "every change is in effect")
         primary.start()
-        eventually(lambda: ask(primary, "ROLE")[0] == "slave", "the old primary is a replica")
+        eventually(lambda: execute(primary, "ROLE")[0] == "slave", "the old primary is a replica")
         assert live.served() == [name for name in rest if name != others[0]]
         assert len(ChangeSequence.objects.get().vouched_runs.split()) == 3, "of each primary's slots one run is known"
 
@@ -145,10 +145,10 @@ def test_through_a_fail_over_and_back_no_withdrawal_is_forgotten(live: Live) -> 
             primary = live.server_of(name)
             replica = live.replica_of(primary)
             for follower in (replica, primary):
-                ask(follower, "CLUSTER FAILOVER")
+                execute(follower, "CLUSTER FAILOVER")
                 live.withdraw(name)
                 live.until_refused(name)
-                eventually(lambda now=follower: ask(now, "ROLE")[0] == "master", "the replica took over")
+                eventually(lambda now=follower: execute(now, "ROLE")[0] == "master", "the replica took over")
                 live.until_refused(name)
         live.until_served(CUSTOMERS[2:])
 
@@ -159,8 +159,8 @@ def test_a_promoted_replica_that_lags_never_serves_an_old_grant(live: Live) -> N
         name = CUSTOMERS[0]
         primary = live.server_of(name)
         replica = live.replica_of(primary)
-        ask(primary, "ACL SETUSER default", "-psync", "-sync")  # the replica can't follow any more
-        ask(primary, "CLIENT KILL TYPE replica")
+        execute(primary, "ACL SETUSER default", "-psync", "-sync")  # the replica can't follow any more
+        execute(primary, "CLIENT KILL TYPE replica")
         assert live.withdraw(name).effective
         assert live.read(name) is Denial.REFUSED
         assert live.old_grant_at(replica, name), "it never heard of the withdrawal"
@@ -174,7 +174,7 @@ def restore_an_old_dump(live: Live, name: str) -> RedisServer:
     """Of a customer who withdraws: the primary comes back from a dump that was made before."""
     primary = live.server_of(name)
     replica = live.replica_of(primary)
-    ask(primary, "SAVE")
+    execute(primary, "SAVE")
     dump = primary.folder / "dump.rdb"
     kept = shutil.copy(dump, primary.folder / "kept.rdb")
     assert live.withdraw(name).effective
@@ -201,18 +201,18 @@ def test_an_old_grant_that_moves_to_a_node_which_is_vouched_for_is_not_served_th
     with live.vouching():
         live.until_served(CUSTOMERS)
         primary = restore_an_old_dump(live, name)
-    eventually(lambda: "cluster_state:ok" in ask(primary, "CLUSTER INFO"), "the others take the primary back")
+    eventually(lambda: "cluster_state:ok" in execute(primary, "CLUSTER INFO"), "the others take the primary back")
     taker = next(node for node in live.store.nodes() if not node.owns(live.subjects[name]))
     assert taker.vouch(taker.run(), 60_000)
     target = next(server for server in live.cluster.servers if taker.name.endswith(f":{server.port}"))
     subject = live.subjects[name]
-    slot, ids = slot_of(subject), {server.port: ask(server, "CLUSTER MYID") for server in (primary, target)}
-    ask(target, f"CLUSTER SETSLOT {slot} IMPORTING", ids[primary.port])
-    ask(primary, f"CLUSTER SETSLOT {slot} MIGRATING", ids[target.port])
-    ask(primary, "MIGRATE 127.0.0.1", target.port, subject_key(subject), 0, 5000)
+    slot, ids = slot_of(subject), {server.port: execute(server, "CLUSTER MYID") for server in (primary, target)}
+    execute(target, f"CLUSTER SETSLOT {slot} IMPORTING", ids[primary.port])
+    execute(primary, f"CLUSTER SETSLOT {slot} MIGRATING", ids[target.port])
+    execute(primary, "MIGRATE 127.0.0.1", target.port, subject_key(subject), 0, 5000)
     assert live.read(name) is Denial.UNVOUCHED
     for server in (target, primary):
-        ask(server, f"CLUSTER SETSLOT {slot} NODE", ids[target.port])
+        execute(server, f"CLUSTER SETSLOT {slot} NODE", ids[target.port])
     assert live.read(name) is Denial.UNVOUCHED
     assert live.old_grant_at(target, name)
     with live.vouching():

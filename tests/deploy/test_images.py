@@ -1,4 +1,4 @@
-"""The Dockerfile and docker-compose.yml, read by hadolint and `docker compose config`; neither needs an engine."""
+"""Dockerfile and docker-compose.yml, checked by hadolint and `docker compose config`, without a container engine."""
 
 import json
 import re
@@ -29,16 +29,16 @@ def services() -> dict[str, Any]:
     return json.loads(run.stdout)["services"]
 
 
-def test_the_dockerfile_is_clean() -> None:
+def test_dockerfile_passes_hadolint() -> None:
     run = subprocess.run([TOOLS / "hadolint", ROOT / "deploy" / "Dockerfile"], capture_output=True, text=True)
     assert (run.returncode, run.stdout) == (0, "")
 
 
-@pytest.mark.parametrize("lacking", SECRETS)
-def test_no_secret_has_a_default(lacking: str) -> None:
-    run = compose(**{name: "x" for name in SECRETS if name != lacking})
+@pytest.mark.parametrize("missing", SECRETS)
+def test_secret_without_a_value_is_refused(missing: str) -> None:
+    run = compose(**{name: "x" for name in SECRETS if name != missing})
     assert run.returncode != 0
-    assert f"required variable {lacking} is missing" in run.stderr
+    assert f"required variable {missing} is missing" in run.stderr
 
 
 def test_every_setting_in_use_exists(services: dict[str, Any]) -> None:
@@ -47,18 +47,18 @@ def test_every_setting_in_use_exists(services: dict[str, Any]) -> None:
     assert {name for name in used if name.startswith("RAPPORT_")} <= known
 
 
-def test_streams_know_neither_secrets_nor_the_database(services: dict[str, Any]) -> None:
+def test_streams_have_neither_secrets_nor_a_database(services: dict[str, Any]) -> None:
     assert not {"RAPPORT_SECRET_KEY", "RAPPORT_SUBJECT_SECRET", "RAPPORT_DATABASE_URL"} & set(
         services["streams"]["environment"]
     )
 
 
-def test_only_loopback_is_published_and_images_are_pinned(services: dict[str, Any]) -> None:
+def test_ports_are_on_loopback_and_images_pinned(services: dict[str, Any]) -> None:
     for service in services.values():
         assert all(port["host_ip"] == "127.0.0.1" for port in service.get("ports", []))
         assert re.search(r":\D*\d+\.?\d*", service["image"]), service["image"]
 
 
-def test_every_service_restarts_but_the_jobs(services: dict[str, Any]) -> None:
+def test_every_service_except_the_jobs_restarts(services: dict[str, Any]) -> None:
     jobs = {name for name, service in services.items() if service["restart"] == "no"}
     assert jobs == {"migrate", "topics"}

@@ -1,4 +1,4 @@
-"""The servers that tests and the demo stand on do start, answer and stop."""
+"""The local servers of tests and demo start, answer and stop."""
 
 import psycopg
 import pytest
@@ -15,7 +15,7 @@ def test_redis_answers(redis_server: str) -> None:
 
 
 @pytest.mark.parametrize(("durable", "kept"), [(True, b"1"), (False, None)])
-def test_only_a_durable_redis_survives_its_death(tmp_path, durable: bool, kept: bytes | None) -> None:
+def test_only_a_durable_redis_keeps_data_after_a_kill(tmp_path, durable: bool, kept: bytes | None) -> None:
     server = RedisServer(tmp_path, durable=durable)
     server.start()
     with Redis.from_url(server.url) as client:
@@ -28,7 +28,7 @@ def test_only_a_durable_redis_survives_its_death(tmp_path, durable: bool, kept: 
         server.stop()
 
 
-def test_kafka_makes_no_topic_unasked(kafka: str) -> None:
+def test_kafka_creates_no_topic_by_itself(kafka: str) -> None:
     metadata = AdminClient({"bootstrap.servers": kafka}).list_topics("unknown", timeout=10)
     assert metadata.topics["unknown"].error
     assert len(metadata.brokers) == 1

@@ -11,7 +11,7 @@ from urllib.parse import urlparse
 import msgspec
 import pytest
 
-from devservers.redis_cluster import RedisCluster, ask
+from devservers.redis_cluster import RedisCluster, execute
 from devservers.redis_server import RedisServer
 from devservers.server import running
 from devservers.waiting import eventually
@@ -116,7 +116,7 @@ def test_the_error_names_a_cluster_taken_for_a_single_server(redis_cluster: str)
 
 def test_every_node_is_sent_the_password(cluster: RedisCluster) -> None:
     for server in cluster.servers:
-        ask(server, "CONFIG SET", "masterauth", "secret", "requirepass", "secret")
+        execute(server, "CONFIG SET", "masterauth", "secret", "requirepass", "secret")
     assert readable(filled_store(cluster.url.replace("://", "://default:secret@"))) == SUBJECTS
     with pytest.raises(StoreUnavailable, match="NOAUTH"):
         ClusterStore(cluster.url, 500).read(SUBJECTS, [], [], 500)
@@ -185,7 +185,7 @@ def test_a_promoted_replica_denies_until_it_is_vouched_for(cluster: RedisCluster
         os.kill(server.process.pid, signal.SIGCONT)
     else:
         server.start()
-    eventually(lambda: ask(server, "ROLE")[0] == "slave", "the old primary is a replica")
+    eventually(lambda: execute(server, "ROLE")[0] == "slave", "the old primary is a replica")
     assert readable(store) == SUBJECTS
 
 
@@ -195,11 +195,11 @@ def test_a_migrating_slot_is_denied_until_it_is_vouched_for(cluster: RedisCluste
     moving, *staying = subjects_of(source_node)
     new = next(name for name in (f"{i:032x}" for i in range(10**6)) if slot_of(name) == slot_of(moving))
     slot, (source, target) = slot_of(moving), (server_of(cluster, node) for node in (source_node, target_node))
-    ids = {server.port: ask(server, "CLUSTER MYID") for server in (source, target)}
-    ask(target, f"CLUSTER SETSLOT {slot} IMPORTING", ids[source.port])
-    ask(source, f"CLUSTER SETSLOT {slot} MIGRATING", ids[target.port])
+    ids = {server.port: execute(server, "CLUSTER MYID") for server in (source, target)}
+    execute(target, f"CLUSTER SETSLOT {slot} IMPORTING", ids[source.port])
+    execute(source, f"CLUSTER SETSLOT {slot} MIGRATING", ids[target.port])
     assert readable(store, [moving]) == [moving], "the key has not migrated yet"
-    ask(source, "MIGRATE 127.0.0.1", target.port, subject_key(moving), 0, 5000)
+    execute(source, "MIGRATE 127.0.0.1", target.port, subject_key(moving), 0, 5000)
 
     assert readable(store, [moving, *staying]) == staying
     assert readable(store, [moving]) == []
@@ -211,7 +211,7 @@ def test_a_migrating_slot_is_denied_until_it_is_vouched_for(cluster: RedisCluste
     assert store.write([field(moving, 2), field(staying[0], 2)], NOW_MS) == [WriteOutcome.DONE] * 2
 
     for server in (target, source):
-        ask(server, f"CLUSTER SETSLOT {slot} NODE", ids[target.port])
+        execute(server, f"CLUSTER SETSLOT {slot} NODE", ids[target.port])
     assert store.write([field(moving, 3)], NOW_MS) == [WriteOutcome.DONE], "the moved slot is discovered"
     assert readable(store, subjects_of(source_node)) == [], "both nodes have other slots than those vouched for"
     assert not {node.slots for node in store.nodes()} & {source_node.slots, target_node.slots}

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from devservers.installation import Installation, answers, installation
-from devservers.kafka.broker import Broker, missing
+from devservers.kafka.broker import Broker, missing_programs
 from devservers.ports import free_port
 from devservers.redis_server import RedisServer
 from devservers.waiting import eventually
@@ -53,7 +53,7 @@ class Chat:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     """A Kafka of this test's own: it is stopped for a while."""
-    if reason := missing():
+    if reason := missing_programs():
         pytest.skip(reason)
     made = Broker(tmp_path / "kafka")
     made.start()
