@@ -13,8 +13,8 @@ def respond_to(request: HttpRequest, handle: Handle, route: str) -> HttpResponse
     """A handler's answer to a Django request."""
     # One byte above the limit is enough: the decoder refuses the body.
     body = body_stream(request).read(LARGEST_BODY_BYTES + 1) if request.method == "POST" else b""
-    given = request.headers.get
-    call = call_of(body, given("Authorization"), given("X-Request-Id"), given("traceparent"))
+    header = request.headers.get
+    call = call_of(body, header("Authorization"), header("X-Request-Id"), header("traceparent"))
     return django_response(answer_call(route, handle, call), call)
 
 

@@ -1,7 +1,7 @@
 """Fast path of the feature reads: a WSGI adapter that calls the handler directly, without Django.
 
 Both adapters answer alike: tests/api/test_adapters.py sends every request through both. Any other request (path,
-method, a body of unknown length, a host that is not ours) goes on to Django, which has the errors for them.
+method, a body of unknown length, a host that is not ours) is passed to Django.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,14 +32,14 @@ class FastPath:
             found is None
             or environ["REQUEST_METHOD"] != "POST"
             or not environ.get("CONTENT_LENGTH")
-            or not is_ours(environ.get("HTTP_HOST", ""))
+            or not is_allowed_host(environ.get("HTTP_HOST", ""))
         ):
             return self.django(environ, start_response)
         route, handle = found
         # One byte above the limit is enough: the decoder refuses the body.
         body = environ["wsgi.input"].read(LARGEST_BODY_BYTES + 1)
-        given = environ.get
-        call = call_of(body, given("HTTP_AUTHORIZATION"), given("HTTP_X_REQUEST_ID"), given("HTTP_TRACEPARENT"))
+        header = environ.get
+        call = call_of(body, header("HTTP_AUTHORIZATION"), header("HTTP_X_REQUEST_ID"), header("HTTP_TRACEPARENT"))
         reply = answer_call(route, handle, call)
         headers = [*response_headers(reply, call).items(), ("Content-Length", str(len(reply.body)))]
         start_response(STATUS_LINES[reply.status], headers)
@@ -47,7 +47,7 @@ class FastPath:
 
 
 @lru_cache(maxsize=1024)
-def is_ours(host: str) -> bool:
+def is_allowed_host(host: str) -> bool:
     """Whether a Host header names this installation, by Django's own rules."""
     domain, _ = split_domain_port(host)
     return bool(domain) and validate_host(domain, settings().allowed_hosts)

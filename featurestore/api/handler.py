@@ -24,7 +24,7 @@ from featurestore.config import settings
 from featurestore.definitions import FeatureService
 from featurestore.permission import Denial
 from featurestore.serving.answer import Answer, Status, ViewAnswer
-from featurestore.serving.as_of import AsOfTooEarly
+from featurestore.serving.as_of import AsOfTooEarly, TooEarlyView
 from featurestore.serving.reader import FeatureReader
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
@@ -140,7 +140,9 @@ class FeatureHandler:
             raise UnknownService("GET /v1/services lists the services that this key may use - at `$.service`")
         require_purpose(credential, query.purpose)
         call.log_fields |= {"service": service.name, "purpose": query.purpose, "subjects": len(subjects)}
-        distinct, too_early = list(dict.fromkeys(subjects)), None
+        distinct = list(dict.fromkeys(subjects))
+        read: Sequence[Answer]
+        too_early: Sequence[TooEarlyView] = ()
         try:
             read = self.reader.read(
                 service,
@@ -152,15 +154,15 @@ class FeatureHandler:
                 as_of_ms=None if query.as_of is None else past_ms(query.as_of, call.now_ms),
             )
         except AsOfTooEarly as error:
-            too_early, read = error, error.answers
+            too_early, read = error.views, error.answers
         except StoreUnavailable as error:
             call.log_fields["store"] = str(error)
             raise Unavailable("The store did not answer in time. Nothing was read.") from None
         hide_unknown_customers(read)
         self.access_log.add_read(credential, service.name, query.purpose, distinct, read, call.now_ms, call.request_id)
-        if too_early is not None:  # is recorded as well: the problem says which views have later events
+        if too_early:  # recorded as well: the problem states which views have later events
             batch = subjects if isinstance(query, BatchRequest) else ()
-            raise TooEarly(explanation(too_early.views, distinct, batch))
+            raise TooEarly(explanation(too_early, distinct, batch))
         by_subject = dict(zip(distinct, read, strict=True))
         answers = [by_subject[subject] for subject in subjects]
         count_views(service.name, query.purpose, answers)

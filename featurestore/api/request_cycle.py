@@ -34,7 +34,7 @@ def request_id_of(header: str | None) -> str:
 
 
 def call_of(body: bytes, authorization: str | None, own_id: str | None, traceparent: str | None) -> Call:
-    """A call of now, from a body and the four headers that matter."""
+    """A call at this moment, from a body and the three headers that are read."""
     return Call(body, authorization or "", now_ms(), request_id_of(own_id), trace_of(traceparent))
 
 
@@ -69,7 +69,7 @@ def answer_call(route: str, handle: Handle, call: Call) -> Reply:
     except (DatabaseError, KeysUnavailable) as error:
         call.log_fields |= _error_fields(error)
         reply = Unavailable("The database did not answer.").reply(call.request_id)
-    except Exception as error:  # noqa: BLE001  (the last resort of a server: logged, and answered in the one shape)
+    except Exception as error:  # noqa: BLE001  (last resort: logged, and answered as a problem)
         call.log_fields |= _error_fields(error)
         reply = Internal().reply(call.request_id)
     seconds = time.perf_counter() - started_s

@@ -16,7 +16,7 @@ from featurestore.api import health
 from featurestore.api.body import LARGEST_BODY_BYTES
 from featurestore.api.draining import drain_state
 from featurestore.api.errors import Malformed, MethodNotAllowed, NotFound, Problem
-from featurestore.api.fast_path import is_ours
+from featurestore.api.fast_path import is_allowed_host
 from featurestore.api.handler import feature_handler
 from featurestore.api.reply import Call, Reply
 from featurestore.api.request_cycle import answer_call, call_of, response_headers
@@ -153,7 +153,7 @@ def refusal_of(path: str, method: str, host: str) -> Problem | None:
     allowed = ("POST",) if path == PATH else ("GET", "HEAD")
     if method not in allowed:
         return MethodNotAllowed(f"Use {', '.join(allowed)}.", {"Allow": ", ".join(allowed)})
-    if path == PATH and not is_ours(host):
+    if path == PATH and not is_allowed_host(host):
         return Malformed("The Host header names no host of this installation.")
     return None
 

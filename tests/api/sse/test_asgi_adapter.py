@@ -45,7 +45,7 @@ class HandlerStub:
 
 
 class NotifierStub:
-    """Change notifications that a test sends."""
+    """Subscriptions to changes that never come; ``unavailable``: the store does not answer."""
 
     def __init__(self, done: list[str]) -> None:
         self.done, self.unavailable = done, False
