@@ -18,7 +18,7 @@ from streams.metrics import LAG, WAITING
 from streams.partition_queues import PartitionQueues
 
 INTERVAL_S = 1.0
-SETTLE_S = 0.05  # most of what was appended when the question was asked is applied so soon
+SETTLE_S = 0.05  # within which most of what was appended before the question is applied
 OVERDUE_MS = 5_000
 
 log = structlog.get_logger(__name__)

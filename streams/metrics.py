@@ -30,7 +30,7 @@ OUTCOMES = {
     "oversized": OVERSIZED,
 }
 DEAD_LETTERS = Counter("rapport_stream_dead_letters", "Events quarantined.", ["topic", "reason"])
-REREAD = Counter("rapport_stream_reread", "Bundles lost in a rebalance and read again.", ["topic"])
+REREAD = Counter("rapport_stream_reread", "Fetch batches lost in a rebalance and read again.", ["topic"])
 LAG = Gauge("rapport_stream_lag", "Events of a partition not folded yet.", ["topic", "partition"])
 WAITING = Gauge("rapport_stream_waiting_records", "Fetched events that wait to be folded.")
 COMMITTED = Gauge("rapport_stream_committed_offset", "Committed offset.", ["topic", "partition"])

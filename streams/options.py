@@ -39,5 +39,5 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "broker_check_crcs": False,
         "broker_commit_interval": 1.0,
         "stream_buffer_maxsize": 4,
-        "stream_wait_empty": True,  # a rebalance waits for the fetch batches being handled
+        "stream_wait_empty": True,  # a rebalance waits for the fetch batches being handled (trap 10)
     }

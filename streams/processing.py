@@ -5,10 +5,10 @@
 3. One changelog record a changed subject is written; when all are acknowledged, they go into the tables.
 4. One fenced write a changed field goes to the store, in one pipeline.
 
-A crash anywhere replays: the events that a record has applied already are skipped, and the fields of a subject with
-skipped events are written again, because the crash may have come between table and store. If the store refuses a write,
-the permission changed after it was read: the subject is folded again under the new one, from its record before the
-micro-batch.
+A crash anywhere replays. The events that a record has applied already are skipped, and the fields of a subject with
+skipped events are written again, because the crash may have come between table and store (trap 5 of
+docs/decisions/faust-traps.md). If the store refuses a write, the permission changed after it was read: the subject is
+folded again under the new one, from its record before the micro-batch.
 """
 
 import asyncio
