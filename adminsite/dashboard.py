@@ -104,9 +104,9 @@ def _pending() -> Figure:
     found = consent.outbox_backlog()
     link = reverse("admin:consent_permissionchange_changelist") + "?state=pending"
     description = "Not yet in the store" if found.unpublished else "Every change is in the store"
-    if found.unsent:
-        description += f"; {found.unsent:,} not yet sent to the streams"
-    if found.unpublished + found.unsent:
+    if found.unsent_purges:
+        description += f"; {found.unsent_purges:,} not yet sent to the streams"
+    if found.unpublished + found.unsent_purges:
         description += f"; the oldest waits for {timedelta(seconds=round(found.oldest_s))}"
     return Figure("Pending changes", f"{found.unpublished:,}", description, link, not found.unpublished)
 

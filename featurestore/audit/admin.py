@@ -1,4 +1,4 @@
-"""Audits of the store, and what they found: open findings first."""
+"""Admin pages of audits and findings; open findings come first."""
 
 from typing import Any
 
@@ -16,22 +16,22 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from featurestore.audit import services
-from featurestore.audit.errors import PrivacyError
+from featurestore.audit.consent_audit import run_audit
+from featurestore.audit.errors import AuditError
 from featurestore.audit.models import AuditRun, Finding
-from featurestore.audit.run import audit
 from featurestore.audit.tasks import audit_consent
 from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.backoffice.filters import DayRangeFilter
 from featurestore.customers.subject_admin import SubjectRowAdmin
 
 PING_S = 0.5
-MEANS = {
-    Finding.Kind.ALLOWS_MORE: "The store would have answered where the database denies.",
-    Finding.Kind.UNKNOWN: "The store held a permission of a subject that the database does not know.",
-    Finding.Kind.AHEAD: "The store held a version that this database never issued: was it restored from a backup?",
-    Finding.Kind.DENIES_MORE: "The store denied where the database allows. Nothing leaked; values were withheld.",
-    Finding.Kind.MISSING: "The store held no permission of a subject, which denies. Nothing leaked.",
-    Finding.Kind.STALE_FENCE: "The store held the same answer under an older version.",
+MEANINGS = {
+    Finding.Kind.ALLOWS_MORE: "The store would have allowed reads that the database denies.",
+    Finding.Kind.UNKNOWN: "The store held a permission of a subject that is not in the database.",
+    Finding.Kind.AHEAD: "The store held a version that this database never issued: was the database restored?",
+    Finding.Kind.DENIES_MORE: "The store denied reads that the database allows. Nothing leaked; values were withheld.",
+    Finding.Kind.MISSING: "The store held no permission of a subject, which denies its reads. Nothing leaked.",
+    Finding.Kind.STALE_FENCE: "The store held the same permission under an older version.",
 }
 
 
@@ -49,7 +49,7 @@ class DismissForm(forms.Form):
     reason = forms.CharField(
         max_length=500,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="Why nothing needs to be done. Kept with the finding and your name.",
+        help_text="Why nothing needs to be done. It is stored with the finding and your name.",
     )
 
 
@@ -59,7 +59,7 @@ class AuditRunAdmin(ReadOnlyAdmin):
     list_filter = [("started_at", DayRangeFilter)]
     fieldsets = [
         (None, {"fields": ["outcome", ("started_at", "finished_at"), "error"]}),
-        ("What it compared", {"fields": [("subjects", "store_subjects"), ("found", "repaired"), "findings"]}),
+        ("Compared", {"fields": [("subjects", "store_subjects"), ("found", "repaired"), "findings"]}),
     ]
     actions_list = ["run_now"]
 
@@ -90,9 +90,9 @@ class AuditRunAdmin(ReadOnlyAdmin):
         def then(answers: dict[str, Any]) -> HttpResponse:
             if has_worker():
                 audit_consent.delay()
-                messages.success(request, "The audit begins now. Its line appears here when you load the list again.")
+                messages.success(request, "The audit starts now. Load this list again to see it.")
                 return self.redirect_to(None)
-            run = audit()
+            run = run_audit()
             if run is None:
                 messages.info(request, "An audit is running already.")
             elif run.error:
@@ -111,13 +111,13 @@ class AuditRunAdmin(ReadOnlyAdmin):
             title="Audit the store now",
             button="Audit now",
             lead="Every subject of the database is compared with the store, and every subject of the store with the "
-            "database. What the store wrongly allows is repaired first. Reads go on meanwhile.",
+            "database. What the store wrongly allows is repaired first. Reads are answered meanwhile.",
         )
 
 
 @admin.register(Finding)
 class FindingAdmin(SubjectRowAdmin):
-    service_errors = (PrivacyError,)
+    service_errors = (AuditError,)
     list_display = ["found_at", "kind", "customer", "purpose", "status", "detail"]
     list_filter = [("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter), ("found_at", DayRangeFilter)]
     ordering = [Case(When(state=Finding.State.OPEN, then=Value(0)), default=Value(1)), "-found_at", "-pk"]
@@ -136,9 +136,9 @@ class FindingAdmin(SubjectRowAdmin):
     def status(self, finding: Finding) -> str:
         return finding.get_state_display()
 
-    @display(description="What that means")
+    @display(description="Meaning")
     def means(self, finding: Finding) -> str:
-        return MEANS[Finding.Kind(finding.kind)]
+        return MEANINGS[Finding.Kind(finding.kind)]
 
     @display(description="Audit")
     def audit(self, finding: Finding) -> Any:
@@ -156,7 +156,7 @@ class FindingAdmin(SubjectRowAdmin):
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             services.dismiss(finding.pk, actor=request.user.get_username(), reason=answers["reason"])
-            messages.success(request, "Dismissed. It is found again while the difference lasts.")
+            messages.success(request, "Dismissed. The next audit finds it again if the difference lasts.")
             return self.redirect_to(finding)
 
         return self.confirm(
@@ -166,6 +166,6 @@ class FindingAdmin(SubjectRowAdmin):
             then,
             title="Dismiss this finding",
             button="Dismiss",
-            lead="Nothing is repaired by this. An audit that still sees the difference finds it again.",
+            lead="A dismissal repairs nothing. The next audit finds it again if the difference lasts.",
             facts=[("Finding", finding.get_kind_display()), ("Detail", finding.detail)],
         )

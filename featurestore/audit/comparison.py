@@ -1,13 +1,13 @@
-"""In what a stored permission differs from the database's. Pure."""
+"""Comparison of a stored permission with the database's. Pure."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
-from featurestore.permission import Denial, PurposePermission, Permission, current
+from featurestore.permission import Denial, Permission, PurposePermission, current
 
 
-class Kind(StrEnum):
-    """Kinds of findings, the worst first."""
+class DifferenceKind(StrEnum):
+    """Kinds of differences, the worst first."""
 
     ALLOWS_MORE = "allows_more"
     UNKNOWN = "unknown_subject_in_store"
@@ -18,41 +18,43 @@ class Kind(StrEnum):
 
 
 class Difference(NamedTuple):
-    """``detail`` holds numbers and names of purposes, never an identifier."""
+    """One difference. ``detail``: numbers and names of purposes, never an identifier."""
 
-    kind: Kind
+    kind: DifferenceKind
     purpose: str
     detail: str
 
 
 def differences(ours: Permission, stored: Permission | None, now_ms: int) -> list[Difference]:
-    """What the store's permission gets wrong at a time, by purpose; about its version where no purpose differs."""
+    """The differences of a stored permission from ours at a time, by purpose; of versions, if no purpose differs."""
     if stored is None:
-        return [Difference(Kind.MISSING, "", f"the database has version {_fence(ours)}")]
+        return [Difference(DifferenceKind.MISSING, "", f"the database has version {_fence(ours)}")]
     found = []
     for purpose in sorted(ours.purposes.keys() | stored.purposes.keys()):
         want, have = current(ours, purpose, now_ms), current(stored, purpose, now_ms)
-        if kind := _judge(want, have):
-            detail = f"database: {_words(want)}; store: {_words(have)}; versions {_fence(ours)} and {_fence(stored)}"
+        if kind := _kind_of(want, have):
+            detail = (
+                f"database: {_describe(want)}; store: {_describe(have)}; versions {_fence(ours)} and {_fence(stored)}"
+            )
             found.append(Difference(kind, purpose, detail))
     if not found and stored.fence > ours.fence:
-        found.append(Difference(Kind.AHEAD, "", f"database: {_fence(ours)}; store: {_fence(stored)}"))
+        found.append(Difference(DifferenceKind.AHEAD, "", f"database: {_fence(ours)}; store: {_fence(stored)}"))
     elif not found and stored != ours:
-        found.append(Difference(Kind.STALE_FENCE, "", f"database: {_fence(ours)}; store: {_fence(stored)}"))
+        found.append(Difference(DifferenceKind.STALE_FENCE, "", f"database: {_fence(ours)}; store: {_fence(stored)}"))
     return found
 
 
-def _judge(want: PurposePermission | Denial, have: PurposePermission | Denial) -> Kind | None:
+def _kind_of(want: PurposePermission | Denial, have: PurposePermission | Denial) -> DifferenceKind | None:
     if not isinstance(have, PurposePermission):
-        return Kind.DENIES_MORE if isinstance(want, PurposePermission) else None
+        return DifferenceKind.DENIES_MORE if isinstance(want, PurposePermission) else None
     if not isinstance(want, PurposePermission) or have.grant_id != want.grant_id or have.since_ms < want.since_ms:
-        return Kind.ALLOWS_MORE
+        return DifferenceKind.ALLOWS_MORE
     if want.until_ms and not 0 < have.until_ms <= want.until_ms:
-        return Kind.ALLOWS_MORE
-    return Kind.DENIES_MORE if have != want else None
+        return DifferenceKind.ALLOWS_MORE
+    return DifferenceKind.DENIES_MORE if have != want else None
 
 
-def _words(verdict: PurposePermission | Denial) -> str:
+def _describe(verdict: PurposePermission | Denial) -> str:
     if isinstance(verdict, Denial):
         return f"denied ({verdict})"
     return f"grant {verdict.grant_id} from {verdict.since_ms} to {verdict.until_ms or 'no end'}"

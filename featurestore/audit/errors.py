@@ -1,13 +1,13 @@
-"""What can be wrong with a privacy operation."""
+"""Errors of audits and findings."""
 
 
-class PrivacyError(Exception):
-    """Nothing was changed."""
+class AuditError(Exception):
+    """Base class: the request is refused and nothing was changed."""
 
 
-class NoReason(PrivacyError):
-    """Nobody said why, or who."""
+class MissingReason(AuditError):
+    """A dismissal without a reason or an actor."""
 
 
-class NotOpen(PrivacyError):
-    """The finding was closed meanwhile."""
+class FindingNotOpen(AuditError):
+    """The finding was repaired or dismissed meanwhile."""

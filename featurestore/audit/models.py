@@ -1,4 +1,4 @@
-"""Audits of the store against the database, and what they found."""
+"""Tables of consent audits and their findings."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,18 +7,20 @@ from featurestore.audit import comparison
 
 
 class AuditRun(models.Model):
-    """One audit of every subject, in both directions."""
+    """One audit: every subject of the database in the store, and every subject of the store in the database."""
 
     personal_data = "None: counts."
     erased_by = "Deleted by retention, 90 days later, with its findings."
 
     started_at = models.DateTimeField(db_index=True)
     finished_at = models.DateTimeField(null=True, blank=True)
-    subjects = models.PositiveBigIntegerField(default=0, help_text="Of the database, compared with the store.")
-    store_subjects = models.PositiveBigIntegerField(default=0, help_text="Of the store, looked up in the database.")
+    subjects = models.PositiveBigIntegerField(default=0, help_text="Subjects of the database compared with the store.")
+    store_subjects = models.PositiveBigIntegerField(
+        default=0, help_text="Subjects of the store looked up in the database."
+    )
     found = models.PositiveBigIntegerField(default=0)
     repaired = models.PositiveBigIntegerField(default=0)
-    error = models.CharField(max_length=300, blank=True, help_text="Why it did not come to its end.")
+    error = models.CharField(max_length=300, blank=True, help_text="Why the audit ended early.")
 
     class Meta:
         ordering = ["-started_at"]
@@ -28,18 +30,18 @@ class AuditRun(models.Model):
 
 
 class Finding(models.Model):
-    """One difference between the store and the database that was not just a change on its way."""
+    """Difference between the store and the database that no change in the outbox explains."""
 
-    personal_data = "A subject (pseudonym) and in what its stored permission differed."
+    personal_data = "A subject (pseudonym) and how its stored permission differed."
     erased_by = "Erasure deletes a subject's findings; retention deletes them with their audit."
 
     class Kind(models.TextChoices):
-        ALLOWS_MORE = comparison.Kind.ALLOWS_MORE, _("The store allows more")
-        DENIES_MORE = comparison.Kind.DENIES_MORE, _("The store denies more")
-        MISSING = comparison.Kind.MISSING, _("Missing in the store")
-        UNKNOWN = comparison.Kind.UNKNOWN, _("Unknown subject in the store")
-        STALE_FENCE = comparison.Kind.STALE_FENCE, _("An older version in the store")
-        AHEAD = comparison.Kind.AHEAD, _("A version in the store that the database never issued")
+        ALLOWS_MORE = comparison.DifferenceKind.ALLOWS_MORE, _("The store allows more")
+        DENIES_MORE = comparison.DifferenceKind.DENIES_MORE, _("The store denies more")
+        MISSING = comparison.DifferenceKind.MISSING, _("Missing in the store")
+        UNKNOWN = comparison.DifferenceKind.UNKNOWN, _("Unknown subject in the store")
+        STALE_FENCE = comparison.DifferenceKind.STALE_FENCE, _("An older version in the store")
+        AHEAD = comparison.DifferenceKind.AHEAD, _("A version in the store that the database never issued")
 
     class State(models.TextChoices):
         OPEN = "open", _("Open")
@@ -52,7 +54,7 @@ class Finding(models.Model):
     purpose = models.CharField(max_length=64, blank=True)
     detail = models.CharField(max_length=300)
     found_at = models.DateTimeField()
-    seen_at = models.DateTimeField(help_text="The last audit that still saw it.")
+    seen_at = models.DateTimeField(help_text="Time of the last audit that found it.")
     state = models.CharField(max_length=16, choices=State.choices, default=State.OPEN)
     repaired_at = models.DateTimeField(null=True, blank=True)
     dismissed_by = models.CharField(max_length=150, blank=True)

@@ -1,4 +1,4 @@
-"""The readers of audits and findings."""
+"""Readers of audits and findings."""
 
 from django.db.models import QuerySet
 
@@ -6,7 +6,7 @@ from featurestore.audit.models import AuditRun, Finding
 
 
 def open_findings() -> QuerySet[Finding]:
-    """What still differs, the newest first."""
+    """The open findings, the newest first."""
     return Finding.objects.filter(state=Finding.State.OPEN).select_related("run")
 
 

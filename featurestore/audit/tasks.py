@@ -1,15 +1,15 @@
-"""What beat starts. An audit that outlives its message is not begun a second time: it holds a lease."""
+"""Celery tasks of audits. A message delivered twice starts no second audit: the first holds the lease."""
 
 from celery import shared_task
 
-from featurestore.audit import run, services
+from featurestore.audit import consent_audit, services
 
 LONGEST_S = 3600
 
 
 @shared_task(name="audit.audit", acks_late=False, soft_time_limit=LONGEST_S, time_limit=LONGEST_S + 60)
 def audit_consent() -> None:
-    run.audit()
+    consent_audit.run_audit()
 
 
 @shared_task(name="audit.prune")

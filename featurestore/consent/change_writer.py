@@ -10,9 +10,9 @@ from datetime import datetime
 from featurestore.clock import moment
 from featurestore.consent.change_sequence import take_number
 from featurestore.consent.models import (
+    ChangeSequence,
     ConsentRecord,
     CurrentPermission,
-    ChangeSequence,
     Notice,
     PermissionChange,
     Purpose,

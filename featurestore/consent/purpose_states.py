@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from featurestore.consent.errors import WrongBasis, WrongDate
-from featurestore.permission import PurposePermission, Permission
+from featurestore.permission import Permission, PurposePermission
 
 START_DELAY_MS = 1000
 """A grant begins so long after its recording: later than any event that a fast clock stamped before the recording."""

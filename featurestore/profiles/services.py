@@ -1,25 +1,24 @@
-"""The only writers of customers."""
+"""Writers of customers: registration, with the first permission."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import NamedTuple
 
 from django.db import transaction
 
 from featurestore.clock import milliseconds
-from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.change_sequence import lock_change_sequence
+from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.models import PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.purpose_states import Basis, after_registration, check_date
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import subject_of_customer
-from featurestore.jobs.batches import BATCH_SIZE
+from featurestore.jobs.batches import BATCH_SIZE, batches
 
 
 class Registration(NamedTuple):
-    """A customer to register. ``since``: customer since, for imports; lawful bases without consent allow from then."""
+    """A customer to register. ``since``: for imports; purposes that need no consent are allowed since then."""
 
     customer_id: str
     region: str
@@ -27,8 +26,8 @@ class Registration(NamedTuple):
     since: datetime | None = None
 
 
-class Registered(NamedTuple):
-    """``effective``: the first permission is in the store, which is vouched for. A known customer stays as it is."""
+class RegistrationResult(NamedTuple):
+    """A registered customer. ``created``: was unknown before. ``effective``: a vouched store has its permission."""
 
     customer: Customer
     created: bool
@@ -37,26 +36,24 @@ class Registered(NamedTuple):
 
 def register(
     customer_id: str, region: str, brand: str, since: datetime | None = None, now: datetime | None = None
-) -> Registered:
-    """Register a customer and issue the first permission. Repeats are harmless.
+) -> RegistrationResult:
+    """Register a customer and publish its first permission. A repeat changes nothing.
 
-    Must not be called within a transaction. Raises IdentifierError, and WrongDate for a date in the future or before
-    1970.
+    Must not be called within a transaction. Raises IdentifierError; WrongDate for a date in the future or before 1970.
     """
     if known := Customer.objects.filter(subject=subject_of_customer(customer_id)).first():
-        return Registered(known, False, bool(_in_effect([known])))
+        return RegistrationResult(known, False, bool(_effective_subjects([known])))
     return _register_batch([Registration(customer_id, region, brand, since)], now)[0]
 
 
 def register_many(registrations: Iterable[Registration], now: datetime | None = None) -> int:
-    """Register customers by the thousand, each thousand in a transaction of its own; how many were new."""
-    count, rest = 0, iter(registrations)
-    while batch := list(islice(rest, BATCH_SIZE)):
-        count += sum(registered.created for registered in _register_batch(batch, now))
-    return count
+    """Register customers, a thousand in a transaction; return the number of new ones."""
+    return sum(
+        registered.created for batch in batches(registrations, BATCH_SIZE) for registered in _register_batch(batch, now)
+    )
 
 
-def _register_batch(registrations: Sequence[Registration], now: datetime | None) -> list[Registered]:
+def _register_batch(registrations: Sequence[Registration], now: datetime | None) -> list[RegistrationResult]:
     for registration in registrations:
         check_date("since", registration.since)
     wanted = {subject_of_customer(registration.customer_id): registration for registration in registrations}
@@ -84,15 +81,15 @@ def _register_batch(registrations: Sequence[Registration], now: datetime | None)
             }
             writer.add_change(customer, {purpose: state for purpose, state in states.items() if state})
         writer.write()
-    in_effect = publish({customer.subject for customer in new}, now) | _in_effect(known.values())
+    effective = publish({customer.subject for customer in new}, now) | _effective_subjects(known.values())
     return [
-        *(Registered(customer, True, customer.subject in in_effect) for customer in new),
-        *(Registered(customer, False, customer.subject in in_effect) for customer in known.values()),
+        *(RegistrationResult(customer, True, customer.subject in effective) for customer in new),
+        *(RegistrationResult(customer, False, customer.subject in effective) for customer in known.values()),
     ]
 
 
-def _in_effect(customers: Iterable[Customer]) -> set[str]:
-    """The subjects of known customers whose permission is not on its way."""
+def _effective_subjects(customers: Iterable[Customer]) -> set[str]:
+    """The subjects of known customers without unpublished changes."""
     subjects = {customer.subject for customer in customers}
-    waiting = PermissionChange.objects.filter(subject__in=subjects, published_at=None)
-    return subjects.difference(waiting.values_list("subject", flat=True))
+    unpublished = PermissionChange.objects.filter(subject__in=subjects, published_at=None)
+    return subjects.difference(unpublished.values_list("subject", flat=True))

@@ -71,5 +71,5 @@ def test_audit_is_queued_with_a_worker(env: AdminEnvironment, monkeypatch: pytes
     monkeypatch.setattr(admin, "has_worker", lambda: True)
     monkeypatch.setattr(admin.audit_consent, "delay", lambda: queued.append(1))
     page = env.log_in("olivia").post(reverse(RUN), follow=True)
-    assert "begins now" in page.content.decode()
+    assert "starts now" in page.content.decode()
     assert queued == [1]

@@ -32,7 +32,7 @@ def olivia(env: AdminEnvironment) -> Client:
 
 
 def line(page: Any, purpose: str) -> Any:
-    return next(line for line in page.context["status"].lines if line.purpose.name == purpose)
+    return next(line for line in page.context["status"].purposes if line.purpose.name == purpose)
 
 
 def test_withdrawal_is_in_effect_when_the_page_reports_it(env: AdminEnvironment, olivia: Client) -> None:
@@ -64,12 +64,12 @@ def test_given_consent_names_its_notice(env: AdminEnvironment, olivia: Client) -
 def test_repeated_withdrawal_is_recorded_and_reported(env: AdminEnvironment, olivia: Client) -> None:
     decide(env, olivia, "withdraw", "service", WITHDRAWN)
     page = decide(env, olivia, "withdraw", "service", WITHDRAWN)
-    assert "this was so already" in page.content.decode()
+    assert "it was in effect before" in page.content.decode()
     assert ConsentRecord.objects.filter(decision="withdrawn").count() == 2
 
 
 def test_objection_is_recorded_and_taken_back(env: AdminEnvironment, olivia: Client) -> None:
-    assert "objected to, and in effect" in decide(env, olivia, "withdraw", "analytics", WITHDRAWN).content.decode()
+    assert "objection recorded, and in effect" in decide(env, olivia, "withdraw", "analytics", WITHDRAWN).content.decode()
     assert env.read("C42", "analytics") is Denial.REFUSED
     page = decide(env, olivia, "give", "analytics", {"method": "shop", "notice": "", "reason": ""})
     assert "taken back" in page.content.decode()

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import pytest
 
-from featurestore.audit import run as auditing
+from featurestore.audit import consent_audit as auditing
 from featurestore.audit import selectors, services
-from featurestore.audit.errors import NoReason, NotOpen
+from featurestore.audit.consent_audit import run_audit
+from featurestore.audit.errors import FindingNotOpen, MissingReason
 from featurestore.audit.models import AuditRun, Finding
-from featurestore.audit.run import audit
 from featurestore.consent.models import CurrentPermission, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import permissions_of
 from featurestore.consent.outbox.relay import relay_due
@@ -40,7 +40,7 @@ def ann(shop: Shop) -> Ann:
 
 
 def run(when: float = 100) -> AuditRun:
-    done = audit(at(when))
+    done = run_audit(at(when))
     assert done is not None
     return done
 
@@ -154,7 +154,7 @@ def test_an_audit_whose_process_died_is_ended_by_the_next(ann: Ann) -> None:
     dead = AuditRun.objects.create(started_at=at(1))
     run()
     dead.refresh_from_db()
-    assert (dead.error, dead.finished_at) == ("its process died", at(100))
+    assert (dead.error, dead.finished_at) == ("its process ended", at(100))
 
 
 def test_a_change_that_the_store_has_not_got_yet_is_no_finding(ann: Ann) -> None:
@@ -227,15 +227,15 @@ def test_an_unvouched_store_is_not_compared(ann: Ann) -> None:
 def test_two_audits_at_once_are_one(ann: Ann) -> None:
     with hold_lease("audit", 60, at()) as lease:
         assert lease
-        assert audit(at(1)) is None
+        assert run_audit(at(1)) is None
     assert run(2)
 
 
 def test_a_dead_audit_keeps_others_out_for_two_minutes_at_most(ann: Ann) -> None:
     holder = hold_lease("audit", auditing.LEASE_S, at())
     assert holder.__enter__()
-    assert audit(at(119)) is None
-    assert audit(at(120)) is not None
+    assert run_audit(at(119)) is None
+    assert run_audit(at(120)) is not None
 
 
 def test_a_finding_is_dismissed_with_a_reason_and_once(ann: Ann, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,16 +243,16 @@ def test_a_finding_is_dismissed_with_a_reason_and_once(ann: Ann, monkeypatch: py
     monkeypatch.setattr(auditing, "_repair", lambda batch, now: None)
     run()
     finding = selectors.open_findings()[0]
-    with pytest.raises(NoReason):
+    with pytest.raises(MissingReason):
         services.dismiss(finding.pk, actor="dpo", reason=" ")
     dismissed = services.dismiss(finding.pk, actor="dpo", reason="a test")
     assert (dismissed.state, dismissed.dismissed_by) == ("dismissed", "dpo")
-    with pytest.raises(NotOpen):
+    with pytest.raises(FindingNotOpen):
         services.dismiss(finding.pk, actor="dpo", reason="again")
 
 
 def test_findings_hold_no_identifier_and_not_without_end(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "RECORDED_AT_MOST", 10)
+    monkeypatch.setattr(services, "MAX_FINDINGS_PER_RUN", 10)
     register_many([Registration(f"somebody{n}", "eu", "acme") for n in range(30)], now=at())
     shop.store.restart(emptied=True)
     vouch_for_database(shop.store)

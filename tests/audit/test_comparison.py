@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
-from featurestore.audit.comparison import Kind, differences
-from featurestore.permission import PurposePermission, Permission, current
+from featurestore.audit.comparison import DifferenceKind, differences
+from featurestore.permission import Permission, PurposePermission, current
 
 NOW_MS = 1_000
 GRANTS = st.builds(
@@ -27,9 +27,9 @@ def test_whatever_the_store_allows_and_the_database_does_not_is_the_worst_kind(o
         if isinstance(have, PurposePermission) and (
             not isinstance(want, PurposePermission) or have.grant_id != want.grant_id
         ):
-            assert kinds[purpose] is Kind.ALLOWS_MORE
+            assert kinds[purpose] is DifferenceKind.ALLOWS_MORE
         if isinstance(want, PurposePermission) and not isinstance(have, PurposePermission):
-            assert kinds[purpose] is Kind.DENIES_MORE
+            assert kinds[purpose] is DifferenceKind.DENIES_MORE
 
 
 @for_any(PERMISSIONS, PERMISSIONS)
@@ -44,27 +44,27 @@ def permission(grant: PurposePermission | None = None, sequence: int = 7) -> Per
 @pytest.mark.parametrize(
     ("ours", "stored", "kind"),
     [
-        (PurposePermission(False, 1, 5), PurposePermission(True, 1, 5), Kind.ALLOWS_MORE),
-        (None, PurposePermission(True, 1, 5), Kind.ALLOWS_MORE),
-        (PurposePermission(True, 2, 5), PurposePermission(True, 1, 5), Kind.ALLOWS_MORE),
-        (PurposePermission(True, 1, 5), PurposePermission(True, 1, 4), Kind.ALLOWS_MORE),
-        (PurposePermission(True, 1, 5, 2000), PurposePermission(True, 1, 5), Kind.ALLOWS_MORE),
-        (PurposePermission(True, 1, 5, 2000), PurposePermission(True, 1, 5, 2001), Kind.ALLOWS_MORE),
-        (PurposePermission(True, 1, 5), None, Kind.DENIES_MORE),
-        (PurposePermission(True, 1, 5), PurposePermission(False, 1, 5), Kind.DENIES_MORE),
-        (PurposePermission(True, 1, 5), PurposePermission(True, 1, 6), Kind.DENIES_MORE),
-        (PurposePermission(True, 1, 5), PurposePermission(True, 1, 5, 2000), Kind.DENIES_MORE),
-        (PurposePermission(False, 1, 5), PurposePermission(False, 0, 5), Kind.STALE_FENCE),
+        (PurposePermission(False, 1, 5), PurposePermission(True, 1, 5), DifferenceKind.ALLOWS_MORE),
+        (None, PurposePermission(True, 1, 5), DifferenceKind.ALLOWS_MORE),
+        (PurposePermission(True, 2, 5), PurposePermission(True, 1, 5), DifferenceKind.ALLOWS_MORE),
+        (PurposePermission(True, 1, 5), PurposePermission(True, 1, 4), DifferenceKind.ALLOWS_MORE),
+        (PurposePermission(True, 1, 5, 2000), PurposePermission(True, 1, 5), DifferenceKind.ALLOWS_MORE),
+        (PurposePermission(True, 1, 5, 2000), PurposePermission(True, 1, 5, 2001), DifferenceKind.ALLOWS_MORE),
+        (PurposePermission(True, 1, 5), None, DifferenceKind.DENIES_MORE),
+        (PurposePermission(True, 1, 5), PurposePermission(False, 1, 5), DifferenceKind.DENIES_MORE),
+        (PurposePermission(True, 1, 5), PurposePermission(True, 1, 6), DifferenceKind.DENIES_MORE),
+        (PurposePermission(True, 1, 5), PurposePermission(True, 1, 5, 2000), DifferenceKind.DENIES_MORE),
+        (PurposePermission(False, 1, 5), PurposePermission(False, 0, 5), DifferenceKind.STALE_FENCE),
     ],
 )
 def test_each_difference_has_its_kind(
-    ours: PurposePermission | None, stored: PurposePermission | None, kind: Kind
+    ours: PurposePermission | None, stored: PurposePermission | None, kind: DifferenceKind
 ) -> None:
     assert [difference.kind for difference in differences(permission(ours), permission(stored), NOW_MS)] == [kind]
 
 
 def test_versions_are_compared_where_nothing_else_differs() -> None:
     same = PurposePermission(True, 1, 5)
-    assert differences(permission(same), None, NOW_MS)[0].kind is Kind.MISSING
-    assert differences(permission(same), permission(same, 6), NOW_MS)[0].kind is Kind.STALE_FENCE
-    assert differences(permission(same), permission(same, 8), NOW_MS)[0].kind is Kind.AHEAD
+    assert differences(permission(same), None, NOW_MS)[0].kind is DifferenceKind.MISSING
+    assert differences(permission(same), permission(same, 6), NOW_MS)[0].kind is DifferenceKind.STALE_FENCE
+    assert differences(permission(same), permission(same, 8), NOW_MS)[0].kind is DifferenceKind.AHEAD

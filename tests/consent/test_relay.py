@@ -9,7 +9,7 @@ from django.db import connections
 from featurestore.consent.models import PermissionChange
 from featurestore.consent.outbox import relay
 from featurestore.consent.outbox.purges import Purge
-from featurestore.consent.outbox.relay import RelayResult, retry_delay, prune, relay_due
+from featurestore.consent.outbox.relay import RelayResult, prune, relay_due, retry_delay
 from featurestore.permission import Denial
 from tests.kit.clock import at
 from tests.kit.shop import Shop

@@ -41,7 +41,7 @@ def test_what_is_on_its_way_is_shown_with_its_age(shop: Shop) -> None:
     shop.withdraw(when=10)
     shop.store.available = False
     shop.give("personalisation", when=20)
-    assert selectors.outbox_backlog(at(40)) == OutboxBacklog(unpublished=1, unsent=1, oldest_s=30.0)
+    assert selectors.outbox_backlog(at(40)) == OutboxBacklog(unpublished=1, unsent_purges=1, oldest_s=30.0)
     shop.store.available = True
     relay_due(at(3000))
     assert selectors.outbox_backlog(at(3001)) == OutboxBacklog(0, 0, 0.0)

@@ -17,7 +17,7 @@ from featurestore.api import metrics as api_metrics
 from featurestore.api.sse import metrics as sse_metrics
 from featurestore.api.sse.events import Ending, Event
 from featurestore.api.urls import api
-from featurestore.audit.comparison import Kind
+from featurestore.audit.comparison import DifferenceKind
 from featurestore.config import ROOT
 from featurestore.consent.errors import ConsentError, ImmutableRecord, PurposeChanged
 from featurestore.consent.purpose_states import Basis
@@ -60,7 +60,7 @@ LISTS = {
         *(f"`{ending}`" for ending in set(Ending) - {Ending.SLOW, Ending.GONE, Ending.FAILED}),
         *api.get_openapi_schema()["paths"],
     },
-    "consent.md": {*Basis, *Kind, *(state.value for state in VerifierState)},
+    "consent.md": {*Basis, *DifferenceKind, *(state.value for state in VerifierState)},
     "operating.md": {
         *Ending,
         *metric_names(),

@@ -9,7 +9,7 @@ from featurestore.consent.outbox import purges
 from featurestore.consent.outbox.purges import Purge
 from featurestore.consent.services import RecordedDecision
 from featurestore.permission import Denial, Permission, PurposePermission
-from featurestore.profiles.services import Registered, register
+from featurestore.profiles.services import RegistrationResult, register
 from featurestore.serving.guard import decide_access
 from featurestore.store.memory import MemoryStore
 from tests.kit.clock import at, ms
@@ -52,7 +52,7 @@ class Shop:
     store: MemoryStore
     sent: SentPurges
 
-    def register(self, customer_id: str = "ann", when: float = 0, **kwargs) -> Registered:
+    def register(self, customer_id: str = "ann", when: float = 0, **kwargs) -> RegistrationResult:
         return register(customer_id, "eu", "acme", now=at(when), **kwargs)
 
     def give(self, purpose: str = "service", when: float = 0, customer_id: str = "ann", **kwargs) -> RecordedDecision:

@@ -1,4 +1,4 @@
-"""The administration of purposes, notices, consent records and the outbox."""
+"""Admin pages of purposes, notices, consent records and the outbox."""
 
 from featurestore.consent.admin.changes import PermissionChangeAdmin
 from featurestore.consent.admin.notices import NoticeAdmin

@@ -1,4 +1,4 @@
-"""The outbox: changes on their way to the store and the streams. The relay finishes them, nobody else."""
+"""Admin page of the outbox: changes to publish to the store, and their purges to send to the streams; read-only."""
 
 from datetime import timedelta
 from typing import Any
@@ -32,16 +32,16 @@ class PendingFilter(DropdownFilter):
 
 @admin.register(PermissionChange)
 class PermissionChangeAdmin(SubjectRowAdmin):
-    list_display = ["sequence", "created_at", "customer", "state", "delay", "told", "attempts", "last_error"]
+    list_display = ["sequence", "created_at", "customer", "state", "delay", "purge_state", "attempts", "last_error"]
     list_filter = [PendingFilter, ("created_at", DayRangeFilter)]
     ordering = ["-sequence"]
     fieldsets = [
         (None, {"fields": ["sequence", "customer", "subject", "created_at", "state", "published_at", "delay"]}),
-        ("Streams", {"fields": ["told", "purge_sent_at"]}),
+        ("Purge by the streams", {"fields": ["purge_state", "purge_sent_at"]}),
         ("Attempts", {"fields": ["attempts", "next_attempt_at", "last_error"]}),
     ]
 
-    @display(description="PurposeState", label={"In effect": "success", "Pending": "warning"})
+    @display(description="State", label={"In effect": "success", "Pending": "warning"})
     def state(self, change: PermissionChange) -> str:
         return "In effect" if change.published_at else "Pending"
 
@@ -51,8 +51,8 @@ class PermissionChangeAdmin(SubjectRowAdmin):
             return None
         return f"{(change.published_at - change.created_at) / timedelta(milliseconds=1):,.0f} ms"
 
-    @display(description="Streams", label={"Told": "success", "Not yet told": "warning"})
-    def told(self, change: PermissionChange) -> str:
+    @display(description="Purge", label={"Sent": "success", "Not yet sent": "warning"})
+    def purge_state(self, change: PermissionChange) -> str:
         if not change.purge:
-            return "Nothing to drop"
-        return "Told" if change.purge_sent_at else "Not yet told"
+            return "Not needed"
+        return "Sent" if change.purge_sent_at else "Not yet sent"

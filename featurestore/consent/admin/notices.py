@@ -1,4 +1,4 @@
-"""Notices: what customers were told when they decided. Published for good; a new text is a new version."""
+"""Admin page of notices. A published notice never changes; a new text is a new version."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class NoticeForm(forms.ModelForm):
             "purposes": UnfoldAdminCheckboxSelectMultipleWidget,
             "body": UnfoldAdminTextareaWidget(attrs={"rows": 14}),
         }
-        help_texts = {"language": "As in en or pt-BR.", "body": "Word for word what the customer sees."}
+        help_texts = {"language": "A language tag, such as en or pt-BR.", "body": "The exact text that customers see."}
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -47,15 +47,15 @@ class NoticeAdmin(StaffAdmin):
     search_help_text = "Reference"
     fieldsets = [
         (None, {"fields": ["reference", "explains", "published_at", "hash"]}),
-        ("What customers were told", {"fields": ["text"]}),
+        ("Text shown to customers", {"fields": ["text"]}),
     ]
     add_fieldsets = [
         (
             None,
             {
                 "fields": ["name", "version", "language", "purposes", "body"],
-                "description": "A notice is published for good: its text can't be changed afterwards. "
-                "A new text is a new version, and consents given before keep the one that was shown.",
+                "description": "A published notice can't be changed: publish a new text as a new version. "
+                "Earlier consents refer to the version that was shown.",
             },
         ),
     ]
@@ -69,7 +69,7 @@ class NoticeAdmin(StaffAdmin):
     def get_form(self, *args: Any, **kwargs: Any) -> Any:
         return super().get_form(*args, **kwargs) if kwargs.get("change") else NoticeForm
 
-    @display(description="Explains")
+    @display(description="Purposes")
     def explains(self, notice: Notice) -> str:
         return ", ".join(purpose.name for purpose in notice.purposes.all())
 
@@ -91,4 +91,4 @@ class NoticeAdmin(StaffAdmin):
         obj.pk, obj.reference = published.pk, published.reference
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Publishing wrote them."""
+        """Nothing: publish_notice wrote the purposes."""

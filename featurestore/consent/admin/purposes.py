@@ -1,4 +1,4 @@
-"""Purposes: what customers are asked for. Name and lawful basis stay, since customers were told."""
+"""Admin page of purposes. Name and lawful basis never change, since customers were told both."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import MAX_VALIDITY_DAYS, Purpose
 from featurestore.consent.purpose_states import Basis
 
-MEANS = {
-    Basis.CONSENT: "Allowed only while the customer's yes stands. Withdrawn as easily as it was given.",
-    Basis.CONTRACT: "What the customer ordered needs it. Allowed from registration; it ends with the contract.",
-    Basis.LEGAL_OBLIGATION: "A law demands it. Allowed from registration; nobody can withdraw it.",
+MEANINGS = {
+    Basis.CONSENT: "Allowed while the customer consents. Withdrawn as easily as it was given.",
+    Basis.CONTRACT: "The contract with the customer needs it. Allowed from registration to the contract's end.",
+    Basis.LEGAL_OBLIGATION: "A law requires it. Allowed from registration; it can't be withdrawn.",
     Basis.LEGITIMATE_INTEREST: "Our own interest, weighed against the customer's. Allowed until the customer objects.",
 }
 
@@ -28,12 +28,12 @@ MEANS = {
 FIELDS: dict[str, dict[str, Any]] = {
     "name": {
         "validators": [RegexValidator(r"\A[a-z][a-z0-9_]*\Z", "Lower-case letters, digits and _, a letter first.")],
-        "help_text": "Views, services and keys call it so. It stays.",
+        "help_text": "Views, services and keys refer to it by this name. It never changes.",
     },
     "validity_days": {
         "min_value": 1,
         "max_value": MAX_VALIDITY_DAYS,
-        "help_text": "A consent ends after so many days. Empty: it has no end.",
+        "help_text": "Days after which a consent ends. Empty: it has no end.",
     },
 }
 
@@ -45,15 +45,17 @@ class PurposeAdmin(StaffAdmin):
     list_filter = [("lawful_basis", ChoicesDropdownFilter)]
     fieldsets = [
         (None, {"fields": ["title", "name", "description"]}),
-        ("What allows it", {"fields": ["lawful_basis", "means", "validity_days", "state"]}),
+        ("Lawful basis", {"fields": ["lawful_basis", "means", "validity_days", "state"]}),
     ]
     add_fieldsets = [
         (None, {"fields": ["title", "name", "description"]}),
         (
-            "What allows it",
+            "Lawful basis",
             {
                 "fields": ["lawful_basis", "validity_days"],
-                "description": "<br>".join(f"<b>{basis.label}.</b> {MEANS[Basis(basis)]}" for basis in Purpose.Basis),
+                "description": "<br>".join(
+                    f"<b>{basis.label}.</b> {MEANINGS[Basis(basis)]}" for basis in Purpose.Basis
+                ),
             },
         ),
     ]
@@ -73,11 +75,11 @@ class PurposeAdmin(StaffAdmin):
     def basis(self, purpose: Purpose) -> str:
         return purpose.get_lawful_basis_display()
 
-    @display(description="What that means")
+    @display(description="Meaning")
     def means(self, purpose: Purpose) -> str:
-        return MEANS[Basis(purpose.lawful_basis)]
+        return MEANINGS[Basis(purpose.lawful_basis)]
 
-    @display(description="PurposeState", ordering="active", label={"In use": "success", "Retired": "warning"})
+    @display(description="State", ordering="active", label={"In use": "success", "Retired": "warning"})
     def state(self, purpose: Purpose) -> str:
         return "In use" if purpose.active else "Retired"
 
@@ -103,9 +105,11 @@ class PurposeAdmin(StaffAdmin):
             retired, effective = services.retire_purpose(purpose.name)
             self.log_change(request, retired, "Retired.")
             if effective:
-                messages.success(request, "Retired. What was given has ended, each with a record of its own.")
+                messages.success(request, "Retired. Every grant has ended, with a consent record for each customer.")
             else:
-                messages.warning(request, "Retired. The end of what was given is on its way: see Permission changes.")
+                messages.warning(
+                    request, "Retired. Some grants have not ended in the store yet: see Permission changes."
+                )
             return self.redirect_to(retired)
 
         return self.confirm(
@@ -113,10 +117,10 @@ class PurposeAdmin(StaffAdmin):
             purpose,
             forms.Form,
             then,
-            title="Retire this purpose",
+            title="Retire purpose",
             button="Retire for good",
             danger=True,
-            lead="Nobody can give it any more and what was given ends, for every customer. It can't be taken back: "
-            "what customers are asked again is a new purpose.",
+            lead="No customer can consent to it any more, and every grant of it ends. This can't be undone: to ask "
+            "customers again, define a new purpose.",
             facts=[("Purpose", purpose.name), ("Lawful basis", purpose.get_lawful_basis_display())],
         )

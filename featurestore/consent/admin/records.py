@@ -1,4 +1,4 @@
-"""Consent records, as they were made: a list to search, and nothing to change."""
+"""Admin page of consent records: search and filters, read-only."""
 
 from typing import Any
 

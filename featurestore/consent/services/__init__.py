@@ -4,10 +4,10 @@ from featurestore.consent.services.decisions import Choice, RecordedDecision, gi
 from featurestore.consent.services.expiry import expire_due
 from featurestore.consent.services.purposes import (
     Retirement,
+    backfill_purposes,
     define_purpose,
     publish_notice,
     retire_purpose,
-    backfill_purposes,
 )
 from featurestore.consent.services.repair import raise_epoch, raise_versions
 

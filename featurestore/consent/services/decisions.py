@@ -8,6 +8,7 @@ from django.db import transaction
 
 from featurestore.clock import milliseconds
 from featurestore.consent import purpose_states
+from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.errors import (
     InactivePurpose,
@@ -19,7 +20,6 @@ from featurestore.consent.errors import (
     WrongNotice,
     WrongText,
 )
-from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.models import ConsentRecord, Notice, Purpose
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.purpose_states import Basis, Decision, PurposeState
@@ -148,7 +148,7 @@ def _give(
         raise WrongNotice("A consent needs the notice that was shown: give its reference, name/version/language.")
     before = writer.state_of(customer, purpose)
     if before and before.allowed and not before.in_force_at(now_ms):  # expired, without a record so far
-        writer.add_expiry(customer, purpose, before.until_ms, "it expired")
+        writer.add_expiry(customer, purpose, before.until_ms, "the grant expired")
     since_ms = milliseconds(choice.since) if choice.since else None
     until_ms = milliseconds(choice.until) if choice.until else 0
     if purpose.validity_days and basis is Basis.CONSENT:

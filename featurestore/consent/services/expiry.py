@@ -7,8 +7,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from featurestore.clock import database_now, milliseconds
-from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.change_sequence import lock_change_sequence
+from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.models import CurrentPermission
 from featurestore.consent.outbox.publication import publish
 from featurestore.jobs.batches import BATCH_SIZE
@@ -40,7 +40,7 @@ def _expire_batch(now: datetime | None) -> list[str]:
         for row in rows:
             over = row.until is not None and row.until <= writer.change_sequence.at
             ended_at = row.until if over and row.until else writer.change_sequence.at
-            reason = "it expired" if over else "the purpose was retired"
+            reason = "the grant expired" if over else "the purpose was retired"
             writer.add_expiry(row.customer, row.purpose, milliseconds(ended_at), reason)
         writer.write()
     return [row.customer.subject for row in rows]

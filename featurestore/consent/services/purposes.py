@@ -10,9 +10,9 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from featurestore.clock import milliseconds
+from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.errors import ImmutableRecord, PurposeChanged, UnknownPurpose, WrongNotice
-from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.models import CurrentPermission, Notice, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.purpose_states import Basis, after_registration

@@ -1,4 +1,4 @@
-"""The administration of customers."""
+"""Admin pages of customers and of their decisions."""
 
 from featurestore.profiles.admin.customers import CustomerAdmin
 

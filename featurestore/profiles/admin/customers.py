@@ -1,4 +1,4 @@
-"""Customers: found by their id, with what they allow, why, and whether the store says the same."""
+"""Admin page of customers: search by id, permissions and their reasons, and pages that record a decision."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,37 +20,35 @@ from featurestore.consent.models import Purpose
 from featurestore.consent.purpose_states import Basis, Decision
 from featurestore.consent.services import Choice, RecordedDecision
 from featurestore.customers.models import Customer
-from featurestore.profiles.admin.decisions import DecisionForm, GiveForm
+from featurestore.profiles.admin.decision_forms import DecisionForm, GiveForm
 from featurestore.profiles.admin.status import status_of
 
-SHOWN = 50
-"""Records on the customer's page; the list of records has them all."""
+MAX_TIMELINE_RECORDS = 50
+"""Consent records on the customer's page; the list of consent records has all."""
 
-PENDING = (
-    "Recorded, and pending: the store is away or nobody vouches for it. Within seconds the store obeys, or every "
-    "read is denied until it does."
+PENDING_MESSAGE = (
+    "Recorded, and pending: the store is away or not vouched for. Within seconds either the decision is in effect, or "
+    "every read is denied until it is."
 )
 
 
-class Words(NamedTuple):
-    """A decision's page: its title, its button, and what is said once the store obeys."""
+class DecisionTexts(NamedTuple):
+    """Texts of a decision's page: title, button, and the message once the decision is in effect."""
 
     title: str
-    act: str
-    done: str
+    button: str
+    effective: str
 
 
-DENIED = "in effect. The store denies every read from now on."
-ALLOWED = "in effect. The store allows it."
+DENIED = "and in effect. The store denies every read from now on."
+ALLOWED = "and in effect. The store allows it."
 CONSENT = {
-    Decision.GIVEN: Words("Give consent", "Record the consent", f"given, and {ALLOWED}"),
-    Decision.WITHDRAWN: Words("Withdraw consent", "Withdraw now", f"withdrawn, and {DENIED}"),
+    Decision.GIVEN: DecisionTexts("Give consent", "Record the consent", f"consent given, {ALLOWED}"),
+    Decision.WITHDRAWN: DecisionTexts("Withdraw consent", "Withdraw now", f"consent withdrawn, {DENIED}"),
 }
 OBJECTION = {
-    Decision.GIVEN: Words(
-        "Take an objection back", "Take it back", f"the objection is taken back, and that is {ALLOWED}"
-    ),
-    Decision.WITHDRAWN: Words("Object", "Record the objection", f"objected to, and {DENIED}"),
+    Decision.GIVEN: DecisionTexts("Take the objection back", "Take it back", f"objection taken back, {ALLOWED}"),
+    Decision.WITHDRAWN: DecisionTexts("Object", "Record the objection", f"objection recorded, {DENIED}"),
 }
 
 
@@ -71,7 +69,7 @@ class CustomerAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """The customer with this very id first, then those whose id begins with it: what an index can find."""
+        """Customers whose id starts with the term, which an index finds; the one with exactly this id first."""
         if not (term := search_term.strip()):
             return queryset, False
         exact_first = Case(When(customer_id=term, then=Value(0)), default=Value(1))
@@ -90,7 +88,7 @@ class CustomerAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         if isinstance(obj, Customer) and request.user.has_perm("consent.view_consentrecord"):
             context["status"] = status_of(obj)
-            context["timeline"] = selectors.timeline(obj.customer_id)[:SHOWN]
+            context["timeline"] = selectors.timeline(obj.customer_id)[:MAX_TIMELINE_RECORDS]
             context["may_decide"] = self.may_decide(request)
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
@@ -99,8 +97,8 @@ class CustomerAdmin(ReadOnlyAdmin):
 
     @action(description="Who read this", url_path="reads", permissions=["reads"], icon="visibility")
     def reads(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        asked = urlencode({"q": self.get_or_404(request, object_id).customer_id})
-        return HttpResponseRedirect(f"{reverse('admin:accesslog_accessrecord_changelist')}?{asked}")
+        query = urlencode({"q": self.get_or_404(request, object_id).customer_id})
+        return HttpResponseRedirect(f"{reverse('admin:accesslog_accessrecord_changelist')}?{query}")
 
     def may_decide(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("consent.add_consentrecord"))
@@ -111,44 +109,43 @@ class CustomerAdmin(ReadOnlyAdmin):
     def withdraw(self, request: HttpRequest, object_id: int, purpose: str) -> HttpResponse:
         return self._decide(request, object_id, purpose, Decision.WITHDRAWN)
 
-    def _decide(self, request: HttpRequest, object_id: int, purpose: str, decision: Decision) -> HttpResponse:
-        customer, asked = self._about(request, object_id, purpose)
-        words = (OBJECTION if asked.lawful_basis == Basis.LEGITIMATE_INTEREST else CONSENT)[decision]
+    def _decide(self, request: HttpRequest, object_id: int, purpose_name: str, decision: Decision) -> HttpResponse:
+        if not self.may_decide(request):
+            raise PermissionDenied
+        customer = self.get_or_404(request, str(object_id))
+        purpose = get_object_or_404(Purpose, name=purpose_name)
+        texts = (OBJECTION if purpose.lawful_basis == Basis.LEGITIMATE_INTEREST else CONSENT)[decision]
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             notice, actor = answers.get("notice"), request.user.get_username()
             reference = notice.reference if notice else None
             choice = Choice(
-                customer.customer_id, asked.name, decision, answers["method"], actor, reference, answers["reason"]
+                customer.customer_id, purpose.name, decision, answers["method"], actor, reference, answers["reason"]
             )
-            self._say(request, services.record_decisions([choice])[0], f"{asked.title}: {words.done}")
+            recorded = services.record_decisions([choice])[0]
+            self._report(request, recorded, f"{purpose.title}: {texts.effective}")
             return self.redirect_to(customer)
 
         return self.confirm(
             request,
             customer,
-            partial(GiveForm, purpose=asked) if decision is Decision.GIVEN else DecisionForm,
+            partial(GiveForm, purpose=purpose) if decision is Decision.GIVEN else DecisionForm,
             then,
-            title=words.title,
-            button=words.act,
+            title=texts.title,
+            button=texts.button,
             danger=decision is Decision.WITHDRAWN,
-            lead=f"{asked.title}. {asked.description}",
+            lead=f"{purpose.title}. {purpose.description}",
             facts=[
                 ("Customer", customer.customer_id),
-                ("Purpose", asked.name),
-                ("Lawful basis", asked.get_lawful_basis_display()),
+                ("Purpose", purpose.name),
+                ("Lawful basis", purpose.get_lawful_basis_display()),
             ],
         )
 
-    def _about(self, request: HttpRequest, object_id: int, purpose: str) -> tuple[Customer, Purpose]:
-        if not self.may_decide(request):
-            raise PermissionDenied
-        return self.get_or_404(request, str(object_id)), get_object_or_404(Purpose, name=purpose)
-
-    def _say(self, request: HttpRequest, decided: RecordedDecision, in_effect: str) -> None:
-        if decided.repeated:
-            messages.info(request, "Nothing changed but the record: this was so already.")
-        if decided.effective:
-            messages.success(request, in_effect)
+    def _report(self, request: HttpRequest, recorded: RecordedDecision, effective_message: str) -> None:
+        if recorded.repeated:
+            messages.info(request, "The decision was recorded once more; it was in effect before.")
+        if recorded.effective:
+            messages.success(request, effective_message)
         else:
-            messages.warning(request, PENDING)
+            messages.warning(request, PENDING_MESSAGE)

@@ -1,4 +1,4 @@
-"""How a customer stands with each purpose, in words: may it, why, since when, and does the store say the same."""
+"""Status of a customer's purposes for the admin page: allowed or not, why, since when, and whether the store agrees."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -10,27 +10,27 @@ from featurestore.consent.outbox.publication import permissions_of
 from featurestore.consent.purpose_states import Basis
 from featurestore.consent.selectors import StoreStatus
 from featurestore.customers.models import Customer
-from featurestore.permission import Denial, PurposePermission, Permission, current
+from featurestore.permission import Denial, Permission, PurposePermission, current
 
 DECIDABLE = frozenset({Basis.CONSENT, Basis.LEGITIMATE_INTEREST})
-"""Bases that leave the decision to the customer."""
+"""Lawful bases of which the customer decides."""
 
-NOTHING = Permission(0, 0)
-NEVER_ASKED = {
-    Basis.CONSENT: "Never asked: without a yes it is denied.",
-    Basis.CONTRACT: "What the customer ordered needs it. It ends with the contract.",
-    Basis.LEGAL_OBLIGATION: "A law demands it. It can't be withdrawn.",
+NO_PERMISSION = Permission(0, 0)
+WITHOUT_DECISION = {
+    Basis.CONSENT: "Never asked: without consent it is denied.",
+    Basis.CONTRACT: "The contract with the customer needs it. It ends with the contract.",
+    Basis.LEGAL_OBLIGATION: "A law requires it. It can't be withdrawn.",
     Basis.LEGITIMATE_INTEREST: "A legitimate interest. The customer has not objected.",
 }
-STORE = {
+STORE_PROBLEMS = {
     StoreStatus.VOUCHED: "",
-    StoreStatus.UNVOUCHED: "Nobody vouches for the store: until that is over, reads are denied for every purpose.",
-    StoreStatus.UNREACHABLE: "The store is away: until that is over, reads are denied for every purpose.",
+    StoreStatus.UNVOUCHED: "The store is not vouched for: until it is, reads are denied for every purpose.",
+    StoreStatus.UNREACHABLE: "The store is away: until it is back, reads are denied for every purpose.",
 }
 
 
 class PurposeStatus(NamedTuple):
-    """One line of the customer's page. ``in_store``: the store says the same; None where its word does not count."""
+    """Status of one purpose. ``in_store``: the store's permission is ours; None if the store is not vouched for."""
 
     purpose: Purpose
     allowed: bool
@@ -43,30 +43,30 @@ class PurposeStatus(NamedTuple):
 
     @property
     def decidable(self) -> bool:
-        """Whether the customer may say yes or no."""
+        """Whether the customer decides on this purpose."""
         return self.purpose.active and self.purpose.lawful_basis in DECIDABLE
 
 
 class CustomerStatus(NamedTuple):
-    """A customer's purposes, and what is wrong with the store, if anything is."""
+    """Status of a customer's purposes, and a problem of the store ("" if none)."""
 
     store_problem: str
-    lines: list[PurposeStatus]
+    purposes: list[PurposeStatus]
 
 
 def status_of(customer: Customer) -> CustomerStatus:
-    """One line a purpose. As many queries and one look into the store, whatever there is to see."""
+    """The status of a customer: a fixed number of queries, and one read of the store."""
     now_ms = milliseconds(datetime.now(UTC))
     rows = {row.purpose_id: row for row in selectors.current_permissions(customer.customer_id)}
     last = selectors.timeline(customer.customer_id).filter(sequence__in=[row.sequence for row in rows.values()])
     records = {record.purpose_id: record for record in last}
-    ours = permissions_of([customer.subject]).get(customer.subject, NOTHING)
+    ours = permissions_of([customer.subject]).get(customer.subject, NO_PERMISSION)
     status, (stored,) = selectors.permissions_in_store([customer.subject])
-    lines = []
+    purposes = []
     for purpose in Purpose.objects.all():
-        want, have = (current(permission, purpose.name, now_ms) for permission in (ours, stored or NOTHING))
+        want, have = (current(permission, purpose.name, now_ms) for permission in (ours, stored or NO_PERMISSION))
         row, record = rows.get(purpose.pk), records.get(purpose.pk)
-        lines.append(
+        purposes.append(
             PurposeStatus(
                 purpose=purpose,
                 allowed=isinstance(want, PurposePermission),
@@ -78,7 +78,7 @@ def status_of(customer: Customer) -> CustomerStatus:
                 store_allows=isinstance(have, PurposePermission),
             )
         )
-    return CustomerStatus(STORE[status], lines)
+    return CustomerStatus(STORE_PROBLEMS[status], purposes)
 
 
 def _why(
@@ -86,11 +86,11 @@ def _why(
 ) -> str:
     basis = Basis(purpose.lawful_basis)
     if want is Denial.EXPIRED:
-        return "Its time is over."
+        return "Expired."
     if not purpose.active and (row is None or row.allowed):
-        return "Retired: nobody is asked any more."
+        return "The purpose is retired."
     if row is None or record is None:
-        return NEVER_ASKED[basis]
+        return WITHOUT_DECISION[basis]
     if record.decision == ConsentRecord.Decision.EXPIRED:
         return f"Ended: {record.reason}."
     if basis is Basis.CONSENT:

@@ -1,4 +1,4 @@
-"""What an officer fills in when a customer decides."""
+"""Forms of the pages that record a customer's decision."""
 
 from typing import Any
 
@@ -10,24 +10,29 @@ from featurestore.consent.purpose_states import Basis
 from featurestore.consent.services.decisions import MAX_REASON_LENGTH
 
 Method = ConsentRecord.Method
-TOLD = [(method.value, method.label) for method in (Method.EMAIL, Method.PHONE, Method.SHOP, Method.CHAT, Method.ADMIN)]
+METHODS = [
+    (method.value, method.label) for method in (Method.EMAIL, Method.PHONE, Method.SHOP, Method.CHAT, Method.ADMIN)
+]
 
 
 class DecisionForm(forms.Form):
-    """How we know of the decision, and why. Web, app and API record theirs themselves."""
+    """Form of a withdrawal or an objection: by which method the customer decided, and why.
+
+    Web, app and API are no choices: they record decisions themselves.
+    """
 
     method = forms.ChoiceField(
-        label="How the customer told us", choices=[("", "Choose…"), *TOLD], widget=UnfoldAdminSelectWidget
+        label="How the customer told us", choices=[("", "Choose…"), *METHODS], widget=UnfoldAdminSelectWidget
     )
     reason = forms.CharField(
         max_length=MAX_REASON_LENGTH,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="Kept with the record for as long as the record is. Leave names and contact details out.",
+        help_text="Stored with the consent record. Leave out names and contact details.",
     )
 
 
 class GiveForm(DecisionForm):
-    """A consent is worth nothing without the words that the customer agreed to."""
+    """Form of a consent: it requires the notice, since a consent without the text agreed to proves nothing."""
 
     notice = forms.ModelChoiceField(
         Notice.objects.none(),

@@ -1,7 +1,7 @@
-"""The consent audit: every subject of the database against the store, and every subject of the store the other way.
+"""Consent audit: compares every subject of the database with the store, and every subject of the store the other way.
 
-A change on its way is no finding: a difference counts if a fresh reading of both shows it again and the outbox has
-seen no change of that subject meanwhile. What the store allows and the database denies is repaired first.
+A change that is being published is no finding: a difference counts if a second reading of both shows it again, and the
+outbox has no change of that subject in between. What the store allows and the database denies is repaired first.
 """
 
 from collections.abc import Collection, Iterator
@@ -11,7 +11,7 @@ import structlog
 from django.db.models import Q
 
 from featurestore.audit import services
-from featurestore.audit.comparison import Difference, Kind, differences
+from featurestore.audit.comparison import Difference, DifferenceKind, differences
 from featurestore.audit.models import AuditRun
 from featurestore.clock import database_now, milliseconds
 from featurestore.config import settings
@@ -28,19 +28,21 @@ from featurestore.store.protocol import StoreUnavailable
 log = structlog.get_logger(__name__)
 
 LEASE_S = 120  # renewed with every batch
-STUCK_AFTER = timedelta(minutes=1)  # the voucher puts what waits before each word: then it should not wait so long
+STUCK_AFTER = timedelta(
+    minutes=1
+)  # a change unpublished for longer is a finding: the store verifier publishes twice a second
 
 
-class Unvouched(StoreUnavailable):
-    """Nobody vouches for the store: its permissions count for nothing, so there is nothing to compare."""
+class UnvouchedStore(StoreUnavailable):
+    """The store is not vouched for: reads deny whatever permissions it holds, so there is nothing to compare."""
 
 
-def audit(now: datetime | None = None) -> AuditRun | None:
-    """Audit every subject. None where another process is at it. What ends it early is recorded with the run."""
+def run_audit(now: datetime | None = None) -> AuditRun | None:
+    """Audit every subject; None if another process is doing so. An error that ends it early is recorded with the run."""
     with hold_lease("audit", LEASE_S, now) as lease:
         if not lease:
             return None
-        services.bury(now)
+        services.close_abandoned_runs(now)
         run = AuditRun.objects.create(started_at=now or database_now())
         foreign = 0
         try:
@@ -55,17 +57,19 @@ def audit(now: datetime | None = None) -> AuditRun | None:
                 foreign += len(subjects) - len(ours)
                 _look_up(run, ours, now)
             if foreign:
-                detail = f"{foreign} keys that are no subject's: something else writes into the store"
-                services.record(run, {"": [Difference(Kind.UNKNOWN, "", detail)]}, repaired=(), now=now)
+                detail = f"{foreign} keys are no subjects: another application writes to this Redis"
+                services.record_findings(
+                    run, {"": [Difference(DifferenceKind.UNKNOWN, "", detail)]}, repaired=(), now=now
+                )
         except StoreUnavailable as error:
             run.error = str(error)[:300]
             log.warning("audit ended early", reason=run.error)
         except Exception as error:
             first_line, *_ = str(error).splitlines() or [""]  # PostgreSQL names values in the later ones
             run.error = f"{type(error).__name__}: {first_line}"[:300]
-            services.finish(run, now)
+            services.finish_run(run, now)
             raise
-        services.finish(run, now)
+        services.finish_run(run, now)
         if run.found:
             log.error("audit found differences", found=run.found, repaired=run.repaired)
         return run
@@ -89,17 +93,19 @@ def _compare(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
         return
     began = now or database_now()
     found = _differing(suspects, now)
-    on_its_way = Q(published_at=None, created_at__gt=began - STUCK_AFTER) | Q(published_at__gte=began)
-    moving = PermissionChange.objects.filter(on_its_way, subject__in=found)
-    for subject in set(moving.values_list("subject", flat=True)):
+    recent = Q(published_at=None, created_at__gt=began - STUCK_AFTER) | Q(published_at__gte=began)
+    changes = PermissionChange.objects.filter(recent, subject__in=found)
+    for subject in set(changes.values_list("subject", flat=True)):
         del found[subject]
     if not found:
         return
-    worst = sorted(found, key=lambda subject: all(d.kind is not Kind.ALLOWS_MORE for d in found[subject]))
-    for batch in batches(worst, BATCH_SIZE):
+    worst_first = sorted(
+        found, key=lambda subject: all(d.kind is not DifferenceKind.ALLOWS_MORE for d in found[subject])
+    )
+    for batch in batches(worst_first, BATCH_SIZE):
         _repair(batch, now)
     left = _differing(found, now)
-    services.record(run, found, repaired=found.keys() - left.keys(), now=now)
+    services.record_findings(run, found, repaired=found.keys() - left.keys(), now=now)
 
 
 def _repair(subjects: Collection[str], now: datetime | None) -> None:
@@ -110,13 +116,13 @@ def _repair(subjects: Collection[str], now: datetime | None) -> None:
 
 
 def _look_up(run: AuditRun, subjects: Collection[str], now: datetime | None) -> None:
-    """The store's subjects in the database: it commits a subject before the store hears of it."""
+    """Look up the store's subjects in the database, which commits each subject before it is published."""
     known = SubjectVersion.objects.filter(subject__in=subjects).values_list("subject", flat=True)
     unknown = set(subjects).difference(known)
     if unknown:
-        detail = "the database never issued a permission for it"
-        found = {subject: [Difference(Kind.UNKNOWN, "", detail)] for subject in unknown}
-        services.record(run, found, repaired=raise_versions(unknown, now), now=now)
+        detail = "the database has no permission of this subject"
+        found = {subject: [Difference(DifferenceKind.UNKNOWN, "", detail)] for subject in unknown}
+        services.record_findings(run, found, repaired=raise_versions(unknown, now), now=now)
 
 
 def _differing(subjects: Collection[str], now: datetime | None) -> dict[str, list[Difference]]:
@@ -130,7 +136,7 @@ def _stored(subjects: Collection[str]) -> dict[str, Permission | None]:
     wanted = list(subjects)
     reading = configured.store().read(wanted, [], [], settings().store_timeout_ms * 4)
     if not reading.vouched:
-        raise Unvouched("nobody vouches for the store: is `manage.py verify_store` running?")
+        raise UnvouchedStore("nobody vouches for the store: is `manage.py verify_store` running?")
     return {subject: stored.permission for subject, stored in zip(wanted, reading.subjects, strict=True)}
 
 
