@@ -2,7 +2,7 @@
 
 - Keys and secrets are read all at once, so that a request costs no query, and a wrong key takes the same path as a
   right one.
-- A token is read when the process first meets it, because another process may have issued it a moment ago. Tokens in
+- A token is read when it is first presented, because another process may have issued it a moment ago. Tokens in
   use are re-read together. The database is asked only about tokens that we signed (``is_signed``), once a snapshot
   each: a made-up text costs no query.
 - While the database is away, one thread tries it every WAIT_S, and the others fail at once.
@@ -26,7 +26,7 @@ from oauth2_provider.models import AccessToken
 
 from featurestore.access.cache_invalidation import InvalidationListener
 from featurestore.access.errors import KeysUnavailable
-from featurestore.access.keys import Prefix, digest_of, expiry_ms, is_signed, key_id_of, readable
+from featurestore.access.keys import Prefix, digest_of, expiry_ms, is_signed, key_id_of, readable_part
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.access.scopes import purposes_in
 from featurestore.config import settings
@@ -61,14 +61,14 @@ class Credential(NamedTuple):
 
 
 class CacheEntry(NamedTuple):
-    """One cached credential, or why it is rejected, and until when."""
+    """Cached result of a look-up: a credential or a rejection, valid until a time."""
 
     expires_ms: float
     result: Credential | Rejection
 
 
 class UsedToken(NamedTuple):
-    """Secret that bought a token which the process has read, and the token's expiry."""
+    """Secret that bought a token, and the token's expiry."""
 
     secret_id: str
     expires_ms: float
@@ -77,7 +77,7 @@ class UsedToken(NamedTuple):
 class Snapshot(NamedTuple):
     """Credentials by digest. ``read_s`` is the monotonic time just before they were read.
 
-    ``keys_and_tokens`` authenticate requests; tokens are added as they are met. ``secrets`` only buy tokens.
+    ``keys_and_tokens`` authenticate requests; a token is added when it is first presented. ``secrets`` only buy tokens.
     """
 
     read_s: float
@@ -96,7 +96,7 @@ class CredentialCache:
         self._reading = threading.Lock()
         self._snapshot = Snapshot(LONG_AGO_S, {}, {})
         self._failed_s = LONG_AGO_S  # on the monotonic clock
-        self._used: dict[str, UsedToken] = {}  # by the digest of the token
+        self._used: dict[str, UsedToken] = {}  # tokens that were presented, by digest
         self._listener: InvalidationListener | None = None
 
     def key_or_token(self, text: str, now_ms: int) -> CacheEntry:
@@ -134,18 +134,16 @@ class CredentialCache:
             # A revoked token is stored too: repeated, it costs one query a snapshot. If the cache is emptied meanwhile,
             # the entry is lost with the old snapshot.
             used = UsedToken(key_id_of(text), expires_ms)
-            snapshot.keys_and_tokens[digest] = entry = CacheEntry(
-                expires_ms, read_tokens({digest: used.secret_id})[digest]
-            )
-            self._used[digest] = used
+            entry = CacheEntry(expires_ms, read_tokens({digest: used.secret_id})[digest])
+            snapshot.keys_and_tokens[digest], self._used[digest] = entry, used
         return entry
 
     def _used_tokens(self) -> dict[str, CacheEntry]:
         """The tokens that this process has read and that have not expired, in one query."""
         now_ms = time.time_ns() // 1_000_000
         self._used = {digest: used for digest, used in self._used.items() if now_ms < used.expires_ms}
-        found = read_tokens({digest: used.secret_id for digest, used in self._used.items()})
-        return {digest: CacheEntry(self._used[digest].expires_ms, found) for digest, found in found.items()}
+        results = read_tokens({digest: used.secret_id for digest, used in self._used.items()})
+        return {digest: CacheEntry(self._used[digest].expires_ms, result) for digest, result in results.items()}
 
     @contextmanager
     def _database(self) -> Iterator[None]:
@@ -211,7 +209,7 @@ def read_tokens(wanted: Mapping[str, str]) -> dict[str, Credential | Rejection]:
             .annotate(secret_id=F("application__secrets__key_id"))
         )
         for row in rows:
-            if row.secret_id == wanted[row.token_checksum] and row.token == readable(Prefix.TOKEN, row.secret_id):
+            if row.secret_id == wanted[row.token_checksum] and row.token == readable_part(Prefix.TOKEN, row.secret_id):
                 found[row.token_checksum] = _token_result(row)
     return found
 

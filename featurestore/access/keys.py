@@ -45,19 +45,19 @@ class NewCredential(NamedTuple):
 def new_credential(prefix: Prefix) -> NewCredential:
     """A new random key or secret."""
     key_id = secrets.token_hex(ID_LENGTH // 2)
-    return NewCredential(key_id, f"{readable(prefix, key_id)}{secrets.token_hex(SECRET_BYTES)}")
+    return NewCredential(key_id, f"{readable_part(prefix, key_id)}{secrets.token_hex(SECRET_BYTES)}")
 
 
 def new_token(secret_id: str, expires_s: int, signing_key: bytes) -> str:
     """A new token, bought with a secret, that expires at a time in seconds since the epoch."""
-    head = f"{readable(Prefix.TOKEN, secret_id)}{expires_s:08x}{secrets.token_hex(TOKEN_BYTES)}"
+    head = f"{readable_part(Prefix.TOKEN, secret_id)}{expires_s:08x}{secrets.token_hex(TOKEN_BYTES)}"
     return head + _signature(head, signing_key)
 
 
-def readable(prefix: Prefix, key_id: str) -> str:
+def readable_part(prefix: Prefix, key_id: str) -> str:
     """The readable beginning of a text, before what is secret.
 
-    >>> readable(Prefix.TOKEN, "0123456789ab")
+    >>> readable_part(Prefix.TOKEN, "0123456789ab")
     'rat_0123456789ab_'
     """
     return f"{prefix}{key_id}_"

@@ -10,7 +10,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 
-from featurestore.access.keys import Prefix, readable
+from featurestore.access.keys import Prefix, readable_part
 
 client_name = RegexValidator(
     r"\A[a-z0-9][a-z0-9_-]{0,63}\Z", "1 to 64 lower-case letters, digits, - and _: logs contain the name."
@@ -74,7 +74,7 @@ class Issued(models.Model):
         ordering = ["-created_at"]
 
     def __str__(self) -> str:
-        return f"{readable(self.prefix, self.key_id)}…"
+        return f"{readable_part(self.prefix, self.key_id)}…"
 
 
 class ApiKey(Issued):

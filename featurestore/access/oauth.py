@@ -16,7 +16,7 @@ from oauthlib.common import Request
 from oauthlib.oauth2 import BackendApplicationServer, InvalidScopeError, RequestValidator
 
 from featurestore.access.credential_cache import credential_cache
-from featurestore.access.keys import Prefix, digest_of, new_token, readable
+from featurestore.access.keys import Prefix, digest_of, new_token, readable_part
 from featurestore.access.models import ApiClient
 from featurestore.access.scopes import PURPOSE, scope_tokens
 from featurestore.access.selectors import Credential, Rejection, client_credential, invalidate_credentials
@@ -86,7 +86,7 @@ class ClientValidator(RequestValidator):
         expires = datetime.now(UTC) + timedelta(seconds=token["expires_in"])
         row = AccessToken(application=request.client, scope=token["scope"], expires=expires)
         set_token_value(row, token["access_token"])
-        row.token = readable(Prefix.TOKEN, self.credential.key_id)
+        row.token = readable_part(Prefix.TOKEN, self.credential.key_id)
         row.save()
 
     def revoke_token(self, token: str, token_type_hint: str, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -15,7 +15,7 @@ from guardian.shortcuts import assign_perm, remove_perm
 from oauth2_provider.models import AccessToken, clear_expired
 
 from featurestore.access.errors import KeyEnded, TooManySecrets, WrongAllowance, WrongLifetime, WrongName
-from featurestore.access.keys import Prefix, digest_of, new_credential, readable
+from featurestore.access.keys import Prefix, digest_of, new_credential, readable_part
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret, client_name
 from featurestore.access.roles import ROLES
 from featurestore.access.scopes import Scope
@@ -103,7 +103,7 @@ def revoke(issued: ApiKey | ClientSecret, *, actor: str) -> None:
     with transaction.atomic():
         ended = type(issued).objects.filter(pk=issued.pk, revoked_at=None).update(revoked_at=datetime.now(UTC))
         if isinstance(issued, ClientSecret):
-            bought = readable(Prefix.TOKEN, issued.key_id)
+            bought = readable_part(Prefix.TOKEN, issued.key_id)
             AccessToken.objects.filter(application=issued.client, token=bought).delete()
     if ended:
         kind = issued._meta.verbose_name
