@@ -25,7 +25,7 @@ def programs() -> Path | None:
 
 
 def new_folder() -> Path:
-    """A folder that the user postgres may enter: PostgreSQL refuses to run as root, whose folders are closed to others."""
+    """A folder that the user postgres may enter: PostgreSQL refuses to run as root."""
     return Path(tempfile.mkdtemp(prefix="rapport-postgres-"))
 
 

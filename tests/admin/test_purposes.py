@@ -42,7 +42,7 @@ def test_purpose_is_defined_and_its_texts_change(olivia: Client) -> None:
     news = Purpose.objects.get(name="news")
     assert (news.lawful_basis, news.validity_days, news.backfilled) == ("consent", 365, True)
     page = reverse("admin:consent_purpose_change", args=[news.pk])
-    assert "Allowed only while the customer&#x27;s yes stands" in olivia.get(page).content.decode()
+    assert "Allowed while the customer consents" in olivia.get(page).content.decode()
     changed = PURPOSE | {"title": "Our news", "name": "other", "lawful_basis": "contract", "validity_days": ""}
     assert olivia.post(page, changed).status_code == 302
     news.refresh_from_db()
@@ -74,7 +74,7 @@ def test_retired_purpose_stays_retired(env: AdminEnvironment, olivia: Client) ->
     page = reverse("admin:consent_purpose_retire", args=[service.pk])
     assert "Retire for good" in olivia.get(page).content.decode()
     page_text = olivia.post(page, follow=True).content.decode()
-    assert "What was given has ended" in page_text
+    assert "Every grant has ended" in page_text
     assert env.read("C42") is Denial.REFUSED
     service.refresh_from_db()
     assert not service.active
@@ -86,7 +86,7 @@ def test_retired_purpose_stays_retired(env: AdminEnvironment, olivia: Client) ->
 def test_retirement_without_the_store_is_reported_as_pending(env: AdminEnvironment, olivia: Client) -> None:
     env.store.available = False
     page = reverse("admin:consent_purpose_retire", args=[Purpose.objects.get(name="service").pk])
-    assert "is on its way" in olivia.post(page, follow=True).content.decode()
+    assert "not ended in the store yet" in olivia.post(page, follow=True).content.decode()
 
 
 def test_notice_is_published_once(olivia: Client) -> None:

@@ -1,7 +1,7 @@
-"""What each aggregation should answer, computed from the list of all its events in plain Python.
+"""Oracles of the aggregations: the right answer, computed from the list of all events in plain Python.
 
-A check is given an aggregation, a state, the events that it is the state of, and now; it asserts that the state's
-answer is right within the error that the aggregation states. LOOSE tells of some when their states stop being exact.
+A check takes an aggregation, a state, the events of the state, and now; it asserts that the state's answer is right
+within the error that the aggregation states. LOOSE has, for some, the condition under which states are not exact.
 """
 
 import math
@@ -49,8 +49,8 @@ LOOSE: dict[type[Aggregation], Callable[[Any, Events], bool]] = {
 }
 
 
-def of(*aggregations: type[Aggregation]) -> Callable[[Check], Check]:
-    """Makes a function the check of aggregations."""
+def check_of(*aggregations: type[Aggregation]) -> Callable[[Check], Check]:
+    """Registers a function as the check of aggregations."""
 
     def register(check: Check) -> Check:
         CHECKS.update(dict.fromkeys(aggregations, check))
@@ -59,8 +59,8 @@ def of(*aggregations: type[Aggregation]) -> Callable[[Check], Check]:
     return register
 
 
-def outside(aggregation: Aggregation, value: Any) -> Any:
-    """A value as an answer shows it."""
+def in_unit(aggregation: Aggregation, value: Any) -> Any:
+    """A value in the unit of an answer."""
     return value / 10**PLACES if aggregation.kind is Kind.SCALED else value
 
 
@@ -73,24 +73,24 @@ def near(answer: float, expected: float, within: float) -> bool:
     return abs(answer - expected) <= within + 1e-15 * abs(expected) + 1e-290
 
 
-@of(Count)
+@check_of(Count)
 def count(aggregation: Count, state: Any, events: Events, now_ms: int) -> None:
     assert aggregation.finish(state, now_ms) == len(events)
 
 
-@of(Sum)
+@check_of(Sum)
 def sum_(aggregation: Sum, state: Any, events: Events, now_ms: int) -> None:
     values = [event.value for event in events]
     answer = aggregation.finish(state, now_ms)
     if aggregation.kind is Kind.FLOAT:
         assert near(answer, math.fsum(values), 1e-9 * math.fsum(map(abs, values)))
     else:
-        assert answer == outside(aggregation, sum(values))
+        assert answer == in_unit(aggregation, sum(values))
 
 
-@of(Mean)
+@check_of(Mean)
 def mean(aggregation: Mean, state: Any, events: Events, now_ms: int) -> None:
-    values = [outside(aggregation, event.value) for event in events]
+    values = [in_unit(aggregation, event.value) for event in events]
     answer = aggregation.finish(state, now_ms)
     if not values:
         assert answer is None
@@ -99,19 +99,19 @@ def mean(aggregation: Mean, state: Any, events: Events, now_ms: int) -> None:
         assert near(answer, math.fsum(values) / len(values), size * math.fsum(map(abs, values)))
 
 
-@of(Min)
+@check_of(Min)
 def min_(aggregation: Min, state: Any, events: Events, now_ms: int) -> None:
-    expected = min((outside(aggregation, event.value) for event in events), default=None)
+    expected = min((in_unit(aggregation, event.value) for event in events), default=None)
     assert aggregation.finish(state, now_ms) == expected
 
 
-@of(Max)
+@check_of(Max)
 def max_(aggregation: Max, state: Any, events: Events, now_ms: int) -> None:
-    expected = max((outside(aggregation, event.value) for event in events), default=None)
+    expected = max((in_unit(aggregation, event.value) for event in events), default=None)
     assert aggregation.finish(state, now_ms) == expected
 
 
-@of(Variance, StdDev)
+@check_of(Variance, StdDev)
 def spread(aggregation: Variance, state: Any, events: Events, now_ms: int) -> None:
     answer = aggregation.finish(state, now_ms)
     values = [event.value for event in events]
@@ -121,28 +121,28 @@ def spread(aggregation: Variance, state: Any, events: Events, now_ms: int) -> No
     exactly = statistics.variance if aggregation.sample else statistics.pvariance
     deviation = answer if isinstance(aggregation, StdDev) else math.sqrt(answer)
     shift = 1e-12 * max(map(abs, values)) * (2 if aggregation.sample else 1)
-    assert near(deviation, outside(aggregation, math.sqrt(exactly(values))), outside(aggregation, shift) + 1e-150)
+    assert near(deviation, in_unit(aggregation, math.sqrt(exactly(values))), in_unit(aggregation, shift) + 1e-150)
 
 
-@of(First)
+@check_of(First)
 def first(aggregation: First, state: Any, events: Events, now_ms: int) -> None:
-    expected = outside(aggregation, min(events, key=age).value) if events else None
+    expected = in_unit(aggregation, min(events, key=age).value) if events else None
     assert aggregation.finish(state, now_ms) == expected
 
 
-@of(Last)
+@check_of(Last)
 def last(aggregation: Last, state: Any, events: Events, now_ms: int) -> None:
-    expected = outside(aggregation, max(events, key=age).value) if events else None
+    expected = in_unit(aggregation, max(events, key=age).value) if events else None
     assert aggregation.finish(state, now_ms) == expected
 
 
-@of(LastN)
+@check_of(LastN)
 def last_n(aggregation: LastN, state: Any, events: Events, now_ms: int) -> None:
     newest = sorted(events, key=age, reverse=True)[: aggregation.n]
-    assert aggregation.finish(state, now_ms) == [outside(aggregation, event.value) for event in newest]
+    assert aggregation.finish(state, now_ms) == [in_unit(aggregation, event.value) for event in newest]
 
 
-@of(DistinctCount)
+@check_of(DistinctCount)
 def distinct(aggregation: DistinctCount, state: Any, events: Events, now_ms: int) -> None:
     expected = len({event.value for event in events})
     answer = aggregation.finish(state, now_ms)
@@ -152,21 +152,21 @@ def distinct(aggregation: DistinctCount, state: Any, events: Events, now_ms: int
         assert abs(answer - expected) <= 5 * 0.023 * expected
 
 
-@of(TopK)
+@check_of(TopK)
 def top(aggregation: TopK, state: Any, events: Events, now_ms: int) -> None:
     counts = Counter(event.value for event in events)
     ranked = sorted(counts, key=lambda value: (-counts[value], value))
     answer = aggregation.finish(state, now_ms)
     if len(counts) <= top_k.COUNTERS:
-        assert answer == [outside(aggregation, value) for value in ranked[: aggregation.k]]
+        assert answer == [in_unit(aggregation, value) for value in ranked[: aggregation.k]]
     low, size = state[0], len(state) // 2
     kept = dict(zip(state[1 : size + 1], state[size + 1 :], strict=True))
     assert low <= len(events) / (top_k.COUNTERS + 1)
     assert all(counts[value] - low <= kept.get(value, 0) <= counts[value] for value in counts.keys() | kept.keys())
-    assert answer == [outside(aggregation, v) for v in sorted(kept, key=lambda v: (-kept[v], v))[: aggregation.k]]
+    assert answer == [in_unit(aggregation, v) for v in sorted(kept, key=lambda v: (-kept[v], v))[: aggregation.k]]
 
 
-@of(Quantile)
+@check_of(Quantile)
 def quantile_(aggregation: Quantile, state: Any, events: Events, now_ms: int) -> None:
     values = sorted(event.value for event in events)
     answer = aggregation.finish(state, now_ms)
@@ -178,10 +178,10 @@ def quantile_(aggregation: Quantile, state: Any, events: Events, now_ms: int) ->
     rank = float(aggregation.share) * len(values) if not exact else math.ceil(aggregation.share * len(values))
     low = values[max(0, math.ceil(rank - off) - 1)]
     high = values[min(len(values), math.ceil(rank + off)) - 1]
-    assert outside(aggregation, low) <= answer <= outside(aggregation, high)
+    assert in_unit(aggregation, low) <= answer <= in_unit(aggregation, high)
 
 
-@of(DecayedCount, DecayedSum)
+@check_of(DecayedCount, DecayedSum)
 def decayed(aggregation: DecayedCount | DecayedSum, state: Any, events: Events, now_ms: int) -> None:
     answer = aggregation.finish(state, now_ms)
     if not events:
@@ -189,14 +189,14 @@ def decayed(aggregation: DecayedCount | DecayedSum, state: Any, events: Events, 
         return
     as_of_ms = max(now_ms, max(event.time_ms for event in events))
     parts = [
-        (outside(aggregation, event.value) if isinstance(aggregation, DecayedSum) else 1)
+        (in_unit(aggregation, event.value) if isinstance(aggregation, DecayedSum) else 1)
         * 2 ** ((event.time_ms - as_of_ms) / aggregation.half_life_ms)
         for event in events
     ]
     assert near(answer, math.fsum(parts), 1e-9 * math.fsum(map(abs, parts)))
 
 
-@of(TimeSinceLast)
+@check_of(TimeSinceLast)
 def since(aggregation: TimeSinceLast, state: Any, events: Events, now_ms: int) -> None:
     expected = max(0, now_ms - max(event.time_ms for event in events)) / 1000 if events else None
     assert aggregation.finish(state, now_ms) == expected
@@ -212,14 +212,14 @@ def spans(aggregation: Any, events: Events) -> list[int]:
     return [times[end] - times[start] for start, end in zip(starts, ends, strict=True)]
 
 
-@of(SessionCount)
+@check_of(SessionCount)
 def session_count(aggregation: SessionCount, state: Any, events: Events, now_ms: int) -> None:
     expected = len(spans(aggregation, events))
     answer = aggregation.finish(state, now_ms)
     assert answer == expected or sessions.MAX_OPEN < expected < answer <= len(events)
 
 
-@of(SessionMeanDuration)
+@check_of(SessionMeanDuration)
 def session_mean(aggregation: SessionMeanDuration, state: Any, events: Events, now_ms: int) -> None:
     expected = spans(aggregation, events)
     answer = aggregation.finish(state, now_ms)

@@ -35,18 +35,18 @@ def aggregation_and_events(data: st.DataObject, kind: type[Aggregation]) -> tupl
 
 
 def check(aggregation: Aggregation, state: Any, events: Events, now_ms: int = NOW_MS) -> None:
-    assert type(aggregation) in CHECKS, f"say in tests/aggregations/oracles.py what {aggregation!r} should answer"
+    assert type(aggregation) in CHECKS, f"add a check of {aggregation!r} to tests/aggregations/oracles.py"
     CHECKS[type(aggregation)](aggregation, state, events, now_ms)
 
 
-def assert_same(aggregation: Aggregation, events: Events, *states: Any, regrouped: bool = True) -> None:
-    """States of the same events: equal to the byte, or if that is too much, each right within the stated error.
+def assert_equal(aggregation: Aggregation, events: Events, *states: Any, regrouped: bool = True) -> None:
+    """States of the same events: equal to the byte if exact, and otherwise each right within the stated error.
 
-    Bounded states that are not ``regrouped``, so that they lost the same events, are equal unless they draw lots.
+    Bounded states that are not ``regrouped``, so that they lost the same events, are equal unless they draw randomised.
     """
     loose = LOOSE.get(type(aggregation))
-    lots = any(isinstance(state, bytes) for state in states)
-    if aggregation.exact or (loose and (not loose(aggregation, events) or not (regrouped or lots))):
+    randomised = any(isinstance(state, bytes) for state in states)
+    if aggregation.exact or (loose and (not loose(aggregation, events) or not (regrouped or randomised))):
         assert len({encoded(state) for state in states}) == 1
     for state in states:
         check(aggregation, state, events)
@@ -54,7 +54,7 @@ def assert_same(aggregation: Aggregation, events: Events, *states: Any, regroupe
 
 @tries
 @given(st.data())
-def test_nothing_changes_nothing(kind: type[Aggregation], data: st.DataObject) -> None:
+def test_zero_is_neutral(kind: type[Aggregation], data: st.DataObject) -> None:
     aggregation, events = aggregation_and_events(data, kind)
     state = fold(aggregation, events)
     for kept in (state, stored(state)):
@@ -72,31 +72,31 @@ def test_merge_is_commutative_and_associative(kind: type[Aggregation], data: st.
     a, b, c = (fold(aggregation, part) for part in (events[:one], events[one:two], events[two:]))
     merge = aggregation.merge
     both = (merge(a, b), merge(b, a), merge(stored(a), b), merge(a, stored(b)))
-    assert_same(aggregation, events[:two], *both, regrouped=False)
-    assert_same(aggregation, events, merge(merge(a, b), c), merge(a, merge(b, c)), aggregation.combine([a, b, c]))
+    assert_equal(aggregation, events[:two], *both, regrouped=False)
+    assert_equal(aggregation, events, merge(merge(a, b), c), merge(a, merge(b, c)), aggregation.combine([a, b, c]))
 
 
 @tries
 @given(st.data())
-def test_update_is_merge_with_one(kind: type[Aggregation], data: st.DataObject) -> None:
+def test_update_is_merge_with_the_state_of_one_event(kind: type[Aggregation], data: st.DataObject) -> None:
     aggregation, events = aggregation_and_events(data, kind)
     state = fold(aggregation, events[:-1])
     one = fold(aggregation, events[-1:])
     for kept in (state, stored(state)):
         updated = fold(aggregation, events[-1:], kept)
-        assert_same(aggregation, events, updated, aggregation.merge(kept, one), regrouped=False)
+        assert_equal(aggregation, events, updated, aggregation.merge(kept, one), regrouped=False)
 
 
 @tries
 @given(st.data())
-def test_any_order_and_any_parts(kind: type[Aggregation], data: st.DataObject) -> None:
+def test_order_and_partition_of_events_do_not_matter(kind: type[Aggregation], data: st.DataObject) -> None:
     aggregation, events = aggregation_and_events(data, kind)
     parts = data.draw(in_parts(events), "parts")
     folded = [fold(aggregation, part) for part in parts]
     updated = aggregation.zero()
-    for part in parts:  # kept and read between the parts, as between bundles
+    for part in parts:  # stored and read between the parts, as between micro-batches
         updated = stored(fold(aggregation, part, updated))
-    assert_same(
+    assert_equal(
         aggregation,
         events,
         fold(aggregation, events),
@@ -109,7 +109,7 @@ def test_any_order_and_any_parts(kind: type[Aggregation], data: st.DataObject) -
 
 @tries
 @given(st.data())
-def test_answer_is_what_the_events_say(kind: type[Aggregation], data: st.DataObject) -> None:
+def test_answer_equals_that_of_the_raw_events(kind: type[Aggregation], data: st.DataObject) -> None:
     aggregation, events = aggregation_and_events(data, kind)
     state = fold(aggregation, events)
     now_ms = data.draw(st.integers(START_MS - 300_000, NOW_MS), "now")
@@ -153,17 +153,17 @@ def test_states_are_never_changed_in_place(kind: type[Aggregation], data: st.Dat
     assert encoded([a, b]) == before
 
 
-def test_there_is_one_zero(kind: type[Aggregation]) -> None:
-    """0.0 and -0.0 are equal, so which of them was first or is counted must not show."""
-    if Kind.FLOAT not in kind.takes or kind in (First, Last, LastN):  # which tell the events apart
+def test_negative_zero_counts_as_zero(kind: type[Aggregation]) -> None:
+    """0.0 and -0.0 are equal, so the state must not depend on which came first."""
+    if Kind.FLOAT not in kind.takes or kind in (First, Last, LastN):  # they keep both
         return
     for aggregation in examples(kind):
         if aggregation.kind is Kind.FLOAT:
             plus, minus = Event(0.0, START_MS, 1), Event(-0.0, START_MS, 2)
-            assert_same(aggregation, [plus, minus], fold(aggregation, [plus, minus]), fold(aggregation, [minus, plus]))
+            assert_equal(aggregation, [plus, minus], fold(aggregation, [plus, minus]), fold(aggregation, [minus, plus]))
 
 
-def test_nothing_counted_answers_empty(kind: type[Aggregation]) -> None:
+def test_answer_of_no_events_is_empty(kind: type[Aggregation]) -> None:
     for aggregation in examples(kind):
         for zero in (aggregation.zero(), stored(aggregation.zero()), aggregation.combine([])):
             assert aggregation.finish(zero, NOW_MS) == aggregation.empty

@@ -1,4 +1,4 @@
-"""Sketches, caps and floats with far more events than the laws try."""
+"""Sketches, bounded states and floats, with more events than the laws use."""
 
 import random
 from collections import Counter
@@ -29,7 +29,7 @@ def tiles(many: list[Event], size: int) -> list[list[Event]]:
 
 
 @pytest.mark.parametrize("distinct", [128, 129, 1_000, 10_000])
-def test_distinct_count(distinct: int) -> None:
+def test_distinct_count_of_many_values(distinct: int) -> None:
     shops = DistinctCount("shop").bind(Kind.TEXT)
     many = events([f"shop {number}" for number in range(distinct)])
     in_order = fold(shops, many)
@@ -40,8 +40,8 @@ def test_distinct_count(distinct: int) -> None:
     assert len(encoded(in_order)) < 2_200
 
 
-def test_distinct_counts_are_within_the_standard_error() -> None:
-    """Over 30 sets the root of the mean squared relative error is what the docstring says."""
+def test_distinct_count_is_within_the_standard_error() -> None:
+    """Over 30 sets the root of the mean squared relative error is the one that the docstring states."""
     shops = DistinctCount("shop").bind(Kind.INTEGER)
     errors = []
     for seed in range(30):
@@ -51,7 +51,7 @@ def test_distinct_counts_are_within_the_standard_error() -> None:
     assert (sum(error**2 for error in errors) / len(errors)) ** 0.5 < 0.023 * 1.2
 
 
-def test_top_k_finds_what_is_frequent_among_thousands() -> None:
+def test_top_k_finds_the_most_frequent_of_thousands() -> None:
     chance = random.Random(2)
     names = ["gold"] * 900 + ["silver"] * 700 + ["bronze"] * 500 + [f"one of {n}" for n in range(5_000)]
     chance.shuffle(names)
@@ -69,7 +69,7 @@ def test_top_k_finds_what_is_frequent_among_thousands() -> None:
         assert len(state) <= 129
 
 
-def test_top_k_keeps_all_the_counters_it_can() -> None:
+def test_top_k_keeps_as_many_counters_as_possible() -> None:
     top = TopK("name", k=3).bind(Kind.INTEGER)
     upper = fold(top, events([value for value in range(40, 80) for _ in range(value)]))
     lower = fold(top, events([value for value in range(1, 40) for _ in range(value)]))
@@ -78,7 +78,7 @@ def test_top_k_keeps_all_the_counters_it_can() -> None:
     assert rest == [*range(16, 80), *range(1, 65)]
 
 
-def test_quantiles_of_many() -> None:
+def test_quantile_of_many_values_is_within_its_error() -> None:
     chance = random.Random(3)
     amounts = [int(chance.lognormvariate(8, 1.5)) for _ in range(50_000)]
     ranked = sorted(amounts)
@@ -106,7 +106,7 @@ def test_sessions_beyond_the_open_ones_are_exact_in_order() -> None:
         states = [stored(fold(visits, tile)) for tile in tiles(many, 50)]
         chance.shuffle(states)
         assert visits.finish(fold(visits, many), NOW_MS) == expected
-        assert visits.finish(visits.combine(states), NOW_MS) == expected  # in one go, in any order
+        assert visits.finish(visits.combine(states), NOW_MS) == expected  # at once, in any order
         assert len(encoded(fold(visits, many))) < 1_200
 
 
@@ -119,13 +119,13 @@ def test_closed_sessions_of_parts_add_up() -> None:
         assert mean.finish(state, NOW_MS) == 299 / 2
 
 
-def test_a_late_event_of_a_closed_session_counts_as_one_more() -> None:
+def test_late_event_of_a_closed_session_counts_as_another() -> None:
     visits = SessionCount().bind(None)
     state = fold(visits, events([None] * 100, step_ms=7_200_000))
     assert visits.finish(fold(visits, [Event(None, START_MS + 1, 0)], state), NOW_MS) == 101
 
 
-def test_float_errors_stay_within_what_is_stated() -> None:
+def test_float_error_is_within_the_stated_one() -> None:
     chance = random.Random(5)
     values = [1e6 + chance.gauss(0, 1e-3) for _ in range(30_000)]
     many = events(values, step_ms=1_000)
@@ -140,7 +140,7 @@ def test_float_errors_stay_within_what_is_stated() -> None:
         check(aggregation, fold(aggregation, many[::-1]), many, NOW_MS)
 
 
-def test_the_largest_sums_fit_64_bits_and_a_larger_one_is_an_error() -> None:
+def test_largest_sum_fits_64_bits_and_a_larger_one_raises() -> None:
     total = Sum("amount").bind(Kind.SCALED, 4)
     largest = fold(total, events([10**15] * 9_223))
     assert stored(largest) < 2**63

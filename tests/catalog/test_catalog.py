@@ -1,4 +1,4 @@
-"""The shipped catalog is sound, uses every aggregation, and answers for a customer whose events it folds."""
+"""Shipped catalog: valid, with every aggregation in use."""
 
 import json
 from collections import Counter
@@ -30,11 +30,11 @@ EXAMPLES = {
 views = pytest.mark.parametrize("view", registry.views.values(), ids=lambda view: view.name)
 
 
-def test_nothing_is_wrong() -> None:
+def test_shipped_definitions_have_no_problem() -> None:
     assert registry.check([purpose.name for purpose in PURPOSES], RECORDED) == []
 
 
-def test_the_five_sources() -> None:
+def test_shipped_sources_and_their_topics() -> None:
     assert list(registry.sources.values()) == [orders, behavior, support, chat, profile]
     assert [source.topic for source in registry.sources.values()] == [
         "events.orders", "events.behavior", "events.support", "events.chat", "events.profile",
@@ -48,35 +48,35 @@ def test_every_aggregation_is_used(aggregation: type[Aggregation]) -> None:
 
 
 @views
-def test_every_view_says_whose_it_is_and_what_for(view: FeatureView) -> None:
+def test_every_view_has_an_owner_and_a_description(view: FeatureView) -> None:
     assert view.owner
     assert view.description
 
 
 @views
-def test_every_view_is_in_a_service_that_asks_for_one_of_its_purposes(view: FeatureView) -> None:
+def test_every_view_is_in_a_service_of_one_of_its_purposes(view: FeatureView) -> None:
     services = [service for service in registry.services.values() if view in service.views]
     assert any(service.purpose in view.purposes for service in services)
 
 
-def test_every_service_is_wholly_served_for_its_purpose() -> None:
+def test_every_view_of_a_service_serves_its_purpose() -> None:
     for service in registry.services.values():
         assert [view.name for view in service.views if service.purpose not in view.purposes] == []
 
 
-def test_every_purpose_is_used_and_explained() -> None:
+def test_every_purpose_is_used_and_described() -> None:
     used = {purpose for view in registry.views.values() for purpose in view.purposes}
     assert used == {purpose.name for purpose in PURPOSES}
     assert all(purpose.title and purpose.description and purpose.basis in LawfulBasis for purpose in PURPOSES)
 
 
 @pytest.mark.parametrize("source", registry.sources.values(), ids=lambda source: source.name)
-def test_every_source_takes_its_example_and_no_strange_field(source: EventSource) -> None:
+def test_every_source_forbids_unknown_fields(source: EventSource) -> None:
     assert source.data.__struct_config__.forbid_unknown_fields
     sent = source.encode(id="1", source="tests", subject="0" * 32, time=datetime.now(UTC), data=EXAMPLES[source.name])
     assert source.decode(sent).values == source.values(EXAMPLES[source.name])
 
 
-def test_there_is_no_place_for_a_persons_name_or_words() -> None:
+def test_no_source_has_a_field_for_names_or_texts() -> None:
     fields = {field for source in registry.sources.values() for field in source.data.__struct_fields__}
     assert not fields & {"name", "first_name", "email", "phone", "address", "text", "body", "birthday"}

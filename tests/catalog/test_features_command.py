@@ -1,4 +1,4 @@
-"""`manage.py features`: what a user of the catalog types."""
+"""The command `manage.py features`."""
 
 import json
 from collections.abc import Callable
@@ -24,8 +24,8 @@ Command = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
-def recorded(monkeypatch: pytest.MonkeyPatch) -> MemoryStream:
-    """Who read whom, after ``AccessLogWriter.stop``."""
+def access_log(monkeypatch: pytest.MonkeyPatch) -> MemoryStream:
+    """The access log, after ``AccessLogWriter.stop``."""
     stream = MemoryStream()
     made = AccessLogWriter(stream, 10**9, lambda: NOW_MS)
     monkeypatch.setattr(features, "access_log_writer", lambda: made)
@@ -47,7 +47,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     return call
 
 
-def test_a_catalog_that_is_not_locked_has_a_problem_a_view(command: Command) -> None:
+def test_check_of_an_unlocked_catalog_reports_every_view(command: Command) -> None:
     lines = command("check").splitlines()
     assert len(lines) == 13 + 1
     assert lines[0].startswith("featurestore/catalog/orders.py:")
@@ -55,7 +55,7 @@ def test_a_catalog_that_is_not_locked_has_a_problem_a_view(command: Command) -> 
     assert lines[-1] == "exit 1"
 
 
-def test_lock_then_check(command: Command) -> None:
+def test_check_passes_after_lock(command: Command) -> None:
     assert "recorded view cart version 1" in command("lock")
     assert command("check").startswith("13 views, ")
     assert command("lock") == ""
@@ -78,7 +78,7 @@ spend = FeatureView(
 """
 
 
-def test_a_definition_that_cannot_be_imported_is_a_problem_like_others(
+def test_check_reports_a_definition_that_fails_to_import(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "misspelt.py").write_text(MISSPELT)
@@ -90,21 +90,21 @@ def test_a_definition_that_cannot_be_imported_is_a_problem_like_others(
     )
 
 
-def test_list_names_everything(command: Command) -> None:
-    said = command("list")
-    assert said.startswith("support_chat: about, spend, loyalty")
-    assert "    cart_intent             DecayedCount half_life=1h where kind is add_to_cart over 1 d\n" in said
+def test_list_has_services_and_features(command: Command) -> None:
+    output = command("list")
+    assert output.startswith("support_chat: about, spend, loyalty")
+    assert "    cart_intent             DecayedCount half_life=1h where kind is add_to_cart over 1 d\n" in output
 
 
 @pytest.mark.parametrize(("name", "key"), [("support_chat", "views"), ("cart", "features"), ("tier", "aggregation")])
-def test_show_knows_services_views_and_features(command: Command, name: str, key: str) -> None:
+def test_show_describes_services_views_and_features(command: Command, name: str, key: str) -> None:
     assert command("show", name).startswith(name)
     spec = json.loads(command("show", name, "--json"))
     assert spec["name"] == name
     assert key in spec
 
 
-def test_show_says_where_names_are(command: Command) -> None:
+def test_show_of_an_unknown_name_refers_to_list(command: Command) -> None:
     with pytest.raises(CommandError, match=r"No service, view or feature is named crat\. `manage.py features list`"):
         command("show", "crat")
 
@@ -121,7 +121,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 
 
 @pytest.mark.usefixtures("store")
-def test_read_answers_as_the_api_does(command: Command) -> None:
+def test_read_answers_like_the_api(command: Command) -> None:
     answer = json.loads(command("read", "fraud_check", "C42", "--purpose", "fraud", "--at", "2023-11-14T22:13:20Z"))
     assert answer["at"] == "2023-11-14T22:13:20.000Z"
     assert answer["features"]["order_lines_1d"] == 0
@@ -130,10 +130,10 @@ def test_read_answers_as_the_api_does(command: Command) -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_a_read_is_on_record(command: Command, recorded: MemoryStream) -> None:
+def test_read_is_recorded_in_the_access_log(command: Command, access_log: MemoryStream) -> None:
     command("read", "fraud_check", "C42", "--purpose", "fraud", "--at", "2023-11-14T22:13:20Z")
     features.access_log_writer().stop()
-    batch = recorded.batches[0]
+    batch = access_log.batches[0]
     assert [read.subject for read in batch.reads] == [subject_of("C42", settings().subject_secret.encode())]
     assert (batch.contexts[0].client, batch.contexts[0].service, batch.contexts[0].purpose) == (
         "manage.py", "fraud_check", "fraud",
@@ -150,12 +150,12 @@ def test_a_read_is_on_record(command: Command, recorded: MemoryStream) -> None:
     ],
 )
 @pytest.mark.usefixtures("store")
-def test_read_says_what_is_wrong(command: Command, arguments: tuple[str, ...], message: str) -> None:
+def test_read_with_invalid_arguments_is_refused(command: Command, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(CommandError, match=message):
         command("read", *arguments)
 
 
-def test_read_without_a_store_says_so(command: Command, store: MemoryStore) -> None:
+def test_read_without_a_store_fails_with_a_message(command: Command, store: MemoryStore) -> None:
     store.available = False
     with pytest.raises(CommandError, match="store"):
         command("read", "fraud_check", "C42", "--purpose", "fraud")

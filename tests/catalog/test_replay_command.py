@@ -1,4 +1,4 @@
-"""`manage.py replay_retail`: customers and consents first, then events; nothing is sent that would be denied."""
+"""The command `manage.py replay_retail`: it records customers and consents, and then sends events."""
 
 import gzip
 from collections.abc import Iterator
@@ -34,14 +34,14 @@ C3,A,A,-2,2010-12-03 08:26:00,2.55,Ann,France
 START = datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
 
 
-class Sender:
-    """Stands for Kafka; ``failing`` at an event's number plays one that goes away."""
+class MemorySender:
+    """Event sender that keeps the events, and fails at the event with the number ``failing``."""
 
     failing: int | None = None
 
     def __init__(self, _conf: Any) -> None:
         self.sent, self.events = 0, list[dict[str, Any]]()
-        Sender.last = self
+        MemorySender.last = self
 
     def send(self, source: Any, customer_id: str, **event: Any) -> None:
         if self.sent == self.failing:
@@ -52,7 +52,7 @@ class Sender:
     def flush(self) -> None:
         pass
 
-    last: "Sender"
+    last: "MemorySender"
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryStore]:
     made = MemoryStore()
     vouch(made)
     monkeypatch.setattr(configured, "store", lambda: made)
-    monkeypatch.setattr(replay_retail, "BulkEventSender", Sender)
-    monkeypatch.setattr(Sender, "failing", None)
+    monkeypatch.setattr(replay_retail, "BulkEventSender", MemorySender)
+    monkeypatch.setattr(MemorySender, "failing", None)
     return made
 
 
@@ -84,20 +84,20 @@ def seeded() -> None:
 
 
 @pytest.mark.usefixtures("seeded")
-def test_each_row_with_a_customer_is_an_event_and_the_others_are_counted(file: Path) -> None:
+def test_rows_with_customers_are_sent_and_others_counted(file: Path) -> None:
     out, err = replay(file)
     assert out.startswith("3 events in ")
     assert "1 rows skipped: no customer" in err
     assert "1 rows skipped: Quantity or UnitPrice is no number" in err
     assert "2 customers, 2 new; consents since 2010-12-01 08:26:00+00:00" in err
-    first, second, _ = Sender.last.events
+    first, second, _ = MemorySender.last.events
     assert first["data"] == OrderLine(kind="completed", order_id="1", sku="A", quantity=6, amount=first["data"].amount)
     assert (first["id"], first["origin"], first["time"]) == ("2", "retail/retail.csv?shift_s=0", START)
     assert (second["customer_id"], second["id"], second["data"].kind) == ("Ann", "4", "returned")
 
 
 @pytest.mark.usefixtures("seeded")
-def test_customers_have_imported_consents_from_the_first_sale_in_the_store(file: Path, store: MemoryStore) -> None:
+def test_customers_get_imported_consents_from_the_first_sale(file: Path, store: MemoryStore) -> None:
     replay(file)
     assert {c.customer_id: (c.region, c.brand, c.since) for c in Customer.objects.all()} == {
         "Ann": ("France", "online-retail", START),
@@ -118,42 +118,40 @@ def test_customers_have_imported_consents_from_the_first_sale_in_the_store(file:
 
 
 @pytest.mark.usefixtures("seeded")
-def test_times_can_be_moved_to_now(file: Path) -> None:
+def test_replay_can_shift_times_to_now(file: Path) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     replay(file, "--shift", "now")
-    times = [event["time"] for event in Sender.last.events]
+    times = [event["time"] for event in MemorySender.last.events]
     assert before <= times[-1] <= datetime.now(UTC)
     assert (times[1] - times[0]).days == 2
     assert Customer.objects.get(customer_id="Ann").since == times[0]
 
 
 @pytest.mark.usefixtures("seeded")
-def test_a_packed_file(file: Path) -> None:
+def test_replay_reads_a_compressed_file(file: Path) -> None:
     packed = file.with_suffix(".csv.gz")
     packed.write_bytes(gzip.compress(FILE.encode("latin-1")))
     assert replay(packed)[0].startswith("3 events in ")
 
 
 @pytest.mark.usefixtures("seeded")
-def test_a_failure_names_where_to_go_on_and_going_on_sends_the_rest(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Sender, "failing", 1)
+def test_failed_replay_names_the_line_to_continue_from(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemorySender, "failing", 1)
     with pytest.raises(CommandError, match="Resume with --shift 60 --from-line 4"):
         replay(file, "--shift", "60")
-    monkeypatch.setattr(Sender, "failing", None)
+    monkeypatch.setattr(MemorySender, "failing", None)
     replay(file, "--shift", "60", "--from-line", "4")
-    assert [event["id"] for event in Sender.last.events] == ["4", "6"]
+    assert [event["id"] for event in MemorySender.last.events] == ["4", "6"]
 
 
 @pytest.mark.usefixtures("seeded")
-def test_nothing_is_sent_while_a_permission_is_not_in_the_store(file: Path, store: MemoryStore) -> None:
+def test_no_event_is_sent_before_permissions_are_published(file: Path, store: MemoryStore) -> None:
     store.restart(emptied=True)
     with pytest.raises(CommandError, match=r"permissions are not in the store yet\. Start manage.py verify_store"):
         replay(file)
 
 
-def test_an_installation_without_purposes_says_what_to_run(file: Path) -> None:
+def test_replay_without_purposes_names_the_command_to_run(file: Path) -> None:
     with pytest.raises(CommandError, match=r"Run manage\.py seed first"):
         replay(file)
     assert not Customer.objects.exists()
@@ -167,6 +165,6 @@ def test_an_installation_without_purposes_says_what_to_run(file: Path) -> None:
         (["x", "--shift", "soon"], '"now", or'),
     ],
 )
-def test_what_is_wrong_is_said(arguments: list[str], message: str) -> None:
+def test_replay_of_an_invalid_file_or_time_is_refused(arguments: list[str], message: str) -> None:
     with pytest.raises(CommandError, match=message):
         replay(*arguments)

@@ -1,4 +1,4 @@
-"""Rows of Online Retail as order lines, and what is no order line."""
+"""Rows of Online Retail as order lines; invalid rows are skipped."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,28 +18,28 @@ def rows(*lines: str) -> list[Sale | SkippedRow]:
     return list(sales(StringIO("\n".join([HEADER, *lines, ""]), newline="")))
 
 
-def test_a_sale() -> None:
+def test_sale_becomes_an_order_line() -> None:
     data = OrderLine(kind="completed", order_id="536365", sku="85123A", quantity=6, amount=Decimal("15.30"))
     assert rows(ROW) == [Sale(2, "17850", "United Kingdom", datetime(2010, 12, 1, 8, 26, tzinfo=UTC), data)]
 
 
-def test_a_return_is_negative_in_pieces_and_money() -> None:
+def test_return_has_negative_quantity_and_amount() -> None:
     (row,) = rows("C536379,D,Discount,-2,2010-12-01 09:41:00,27.50,14527,United Kingdom")
     assert isinstance(row, Sale)
     assert (row.data.kind, row.data.quantity, row.data.amount) == ("returned", -2, Decimal("-55.00"))
 
 
-def test_the_original_american_dates() -> None:
+def test_american_dates_of_the_original_are_parsed() -> None:
     (row,) = rows(ROW.replace("2010-12-01 08:26:00", "12/1/2010 8:26"))
     assert isinstance(row, Sale)
     assert row.time == datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
 
 
-def test_equal_rows_are_lines_of_their_own() -> None:
+def test_equal_rows_are_different_events() -> None:
     assert [row.line for row in rows(ROW, ROW)] == [2, 3]
 
 
-def test_a_description_over_two_lines_moves_the_number_with_the_file() -> None:
+def test_line_number_counts_multiline_descriptions() -> None:
     assert [row.line for row in rows(ROW.replace("WHITE HEART", '"WHITE\nHEART"'), ROW)] == [3, 4]
 
 
@@ -61,21 +61,21 @@ def test_a_description_over_two_lines_moves_the_number_with_the_file() -> None:
         (ROW.replace("WHITE HEART", '"' + "x" * 200_000 + '"'), "field larger than field limit (131072)"),
     ],
 )
-def test_a_row_that_is_no_event_is_skipped_with_its_reason(row: str, reason: str) -> None:
+def test_invalid_row_is_skipped_with_its_reason(row: str, reason: str) -> None:
     first, second = rows(row, ROW)[-2:]
     assert isinstance(first, SkippedRow)
     assert first.reason == reason
     assert isinstance(second, Sale)
 
 
-def test_another_file_is_refused_by_its_header() -> None:
+def test_file_with_another_header_is_refused() -> None:
     with pytest.raises(WrongFile, match="it has no column Country, CustomerID, InvoiceDate"):
         list(sales(["InvoiceNo,StockCode,Quantity,UnitPrice\n"]))
     with pytest.raises(WrongFile, match="no row is an event"):
         survey(rows(ROW.replace("17850", "")))
 
 
-def test_a_survey() -> None:
+def test_survey_summarises_the_rows() -> None:
     later = ROW.replace("2010-12-01", "2011-05-31").replace("17850", "2").replace("United Kingdom", "France")
     found = survey(rows(later, ROW, ROW.replace("17850", ""), ROW.replace(",6,", ",x,")))
     assert found.countries == {"17850": "United Kingdom", "2": "France"}

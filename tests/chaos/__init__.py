@@ -1,11 +1,12 @@
-"""Chaos: every part of an installation is killed under load, and what is served afterwards must be exact.
+"""Chaos tests: every process and server of an installation is killed under load; served values must stay exact.
 
     make chaos                                       the long run; writes bench/results/chaos.json
-    python -m tests.chaos --minutes 5 --seed 7       any other
+    python -m tests.chaos --minutes 5 --seed 7       a shorter run
 
-``world`` has the servers and processes, ``supervisor`` starts again what ends. ``traffic`` tells Kafka what happens
-and ``decisions`` the API what customers decide; both keep in ``truth`` what they were told is written. ``faults`` is
-what is done to the world, ``schedule`` when. ``watch`` reads without end, for what a withdrawal forbids; ``probes``
-measures when the world serves again. ``comparison`` holds what is served in the end against DuckDB, ``dead_letters``
-what was put aside against the poison that was sent. ``run`` is one run of all that, ``report`` what it leaves behind.
+``environment`` starts servers and processes, ``supervisor`` restarts them. ``event_traffic`` sends events to Kafka and
+keeps the acknowledged ones in ``written_events``; ``consent_traffic`` sends decisions to the API. ``faults`` disturb
+the environment, in the order of ``schedule``. ``leak_monitor`` reads all the time, for values that a withdrawal
+forbids; ``probes`` measure when values are fresh again after a fault. In the end ``comparison`` compares the served
+values with DuckDB, and ``dead_letters`` the dead letters with the ``poison_records`` that were sent. ``run`` is one run
+of all of it, ``report`` its figures.
 """

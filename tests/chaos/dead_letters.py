@@ -1,4 +1,4 @@
-"""What was put aside against the poison that was sent: each piece of it, with its reason, and nothing else."""
+"""Check of dead letters against the poison records that were sent: each with its reason, and no others."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -6,57 +6,57 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, TopicPartition
 
 from featurestore import names
-from tests.chaos.poison import Poison
-from tests.chaos.world import PARTITIONS
+from tests.chaos.environment import PARTITIONS
+from tests.chaos.poison_records import PoisonRecord
 
-Place = tuple[str, int, int]  # topic, partition, offset
+RecordId = tuple[str, int, int]  # topic, partition, offset
 
 
-class Letter(NamedTuple):
-    """A dead letter: the record as it was, where it came from, and why it was put aside."""
+class DeadLetter(NamedTuple):
+    """A dead letter: the quarantined record, its id, and the reason."""
 
-    place: Place
+    record_id: RecordId
     reason: str
     key: bytes | None
     value: bytes
 
 
-class Judgement(NamedTuple):
-    """``missing``: poison that was not put aside, or for another reason. ``unasked``: what no poison explains."""
+class DeadLetterCheck(NamedTuple):
+    """``missing``: poison records not quarantined, or for another reason. ``unexpected``: other dead letters."""
 
     missing: list[str]
-    unasked: list[str]
+    unexpected: list[str]
 
 
-def judge(letters: Iterable[Letter], poisons: Mapping[Place, Poison]) -> Judgement:
-    """One letter may be there twice, as a replay puts the same record aside again."""
-    reasons: dict[Place, set[str]] = {}
-    unasked = []
-    known = {(poison.key, poison.value or b"") for poison in poisons.values()}
-    for letter in letters:
-        reasons.setdefault(letter.place, set()).add(letter.reason)
-        if (letter.key, letter.value) not in known:
-            unasked.append(f"{letter.place}: {letter.reason}")
+def check(dead_letters: Iterable[DeadLetter], poison_records: Mapping[RecordId, PoisonRecord]) -> DeadLetterCheck:
+    """The differences. A dead letter may be there twice: a worker's replay quarantines the same record again."""
+    reasons: dict[RecordId, set[str]] = {}
+    unexpected = []
+    known = {(poison.key, poison.value or b"") for poison in poison_records.values()}
+    for dead_letter in dead_letters:
+        reasons.setdefault(dead_letter.record_id, set()).add(dead_letter.reason)
+        if (dead_letter.key, dead_letter.value) not in known:
+            unexpected.append(f"{dead_letter.record_id}: {dead_letter.reason}")
     missing = [
-        f"{place}: {poison.reason} expected, got {reasons.get(place)}"
-        for place, poison in poisons.items()
-        if reasons.get(place) != {poison.reason}
+        f"{record_id}: {poison.reason} expected, got {reasons.get(record_id)}"
+        for record_id, poison in poison_records.items()
+        if reasons.get(record_id) != {poison.reason}
     ]
-    return Judgement(missing, unasked)
+    return DeadLetterCheck(missing, unexpected)
 
 
-def read(bootstrap: str, generation: int) -> Iterator[Letter]:
-    """All dead letters that there are."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "chaos-letters", "enable.auto.commit": False})
+def read(bootstrap: str, generation: int) -> Iterator[DeadLetter]:
+    """All dead letters of the topic."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "chaos-dead-letters", "enable.auto.commit": False})
     topic = names.dead_letters(generation)
-    places = [TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)]
-    left = sum(high - low for low, high in (consumer.get_watermark_offsets(place, timeout=30) for place in places))
-    consumer.assign(places)
+    partitions = [TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)]
+    left = sum(high - low for low, high in (consumer.get_watermark_offsets(one, timeout=30) for one in partitions))
+    consumer.assign(partitions)
     while left:
         for message in consumer.consume(left, timeout=1):
             assert not message.error(), message.error()
             left -= 1
             headers = {name: value.decode() for name, value in message.headers()}
-            place = (headers["topic"], int(headers["partition"]), int(headers["offset"]))
-            yield Letter(place, headers["reason"], message.key(), message.value())
+            record_id = (headers["topic"], int(headers["partition"]), int(headers["offset"]))
+            yield DeadLetter(record_id, headers["reason"], message.key(), message.value())
     consumer.close()

@@ -1,4 +1,4 @@
-"""What is done to the world, one function a fault. It yields a blow whenever something must be served again."""
+"""Faults: one generator function each. It yields a Disturbance from which fresh values must be served again."""
 
 import random
 import threading
@@ -7,131 +7,132 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tests.chaos.world import PARTITIONS, SESSION_S, Worker, World
+from tests.chaos.environment import PARTITIONS, SESSION_S, ChaosEnvironment, Worker
 
-EVERY = frozenset(range(PARTITIONS))
-AWAY_S = 10.0  # how long a worker that stays away does so, at least
-FROZEN_S = 2.5 * SESSION_S
+ALL_PARTITIONS = frozenset(range(PARTITIONS))
+AWAY_S = 10.0  # for how long a worker is not restarted, at least
+PAUSED_S = 2.5 * SESSION_S
 
 
 @dataclass(frozen=True)
-class Blow:
-    """Struck at a monotonic time. ``partitions`` must be served again; ``purges``: what carries those out must."""
+class Disturbance:
+    """Disturbance at a monotonic time. ``partitions`` must be served again; ``purges``: and purges be sent again."""
 
-    partitions: frozenset[int] = EVERY
+    partitions: frozenset[int] = ALL_PARTITIONS
     purges: bool = False
     at: float = field(default_factory=time.monotonic)
 
 
-class Setting(NamedTuple):
-    """What faults are done to, and with. ``outage_s``: how long the broker can't be reached."""
+class FaultContext(NamedTuple):
+    """Input of a fault. ``outage_s``: for how long the broker is unreachable."""
 
-    world: World
+    env: ChaosEnvironment
     choices: random.Random
     outage_s: float
 
     def worker(self) -> Worker:
-        return self.choices.choice(self.world.workers)
+        return self.choices.choice(self.env.workers)
 
 
-Inflict = Callable[[Setting], Iterator[Blow]]
+Fault = Callable[[FaultContext], Iterator[Disturbance]]
 
 
-def worker_killed(it: Setting) -> Iterator[Blow]:
-    worker = it.worker()
-    owned = worker.partitions()
-    worker.supervised.kill()
-    yield Blow(owned)
+def worker_killed(context: FaultContext) -> Iterator[Disturbance]:
+    worker = context.worker()
+    partitions = worker.partitions()
+    worker.process.kill()
+    yield Disturbance(partitions)
 
 
-def worker_killed_and_away(it: Setting) -> Iterator[Blow]:
-    """Its partitions are served by the others, as it does not come back before they are; then it returns."""
-    worker = it.worker()
-    owned = worker.partitions()
-    worker.supervised.kill_and_hold()
-    blow = Blow(owned)
-    yield blow
-    wait_until(blow.at + AWAY_S)
-    worker.supervised.release()
+def worker_killed_and_away(context: FaultContext) -> Iterator[Disturbance]:
+    """The other workers must serve its partitions, as it is not restarted before; then it is."""
+    worker = context.worker()
+    partitions = worker.partitions()
+    worker.process.kill_and_hold()
+    disturbance = Disturbance(partitions)
+    yield disturbance
+    wait_until(disturbance.at + AWAY_S)
+    worker.process.release()
 
 
-def worker_disk_wiped(it: Setting) -> Iterator[Blow]:
-    worker = it.worker()
-    owned = worker.partitions()
-    worker.supervised.kill_and_hold()
-    blow = Blow(owned)
-    worker.wipe()
-    worker.supervised.release()
-    yield blow
+def worker_disk_wiped(context: FaultContext) -> Iterator[Disturbance]:
+    worker = context.worker()
+    partitions = worker.partitions()
+    worker.process.kill_and_hold()
+    disturbance = Disturbance(partitions)
+    worker.delete_data()
+    worker.process.release()
+    yield disturbance
 
 
-def zombie(it: Setting) -> Iterator[Blow]:
-    """Stopped for longer than its session, it goes on believing that its partitions are its own."""
-    worker = it.worker()
-    owned = worker.partitions()
-    worker.supervised.pause()
-    blow = Blow(owned)
-    yield blow
-    wait_until(blow.at + FROZEN_S)
-    worker.supervised.resume()
-    while time.monotonic() < blow.at + FROZEN_S + 2 * SESSION_S:  # it may look well before it learns the truth
-        yield Blow()
+def zombie(context: FaultContext) -> Iterator[Disturbance]:
+    """Paused for longer than its session, it then still treats its partitions as its own."""
+    worker = context.worker()
+    partitions = worker.partitions()
+    worker.process.pause()
+    disturbance = Disturbance(partitions)
+    yield disturbance
+    wait_until(disturbance.at + PAUSED_S)
+    worker.process.resume()
+    # It may seem ready before it learns that it lost them.
+    while time.monotonic() < disturbance.at + PAUSED_S + 2 * SESSION_S:
+        yield Disturbance()
 
 
-def worker_added(it: Setting) -> Iterator[Blow]:
-    it.world.spare = it.world.add_worker("streams-3")
-    yield Blow()
+def worker_added(context: FaultContext) -> Iterator[Disturbance]:
+    context.env.spare = context.env.add_worker("streams-3")
+    yield Disturbance()
 
 
-def worker_removed(it: Setting) -> Iterator[Blow]:
-    assert it.world.spare
-    owned = it.world.spare.partitions()
-    it.world.remove_spare()
-    yield Blow(owned or EVERY)
+def worker_removed(context: FaultContext) -> Iterator[Disturbance]:
+    assert context.env.spare
+    partitions = context.env.spare.partitions()
+    context.env.remove_spare()
+    yield Disturbance(partitions or ALL_PARTITIONS)
 
 
-def broker_killed(it: Setting) -> Iterator[Blow]:
-    it.world.processes["kafka"].kill()
-    yield Blow()
+def broker_killed(context: FaultContext) -> Iterator[Disturbance]:
+    context.env.processes["kafka"].kill()
+    yield Disturbance()
 
 
-def broker_unreachable(it: Setting) -> Iterator[Blow]:
-    """Nothing gets through to it or back for a while; then all that was sent meanwhile does."""
-    it.world.proxy.cut()
-    blow = Blow()
-    threading.Timer(it.outage_s, it.world.proxy.mend).start()
-    yield blow
+def broker_unreachable(context: FaultContext) -> Iterator[Disturbance]:
+    """No byte passes between it and its clients for a while; then what was sent meanwhile arrives."""
+    context.env.proxy.cut()
+    disturbance = Disturbance()
+    threading.Timer(context.outage_s, context.env.proxy.restore).start()
+    yield disturbance
 
 
-def store_killed(it: Setting) -> Iterator[Blow]:
-    it.world.processes["store"].kill()
-    yield Blow()
+def store_killed(context: FaultContext) -> Iterator[Disturbance]:
+    context.env.processes["store"].kill()
+    yield Disturbance()
 
 
-def store_emptied(it: Setting) -> Iterator[Blow]:
-    with it.world.redis() as redis:
+def store_emptied(context: FaultContext) -> Iterator[Disturbance]:
+    with context.env.redis() as redis:
         redis.flushall()
-    yield Blow()
+    yield Disturbance()
 
 
-def worker_and_store_killed(it: Setting) -> Iterator[Blow]:
-    worker = it.worker()
-    worker.supervised.kill()
-    it.world.processes["store"].kill()
-    yield Blow()
+def worker_and_store_killed(context: FaultContext) -> Iterator[Disturbance]:
+    worker = context.worker()
+    worker.process.kill()
+    context.env.processes["store"].kill()
+    yield Disturbance()
 
 
-def killed(name: str, *, purges: bool = False) -> Inflict:
-    """SIGKILL of one process, which its supervisor starts again."""
+def killed(name: str, *, purges: bool = False) -> Fault:
+    """SIGKILL of one process, which its supervisor restarts."""
 
-    def fault(it: Setting) -> Iterator[Blow]:
-        it.world.processes[name].kill()
-        yield Blow(purges=purges)
+    def fault(context: FaultContext) -> Iterator[Disturbance]:
+        context.env.processes[name].kill()
+        yield Disturbance(purges=purges)
 
     return fault
 
 
-FAULTS: dict[str, Inflict] = {
+FAULTS: dict[str, Fault] = {
     "worker killed": worker_killed,
     "worker killed, stays away": worker_killed_and_away,
     "worker a zombie": zombie,

@@ -1,8 +1,8 @@
-"""When the world serves again: what a fault's clock measures.
+"""Probes that measure the time from a disturbance until fresh values are served again.
 
-The clock runs from the blow until *served again*: a fresh event of a probe customer, sent after the blow, is readable
-through the API with its new value, on every affected partition. ``first_s`` is the first of them, ``all_s`` the last.
-A fault of what carries out purges runs until the purge of a withdrawal made after the blow is in Kafka.
+A partition is served again when an event of its probe customer, sent after the disturbance, is in the value that the
+API serves. ``first_s`` is the time of the first affected partition, ``all_s`` of the last. After a fault of a process
+that sends purges, the time ends when the purge of a later withdrawal is in Kafka.
 """
 
 import threading
@@ -13,79 +13,79 @@ from typing import NamedTuple
 import httpx
 from confluent_kafka import Consumer, TopicPartition
 
+from devservers.waiting import eventually
 from featurestore import names
 from featurestore.catalog.chat import Message, chat
+from tests.chaos.consent_traffic import ConsentTraffic
 from tests.chaos.customers import Customer, read
-from tests.chaos.decisions import Decisions
-from tests.chaos.traffic import Traffic
-from tests.chaos.world import PARTITIONS, World
-from devservers.waiting import eventually
+from tests.chaos.environment import PARTITIONS, ChaosEnvironment
+from tests.chaos.event_traffic import EventTraffic
 
 FEATURE, VIEW = "customer_messages_1d", "dialogue"
 WITHIN_S = 120
 EVERY_S = 0.03
-GREETING = Message(author="customer", conversation_id="probe")
+PROBE_MESSAGE = Message(author="customer", conversation_id="probe")
 
 
-class Served(NamedTuple):
-    """Seconds from a blow until the first and the last affected partition was served again."""
+class RecoveryTimes(NamedTuple):
+    """Seconds from a disturbance until the first and the last affected partition is served again."""
 
     first_s: float
     all_s: float
 
 
-class Probes:
-    """One customer a partition, who greets when asked to; their greetings are counted."""
+class ReadProbe:
+    """One probe customer a partition, whose messages are counted by a feature."""
 
-    def __init__(self, world: World, traffic: Traffic, customers: list[Customer]) -> None:
+    def __init__(self, env: ChaosEnvironment, traffic: EventTraffic, customers: list[Customer]) -> None:
         self.traffic, self.customers = traffic, customers
-        self._client = world.client(timeout_s=2)
-        self._greeted = [0] * PARTITIONS
+        self._client = env.client(timeout_s=2)
+        self._sent = [0] * PARTITIONS
 
-    def served(self, struck_at: float, partitions: Iterable[int]) -> Served:
-        """Greet on the partitions, and wait until every greeting is served."""
+    def measure(self, began_at: float, partitions: Iterable[int]) -> RecoveryTimes:
+        """Send a message on each partition, and wait until all are in served values."""
         waiting = set(partitions)
         for partition in waiting:
-            self.traffic.happens(self.customers[partition], chat, GREETING)
-            self._greeted[partition] += 1
-        seen: list[float] = []
+            self.traffic.send(self.customers[partition], chat, PROBE_MESSAGE)
+            self._sent[partition] += 1
+        times_s: list[float] = []
 
-        def all_seen() -> bool:
-            found = self._answered(waiting)
-            seen.extend(time.monotonic() - struck_at for _ in found)
+        def all_served() -> bool:
+            found = self._served_partitions(waiting)
+            times_s.extend(time.monotonic() - began_at for _ in found)
             waiting.difference_update(found)
             return not waiting
 
-        eventually(all_seen, f"served again on partitions {sorted(waiting)}", WITHIN_S, EVERY_S)
-        return Served(seen[0], seen[-1])
+        eventually(all_served, f"served again on partitions {sorted(waiting)}", WITHIN_S, EVERY_S)
+        return RecoveryTimes(times_s[0], times_s[-1])
 
-    def _answered(self, partitions: Iterable[int]) -> set[int]:
-        """Those whose last greeting is counted in a fresh answer."""
-        asked = sorted(partitions)
+    def _served_partitions(self, partitions: Iterable[int]) -> set[int]:
+        """The partitions whose last message is in a present value."""
+        numbers = sorted(partitions)
         try:
-            answer = read(self._client, "service", [self.customers[p] for p in asked], features=[FEATURE])
+            answer = read(self._client, "service", [self.customers[p] for p in numbers], features=[FEATURE])
         except httpx.TransportError:
             return set()
         if answer.status_code != 200:
             return set()
         return {
             partition
-            for partition, result in zip(asked, answer.json()["results"], strict=True)
-            if result["views"][VIEW]["status"] == "present" and result["features"][FEATURE] == self._greeted[partition]
+            for partition, result in zip(numbers, answer.json()["results"], strict=True)
+            if result["views"][VIEW]["status"] == "present" and result["features"][FEATURE] == self._sent[partition]
         }
 
 
 class PurgeProbe:
-    """A customer who withdraws when asked to, and a reader of the topic of purges."""
+    """A probe customer whose withdrawals are looked for in the topic of purges."""
 
-    def __init__(self, world: World, decisions: Decisions, customer: Customer) -> None:
-        self.decisions, self.customer = decisions, customer
-        self._client = world.client()
+    def __init__(self, env: ChaosEnvironment, consent_traffic: ConsentTraffic, customer: Customer) -> None:
+        self.consent_traffic, self.customer = consent_traffic, customer
+        self._client = env.client()
         self.purges = 0
-        topic = names.purge(int(str(world.made.settings["generation"])))
+        topic = names.purge(int(str(env.installation.settings["generation"])))
         self._consumer = Consumer(
             {
-                "bootstrap.servers": str(world.made.settings["kafka_bootstrap"]),
+                "bootstrap.servers": str(env.installation.settings["kafka_bootstrap"]),
                 "group.id": "chaos-purges",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
@@ -97,14 +97,14 @@ class PurgeProbe:
         self._thread = threading.Thread(target=self._read, name="purges", daemon=True)
         self._thread.start()
 
-    def served(self, struck_at: float) -> Served:
-        """Withdraw and wait for the purge; then consent again, for the next time."""
+    def measure(self, began_at: float) -> RecoveryTimes:
+        """Withdraw and wait for the purge; then consent again, for the next measurement."""
         before = self.purges
         self._decide("withdrawn")
         eventually(lambda: self.purges > before, "a purge is in Kafka", WITHIN_S, EVERY_S)
-        took_s = time.monotonic() - struck_at
+        took_s = time.monotonic() - began_at
         self._decide("given")
-        return Served(took_s, took_s)
+        return RecoveryTimes(took_s, took_s)
 
     def stop(self) -> None:
         self._stop.set()
@@ -114,8 +114,8 @@ class PurgeProbe:
     def _decide(self, decision: str) -> None:
         if decision == "given":
             self.customer.allow_reads("service")
-        answer = self.decisions.acknowledged(self._client, self.customer, "service", decision)
-        self.customer.note("service", decision, answer)
+        answer = self.consent_traffic.decide_until_acknowledged(self._client, self.customer, "service", decision)
+        self.customer.record_answer("service", decision, answer)
 
     def _read(self) -> None:
         while not self._stop.is_set():

@@ -1,8 +1,7 @@
-"""A TCP proxy between the broker and its clients, which can be cut.
+"""TCP proxy between the broker and its clients, for network partitions.
 
-While it is cut no byte passes in either direction, no connection is closed and none is refused: a network partition.
-What was sent meanwhile arrives when it is mended. So a worker that was replaced long ago has its old requests carried
-out after all, which a stopped or refusing broker would spare it.
+While it is cut no byte passes, and no connection is closed or refused. What was sent meanwhile arrives when it is
+restored: so requests of a worker that was replaced long ago reach the broker, unlike those to a stopped broker.
 """
 
 import asyncio
@@ -15,14 +14,14 @@ CHUNK_BYTES = 1 << 18
 
 
 class Proxy:
-    """Listens on ``port`` and passes everything on to ``target_port``, both of loopback."""
+    """Proxy from ``port`` to ``target_port``, both on loopback."""
 
     def __init__(self, target_port: int) -> None:
         self.port, self.target_port = free_port(), target_port
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
         self._open.set()
-        self._carrying: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self._listening = threading.Event()
 
@@ -33,7 +32,7 @@ class Proxy:
     def cut(self) -> None:
         self._loop.call_soon_threadsafe(self._open.clear)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._loop.call_soon_threadsafe(self._open.set)
 
     def stop(self) -> None:
@@ -53,16 +52,16 @@ class Proxy:
         await self._open.wait()
         try:
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self.target_port)
-        except OSError:  # the broker is dead: its client is told so by the end of the connection
+        except OSError:  # the broker is down: close the client's connection
             to_client.close()
             return
         for source, target in ((from_client, to_server), (from_server, to_client)):
-            task = self._loop.create_task(self._carry(source, target))
-            self._carrying.add(task)
-            task.add_done_callback(self._carrying.discard)
+            task = self._loop.create_task(self._forward(source, target))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):  # either side may be killed at any time; the other one learns it here
+    async def _forward(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):  # either side may be killed at any time; the other is closed here
             while data := await source.read(CHUNK_BYTES):
                 await self._open.wait()
                 target.write(data)

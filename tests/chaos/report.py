@@ -1,4 +1,4 @@
-"""What a run leaves behind: a table fault by fault, three numbers that must be 0, and figures for bench/results."""
+"""Report of a run: a table of faults, failures, and the figures for bench/results."""
 
 import statistics
 from collections.abc import Iterable
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from tests.chaos.run import Outcome
 
 AWAY = "worker killed, stays away"
-NAMED = "failover_s", "broker_back_s", "undisturbed_s"
-SHOWN = 20
-"""How many of a kind of failure are shown."""
+MAIN_FIGURES = "failover_s", "broker_back_s", "undisturbed_s"
+MAX_LISTED = 20
+"""So many failures of a kind are listed."""
 
 
 def table(outcome: Outcome) -> str:
-    """Times survived, and seconds until served again."""
+    """Number of each fault, and seconds until values were fresh again."""
     lines = ["| fault | survived | served again after s, median | worst |", "|---|---|---|---|"]
     for fault, seconds in by_fault(outcome).items():
         lines.append(f"| {fault} | {len(seconds)} | {statistics.median(seconds):.1f} | {max(seconds):.1f} |")
@@ -20,25 +20,25 @@ def table(outcome: Outcome) -> str:
 
 
 def summary(outcome: Outcome) -> str:
-    """The table, and what it was counted on."""
-    named = (
+    """The table, the main figures and the counts."""
+    main = (
         f"{name}: {value:,g}"
         for name, value in figures(outcome).items()
-        if name in NAMED or not name.endswith(("_s", "_times"))
+        if name in MAIN_FIGURES or not name.endswith(("_s", "_times"))
     )
-    counted = (f"{number:>9,}  {what}" for what, number in sorted(outcome.counts.items()))
-    return "\n".join(["", table(outcome), "", *named, "", *counted])
+    counts = (f"{number:>9,}  {name}" for name, number in sorted(outcome.counts.items()))
+    return "\n".join(["", table(outcome), "", *main, "", *counts])
 
 
 def figures(outcome: Outcome) -> dict[str, float]:
     """The figures, flat."""
     comparison, counts = outcome.comparison, outcome.counts
     found = {
-        "faults": len(outcome.survived),
-        "lost": len(comparison.lost) + len(outcome.letters.missing),
+        "faults": len(outcome.survived_faults),
+        "lost": len(comparison.lost) + len(outcome.dead_letters.missing),
         "doubled": len(comparison.doubled),
         "leaked": len(outcome.leaks) + len(comparison.leaked),
-        "failover_s": median(s.first_s for s in outcome.survived if s.fault == AWAY),
+        "failover_s": median(s.first_s for s in outcome.survived_faults if s.fault == AWAY),
         "broker_back_s": median(outcome.broker_back_s),
         "undisturbed_s": median(outcome.undisturbed_s),
         "minutes": outcome.minutes,
@@ -59,27 +59,27 @@ def figures(outcome: Outcome) -> dict[str, float]:
 
 
 def failures(outcome: Outcome) -> list[str]:
-    """What went wrong, in words; empty if nothing did."""
-    comparison, letters = outcome.comparison, outcome.letters
+    """Lines that describe what went wrong; empty if nothing did."""
+    comparison, dead_letters = outcome.comparison, outcome.dead_letters
     found: list[str] = []
     for title, cases in {
         "lost": comparison.lost,
         "doubled": comparison.doubled,
-        "served in the end though withdrawn": comparison.leaked,
+        "served in the end although withdrawn": comparison.leaked,
         "served after a withdrawal": outcome.leaks,
-        "poison without its dead letter": letters.missing,
-        "dead letters of sound events": letters.unasked,
+        "poison records without their dead letters": dead_letters.missing,
+        "unexpected dead letters": dead_letters.unexpected,
     }.items():
         if cases:
-            found += [f"{title}: {len(cases)}", *(f"    {case}" for case in cases[:SHOWN])]
-    if not outcome.sees_one_event:
-        found.append("the comparison did not see an event that was lost and one that counted twice on purpose")
-    return [*found, f"logs and what was written: {outcome.folder}"] if found else []
+            found += [f"{title}: {len(cases)}", *(f"    {case}" for case in cases[:MAX_LISTED])]
+    if not outcome.detects_one_event:
+        found.append("the comparison did not detect a removed and a repeated event")
+    return [*found, f"logs and written events: {outcome.folder}"] if found else []
 
 
 def by_fault(outcome: Outcome) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {}
-    for survived in sorted(outcome.survived, key=lambda one: one.fault):
+    for survived in sorted(outcome.survived_faults, key=lambda one: one.fault):
         seconds.setdefault(survived.fault, []).append(survived.seconds)
     return seconds
 

@@ -1,4 +1,4 @@
-"""One run: a world under load, faults by the schedule, quiet, and the comparison."""
+"""One chaos run: load, faults by the schedule, a wait until all is up to date, and the comparison."""
 
 import random
 import time
@@ -10,28 +10,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.chaos import dead_letters
-from tests.chaos.comparison import Comparison, compare, sees_one_event, wait_quiet
-from tests.chaos.customers import crowd, one_a_partition, register
-from tests.chaos.dead_letters import Judgement
-from tests.chaos.decisions import Decisions
-from tests.chaos.faults import FAULTS, Blow, Setting
-from tests.chaos.probes import Probes, PurgeProbe, Served
+from tests.chaos.comparison import Comparison, compare, detects_one_event, wait_until_up_to_date
+from tests.chaos.consent_traffic import ConsentTraffic
+from tests.chaos.customers import make_customers, one_per_partition, register
+from tests.chaos.dead_letters import DeadLetterCheck
+from tests.chaos.environment import SESSION_S, ChaosEnvironment
+from tests.chaos.event_traffic import EventTraffic
+from tests.chaos.faults import FAULTS, Disturbance, FaultContext
+from tests.chaos.leak_monitor import Leak, LeakMonitor
+from tests.chaos.probes import PurgeProbe, ReadProbe, RecoveryTimes
 from tests.chaos.schedule import schedule
-from tests.chaos.traffic import Traffic
-from tests.chaos.truth import Truth
-from tests.chaos.watch import Leak, Watch
-from tests.chaos.world import SESSION_S, World
+from tests.chaos.written_events import WrittenEvents
 
-CALM_S = 0.5, 2.0
-"""How long the world is left alone between two faults, at least and at most."""
-SHOWS_WITHIN_S = 2 * SESSION_S
-"""A fault whose effect shows late shows so soon: the voucher's word and a worker's session outlive both."""
+PAUSE_S = 0.5, 2.0
+"""Pause between two faults, at least and at most."""
+EFFECT_WITHIN_S = 2 * SESSION_S
+"""A late effect of a fault shows within this time: longer than a vouch key and a worker's session last."""
 EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how hard. The run ends when both the minutes are over and the faults were survived."""
+    """Length and load of a run. It ends when the minutes are over and the number of faults is reached."""
 
     minutes: float
     faults: int
@@ -42,10 +42,10 @@ class Plan:
     outage_s: float = 30.0
 
 
-class Survived(NamedTuple):
-    """A fault and how long the slowest fresh event took to be served, from the blow until the world was whole again.
+class SurvivedFault(NamedTuple):
+    """A fault, and the longest time until a fresh value was served, measured until the environment was healthy again.
 
-    ``first_s``: until the first event of an affected partition was.
+    ``first_s``: until the first affected partition was served.
     """
 
     fault: str
@@ -55,120 +55,125 @@ class Survived(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What a run found."""
+    """Results of a run."""
 
     plan: Plan
     folder: Path
-    survived: list[Survived] = field(default_factory=list)
+    survived_faults: list[SurvivedFault] = field(default_factory=list)
     undisturbed_s: list[float] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     leaks: list[Leak] = field(default_factory=list)
     broker_back_s: list[float] = field(default_factory=list)
-    sees_one_event: bool = False
+    detects_one_event: bool = False
     comparison: Comparison = field(default_factory=lambda: Comparison(0, 0, [], [], []))
-    letters: Judgement = field(default_factory=lambda: Judgement([], []))
+    dead_letters: DeadLetterCheck = field(default_factory=lambda: DeadLetterCheck([], []))
     minutes: float = 0.0
 
 
 def run(folder: Path, plan: Plan) -> Outcome:
-    """Everything, in a folder that keeps the logs. Raises AssertionError if something is not served any more."""
-    say(f"chaos: seed {plan.seed}, logs in {folder}")
+    """Run chaos in a folder that keeps the logs. Raises AssertionError if values are not served again in time."""
+    log(f"chaos: seed {plan.seed}, logs in {folder}")
     outcome, began = Outcome(plan, folder), time.monotonic()
     with ExitStack() as closing:
-        world = World(folder).start()
-        closing.callback(world.stop)
-        _chaos(world, plan, outcome, closing)
+        env = ChaosEnvironment(folder).start()
+        closing.callback(env.stop)
+        _run_faults(env, plan, outcome, closing)
     outcome.minutes = (time.monotonic() - began) / 60
     return outcome
 
 
-def _chaos(world: World, plan: Plan, outcome: Outcome, closing: ExitStack) -> None:
-    settings, choices = world.made.settings, random.Random(plan.seed)
+def _run_faults(env: ChaosEnvironment, plan: Plan, outcome: Outcome, closing: ExitStack) -> None:
+    settings, choices = env.installation.settings, random.Random(plan.seed)
     secret, bootstrap, generation = settings["subject_secret"], settings["kafka_bootstrap"], settings["generation"]
-    people = crowd(str(secret), plan.customers)
-    probed, (purged,) = one_a_partition(str(secret), "probe"), crowd(str(secret), 1, "purged")
-    everybody = [*people, *probed, purged]
-    with world.client(timeout_s=30) as client:
-        register(client, everybody, choices)
-        say(f"{len(everybody)} customers are registered")
-        truth = Truth(world.folder / "truth")
-        traffic = Traffic(str(bootstrap), int(str(generation)), people, truth, plan.events_per_s, plan.seed)
-        watch = Watch(world, everybody, plan.seed)
-        decisions = Decisions(world, people, watch, plan.decisions_per_s, plan.seed)
-        probes, purge_probe = Probes(world, traffic, probed), PurgeProbe(world, decisions, purged)
+    customers = make_customers(str(secret), plan.customers)
+    probe_customers = one_per_partition(str(secret), "probe")
+    (purge_customer,) = make_customers(str(secret), 1, "purged")
+    all_customers = [*customers, *probe_customers, purge_customer]
+    with env.client(timeout_s=30) as client:
+        register(client, all_customers, choices)
+        log(f"{len(all_customers)} customers are registered")
+        written = WrittenEvents(env.folder / "written")
+        event_traffic = EventTraffic(
+            str(bootstrap), int(str(generation)), customers, written, plan.events_per_s, plan.seed
+        )
+        leak_monitor = LeakMonitor(env, all_customers, plan.seed)
+        consent_traffic = ConsentTraffic(env, customers, leak_monitor, plan.decisions_per_s, plan.seed)
+        read_probe = ReadProbe(env, event_traffic, probe_customers)
+        purge_probe = PurgeProbe(env, consent_traffic, purge_customer)
         closing.callback(purge_probe.stop)
-        for part in (traffic, watch, decisions):
+        for part in (event_traffic, leak_monitor, consent_traffic):
             part.start()
 
-        it = Setting(world, choices, plan.outage_s)
-        measure = Measure(world, probes, purge_probe)
-        measure(Blow())  # everything is served for the first time
+        context = FaultContext(env, choices, plan.outage_s)
+        measure = RecoveryMeasurement(env, read_probe, purge_probe)
+        measure(Disturbance())  # until everything is served for the first time
         began = time.monotonic()
         for name in schedule(choices):
-            if time.monotonic() - began > plan.minutes * 60 and len(outcome.survived) >= plan.faults:
+            if time.monotonic() - began > plan.minutes * 60 and len(outcome.survived_faults) >= plan.faults:
                 break
-            outcome.undisturbed_s.append(measure(Blow()).all_s)
-            outcome.survived.append(strike(name, it, measure))
-            for part in (traffic, watch, decisions):
+            outcome.undisturbed_s.append(measure(Disturbance()).all_s)
+            outcome.survived_faults.append(run_fault(name, context, measure))
+            for part in (event_traffic, leak_monitor, consent_traffic):
                 if part.error:
                     raise part.error
-            say(told(outcome, time.monotonic() - began, traffic, watch))
-            time.sleep(choices.uniform(*CALM_S))
+            log(progress(outcome, time.monotonic() - began, event_traffic, leak_monitor))
+            time.sleep(choices.uniform(*PAUSE_S))
 
-        decisions.stop()
-        traffic.stop()
-        watch.stop()
-        say("quiet: waiting until all is served")
-        wait_quiet(client, everybody)
-        db = truth.database(everybody)
-        outcome.comparison = compare(client, everybody, db)
-        outcome.sees_one_event = sees_one_event(client, people[:1], db)
-    outcome.leaks = watch.leaks
-    letters = dead_letters.read(str(bootstrap), int(str(generation)))
-    outcome.letters = dead_letters.judge(letters, traffic.poisons)
-    outcome.counts = traffic.counts + decisions.counts + watch.counts
-    outcome.counts["events written"] = truth.events
+        consent_traffic.stop()
+        event_traffic.stop()
+        leak_monitor.stop()
+        log("waiting until everything is up to date")
+        wait_until_up_to_date(client, all_customers)
+        db = written.database(all_customers)
+        outcome.comparison = compare(client, all_customers, db)
+        outcome.detects_one_event = detects_one_event(client, customers[:1], db)
+    outcome.leaks = leak_monitor.leaks
+    found = dead_letters.read(str(bootstrap), int(str(generation)))
+    outcome.dead_letters = dead_letters.check(found, event_traffic.poison_records)
+    outcome.counts = event_traffic.counts + consent_traffic.counts + leak_monitor.counts
+    outcome.counts["events written"] = written.events
     outcome.counts["purges seen"] = purge_probe.purges
-    outcome.broker_back_s = world.processes["kafka"].back_s
-    for process in world.processes.values():
-        outcome.counts[f"ends of {process.name}"] = len(process.back_s)
+    outcome.broker_back_s = env.processes["kafka"].restart_times_s
+    for process in env.processes.values():
+        outcome.counts[f"ends of {process.name}"] = len(process.restart_times_s)
 
 
-class Measure:
-    """How long after a blow the world serves again."""
+class RecoveryMeasurement:
+    """Measures the time from a disturbance until fresh values are served again."""
 
-    def __init__(self, world: World, probes: Probes, purge_probe: PurgeProbe) -> None:
-        self.world, self.probes, self.purge_probe = world, probes, purge_probe
+    def __init__(self, env: ChaosEnvironment, read_probe: ReadProbe, purge_probe: PurgeProbe) -> None:
+        self.env, self.read_probe, self.purge_probe = env, read_probe, purge_probe
 
-    def __call__(self, blow: Blow) -> Served:
-        served = self.probes.served(blow.at, blow.partitions)
-        return self.purge_probe.served(blow.at) if blow.purges else served
+    def __call__(self, disturbance: Disturbance) -> RecoveryTimes:
+        served = self.read_probe.measure(disturbance.at, disturbance.partitions)
+        return self.purge_probe.measure(disturbance.at) if disturbance.purges else served
 
-    def until_whole(self, struck_at: float) -> Iterator[Served]:
-        """Measure on: a worker that returns takes its partitions from others, a lost voucher is missed later."""
-        while time.monotonic() < struck_at + SHOWS_WITHIN_S or not self.world.whole():
-            yield self(Blow())
+    def until_healthy(self, began_at: float) -> Iterator[RecoveryTimes]:
+        """Measure on, for late effects: a restarted worker takes partitions from others, a vouch key expires."""
+        while time.monotonic() < began_at + EFFECT_WITHIN_S or not self.env.healthy():
+            yield self(Disturbance())
             time.sleep(EVERY_S)
-        yield self(Blow())
+        yield self(Disturbance())
 
 
-def strike(name: str, it: Setting, measure: Measure) -> Survived:
-    """Do a fault, and measure until the world is whole again."""
-    struck_at = time.monotonic()
+def run_fault(name: str, context: FaultContext, measure: RecoveryMeasurement) -> SurvivedFault:
+    """Carry out a fault, and measure until the environment is healthy again."""
+    began_at = time.monotonic()
     try:
-        served = [measure(blow) for blow in FAULTS[name](it)]
-        served += measure.until_whole(struck_at)
+        served = [measure(disturbance) for disturbance in FAULTS[name](context)]
+        served += measure.until_healthy(began_at)
     except AssertionError as error:
-        raise AssertionError(f"{name}: {error}; logs in {it.world.folder}") from error
-    return Survived(name, max(one.all_s for one in served), served[0].first_s)
+        raise AssertionError(f"{name}: {error}; logs in {context.env.folder}") from error
+    return SurvivedFault(name, max(one.all_s for one in served), served[0].first_s)
 
 
-def told(outcome: Outcome, elapsed_s: float, traffic: Traffic, watch: Watch) -> str:
-    """Progress, one line a fault."""
-    last, number = outcome.survived[-1], len(outcome.survived)
-    load = f"{traffic.truth.events:,} events, {watch.counts['denials checked']:,} denials, {len(watch.leaks)} leaks"
+def progress(outcome: Outcome, elapsed_s: float, event_traffic: EventTraffic, leak_monitor: LeakMonitor) -> str:
+    """One line after a fault."""
+    last, number = outcome.survived_faults[-1], len(outcome.survived_faults)
+    denials, leaks = leak_monitor.counts["denials checked"], len(leak_monitor.leaks)
+    load = f"{event_traffic.written.events:,} events, {denials:,} denials, {leaks} leaks"
     return f"{elapsed_s / 60:5.1f} min  fault {number:>3}  {last.fault:<27} {last.seconds:6.1f} s   {load}"
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     print(text, flush=True)

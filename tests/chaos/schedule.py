@@ -1,4 +1,4 @@
-"""Which fault comes next: rounds of all of them, each round shuffled, from one seed."""
+"""Order of the faults: rounds of all faults, each shuffled, from one seed."""
 
 import random
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from tests.chaos.faults import FAULTS
 
 
 def schedule(choices: random.Random) -> Iterator[str]:
-    """Names of faults, without end. In each round the worker that is added is removed later."""
+    """Names of faults, without end. In each round a worker is added before it is removed."""
     while True:
         names = list(FAULTS)
         choices.shuffle(names)

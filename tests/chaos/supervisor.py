@@ -1,4 +1,4 @@
-"""What keeps processes running, as Compose's restart policy or the Procfile's loop does."""
+"""Supervisor of processes: restarts them, as Compose's restart policy or the Procfile's loop does."""
 
 import contextlib
 import os
@@ -16,20 +16,20 @@ RESTART_S = 1.0
 Start = Callable[[], "subprocess.Popen[bytes]"]
 
 
-class Supervised:
-    """A process that is started again a second after its end, unless it is held.
+class SupervisedProcess:
+    """A process that is restarted a second after its end, unless it is held.
 
-    ``back_s``: how long that took each time, for a server until it answered. A signal goes to its whole group, as the
-    end of a container does.
+    ``restart_times_s``: seconds of each restart, of a server until it answered. Signals go to the process group, as at
+    the end of a container.
     """
 
     def __init__(self, name: str, start: Start) -> None:
-        self.name, self.back_s = name, list[float]()
+        self.name, self.restart_times_s = name, list[float]()
         self._start = start
         self._held = threading.Event()
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self.process = start()
-        self._thread = threading.Thread(target=self._keep, name=f"supervisor of {name}", daemon=True)
+        self._thread = threading.Thread(target=self._supervise, name=f"supervisor of {name}", daemon=True)
         self._thread.start()
 
     @property
@@ -37,12 +37,12 @@ class Supervised:
         return self.process.poll() is None
 
     def kill(self) -> None:
-        """End it as a crash would; it comes back by itself."""
+        """Kill it, as a crash would; it is restarted."""
         self._signal(signal.SIGKILL)
         self.process.wait()
 
     def kill_and_hold(self) -> None:
-        """End it; it stays away until ``release``."""
+        """Kill it; it is not restarted until ``release``."""
         self._held.set()
         self.kill()
 
@@ -56,36 +56,36 @@ class Supervised:
         self._signal(signal.SIGCONT)
 
     def remove(self) -> None:
-        """Ask it to end, wait, and let it be."""
-        self.abandon()
+        """Terminate it and wait; it is not restarted."""
+        self.stop_supervising()
         self._signal(signal.SIGTERM)
         self.process.wait(timeout=60)
 
-    def abandon(self) -> None:
-        """Start it no more."""
-        self._over.set()
+    def stop_supervising(self) -> None:
+        """Restart it no more."""
+        self._stopped.set()
         self._thread.join()
 
     def _signal(self, number: signal.Signals) -> None:
         pid = self.process.pid
-        with contextlib.suppress(ProcessLookupError):  # it ended by itself a moment ago
+        with contextlib.suppress(ProcessLookupError):  # it has ended
             if os.getpgid(pid) == pid:
                 os.killpg(pid, number)
-            else:  # a server in our own group
+            else:  # a server in this process's group
                 self.process.send_signal(number)
 
-    def _keep(self) -> None:
-        while not self._over.wait(POLL_S):
+    def _supervise(self) -> None:
+        while not self._stopped.wait(POLL_S):
             if not self.running and not self._held.is_set():
-                ended = time.monotonic()
-                self._again()
-                self.back_s.append(time.monotonic() - ended)
+                ended_at = time.monotonic()
+                self._restart()
+                self.restart_times_s.append(time.monotonic() - ended_at)
 
-    def _again(self) -> None:
-        while not self._over.wait(RESTART_S) and not self._held.is_set():
+    def _restart(self) -> None:
+        while not self._stopped.wait(RESTART_S) and not self._held.is_set():
             try:
                 self.process = self._start()
-            except DidNotStart as error:  # what the crash left is not cleared away yet
-                print(f"  {self.name} did not start, trying again: {error}", flush=True)
+            except DidNotStart as error:  # remains of the crash, such as a lock, are still there
+                print(f"  {self.name} did not start, retrying: {error}", flush=True)
             else:
                 return

@@ -1,4 +1,4 @@
-"""Reading events: what is refused, with which words, and that a sound event comes back as it was sent."""
+"""Decoding of events: valid ones unchanged, invalid ones refused with a message that repeats no value."""
 
 import contextlib
 import json
@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from featurestore.definitions import InvalidEvent
 from featurestore.definitions.fields import LARGEST
 from featurestore.definitions.source import LARGEST_EVENT_BYTES
-from tests.definitions.shop import SUBJECT, Bought, bought, raw
+from tests.definitions.sample_source import SUBJECT, Purchase, purchases, raw
 
 CANARY = "canary@example.org"
 
 
 def reason(value: bytes) -> str:
     with pytest.raises(InvalidEvent) as refused:
-        bought.decode(value)
+        purchases.decode(value)
     return str(refused.value)
 
 
 def number(text: str, field: str = "amount") -> bytes:
-    """An event with a number written as it is, outside of what json.dumps would write."""
+    """An event with a number in a form that json.dumps would not write."""
     return raw({field: 0}).replace(b": 0", f": {text}".encode())
 
 
@@ -66,7 +66,7 @@ def number(text: str, field: str = "amount") -> bytes:
         (raw(time="2106-02-07T06:28:16Z"), "time is 2**32 s or more after 1970, past February 2106 - at `$.time`"),
         (raw(time="9999-12-31T23:59:59-12:00"), "time is 2**32 s or more after 1970, past February 2106 - at `$.time`"),
         (raw(time=1_700_000_000), "Expected `datetime`, got `int` - at `$.time`"),
-        (raw(type=CANARY), "type must be test.bought on topic events.bought - at `$.type`"),
+        (raw(type=CANARY), "type must be test.purchase on topic events.purchases - at `$.type`"),
         (raw(specversion="2.0"), "Value is none of those that the specification allows - at `$.specversion`"),
         (raw(id=None), "Object missing required field `id`"),
         (raw(id=""), "Expected `str` of length >= 1 - at `$.id`"),
@@ -85,14 +85,14 @@ def number(text: str, field: str = "amount") -> bytes:
         (raw(extension=0).replace(b": 0", b": " + b"[" * 50_000), "event is nested too deeply"),
     ],
 )  # fmt: skip
-def test_bad_twins_have_their_words_and_repeat_nothing(value: bytes, words: str) -> None:
-    said = reason(value)
-    assert said.startswith(words)
-    assert CANARY not in said
+def test_invalid_event_has_its_message_and_repeats_no_value(value: bytes, words: str) -> None:
+    message = reason(value)
+    assert message.startswith(words)
+    assert CANARY not in message
 
 
-places = st.sampled_from(["data", "kind", "pieces", "amount", "weight_kg", "gift", "category", "note", CANARY])
-envelope_places = st.sampled_from(["specversion", "id", "source", "type", "subject", "time", "data", "extension"])
+data_fields = st.sampled_from(["data", "kind", "pieces", "amount", "weight_kg", "gift", "category", "note", CANARY])
+envelope_fields = st.sampled_from(["specversion", "id", "source", "type", "subject", "time", "data", "extension"])
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(CANARY),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.just(CANARY), inner, max_size=3),
@@ -100,23 +100,23 @@ anything = st.recursive(
 )
 
 
-@given(st.dictionaries(places, anything), st.dictionaries(envelope_places, anything))
-def test_whatever_comes_is_read_or_refused_and_never_repeated(data: dict[str, Any], envelope: dict[str, Any]) -> None:
+@given(st.dictionaries(data_fields, anything), st.dictionaries(envelope_fields, anything))
+def test_any_json_is_decoded_or_refused_without_repeating_it(data: dict[str, Any], envelope: dict[str, Any]) -> None:
     value = json.dumps(json.loads(raw(data)) | envelope).encode()
-    said = ""
+    message = ""
     try:
-        event = bought.decode(value)
+        event = purchases.decode(value)
     except InvalidEvent as refused:
-        said = str(refused)
+        message = str(refused)
     else:
         assert 0 <= event.event_id_hash < 1 << 63
-    assert CANARY not in said
+    assert CANARY not in message
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_refused_at_worst(value: bytes) -> None:
+def test_bytes_that_are_no_event_are_refused(value: bytes) -> None:
     with pytest.raises(InvalidEvent):
-        bought.decode(value)
+        purchases.decode(value)
 
 
 whole = st.from_regex(r"-?(0|[1-9][0-9]{0,40})", fullmatch=True)
@@ -128,10 +128,10 @@ numbers = st.builds(
 )
 
 
-def outcome(value: bytes) -> None:
-    """Decode it: an event that a fold can take, or InvalidEvent. Whatever else is raised ends a worker."""
+def decode_or_refuse(value: bytes) -> None:
+    """Decode an event, or raise InvalidEvent: any other exception would end a worker."""
     with contextlib.suppress(InvalidEvent):
-        event = bought.decode(value)
+        event = purchases.decode(value)
         assert 0 <= event.time_ms < 1000 << 32
         assert all(abs(v) <= LARGEST for v in event.values if isinstance(v, int | float))
 
@@ -140,26 +140,26 @@ def outcome(value: bytes) -> None:
 @example("1E+1000000", "amount", False)
 @example("0E+99999999999999999999", "amount", True)
 @example("1E-99999999999999999999", "amount", True)
-def test_any_number_is_read_or_refused(text: str, field: str, quoted: bool) -> None:
-    outcome(number(f'"{text}"' if quoted else text, field))
+def test_any_number_is_decoded_or_refused(text: str, field: str, quoted: bool) -> None:
+    decode_or_refuse(number(f'"{text}"' if quoted else text, field))
 
 
 @given(st.text("0123456789eE+-.NaInfsity_ ", max_size=30))
-def test_any_text_of_a_decimal_is_read_or_refused(text: str) -> None:
-    outcome(raw({"amount": text}))
+def test_any_decimal_text_is_decoded_or_refused(text: str) -> None:
+    decode_or_refuse(raw({"amount": text}))
 
 
 @given(st.data(), st.binary(max_size=12))
-def test_an_event_with_any_part_overwritten_is_read_or_refused(data: st.DataObject, put: bytes) -> None:
+def test_an_overwritten_event_is_decoded_or_refused(data: st.DataObject, put: bytes) -> None:
     value = raw({"pieces": 3, "amount": 12.5, "weight_kg": 0.5, "gift": True, "note": "x"})
     start = data.draw(st.integers(0, len(value)))
-    outcome(value[:start] + put + value[start + data.draw(st.integers(0, 12)) :])
+    decode_or_refuse(value[:start] + put + value[start + data.draw(st.integers(0, 12)) :])
 
 
 amounts = st.decimals(-(LARGEST // 10_000), LARGEST // 10_000, places=4)
 short_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)
-purchases = st.builds(
-    Bought,
+purchase_data = st.builds(
+    Purchase,
     kind=st.sampled_from(["completed", "returned"]),
     pieces=st.none() | st.integers(-LARGEST, LARGEST),
     amount=st.none() | amounts,
@@ -172,30 +172,30 @@ zones = st.sampled_from([UTC, timezone(timedelta(hours=-9, minutes=30))])
 times = st.datetimes(datetime(1970, 1, 3), datetime(2106, 2, 6), timezones=zones)  # noqa: DTZ001
 
 
-@given(purchases, times, short_texts)
-def test_what_is_encoded_comes_back(data: Bought, time: datetime, event_id: str) -> None:
-    event = bought.decode(bought.encode(id=event_id, source="till/1", subject=SUBJECT, time=time, data=data))
+@given(purchase_data, times, short_texts)
+def test_encoded_event_is_decoded_unchanged(data: Purchase, time: datetime, event_id: str) -> None:
+    event = purchases.decode(purchases.encode(id=event_id, source="till/1", subject=SUBJECT, time=time, data=data))
     assert event.subject == SUBJECT
     assert event.time_ms == (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    assert event.values == bought.values(data)
-    scaled = event.values[bought.positions["amount"]]
+    assert event.values == purchases.values(data)
+    scaled = event.values[purchases.positions["amount"]]
     assert (None if scaled is None else Decimal(scaled) / 10_000) == data.amount
 
 
-def test_there_is_one_zero() -> None:
-    assert str(bought.decode(number("-0.0", "weight_kg")).values[bought.positions["weight_kg"]]) == "0.0"
+def test_negative_zero_is_decoded_as_zero() -> None:
+    assert str(purchases.decode(number("-0.0", "weight_kg")).values[purchases.positions["weight_kg"]]) == "0.0"
 
 
-def test_nine_million_of_the_largest_sum_up_within_64_bits() -> None:
+def test_nine_million_largest_numbers_sum_within_64_bits() -> None:
     assert 9_200_000 * LARGEST < 1 << 63 < 9_300_000 * LARGEST
 
 
-def test_an_events_identity_is_its_source_and_id() -> None:
-    ties = [
-        bought.decode(raw(id=i, source=s)).event_id_hash for i, s in [("1", "a"), ("1", "b"), ("2", "a"), ("1", "a")]
+def test_event_id_hash_is_of_source_and_id() -> None:
+    hashes = [
+        purchases.decode(raw(id=i, source=s)).event_id_hash for i, s in [("1", "a"), ("1", "b"), ("2", "a"), ("1", "a")]
     ]
-    assert len(set(ties)) == 3
-    assert ties[0] == ties[3]
+    assert len(set(hashes)) == 3
+    assert hashes[0] == hashes[3]
 
 
 texts = st.text("a1|\0", min_size=1, max_size=4)
@@ -204,18 +204,18 @@ texts = st.text("a1|\0", min_size=1, max_size=4)
 @given(st.tuples(texts, texts), st.tuples(texts, texts))
 @example(("1", "shop|x"), ("x|1", "shop"))
 @example(("1", "shop\0x"), ("x\01", "shop"))
-def test_no_two_identities_share_a_tie(one: tuple[str, str], other: tuple[str, str]) -> None:
-    ties = {bought.decode(raw(id=id_, source=source)).event_id_hash for id_, source in (one, other)}
-    assert len(ties) == len({one, other})
+def test_different_events_have_different_id_hashes(one: tuple[str, str], other: tuple[str, str]) -> None:
+    hashes = {purchases.decode(raw(id=id_, source=source)).event_id_hash for id_, source in (one, other)}
+    assert len(hashes) == len({one, other})
 
 
-def test_extension_attributes_are_let_through() -> None:
-    assert bought.decode(raw({"pieces": 2}, traceparent="00-1", ext={"a": [1]})).values[1] == 2
+def test_extension_attributes_are_accepted() -> None:
+    assert purchases.decode(raw({"pieces": 2}, traceparent="00-1", ext={"a": [1]})).values[1] == 2
 
 
-def test_absent_fields_are_none() -> None:
-    assert bought.decode(raw()).values == ("completed", None, None, None, None, None, None)
+def test_absent_fields_decode_to_none() -> None:
+    assert purchases.decode(raw()).values == ("completed", None, None, None, None, None, None)
 
 
-def test_a_source_of_one_field_has_one_value() -> None:
-    assert bought.decode(raw({"amount": 12.75})).values[2] == 127_500
+def test_decimal_is_decoded_to_its_scaled_integer() -> None:
+    assert purchases.decode(raw({"amount": 12.75})).values[2] == 127_500

@@ -1,4 +1,4 @@
-"""Every value has the type and unit that its definition tells."""
+"""Types and units of features: every value has those of its definition."""
 
 from typing import Annotated, Any
 
@@ -42,7 +42,7 @@ class Trip(msgspec.Struct):
 trips = EventSource("trips", data=Trip, type="test.trip")
 
 
-def test_units_are_the_fields_own_and_1_of_other_numbers() -> None:
+def test_unit_of_a_field_is_its_own_or_1() -> None:
     assert {name: field.unit for name, field in trips.fields.items()} == {
         "fare": "EUR", "taken_s": "s", "riders": "1", "line": None, "late": None,
     }  # fmt: skip
@@ -50,7 +50,7 @@ def test_units_are_the_fields_own_and_1_of_other_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("aggregation", "told"),
+    ("aggregation", "expected"),
     [
         (Count(), ("integer", None, "1", False)),
         (Sum("fare"), ("number", None, "EUR", False)),
@@ -69,23 +69,23 @@ def test_units_are_the_fields_own_and_1_of_other_numbers() -> None:
     ],
     ids=lambda value: value.name if isinstance(value, Aggregation) else "",
 )
-def test_type_and_unit_follow_from_aggregation_and_field(aggregation: Aggregation, told: tuple[Any, ...]) -> None:
+def test_type_and_unit_follow_from_aggregation_and_field(aggregation: Aggregation, expected: tuple[Any, ...]) -> None:
     view = FeatureView("ride", source=trips, purposes={"service"}, features=[aggregation.over("1h")])
     (feature,) = view.features
-    assert (*view.type_of(feature), feature.default is None) == told
+    assert (*view.type_of(feature), feature.default is None) == expected
 
 
-OF_EVERY = [aggregation for kind in all_aggregations() for aggregation in examples(kind)]
+EXAMPLES = [aggregation for kind in all_aggregations() for aggregation in examples(kind)]
 
 
-def test_every_aggregation_says_what_it_answers() -> None:
-    assert {aggregation.answers for aggregation in OF_EVERY} == set(Answers)
+def test_aggregations_cover_all_kinds_of_answers() -> None:
+    assert {aggregation.answers for aggregation in EXAMPLES} == set(Answers)
 
 
-@pytest.mark.parametrize("aggregation", OF_EVERY, ids=lambda a: f"{type(a).__name__} {a.name} {a.kind}")
+@pytest.mark.parametrize("aggregation", EXAMPLES, ids=lambda a: f"{type(a).__name__} {a.name} {a.kind}")
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
-def test_every_answer_fits_its_type(aggregation: Aggregation, data: st.DataObject) -> None:
+def test_answer_fits_its_type(aggregation: Aggregation, data: st.DataObject) -> None:
     value = aggregation.finish(fold(aggregation, data.draw(events_for(aggregation))), NOW_MS)
     assert (value is None and aggregation.empty is None) or aggregation.answer_type().fits(value)
     assert aggregation.empty is None or aggregation.answer_type().fits(aggregation.empty)
@@ -102,7 +102,7 @@ def test_every_answer_fits_its_type(aggregation: Aggregation, data: st.DataObjec
         (Mean("fare").over("1h"), float("nan")),
     ],
 )
-def test_a_default_of_another_type_is_refused(windowed: Any, default: Any) -> None:
+def test_default_of_another_type_is_refused(windowed: Any, default: Any) -> None:
     with pytest.raises(DefinitionError, match="let its default be one"):
         FeatureView(
             "ride",
@@ -114,7 +114,7 @@ def test_a_default_of_another_type_is_refused(windowed: Any, default: Any) -> No
 
 
 @pytest.mark.parametrize("service", registry.services.values(), ids=lambda service: service.name)
-def test_a_services_schema_takes_its_answers(service: Any) -> None:
+def test_schema_of_a_service_accepts_its_defaults(service: Any) -> None:
     schema = features_schema(service)
     assert jsonschema_rs.meta.is_valid(schema)
     validator = jsonschema_rs.validator_for(schema)
@@ -123,7 +123,7 @@ def test_a_services_schema_takes_its_answers(service: Any) -> None:
     assert not validator.is_valid(service.defaults() | {name: {"of": "no such type"}})
 
 
-def test_a_value_in_json_schema() -> None:
+def test_schema_of_a_list_and_of_a_nullable_number() -> None:
     mood = registry.views["mood"]
     assert value_schema(mood, mood.features[0]) == {
         "type": "array",

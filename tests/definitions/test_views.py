@@ -1,4 +1,4 @@
-"""A definition that can't work is refused where it is written, with the line to change."""
+"""Feature views: invalid ones are refused with the line to change; names, defaults, filters, fingerprints."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -9,7 +9,7 @@ import pytest
 
 from featurestore.aggregations import Count, Last, Mean, Quantile, Sum, TopK, WindowedAggregation
 from featurestore.definitions import DefinitionError, EventSource, FeatureService, FeatureView
-from tests.definitions.shop import bought
+from tests.definitions.sample_source import purchases
 
 
 class Nothing(msgspec.Struct):
@@ -17,10 +17,10 @@ class Nothing(msgspec.Struct):
 
 
 def view(*features: WindowedAggregation, **options: Any) -> FeatureView:
-    return FeatureView("spend", **{"source": bought, "purposes": {"service"}, "features": features} | options)
+    return FeatureView("spend", **{"source": purchases, "purposes": {"service"}, "features": features} | options)
 
 
-def wrong_feature(make: Callable[[], WindowedAggregation]) -> str:
+def message_of_invalid_feature(make: Callable[[], WindowedAggregation]) -> str:
     """The message of a view whose one feature is wrong; it names the line that made the feature."""
     with pytest.raises(DefinitionError) as refused:
         view(make())
@@ -33,9 +33,9 @@ def wrong_feature(make: Callable[[], WindowedAggregation]) -> str:
     ("make", "message"),
     [
         (lambda: Sum("amuont").over("1h"),
-         "view spend: source bought has no field 'amuont'; it has "
+         "view spend: source purchases has no field 'amuont'; it has "
          "kind, pieces, amount, weight_kg, gift, category, note"),
-        (lambda: Count(where={"knid": "returned"}).over("1h"), "view spend: source bought has no field 'knid'; it has"),
+        (lambda: Count(where={"knid": "returned"}).over("1h"), "view spend: source purchases has no field 'knid'"),
         (lambda: Count(where={"kind": "lost"}).over("1h"),
          "view spend: where: kind is never 'lost'; it is one of 'completed', 'returned'"),
         (lambda: Count(where={"kind": ["returned", "lost"]}).over("1h"), "view spend: where: kind is never 'lost'"),
@@ -53,8 +53,8 @@ def wrong_feature(make: Callable[[], WindowedAggregation]) -> str:
         (lambda: Count().over("30s"), 'view spend: window "30s" is impossible: take 1 minute to 400 days'),
         (lambda: Count().over("401d"), 'view spend: window "401d" is impossible: take 1 minute to 400 days'),
         (lambda: Count().over("1.5h"), "view spend: '1.5h' is no duration"),
-        (lambda: Count().over("1h", "1h"), "view spend: feature spend_count_1h is listed twice or its name is not allowed"),
-        (lambda: Count().over("1h", name="Grüße"), "view spend: feature Grüße is listed twice or its name is not allowed"),
+        (lambda: Count().over("1h", "1h"), "view spend: feature spend_count_1h is listed twice or its name is"),
+        (lambda: Count().over("1h", name="Grüße"), "view spend: feature Grüße is listed twice or its name is not"),
         (lambda: Sum("amount").over("1h", default=-1), "view spend: feature spend_amount_sum_1h answers 0 when noth"),
         (lambda: Count().over("1h", default=0),
          "view spend: feature spend_count_1h answers 0 when nothing was counted; "
@@ -64,8 +64,8 @@ def wrong_feature(make: Callable[[], WindowedAggregation]) -> str:
         (lambda: Count().over(), "view spend: count: .over() needs a window, or lifetime"),
     ],
 )  # fmt: skip
-def test_a_wrong_feature_names_its_own_line(make: Callable[[], WindowedAggregation], message: str) -> None:
-    assert wrong_feature(make).startswith(message)
+def test_invalid_feature_names_its_own_line(make: Callable[[], WindowedAggregation], message: str) -> None:
+    assert message_of_invalid_feature(make).startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_wrong_feature_names_its_own_line(make: Callable[[], WindowedAggregati
         (lambda: view(Count().over("1h"), defaults={"nope": 1}), "view spend: defaults name no feature of the"),
         (lambda: view(Sum("amount").over("1h"), defaults={"spend_amount_sum_1h": -1}),
          "view spend: feature spend_amount_sum_1h answers 0 when nothing was counted; a default is only"),
-        (lambda: FeatureView("Spend", source=bought, purposes={"service"}, features=[Count().over("1h")]),
+        (lambda: FeatureView("Spend", source=purchases, purposes={"service"}, features=[Count().over("1h")]),
          "view Spend: a name has lower-case letters"),
         (lambda: FeatureService("chat", [], purpose="service"), "service chat: give it a lower-case name and at least"),
         (lambda: FeatureService("chat", [view(Count().over("1h"))] * 2, purpose="service"),
@@ -88,14 +88,14 @@ def test_a_wrong_feature_names_its_own_line(make: Callable[[], WindowedAggregati
         (lambda: EventSource("empty", data=Nothing, type="x"), "source empty: Nothing has no field that can be aggreg"),
     ],
 )  # fmt: skip
-def test_a_wrong_definition_names_its_file(make: Callable[[], object], message: str) -> None:
+def test_invalid_definition_names_its_file(make: Callable[[], object], message: str) -> None:
     with pytest.raises(DefinitionError) as refused:
         make()
     assert refused.value.defined_at.rpartition(":")[0].endswith("tests/definitions/test_views.py")
     assert refused.value.message.startswith(message)
 
 
-def test_feature_names_say_view_field_aggregation_and_window() -> None:
+def test_feature_name_has_view_field_aggregation_and_window() -> None:
     features = view(
         Sum("amount").over("1h", "30d"),
         Count(where={"kind": "returned"}).over("1h", "90d", name="returns"),
@@ -112,7 +112,7 @@ def test_features_of_one_aggregation_share_a_column() -> None:
     assert [feature.column for feature in spend.features] == [0, 0, 1]
 
 
-def test_a_default_is_the_features_own_the_views_or_the_aggregations() -> None:
+def test_default_is_of_the_feature_the_view_or_the_aggregation() -> None:
     features = view(
         Count().over("1h"),
         Last("category").over("1h", name="last", default="none"),
@@ -122,28 +122,28 @@ def test_a_default_is_the_features_own_the_views_or_the_aggregations() -> None:
     assert [feature.default for feature in features] == [0, "none", "-"]
 
 
-def test_a_filter_has_the_form_that_events_have() -> None:
+def test_filter_values_are_converted_like_those_of_events() -> None:
     (column,) = view(Count(where={"amount": ["12.5", 3, Decimal("0.0001")]}).over("1h")).columns
-    assert column.filters == ((bought.positions["amount"], frozenset({125_000, 30_000, 1})),)
+    assert column.filters == ((purchases.positions["amount"], frozenset({125_000, 30_000, 1})),)
 
 
-def test_one_purpose_may_be_written_without_braces() -> None:
+def test_single_purpose_can_be_a_string() -> None:
     assert view(Count().over("1h"), purposes="service").purposes == {"service"}
 
 
 class TestFingerprint:
-    """Changes when, and only when, what is stored or since when would be another."""
+    """A fingerprint changes if, and only if, stored state or its coverage would change."""
 
     plain = staticmethod(lambda **options: view(Sum("amount").over("1h"), **options).fingerprint)
 
     @pytest.mark.parametrize("options", [{"description": "x"}, {"owner": "x"}, {"max_age_s": 5}])
-    def test_words_do_not_matter(self, options: dict[str, Any]) -> None:
+    def test_description_owner_and_age_do_not_change_it(self, options: dict[str, Any]) -> None:
         assert self.plain() == self.plain(**options)
 
-    def test_defaults_do_not_matter(self) -> None:
+    def test_defaults_do_not_change_it(self) -> None:
         assert view(Last("note").over("1h")).fingerprint == view(Last("note").over("1h", default="-")).fingerprint
 
-    def test_names_of_features_do_not_matter(self) -> None:
+    def test_feature_names_do_not_change_it(self) -> None:
         assert self.plain() == view(Sum("amount").over("1h", name="other")).fingerprint
 
     @pytest.mark.parametrize(
@@ -156,10 +156,10 @@ class TestFingerprint:
             view(Sum("amount").over("1h"), Count().over("1h")),
             view(Sum("amount").over("1h"), version=2),
             view(Sum("amount").over("1h"), purposes={"service", "fraud"}),
-            FeatureView("other", source=bought, purposes={"service"}, features=[Sum("amount").over("1h")]),
+            FeatureView("other", source=purchases, purposes={"service"}, features=[Sum("amount").over("1h")]),
             view(Quantile("amount", q=0.5).over("1h")),
             view(Quantile("amount", q=0.9).over("1h")),
         ],
     )
-    def test_what_is_stored_matters(self, other: FeatureView) -> None:
+    def test_stored_state_changes_it(self, other: FeatureView) -> None:
         assert self.plain() != other.fingerprint

@@ -1,4 +1,4 @@
-"""What the laws are tried on: aggregations with several settings, bound to each kind they take, and events for them."""
+"""Examples for the laws: aggregations with several settings, bound to each kind of field, and events for them."""
 
 import dataclasses
 import random
@@ -28,7 +28,7 @@ LARGEST = 10**15  # a thousand times what sources let in
 START_MS = 1_750_000_000_000
 NOW_MS = START_MS + 400 * 86_400_000
 
-# A class that isn't here is tried with its defaults.
+# A class that is not listed has its defaults.
 SETTINGS: dict[type[Aggregation], Sequence[dict[str, Any]]] = {
     DecayedCount: [{"half_life": "10s"}, {"half_life": "7d"}],
     DecayedSum: [{"half_life": "10s"}, {"half_life": "7d"}],
@@ -43,7 +43,7 @@ SETTINGS: dict[type[Aggregation], Sequence[dict[str, Any]]] = {
 
 
 class Event(NamedTuple):
-    """What an aggregation is told of an event."""
+    """Event as an aggregation takes it."""
 
     value: Any
     time_ms: int
@@ -87,13 +87,13 @@ FEW = {
 }
 VALUES = FEW | NUMBERS | {Kind.TEXT: st.text(max_size=8)}
 
-WITHIN_MS = (3, 10_000, 8 * 3_600_000, 400 * 86_400_000)  # how far apart events are: from ties to a year
+WITHIN_MS = (3, 10_000, 8 * 3_600_000, 400 * 86_400_000)  # spans of events: from equal times to a year
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
 
 @st.composite
 def few_events(draw: Callable[..., Any], kind: Kind | None) -> list[Event]:
-    """Up to 30 events, values and times of Hypothesis' choice, some of them twice."""
+    """Up to 30 events with arbitrary values and times, some of them twice."""
     value = draw(st.sampled_from([FEW[kind], VALUES[kind]]))
     time_ms = st.integers(START_MS, START_MS + draw(st.sampled_from(WITHIN_MS)))
     events = draw(
@@ -104,7 +104,7 @@ def few_events(draw: Callable[..., Any], kind: Kind | None) -> list[Event]:
 
 
 def many_values(kind: Kind | None, chance: random.Random, distinct: int) -> Any:
-    """One of about so many values, small ones more often than large ones."""
+    """A value of about ``distinct`` ones, small ones more often than large ones."""
     drawn = int(distinct * chance.random() ** 3)
     if kind is Kind.FLOAT:
         return drawn / 7 - 3
@@ -117,7 +117,7 @@ def many_values(kind: Kind | None, chance: random.Random, distinct: int) -> Any:
 
 @st.composite
 def many_events(draw: Callable[..., Any], kind: Kind | None) -> list[Event]:
-    """100 to 400 events by a seed: enough for every sketch and cap."""
+    """100 to 400 events from a seed: enough for every sketch and bound."""
     chance = random.Random(draw(st.integers(0, 2**32)))
     within_ms = draw(st.sampled_from(WITHIN_MS))
     distinct = draw(st.sampled_from([10, 300, 100_000]))
@@ -137,7 +137,7 @@ def encoded(state: Any) -> bytes:
 
 
 def stored(state: Any) -> Any:
-    """A state after it was kept in a changelog or in Redis."""
+    """A state as read from a changelog or from Redis."""
     return msgspec.msgpack.decode(encoded(state))
 
 

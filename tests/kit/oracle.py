@@ -1,6 +1,6 @@
 """The oracle: features recomputed from raw rows by DuckDB, from nothing but what ``features show --json`` says.
 
-Rows are a table ``events(customer, t_ms, tie, <fields>)``; scaled fields are DECIMAL, so that sums are exact.
+Rows are a table ``events(customer, t_ms, event_id_hash, <fields>)``; scaled fields are DECIMAL, so that sums are exact.
 """
 
 import math
@@ -29,8 +29,8 @@ SQL = {
     "Max": "max({field})",
     "Variance": "var_pop({field}::DOUBLE)",
     "StdDev": "stddev_pop({field}::DOUBLE)",
-    "First": "arg_min({field}, (t_ms, tie))",
-    "Last": "arg_max({field}, (t_ms, tie))",
+    "First": "arg_min({field}, (t_ms, event_id_hash))",
+    "Last": "arg_max({field}, (t_ms, event_id_hash))",
     "TimeSinceLast": f"({AS_OF_MS} - max(t_ms)) / 1000.0",
     "DistinctCount": "count(DISTINCT {field})",
     "DecayedCount": f"sum(pow(2, (t_ms - {{now_ms}}) / {{half_life_ms}})) * {LEAD}",
@@ -39,7 +39,7 @@ SQL = {
     "SessionMeanDuration": f"(max(t_ms) - min(t_ms) - coalesce(list_sum({PAUSES}), 0)) / {SESSIONS} / 1000.0",
     "TopK": "histogram({field})",
     "Quantile": "list_sort(list({field}::DOUBLE))",
-    "LastN": "list({field} ORDER BY t_ms DESC, tie DESC)[:{n}]",
+    "LastN": "list({field} ORDER BY t_ms DESC, event_id_hash DESC)[:{n}]",
 }
 UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DISTINCT_EXACT, TOP_EXACT, QUANTILE_EXACT = 128, 64, 64

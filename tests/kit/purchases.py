@@ -1,4 +1,4 @@
-"""A small source and view for the tests of tiles, and the oracle beside them."""
+"""Event source and views of purchases, with an oracle of their features."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -69,22 +69,22 @@ refunds = FeatureView(
 
 
 def purchase(number: int, at_ms: int, amount: int, *, returned: bool = False, item: str | None = None) -> Event:
-    """An event at a time, its identity from a number; ``amount`` in the field's 1/10,000."""
+    """An event at a time, with a number as its event_id_hash; ``amount`` in 1/10,000."""
     return Event("0" * 32, at_ms, number, ("returned" if returned else "bought", amount, item))
 
 
 def arrivals(events: list[Event], first_offset: int = 0) -> list[Arrival]:
-    """The events as Kafka would hand them on, at once."""
+    """The events as Kafka would deliver them, at once."""
     return [Arrival(first_offset + i, 2**45, event) for i, event in enumerate(events)]
 
 
 def expected(feature: Feature, events: list[Event], now_ms: int, view: FeatureView = spend) -> Any:
-    """A feature's value from the raw events, by its definition alone: all at or after the window's start."""
+    """A feature's value from the raw events, by its definition alone."""
     column = view.columns[feature.column]
     start_ms = 0
     if feature.window_s is not None:
-        edge_s = now_ms // 1000 - feature.window_s
-        start_ms = (edge_s - edge_s % feature.resolution_s) * 1000
+        start_s = now_ms // 1000 - feature.window_s
+        start_ms = (start_s - start_s % feature.resolution_s) * 1000
     state = column.aggregation.zero()
     for event in events:
         within = event.time_ms >= start_ms

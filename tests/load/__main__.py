@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from devservers import results
-from tests.chaos.run import say
-from tests.chaos.world import missing
+from tests.chaos.run import log
+from tests.chaos.environment import missing
 from tests.load import knee, soak
 
 
@@ -31,7 +31,7 @@ def main() -> None:
         parser.error(f"no load without real servers: {reason}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops what it started, as Ctrl-C does
     folder = Path(tempfile.mkdtemp(prefix=f"rapport-{asked.what}-"))
-    say(f"logs and Locust's reports are in {folder}")
+    log(f"logs and Locust's reports are in {folder}")
     if asked.what == "knee":
         figures = knee.measured(folder, asked.workers, asked.conversations, asked.seconds)
     else:

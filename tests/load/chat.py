@@ -24,7 +24,7 @@ from geventhttpclient import HTTPClient
 from geventhttpclient.client import HTTPClientPool
 from locust import FastHttpUser, constant, events, task
 
-from tests.load.people import BURST, DESK, MINDS, PREFIX, SALES, SUPPORT
+from tests.load.customers import BURST_READS, BATCH_CUSTOMERS, CHANGING_CUSTOMERS, CUSTOMER_PREFIX, SALES, SUPPORT
 
 THINK_MEDIAN_S, THINK_SIGMA = 5.0, 0.6  # between two words of a customer: log-normal, 6 s in the mean
 TURNS = 6  # of a conversation, in the mean
@@ -41,7 +41,7 @@ ROUTE = [MESSAGES, "tickets_open", "returns_90d", "tickets_reopened_30d", "senti
 def _(parser: ArgumentParser) -> None:
     parser.add_argument("--key", env_var="RAPPORT_KEY", is_secret=True, help="an API key for every service and scope")
     parser.add_argument("--streams", default="http://127.0.0.1:8002", help="where event streams are served")
-    parser.add_argument("--people", type=int, default=2_000, help=f"customers {PREFIX}0 and so on are registered")
+    parser.add_argument("--people", type=int, default=2_000, help=f"customers {CUSTOMER_PREFIX}0 and so on are registered")
     parser.add_argument("--errors-file", default="", help="where to write, as JSON, how often what went wrong")
 
 
@@ -83,7 +83,7 @@ class Engine(FastHttpUser):
         )
 
     def somebody(self) -> str:
-        return f"{PREFIX}{random.randrange(MINDS, self.options.people)}"
+        return f"{CUSTOMER_PREFIX}{random.randrange(CHANGING_CUSTOMERS, self.options.people)}"
 
 
 class Conversation(Engine):
@@ -108,12 +108,12 @@ class Conversation(Engine):
             self.leave()
             self.begin()
         self.turns -= 1
-        self.say("customer")
+        self.log("customer")
         self.read(self.customer_id, "read to route, 5 features", features=ROUTE, **SUPPORT)
         self.read(self.customer_id, "read to answer, all of a service", **SUPPORT)
         if random.random() < 0.3:
             self.read(self.customer_id, "read to offer, all of a service", **SALES)
-        self.say("bot")
+        self.log("bot")
 
     def begin(self) -> None:
         self.customer_id, self.conversation_id = self.somebody(), uuid4().hex
@@ -126,7 +126,7 @@ class Conversation(Engine):
             self.following.leave()
             self.following = None
 
-    def say(self, author: str) -> None:
+    def log(self, author: str) -> None:
         event = {
             "source": "chat", "customer_id": self.customer_id, "id": uuid4().hex,
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -219,7 +219,7 @@ class Desk(Engine):
 
     @task
     def look(self) -> None:
-        names = [self.somebody() for _ in range(DESK)]
+        names = [self.somebody() for _ in range(BATCH_CUSTOMERS)]
         answer = self.ask("/v1/features/batch", SUPPORT | {"customer_ids": names}, "read 100 customers")
         if answer and len(answer["results"]) != len(names):
             self.wrong("a batch is whole", "customers are missing")
@@ -234,8 +234,8 @@ class Crowd(Engine):
     @task
     def come(self) -> None:
         crowd = Group()
-        for _ in range(BURST):
-            crowd.spawn(self.read, self.somebody(), f"read in a burst of {BURST}", **SALES)
+        for _ in range(BURST_READS):
+            crowd.spawn(self.read, self.somebody(), f"read in a burst of {BURST_READS}", **SALES)
         crowd.join()
 
 
@@ -248,8 +248,8 @@ class ChangesMind(Engine):
 
     @task
     def change(self) -> None:
-        self.number = (self.number + 1) % min(MINDS, self.options.people)
-        customer_id = f"{PREFIX}{self.number}"
+        self.number = (self.number + 1) % min(CHANGING_CUSTOMERS, self.options.people)
+        customer_id = f"{CUSTOMER_PREFIX}{self.number}"
         decision = {"customer_id": customer_id, "purpose": "service", "method": "chat"}
         withdrawn = self.ask("/v1/consents", decision | {"decision": "withdrawn"}, "withdraw")
         if not withdrawn or not withdrawn["effective"]:  # pending: reads may still be as before, for a while

@@ -7,8 +7,8 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from tests.load.run import GENERATOR
-from tests.load.watch import Sample
+from tests.load.environment import GENERATOR
+from tests.load.process_monitor import Sample
 
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "rapport", "font.family": "sans-serif", "font.size": 9,
          "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}  # fmt: skip

@@ -6,30 +6,30 @@ from pathlib import Path
 from statistics import median
 
 from devservers.results import RESULTS
-from tests.chaos.run import say
+from tests.chaos.run import log
 from tests.load.knee import figures_of
 from tests.load.plots import plot_soak
-from tests.load.run import GENERATOR, Load, town
-from tests.load.watch import Sample
+from tests.load.environment import GENERATOR, LoadStep, load_environment
+from tests.load.process_monitor import Sample
 
 CONVERSATIONS = 800  # some million requests in half an hour
-PEOPLE, EVENTS_PER_S = 2_000, 50.0
+CUSTOMERS, EVENTS_PER_S = 2_000, 50.0
 EVERY_S = 5.0
 QUARTERS = 4
 
 
 def measured(folder: Path, minutes: float, conversations: int) -> dict[str, float]:
     """What callers saw, and each process's private memory in each quarter of the time."""
-    with town(folder, PEOPLE, EVENTS_PER_S) as shop:
+    with load_environment(folder, CUSTOMERS, EVENTS_PER_S) as shop:
         load = shop.load(conversations, minutes * 60, every_s=EVERY_S)
     for error, times in load.errors.items():
-        say(f"  {times} x {error[:300]}")
+        log(f"  {times} x {error[:300]}")
     plot_soak(load.watch.samples, history(folder / "locust_stats_history.csv"), RESULTS / "load_soak.svg")
     requests = sum(asked.requests for asked in load.asked.values())
     return figures_of(load) | {"minutes": minutes, "conversations": conversations, "requests": requests} | memory(load)
 
 
-def memory(load: Load) -> dict[str, float]:
+def memory(load: LoadStep) -> dict[str, float]:
     found = {}
     for name, samples in load.watch.samples.items():
         if name != GENERATOR:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.world import missing
+from tests.chaos.environment import missing
 from tests.load.knee import figures_of
 from tests.load.plots import plot_knee
-from tests.load.run import Asked, town
+from tests.load.environment import RequestStats, load_environment
 from tests.load.soak import quarters
-from tests.load.watch import Sample
+from tests.load.process_monitor import Sample
 
 KINDS = {
     "write an event",
@@ -32,7 +32,7 @@ KINDS = {
 def test_conversations_streams_desks_and_changes_of_mind_are_all_served(tmp_path: Path) -> None:
     if reason := missing():
         pytest.skip(reason)
-    with town(tmp_path, people=200, events_per_s=20) as shop:
+    with load_environment(tmp_path, people=200, events_per_s=20) as shop:
         load = shop.load(conversations=150, seconds=12, spawn_s=2)
         assert shop.events.sent > 100
     assert load.errors == {}
@@ -48,11 +48,11 @@ def test_conversations_streams_desks_and_changes_of_mind_are_all_served(tmp_path
 
 
 def test_quantiles_are_of_all_requests_together() -> None:
-    quick, slow = Asked(3, 0, 1.0, {1.0: 3}), Asked(1, 1, 0.5, {100.0: 1})
+    quick, slow = RequestStats(3, 0, 1.0, {1.0: 3}), RequestStats(1, 1, 0.5, {100.0: 1})
     together = quick | slow
     assert (together.requests, together.failures, together.per_s) == (4, 1, 1.5)
     assert [together.quantile_ms(share) for share in (0.5, 0.75, 0.99)] == [1, 1, 100]
-    assert Asked(0, 0, 0.0, {}).quantile_ms(0.99) == 0
+    assert RequestStats(0, 0, 0.0, {}).quantile_ms(0.99) == 0
 
 
 def test_memory_is_that_of_the_middle_of_each_quarter() -> None:

@@ -60,11 +60,11 @@ def raw_rows(shift_s: int) -> duckdb.DuckDBPyConnection:
     lines = [line for (line,) in db.execute("SELECT line FROM rows ORDER BY line").fetchall()]
     named = [f"{len(origin)}|{origin}|{n}".encode() for n in lines]
     ties = [int.from_bytes(blake2b(name, digest_size=8).digest(), "big") >> 1 for name in named]
-    db.execute("CREATE TABLE ties AS SELECT unnest(?::BIGINT[]) AS line, unnest(?::BIGINT[]) AS tie", [lines, ties])
+    db.execute("CREATE TABLE ties AS SELECT unnest(?::BIGINT[]) AS line, unnest(?::BIGINT[]) AS event_id_hash", [lines, ties])
     db.execute(
         """
         CREATE TABLE events AS
-        SELECT CustomerID AS customer, epoch_ms(InvoiceDate) + ?::BIGINT * 1000 AS t_ms, tie,
+        SELECT CustomerID AS customer, epoch_ms(InvoiceDate) + ?::BIGINT * 1000 AS t_ms, event_id_hash,
             CASE WHEN InvoiceNo LIKE 'C%' THEN 'returned' ELSE 'completed' END AS kind,
             InvoiceNo AS order_id, StockCode AS sku, Quantity AS quantity,
             CAST(Quantity * UnitPrice AS DECIMAL(18,4)) AS amount, NULL::VARCHAR AS category

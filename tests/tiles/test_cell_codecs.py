@@ -1,4 +1,4 @@
-"""Columns: what is packed comes back, in the fewest bytes, the same bytes for the same cells."""
+"""Codecs of columns of cells: unpacked as they were packed, in few bytes."""
 
 import math
 from itertools import groupby
@@ -19,14 +19,14 @@ CELLS = {Cell.INT: integers, Cell.FLOAT: floats, Cell.BLOB: blobs}
 
 @st.composite
 def column(draw: st.DrawFn) -> tuple[Cell, list[Any]]:
-    """Cells of one kind, often in runs of like ones."""
+    """Cells of one kind, often in runs of equal ones."""
     cell = draw(st.sampled_from(list(CELLS)))
     runs = draw(st.lists(st.tuples(CELLS[cell], st.integers(1, 30)), min_size=1, max_size=12))
     return cell, [value for value, length in runs for _ in range(length)]
 
 
 @given(column(), st.binary(max_size=5), st.binary(max_size=5))
-def test_cells_come_back_from_anywhere_in_a_table(packed: tuple[Cell, list[Any]], before: bytes, behind: bytes) -> None:
+def test_packed_cells_are_unpacked_at_any_offset(packed: tuple[Cell, list[Any]], before: bytes, behind: bytes) -> None:
     cell, values = packed
     code, raw = cell_codecs.pack(cell_codecs.PACKERS[cell], values)
     table, at = before + raw + behind, len(before)
@@ -35,7 +35,7 @@ def test_cells_come_back_from_anywhere_in_a_table(packed: tuple[Cell, list[Any]]
 
 
 @given(column())
-def test_runs_and_like_cells_are_never_larger_than_a_cell_a_row(packed: tuple[Cell, list[Any]]) -> None:
+def test_run_length_and_constant_codes_save_bytes(packed: tuple[Cell, list[Any]]) -> None:
     cell, values = packed
     runs = len(list(groupby(values)))
     code, raw = cell_codecs.pack(cell_codecs.PACKERS[cell], values)
@@ -50,7 +50,7 @@ def test_runs_and_like_cells_are_never_larger_than_a_cell_a_row(packed: tuple[Ce
     [
         ([1, 127], "b", 2),
         ([1, -127], "b", 2),
-        ([1, -128], "h", 4),  # the least value stands for None
+        ([1, -128], "h", 4),  # the least 8-bit integer is None
         ([1, 2**31], "q", 16),
         ([None, 2**15], "i", 8),
         ([7, 7, 7], "B", 1),
@@ -64,11 +64,11 @@ def test_integers_take_the_fewest_bytes(values: list[int | None], code: str, siz
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63), 2**200])
-def test_an_integer_of_more_than_64_bits_is_an_error_and_never_another_number(value: int) -> None:
+def test_integer_of_more_than_64_bits_raises(value: int) -> None:
     with pytest.raises(OverflowError):
         cell_codecs.pack(cell_codecs.pack_integers, [0, value])
 
 
-def test_infinite_floats_are_kept() -> None:
+def test_infinite_floats_are_unpacked_unchanged() -> None:
     code, raw = cell_codecs.pack(cell_codecs.pack_floats, [math.inf, None, -math.inf])
     assert cell_codecs.unpack(code, raw, 0, 3)[0] == [math.inf, None, -math.inf]

@@ -1,4 +1,4 @@
-"""Tables: every cell can be read by itself."""
+"""Packed tables: every cell can be read by itself."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ Column = tuple[Cell, list[Any]]
 
 @st.composite
 def tables(draw: st.DrawFn) -> list[Column]:
-    """Columns of as many rows each, often in runs, often like an earlier one."""
+    """Columns with equally many rows, often in runs, often equal to an earlier one."""
     lengths = draw(st.lists(st.integers(1, 30), min_size=1, max_size=6))
     made: list[Column] = []
     for _ in range(draw(st.integers(1, 6))):
@@ -32,7 +32,7 @@ def tables(draw: st.DrawFn) -> list[Column]:
 
 
 @given(tables(), st.binary(max_size=5), st.binary(max_size=5))
-def test_every_cell_and_every_column_can_be_read(made: list[Column], before: bytes, behind: bytes) -> None:
+def test_every_cell_and_column_is_unpacked(made: list[Column], before: bytes, behind: bytes) -> None:
     raw = pack_table([PACKERS[kind] for kind, _ in made], [cells for _, cells in made])
     rows = len(made[0][1])
     table = PackedTable(before + raw + behind, len(before), len(made), rows)
@@ -42,7 +42,7 @@ def test_every_cell_and_every_column_can_be_read(made: list[Column], before: byt
             assert [table.number(number, row) for row in range(rows)] == cells
 
 
-def test_a_column_like_an_earlier_one_takes_two_bytes() -> None:
+def test_duplicate_column_takes_two_bytes() -> None:
     packer = PACKERS[Cell.INT]
     cells = list(range(300))
     once, twice = pack_table([packer], [cells]), pack_table([packer, packer], [cells, cells])

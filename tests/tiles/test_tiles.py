@@ -17,20 +17,19 @@ from featurestore.tiles.record import Record, UnknownFormat, decode, layout_id_o
 from featurestore.tiles.stored_field import fencing_header_of, pack_field
 from featurestore.tiles.view_codec import ViewCodec
 from featurestore.tiles.view_reader import QueryTooEarly, WindowQuery, open_view
-from tests.kit.purchases import EPOCH_S, arrivals, both, expected, purchase, refunds, spend
-from tests.kit.purchases import purchases as purchases_source
+from tests.kit.purchases import EPOCH_S, arrivals, both, expected, purchase, purchases, refunds, spend
 
 FOLD = SourceFold([spend])
 CODEC = ViewCodec(spend)
-ALWAYS = {"service": PurposePermission(True, 1, 0)}
-BORN = {spend.fingerprint: 0}
+PERMISSIONS = {"service": PurposePermission(True, 1, 0)}
+COVERAGE = {spend.fingerprint: 0}
 LAYOUT_ID = layout_id_of(spend.fingerprint, 0)
 DAY_MS = 86_400_000
 
 
 @pytest.fixture(scope="module", params=[2, 16], autouse=True)
-def runs_from(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Runs in columns begin where few tiles are, too."""
+def min_rows_for_runs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Columns with few rows have runs, too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cell_codecs, "MIN_ROWS_FOR_RUNS", request.param)
         yield
@@ -45,7 +44,7 @@ times = st.one_of(
 
 
 @st.composite
-def purchases(draw: st.DrawFn, most: int = 40) -> list[Event]:
+def event_lists(draw: st.DrawFn, most: int = 40) -> list[Event]:
     rows = draw(
         st.lists(
             st.tuples(times, st.integers(-(10**9), 10**9), st.booleans(), st.sampled_from([None, "a", "b", "c"])),
@@ -59,34 +58,34 @@ def purchases(draw: st.DrawFn, most: int = 40) -> list[Event]:
 def fold(
     record: Record,
     events: list[Arrival],
-    grants: dict[str, PurposePermission] = ALWAYS,
-    coverage_starts_ms: dict[int, int] = BORN,
+    grants: dict[str, PurposePermission] = PERMISSIONS,
+    coverage_starts_ms: dict[int, int] = COVERAGE,
     counts: Counter[str] | None = None,
 ) -> Record:
     """One fold, through the bytes that a table would hold."""
-    folded = FOLD.fold_events(
+    result = FOLD.fold_events(
         record, events, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter() if counts is None else counts
     )
-    return decode(folded.record.encode())
+    return decode(result.record.encode())
 
 
 def field(record: Record, generation: int = 1) -> bytes:
-    """What the store would hold."""
-    (kept,) = record.views["spend"]
-    return pack_field(generation, record.offset, kept.grant_ids["service"], CODEC.suffix_aggregates(kept.tiles))
+    """The field that the store would hold."""
+    (stored,) = record.views["spend"]
+    return pack_field(generation, record.offset, stored.grant_ids["service"], CODEC.suffix_aggregates(stored.tiles))
 
 
 def values(record: Record, now_ms: int) -> dict[str, object]:
-    served = open_view(CODEC, field(record), LAYOUT_ID)
-    assert served is not None
-    return served.values(WindowQuery(served.codec, spend.features), now_ms)
+    reader = open_view(CODEC, field(record), LAYOUT_ID)
+    assert reader is not None
+    return reader.values(WindowQuery(reader.codec, spend.features), now_ms)
 
 
 laters = st.one_of(st.integers(-300_000, 3 * DAY_MS), st.integers(-300_000, 120_000))
 
 
-@given(purchases(), laters, st.data())
-def test_every_window_at_every_time_equals_the_raw_events(
+@given(event_lists(), laters, st.data())
+def test_every_window_at_any_time_equals_the_raw_events(
     events: list[Event], later_ms: int, data: st.DataObject
 ) -> None:
     now_ms = max(event.time_ms for event in events) + later_ms
@@ -98,8 +97,8 @@ def test_every_window_at_every_time_equals_the_raw_events(
     assert values(record, now_ms) == {f.name: expected(f, events, now_ms) for f in spend.features}
 
 
-@given(purchases(), st.data())
-def test_the_bytes_do_not_depend_on_order_batching_or_replay(events: list[Event], data: st.DataObject) -> None:
+@given(event_lists(), st.data())
+def test_bytes_do_not_depend_on_order_batches_or_replay(events: list[Event], data: st.DataObject) -> None:
     at_once = fold(Record(), arrivals(events))
     piecewise = Record()
     shuffled = arrivals(data.draw(st.permutations(events)))
@@ -113,8 +112,8 @@ def test_the_bytes_do_not_depend_on_order_batching_or_replay(events: list[Event]
     assert field(piecewise) == field(at_once)
 
 
-@given(purchases(), st.data())
-def test_a_duplicate_counts_once(events: list[Event], data: st.DataObject) -> None:
+@given(event_lists(), st.data())
+def test_duplicate_event_counts_once(events: list[Event], data: st.DataObject) -> None:
     counts: Counter[str] = Counter()
     doubled = data.draw(st.permutations(events + data.draw(st.lists(st.sampled_from(events)))))
     record = fold(Record(), arrivals(doubled), counts=counts)
@@ -122,8 +121,8 @@ def test_a_duplicate_counts_once(events: list[Event], data: st.DataObject) -> No
     assert record.views == fold(Record(), arrivals(events)).views
 
 
-@given(purchases(), times)
-def test_only_what_came_at_or_after_since_counts(events: list[Event], since_ms: int) -> None:
+@given(event_lists(), times)
+def test_events_before_since_do_not_count(events: list[Event], since_ms: int) -> None:
     record = fold(Record(), arrivals(events), {"service": PurposePermission(True, 4, since_ms)})
     counted = [event for event in events if event.time_ms >= since_ms]
     assert record.views == (
@@ -131,60 +130,60 @@ def test_only_what_came_at_or_after_since_counts(events: list[Event], since_ms: 
     )
 
 
-def test_an_event_that_kafka_took_before_since_does_not_count() -> None:
+def test_event_with_a_kafka_time_before_since_does_not_count() -> None:
     event = purchase(1, EPOCH_S * 1000, 5)
     grants = {"service": PurposePermission(True, 1, EPOCH_S * 1000)}
     assert not fold(Record(), [Arrival(0, EPOCH_S * 1000 - 1, event)], grants).views
     assert fold(Record(), [Arrival(0, EPOCH_S * 1000, event)], grants).views
 
 
-def test_a_new_grant_starts_empty_and_a_missing_one_keeps_the_offset_alone() -> None:
+def test_new_grant_starts_empty_and_no_grant_keeps_only_the_offset() -> None:
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
     again = fold(record, arrivals([purchase(2, EPOCH_S * 1000, 7)], 1), {"service": PurposePermission(True, 2, 0)})
     assert values(again, EPOCH_S * 1000)["spend_count_lifetime"] == 1
     assert fold(record, arrivals([purchase(3, EPOCH_S * 1000, 7)], 1), {}) == Record(offset=1)
 
 
-def test_a_changed_definition_starts_empty() -> None:
+def test_changed_definition_starts_empty() -> None:
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
-    (kept,) = record.views["spend"]
-    kept.tiles = (LAYOUT_ID + 1).to_bytes(4, "little") + kept.tiles[4:]
+    (stored,) = record.views["spend"]
+    stored.tiles = (LAYOUT_ID + 1).to_bytes(4, "little") + stored.tiles[4:]
     assert open_view(CODEC, field(record), LAYOUT_ID) is None
     assert values(fold(record, arrivals([purchase(2, EPOCH_S * 1000, 5)], 1)), EPOCH_S * 1000)["spend_count_1h"] == 1
 
 
 @pytest.mark.parametrize("windows", [("1m", "lifetime"), ("2d", "lifetime"), ("1m",)])
-def test_totals_served_in_coarser_steps_are_not_read_for_a_window_of_finer_ones(windows: tuple[str, ...]) -> None:
+def test_fingerprint_depends_on_the_finest_window_of_a_column(windows: tuple[str, ...]) -> None:
     def view(*counted: str) -> FeatureView:
         features = [Sum("amount").over("1m", "2d", "lifetime"), Count().over(*counted)]
-        return FeatureView("spend", source=purchases_source, purposes={"service"}, features=features)
+        return FeatureView("spend", source=purchases, purposes={"service"}, features=features)
 
     assert view("lifetime").resolutions == view(*windows).resolutions
     assert view("lifetime").fingerprint != view(*windows).fingerprint
 
 
-def test_a_single_tile_without_a_value_reads_as_nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TopK, "growing", False)  # blobs whose totals are made when written, as anybody may write one
+def test_single_tile_without_a_value_answers_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TopK, "growing", False)  # blobs whose suffix aggregates are made when packed
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
     assert values(record, EPOCH_S * 1000)["favourites_1h"] == []
 
 
-def test_a_record_of_an_earlier_version_says_what_to_do() -> None:
+def test_record_of_an_earlier_version_is_refused_with_advice() -> None:
     earlier = msgspec.msgpack.encode([7, {123: 1_700_000_000}, {"spend/service": [1, 1, 0, []]}])
     with pytest.raises(UnknownFormat, match="RAPPORT_GENERATION one higher"):
         decode(earlier)
 
 
-def test_only_events_since_the_birth_of_a_view_count() -> None:
+def test_events_before_the_coverage_start_do_not_count() -> None:
     events = [purchase(1, EPOCH_S * 1000, 5), purchase(2, EPOCH_S * 1000 + 10, 5)]
     coverage_start_ms = EPOCH_S * 1000 + 10
     record = fold(Record(), arrivals(events), coverage_starts_ms={spend.fingerprint: coverage_start_ms})
-    served = open_view(CODEC, field(record), layout_id_of(spend.fingerprint, coverage_start_ms))
-    assert served is not None
-    assert served.values(WindowQuery(served.codec, spend.features), coverage_start_ms)["spend_count_lifetime"] == 1
+    reader = open_view(CODEC, field(record), layout_id_of(spend.fingerprint, coverage_start_ms))
+    assert reader is not None
+    assert reader.values(WindowQuery(reader.codec, spend.features), coverage_start_ms)["spend_count_lifetime"] == 1
 
 
-def test_identities_are_bounded_and_what_lies_beyond_is_counted_unchecked() -> None:
+def test_deduplication_window_is_bounded_and_older_events_unchecked() -> None:
     counts: Counter[str] = Counter()
     record = fold(Record(), arrivals([purchase(i, EPOCH_S * 1000 + i * 1000, 1) for i in range(1, 301)]), counts=counts)
     assert len(record.deduplication_window) == deduplication.DEDUPLICATION_EVENTS * deduplication.ENTRY_SIZE
@@ -193,19 +192,19 @@ def test_identities_are_bounded_and_what_lies_beyond_is_counted_unchecked() -> N
     assert counts["unchecked"] == 1
 
 
-def test_a_question_before_the_newest_event_less_five_minutes_is_refused() -> None:
+def test_query_over_five_minutes_before_the_newest_event_raises() -> None:
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
     assert values(record, EPOCH_S * 1000 - 300_000)["spend_count_1m"] == 1
     with pytest.raises(QueryTooEarly, match="view spend"):
         values(record, EPOCH_S * 1000 - 301_000)
 
 
-def test_the_stamp_leads_the_field() -> None:
+def test_field_begins_with_its_fencing_header() -> None:
     record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]), {"service": PurposePermission(True, 7, 0)})
     assert fencing_header_of(field(record, 3)) == (3, 0, 7)
 
 
-@given(purchases(), st.integers(2, 2**60))
+@given(event_lists(), st.integers(2, 2**60))
 def test_numbers_of_any_size_are_packed(events: list[Event], size: int) -> None:
     events = [event._replace(values=(event.values[0], event.values[1] * 0 + size // 64, None)) for event in events]
     now_ms = max(event.time_ms for event in events)
@@ -213,8 +212,8 @@ def test_numbers_of_any_size_are_packed(events: list[Event], size: int) -> None:
     assert values(record, now_ms) == {f.name: expected(f, events, now_ms) for f in spend.features}
 
 
-@given(purchases(), times, times, st.data())
-def test_purposes_that_share_a_folding_keep_what_each_would_alone(
+@given(event_lists(), times, times, st.data())
+def test_purposes_with_equal_states_keep_what_each_would_alone(
     events: list[Event], since_ms: int, other_since_ms: int, data: st.DataObject
 ) -> None:
     shared = SourceFold([both])
@@ -227,28 +226,34 @@ def test_purposes_that_share_a_folding_keep_what_each_would_alone(
     while rest:
         size = data.draw(st.integers(1, len(rest)))
         for alone, record in records.items():
-            held = grants if alone is None else {alone: grants[alone]}
-            born = {both.fingerprint: 0}
-            folded = shared.fold_events(record, rest[:size], held, coverage_starts_ms=born, counts=Counter())
-            records[alone] = decode(folded.record.encode())
+            held_permissions = grants if alone is None else {alone: grants[alone]}
+            coverage_starts_ms = {both.fingerprint: 0}
+            result = shared.fold_events(
+                record, rest[:size], held_permissions, coverage_starts_ms=coverage_starts_ms, counts=Counter()
+            )
+            records[alone] = decode(result.record.encode())
         rest = rest[size:]
     alone = {**purposes(records["service"]), **purposes(records["personalisation"])}
     assert purposes(records[None]) == alone
 
 
 def purposes(record: Record) -> dict[str, tuple[int, bytes]]:
-    """What each purpose holds of the view."""
-    return {p: (grant, kept.tiles) for kept in record.views.get("both", ()) for p, grant in kept.grant_ids.items()}
+    """The grant id and tiles of the view, by purpose."""
+    return {
+        p: (grant, stored.tiles) for stored in record.views.get("both", ()) for p, grant in stored.grant_ids.items()
+    }
 
 
-@given(purchases(), st.data())
-def test_an_event_that_no_filter_lets_through_leaves_a_view_alone(events: list[Event], data: st.DataObject) -> None:
+@given(event_lists(), st.data())
+def test_event_that_passes_no_filter_changes_nothing(events: list[Event], data: st.DataObject) -> None:
     fold_returns = SourceFold([refunds])
     returned = [event for event in events if event.values[0] == "returned"]
-    born = {refunds.fingerprint: 0}
+    coverage_starts_ms = {refunds.fingerprint: 0}
     shuffled = arrivals(data.draw(st.permutations(events)))
-    with_all = fold_returns.fold_events(Record(), shuffled, ALWAYS, coverage_starts_ms=born, counts=Counter()).record
+    with_all = fold_returns.fold_events(
+        Record(), shuffled, PERMISSIONS, coverage_starts_ms=coverage_starts_ms, counts=Counter()
+    ).record
     alone = fold_returns.fold_events(
-        Record(), arrivals(returned), ALWAYS, coverage_starts_ms=born, counts=Counter()
+        Record(), arrivals(returned), PERMISSIONS, coverage_starts_ms=coverage_starts_ms, counts=Counter()
     ).record
     assert (with_all.views, with_all.deduplication_window) == (alone.views, alone.deduplication_window)

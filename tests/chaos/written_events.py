@@ -1,4 +1,4 @@
-"""What the producer was told is written: one line an event and source, in files that DuckDB reads afterwards."""
+"""Log of events that Kafka has acknowledged: a file of JSON lines a source, which DuckDB reads afterwards."""
 
 import json
 from hashlib import blake2b
@@ -20,15 +20,15 @@ COLUMNS = {
     Kind.TEXT: "VARCHAR",
     Kind.BOOLEAN: "BOOLEAN",
 }
-KEY_COLUMNS = {"customer": "VARCHAR", "t_ms": "BIGINT", "tie": "BIGINT", "kafka_ms": "BIGINT"}
+KEY_COLUMNS = {"customer": "VARCHAR", "t_ms": "BIGINT", "event_id_hash": "BIGINT", "kafka_ms": "BIGINT"}
 
 
 def columns(source: EventSource) -> dict[str, str]:
     return KEY_COLUMNS | {name: COLUMNS[field.kind] for name, field in source.fields.items()}
 
 
-class Truth:
-    """WriteOutcome events by source. One thread writes; ``database`` is for afterwards."""
+class WrittenEvents:
+    """Acknowledged events by source. One thread adds; ``database`` is called afterwards."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,13 +38,13 @@ class Truth:
 
     def add(self, source: str, customer: str, event_id: str, time_ms: int, kafka_ms: int, data: dict[str, Any]) -> None:
         identity = f"{len(ORIGIN)}|{ORIGIN}|{event_id}".encode()
-        tie = int.from_bytes(blake2b(identity, digest_size=8).digest(), "big") >> 1
-        row = {"customer": customer, "t_ms": time_ms, "tie": tie, "kafka_ms": kafka_ms, **data}
+        event_id_hash = int.from_bytes(blake2b(identity, digest_size=8).digest(), "big") >> 1
+        row = {"customer": customer, "t_ms": time_ms, "event_id_hash": event_id_hash, "kafka_ms": kafka_ms, **data}
         self._files[source].write(json.dumps(row) + "\n")
         self.events += 1
 
     def database(self, customers: list[Customer]) -> duckdb.DuckDBPyConnection:
-        """A table a source, and ``grants``: since when each customer's events count for each purpose."""
+        """A table a source, and ``grants``: from when on each customer's events count for each purpose."""
         db = duckdb.connect()
         for name, source in registry.sources.items():
             self._files[name].close()
@@ -52,18 +52,18 @@ class Truth:
             file = self.folder / f"{name}.jsonl"
             db.execute(f"CREATE TABLE {name} AS SELECT * FROM read_json('{file}', columns={{{fields}}})")
         db.execute("CREATE TABLE grants (customer VARCHAR, purpose VARCHAR, since_ms BIGINT)")
-        granted = [
-            (customer.customer_id, purpose, promise.since_ms)
+        grants = [
+            (customer.customer_id, purpose, permission.since_ms)
             for customer in customers
-            for purpose, promise in customer.promises.items()
-            if promise.since_ms is not None
+            for purpose, permission in customer.expected.items()
+            if permission.since_ms is not None
         ]
-        db.executemany("INSERT INTO grants VALUES (?, ?, ?)", granted)
+        db.executemany("INSERT INTO grants VALUES (?, ?, ?)", grants)
         return db
 
 
-def counting(db: duckdb.DuckDBPyConnection, source: str, purpose: str) -> None:
-    """Make ``events`` those of a source that count for a purpose: at or after its grant, by both clocks."""
+def create_counted_events(db: duckdb.DuckDBPyConnection, source: str, purpose: str) -> None:
+    """Create the view ``events``: a source's events at or after a purpose's grant, by event and Kafka timestamp."""
     db.execute(
         f"""
         CREATE OR REPLACE TEMP VIEW events AS SELECT written.* FROM {source} AS written JOIN grants USING (customer)

@@ -1,7 +1,7 @@
-"""Customers who change their mind, through the API, until the API has acknowledged it.
+"""Traffic of consent decisions through the API, each repeated until the API acknowledges it.
 
-Nobody's events are on their way while they decide, and none is sent before the answer: so it is known which events a
-grant covers. An answer that was lost is asked for again; a decision that was recorded twice changes nothing.
+While a customer decides, none of the customer's events is in flight or sent, so it is known which events a grant
+covers. A request whose answer is lost is repeated; a decision that is recorded twice changes nothing.
 """
 
 import random
@@ -11,31 +11,33 @@ from collections import Counter
 
 import httpx
 
-from tests.chaos.customers import CHANGING, Customer, decide
-from tests.chaos.watch import Watch
-from tests.chaos.world import World
+from tests.chaos.customers import CHANGING_PURPOSES, Customer, decide
+from tests.chaos.environment import ChaosEnvironment
+from tests.chaos.leak_monitor import LeakMonitor
 
-DECIDERS = 3
+THREADS = 3
 RETRY_S = 0.2
 
 
-class Decisions:
-    """Decisions at a rate, by several threads: some wait for a broker or a database that is away."""
+class ConsentTraffic:
+    """Sends decisions at a rate from several threads: some may wait for an unavailable broker or database."""
 
-    def __init__(self, world: World, customers: list[Customer], watch: Watch, rate: float, seed: int) -> None:
-        self.world, self.watch, self.every_s = world, watch, DECIDERS / rate
+    def __init__(
+        self, env: ChaosEnvironment, customers: list[Customer], leaks: LeakMonitor, rate: float, seed: int
+    ) -> None:
+        self.env, self.leaks, self.every_s = env, leaks, THREADS / rate
         self.counts: Counter[str] = Counter()
         self.error: BaseException | None = None
-        changing = [customer for customer in customers if customer.changes_mind]
+        changing = [customer for customer in customers if customer.changes_consent]
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(
                 target=self._run,
-                args=(changing[number::DECIDERS], random.Random(f"decisions {seed} {number}")),
-                name=f"decider {number}",
+                args=(changing[number::THREADS], random.Random(f"decisions {seed} {number}")),
+                name=f"consent traffic {number}",
                 daemon=True,
             )
-            for number in range(DECIDERS)
+            for number in range(THREADS)
         ]
 
     def start(self) -> None:
@@ -43,7 +45,7 @@ class Decisions:
             thread.start()
 
     def stop(self) -> None:
-        """Returns when every decision that was begun is acknowledged."""
+        """Stop; return when every begun decision is acknowledged."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -52,32 +54,34 @@ class Decisions:
 
     def _run(self, customers: list[Customer], choices: random.Random) -> None:
         try:
-            with self.world.client() as client:
+            with self.env.client() as client:
                 while not self._stop.wait(self.every_s * choices.uniform(0.5, 1.5)):
                     self._change(client, choices.choice(customers), choices)
-        except BaseException as error:  # noqa: BLE001 told by stop
+        except BaseException as error:  # noqa: BLE001 raised by stop
             self.error = error
 
     def _change(self, client: httpx.Client, customer: Customer, choices: random.Random) -> None:
-        """One customer gives what is refused, or withdraws what is given."""
-        purpose = choices.choice(CHANGING)
+        """Withdraw a given consent of the customer, or give a refused one."""
+        purpose = choices.choice(CHANGING_PURPOSES)
         decision = "withdrawn" if customer.may_be_read(purpose) else "given"
         with customer.lock:
             customer.deciding = True
-        while customer.unsettled:
+        while customer.in_flight:
             time.sleep(0.01)
         if decision == "given":
             customer.allow_reads(purpose)
-        answer = self.acknowledged(client, customer, purpose, decision)
-        customer.note(purpose, decision, answer)
+        answer = self.decide_until_acknowledged(client, customer, purpose, decision)
+        customer.record_answer(purpose, decision, answer)
         with customer.lock:
             customer.deciding = False
         self.counts[f"{decision} {answer.status_code}"] += 1
         if decision == "withdrawn":
-            self.watch.look(client, purpose, [customer])
+            self.leaks.read_and_check(client, purpose, [customer])
 
-    def acknowledged(self, client: httpx.Client, customer: Customer, purpose: str, decision: str) -> httpx.Response:
-        """The answer to a decision, asked for until there is one."""
+    def decide_until_acknowledged(
+        self, client: httpx.Client, customer: Customer, purpose: str, decision: str
+    ) -> httpx.Response:
+        """The acknowledging answer to a decision; the request is repeated until there is one."""
         while True:
             try:
                 answer = decide(client, customer, purpose, decision)

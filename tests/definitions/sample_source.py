@@ -1,4 +1,4 @@
-"""A small source to define things with: every kind of field once."""
+"""Event source with one field of each kind."""
 
 import json
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from featurestore.definitions import EventSource, Label, Money
 SUBJECT = "0123456789abcdef" * 2
 
 
-class Bought(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Purchase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kind: Literal["completed", "returned"] = "completed"
     pieces: int | None = None
     amount: Money | None = None
@@ -20,7 +20,7 @@ class Bought(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     note: str | None = None
 
 
-bought = EventSource("bought", data=Bought, type="test.bought")
+purchases = EventSource("purchases", data=Purchase, type="test.purchase")
 
 
 def raw(data: dict[str, Any] | None = None, **envelope: Any) -> bytes:
@@ -29,7 +29,7 @@ def raw(data: dict[str, Any] | None = None, **envelope: Any) -> bytes:
         "specversion": "1.0",
         "id": "e1",
         "source": "till/1",
-        "type": "test.bought",
+        "type": "test.purchase",
         "subject": SUBJECT,
         "time": "2026-01-02T03:04:05.678Z",
         "data": data or {},

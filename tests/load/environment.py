@@ -14,17 +14,17 @@ from typing import NamedTuple
 
 from featurestore.identity import subject_of
 from tests.chaos.customers import Customer, register
-from tests.chaos.world import World
+from tests.chaos.environment import ChaosEnvironment
 from devservers.installation import ROOT
-from tests.load.people import PREFIX
-from tests.load.shop import Events
-from tests.load.watch import Watch
+from tests.load.customers import CUSTOMER_PREFIX
+from tests.load.shop_events import ShopEvents
+from tests.load.process_monitor import ProcessMonitor
 
 CHAT = ROOT / "tests" / "load" / "chat.py"
 GENERATOR = "locust"
 
 
-class Asked(NamedTuple):
+class RequestStats(NamedTuple):
     """What callers saw of one kind of request. Milliseconds are Locust's: whole up to 100, then two digits."""
 
     requests: int
@@ -41,25 +41,25 @@ class Asked(NamedTuple):
                 return took_ms
         return 0.0
 
-    def __or__(self, other: "Asked") -> "Asked":
+    def __or__(self, other: "RequestStats") -> "RequestStats":
         times = {
             took: self.times_ms.get(took, 0) + other.times_ms.get(took, 0) for took in self.times_ms | other.times_ms
         }
-        return Asked(self.requests + other.requests, self.failures + other.failures, self.per_s + other.per_s, times)
+        return RequestStats(self.requests + other.requests, self.failures + other.failures, self.per_s + other.per_s, times)
 
 
-NOTHING = Asked(0, 0, 0.0, {})
+NOTHING = RequestStats(0, 0, 0.0, {})
 
 
-class Load(NamedTuple):
+class LoadStep(NamedTuple):
     """So many conversations for a while: what callers saw, by kind, how they failed, and what it cost whom."""
 
     conversations: int
-    asked: dict[str, Asked]
+    asked: dict[str, RequestStats]
     errors: dict[str, int]
-    watch: Watch
+    watch: ProcessMonitor
 
-    def reads(self) -> Asked:
+    def reads(self) -> RequestStats:
         """The reads of conversations together."""
         return reduce(or_, (asked for name, asked in self.asked.items() if name.startswith("read to ")), NOTHING)
 
@@ -68,31 +68,31 @@ class Load(NamedTuple):
         return sum(asked.failures for asked in self.asked.values())
 
 
-class Town:
+class LoadEnvironment:
     """A world with customers who agreed to everything, the shop's events, and whoever talks with them."""
 
-    def __init__(self, world: World, people: int, events_per_s: float) -> None:
-        made = world.made
+    def __init__(self, world: ChaosEnvironment, people: int, events_per_s: float) -> None:
+        made = world.installation
         self.world, self.folder, self.people = world, world.folder, people
         secret = str(made.settings["subject_secret"])
-        names = [f"{PREFIX}{number}" for number in range(people)]
-        customers = [Customer(name, subject_of(name, secret.encode()), changes_mind=False) for name in names]
+        names = [f"{CUSTOMER_PREFIX}{number}" for number in range(people)]
+        customers = [Customer(name, subject_of(name, secret.encode()), changes_consent=False) for name in names]
         with world.client() as client:
             register(client, customers, random.Random(1))
         kafka, generation = str(made.settings["kafka_bootstrap"]), int(str(made.settings["generation"]))
-        self.events = Events(kafka, generation, secret, names, events_per_s)
+        self.events = ShopEvents(kafka, generation, secret, names, events_per_s)
 
     def serve_with(self, workers: int) -> None:
         """The API anew, with so many processes."""
-        made, world = self.world.made, self.world
+        made, world = self.world.installation, self.world
         world.processes.pop("api").remove()
         made.api_workers = workers
         world.supervise("api", lambda: made.start("api", *made.api_command))
         world.wait_for_api()
 
-    def load(self, conversations: int, seconds: float, *, spawn_s: float = 5.0, every_s: float = 2.0) -> Load:
+    def load(self, conversations: int, seconds: float, *, spawn_s: float = 5.0, every_s: float = 2.0) -> LoadStep:
         """Chat traffic for a while, after the users have come within ``spawn_s``."""
-        made = self.world.made
+        made = self.world.installation
         stats, errors = self.folder / "locust.json", self.folder / "errors.json"
         options = [
             "--headless", "--only-summary", "--loglevel", "WARNING", "--reset-stats", "--exit-code-on-error", "0",
@@ -108,7 +108,7 @@ class Town:
             locust = subprocess.Popen(
                 command, cwd=ROOT, env=os.environ | {"RAPPORT_KEY": self.world.key}, stdout=log, stderr=log
             )
-        watch = Watch(self.pids() | {GENERATOR: locust.pid}, spawn_s, seconds, every_s)
+        watch = ProcessMonitor(self.pids() | {GENERATOR: locust.pid}, spawn_s, seconds, every_s)
         watch.start()
         try:
             ended = locust.wait(seconds + spawn_s + 120)
@@ -116,31 +116,31 @@ class Town:
             locust.kill()
         watch.join()
         assert ended == 0, f"Locust ended with {ended}: {(self.folder / 'locust.log').read_text()[-2000:]}"
-        return Load(conversations, asked_of(stats, seconds), json.loads(errors.read_text(encoding="utf-8")), watch)
+        return LoadStep(conversations, request_stats(stats, seconds), json.loads(errors.read_text(encoding="utf-8")), watch)
 
     def pids(self) -> dict[str, int]:
         supervised = {name: one.process.pid for name, one in self.world.processes.items()}
-        return supervised | {"sse": self.world.made.processes["sse"].pid}
+        return supervised | {"sse": self.world.installation.processes["sse"].pid}
 
 
 @contextmanager
-def town(folder: Path, people: int, events_per_s: float) -> Iterator[Town]:
+def load_environment(folder: Path, people: int, events_per_s: float) -> Iterator[LoadEnvironment]:
     """Everything that runs, and a town in it, until the block ends."""
     with ExitStack() as closing:
-        world = World(folder, undisturbed=True).start()
+        world = ChaosEnvironment(folder, single_worker=True).start()
         closing.callback(world.stop)
-        world.made.start_sse()
-        made = Town(world, people, events_per_s)
+        world.installation.start_sse()
+        made = LoadEnvironment(world, people, events_per_s)
         made.events.start()
         closing.callback(made.events.stop)
         yield made
 
 
-def asked_of(stats: Path, seconds: float) -> dict[str, Asked]:
+def request_stats(stats: Path, seconds: float) -> dict[str, RequestStats]:
     """What Locust measured in so many seconds, by name."""
     found = {}
     for entry in json.loads(stats.read_text(encoding="utf-8")):
         times = {float(took_ms): count for took_ms, count in entry["response_times"].items()}
         requests, failures = entry["num_requests"], entry["num_failures"]
-        found[entry["name"]] = Asked(requests, failures, requests / seconds, times)
+        found[entry["name"]] = RequestStats(requests, failures, requests / seconds, times)
     return found

@@ -10,12 +10,12 @@ from confluent_kafka import Producer
 from adminsite.demo.simulated_shop import CustomerEvent, SimulatedShop
 from featurestore import names
 from featurestore.identity import partition_of, subject_of
-from tests.chaos.world import PARTITIONS
+from tests.chaos.environment import PARTITIONS
 
 ROUND_S = 0.02
 
 
-class Events(threading.Thread):
+class ShopEvents(threading.Thread):
     """Orders, carts, visits and tickets of these customers, so many a second, until stopped."""
 
     def __init__(self, bootstrap: str, generation: int, secret: str, customer_ids: list[str], rate: float) -> None:

@@ -16,7 +16,7 @@ class Sample(NamedTuple):
     uss: int
 
 
-class Watch(threading.Thread):
+class ProcessMonitor(threading.Thread):
     """Samples processes, by name, every while between two times from now. ``samples`` by name, in order."""
 
     def __init__(self, pids: Mapping[str, int], from_s: float, seconds: float, every_s: float) -> None:

@@ -1,4 +1,4 @@
-"""What every aggregation owes beside its laws, and the messages for settings that can't be."""
+"""Every aggregation: its file, name and error; invalid settings and durations."""
 
 import dataclasses
 import importlib
@@ -27,17 +27,17 @@ from featurestore.aggregations import (
 )
 from tests.kit.aggregations import examples
 
-of_every = pytest.mark.parametrize("kind", all_aggregations(), ids=lambda kind: kind.__name__)
+for_all = pytest.mark.parametrize("kind", all_aggregations(), ids=lambda kind: kind.__name__)
 
 
-@of_every
-def test_is_exported(kind: type[Aggregation]) -> None:
+@for_all
+def test_aggregation_is_exported(kind: type[Aggregation]) -> None:
     assert kind.__name__ in aggregations.__all__, f"import {kind.__name__} in featurestore/aggregations/__init__.py"
     assert getattr(aggregations, kind.__name__) is kind
 
 
-@of_every
-def test_has_its_file_and_doctest(kind: type[Aggregation]) -> None:
+@for_all
+def test_aggregation_has_its_file_and_doctest(kind: type[Aggregation]) -> None:
     module = importlib.import_module(kind.__module__)
     assert [c for c in all_aggregations() if c.__module__ == kind.__module__] == [kind]
     assert module.__doc__
@@ -45,8 +45,8 @@ def test_has_its_file_and_doctest(kind: type[Aggregation]) -> None:
     assert ">>>" in (kind.__doc__ or "")
 
 
-@of_every
-def test_names_are_parts_of_feature_names(kind: type[Aggregation]) -> None:
+@for_all
+def test_name_is_valid_in_feature_names(kind: type[Aggregation]) -> None:
     names = {}
     for aggregation in examples(kind):
         assert re.fullmatch("[a-z][a-z0-9_]*", aggregation.name)
@@ -55,17 +55,17 @@ def test_names_are_parts_of_feature_names(kind: type[Aggregation]) -> None:
     assert len(names) == len({str(parameters) for parameters in names.values()})
 
 
-@of_every
-def test_inexact_ones_state_their_error(kind: type[Aggregation]) -> None:
+@for_all
+def test_inexact_aggregation_states_its_error(kind: type[Aggregation]) -> None:
     assert all(aggregation.exact or len(aggregation.error) > 10 for aggregation in examples(kind))
 
 
-def test_names_tell_all_aggregations_apart() -> None:
+def test_names_of_aggregations_differ() -> None:
     names = [name for kind in all_aggregations() for name in {aggregation.name for aggregation in examples(kind)}]
     assert len(names) == len(set(names))
 
 
-def test_a_new_file_is_found_unasked(tmp_path: Path) -> None:
+def test_new_file_is_found(tmp_path: Path) -> None:
     (tmp_path / "newest.py").write_text(
         "from dataclasses import dataclass\n"
         "from featurestore.aggregations.count import Count\n"
@@ -81,13 +81,13 @@ def test_a_new_file_is_found_unasked(tmp_path: Path) -> None:
     assert sorted([*(kind.__name__ for kind in all_aggregations()), "Newest"]) == found
 
 
-def test_float_sums_are_not_exact_and_the_others_are() -> None:
+def test_sum_is_exact_except_of_floats() -> None:
     assert Sum("amount").bind(Kind.SCALED, 2).exact
     assert not Sum("amount").bind(Kind.FLOAT).exact
     assert Count().error == ""
 
 
-def test_parameters_survive_binding() -> None:
+def test_bind_keeps_parameters() -> None:
     bound = Quantile("amount", q=0.9, where={"kind": "web"}).bind(Kind.SCALED, 4)
     assert (bound.q, bound.places, bound.where) == (0.9, 4, {"kind": "web"})
     assert {field.name for field in dataclasses.fields(DecayedSum)} >= {"half_life"}
@@ -107,25 +107,25 @@ def test_parameters_survive_binding() -> None:
         (lambda: SessionMeanDuration(gap=1800), "1800 is no duration"),
     ],
 )
-def test_impossible_settings_are_answered_with_what_to_write(make: object, advice: str) -> None:
+def test_invalid_setting_is_refused_with_valid_ones(make: object, advice: str) -> None:
     with pytest.raises(ValueError, match=re.escape(advice)):
         make()
 
 
 @pytest.mark.parametrize("make", [lambda: DecayedCount(), lambda: DecayedSum("a"), lambda: Quantile("a")])
-def test_half_life_and_share_have_no_default(make: object) -> None:
+def test_half_life_and_quantile_have_no_default(make: object) -> None:
     with pytest.raises(TypeError, match="missing 1 required keyword-only argument"):
         make()
 
 
-def test_durations() -> None:
+def test_duration_in_seconds() -> None:
     assert [seconds(text) for text in ("1s", "90s", "30m", "12h", "400d")] == [1, 90, 1800, 43_200, 34_560_000]
 
 
-NO_DURATIONS = ["", "m", "0s", "-1m", "1.5h", "30M", "1w", " 1m", "1m\n", "1m30s", "٣m", "9" * 20 + "d"]
+INVALID_DURATIONS = ["", "m", "0s", "-1m", "1.5h", "30M", "1w", " 1m", "1m\n", "1m30s", "٣m", "9" * 20 + "d"]
 
 
-@pytest.mark.parametrize("text", NO_DURATIONS)
-def test_other_texts_are_no_durations(text: str) -> None:
+@pytest.mark.parametrize("text", INVALID_DURATIONS)
+def test_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="write a whole number and s, m, h or d"):
         seconds(text)

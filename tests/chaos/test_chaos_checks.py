@@ -1,0 +1,136 @@
+"""Checks of a chaos run, each given an error to detect."""
+
+import asyncio
+import random
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from featurestore import names
+from tests.chaos import poison_records
+from tests.chaos.comparison import counted_more, is_up_to_date
+from tests.chaos.customers import NEVER, Customer, ExpectedPermission
+from tests.chaos.dead_letters import DeadLetter, check
+from tests.chaos.faults import FAULTS
+from tests.chaos.leak_monitor import is_denied, served_views
+from tests.chaos.poison_records import PoisonRecord
+from tests.chaos.proxy import Proxy
+from tests.chaos.schedule import schedule
+from tests.chaos.written_events import WrittenEvents, create_counted_events
+from tests.kit.oracle import Mismatch
+
+DENIED, ALLOWED = ExpectedPermission(None, 10.0), ExpectedPermission(1_000, NEVER)
+RECORD_ID = ("events.support.g1", 3, 17)
+POISON = PoisonRecord("events.support.g1", 3, b"key", None, "invalid")
+DEAD_LETTER = DeadLetter(RECORD_ID, "invalid", b"key", b"")
+
+
+def test_read_must_be_denied_until_the_next_grant_is_requested() -> None:
+    assert is_denied(DENIED, DENIED, read_at=10.0)
+    assert not is_denied(DENIED, DENIED, read_at=9.9)
+    assert not is_denied(DENIED, ExpectedPermission(None, 10.0), read_at=11.0), (
+        "a grant was requested while the read was answered"
+    )
+    assert not is_denied(ALLOWED, ALLOWED, read_at=11.0)
+
+
+@pytest.mark.parametrize(("status", "leaks"), [("withheld", 0), ("present", 1), ("missing", 1), ("stale", 1)])
+def test_every_view_not_withheld_is_a_leak(status: str, leaks: int) -> None:
+    assert len(served_views({"views": {"spend": {"status": status}, "mood": {"status": "withheld"}}})) == leaks
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "expected", "served", "more"),
+    [
+        ("Count", 3, 4, True),
+        ("Count", 3, 2, False),
+        ("Count", None, 1, True),
+        ("Sum", Decimal("-3"), -4.5, True),
+        ("Sum", Decimal("-3"), -1.5, False),
+        ("Last", "a", "b", False),
+        ("Mean", 3.0, 4.0, False),
+        ("Sum", Decimal(3), None, False),
+    ],
+)
+def test_larger_count_or_sum_is_doubled_and_others_lost(
+    aggregation: str, expected: Any, served: Any, more: bool
+) -> None:
+    wrong = Mismatch("c1", "feature", served, expected)
+    assert counted_more({"aggregation": aggregation}, wrong) is more
+
+
+def answer(status: str, age_s: float | None) -> dict[str, Any]:
+    return {"at": "1970-01-01T00:00:10.000Z", "views": {"spend": {"status": status, "age_s": age_s}}}
+
+
+def test_answer_is_up_to_date_when_fresh_or_withheld() -> None:
+    assert is_up_to_date(answer("present", 1.0), allowed=True, now_ms=9_000)
+    assert not is_up_to_date(answer("present", 2.0), allowed=True, now_ms=9_000)
+    assert not is_up_to_date(answer("stale", None), allowed=True, now_ms=9_000)
+    assert is_up_to_date(answer("withheld", None), allowed=False, now_ms=9_000)
+    assert not is_up_to_date(answer("present", 1.0), allowed=False, now_ms=9_000)
+
+
+def test_each_poison_record_needs_its_dead_letter_and_no_other() -> None:
+    assert check([DEAD_LETTER, DEAD_LETTER], {RECORD_ID: POISON}) == ([], [])
+    assert len(check([], {RECORD_ID: POISON}).missing) == 1
+    assert len(check([DEAD_LETTER._replace(reason="future")], {RECORD_ID: POISON}).missing) == 1
+    assert len(check([DEAD_LETTER, DEAD_LETTER._replace(value=b"valid")], {RECORD_ID: POISON}).unexpected) == 1
+
+
+@pytest.mark.parametrize("kind", poison_records.KINDS)
+def test_poison_record_is_rejected_by_its_source(kind: str) -> None:
+    """Unless only its partition, key or time are wrong."""
+    customer = Customer("c1", "00000001" + "ab" * 12, changes_consent=True)
+    record = poison_records.KINDS[kind](customer, "p1", 1)
+    refused = poison_records.rejection_reason(record)
+    assert refused == record.reason or (refused is None and record.reason in ("misplaced", "future"))
+    assert record.topic.startswith("events.") or record.topic == names.purge(1)
+
+
+def test_event_counts_from_its_grant_on_by_both_timestamps(tmp_path: Path) -> None:
+    written = WrittenEvents(tmp_path / "written")
+    customer = Customer("c1", "ab" * 16, changes_consent=True, expected={"service": ExpectedPermission(1_000, NEVER)})
+    for number, (time_ms, kafka_ms) in enumerate([(999, 1_001), (1_001, 999), (1_000, 1_000), (2_000, 2_001)]):
+        written.add("behavior", "c1", f"e{number}", time_ms, kafka_ms, {"kind": "checkout"})
+    db = written.database([customer])
+    create_counted_events(db, "behavior", "service")
+    assert db.execute("SELECT count(*) FROM events").fetchone() == (2,)
+    create_counted_events(db, "behavior", "personalisation")
+    assert db.execute("SELECT count(*) FROM events").fetchone() == (0,)
+    create_counted_events(db, "orders", "service")
+    assert db.execute("SELECT count(*) FROM events").fetchone() == (0,)
+
+
+def test_round_has_every_fault_once_and_depends_on_the_seed() -> None:
+    rounds = [list(islice(schedule(random.Random(seed)), 3 * len(FAULTS))) for seed in (1, 1, 2)]
+    assert rounds[0] == rounds[1] != rounds[2]
+    for start in range(0, len(rounds[0]), len(FAULTS)):
+        one = rounds[0][start : start + len(FAULTS)]
+        assert set(one) == set(FAULTS)
+        assert one.index("worker added") < one.index("worker removed")
+
+
+def test_cut_proxy_forwards_after_it_is_restored() -> None:
+    async def talk() -> None:
+        async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await reader.read(100))
+
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        proxy = Proxy(server.sockets[0].getsockname()[1])
+        proxy.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        proxy.cut()
+        writer.write(b"late")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(100), 0.2)
+        proxy.restore()
+        assert await asyncio.wait_for(reader.read(100), 10) == b"late"
+        writer.close()
+        server.close()
+        proxy.stop()
+
+    asyncio.run(talk())
