@@ -1,1 +1,1 @@
-"""LoadStep that looks like chat traffic, on everything that runs: where its knee is, and what grows in half an hour."""
+"""Load tests: chat traffic on a whole installation, up to its knee, or for half an hour."""

@@ -1,3 +1,3 @@
-"""What pytest must leave alone here."""
+"""Modules that pytest must not import."""
 
-collect_ignore = ["chat.py"]  # to import Locust is to patch the process that does
+collect_ignore = ["chat.py"]  # importing Locust patches the importing process

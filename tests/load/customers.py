@@ -1,9 +1,9 @@
-"""Who is talked with, and what is asked about them: what Locust's process and ours agree on."""
+"""Customers and queries of the load, shared by Locust's process and the test's."""
 
-CUSTOMER_PREFIX = "l"  # of the customers' ids, which are numbered
+CUSTOMER_PREFIX = "l"  # of customer ids, followed by a number
 CHANGING_CUSTOMERS = 50
-"""The first customers are kept for those who change their mind: nobody else's answers depend on their consent."""
+"""The first customers, whose consents change; all other requests are about other customers."""
 BURST_READS, BATCH_CUSTOMERS = 50, 100
-"""Reads that come at once; customers that a desk sees at once."""
+"""Reads of a burst; customers of a batch read."""
 SUPPORT = {"service": "support_chat", "purpose": "service"}
 SALES = {"service": "sales_chat", "purpose": "personalisation"}

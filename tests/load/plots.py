@@ -1,4 +1,4 @@
-"""The report's pictures."""
+"""Plots of the figures."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ from tests.load.process_monitor import Sample
 
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "rapport", "font.family": "sans-serif", "font.size": 9,
          "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}  # fmt: skip
-LINES_MS = {"50 ms": 50, "100 ms, peak": 100}
+LIMITS_MS = {"50 ms": 50, "100 ms, peak": 100}
 
 
 def plot_knee(figures: Mapping[str, float], path: Path) -> None:
-    """Reads' latency, and what callers got, by conversations; a line for each number of API processes."""
+    """Plot latency, requests and cores by conversations; a line for each number of API processes."""
     found: dict[int, dict[int, dict[str, float]]] = {}
     for name, value in figures.items():
         if named := re.fullmatch(r"(.+)_(\d+)_processes_(\d+)_conversations", name):
@@ -32,9 +32,9 @@ def plot_knee(figures: Mapping[str, float], path: Path) -> None:
             rate.plot(at, [steps[n]["requests_per_s"] for n in at], marker="o", ms=3, label=label)
             cores.plot(at, [steps[n]["api_cores"] for n in at], marker="o", ms=3, label=label)
             cores.plot(at, [steps[n]["generator_cores"] for n in at], ls=":", color=line.get_color(), label="Locust")
-        for label, line_ms in LINES_MS.items():
-            latency.axhline(line_ms, color="grey", lw=0.8, ls="--")
-            latency.annotate(label, (0.01, line_ms), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
+        for label, limit_ms in LIMITS_MS.items():
+            latency.axhline(limit_ms, color="grey", lw=0.8, ls="--")
+            latency.annotate(label, (0.01, limit_ms), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
         latency.set(title="A read, ms", yscale="log", xlabel="conversations")
         rate.set(title="Requests/s", xlabel="conversations", ylim=(0, None))
         cores.set(title="Cores in use", xlabel="conversations", ylim=(0, None))
@@ -46,7 +46,7 @@ def plot_knee(figures: Mapping[str, float], path: Path) -> None:
 def plot_soak(
     samples: Mapping[str, Sequence[Sample]], history: Sequence[tuple[float, float, float]], path: Path
 ) -> None:
-    """Private memory of every process, and latency and rate, over time."""
+    """Plot memory of every process, latency and rate over time."""
     with rc_context(STYLE):
         figure = Figure(figsize=(11, 3.4), layout="constrained")
         memory, latency = figure.subplots(1, 2)
@@ -59,6 +59,6 @@ def plot_soak(
         minutes = [(at - history[0][0]) / 60 for at, _, _ in history]
         latency.plot(minutes, [p99 for _, _, p99 in history], lw=0.8, label="p99 of all requests, ms")
         latency.plot(minutes, [per_s for _, per_s, _ in history], lw=0.8, label="requests/s")
-        latency.set(title="What callers saw", xlabel="minutes", ylim=(0, None))
+        latency.set(title="All requests", xlabel="minutes", ylim=(0, None))
         latency.legend(fontsize=7)
         figure.savefig(path, metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""Processor time and memory of every process while a load goes on."""
+"""Monitor of the processor time and memory of processes."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ import psutil
 
 
 class Sample(NamedTuple):
-    """A process and all that it started: processor seconds since its start, private bytes now."""
+    """A process with its children: processor seconds since the start, private bytes now."""
 
     at_s: float
     cpu_s: float
@@ -17,10 +17,10 @@ class Sample(NamedTuple):
 
 
 class ProcessMonitor(threading.Thread):
-    """Samples processes, by name, every while between two times from now. ``samples`` by name, in order."""
+    """Samples processes at intervals, from ``from_s`` seconds from now on. ``samples`` by process name, in order."""
 
     def __init__(self, pids: Mapping[str, int], from_s: float, seconds: float, every_s: float) -> None:
-        super().__init__(name="watch", daemon=True)
+        super().__init__(name="process monitor", daemon=True)
         self.samples: dict[str, list[Sample]] = {name: [] for name in pids}
         self._roots = {name: psutil.Process(pid) for name, pid in pids.items()}
         self._begin_s = time.monotonic() + from_s
@@ -35,7 +35,7 @@ class ProcessMonitor(threading.Thread):
                 self.samples[name].append(sample(root))
 
     def cores(self, name: str) -> float:
-        """How many cores the process used from the first sample to the last."""
+        """Cores that the process used on average."""
         first, last = self.samples[name][0], self.samples[name][-1]
         return (last.cpu_s - first.cpu_s) / (last.at_s - first.at_s)
 
@@ -46,7 +46,7 @@ def sample(root: psutil.Process) -> Sample:
         try:
             spent, memory = process.cpu_times(), process.memory_full_info()
         except psutil.NoSuchProcess:
-            continue  # it ended since it was listed
+            continue  # it has ended
         cpu_s += spent.user + spent.system
         uss += memory.uss
     return Sample(time.monotonic(), cpu_s, uss)

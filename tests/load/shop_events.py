@@ -1,4 +1,4 @@
-"""What happens in the shop besides conversations, told to Kafka at a steady rate by a thread."""
+"""Events of the simulated shop beside the conversations, sent to Kafka at a steady rate by a thread."""
 
 import random
 import threading
@@ -12,14 +12,14 @@ from featurestore import names
 from featurestore.identity import partition_of, subject_of
 from tests.chaos.environment import PARTITIONS
 
-ROUND_S = 0.02
+POLL_S = 0.02
 
 
 class ShopEvents(threading.Thread):
-    """Orders, carts, visits and tickets of these customers, so many a second, until stopped."""
+    """Sends orders, carts, visits and tickets of customers at a rate a second, until stopped."""
 
     def __init__(self, bootstrap: str, generation: int, secret: str, customer_ids: list[str], rate: float) -> None:
-        super().__init__(name="the shop's events", daemon=True)
+        super().__init__(name="shop events", daemon=True)
         self.generation, self.rate, self.sent = generation, rate, 0
         self._subjects = {name: subject_of(name, secret.encode()) for name in customer_ids}
         self._shop = SimulatedShop(random.sample(customer_ids, len(customer_ids)), seed=1)
@@ -27,24 +27,22 @@ class ShopEvents(threading.Thread):
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        happenings = (deed for deed in self._shop.actions() if isinstance(deed, CustomerEvent))
+        events = (action for action in self._shop.actions() if isinstance(action, CustomerEvent))
         began_s = time.monotonic()
-        while not self._stopping.wait(ROUND_S):
+        while not self._stopping.wait(POLL_S):
             self._producer.poll(0)
             while self.sent < (time.monotonic() - began_s) * self.rate:
-                self._tell(next(happenings))
+                self._send(next(events))
 
     def stop(self) -> None:
         self._stopping.set()
         self.join()
         assert self._producer.flush(30) == 0, "Kafka has every event"
 
-    def _tell(self, happening: CustomerEvent) -> None:
-        subject = self._subjects[happening.customer_id]
+    def _send(self, event: CustomerEvent) -> None:
+        subject = self._subjects[event.customer_id]
         now = datetime.fromtimestamp(int(time.time() * 1000) / 1000, UTC)
         self.sent += 1
-        raw = happening.source.encode(
-            id=f"shop-{self.sent}", source="load", subject=subject, time=now, data=happening.data
-        )
-        topic = names.events(happening.source.name, self.generation)
+        raw = event.source.encode(id=f"shop-{self.sent}", source="load", subject=subject, time=now, data=event.data)
+        topic = names.events(event.source.name, self.generation)
         self._producer.produce(topic, raw, subject.encode(), partition_of(subject, PARTITIONS))
