@@ -1,4 +1,4 @@
-"""In what a stored permission differs: nothing that allows more escapes."""
+"""Comparison of permissions: a store that allows more is always found."""
 
 import pytest
 from hypothesis import given as for_any
@@ -20,7 +20,7 @@ PERMISSIONS = st.builds(
 
 
 @for_any(PERMISSIONS, PERMISSIONS)
-def test_whatever_the_store_allows_and_the_database_does_not_is_the_worst_kind(ours: Permission, stored: Permission):
+def test_store_allowing_more_is_the_worst_difference(ours: Permission, stored: Permission):
     kinds = {difference.purpose: difference.kind for difference in differences(ours, stored, NOW_MS)}
     for purpose in ("service", "fraud"):
         want, have = current(ours, purpose, NOW_MS), current(stored, purpose, NOW_MS)
@@ -33,7 +33,7 @@ def test_whatever_the_store_allows_and_the_database_does_not_is_the_worst_kind(o
 
 
 @for_any(PERMISSIONS, PERMISSIONS)
-def test_no_difference_is_found_exactly_when_there_is_none(ours: Permission, stored: Permission) -> None:
+def test_equal_permissions_have_no_difference(ours: Permission, stored: Permission) -> None:
     assert (differences(ours, stored, NOW_MS) == []) == (ours == stored)
 
 
@@ -63,7 +63,7 @@ def test_each_difference_has_its_kind(
     assert [difference.kind for difference in differences(permission(ours), permission(stored), NOW_MS)] == [kind]
 
 
-def test_versions_are_compared_where_nothing_else_differs() -> None:
+def test_versions_are_compared_when_no_purpose_differs() -> None:
     same = PurposePermission(True, 1, 5)
     assert differences(permission(same), None, NOW_MS)[0].kind is DifferenceKind.MISSING
     assert differences(permission(same), permission(same, 6), NOW_MS)[0].kind is DifferenceKind.STALE_FENCE

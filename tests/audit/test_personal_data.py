@@ -1,4 +1,4 @@
-"""Every model of ours says which personal data it holds and how it is erased."""
+"""Every model states which personal data it holds and how they are erased."""
 
 import pytest
 from django.apps import apps
@@ -13,12 +13,12 @@ OURS = [
 
 
 @pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
-def test_a_model_states_its_personal_data_and_their_erasure(model: type[Model]) -> None:
+def test_model_states_its_personal_data_and_erasure(model: type[Model]) -> None:
     for name in ("personal_data", "erased_by"):
         statement = getattr(model, name, None)
         assert isinstance(statement, str)
         assert statement.endswith(".")
 
 
-def test_there_are_models_to_check() -> None:
+def test_models_are_found() -> None:
     assert {"Customer", "ConsentRecord", "Finding"} <= {model.__name__ for model in OURS}

@@ -1,4 +1,4 @@
-"""Records and published notices stay as they are, for the code and for everybody with a database client."""
+"""Records and published notices are immutable, for our code and for every database client."""
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -20,7 +20,7 @@ def sql(statement: str) -> None:
         cursor.execute(statement)
 
 
-def test_a_record_can_not_be_saved_again_or_deleted(record: ConsentRecord) -> None:
+def test_record_is_neither_saved_again_nor_deleted(record: ConsentRecord) -> None:
     record.reason = "changed"
     with pytest.raises(ImmutableRecord):
         record.save()
@@ -28,7 +28,7 @@ def test_a_record_can_not_be_saved_again_or_deleted(record: ConsentRecord) -> No
         record.delete()
 
 
-def test_records_can_not_be_changed_in_bulk(record: ConsentRecord) -> None:
+def test_records_are_not_changed_in_bulk(record: ConsentRecord) -> None:
     with pytest.raises(ImmutableRecord):
         ConsentRecord.objects.update(reason="changed")
     with pytest.raises(ImmutableRecord):
@@ -37,14 +37,14 @@ def test_records_can_not_be_changed_in_bulk(record: ConsentRecord) -> None:
         ConsentRecord.objects.bulk_update([record], ["reason"])
 
 
-def test_the_database_refuses_a_change_of_a_record_and_of_a_notice(record: ConsentRecord) -> None:
+def test_database_refuses_changes_of_records_and_notices(record: ConsentRecord) -> None:
     for statement in ("UPDATE consent_consentrecord SET reason = 'x'", "UPDATE consent_notice SET body = 'x'"):
         with pytest.raises(DatabaseError, match="append-only"):
             sql(statement)
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
-def test_the_database_keeps_records_until_their_customer_is_marked_as_erased(record: ConsentRecord) -> None:
+def test_database_deletes_records_of_erased_customers_only(record: ConsentRecord) -> None:
     with pytest.raises(DatabaseError, match="append-only"):
         sql("DELETE FROM consent_consentrecord")
     with pytest.raises(DatabaseError, match="append-only"):
@@ -54,7 +54,7 @@ def test_the_database_keeps_records_until_their_customer_is_marked_as_erased(rec
     assert not ConsentRecord.objects.exists()
 
 
-def test_a_notice_can_not_be_saved_again_or_deleted(shop: Shop) -> None:
+def test_notice_is_neither_saved_again_nor_deleted(shop: Shop) -> None:
     notice = Notice.objects.get()
     notice.body = "Something else."
     with pytest.raises(ImmutableRecord):
@@ -63,6 +63,6 @@ def test_a_notice_can_not_be_saved_again_or_deleted(shop: Shop) -> None:
         notice.delete()
 
 
-def test_a_customer_with_records_is_not_deleted(record: ConsentRecord) -> None:
+def test_customer_with_records_is_not_deleted(record: ConsentRecord) -> None:
     with pytest.raises(DatabaseError):
         record.customer.delete()

@@ -1,4 +1,4 @@
-"""Decisions of many at once, on connections of their own."""
+"""Concurrent changes, each on a database connection of its own."""
 
 import threading
 
@@ -20,7 +20,7 @@ from tests.kit.shop import Shop
 from tests.kit.threads import at_once
 
 
-def test_changes_of_one_subject_happen_one_after_the_other(shop: Shop) -> None:
+def test_concurrent_changes_of_a_subject_are_serialized(shop: Shop) -> None:
     ann = shop.register().customer
 
     def change_mind() -> None:
@@ -38,28 +38,28 @@ def test_changes_of_one_subject_happen_one_after_the_other(shop: Shop) -> None:
     assert not PermissionChange.objects.filter(published_at=None).exists()
 
     held, grants = False, []
-    for record in records:  # the grants that the records tell of are the ones that were given
+    for record in records:  # each record's grant is one that was given
         if record.decision == "given" and not held:
             grants.append(record.sequence)
         held = record.decision == "given"
     assert row.grant_id == grants[-1]
 
 
-def test_whoever_registers_a_customer_first_the_others_find_it(shop: Shop) -> None:
+def test_concurrent_registrations_create_one_customer(shop: Shop) -> None:
     created = []
     at_once(*[lambda: created.append(shop.register().created)] * 6)
     assert sorted(created) == [False] * 5 + [True]
     assert Customer.objects.count() == 1
 
 
-def test_two_backfills_of_the_same_customers_do_no_harm(shop: Shop) -> None:
+def test_concurrent_bulk_registrations_create_each_customer_once(shop: Shop) -> None:
     backfill = [Registration(f"c{n}", "eu", "acme") for n in range(300)]
     at_once(*[lambda: register_many(backfill, now=at())] * 3)
     assert Customer.objects.count() == SubjectVersion.objects.count() == 300
 
 
-def test_whoever_sees_a_sequence_sees_every_earlier_change(shop: Shop) -> None:
-    """Sequence order is commit order: the voucher's and the relay's marks rest on it."""
+def test_reader_of_a_sequence_sees_every_earlier_change(shop: Shop) -> None:
+    """The order of sequences is the order of commits: store verifier and relay rely on it."""
     for n in range(8):
         shop.register(f"c{n}")
     done, gaps = threading.Event(), []
@@ -85,7 +85,7 @@ def test_whoever_sees_a_sequence_sees_every_earlier_change(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
-def test_a_change_waits_for_the_one_before_it_to_commit(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_change_waits_until_the_previous_one_commits(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.register()
     locked, go_on, order = threading.Event(), threading.Event(), []
 

@@ -1,4 +1,4 @@
-"""Giving and withdrawing: what is recorded, what is in effect, what is refused."""
+"""Decisions: recorded, in effect, or refused."""
 
 from datetime import datetime
 
@@ -14,14 +14,14 @@ from tests.kit.clock import at, ms
 from tests.kit.shop import Shop
 
 
-def test_a_consent_is_in_effect_when_it_returns(shop: Shop) -> None:
+def test_consent_is_in_effect_on_return(shop: Shop) -> None:
     ann = shop.register().customer
     decided = shop.give(when=10)
     assert decided.effective
     assert shop.read(ann.subject) == PurposePermission(True, decided.sequence, ms(at(11)), 0)
 
 
-def test_a_withdrawal_is_in_effect_when_it_returns_and_ends_one_purpose_alone(shop: Shop) -> None:
+def test_withdrawal_is_in_effect_on_return_for_one_purpose_only(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give("service")
     shop.give("personalisation")
@@ -30,7 +30,7 @@ def test_a_withdrawal_is_in_effect_when_it_returns_and_ends_one_purpose_alone(sh
     assert isinstance(shop.read(ann.subject, "personalisation"), PurposePermission)
 
 
-def test_a_record_says_who_when_how_and_under_which_notice(shop: Shop) -> None:
+def test_record_holds_actor_time_method_and_notice(shop: Shop) -> None:
     shop.register()
     shop.give(when=3, method="phone", actor="agent 7", reason="asked on the phone", until=at(500))
     record = ConsentRecord.objects.get()
@@ -41,7 +41,7 @@ def test_a_record_says_who_when_how_and_under_which_notice(shop: Shop) -> None:
     assert record.notice.reference == "privacy/1/en"
 
 
-def test_an_objection_ends_a_legitimate_interest_until_it_is_taken_back(shop: Shop) -> None:
+def test_objection_denies_until_it_is_taken_back(shop: Shop) -> None:
     ann = shop.register().customer
     first = shop.read(ann.subject, "analytics")
     shop.withdraw("analytics", when=5)
@@ -54,7 +54,7 @@ def test_an_objection_ends_a_legitimate_interest_until_it_is_taken_back(shop: Sh
 
 
 @pytest.mark.parametrize(("purpose", "what"), [("delivery", "contract"), ("fraud", "legal obligation")])
-def test_what_rests_on_no_choice_can_not_be_withdrawn(shop: Shop, purpose: str, what: str) -> None:
+def test_purpose_without_a_decision_is_not_withdrawn(shop: Shop, purpose: str, what: str) -> None:
     ann = shop.register().customer
     with pytest.raises(errors.WrongBasis, match=what):
         shop.withdraw(purpose)
@@ -62,7 +62,7 @@ def test_what_rests_on_no_choice_can_not_be_withdrawn(shop: Shop, purpose: str, 
     assert not ConsentRecord.objects.exists()
 
 
-def test_a_repeat_is_recorded_and_moves_nothing(shop: Shop) -> None:
+def test_repeated_consent_is_recorded_and_keeps_the_grant(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give(when=0)
     before = shop.read(ann.subject)
@@ -72,7 +72,7 @@ def test_a_repeat_is_recorded_and_moves_nothing(shop: Shop) -> None:
     assert ConsentRecord.objects.count() == 2
 
 
-def test_a_second_withdrawal_is_recorded_and_tells_the_streams_nothing_new(shop: Shop) -> None:
+def test_second_withdrawal_is_recorded_without_a_purge(shop: Shop) -> None:
     shop.register()
     shop.give()
     first, second = shop.withdraw(when=5), shop.withdraw(when=6)
@@ -81,7 +81,7 @@ def test_a_second_withdrawal_is_recorded_and_tells_the_streams_nothing_new(shop:
     assert list(purging) == [first.sequence]
 
 
-def test_a_new_consent_after_a_withdrawal_is_a_new_grant_and_purges_the_old(shop: Shop) -> None:
+def test_consent_after_a_withdrawal_is_a_new_grant_with_a_purge(shop: Shop) -> None:
     ann = shop.register().customer
     first = shop.give(when=0)
     shop.withdraw(when=5)
@@ -93,14 +93,14 @@ def test_a_new_consent_after_a_withdrawal_is_a_new_grant_and_purges_the_old(shop
     assert PermissionChange.objects.get(sequence=second.sequence).purge
 
 
-def test_a_refusal_without_a_consent_before_is_kept(shop: Shop) -> None:
+def test_refusal_without_an_earlier_consent_is_recorded(shop: Shop) -> None:
     ann = shop.register().customer
     assert not shop.withdraw().repeated
     assert shop.read(ann.subject) is Denial.REFUSED
     assert not PermissionChange.objects.filter(purge=True).exists()
 
 
-def test_a_purpose_may_end_consents_by_itself(shop: Shop) -> None:
+def test_consent_ends_after_the_purposes_validity(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give("personalisation", when=10)
     grant = shop.read(ann.subject, "personalisation", when=3600)
@@ -110,7 +110,7 @@ def test_a_purpose_may_end_consents_by_itself(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("asked_days", "days"), [(10, 10), (30, 30), (31, 30), (36_500, 30)])
-def test_an_end_that_is_asked_for_comes_no_later_than_the_purposes_own(shop: Shop, asked_days: int, days: int) -> None:
+def test_requested_end_is_at_most_the_purposes_validity(shop: Shop, asked_days: int, days: int) -> None:
     ann = shop.register().customer
     decided = shop.give("personalisation", when=10, until=at(10 + asked_days * 86_400))
     grant = shop.read(ann.subject, "personalisation")
@@ -119,7 +119,7 @@ def test_an_end_that_is_asked_for_comes_no_later_than_the_purposes_own(shop: Sho
     assert grant.until_ms == ms(at(10 + days * 86_400))
 
 
-def test_imported_decisions_carry_their_own_dates_in_order(shop: Shop) -> None:
+def test_imported_decisions_keep_their_dates_in_order(shop: Shop) -> None:
     ann = shop.register(since=at(-9000)).customer
     shop.give(method="import", since=at(-8000))
     shop.withdraw(method="import", since=at(-5000))
@@ -131,7 +131,7 @@ def test_imported_decisions_carry_their_own_dates_in_order(shop: Shop) -> None:
         shop.withdraw(method="import", since=at(-6000))
 
 
-def test_an_imported_consent_can_not_undo_a_live_withdrawal(shop: Shop) -> None:
+def test_imported_consent_does_not_undo_a_later_withdrawal(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give(when=0)
     shop.withdraw(when=10)
@@ -164,7 +164,7 @@ def test_an_imported_consent_can_not_undo_a_live_withdrawal(shop: Shop) -> None:
         ({"since": datetime.fromisoformat("0001-01-01T00:00:00+14:00")}, errors.WrongDate, "1970 and 9000"),
     ],
 )
-def test_a_wrong_decision_is_refused_with_its_reason_and_records_nothing(
+def test_invalid_decision_is_refused_and_not_recorded(
     shop: Shop, change: dict, error: type[Exception], message: str
 ) -> None:
     shop.register()
@@ -177,13 +177,13 @@ def test_a_wrong_decision_is_refused_with_its_reason_and_records_nothing(
     assert ChangeSequence.objects.get().sequence == before
 
 
-def test_a_withdrawal_has_no_end(shop: Shop) -> None:
+def test_withdrawal_with_an_end_is_refused(shop: Shop) -> None:
     shop.register()
     with pytest.raises(errors.WrongDate, match="no end"):
         services.record_decisions([Choice("ann", "service", Decision.WITHDRAWN, "web", "shop", until=at(5))], at())
 
 
-def test_an_erased_customer_decides_nothing(shop: Shop) -> None:
+def test_decision_of_an_erased_customer_is_refused(shop: Shop) -> None:
     ann = shop.register().customer
     ann.erased_at = at()
     ann.save()
@@ -191,7 +191,7 @@ def test_an_erased_customer_decides_nothing(shop: Shop) -> None:
         shop.give()
 
 
-def test_many_decisions_are_recorded_in_order_all_or_none(shop: Shop) -> None:
+def test_decisions_are_recorded_in_order_all_or_none(shop: Shop) -> None:
     for customer_id in ("ann", "bob"):
         shop.register(customer_id)
     given = Choice("ann", "service", Decision.GIVEN, "import", "backfill", "privacy/1/en", since=at(-60))
@@ -208,14 +208,14 @@ def test_many_decisions_are_recorded_in_order_all_or_none(shop: Shop) -> None:
     assert ConsentRecord.objects.count() == 3
 
 
-def test_the_store_never_hears_of_what_was_not_committed(shop: Shop) -> None:
+def test_uncommitted_decision_is_not_published(shop: Shop) -> None:
     ann = shop.register().customer
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
         shop.give()
     assert shop.read(ann.subject) is Denial.NO_RECORD
 
 
-def test_with_the_store_away_a_withdrawal_is_recorded_and_pending(shop: Shop) -> None:
+def test_withdrawal_is_recorded_and_pending_with_the_store_away(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give()
     shop.store.available = False
@@ -225,12 +225,10 @@ def test_with_the_store_away_a_withdrawal_is_recorded_and_pending(shop: Shop) ->
     assert change.published_at is None
     assert "away" in change.last_error
     shop.store.available = True
-    assert isinstance(
-        shop.read(ann.subject), PurposePermission
-    )  # why nobody may vouch for the store now: see the voucher
+    assert isinstance(shop.read(ann.subject), PurposePermission)  # so the store must not be vouched for yet
 
 
-def test_on_a_run_that_nobody_vouches_for_a_withdrawal_is_pending(shop: Shop) -> None:
+def test_withdrawal_is_pending_on_an_unvouched_run(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give()
     shop.store.restart()
@@ -239,10 +237,10 @@ def test_on_a_run_that_nobody_vouches_for_a_withdrawal_is_pending(shop: Shop) ->
     assert "vouch" in PermissionChange.objects.get(sequence=decided.sequence).last_error
     stored = shop.stored(ann.subject)
     assert stored is not None
-    assert not stored.purposes["service"].allowed  # it is there, but counts only once somebody vouches
+    assert not stored.purposes["service"].allowed  # stored, but not in effect before the run is vouched for
 
 
-def test_a_store_that_knows_more_than_the_database_makes_nothing_effective(shop: Shop) -> None:
+def test_decision_is_not_effective_in_a_store_ahead_of_the_database(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give()
     stored = shop.stored(ann.subject)
@@ -252,7 +250,7 @@ def test_a_store_that_knows_more_than_the_database_makes_nothing_effective(shop:
     assert not shop.withdraw(when=5).effective
 
 
-def test_time_never_goes_back_from_one_change_to_the_next(shop: Shop) -> None:
+def test_time_of_changes_never_goes_back(shop: Shop) -> None:
     ann = shop.register(when=0).customer
     shop.give(when=0)
     shop.withdraw(when=100)
@@ -263,7 +261,7 @@ def test_time_never_goes_back_from_one_change_to_the_next(shop: Shop) -> None:
     assert grant.since_ms == ms(at(101))
 
 
-def test_without_a_clock_given_the_databases_is_taken(shop: Shop) -> None:
+def test_database_clock_is_the_default(shop: Shop) -> None:
     shop.register()
     decided = services.give("ann", "service", notice="privacy/1/en", method="web", actor="shop")
     assert abs((decided.record.at - datetime.now(decided.record.at.tzinfo)).total_seconds()) < 5

@@ -1,4 +1,4 @@
-"""Consents that end by themselves."""
+"""Expiry of grants."""
 
 import pytest
 
@@ -12,14 +12,14 @@ from tests.kit.clock import at, ms
 from tests.kit.shop import Shop
 
 
-def test_the_guard_denies_from_the_end_on_whether_or_not_it_is_recorded(shop: Shop) -> None:
+def test_expired_grant_is_denied_before_its_end_is_recorded(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give(until=at(100))
     assert isinstance(shop.read(ann.subject, when=99.999), PurposePermission)
     assert shop.read(ann.subject, when=100) is Denial.EXPIRED
 
 
-def test_an_end_is_recorded_once_and_the_streams_are_told(shop: Shop) -> None:
+def test_expiry_is_recorded_once_with_a_purge(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give(until=at(100))
     assert services.expire_due(at(99)) == 0
@@ -32,7 +32,7 @@ def test_an_end_is_recorded_once_and_the_streams_are_told(shop: Shop) -> None:
     assert PermissionChange.objects.get(sequence=record.sequence).purge
 
 
-def test_a_consent_given_again_in_time_does_not_end(shop: Shop) -> None:
+def test_consent_renewed_before_its_end_does_not_expire(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give(until=at(100))
     shop.give(when=90, until=at(200))
@@ -40,7 +40,7 @@ def test_a_consent_given_again_in_time_does_not_end(shop: Shop) -> None:
     assert isinstance(shop.read(ann.subject, when=150), PurposePermission)
 
 
-def test_a_consent_given_after_an_unrecorded_end_records_that_end_first(shop: Shop) -> None:
+def test_consent_after_an_unrecorded_end_records_the_end_first(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give(until=at(100))
     second = shop.give(when=150)
@@ -52,7 +52,7 @@ def test_a_consent_given_after_an_unrecorded_end_records_that_end_first(shop: Sh
     assert services.expire_due(at(300)) == 0
 
 
-def test_many_end_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_grants_expire_in_batches(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expiry, "BATCH_SIZE", 40)
     register_many([Registration(f"c{n}", "eu", "acme") for n in range(100)], now=at())
     choices = [
@@ -62,6 +62,6 @@ def test_many_end_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert services.expire_due(at(60)) == 100
 
 
-def test_more_decisions_than_one_transaction_should_hold_are_refused(shop: Shop) -> None:
+def test_more_decisions_than_a_batch_are_refused(shop: Shop) -> None:
     with pytest.raises(ValueError, match="1001"):
         services.record_decisions([Choice("ann", "service", Decision.GIVEN, "web", "shop")] * 1001)

@@ -1,4 +1,4 @@
-"""The voucher: nobody reads from a run that does not hold the database's permissions."""
+"""Verifier of one node: a run is vouched for only while it holds the database's permissions."""
 
 from dataclasses import dataclass
 from itertools import count
@@ -14,7 +14,7 @@ from featurestore.customers.selectors import subject_of_customer
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import Registration, register_many
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import Run, StoreUnavailable
+from featurestore.store.protocol import Run, StoreClaim, StoreUnavailable
 from featurestore.store.slots import SLOTS, format_slots, parse_slots, slot_of
 from tests.kit.clock import Clock, at
 from tests.kit.shop import Shop
@@ -23,8 +23,8 @@ EXPIRY_MS = 2000
 
 
 @dataclass
-class Watch:
-    """A voucher at work, half a second a step."""
+class VerifierDriver:
+    """Driver of a verifier: half a second a step, on a clock of the test's own."""
 
     verifier: NodeVerifier
     clock: Clock
@@ -37,7 +37,7 @@ class Watch:
         return seen
 
     def until_vouching(self) -> float:
-        """The seconds until the voucher gives its word."""
+        """Seconds until the verifier vouches."""
         for n in range(20):
             if self.verifier.step() is VerifierState.VOUCHING:
                 return n / 2
@@ -46,171 +46,173 @@ class Watch:
 
 
 @pytest.fixture
-def watch(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """A voucher that has just begun, on a store that nobody has vouched for."""
+def driver(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> VerifierDriver:
+    """Driver of a new verifier, on an empty store that was never vouched for."""
     shop.store.restart(emptied=True)
     ChangeSequence.objects.update(vouched_runs="")
     monkeypatch.setattr(node_verifier, "BATCH_SIZE", 100)
-    return Watch(NodeVerifier(shop.store, EXPIRY_MS, clock), clock)
+    return VerifierDriver(NodeVerifier(shop.store, EXPIRY_MS, clock), clock)
 
 
-def claim(shop: Shop) -> tuple[Run, int, int]:
+def read_claim(shop: Shop) -> StoreClaim:
     claimed = shop.store.read_claim()
     assert claimed is not None
     return claimed
 
 
-def test_a_new_run_is_denied_until_the_word_of_a_dead_voucher_is_over(shop: Shop, watch: Watch) -> None:
+def test_new_run_waits_until_a_dead_verifiers_vouch_key_expires(shop: Shop, driver: VerifierDriver) -> None:
     ann = shop.register().customer
     shop.give()
     assert shop.read(ann.subject) is Denial.UNVOUCHED
-    assert watch.until_vouching() == 2.0
+    assert driver.until_vouching() == 2.0
     assert isinstance(shop.read(ann.subject), PurposePermission)
 
 
-def test_its_word_holds_two_seconds(shop: Shop, watch: Watch) -> None:
+def test_vouch_key_expires_after_two_seconds(shop: Shop, driver: VerifierDriver) -> None:
     ann = shop.register().customer
-    watch.until_vouching()
-    watch.clock.pass_s(1.9)
+    driver.until_vouching()
+    driver.clock.pass_s(1.9)
     assert isinstance(shop.read(ann.subject, "fraud"), PurposePermission)
-    watch.clock.pass_s(0.1)
+    driver.clock.pass_s(0.1)
     assert shop.read(ann.subject, "fraud") is Denial.UNVOUCHED
 
 
-def test_a_steady_run_is_vouched_for_at_every_step(shop: Shop, watch: Watch) -> None:
-    watch.until_vouching()
-    assert set(watch.steps(20)) == {VerifierState.VOUCHING}
+def test_unchanged_run_is_vouched_for_at_every_step(shop: Shop, driver: VerifierDriver) -> None:
+    driver.until_vouching()
+    assert set(driver.steps(20)) == {VerifierState.VOUCHING}
 
 
-def test_a_voucher_begun_anew_goes_on_at_once_with_the_run_it_finds(shop: Shop, watch: Watch) -> None:
-    watch.until_vouching()
-    assert NodeVerifier(shop.store, EXPIRY_MS, watch.clock).step() is VerifierState.VOUCHING
+def test_restarted_verifier_vouches_for_the_known_run_at_once(shop: Shop, driver: VerifierDriver) -> None:
+    driver.until_vouching()
+    assert NodeVerifier(shop.store, EXPIRY_MS, driver.clock).step() is VerifierState.VOUCHING
 
 
-def test_an_emptied_store_gets_everything_again_and_nothing_is_served_before(shop: Shop, watch: Watch) -> None:
+def test_emptied_store_denies_until_everything_is_published(shop: Shop, driver: VerifierDriver) -> None:
     register_many([Registration(f"c{n}", "eu", "acme") for n in range(110)], now=at())
-    watch.until_vouching()
+    driver.until_vouching()
     shop.store.restart(emptied=True)
-    assert watch.until_vouching() == 2.0
+    assert driver.until_vouching() == 2.0
     assert len(list(shop.store.subjects())) == 110
-    assert claim(shop)[2] == ChangeSequence.objects.get().sequence
+    assert read_claim(shop).sequence == ChangeSequence.objects.get().sequence
 
 
-def test_a_flushed_run_gets_everything_again(shop: Shop, watch: Watch) -> None:
+def test_flushed_run_gets_every_permission_again(shop: Shop, driver: VerifierDriver) -> None:
     ann = shop.register().customer
-    watch.until_vouching()
-    watch.clock.pass_s(5)
+    driver.until_vouching()
+    driver.clock.pass_s(5)
     run = shop.store.run()
     shop.store.restart(emptied=True)
     shop.store._runs -= 1
     assert shop.store.run() == run  # FLUSHALL changes neither id
     assert shop.read(ann.subject, "fraud") is Denial.UNVOUCHED
-    assert watch.until_vouching() == 0.0  # nobody holds a word for another run
+    assert driver.until_vouching() == 0.0  # no vouch key of another run is left
     assert isinstance(shop.read(ann.subject, "fraud"), PurposePermission)
 
 
-def test_a_run_with_old_data_gets_what_changed_since_its_claim(shop: Shop, watch: Watch) -> None:
+def test_run_with_old_data_gets_the_changes_since_its_claim(shop: Shop, driver: VerifierDriver) -> None:
     ann, bob = shop.register("ann").customer, shop.register("bob").customer
     shop.give(customer_id="ann")
-    watch.until_vouching()
-    watch.steps()
+    driver.until_vouching()
+    driver.steps()
     old = shop.store._permissions.copy(), shop.store._claim
     shop.withdraw(customer_id="ann", when=5)
-    watch.steps()
+    driver.steps()
     shop.store.restart()
-    shop.store._permissions, shop.store._claim = old  # a replica that had not heard of the withdrawal is promoted
-    shop.store._permissions.pop(bob.subject)  # shows that bob is not put again
-    assert watch.until_vouching() == 1.5
+    shop.store._permissions, shop.store._claim = old  # a replica without the withdrawal is promoted
+    shop.store._permissions.pop(bob.subject)  # shows that bob is not published again
+    assert driver.until_vouching() == 1.5
     assert shop.read(ann.subject) is Denial.REFUSED
     assert shop.stored(bob.subject) is None
 
 
-def test_an_old_master_that_comes_back_as_the_run_it_was_gets_what_it_missed(shop: Shop, watch: Watch) -> None:
+def test_returning_primary_gets_the_changes_it_missed(shop: Shop, driver: VerifierDriver) -> None:
     ann = shop.register().customer
     shop.give()
-    watch.until_vouching()
-    watch.steps()
+    driver.until_vouching()
+    driver.steps()
     old = shop.store._permissions.copy(), shop.store._claim
     shop.store.restart()
-    watch.until_vouching()
+    driver.until_vouching()
     shop.withdraw(when=5)
-    watch.steps()
+    driver.steps()
     shop.store._runs -= 1
     shop.store._permissions, shop.store._claim = old
-    assert watch.until_vouching() == 1.5
+    assert driver.until_vouching() == 1.5
     assert shop.read(ann.subject) is Denial.REFUSED
 
 
-def test_a_failover_between_looking_and_vouching_is_refused_by_the_store(
-    shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch
+def test_vouch_after_a_failover_is_refused_by_the_store(
+    shop: Shop, driver: VerifierDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch.until_vouching()
-    looked_at = shop.store.run()
+    driver.until_vouching()
+    previous = shop.store.run()
     shop.store.restart()
     with monkeypatch.context() as patch:
-        patch.setattr(shop.store, "run", lambda: looked_at)
+        patch.setattr(shop.store, "run", lambda: previous)
         patch.setattr(shop.store, "vouch", lambda run, expiry_ms: MemoryStore.vouch(shop.store, Run("x", "y"), 1))
-        assert watch.steps() == [VerifierState.STORE_CHANGED]
+        assert driver.steps() == [VerifierState.STORE_CHANGED]
 
 
-def test_a_change_in_the_middle_of_a_filling_is_put_too(
-    shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch
+def test_change_during_a_publication_is_published_too(
+    shop: Shop, driver: VerifierDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = shop.register().customer
     shop.give()
-    watch.clock.pass_s(5)
-    put, meanwhile = shop.store.publish_permissions, []
+    driver.clock.pass_s(5)
+    original, meanwhile = shop.store.publish_permissions, []
 
-    def putting(permissions):
-        if not meanwhile:  # after the rows were read, before they are put
+    def publish(permissions):
+        if not meanwhile:  # after the rows were read, before they are published
             meanwhile.append(None)
             meanwhile.append(shop.withdraw(when=5))
-        return put(permissions)
+        return original(permissions)
 
-    monkeypatch.setattr(shop.store, "publish_permissions", putting)
-    assert watch.steps() == [VerifierState.VOUCHING]
+    monkeypatch.setattr(shop.store, "publish_permissions", publish)
+    assert driver.steps() == [VerifierState.VOUCHING]
     assert not meanwhile[1].effective
     assert shop.read(ann.subject) is Denial.REFUSED
-    assert claim(shop)[2] == meanwhile[1].sequence
+    assert read_claim(shop).sequence == meanwhile[1].sequence
 
 
-def test_a_store_emptied_in_the_middle_of_a_filling_is_filled_again(
-    shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch
+def test_store_emptied_during_a_publication_gets_another(
+    shop: Shop, driver: VerifierDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register_many([Registration(f"c{n}", "eu", "acme") for n in range(150)], now=at())
-    watch.clock.pass_s(5)
-    put, emptied = shop.store.publish_permissions, []
+    driver.clock.pass_s(5)
+    original, emptied = shop.store.publish_permissions, []
 
-    def putting(permissions):
-        answer = put(permissions)
+    def publish(permissions):
+        answer = original(permissions)
         if not emptied:
             emptied.append(True)
             shop.store.restart(emptied=True)
             shop.store._runs -= 1
         return answer
 
-    monkeypatch.setattr(shop.store, "publish_permissions", putting)
-    assert watch.steps(2) == [VerifierState.STORE_CHANGED, VerifierState.VOUCHING]
+    monkeypatch.setattr(shop.store, "publish_permissions", publish)
+    assert driver.steps(2) == [VerifierState.STORE_CHANGED, VerifierState.VOUCHING]
     assert len(list(shop.store.subjects())) == 150
 
 
-def test_an_interrupted_filling_goes_on_where_it_was(shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_publication_continues_at_its_last_batch(
+    shop: Shop, driver: VerifierDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     register_many([Registration(f"c{n}", "eu", "acme") for n in range(250)], now=at())
-    watch.clock.pass_s(5)
-    put, sizes = shop.store.publish_permissions, []
+    driver.clock.pass_s(5)
+    original, sizes = shop.store.publish_permissions, []
 
-    def putting(permissions):
+    def publish(permissions):
         sizes.append(len(permissions))
         if len(sizes) == 3:
             raise StoreUnavailable("a moment")
-        return put(permissions)
+        return original(permissions)
 
-    monkeypatch.setattr(shop.store, "publish_permissions", putting)
-    assert watch.steps(2) == [VerifierState.STORE_AWAY, VerifierState.VOUCHING]
+    monkeypatch.setattr(shop.store, "publish_permissions", publish)
+    assert driver.steps(2) == [VerifierState.STORE_AWAY, VerifierState.VOUCHING]
     assert sizes == [100, 100, 50, 50]
 
 
-def test_a_filling_ends_early_when_the_process_is_told_to_stop(shop: Shop, clock: Clock) -> None:
+def test_publication_ends_early_when_the_process_stops(shop: Shop, clock: Clock) -> None:
     shop.register()
     shop.store.restart(emptied=True)
     stopped = NodeVerifier(shop.store, EXPIRY_MS, clock, stopping=lambda: True)
@@ -218,100 +220,100 @@ def test_a_filling_ends_early_when_the_process_is_told_to_stop(shop: Shop, clock
     assert stopped.step() is VerifierState.PUBLISHING
 
 
-def test_changes_that_nobody_put_are_put_before_the_next_word(shop: Shop, watch: Watch) -> None:
+def test_unpublished_changes_are_published_before_vouching(shop: Shop, driver: VerifierDriver) -> None:
     ann = shop.register().customer
     shop.give()
-    watch.until_vouching()
+    driver.until_vouching()
     shop.store.available = False
     assert not shop.withdraw(when=5).effective
-    assert watch.steps() == [VerifierState.STORE_AWAY]
-    watch.clock.pass_s(2)
+    assert driver.steps() == [VerifierState.STORE_AWAY]
+    driver.clock.pass_s(2)
     shop.store.available = True
     assert shop.read(ann.subject) is Denial.UNVOUCHED  # still the same run, with the old grant
-    assert watch.steps() == [VerifierState.VOUCHING]
+    assert driver.steps() == [VerifierState.VOUCHING]
     assert shop.read(ann.subject) is Denial.REFUSED
     assert not PermissionChange.objects.filter(published_at=None).exists()
 
 
-def test_the_claim_follows_what_is_put_and_stops_before_what_is_not(shop: Shop, watch: Watch) -> None:
-    watch.until_vouching()
+def test_claim_ends_before_the_first_unpublished_change(shop: Shop, driver: VerifierDriver) -> None:
+    driver.until_vouching()
     shop.register()
     first = shop.give().sequence
-    watch.steps()
-    assert claim(shop)[2] == first
+    driver.steps()
+    assert read_claim(shop).sequence == first
     later = shop.withdraw(when=5).sequence
     PermissionChange.objects.filter(sequence=later).update(published_at=None)
-    assert watch.verifier.published_up_to() == first
-    watch.steps()
-    assert claim(shop)[2] == watch.verifier.published_up_to() == later
+    assert driver.verifier.published_up_to() == first
+    driver.steps()
+    assert read_claim(shop).sequence == driver.verifier.published_up_to() == later
 
 
-def test_a_raised_epoch_has_everything_put_again(shop: Shop, watch: Watch) -> None:
+def test_raised_epoch_publishes_every_permission_again(shop: Shop, driver: VerifierDriver) -> None:
     ann = shop.register().customer
     shop.give()
-    watch.until_vouching()
-    watch.clock.pass_s(5)
+    driver.until_vouching()
+    driver.clock.pass_s(5)
     before = ChangeSequence.objects.get()
     change_sequence = services.raise_epoch(at(10))
     assert (change_sequence.epoch, change_sequence.sequence) > (before.epoch, before.sequence)
-    assert watch.steps() == [VerifierState.VOUCHING]
+    assert driver.steps() == [VerifierState.VOUCHING]
     stored = shop.stored(ann.subject)
     assert stored is not None
-    assert stored.epoch == claim(shop)[1] == change_sequence.epoch
+    assert stored.epoch == read_claim(shop).epoch == change_sequence.epoch
 
 
-def test_a_database_restored_without_a_new_epoch_is_not_vouched_for(shop: Shop, watch: Watch) -> None:
+def test_database_restored_without_a_new_epoch_is_not_vouched_for(shop: Shop, driver: VerifierDriver) -> None:
     ann = shop.register().customer
     shop.give()
-    watch.until_vouching()
-    watch.steps()
+    driver.until_vouching()
+    driver.steps()
     backup = ChangeSequence.objects.get().sequence - 1
     ChangeSequence.objects.update(sequence=backup)
     SubjectVersion.objects.update(sequence=backup)
-    assert watch.steps() == [VerifierState.STORE_AHEAD]
-    watch.clock.pass_s(2)
+    assert driver.steps() == [VerifierState.STORE_AHEAD]
+    driver.clock.pass_s(2)
     assert shop.read(ann.subject) is Denial.UNVOUCHED
     services.raise_epoch(at(10))
-    assert watch.steps() == [VerifierState.VOUCHING]
+    assert driver.steps() == [VerifierState.VOUCHING]
 
 
-def test_with_the_database_away_the_known_run_is_vouched_for_a_while(
-    shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch
+def test_known_run_is_vouched_for_30_s_without_the_database(
+    shop: Shop, driver: VerifierDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch.until_vouching()
+    driver.until_vouching()
 
     def away():
         raise OperationalError("server closed the connection unexpectedly")
 
     monkeypatch.setattr(node_verifier, "load_change_sequence", away)
-    assert watch.steps() == [VerifierState.DATABASE_AWAY]
+    assert driver.steps() == [VerifierState.DATABASE_AWAY]
     shop.store.restart()
-    assert watch.steps() == [VerifierState.DATABASE_LOST]  # a run that it does not know
+    assert driver.steps() == [VerifierState.DATABASE_LOST]  # another run
     shop.store._runs -= 1
-    watch.clock.pass_s(node_verifier.DATABASE_GRACE_S)
-    assert watch.steps() == [VerifierState.DATABASE_LOST]
+    driver.clock.pass_s(node_verifier.DATABASE_GRACE_S)
+    assert driver.steps() == [VerifierState.DATABASE_LOST]
 
 
-def test_a_voucher_that_never_saw_the_database_vouches_for_nothing(
-    shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch
+def test_verifier_without_the_database_from_the_start_never_vouches(
+    shop: Shop, driver: VerifierDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch.until_vouching()
+    driver.until_vouching()
 
     def away():
         raise OperationalError("could not connect")
 
     monkeypatch.setattr(node_verifier, "load_change_sequence", away)
-    assert NodeVerifier(shop.store, EXPIRY_MS, watch.clock).step() is VerifierState.DATABASE_LOST
+    assert NodeVerifier(shop.store, EXPIRY_MS, driver.clock).step() is VerifierState.DATABASE_LOST
 
 
-def test_only_changes_of_condition_are_logged(shop: Shop, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changes_of_state_are_logged(shop: Shop, driver: VerifierDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     for level in ("info", "warning"):
         monkeypatch.setattr(node_verifier.log, level, lambda event, **fields: lines.append(str(fields.get("state"))))
-    watch.until_vouching()
-    watch.steps(10)
+    driver.until_vouching()
+    driver.steps(10)
     shop.store.available = False
-    watch.steps(10)
+    driver.steps(10)
     assert [line for line in lines if line != "None"] == [
         VerifierState.WAITING.value,
         VerifierState.VOUCHING.value,
@@ -320,7 +322,7 @@ def test_only_changes_of_condition_are_logged(shop: Shop, watch: Watch, monkeypa
 
 
 class HalfStore(MemoryStore):
-    """A node with half of the slots."""
+    """Store of a node with half of the slots."""
 
     slots = format_slots([(0, SLOTS // 2 - 1)])
 
@@ -332,61 +334,61 @@ class HalfStore(MemoryStore):
 
 
 @pytest.fixture
-def half(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """The voucher of a node that has not been vouched for; nobody reaches the store of the others."""
+def half_driver(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> VerifierDriver:
+    """Driver of the verifier of one node, never vouched for. No store has the other slots."""
     node = HalfStore(clock)
     monkeypatch.setattr(shop, "store", node)
     ChangeSequence.objects.update(vouched_runs="")
-    return Watch(NodeVerifier(node, EXPIRY_MS, clock), clock)
+    return VerifierDriver(NodeVerifier(node, EXPIRY_MS, clock), clock)
 
 
-def registered(shop: Shop, owned: bool) -> str:
-    """A customer's subject that the node owns, or one that it does not."""
+def register_customer(shop: Shop, owned: bool) -> str:
+    """Register a customer whose subject the node owns, or does not own; return the subject."""
     names = (f"c{n}" for n in count())
     subjects = ((name, subject_of_customer(name)) for name in names)
     name = next(name for name, subject in subjects if shop.store.owns(subject) is owned)
     return shop.register(name).customer.subject
 
 
-def test_a_node_gets_the_permissions_of_its_own_subjects_alone(shop: Shop, half: Watch) -> None:
-    ours, theirs = registered(shop, True), registered(shop, False)
+def test_node_gets_the_permissions_of_its_own_subjects_only(shop: Shop, half_driver: VerifierDriver) -> None:
+    ours, theirs = register_customer(shop, True), register_customer(shop, False)
     PermissionChange.objects.update(published_at=None)
-    half.until_vouching()
+    half_driver.until_vouching()
     assert list(shop.store.subjects()) == [ours]
     waiting = PermissionChange.objects.filter(published_at=None)
-    assert [change.subject for change in waiting] == [theirs], "another node's voucher puts it"
-    assert half.verifier.published_up_to() == ChangeSequence.objects.get().sequence
+    assert [change.subject for change in waiting] == [theirs], "another node's verifier publishes it"
+    assert half_driver.verifier.published_up_to() == ChangeSequence.objects.get().sequence
     PermissionChange.objects.update(published_at=None)
-    assert half.verifier.published_up_to() == SubjectVersion.objects.get(subject=ours).sequence - 1
-    assert half.steps() == [VerifierState.VOUCHING]
+    assert half_driver.verifier.published_up_to() == SubjectVersion.objects.get(subject=ours).sequence - 1
+    assert half_driver.steps() == [VerifierState.VOUCHING]
     assert [change.subject for change in waiting.all()] == [theirs]
 
 
 @pytest.mark.parametrize("meanwhile", ["nobody's", "another's"])
-def test_a_promoted_node_lacks_what_changed_since_its_claim_and_everything_if_its_slots_were_away(
-    shop: Shop, half: Watch, meanwhile: str
+def test_promoted_node_gets_everything_if_its_slots_had_moved(
+    shop: Shop, half_driver: VerifierDriver, meanwhile: str
 ) -> None:
-    ours = registered(shop, True)
-    half.until_vouching()
-    half.steps()
-    shop.store._permissions.pop(ours)  # shows whether it is put again
+    ours = register_customer(shop, True)
+    half_driver.until_vouching()
+    half_driver.steps()
+    shop.store._permissions.pop(ours)  # shows whether it is published again
     if meanwhile == "another's":
         node_verifier.record_vouched_run(Run("x", "y", "5-7"))
     shop.store.restart()  # a replica with the same claim
-    assert half.until_vouching() > 0
+    assert half_driver.until_vouching() > 0
     assert (shop.stored(ours) is None) == (meanwhile == "nobody's")
 
 
-def test_words_for_other_slots_are_not_waited_for(shop: Shop, half: Watch) -> None:
-    half.clock.pass_s(2)  # of an earlier voucher
-    half.verifier._vouch_times[Run("x", "y", f"{SLOTS // 2}-{SLOTS - 1}")] = half.clock()
-    assert half.until_vouching() == 0.0
-    half.verifier._vouch_times[Run("x", "y", f"{SLOTS // 2 - 1}-{SLOTS - 1}")] = half.clock()
+def test_vouch_keys_of_other_slots_are_not_waited_for(shop: Shop, half_driver: VerifierDriver) -> None:
+    half_driver.clock.pass_s(2)  # the vouch key of an earlier process expires
+    half_driver.verifier._vouch_times[Run("x", "y", f"{SLOTS // 2}-{SLOTS - 1}")] = half_driver.clock()
+    assert half_driver.until_vouching() == 0.0
+    half_driver.verifier._vouch_times[Run("x", "y", f"{SLOTS // 2 - 1}-{SLOTS - 1}")] = half_driver.clock()
     shop.store.restart()
-    assert half.until_vouching() == 2.0
+    assert half_driver.until_vouching() == 2.0
 
 
-def test_a_run_is_remembered_until_another_of_its_slots_is(shop: Shop) -> None:
+def test_vouched_run_is_recorded_until_another_has_its_slots(shop: Shop) -> None:
     ChangeSequence.objects.update(vouched_runs="")
     for run in (Run("a", "1", "0-5"), Run("b", "1", "6-9,12-12"), Run("c", "1", "10-11"), Run("d", "1", "5-6")):
         node_verifier.record_vouched_run(run)

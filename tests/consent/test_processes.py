@@ -1,4 +1,4 @@
-"""The processes: the voucher's command, the purge topic on a real broker, what beat starts."""
+"""Processes of consent: the store verifier's command, purges on a real broker, scheduled tasks."""
 
 import json
 import os
@@ -25,14 +25,14 @@ from featurestore.store.configured import store_at
 from tests.kit.shop import Shop
 
 
-def test_beat_starts_tasks_that_exist() -> None:
+def test_scheduled_tasks_exist() -> None:
     app.loader.import_default_modules()
     assert {entry["task"] for entry in SCHEDULE.values()} <= app.tasks.keys()
     assert {"consent.relay", "consent.expire", "audit.audit"} <= SCHEDULE.keys()
     assert SCHEDULE["consent.relay"]["schedule"] == 1.0
 
 
-def test_every_task_runs_twice_without_harm(shop: Shop) -> None:
+def test_tasks_run_twice_without_harm(shop: Shop) -> None:
     app.loader.import_default_modules()
     shop.register()
     shop.give()
@@ -43,14 +43,14 @@ def test_every_task_runs_twice_without_harm(shop: Shop) -> None:
     assert not AuditRun.objects.exclude(found=0, error="").exists()
 
 
-def test_a_task_says_nothing_of_its_own(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_task_returns_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
     monkeypatch.setattr(tasks.relay, "relay_due", lambda: called.append(1) or RelayResult(0, 0, 0))
     tasks.relay_changes.apply()
     assert called == [1]
 
 
-def test_a_purge_reaches_its_partition_under_its_subject(kafka: str) -> None:
+def test_purge_is_sent_to_the_subjects_partition(kafka: str) -> None:
     generation, partitions = 41, 4
     topic, admin = KafkaPurgeProducer(kafka, generation, partitions), AdminClient({"bootstrap.servers": kafka})
     for created in admin.create_topics([NewTopic(f"consent.purge.g{generation}", partitions)]).values():
@@ -74,14 +74,14 @@ def test_a_purge_reaches_its_partition_under_its_subject(kafka: str) -> None:
     assert len({message.partition() for message in messages}) > 1
 
 
-def test_a_broker_without_the_topic_fails_every_purge_in_time(kafka: str) -> None:
+def test_purges_to_a_missing_topic_fail_in_time(kafka: str) -> None:
     began = time.monotonic()
     failures = KafkaPurgeProducer(kafka, 99, 4).send([Purge("a" * 32, 1), Purge("b" * 32, 2)])
     assert failures.keys() == {1, 2}
     assert time.monotonic() - began < 20
 
 
-def test_a_broker_that_is_away_fails_every_purge_in_time() -> None:
+def test_purges_to_an_unreachable_broker_fail_in_time() -> None:
     began = time.monotonic()
     failures = KafkaPurgeProducer("127.0.0.1:1", 1, 4).send([Purge("a" * 32, 1)])
     assert failures.keys() == {1}
@@ -90,13 +90,13 @@ def test_a_broker_that_is_away_fails_every_purge_in_time() -> None:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("servers", ["redis_server", "redis_cluster"])
-def test_the_voucher_begins_vouches_and_ends_when_told_to(
+def test_store_verifier_command_vouches_and_ends_on_sigterm(
     shop: Shop, servers: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     url = request.getfixturevalue(servers)
     store = store_at(url, 1000)
     for node in store.nodes():
-        node._execute([("FLUSHALL",)])  # another test's word may still be in force
+        node._execute([("FLUSHALL",)])  # another test's vouch key may not have expired
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "adminsite.settings",
         "RAPPORT_DATABASE_URL": f"sqlite:///{tmp_path / 'rapport.sqlite3'}",
@@ -122,7 +122,7 @@ def test_the_voucher_begins_vouches_and_ends_when_told_to(
     assert [state for state in states if state][-1] == "vouching"
 
 
-def test_a_restored_database_is_raised_by_command(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_raises_the_epoch(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     before = ChangeSequence.objects.get().epoch
     call_command("raise_epoch")
     assert ChangeSequence.objects.get().epoch > before

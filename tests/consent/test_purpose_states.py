@@ -50,7 +50,7 @@ class Naive:
 
 
 @for_any(st.sampled_from([CONSENT, INTEREST]), STEPS)
-def test_the_permission_equals_a_naive_model_of_all_decisions(basis: Basis, steps: list) -> None:
+def test_permission_equals_the_naive_model_of_all_decisions(basis: Basis, steps: list) -> None:
     naive, now_ms, sequence = Naive(basis), BEGIN_MS, 1
     state = after_registration(basis, sequence, now_ms)
     grants = [state.grant_id] if state else []
@@ -84,12 +84,18 @@ def test_the_permission_equals_a_naive_model_of_all_decisions(basis: Basis, step
         if state and state.grant_id and (not grants or grants[-1] != state.grant_id):
             assert all(state.grant_id > earlier for earlier in grants)
             grants.append(state.grant_id)
-        if state and before and before.grant_id and before.allowed and (not state.allowed or state.grant_id != before.grant_id):
+        if (
+            state
+            and before
+            and before.grant_id
+            and before.allowed
+            and (not state.allowed or state.grant_id != before.grant_id)
+        ):
             assert requires_purge(before, state)
 
 
 @for_any(st.sampled_from(list(Basis)), st.integers(0, 10_000))
-def test_only_consent_waits_for_a_yes(basis: Basis, pause_ms: int) -> None:
+def test_registration_grants_every_basis_but_consent(basis: Basis, pause_ms: int) -> None:
     state = after_registration(basis, 4, BEGIN_MS)
     if basis is CONSENT:
         assert state is None
@@ -97,65 +103,65 @@ def test_only_consent_waits_for_a_yes(basis: Basis, pause_ms: int) -> None:
         assert state == PurposeState(True, 4, BEGIN_MS + START_DELAY_MS)
 
 
-def test_a_grant_begins_a_second_later_and_a_repeat_does_not_move_it() -> None:
+def test_grant_starts_a_second_later_and_a_repeat_keeps_the_start() -> None:
     first = after_consent(CONSENT, None, 7, BEGIN_MS)
     again = after_consent(CONSENT, first, 8, BEGIN_MS + 60_000)
     assert first == again == PurposeState(True, 7, BEGIN_MS + 1000)
 
 
-def test_a_repeat_with_an_imported_date_does_not_move_it_either() -> None:
+def test_repeat_with_an_imported_date_keeps_the_start() -> None:
     first = after_consent(CONSENT, None, 7, BEGIN_MS)
     assert after_consent(CONSENT, first, 8, BEGIN_MS + 60_000, BEGIN_MS - 60_000) == first
 
 
-def test_a_consent_given_again_lasts_longer() -> None:
+def test_repeated_consent_extends_the_end() -> None:
     first = after_consent(CONSENT, None, 7, BEGIN_MS, until_ms=BEGIN_MS + 5000)
     again = after_consent(CONSENT, first, 8, BEGIN_MS + 4000, until_ms=BEGIN_MS + 9000)
     assert (again.grant_id, again.until_ms) == (7, BEGIN_MS + 9000)
     assert not requires_purge(first, again)
 
 
-def test_a_consent_given_after_its_end_is_a_new_one() -> None:
+def test_consent_after_its_end_is_a_new_grant() -> None:
     first = after_consent(CONSENT, None, 7, BEGIN_MS, until_ms=BEGIN_MS + 5000)
     again = after_consent(CONSENT, first, 8, BEGIN_MS + 5000)
     assert (again.grant_id, again.ended_ms) == (8, BEGIN_MS + 5000)
     assert requires_purge(first, again)
 
 
-def test_a_refusal_before_any_consent_is_kept_as_a_refusal() -> None:
+def test_refusal_before_any_consent_is_a_denied_state() -> None:
     refused = after_withdrawal(CONSENT, None, BEGIN_MS)
     assert refused == PurposeState(False, ended_ms=BEGIN_MS)
     assert not requires_purge(None, refused)
     assert derive_permission(3, 9, {"p": refused}) == Permission(3, 9, {"p": PurposePermission(False, 0, 0, 0)})
 
 
-def test_a_retired_purpose_allows_nothing_whatever_its_state_still_says() -> None:
+def test_retired_purpose_is_denied_in_any_state() -> None:
     state = after_consent(CONSENT, None, 7, BEGIN_MS)
     told = derive_permission(3, 9, {"old": state, "p": state}, retired={"old"})
     assert {name: grant.allowed for name, grant in told.purposes.items()} == {"old": False, "p": True}
 
 
-def test_a_consent_can_not_reach_back_past_a_withdrawal() -> None:
+def test_imported_consent_before_a_withdrawal_is_refused() -> None:
     state = after_withdrawal(CONSENT, after_consent(CONSENT, None, 1, BEGIN_MS), BEGIN_MS + 5000)
     with pytest.raises(WrongDate, match="later withdrawal"):
         after_consent(CONSENT, state, 3, BEGIN_MS + 9000, since_ms=BEGIN_MS + 5000)
     assert after_consent(CONSENT, state, 3, BEGIN_MS + 9000, since_ms=BEGIN_MS + 5001).since_ms == BEGIN_MS + 5001
 
 
-def test_an_imported_withdrawal_from_before_the_consent_in_force_is_refused() -> None:
+def test_imported_withdrawal_before_the_grant_in_force_is_refused() -> None:
     state = after_consent(CONSENT, None, 1, BEGIN_MS, since_ms=BEGIN_MS - 1000)
     with pytest.raises(WrongDate, match="later consent"):
         after_withdrawal(CONSENT, state, BEGIN_MS, since_ms=BEGIN_MS - 1001)
 
 
-def test_a_consent_taken_back_before_it_began_ends_all_the_same() -> None:
+def test_withdrawal_before_the_grants_start_ends_it() -> None:
     state = after_withdrawal(CONSENT, after_consent(CONSENT, None, 1, BEGIN_MS), BEGIN_MS + 1)
     again = after_consent(CONSENT, state, 2, BEGIN_MS + 2)
     assert (state.allowed, again.since_ms) == (False, BEGIN_MS + 1002)
 
 
 @pytest.mark.parametrize("basis", [Basis.CONTRACT, Basis.LEGAL_OBLIGATION])
-def test_what_rests_on_no_choice_takes_none_and_says_what_to_do(basis: Basis) -> None:
+def test_decision_on_a_contract_or_obligation_is_refused(basis: Basis) -> None:
     state = after_registration(basis, 1, BEGIN_MS)
     with pytest.raises(WrongBasis, match="needs no consent"):
         after_consent(basis, state, 2, BEGIN_MS)
@@ -172,11 +178,11 @@ def test_what_rests_on_no_choice_takes_none_and_says_what_to_do(basis: Basis) ->
         ({"since_ms": BEGIN_MS - 10, "until_ms": BEGIN_MS - 5}, "end before it begins"),
     ],
 )
-def test_dates_that_contradict_are_refused(kwargs: dict, message: str) -> None:
+def test_contradicting_dates_are_refused(kwargs: dict, message: str) -> None:
     with pytest.raises(ConsentError, match=message):
         after_consent(CONSENT, None, 1, BEGIN_MS, **kwargs)
 
 
-def test_a_legitimate_interest_has_no_end() -> None:
+def test_end_of_a_legitimate_interest_is_refused() -> None:
     with pytest.raises(WrongBasis, match="until"):
         after_consent(INTEREST, None, 1, BEGIN_MS, until_ms=BEGIN_MS + 10_000)

@@ -18,7 +18,7 @@ from tests.kit.clock import at
 from tests.kit.shop import Shop
 
 
-def test_a_purpose_keeps_its_basis_and_may_change_its_words(shop: Shop) -> None:
+def test_purpose_keeps_its_basis_and_may_change_its_texts(shop: Shop) -> None:
     assert services.define_purpose("service", title="Help", lawful_basis="consent").title == "Help"
     with pytest.raises(PurposeChanged, match="rests on consent"):
         services.define_purpose("service", title="Help", lawful_basis="contract")
@@ -37,12 +37,12 @@ def test_a_purpose_keeps_its_basis_and_may_change_its_words(shop: Shop) -> None:
     ],
     ids=str,
 )
-def test_a_purpose_that_makes_no_sense_is_refused(shop: Shop, change: dict) -> None:
+def test_invalid_purpose_is_refused(shop: Shop, change: dict) -> None:
     with pytest.raises(ValidationError):
         services.define_purpose(**({"name": "new", "title": "New", "lawful_basis": "consent"} | change))
 
 
-def test_a_new_purpose_without_consent_reaches_earlier_customers(shop: Shop) -> None:
+def test_new_purpose_is_granted_to_earlier_customers(shop: Shop) -> None:
     ann, bob = shop.register("ann").customer, shop.register("bob").customer
     services.define_purpose("warranty", title="Warranty", lawful_basis="contract")
     assert shop.read(ann.subject, "warranty") is Denial.NO_RECORD
@@ -53,7 +53,7 @@ def test_a_new_purpose_without_consent_reaches_earlier_customers(shop: Shop) -> 
     assert Purpose.objects.get(name="warranty").backfilled
 
 
-def test_a_retired_purpose_is_denied_to_all_for_good(shop: Shop) -> None:
+def test_retired_purpose_is_denied_to_every_customer(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give("service")
     for purpose in ("service", "analytics"):
@@ -68,7 +68,7 @@ def test_a_retired_purpose_is_denied_to_all_for_good(shop: Shop) -> None:
         services.define_purpose("service", title="Service", lawful_basis="consent")
 
 
-def test_a_retired_purpose_may_still_be_withdrawn_from(shop: Shop) -> None:
+def test_retired_purpose_may_be_withdrawn(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give("service")
     services.retire_purpose("service", at())
@@ -76,7 +76,7 @@ def test_a_retired_purpose_may_still_be_withdrawn_from(shop: Shop) -> None:
     assert shop.read(ann.subject, "service") is Denial.REFUSED
 
 
-def test_a_purpose_whose_retirement_was_interrupted_is_allowed_by_no_put(shop: Shop) -> None:
+def test_interrupted_retirement_publishes_no_grant(shop: Shop) -> None:
     ann = shop.register().customer
     given = shop.give("service")
     Purpose.objects.filter(name="service").update(active=False)  # committed, and then the process died
@@ -86,7 +86,7 @@ def test_a_purpose_whose_retirement_was_interrupted_is_allowed_by_no_put(shop: S
     assert PermissionChange.objects.filter(sequence__gt=given.sequence).get().purge
 
 
-def test_a_retirement_with_the_store_away_is_on_its_way(shop: Shop) -> None:
+def test_retirement_with_the_store_away_is_not_effective_yet(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give("service")
     shop.store.available = False
@@ -96,7 +96,7 @@ def test_a_retirement_with_the_store_away_is_on_its_way(shop: Shop) -> None:
     assert shop.read(ann.subject, "service") is Denial.REFUSED
 
 
-def test_a_retirement_leaves_to_beat_what_would_take_too_long(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_retirement_is_finished_by_the_task(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expiry, "BATCH_SIZE", 1)
     monkeypatch.setattr(retiring, "AT_ONCE", 2)
     for customer_id in ("ann", "bob", "cat"):
@@ -106,24 +106,24 @@ def test_a_retirement_leaves_to_beat_what_would_take_too_long(shop: Shop, monkey
     assert services.expire_due(at(6)) == 1
 
 
-def test_a_customer_registered_after_a_retirement_has_no_such_purpose(shop: Shop) -> None:
+def test_registration_after_a_retirement_does_not_grant_it(shop: Shop) -> None:
     services.retire_purpose("analytics")
     assert shop.read(shop.register().customer.subject, "analytics") is Denial.NO_RECORD
 
 
-def test_an_unknown_purpose_can_not_be_retired(shop: Shop) -> None:
+def test_unknown_purpose_is_not_retired(shop: Shop) -> None:
     with pytest.raises(UnknownPurpose):
         services.retire_purpose("nothing")
 
 
-def test_a_notice_is_kept_with_its_hash(shop: Shop) -> None:
+def test_notice_is_stored_with_its_hash(shop: Shop) -> None:
     notice = services.publish_notice("privacy", 2, "de", "Was wir tun.", ["service"], at(4))
     assert notice.reference == "privacy/2/de"
     assert notice.sha256 == hashlib.sha256(b"Was wir tun.").hexdigest()
     assert notice.published_at == at(4)
 
 
-def test_publishing_the_same_again_is_harmless_and_another_text_is_refused(shop: Shop) -> None:
+def test_notice_is_published_again_only_unchanged(shop: Shop) -> None:
     first = services.publish_notice("privacy", 2, "en", "Text.", ["service"])
     assert services.publish_notice("privacy", 2, "en", "Text.", ["service"]) == first
     for body, purposes in (("Other text.", ["service"]), ("Text.", ["service", "fraud"])):
@@ -135,7 +135,7 @@ def test_publishing_the_same_again_is_harmless_and_another_text_is_refused(shop:
     ("body", "purposes", "error"),
     [(" ", ["service"], WrongNotice), ("Text.", [], WrongNotice), ("Text.", ["nothing"], UnknownPurpose)],
 )
-def test_a_notice_says_something_about_something(shop: Shop, body: str, purposes: list, error: type) -> None:
+def test_notice_without_text_or_purpose_is_refused(shop: Shop, body: str, purposes: list, error: type) -> None:
     with pytest.raises(error):
         services.publish_notice("privacy", 2, "en", body, purposes)
     assert Notice.objects.count() == 1
@@ -143,7 +143,7 @@ def test_a_notice_says_something_about_something(shop: Shop, body: str, purposes
 
 @pytest.mark.parametrize("database", ["sqlite-empty", "postgres-empty"], indirect=True)
 @pytest.mark.usefixtures("database", "store")
-def test_a_new_installation_is_seeded_once_however_often_it_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_seed_command_is_idempotent(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("seed")
     call_command("seed")
     assert {purpose.name: purpose.lawful_basis for purpose in Purpose.objects.all()} == {

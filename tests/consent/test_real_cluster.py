@@ -1,4 +1,4 @@
-"""Consent on a real Redis Cluster: what readers are told while primaries die, change and come back with old data."""
+"""Consent on a real Redis Cluster: answers while primaries die, change and return with old data."""
 
 import shutil
 import threading
@@ -34,8 +34,8 @@ CUSTOMERS = [f"c{n}" for n in range(24)]
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
-class Live:
-    """A shop on a real cluster, in real time, where everybody has said yes."""
+class ClusterEnvironment:
+    """Customers who all consent, on a real cluster, in real time."""
 
     def __init__(self, cluster: RedisCluster, store: ClusterStore):
         self.cluster, self.store = cluster, store
@@ -45,7 +45,7 @@ class Live:
 
     @contextmanager
     def vouching(self) -> Iterator[None]:
-        """The voucher's process, as a thread."""
+        """Run the store verifier in a thread."""
         stop = threading.Event()
         thread = threading.Thread(target=StoreVerifier(self.store, EXPIRY_MS, stop).run)
         thread.start()
@@ -69,7 +69,7 @@ class Live:
         return [name for name in CUSTOMERS if isinstance(self.read(name), PurposePermission)]
 
     def until_served(self, names: list[str]) -> None:
-        eventually(lambda: self.served() == names, "just these are served")
+        eventually(lambda: self.served() == names, "exactly these are served")
 
     def node_of(self, name: str) -> Node:
         return next(node for node in self.store.nodes() if node.owns(self.subjects[name]))
@@ -82,8 +82,8 @@ class Live:
         port = execute(primary, "ROLE")[2][0][1]
         return next(server for server in self.cluster.servers if server.port == int(port))
 
-    def old_grant_at(self, server: RedisServer, name: str) -> bool:
-        """Whether a server, a replica or one just started, holds a permission that allows."""
+    def holds_old_grant(self, server: RedisServer, name: str) -> bool:
+        """Whether a server (replica or not) still holds the permission that allows."""
         with Redis(port=server.port, socket_timeout=2) as client:
             client.config_set("cluster-allow-reads-when-down", "yes")
             client.execute_command("READONLY")
@@ -92,129 +92,131 @@ class Live:
         return decode(raw).purposes["service"].allowed
 
     def until_refused(self, name: str) -> None:
-        """Wait until a customer is told no, never yes before."""
+        """Wait until a customer's reads are refused; none is answered before."""
 
         def refused() -> bool:
-            said = self.read(name)
-            assert not isinstance(said, PurposePermission), "the old grant was served"
-            return said is Denial.REFUSED
+            result = self.read(name)
+            assert not isinstance(result, PurposePermission), "the old grant was served"
+            return result is Denial.REFUSED
 
         eventually(refused, "the withdrawal is in effect")
 
 
 @pytest.fixture
-def live(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+def env(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterEnvironment]:
     ChangeSequence.objects.update(vouched_runs="")
     with running(RedisCluster(tmp_path / "cluster")) as cluster:
         store = ClusterStore(cluster.url, 500)
         monkeypatch.setattr(configured, "store", lambda: store)
-        yield Live(cluster, store)
+        yield ClusterEnvironment(cluster, store)
 
 
-def test_a_dead_primary_stops_its_own_customers_until_its_replica_is_vouched_for(live: Live) -> None:
-    with live.vouching():
-        live.until_served(CUSTOMERS)
+def test_dead_primary_denies_only_its_customers_until_failover(env: ClusterEnvironment) -> None:
+    with env.vouching():
+        env.until_served(CUSTOMERS)
         one, *rest = CUSTOMERS
-        node, primary = live.node_of(one), live.server_of(one)
-        stopped = {name for name in CUSTOMERS if node.owns(live.subjects[name])}
+        node, primary = env.node_of(one), env.server_of(one)
+        stopped = {name for name in CUSTOMERS if node.owns(env.subjects[name])}
         others = [name for name in CUSTOMERS if name not in stopped]
         primary.kill()
-        decided = live.withdraw(one)
+        decided = env.withdraw(one)
         assert not decided.effective
-        assert live.withdraw(others[0]).effective, "other nodes' decisions go on"
+        assert env.withdraw(others[0]).effective, "decisions on other nodes are effective"
 
         def back() -> bool:
-            served = live.served()
+            served = env.served()
             assert one not in served
-            assert set(others[1:]) <= set(served), "the others are served all the time"
+            assert set(others[1:]) <= set(served), "the others are always served"
             return served == [name for name in rest if name != others[0]]
 
-        eventually(back, "everybody else is served again")
-        assert live.read(one) is live.read(others[0]) is Denial.REFUSED
+        eventually(back, "every other customer is served again")
+        assert env.read(one) is env.read(others[0]) is Denial.REFUSED
         eventually(lambda: not PermissionChange.objects.filter(published_at=None).exists(), "every change is in effect")
         primary.start()
         eventually(lambda: execute(primary, "ROLE")[0] == "slave", "the old primary is a replica")
-        assert live.served() == [name for name in rest if name != others[0]]
-        assert len(ChangeSequence.objects.get().vouched_runs.split()) == 3, "of each primary's slots one run is known"
+        assert env.served() == [name for name in rest if name != others[0]]
+        assert len(ChangeSequence.objects.get().vouched_runs.split()) == 3, (
+            "one run is recorded for each primary's slots"
+        )
 
 
-def test_through_a_fail_over_and_back_no_withdrawal_is_forgotten(live: Live) -> None:
-    with live.vouching():
-        live.until_served(CUSTOMERS)
+def test_withdrawal_survives_a_failover_and_back(env: ClusterEnvironment) -> None:
+    with env.vouching():
+        env.until_served(CUSTOMERS)
         for name in CUSTOMERS[:2]:
-            primary = live.server_of(name)
-            replica = live.replica_of(primary)
+            primary = env.server_of(name)
+            replica = env.replica_of(primary)
             for follower in (replica, primary):
                 execute(follower, "CLUSTER FAILOVER")
-                live.withdraw(name)
-                live.until_refused(name)
+                env.withdraw(name)
+                env.until_refused(name)
                 eventually(lambda now=follower: execute(now, "ROLE")[0] == "master", "the replica took over")
-                live.until_refused(name)
-        live.until_served(CUSTOMERS[2:])
+                env.until_refused(name)
+        env.until_served(CUSTOMERS[2:])
 
 
-def test_a_promoted_replica_that_lags_never_serves_an_old_grant(live: Live) -> None:
-    with live.vouching():
-        live.until_served(CUSTOMERS)
+def test_lagging_promoted_replica_serves_no_old_grant(env: ClusterEnvironment) -> None:
+    with env.vouching():
+        env.until_served(CUSTOMERS)
         name = CUSTOMERS[0]
-        primary = live.server_of(name)
-        replica = live.replica_of(primary)
+        primary = env.server_of(name)
+        replica = env.replica_of(primary)
         execute(primary, "ACL SETUSER default", "-psync", "-sync")  # the replica can't follow any more
         execute(primary, "CLIENT KILL TYPE replica")
-        assert live.withdraw(name).effective
-        assert live.read(name) is Denial.REFUSED
-        assert live.old_grant_at(replica, name), "it never heard of the withdrawal"
+        assert env.withdraw(name).effective
+        assert env.read(name) is Denial.REFUSED
+        assert env.holds_old_grant(replica, name), "the replica lacks the withdrawal"
         primary.kill()
-        live.until_refused(name)
-        assert live.server_of(name) is replica
-        live.until_served(CUSTOMERS[1:])
+        env.until_refused(name)
+        assert env.server_of(name) is replica
+        env.until_served(CUSTOMERS[1:])
 
 
-def restore_an_old_dump(live: Live, name: str) -> RedisServer:
-    """Of a customer who withdraws: the primary comes back from a dump that was made before."""
-    primary = live.server_of(name)
-    replica = live.replica_of(primary)
+def restore_old_dump(env: ClusterEnvironment, name: str) -> RedisServer:
+    """Restart a customer's primary from a dump made before the customer withdrew."""
+    primary = env.server_of(name)
+    replica = env.replica_of(primary)
     execute(primary, "SAVE")
     dump = primary.folder / "dump.rdb"
     kept = shutil.copy(dump, primary.folder / "kept.rdb")
-    assert live.withdraw(name).effective
-    assert live.read(name) is Denial.REFUSED
+    assert env.withdraw(name).effective
+    assert env.read(name) is Denial.REFUSED
     replica.kill()
     primary.kill()
     shutil.copy(kept, dump)
     primary.start()
-    assert live.old_grant_at(primary, name), "the dump knows nothing of the withdrawal"
+    assert env.holds_old_grant(primary, name), "the dump lacks the withdrawal"
     return primary
 
 
-def test_a_primary_restored_from_a_dump_never_serves_an_old_grant(live: Live) -> None:
-    with live.vouching():
-        live.until_served(CUSTOMERS)
+def test_primary_restored_from_a_dump_serves_no_old_grant(env: ClusterEnvironment) -> None:
+    with env.vouching():
+        env.until_served(CUSTOMERS)
         name = CUSTOMERS[0]
-        restore_an_old_dump(live, name)
-        live.until_refused(name)
-        live.until_served(CUSTOMERS[1:])
+        restore_old_dump(env, name)
+        env.until_refused(name)
+        env.until_served(CUSTOMERS[1:])
 
 
-def test_an_old_grant_that_moves_to_a_node_which_is_vouched_for_is_not_served_there(live: Live) -> None:
+def test_old_grant_in_a_moved_slot_is_not_served(env: ClusterEnvironment) -> None:
     name = CUSTOMERS[0]
-    with live.vouching():
-        live.until_served(CUSTOMERS)
-        primary = restore_an_old_dump(live, name)
+    with env.vouching():
+        env.until_served(CUSTOMERS)
+        primary = restore_old_dump(env, name)
     eventually(lambda: "cluster_state:ok" in execute(primary, "CLUSTER INFO"), "the others take the primary back")
-    taker = next(node for node in live.store.nodes() if not node.owns(live.subjects[name]))
+    taker = next(node for node in env.store.nodes() if not node.owns(env.subjects[name]))
     assert taker.vouch(taker.run(), 60_000)
-    target = next(server for server in live.cluster.servers if taker.name.endswith(f":{server.port}"))
-    subject = live.subjects[name]
+    target = next(server for server in env.cluster.servers if taker.name.endswith(f":{server.port}"))
+    subject = env.subjects[name]
     slot, ids = slot_of(subject), {server.port: execute(server, "CLUSTER MYID") for server in (primary, target)}
     execute(target, f"CLUSTER SETSLOT {slot} IMPORTING", ids[primary.port])
     execute(primary, f"CLUSTER SETSLOT {slot} MIGRATING", ids[target.port])
     execute(primary, "MIGRATE 127.0.0.1", target.port, subject_key(subject), 0, 5000)
-    assert live.read(name) is Denial.UNVOUCHED
+    assert env.read(name) is Denial.UNVOUCHED
     for server in (target, primary):
         execute(server, f"CLUSTER SETSLOT {slot} NODE", ids[target.port])
-    assert live.read(name) is Denial.UNVOUCHED
-    assert live.old_grant_at(target, name)
-    with live.vouching():
-        live.until_refused(name)
-        live.until_served(CUSTOMERS[1:])
+    assert env.read(name) is Denial.UNVOUCHED
+    assert env.holds_old_grant(target, name)
+    with env.vouching():
+        env.until_refused(name)
+        env.until_served(CUSTOMERS[1:])

@@ -1,4 +1,4 @@
-"""Consent on real Redis servers: what a reader is told, through deaths and promotions."""
+"""Consent on real Redis servers: answers while they die, restart and are promoted."""
 
 import shutil
 import time
@@ -31,13 +31,13 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
     server.kill()
 
 
-class Live:
-    """A shop on a real Redis, in real time."""
+class RedisEnvironment:
+    """Customer and verifier on a real Redis, in real time."""
 
     def __init__(self, server: RedisServer, monkeypatch: pytest.MonkeyPatch):
         self.server, self.monkeypatch = server, monkeypatch
         self.connect(server)
-        self.verifier._vouch_times = {None: -1e9}  # no voucher was here before: nothing to wait for
+        self.verifier._vouch_times = {None: -1e9}  # no earlier process vouched: nothing to wait for
         self.subject = register("ann", "eu", "acme").customer.subject
 
     def connect(self, server: RedisServer) -> None:
@@ -66,128 +66,128 @@ class Live:
 
 
 @pytest.fixture
-def live(shop: Shop, redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Live:
-    return Live(redis, monkeypatch)
+def env(shop: Shop, redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisEnvironment:
+    return RedisEnvironment(redis, monkeypatch)
 
 
-def test_a_decision_is_in_effect_for_the_next_read(live: Live) -> None:
-    assert not live.give().effective
-    live.until_vouching()
-    assert live.give().effective
-    assert isinstance(live.read(), PurposePermission)
+def test_next_read_obeys_the_decision(env: RedisEnvironment) -> None:
+    assert not env.give().effective
+    env.until_vouching()
+    assert env.give().effective
+    assert isinstance(env.read(), PurposePermission)
     for _ in range(20):
-        live.verifier.step()
-        assert live.withdraw().effective
-        assert live.read() is Denial.REFUSED
-        assert live.give().effective
-        assert isinstance(live.read(), PurposePermission)
+        env.verifier.step()
+        assert env.withdraw().effective
+        assert env.read() is Denial.REFUSED
+        assert env.give().effective
+        assert isinstance(env.read(), PurposePermission)
 
 
-def test_nobody_reads_what_was_withdrawn_while_the_store_was_dead(live: Live) -> None:
-    live.until_vouching()
-    live.give()
-    live.server.kill()
-    decided = live.withdraw()
+def test_withdrawal_while_redis_was_dead_denies_after_its_return(env: RedisEnvironment) -> None:
+    env.until_vouching()
+    env.give()
+    env.server.kill()
+    decided = env.withdraw()
     assert not decided.effective
     assert PermissionChange.objects.get(sequence=decided.sequence).published_at is None
-    live.server.start()
-    assert live.read() is Denial.UNVOUCHED
-    live.until_vouching()
-    assert live.read() is Denial.REFUSED
+    env.server.start()
+    assert env.read() is Denial.UNVOUCHED
+    env.until_vouching()
+    assert env.read() is Denial.REFUSED
     assert PermissionChange.objects.get(sequence=decided.sequence).published_at is not None
 
 
-def test_a_flushed_store_denies_until_everything_is_put_again(live: Live) -> None:
-    live.give()
-    live.until_vouching()
-    with Redis.from_url(live.server.url) as client:
+def test_flushed_redis_denies_until_everything_is_published(env: RedisEnvironment) -> None:
+    env.give()
+    env.until_vouching()
+    with Redis.from_url(env.server.url) as client:
         client.flushall()
-    assert live.read() is Denial.UNVOUCHED
-    live.until_vouching()
-    assert isinstance(live.read(), PurposePermission)
+    assert env.read() is Denial.UNVOUCHED
+    env.until_vouching()
+    assert isinstance(env.read(), PurposePermission)
 
 
-def test_a_promoted_replica_that_lags_never_shows_what_was_withdrawn(live: Live, tmp_path: Path) -> None:
+def test_lagging_promoted_replica_denies_a_withdrawn_purpose(env: RedisEnvironment, tmp_path: Path) -> None:
     replica = RedisServer(tmp_path / "replica")
     replica.start()
     try:
-        with Redis.from_url(live.server.url) as master, Redis.from_url(replica.url) as follower:
-            live.give()
-            live.until_vouching()
-            live.verifier.step()
-            follower.replicaof("127.0.0.1", live.server.port)
+        with Redis.from_url(env.server.url) as primary, Redis.from_url(replica.url) as follower:
+            env.give()
+            env.until_vouching()
+            env.verifier.step()
+            follower.replicaof("127.0.0.1", env.server.port)
             while follower.info("replication")["master_link_status"] != "up":
                 time.sleep(0.02)
-            master.wait(1, 5000)
-            live.verifier.step()
+            primary.wait(1, 5000)
+            env.verifier.step()
             follower.replicaof("NO", "ONE")  # promoted, with the permission given
-            assert live.withdraw().effective  # on the old master, which readers still use
-            assert live.read() is Denial.REFUSED
+            assert env.withdraw().effective  # on the old primary, which readers still use
+            assert env.read() is Denial.REFUSED
 
-        old = live.store
-        live.connect(replica)  # the fail-over reaches everybody
-        assert live.read() is Denial.UNVOUCHED
-        stored = live.store.read([live.subject], [], [], 1000).subjects[0].permission
+        old = env.store
+        env.connect(replica)  # every process follows the failover
+        assert env.read() is Denial.UNVOUCHED
+        stored = env.store.read([env.subject], [], [], 1000).subjects[0].permission
         assert stored is not None
-        assert stored.purposes["service"].allowed  # the replica never heard of it
-        live.until_vouching()
-        assert live.read() is Denial.REFUSED
+        assert stored.purposes["service"].allowed  # the replica lacks the withdrawal
+        env.until_vouching()
+        assert env.read() is Denial.REFUSED
         time.sleep(EXPIRY_MS / 1000)
-        assert live.read(old) is Denial.UNVOUCHED
+        assert env.read(old) is Denial.UNVOUCHED
     finally:
         replica.kill()
 
 
-def test_a_redis_restored_from_a_dump_never_shows_what_was_withdrawn(live: Live) -> None:
-    live.give()
-    live.until_vouching()
-    with Redis.from_url(live.server.url) as client:
+def test_redis_restored_from_a_dump_denies_a_withdrawn_purpose(env: RedisEnvironment) -> None:
+    env.give()
+    env.until_vouching()
+    with Redis.from_url(env.server.url) as client:
         client.save()
-    dump = live.server.folder / "dump.rdb"
-    kept = shutil.copy(dump, live.server.folder / "kept.rdb")
-    assert live.withdraw().effective
-    assert live.read() is Denial.REFUSED
-    live.server.kill()
+    dump = env.server.folder / "dump.rdb"
+    kept = shutil.copy(dump, env.server.folder / "kept.rdb")
+    assert env.withdraw().effective
+    assert env.read() is Denial.REFUSED
+    env.server.kill()
     shutil.copy(kept, dump)
-    live.server.start()
-    stored = live.store.read([live.subject], [], [], 1000).subjects[0].permission
+    env.server.start()
+    stored = env.store.read([env.subject], [], [], 1000).subjects[0].permission
     assert stored is not None
-    assert stored.purposes["service"].allowed  # the dump never heard of it
-    assert live.read() is Denial.UNVOUCHED
-    live.until_vouching()
-    assert live.read() is Denial.REFUSED
+    assert stored.purposes["service"].allowed  # the dump lacks the withdrawal
+    assert env.read() is Denial.UNVOUCHED
+    env.until_vouching()
+    assert env.read() is Denial.REFUSED
 
 
-def test_of_two_masters_one_is_vouched_for(live: Live, tmp_path: Path) -> None:
-    """Back on the old master, which never knew that it was replaced: what it missed is put first."""
+def test_one_of_two_primaries_is_vouched_for(env: RedisEnvironment, tmp_path: Path) -> None:
+    """The old primary, which was replaced unnoticed, gets the changes that it missed before it is vouched for."""
     other = RedisServer(tmp_path / "other")
     other.start()
     try:
-        live.give()
-        live.until_vouching()
-        live.verifier.step()
-        first = live.server
-        live.connect(other)
-        live.until_vouching()
-        assert live.withdraw().effective
-        live.connect(first)
-        live.until_vouching()
-        assert live.read() is Denial.REFUSED
+        env.give()
+        env.until_vouching()
+        env.verifier.step()
+        first = env.server
+        env.connect(other)
+        env.until_vouching()
+        assert env.withdraw().effective
+        env.connect(first)
+        env.until_vouching()
+        assert env.read() is Denial.REFUSED
     finally:
         other.kill()
 
 
-def test_a_store_that_was_read_only_for_as_long_as_a_word_lasts_is_vouched_for_at_once(live: Live) -> None:
+def test_no_wait_after_a_read_only_time_longer_than_the_expiry(env: RedisEnvironment) -> None:
     now_s = [0.0]
-    live.verifier = NodeVerifier(live.store, EXPIRY_MS, lambda: now_s[0], vouch_times={None: -1e9})
-    live.until_vouching()
-    with Redis.from_url(live.server.url) as client:
+    env.verifier = NodeVerifier(env.store, EXPIRY_MS, lambda: now_s[0], vouch_times={None: -1e9})
+    env.until_vouching()
+    with Redis.from_url(env.server.url) as client:
         for long_enough in (False, True):
             client.replicaof("127.0.0.1", 1)
             for _ in range(2):
-                assert live.verifier.step() is VerifierState.STORE_AWAY
+                assert env.verifier.step() is VerifierState.STORE_AWAY
                 now_s[0] += EXPIRY_MS / 1000 / (2 if long_enough else 4)
-            client.replicaof("NO", "ONE")  # another run: what was put elsewhere meanwhile it lacks
-            assert live.verifier.step() is (VerifierState.VOUCHING if long_enough else VerifierState.WAITING)
+            client.replicaof("NO", "ONE")  # another run, which may lack changes
+            assert env.verifier.step() is (VerifierState.VOUCHING if long_enough else VerifierState.WAITING)
             now_s[0] += EXPIRY_MS / 1000
-            assert live.verifier.step() is VerifierState.VOUCHING
+            assert env.verifier.step() is VerifierState.VOUCHING

@@ -1,4 +1,4 @@
-"""What a service could not finish is finished by the relay, however often anything fails."""
+"""Relay: changes and purges that a service left are finished, through failures of store, broker and process."""
 
 import threading
 from datetime import timedelta
@@ -17,44 +17,44 @@ from tests.kit.shop import Shop
 
 @pytest.fixture
 def withdrawn(shop: Shop) -> Purge:
-    """Ann has withdrawn; the streams have not been told yet."""
+    """Purge of a withdrawal, not sent yet."""
     ann = shop.register().customer
     shop.give()
     return Purge(ann.subject, shop.withdraw(when=5).sequence)
 
 
-def unfinished() -> int:
+def count_pending() -> int:
     return PermissionChange.objects.filter(relay.PENDING).count()
 
 
-def test_the_streams_are_told_of_a_withdrawal_once(shop: Shop, withdrawn: Purge) -> None:
+def test_withdrawal_sends_one_purge(shop: Shop, withdrawn: Purge) -> None:
     assert relay_due(at(6)) == RelayResult(finished=1, purged=1, failed=0)
     assert relay_due(at(7)) == RelayResult(0, 0, 0)
     assert shop.sent.sent == [withdrawn]
     assert PermissionChange.objects.get(sequence=withdrawn.sequence).purge_sent_at == at(6)
 
 
-def test_what_takes_nothing_away_is_not_told(shop: Shop) -> None:
+def test_consent_sends_no_purge(shop: Shop) -> None:
     shop.register()
     shop.give()
     shop.give(when=1)
     assert relay_due(at(6)) == RelayResult(0, 0, 0)
 
 
-def test_a_change_that_the_store_missed_is_put_and_then_told(shop: Shop) -> None:
+def test_unpublished_change_is_published_before_its_purge_is_sent(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give()
     shop.store.available = False
     shop.withdraw(when=5)
     assert relay_due(at(6)) == RelayResult(0, 0, failed=1)
-    assert shop.sent.sent == []  # the streams look at the store: they would find the old permission
+    assert shop.sent.sent == []  # not before the permission is published: the streams read it
     shop.store.available = True
     assert relay_due(at(60)) == RelayResult(1, 1, 0)
     assert shop.read(ann.subject) is Denial.REFUSED
-    assert unfinished() == 0
+    assert count_pending() == 0
 
 
-def test_a_broker_that_refuses_is_asked_again_later_each_time(shop: Shop, withdrawn: Purge) -> None:
+def test_refused_purges_are_retried_ever_less_often(shop: Shop, withdrawn: Purge) -> None:
     shop.sent.failing = True
     waits = []
     now = 6.0
@@ -73,23 +73,23 @@ def test_a_broker_that_refuses_is_asked_again_later_each_time(shop: Shop, withdr
     assert PermissionChange.objects.get(sequence=withdrawn.sequence).last_error == ""
 
 
-def test_waits_differ_so_that_not_all_come_back_at_once() -> None:
+def test_retry_delays_are_randomized() -> None:
     assert len({retry_delay(5) for _ in range(50)}) > 40
     assert retry_delay(10**6) <= timedelta(minutes=5)
 
 
-def test_a_crash_after_the_broker_took_it_repeats_it_harmlessly(shop: Shop, withdrawn: Purge) -> None:
+def test_crash_after_sending_sends_the_purge_again(shop: Shop, withdrawn: Purge) -> None:
     shop.sent.dying = True
     with pytest.raises(KeyboardInterrupt):
         relay_due(at(6))
     shop.sent.dying = False
-    assert relay_due(at(7)) == RelayResult(0, 0, 0)  # claimed by the dead one for a minute
+    assert relay_due(at(7)) == RelayResult(0, 0, 0)  # claimed by the dead relay for a minute
     assert relay_due(at(6 + relay.CLAIM_TIMEOUT_S)) == RelayResult(1, 1, 0)
     assert shop.sent.sent == [withdrawn, withdrawn]
-    assert unfinished() == 0
+    assert count_pending() == 0
 
 
-def test_one_purge_that_fails_leaves_the_others_finished(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_purge_does_not_hold_back_the_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = []
     for name in ("ann", "bob", "cem"):
         shop.register(name)
@@ -100,7 +100,7 @@ def test_one_purge_that_fails_leaves_the_others_finished(shop: Shop, monkeypatch
     assert [change.sequence for change in PermissionChange.objects.filter(relay.PENDING)] == [refused[1]]
 
 
-def test_two_relays_at_once_finish_each_change_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_relays_finish_each_change_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "CHANGES_PER_BATCH", 3)
     for n in range(30):
         shop.register(f"c{n}")
@@ -120,11 +120,11 @@ def test_two_relays_at_once_finish_each_change_once(shop: Shop, monkeypatch: pyt
     results.append(relay_due(at(6)))
     assert sum(result.purged for result in results) == 30
     assert sorted(shop.sent.sent) == sorted(set(shop.sent.sent))
-    assert unfinished() == 0
+    assert count_pending() == 0
 
 
-def test_changes_are_forgotten_a_month_after_they_took_effect(shop: Shop, withdrawn: Purge) -> None:
-    assert prune(at(40 * 86_400)) == 2  # not the withdrawal: the streams have not been told
+def test_finished_changes_are_deleted_after_30_days(shop: Shop, withdrawn: Purge) -> None:
+    assert prune(at(40 * 86_400)) == 2  # not the withdrawal, whose purge was not sent
     relay_due(at(6))
     assert prune(at(29 * 86_400)) == 0
     assert prune(at(40 * 86_400)) == 1

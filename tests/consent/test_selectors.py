@@ -1,4 +1,4 @@
-"""The figures of the administration's first page, and timelines."""
+"""Readers of consent: figures of the first admin page, and timelines."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from tests.kit.clock import at
 from tests.kit.shop import Shop
 
 
-def test_decisions_are_counted_by_day_also_where_there_were_none(shop: Shop) -> None:
+def test_decisions_are_counted_for_every_day(shop: Shop) -> None:
     day = 86_400
     shop.register(when=0)
     shop.give(when=0, until=at(2 * day + 5))
@@ -22,7 +22,7 @@ def test_decisions_are_counted_by_day_also_where_there_were_none(shop: Shop) -> 
     assert days[-1].day == at(3 * day).date()
 
 
-def test_propagation_is_measured_over_the_last_day(shop: Shop) -> None:
+def test_propagation_delay_is_measured_over_the_last_day(shop: Shop) -> None:
     assert selectors.propagation_delay(at()) == PropagationDelay(0, None, None)
     shop.register()
     for n in range(99):
@@ -34,7 +34,7 @@ def test_propagation_is_measured_over_the_last_day(shop: Shop) -> None:
     assert selectors.propagation_delay(at(2 * 86_400)) == PropagationDelay(0, None, None)
 
 
-def test_what_is_on_its_way_is_shown_with_its_age(shop: Shop) -> None:
+def test_outbox_backlog_counts_changes_and_the_oldest_age(shop: Shop) -> None:
     shop.register()
     shop.give()
     assert selectors.outbox_backlog(at(5)) == OutboxBacklog(0, 0, 0.0)
@@ -47,7 +47,7 @@ def test_what_is_on_its_way_is_shown_with_its_age(shop: Shop) -> None:
     assert selectors.outbox_backlog(at(3001)) == OutboxBacklog(0, 0, 0.0)
 
 
-def test_a_timeline_shows_the_newest_first(shop: Shop) -> None:
+def test_timeline_lists_the_newest_record_first(shop: Shop) -> None:
     shop.register()
     shop.register("bob")
     shop.give()

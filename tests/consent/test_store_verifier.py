@@ -1,4 +1,4 @@
-"""The voucher's process: a thread a node, and an end that a supervisor sees."""
+"""Verifier of the whole store: a thread a node, and the end of the process after an error."""
 
 import threading
 from collections.abc import Sequence
@@ -23,53 +23,53 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_verifier, "STEP_S", 0.01)
 
 
-class Nodes(MemoryStore):
-    """A store of several, with its own data in none; ``there`` are those that it has now."""
+class SeveralNodes(MemoryStore):
+    """Store of several nodes. ``present``: its nodes now; None: unknown."""
 
-    there: Sequence[MemoryStore] | None = None
+    present: Sequence[MemoryStore] | None = None
 
     def nodes(self) -> Sequence[MemoryStore]:  # type: ignore[override]
-        if self.there is None:
-            raise StoreUnavailable("nobody tells")
-        return self.there
+        if self.present is None:
+            raise StoreUnavailable("unknown")
+        return self.present
 
 
-def running(store: Nodes) -> tuple[threading.Event, threading.Thread]:
+def start(store: SeveralNodes) -> tuple[threading.Event, threading.Thread]:
     stop = threading.Event()
-    vouching_ = StoreVerifier(store, EXPIRY_MS, stop)
-    vouching_._vouch_times.clear()
-    vouching_._vouch_times[None] = -1e9  # no process was here before
-    thread = threading.Thread(target=vouching_.run)
+    verifier = StoreVerifier(store, EXPIRY_MS, stop)
+    verifier._vouch_times.clear()
+    verifier._vouch_times[None] = -1e9  # no earlier process vouched
+    thread = threading.Thread(target=verifier.run)
     thread.start()
     return stop, thread
 
 
-def word(node: MemoryStore) -> str:
+def incarnation_of(node: MemoryStore) -> str:
     return node.read([], [], [], 100).nodes[0].incarnation
 
 
-def test_every_node_is_vouched_for_as_it_comes_and_one_that_is_away_delays_nobody(shop: Shop) -> None:
-    store, first, away, later = Nodes(), MemoryStore(), MemoryStore(), MemoryStore()
+def test_each_node_is_vouched_for_independently(shop: Shop) -> None:
+    store, first, away, later = SeveralNodes(), MemoryStore(), MemoryStore(), MemoryStore()
     away.available = False
-    stop, thread = running(store)
+    stop, thread = start(store)
     try:
-        store.there = [away, first]
-        eventually(lambda: word(first), "the first is vouched for")
-        store.there = [first, later]
-        eventually(lambda: word(later), "one that came later, too")
-        away.available = True  # but a node of the store no more
+        store.present = [away, first]
+        eventually(lambda: incarnation_of(first), "the first is vouched for")
+        store.present = [first, later]
+        eventually(lambda: incarnation_of(later), "a node that joined is vouched for")
+        away.available = True  # but it has left
     finally:
         stop.set()
         thread.join()
-    assert not word(away)
+    assert not incarnation_of(away)
 
 
-def test_a_mistake_ends_the_process(shop: Shop) -> None:
+def test_error_of_a_node_verifier_ends_the_process(shop: Shop) -> None:
     class Broken(MemoryStore):
         def run(self) -> NoReturn:
-            raise ValueError("a mistake of ours")
+            raise ValueError("a defect")
 
-    store = Nodes()
-    store.there = [Broken(), MemoryStore()]
-    with pytest.raises(ValueError, match="a mistake of ours"):
+    store = SeveralNodes()
+    store.present = [Broken(), MemoryStore()]
+    with pytest.raises(ValueError, match="a defect"):
         StoreVerifier(store, EXPIRY_MS, threading.Event()).run()

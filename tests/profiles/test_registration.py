@@ -1,4 +1,4 @@
-"""Registering customers."""
+"""Registration of customers."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from tests.kit.clock import at, ms
 from tests.kit.shop import Shop
 
 
-def test_a_new_customer_allows_what_needs_no_consent_and_nothing_else(shop: Shop) -> None:
+def test_registration_grants_only_purposes_without_consent(shop: Shop) -> None:
     ann = shop.register().customer
     stored = shop.stored(ann.subject)
     assert stored is not None
@@ -27,12 +27,12 @@ def test_a_new_customer_allows_what_needs_no_consent_and_nothing_else(shop: Shop
     assert not ConsentRecord.objects.exists()
 
 
-def test_a_registration_is_in_effect_when_it_returns(shop: Shop) -> None:
+def test_registration_is_in_effect_on_return(shop: Shop) -> None:
     assert shop.register().effective
     assert not PermissionChange.objects.filter(published_at=None).exists()
 
 
-def test_an_unreachable_store_leaves_a_registration_pending(shop: Shop) -> None:
+def test_registration_is_pending_with_the_store_away(shop: Shop) -> None:
     shop.store.available = False
     assert not shop.register().effective
     assert not shop.register().effective
@@ -40,20 +40,20 @@ def test_an_unreachable_store_leaves_a_registration_pending(shop: Shop) -> None:
     assert Customer.objects.count() == 1
 
 
-def test_registering_again_changes_nothing(shop: Shop) -> None:
+def test_repeated_registration_changes_nothing(shop: Shop) -> None:
     first, second = shop.register(), register("ann", "us", "other", now=at(5))
     assert (first.created, second.created) == (True, False)
     assert second.customer.region == "eu"
     assert PermissionChange.objects.count() == 1
 
 
-def test_the_subject_is_keyed_and_names_nobody(shop: Shop) -> None:
+def test_subject_is_a_keyed_hash_of_the_customer_id(shop: Shop) -> None:
     subject = shop.register().customer.subject
     assert subject == subject_of("ann", b"the-tests-subject-secret-of-more-than-32-characters")
     assert "ann" not in subject
 
 
-def test_a_lawful_basis_begins_a_second_after_registration_or_with_the_imported_date(shop: Shop) -> None:
+def test_grant_starts_a_second_later_or_at_the_imported_date(shop: Shop) -> None:
     fresh, imported = shop.register("ann", when=10), shop.register("bob", when=10, since=at(-1000))
     for registered, since in ((fresh, at(11)), (imported, at(-1000))):
         grant = shop.read(registered.customer.subject, "fraud")
@@ -61,27 +61,27 @@ def test_a_lawful_basis_begins_a_second_after_registration_or_with_the_imported_
         assert grant.since_ms == ms(since)
 
 
-def test_a_customer_from_the_future_is_refused(shop: Shop) -> None:
+def test_registration_in_the_future_is_refused(shop: Shop) -> None:
     with pytest.raises(WrongDate, match="future"):
         shop.register(since=at(1))
     assert not Customer.objects.exists()
 
 
 @pytest.mark.parametrize("since", ["9999-12-31T23:59:59-14:00", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"])
-def test_a_customer_from_no_time_is_refused(shop: Shop, since: str) -> None:
+def test_registration_with_a_date_out_of_bounds_is_refused(shop: Shop, since: str) -> None:
     with pytest.raises(WrongDate, match="1970 and 9000"):
         shop.register(since=datetime.fromisoformat(since))
     assert not Customer.objects.exists()
 
 
 @pytest.mark.parametrize("customer_id", ["", "x" * 257, "a\0b", "line\nbreak"])
-def test_an_id_that_names_nobody_is_refused(shop: Shop, customer_id: str) -> None:
+def test_invalid_customer_id_is_refused(shop: Shop, customer_id: str) -> None:
     with pytest.raises(IdentifierError):
         shop.register(customer_id)
     assert not Customer.objects.exists()
 
 
-def test_many_are_registered_at_once_and_again_without_harm(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bulk_registration_is_idempotent(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "BATCH_SIZE", 100)
     backfill = [Registration(f"c{n}", "eu", "acme", at(-n)) for n in range(250)]
     shop.register("c7")
@@ -91,7 +91,7 @@ def test_many_are_registered_at_once_and_again_without_harm(shop: Shop, monkeypa
     assert not PermissionChange.objects.filter(published_at=None).exists()
 
 
-def test_one_bad_row_spoils_only_its_batch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_row_fails_only_its_batch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "BATCH_SIZE", 100)
     backfill = [Registration(f"c{n}", "eu", "acme") for n in range(100)]
     with pytest.raises(IdentifierError):
@@ -99,7 +99,7 @@ def test_one_bad_row_spoils_only_its_batch(shop: Shop, monkeypatch: pytest.Monke
     assert Customer.objects.count() == 100
 
 
-def test_an_erased_customer_is_not_found(shop: Shop) -> None:
+def test_erased_customer_is_not_found(shop: Shop) -> None:
     ann = shop.register().customer
     assert selectors.find_customers(["ann"]) == {"ann": ann}
     Customer.objects.filter(pk=ann.pk).update(erased_at=at())

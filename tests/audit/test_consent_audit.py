@@ -1,11 +1,10 @@
-"""The audit: whatever came between store and database is found, repaired and kept; nothing else is."""
+"""Consent audit: each difference of store and database is found, repaired and recorded, and nothing else is."""
 
 from typing import NamedTuple
 
 import pytest
 
-from featurestore.audit import consent_audit as auditing
-from featurestore.audit import selectors, services
+from featurestore.audit import consent_audit, selectors, services
 from featurestore.audit.consent_audit import run_audit
 from featurestore.audit.errors import FindingNotOpen, MissingReason
 from featurestore.audit.models import AuditRun, Finding
@@ -20,23 +19,23 @@ from tests.kit.shop import Shop
 from tests.kit.stores import vouch_for_database
 
 
-class Ann(NamedTuple):
+class RegisteredCustomer(NamedTuple):
     shop: Shop
     subject: str
 
     def tamper(self, permission: Permission) -> None:
         self.shop.store._permissions[self.subject] = permission
 
-    def right(self) -> Permission:
+    def expected(self) -> Permission:
         return permissions_of([self.subject])[self.subject]
 
 
 @pytest.fixture
-def ann(shop: Shop) -> Ann:
-    """Registered, with the service allowed."""
+def ann(shop: Shop) -> RegisteredCustomer:
+    """Registered customer who allows the purpose `service`."""
     subject = shop.register().customer.subject
     shop.give()
-    return Ann(shop, subject)
+    return RegisteredCustomer(shop, subject)
 
 
 def run(when: float = 100) -> AuditRun:
@@ -49,15 +48,15 @@ def kinds() -> list[tuple[str, str, str]]:
     return list(Finding.objects.order_by("pk").values_list("kind", "purpose", "state"))
 
 
-def test_where_all_is_well_nothing_is_found(ann: Ann) -> None:
+def test_audit_of_an_agreeing_store_finds_nothing(ann: RegisteredCustomer) -> None:
     done = run()
     assert (done.subjects, done.store_subjects, done.found, done.error) == (1, 1, 0, "")
     assert done.finished_at == at(100)
     assert selectors.last_audit() == done
 
 
-def test_a_store_that_allows_what_was_withdrawn_is_put_right(ann: Ann) -> None:
-    before = ann.right()
+def test_withdrawn_purpose_allowed_by_the_store_is_repaired(ann: RegisteredCustomer) -> None:
+    before = ann.expected()
     ann.shop.withdraw(when=5)
     ann.tamper(before)
     assert isinstance(ann.shop.read(ann.subject), PurposePermission)
@@ -67,40 +66,40 @@ def test_a_store_that_allows_what_was_withdrawn_is_put_right(ann: Ann) -> None:
     assert ann.shop.read(ann.subject) is Denial.REFUSED
 
 
-def test_a_row_changed_behind_the_services_back_is_put_right_too(ann: Ann) -> None:
+def test_row_changed_without_the_services_is_repaired(ann: RegisteredCustomer) -> None:
     CurrentPermission.objects.filter(purpose__name="service").update(allowed=False)
     run()
     assert kinds() == [("allows_more", "service", "repaired")]
     assert ann.shop.read(ann.subject) is Denial.REFUSED
 
 
-def test_a_permission_that_was_lost_is_put_again(ann: Ann) -> None:
+def test_missing_permission_is_published_again(ann: RegisteredCustomer) -> None:
     del ann.shop.store._permissions[ann.subject]
     run()
     assert kinds() == [("missing_in_store", "", "repaired")]
     assert isinstance(ann.shop.read(ann.subject), PurposePermission)
 
 
-def test_a_store_that_denies_too_much_is_put_right(ann: Ann) -> None:
-    right = ann.right()
+def test_permission_that_denies_more_is_repaired(ann: RegisteredCustomer) -> None:
+    right = ann.expected()
     ann.tamper(Permission(right.epoch, right.sequence, {}))
     run()
     assert {kind for kind, _, _ in kinds()} == {"denies_more"}
     assert ann.shop.stored(ann.subject) == right
 
 
-def test_a_version_that_the_database_never_issued_is_overtaken(ann: Ann) -> None:
-    right = ann.right()
+def test_version_ahead_of_the_database_is_superseded(ann: RegisteredCustomer) -> None:
+    right = ann.expected()
     ann.tamper(Permission(right.epoch, right.sequence + 500, right.purposes))
-    assert run().repaired == 0  # the change sequence itself is behind: a restored database, which raise_epoch is for
+    assert run().repaired == 0  # the change sequence is behind too: the database was restored, a case for raise_epoch
     ann.tamper(Permission(right.epoch, right.sequence + 2, right.purposes))
     for n in range(3):
         ann.shop.register(f"other{n}")
     assert run(200).repaired == 1
-    assert ann.shop.stored(ann.subject) == ann.right()
+    assert ann.shop.stored(ann.subject) == ann.expected()
 
 
-def test_a_subject_that_the_database_does_not_know_is_denied_for_good(ann: Ann) -> None:
+def test_unknown_subject_gets_a_versioned_denial(ann: RegisteredCustomer) -> None:
     ghost = "f" * 32
     ann.shop.store._permissions[ghost] = Permission(1, 1, {"service": PurposePermission(True, 1, 1)})
     assert isinstance(ann.shop.read(ghost), PurposePermission)
@@ -108,11 +107,11 @@ def test_a_subject_that_the_database_does_not_know_is_denied_for_good(ann: Ann) 
     assert done.store_subjects == 2
     assert kinds() == [("unknown_subject_in_store", "", "repaired")]
     assert ann.shop.read(ghost) is Denial.NO_RECORD
-    assert relay_due(at(101)).purged == 1  # the streams are told as well
+    assert relay_due(at(101)).purged == 1  # the streams get a purge as well
     assert run(200).found == 0
 
 
-def test_fields_of_nobody_are_found_and_dropped(ann: Ann) -> None:
+def test_fields_without_a_permission_are_found_and_dropped(ann: RegisteredCustomer) -> None:
     ghost = "e" * 32
     ann.shop.store._fields[ghost] = {"spend/service": bytes(16)}
     run()
@@ -120,7 +119,7 @@ def test_fields_of_nobody_are_found_and_dropped(ann: Ann) -> None:
     assert ann.shop.store.read([ghost], ["spend/service"], [], 100).subjects[0].fields == [None]
 
 
-def test_keys_that_are_no_subjects_are_counted_and_not_named(ann: Ann) -> None:
+def test_foreign_keys_in_redis_are_counted_not_named(ann: RegisteredCustomer) -> None:
     for foreign in ("x" * 40, "F" * 32, "f" * 32 + "\n", "nul\0", ""):
         ann.shop.store._permissions[foreign] = Permission(1, 1)
     done = run()
@@ -132,54 +131,54 @@ def test_keys_that_are_no_subjects_are_counted_and_not_named(ann: Ann) -> None:
     assert Finding.objects.get().seen_at == at(200)
 
 
-def test_a_retired_purpose_that_the_store_still_allows_is_found(ann: Ann) -> None:
+def test_retired_purpose_allowed_by_the_store_is_found(ann: RegisteredCustomer) -> None:
     Purpose.objects.filter(name="service").update(active=False)
     run()
     assert kinds() == [("allows_more", "service", "repaired")]
     assert ann.shop.read(ann.subject) is Denial.REFUSED
 
 
-def test_an_audit_that_fails_is_recorded_with_its_reason(ann: Ann, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_audit_is_recorded_with_its_error(ann: RegisteredCustomer, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: object) -> None:
         raise RuntimeError(f"went wrong\nDETAIL: Key (subject)=({ann.subject})")
 
-    monkeypatch.setattr(auditing, "_look_up", failing)
+    monkeypatch.setattr(consent_audit, "_look_up", failing)
     with pytest.raises(RuntimeError):
         run()
     done = AuditRun.objects.get()
     assert (done.error, done.finished_at) == ("RuntimeError: went wrong", at(100))
 
 
-def test_an_audit_whose_process_died_is_ended_by_the_next(ann: Ann) -> None:
+def test_next_audit_ends_an_abandoned_one(ann: RegisteredCustomer) -> None:
     dead = AuditRun.objects.create(started_at=at(1))
     run()
     dead.refresh_from_db()
     assert (dead.error, dead.finished_at) == ("its process ended", at(100))
 
 
-def test_a_change_that_the_store_has_not_got_yet_is_no_finding(ann: Ann) -> None:
+def test_recent_unpublished_change_is_no_finding(ann: RegisteredCustomer) -> None:
     ann.shop.store.available = False
     ann.shop.withdraw(when=5)
     ann.shop.store.available = True
     assert run(60).found == 0
     assert PermissionChange.objects.filter(published_at=None).count() == 1
-    assert run(65).found == 1  # a minute is too long
+    assert run(65).found == 1  # unpublished for longer than a minute
     assert ann.shop.read(ann.subject) is Denial.REFUSED
 
 
-def test_a_change_in_the_middle_of_an_audit_is_no_finding(ann: Ann, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At each of the audit's looks at the store a decision is made between its two readings."""
-    stored, decisions = auditing._stored, iter([ann.shop.withdraw, ann.shop.give] * 5)
+def test_change_during_an_audit_is_no_finding(ann: RegisteredCustomer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decision is made between each two reads of the audit."""
+    stored, decisions = consent_audit._stored, iter([ann.shop.withdraw, ann.shop.give] * 5)
 
     def looking(subjects):
         next(decisions)(when=100)
         return stored(subjects)
 
-    monkeypatch.setattr(auditing, "_stored", looking)
+    monkeypatch.setattr(consent_audit, "_stored", looking)
     assert run().found == 0
 
 
-def test_what_the_store_allows_wrongly_is_repaired_before_all_else(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrongly_allowed_permissions_are_repaired_first(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     register_many([Registration(f"c{n}", "eu", "acme") for n in range(40)], now=at())
     subjects = sorted(shop.store.subjects())
     for subject in subjects:
@@ -187,60 +186,58 @@ def test_what_the_store_allows_wrongly_is_repaired_before_all_else(shop: Shop, m
         allowed = right.purposes | {"service": PurposePermission(True, 1, 1)}
         wrong = Permission(right.epoch, right.sequence, allowed if subject == subjects[-1] else {})
         shop.store._permissions[subject] = wrong
-    monkeypatch.setattr(auditing, "BATCH_SIZE", 1)
+    monkeypatch.setattr(consent_audit, "BATCH_SIZE", 1)
     order: list[str] = []
-    monkeypatch.setattr(auditing, "_repair", lambda batch, now: order.extend(batch))
-    monkeypatch.setattr(auditing, "_database_subjects", lambda: iter([subjects]))
+    monkeypatch.setattr(consent_audit, "_repair", lambda batch, now: order.extend(batch))
+    monkeypatch.setattr(consent_audit, "_database_subjects", lambda: iter([subjects]))
     run()
     assert order[0] == subjects[-1]
     assert len(order) == 40
 
 
-def test_what_can_not_be_repaired_stays_open_as_one_finding_until_it_is_gone(
-    ann: Ann, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unrepaired_difference_stays_one_open_finding(ann: RegisteredCustomer, monkeypatch: pytest.MonkeyPatch) -> None:
     ann.tamper(Permission(1, 1, {}))
     with monkeypatch.context() as patch:
-        patch.setattr(auditing, "_repair", lambda batch, now: None)
+        patch.setattr(consent_audit, "_repair", lambda batch, now: None)
         run(100)
         first = selectors.open_findings().count()
         run(200)
         assert selectors.open_findings().count() == first == len(kinds())
-    ann.tamper(ann.right())
+    ann.tamper(ann.expected())
     run(300)
     assert not selectors.open_findings().exists()
     assert set(Finding.objects.values_list("repaired_at", flat=True)) == {at(300)}
 
 
-def test_with_the_store_away_the_audit_says_so_and_finds_nothing(ann: Ann) -> None:
+def test_audit_without_the_store_ends_early_without_findings(ann: RegisteredCustomer) -> None:
     ann.shop.store.available = False
     done = run()
     assert (done.found, done.error) == (0, "store is away")
 
 
-def test_an_unvouched_store_is_not_compared(ann: Ann) -> None:
+def test_unvouched_store_is_not_compared(ann: RegisteredCustomer) -> None:
     ann.shop.store.restart(emptied=True)
     assert "vouch" in run().error
     assert not Finding.objects.exists()
 
 
-def test_two_audits_at_once_are_one(ann: Ann) -> None:
+def test_second_concurrent_audit_does_not_run(ann: RegisteredCustomer) -> None:
     with hold_lease("audit", 60, at()) as lease:
         assert lease
         assert run_audit(at(1)) is None
     assert run(2)
 
 
-def test_a_dead_audit_keeps_others_out_for_two_minutes_at_most(ann: Ann) -> None:
-    holder = hold_lease("audit", auditing.LEASE_S, at())
+def test_dead_audit_holds_the_lease_two_minutes_at_most(ann: RegisteredCustomer) -> None:
+    holder = hold_lease("audit", consent_audit.LEASE_S, at())
     assert holder.__enter__()
     assert run_audit(at(119)) is None
     assert run_audit(at(120)) is not None
 
 
-def test_a_finding_is_dismissed_with_a_reason_and_once(ann: Ann, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finding_is_dismissed_once_with_a_reason(ann: RegisteredCustomer, monkeypatch: pytest.MonkeyPatch) -> None:
     ann.tamper(Permission(1, 1, {}))
-    monkeypatch.setattr(auditing, "_repair", lambda batch, now: None)
+    monkeypatch.setattr(consent_audit, "_repair", lambda batch, now: None)
     run()
     finding = selectors.open_findings()[0]
     with pytest.raises(MissingReason):
@@ -251,7 +248,7 @@ def test_a_finding_is_dismissed_with_a_reason_and_once(ann: Ann, monkeypatch: py
         services.dismiss(finding.pk, actor="dpo", reason="again")
 
 
-def test_findings_hold_no_identifier_and_not_without_end(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_findings_are_bounded_and_name_no_customer(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "MAX_FINDINGS_PER_RUN", 10)
     register_many([Registration(f"somebody{n}", "eu", "acme") for n in range(30)], now=at())
     shop.store.restart(emptied=True)
@@ -262,7 +259,7 @@ def test_findings_hold_no_identifier_and_not_without_end(shop: Shop, monkeypatch
     assert not Finding.objects.filter(detail__contains="somebody").exists()
 
 
-def test_audits_are_forgotten_after_90_days(ann: Ann) -> None:
+def test_audits_are_deleted_after_90_days(ann: RegisteredCustomer) -> None:
     run(0)
     run(50 * 86_400)
     assert services.prune(at(100 * 86_400)) == 1
