@@ -7,11 +7,13 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from devservers.kafka.broker import Broker, missing_programs
+from devservers.ports import use_share
 from devservers.postgres_server import PostgresServer, programs
 from devservers.redis_cluster import RedisCluster
 from devservers.redis_server import RedisServer, valkey
@@ -19,6 +21,8 @@ from devservers.server import running
 from featurestore.accesslog import writer
 
 REDISES = dict.fromkeys(("redis_server", "redis_cluster", "valkey_server", "valkey_cluster"), "redis")
+COST_S = {"kafka": 60, "browser": 30, "postgres": 20, "redis": 10}
+WORKERS_PER_CORE = 2
 MARKED_BY_FIXTURE = {**REDISES, "kafka": "kafka", "postgres": "postgres", "browser": "browser"}
 CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -113,11 +117,36 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test is marked by the servers it asks for: ``-m "not kafka and not browser"`` is the quick run."""
+def pytest_configure(config: pytest.Config) -> None:
+    if worker := getattr(config, "workerinput", None):
+        use_share(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two workers a core: half of the time a worker waits for the processes that it has started."""
+    return WORKERS_PER_CORE * len(os.sched_getaffinity(0))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test is marked by the servers it asks for: ``-m "not kafka and not browser"`` is the quick run.
+
+    Workers take the files in the order of collection: those that take longest first, so that all end at about one time.
+    """
     for item in items:
         for fixture in MARKED_BY_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKED_BY_FIXTURE[fixture])
+    if hasattr(config, "workerinput"):
+        longest: dict[Path, float] = {}
+        for item in items:
+            longest[item.path] = max(longest.get(item.path, 0), expected_s(item))
+        items.sort(key=lambda item: -longest[item.path])
+
+
+def expected_s(item: pytest.Item) -> float:
+    """A guess by what a test asks for: its own time limit, else its servers."""
+    if limit := item.get_closest_marker("timeout"):
+        return float(limit.args[0])
+    return max((cost for mark, cost in COST_S.items() if item.get_closest_marker(mark)), default=1)
 
 
 def skipped(config: pytest.Config) -> Counter[str]:

@@ -29,7 +29,7 @@ def test_waiting_dead_letters_come_first_and_are_counted_by_reason(env: AdminEnv
     services.discard([other.pk], actor="petra", reason="a test")
     page = env.log_in("petra").get(reverse(LIST))
     assert [dead_letter.state for dead_letter in page.context["cl"].result_list] == ["open", "open", "discarded"]
-    groups = [(group.topic, group.reason, group.count) for group in page.context["groups"]]
+    groups = [(group.topic, group.reason, group.size) for group in page.context["groups"]]
     assert groups == [(old.topic, "invalid", 1), (old.topic, "misplaced", 1)]
     wanted = {"?state__exact=open": 2, "?reason=misplaced": 2, f"?topic={old.topic}": 3, "?topic=x": 0}
     for query, number in wanted.items():

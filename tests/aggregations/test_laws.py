@@ -1,4 +1,4 @@
-"""The laws of featurestore.aggregations.base, on all_aggregations aggregation there is."""
+"""Laws of featurestore.aggregations.base, for every aggregation."""
 
 import json
 from functools import reduce
