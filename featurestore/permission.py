@@ -10,7 +10,7 @@ import msgspec
 
 
 class PurposePermission(msgspec.Struct, array_like=True, frozen=True):
-    """Whether one purpose may use a subject's values. Every new grant raises ``grant_id``; ``until_ms`` 0 is no end."""
+    """Permission or refusal of one purpose. Every new grant raises ``grant_id``; ``until_ms`` 0 is no end."""
 
     allowed: bool
     grant_id: int

@@ -15,7 +15,7 @@ MAX_ITEMS = len(ZERO) + 2 * MAX_OPEN  # items of a state
 
 @dataclass(frozen=True)
 class Sessions(Aggregation):
-    """Events as sessions: one ends with a pause of more than ``gap``. Of events with the field, if one is named.
+    """Sessions of events: one ends with a pause of more than ``gap``. Of events with the field, if one is named.
 
     A state is the number of closed sessions, their milliseconds in all, and then first and last time of each open one,
     the oldest first. The newest 64 are open: an event can still prolong or join them. Older ones close, and an event

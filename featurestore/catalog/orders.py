@@ -1,4 +1,4 @@
-"""Orders: what a customer buys and gives back."""
+"""Orders: the lines that a customer buys and returns."""
 
 from typing import Annotated, Literal
 

@@ -17,7 +17,7 @@ VALUES_START = HEADER.size  # the offset of the suffix aggregates in a field, in
 
 
 class FencingHeader(NamedTuple):
-    """Origin of a field's values: ``generation`` and ``offset`` fence its writes, ``grant_id`` is of the grant."""
+    """Origin of a field's values. ``generation`` and ``offset`` fence its writes; ``grant_id`` ties them to a grant."""
 
     generation: int
     offset: int

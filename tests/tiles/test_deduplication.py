@@ -1,4 +1,4 @@
-"""Identities: the newest are window, whatever the order they came in."""
+"""Deduplication window: the newest events, in whatever order they came."""
 
 from hypothesis import given
 from hypothesis import strategies as st
