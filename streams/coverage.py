@@ -9,6 +9,7 @@ nothing with so late a time can have been applied before.
 import msgspec
 
 KEY = b"\0coverage"  # no subject begins with a null byte
+OUTDATED_KEY = b"\0births"  # of versions before 0.2
 DECODER = msgspec.msgpack.Decoder(dict[int, int])
 
 

@@ -21,7 +21,7 @@ from featurestore.identity import is_subject, partition_of
 from featurestore.permission import Permission, PurposePermission, current
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.record import Record, decode, layout_id_of
+from featurestore.tiles.record import Record, UnknownFormat, decode, layout_id_of
 from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
 from featurestore.tiles.stored_field import field_name, pack_field
 from featurestore.tiles.view_codec import layout_id_in
@@ -73,7 +73,14 @@ class SourceProcessor:
         return coverage_starts_ms
 
     def coverage_starts_ms(self, partition: int) -> dict[int, int]:
-        return coverage.decode(self.table.contents.read(partition, coverage.KEY))
+        contents = self.table.contents
+        raw = contents.read(partition, coverage.KEY)
+        if raw is None and contents.read(partition, coverage.OUTDATED_KEY) is not None:
+            raise UnknownFormat(
+                f"partition {partition} of {self.source.name} has a table of a version before 0.2: "
+                "start a new generation (RAPPORT_GENERATION one higher), then `python -m streams topics apply`"
+            )
+        return coverage.decode(raw)
 
     def arrivals(self, batch: FetchBatch) -> tuple[dict[str, list[Arrival]], list[Rejection]]:
         """The batch's events by subject, and the records that can't be folded, with the reasons."""

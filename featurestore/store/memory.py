@@ -125,6 +125,9 @@ class MemoryStore:
             self._claim = StoreClaim(run, epoch, sequence)
             return True
 
+    def is_outdated(self) -> bool:
+        return False  # nothing outlives its process
+
     def read_claim(self) -> StoreClaim | None:
         with self._available_lock():
             return self._claim

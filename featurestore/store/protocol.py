@@ -164,5 +164,8 @@ class Node(OnlineStore, Protocol):
         of NEW_INCARNATION_EPOCH begins a new store incarnation, to which the streams push every value again.
         """
 
+    def is_outdated(self) -> bool:
+        """Whether the node holds data of a version before 0.2, which this version does not read."""
+
     def read_claim(self) -> StoreClaim | None:
         """The stored claim, perhaps of an earlier run whose data this one loaded."""

@@ -198,6 +198,10 @@ class RedisNode:
         command = _evalsha("vouch", [self.vouch_key, self.claim_key], *run, *arguments)
         return complete(self._run_pipelines([command])) == [1]
 
+    def is_outdated(self) -> bool:
+        (found,) = self._execute([("EXISTS", self.claim_key.replace("store-claim", "claim"))])
+        return found == 1
+
     def read_claim(self) -> StoreClaim | None:
         raw, replication = self._execute([("GET", self.claim_key), ("INFO", "replication")])
         if raw is None:

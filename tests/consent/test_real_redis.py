@@ -191,3 +191,16 @@ def test_no_wait_after_a_read_only_time_longer_than_the_expiry(env: RedisEnviron
             assert env.verifier.step() is (VerifierState.VOUCHING if long_enough else VerifierState.WAITING)
             now_s[0] += EXPIRY_MS / 1000
             assert env.verifier.step() is VerifierState.VOUCHING
+
+
+def test_store_of_an_earlier_version_is_denied_until_it_is_emptied(env: RedisEnvironment) -> None:
+    env.until_vouching()
+    with Redis.from_url(env.server.url) as redis:
+        redis.flushall()
+        redis.set("fs:claim", b"of an earlier version")
+        time.sleep(EXPIRY_MS / 1000 + 0.1)
+        assert env.verifier.step() is VerifierState.STORE_OUTDATED
+        assert "redis-cli FLUSHDB" in VerifierState.STORE_OUTDATED
+        assert env.read() is Denial.UNVOUCHED
+        redis.flushdb()
+    env.until_vouching()

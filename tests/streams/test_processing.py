@@ -10,7 +10,7 @@ from featurestore.serving.answer import Status
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, WriteOutcome
-from featurestore.tiles.record import decode
+from featurestore.tiles.record import UnknownFormat, decode
 from streams import coverage
 from tests.kit.purchases import spend
 from tests.streams.environment import ANN, BOB, NOW_MS, TOPIC, ProcessingEnvironment, fill
@@ -84,6 +84,17 @@ def interleaved(meanwhile: Callable[[ProcessingEnvironment], None]) -> Processin
     env.permit()
     env.store.meanwhile = [lambda: meanwhile(env)]
     return env
+
+
+def test_table_of_an_earlier_version_is_refused_with_the_remedy() -> None:
+    env = ProcessingEnvironment()
+    env.permit()
+    env.table.values[b"\0births"] = b"\x80"
+    with pytest.raises(UnknownFormat, match="RAPPORT_GENERATION"):
+        env.fold(env.record(env.raw()))
+    with pytest.raises(UnknownFormat, match="RAPPORT_GENERATION"):
+        env.purge(ANN)
+    assert env.table.values.keys() == {b"\0births"}
 
 
 def test_withdrawal_between_read_and_write_leaves_nothing() -> None:

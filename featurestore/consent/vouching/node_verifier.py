@@ -41,6 +41,7 @@ class VerifierState(StrEnum):
     STORE_AWAY = "store unavailable"
     STORE_CHANGED = "the run changed meanwhile"
     STORE_AHEAD = "store is ahead of the database: was it restored? Run manage.py raise_epoch. Reads are denied"
+    STORE_OUTDATED = "store holds data of a version before 0.2. Empty it with redis-cli FLUSHDB. Reads are denied"
     DATABASE_AWAY = "database unavailable, vouching for the known run"
     DATABASE_LOST = "database unavailable for too long. Reads are denied"
 
@@ -110,6 +111,8 @@ class NodeVerifier:
 
     def _publish_to_new_run(self, run: Run, claim: StoreClaim | None, change_sequence: ChangeSequence) -> VerifierState:
         """Publish what a new run may lack: what changed since its claim, or everything; then vouch for it."""
+        if self.node.is_outdated():
+            return VerifierState.STORE_OUTDATED
         vouch_times = list(self._vouch_times.items())  # other threads add to it
         others = [
             at for other, at in vouch_times if other is None or (other != run and overlap(other.slots, run.slots))
