@@ -248,7 +248,7 @@ class DeadLetterAdmin(SubjectRowAdmin):
             messages.error(request, f"At most {MAX_SELECTED} at once; `manage.py deadletters` has no limit.")
             return None
         chosen = selectors.groups(DeadLetter.objects.filter(pk__in=keys))
-        facts = [(counted(group.count), f"{group.topic}, {group.reason}") for group in chosen]
+        facts = [(counted(group.size), f"{group.topic}, {group.reason}") for group in chosen]
         carried = {"action": request.POST.get("action"), "confirmed": "yes", ACTION_CHECKBOX_NAME: keys}
 
         def form_of(posted: Any) -> forms.Form:

@@ -35,7 +35,7 @@ def _count() -> None:
     WAITING.clear()
     try:
         for group in selectors.groups(DeadLetter.objects.filter(selectors.WAITING)):
-            WAITING.labels(group.topic, group.reason).set(group.count)
+            WAITING.labels(group.topic, group.reason).set(group.size)
         found, now = selectors.quarantine_status(), database_now()
     except DatabaseError as error:
         log.warning("dead letters not counted: the database is unavailable", error=str(error))

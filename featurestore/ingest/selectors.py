@@ -53,7 +53,7 @@ class Group(NamedTuple):
 
     topic: str
     reason: str
-    count: int
+    size: int
     oldest: datetime
     newest: datetime
     example: str
@@ -66,7 +66,7 @@ def groups(dead_letters: QuerySet[DeadLetter]) -> list[Group]:
         .values_list("topic", "reason")
         .annotate(Count("pk"), Min("quarantined_at"), Max("quarantined_at"), Max("detail"))
     )
-    return sorted((Group(*row) for row in found), key=lambda group: (-group.count, group.topic, group.reason))
+    return sorted((Group(*row) for row in found), key=lambda group: (-group.size, group.topic, group.reason))
 
 
 def with_tries(dead_letters: QuerySet[Any]) -> QuerySet[Any]:

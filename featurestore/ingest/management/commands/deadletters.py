@@ -72,7 +72,7 @@ def list_(options: dict[str, Any]) -> Iterator[str]:
     dead_letters = narrowed(DeadLetter.objects.filter(state=state) if state else waiting(), options)
     for group in selectors.groups(dead_letters):
         oldest, newest = f"{group.oldest:%Y-%m-%d %H:%M}", f"{group.newest:%Y-%m-%d %H:%M}"
-        yield f"{group.count:>6} {group.topic} {group.reason}, {oldest} to {newest} UTC, example: {group.example}"
+        yield f"{group.size:>6} {group.topic} {group.reason}, {oldest} to {newest} UTC, example: {group.example}"
     number, page = dead_letters.count(), max(options["page"], 1)
     first = (page - 1) * PAGE
     rows = list(selectors.with_tries(dead_letters)[first : first + PAGE])
