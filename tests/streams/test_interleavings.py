@@ -32,7 +32,7 @@ from tests.kit.stores import vouch
 from tests.streams.environment import PURGE, TOPIC, DeadLetterCollector, MemoryStateTable
 
 EVENTS, PURGES = TP(TOPIC, 0), TP(PURGE, 0)
-SUBJECTS = ["00000000" + letter * 24 for letter in "abcd"]  # of partition 0
+SUBJECTS = ["00000000" + digit * 24 for digit in "abcd"]  # of partition 0
 VIEWS = {"service": [spend, both, refunds], "personalisation": [both]}
 AGES_MS = (0, 0, 500, 400_000, 7_200_000, 3 * 86_400_000)
 

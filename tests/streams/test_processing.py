@@ -113,7 +113,7 @@ def test_new_grant_between_read_and_write_is_folded_under_again() -> None:
     assert decode(env.table.values[ANN.encode()]).views["spend"][0].grant_ids == {"service": 2}
 
 
-def test_expired_permission_allows_no_folding(env: ProcessingEnvironment) -> None:
+def test_expired_permission_is_not_folded_under(env: ProcessingEnvironment) -> None:
     env.permit(until_ms=NOW_MS + 10)
     env.fold(env.record(env.raw()))
     env.now_ms += 10
@@ -168,12 +168,12 @@ def test_republication_takes_several_pages_and_stops_at_a_revocation(env: Proces
 def test_worker_waits_for_an_unavailable_store_and_reports_why(env: ProcessingEnvironment) -> None:
     async def scenario() -> str | None:
         env.store.available = False
-        folding = asyncio.create_task(env.micro_batches.handle([env.batch(env.record(env.raw()))]))
+        handling = asyncio.create_task(env.micro_batches.handle([env.batch(env.record(env.raw()))]))
         while env.retrying.waiting_for is None:
             await asyncio.sleep(0)
         reason = env.retrying.waiting_for
         env.store.available = True
-        await folding
+        await handling
         assert env.retrying.waiting_for is None
         return reason
 
