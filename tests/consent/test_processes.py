@@ -126,4 +126,4 @@ def test_command_raises_the_epoch(shop: Shop, capsys: pytest.CaptureFixture[str]
     before = ChangeSequence.objects.get().epoch
     call_command("raise_epoch")
     assert ChangeSequence.objects.get().epoch > before
-    assert "puts everything again" in capsys.readouterr().out
+    assert "publishes every permission again" in capsys.readouterr().out

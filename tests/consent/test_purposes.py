@@ -12,7 +12,7 @@ from featurestore.consent.models import ConsentRecord, Notice, PermissionChange,
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.outbox.relay import relay_due
 from featurestore.consent.services import expiry
-from featurestore.consent.services import purposes as retiring
+from featurestore.consent.services import purposes
 from featurestore.permission import Denial, PurposePermission
 from tests.kit.clock import at
 from tests.kit.shop import Shop
@@ -64,7 +64,7 @@ def test_retired_purpose_is_denied_to_every_customer(shop: Shop) -> None:
     assert {record.reason for record in ConsentRecord.objects.filter(decision="expired")} == {"the purpose was retired"}
     with pytest.raises(InactivePurpose, match="retired"):
         shop.give("service", when=9)
-    with pytest.raises(PurposeChanged, match="define a new one"):
+    with pytest.raises(PurposeChanged, match="define a new purpose"):
         services.define_purpose("service", title="Service", lawful_basis="consent")
 
 
@@ -98,7 +98,7 @@ def test_retirement_with_the_store_away_is_not_effective_yet(shop: Shop) -> None
 
 def test_long_retirement_is_finished_by_the_task(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expiry, "BATCH_SIZE", 1)
-    monkeypatch.setattr(retiring, "AT_ONCE", 2)
+    monkeypatch.setattr(purposes, "EXPIRED_AT_ONCE", 2)
     for customer_id in ("ann", "bob", "cat"):
         shop.register(customer_id)
         shop.give("service", customer_id=customer_id)
