@@ -38,7 +38,7 @@ class UnvouchedStore(StoreUnavailable):
 
 
 def run_audit(now: datetime | None = None) -> AuditRun | None:
-    """Audit every subject; None if another process is doing so. An error that ends it early is recorded with the run."""
+    """Audit every subject; None if another process is doing so. An error that ends it early is recorded."""
     with hold_lease("audit", LEASE_S, now) as lease:
         if not lease:
             return None
@@ -136,7 +136,7 @@ def _stored(subjects: Collection[str]) -> dict[str, Permission | None]:
     wanted = list(subjects)
     reading = configured.store().read(wanted, [], [], settings().store_timeout_ms * 4)
     if not reading.vouched:
-        raise UnvouchedStore("nobody vouches for the store: is `manage.py verify_store` running?")
+        raise UnvouchedStore("the store is not vouched for: is `manage.py verify_store` running?")
     return {subject: stored.permission for subject, stored in zip(wanted, reading.subjects, strict=True)}
 
 

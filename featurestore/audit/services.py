@@ -19,7 +19,7 @@ def record_findings(
     repaired: Collection[str],
     now: datetime | None = None,
 ) -> None:
-    """Record the differences that an audit found, by subject. A difference that is an open finding gets no second one."""
+    """Record the differences that an audit found, by subject. An open finding is not recorded twice."""
     at = now or database_now()
     already = Finding.objects.filter(subject__in=found, state=Finding.State.OPEN)
     known = set(already.values_list("kind", "subject", "purpose"))

@@ -8,5 +8,5 @@ Read in this order:
 4. ``outbox/``: brings each change to the store and, where values must be purged, to the streams.
 5. ``vouching/``: states, with a key that expires, that a Redis run holds the database's permissions.
 
-``selectors.py`` reads, ``admin/`` shows. Who is a customer: featurestore.customers; registration: featurestore.profiles.
+``selectors.py`` reads, ``admin/`` shows. The tables of customers are in featurestore.customers, below.
 """

@@ -78,7 +78,7 @@ class ChangeWriter:
         return record
 
     def add_expiry(self, customer: Customer, purpose: Purpose, ended_ms: int, reason: str) -> ConsentRecord:
-        """Add the end of a grant that nobody decided on: its time is over, or its purpose was retired."""
+        """Add the end of a grant without a decision: it expired, or its purpose was retired."""
         after = after_end(self.states[customer.pk, purpose.pk], ended_ms)
         return self.add_decision(
             customer, purpose, Decision.EXPIRED, after, ended_ms, method="system", actor="system", reason=reason

@@ -2,7 +2,7 @@
 
 
 class ConsentError(Exception):
-    """Base class: the request is refused and nothing was recorded. ``code`` is stable: the API's problem types use it."""
+    """Base class: the request is refused and nothing was recorded. ``code`` is stable: problem types use it."""
 
     code = "consent"
 
@@ -20,7 +20,7 @@ class InactivePurpose(ConsentError):
 
 
 class PurposeChanged(ConsentError):
-    """A purpose would change its lawful basis, or return after its retirement: customers were told otherwise."""
+    """A purpose would change its lawful basis or return after its retirement; customers were told both."""
 
     code = "purpose_changed"
 

@@ -364,19 +364,19 @@ def test_node_gets_the_permissions_of_its_own_subjects_only(shop: Shop, half_dri
     assert [change.subject for change in waiting.all()] == [theirs]
 
 
-@pytest.mark.parametrize("meanwhile", ["nobody's", "another's"])
+@pytest.mark.parametrize("slots", ["kept", "moved"])
 def test_promoted_node_gets_everything_if_its_slots_had_moved(
-    shop: Shop, half_driver: VerifierDriver, meanwhile: str
+    shop: Shop, half_driver: VerifierDriver, slots: str
 ) -> None:
     ours = register_customer(shop, True)
     half_driver.until_vouching()
     half_driver.steps()
     shop.store._permissions.pop(ours)  # shows whether it is published again
-    if meanwhile == "another's":
+    if slots == "moved":
         node_verifier.record_vouched_run(Run("x", "y", "5-7"))
     shop.store.restart()  # a replica with the same claim
     assert half_driver.until_vouching() > 0
-    assert (shop.stored(ours) is None) == (meanwhile == "nobody's")
+    assert (shop.stored(ours) is None) == (slots == "kept")
 
 
 def test_vouch_keys_of_other_slots_are_not_waited_for(shop: Shop, half_driver: VerifierDriver) -> None:

@@ -137,8 +137,8 @@ def test_refusal_before_any_consent_is_a_denied_state() -> None:
 
 def test_retired_purpose_is_denied_in_any_state() -> None:
     state = after_consent(CONSENT, None, 7, BEGIN_MS)
-    told = derive_permission(3, 9, {"old": state, "p": state}, retired={"old"})
-    assert {name: grant.allowed for name, grant in told.purposes.items()} == {"old": False, "p": True}
+    permission = derive_permission(3, 9, {"old": state, "p": state}, retired={"old"})
+    assert {name: grant.allowed for name, grant in permission.purposes.items()} == {"old": False, "p": True}
 
 
 def test_imported_consent_before_a_withdrawal_is_refused() -> None:

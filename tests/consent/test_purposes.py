@@ -11,8 +11,7 @@ from featurestore.consent.errors import ImmutableRecord, InactivePurpose, Purpos
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.outbox.relay import relay_due
-from featurestore.consent.services import expiry
-from featurestore.consent.services import purposes
+from featurestore.consent.services import expiry, purposes
 from featurestore.permission import Denial, PurposePermission
 from tests.kit.clock import at
 from tests.kit.shop import Shop
@@ -126,9 +125,9 @@ def test_notice_is_stored_with_its_hash(shop: Shop) -> None:
 def test_notice_is_published_again_only_unchanged(shop: Shop) -> None:
     first = services.publish_notice("privacy", 2, "en", "Text.", ["service"])
     assert services.publish_notice("privacy", 2, "en", "Text.", ["service"]) == first
-    for body, purposes in (("Other text.", ["service"]), ("Text.", ["service", "fraud"])):
+    for body, explained in (("Other text.", ["service"]), ("Text.", ["service", "fraud"])):
         with pytest.raises(ImmutableRecord, match="publish a new version"):
-            services.publish_notice("privacy", 2, "en", body, purposes)
+            services.publish_notice("privacy", 2, "en", body, explained)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from featurestore.store.protocol import PublishResult, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-UNVOUCHED = "the store's node is away, or nobody vouches for it: is `manage.py verify_store` running?"
+UNVOUCHED = "the node is away or not vouched for: is `manage.py verify_store` running?"
 
 
 def purpose_state(allowed: bool, grant_id: int, *times: datetime | None) -> PurposeState:
@@ -48,7 +48,7 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
 
 
 def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:
-    """Publish the current permissions of subjects. Those of the returned ones are in effect; the relay tries the others.
+    """Publish the current permissions of subjects; those returned are in effect, and the relay tries the others.
 
     Never raises StoreUnavailable: the changes are recorded, and an unreachable store denies.
     """

@@ -143,7 +143,7 @@ def _give(
 ) -> ConsentRecord:
     basis, now_ms = Basis(purpose.lawful_basis), milliseconds(writer.change_sequence.at)
     if not purpose.active:
-        raise InactivePurpose(f"Purpose {purpose.name} is retired: nobody can consent to it any more.")
+        raise InactivePurpose(f"Purpose {purpose.name} is retired: it can't be consented to any more.")
     if basis is Basis.CONSENT and notice is None:
         raise WrongNotice("A consent needs the notice that was shown: give its reference, name/version/language.")
     before = writer.state_of(customer, purpose)

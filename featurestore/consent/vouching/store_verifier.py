@@ -27,7 +27,7 @@ class StoreVerifier:
         self._threads: dict[Node, Future[None]] = {}
 
     def run(self) -> None:
-        """Raises the error of a node's verifier, whose node would be denied for good: the process ends, is restarted."""
+        """Raises the error of a node's verifier: the process must end, or that node would be denied for good."""
         with ThreadPoolExecutor(MAX_NODES, thread_name_prefix="node-verifier") as threads:
             try:
                 while not self.stop.is_set():
