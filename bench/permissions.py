@@ -1,4 +1,4 @@
-"""How fast an emptied Redis gets its permissions back: the voucher's own filling, from a database of many customers.
+"""How fast an emptied Redis gets its permissions back: the store verifier's publication, from a database of many customers.
 
     python -m bench.permissions [--customers 100000] [--database postgresql://...]
 

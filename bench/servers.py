@@ -70,7 +70,7 @@ class BenchServers:
         self.clear()
 
     def clear(self) -> None:
-        """Begin a turn: no topic, nothing in Redis but the voucher's word."""
+        """Begin a turn: no topic, nothing in Redis but the vouch key."""
         admin = AdminClient({"bootstrap.servers": self.broker.bootstrap, "log_level": 0})
         ours = [topic for topic in admin.list_topics(timeout=10).topics if not topic.startswith("__")]
         for future in admin.delete_topics(ours).values() if ours else ():

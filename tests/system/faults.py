@@ -53,7 +53,7 @@ class Survived(NamedTuple):
 
 
 class Shop:
-    """The API alone, with its voucher, before a store and a control Redis that may break."""
+    """The API alone, with its store verifier, before a store and a control Redis that may break."""
 
     def __init__(self, folder: Path) -> None:
         self.store = RedisServer(folder / "store")

@@ -93,7 +93,7 @@ def test_every_feature_of_every_customer_equals_the_raw_rows(
 ) -> None:
     if not RETAIL.exists():
         pytest.skip(f"{RETAIL.name} is not beside this checkout (RAPPORT_TEST_DATA names its folder)")
-    eventually(lambda: replay_can_start(retail), "the voucher vouches")
+    eventually(lambda: replay_can_start(retail), "the store is vouched for")
     shift_s = shift_to_now_s()
     retail.manage("replay_retail", RETAIL, "--shift", str(shift_s))
     db = raw_rows(shift_s)
