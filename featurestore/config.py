@@ -21,14 +21,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RAPPORT_", env_file=ROOT / ".env", extra="ignore", frozen=True)
 
     environment: Literal["development", "production"] = Field(
-        "development", description="In production no process starts with unsafe settings."
+        "development", description="In `production` unsafe settings are refused at start."
     )
     debug: bool = Field(False, description="Shows Django's error pages, with settings and data. Never in production.")
     https: bool = Field(
         False, description="A proxy terminates TLS: secure cookies, HSTS, X-Forwarded-Proto is trusted."
     )
     serves: Literal["all", "api", "admin"] = Field(
-        "all", description="Part that this web process serves: `api`, `admin`, or both (small installations)."
+        "all", description="Part that a web process serves: `api`, `admin`, or `all` (small installations)."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     secret_key: str = Field(INSECURE, description="Key that signs sessions and access tokens.")
@@ -46,8 +46,8 @@ class Settings(BaseSettings):
 
     store_url: str = Field(
         "redis://127.0.0.1:6379/0",
-        description="URL of the store Redis: features and permissions; rediss:// for TLS. Of a cluster: some of its servers, "
-        "redis+cluster://HOST:PORT,HOST:PORT/ or rediss+cluster://.",
+        description="URL of the store Redis: features and permissions; rediss:// for TLS. Of a cluster, some of its "
+        "servers: redis+cluster://HOST:PORT,HOST:PORT/ (rediss+cluster://).",
     )
     store_timeout_ms: int = Field(
         250, description="Longest wait for the store in a feature read that states no `timeout_ms`."
@@ -55,14 +55,17 @@ class Settings(BaseSettings):
     vouch_expiry_ms: int = Field(2000, description="Time until a vouch key expires.")
     control_url: str = Field(
         "redis://127.0.0.1:6379/1",
-        description="URL of the control Redis: Celery, access records not yet written, rate limits, cache invalidations.",
+        description="URL of the control Redis: Celery, unwritten access records, rate limits, cache invalidations.",
     )
     token_lifetime_s: int = Field(600, ge=60, le=900, description="Lifetime of an access token, 60 to 900 seconds.")
 
     sse_streams: int = Field(2000, gt=0, description="Most open event streams of a process. Further ones are refused.")
     sse_client_streams: int = Field(1000, gt=0, description="Most open event streams of a client at one process.")
     sse_heartbeat_s: float = Field(
-        15, gt=0, le=60, description="Interval at which an event stream without changes is read again, 60 at most."
+        15,
+        gt=0,
+        le=60,
+        description="Interval of an event stream's heartbeat, at which it is also read again; 60 at most.",
     )
     sse_life_s: float = Field(
         900, gt=0, description="Longest duration of an event stream. Then its client connects again."
@@ -95,7 +98,7 @@ class Settings(BaseSettings):
     )
 
     client_requests_per_s: int = Field(
-        1000, gt=0, description="Rate limit of a client that has none of its own, averaged over ten seconds."
+        1000, gt=0, description="Requests a second of a client without a limit of its own, averaged over ten seconds."
     )
     audit_interval_s: int = Field(300, description="Seconds from one consent audit to the next.")
     access_record_days: int = Field(
