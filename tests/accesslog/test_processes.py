@@ -32,8 +32,7 @@ def shop(redis_server: str, tmp_path: Path) -> Iterator[Installation]:
     with Redis.from_url(redis_server) as redis:
         redis.flushall()
     with installation(tmp_path, kafka="127.0.0.1:1", store=redis_server) as made:
-        made.manage("migrate", "--noinput")
-        made.manage("seed")
+        made.prepare_database()
         yield made
 
 
@@ -54,7 +53,7 @@ def recorded(shop: Installation) -> Counter[str]:
 def states(shop: Installation) -> list[tuple[str, str | None, int | None]]:
     return rows(
         shop,
-        "SELECT p.state, g.reason, g.missing FROM accesslog_accessprocess p "
+        "SELECT p.state, g.reason, g.missing FROM accesslog_writerprocess p "
         "LEFT JOIN accesslog_accessgap g ON g.process_id = p.id ORDER BY p.id",
     )
 

@@ -28,7 +28,7 @@ def env(
         redis.flushall()
     store = RedisStore(redis_server, 1000)
     monkeypatch.setattr(configured, "store", lambda: store)
-    monkeypatch.setattr(access._writer, "submit", lambda *_: None)  # a second connection to a database in memory
+    monkeypatch.setattr(access._use_writer, "submit", lambda *_: None)  # a second connection to a database in memory
     feature_handler.cache_clear()
     invalidate_credentials()
     access.seed_roles()
