@@ -200,7 +200,7 @@ class RedisNode:
 
     def is_outdated(self) -> bool:
         (found,) = self._execute([("EXISTS", self.claim_key.replace("store-claim", "claim"))])
-        return found == 1
+        return bool(found)
 
     def read_claim(self) -> StoreClaim | None:
         raw, replication = self._execute([("GET", self.claim_key), ("INFO", "replication")])
