@@ -30,7 +30,7 @@ run: $(VENV) .env  ## Run the Procfile's processes with the servers named in .en
 	PATH="$(CURDIR)/.venv/bin:$$PATH" honcho start
 
 test: $(VENV) .env  ## Run every test that this machine can run; lists the skipped ones
-	$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV) .env  ## Run ruff, mypy, import-linter, Django's checks; check migrations
 	$(PYTHON) -m ruff check .

@@ -144,7 +144,7 @@ def following(port: int, api_key: str, names: Sequence[str]) -> Iterator[Connect
 def serving(folder: Path, store: str) -> Iterator[tuple[Process, int, str]]:
     """The event streams' process as it is shipped: its worker, its port, and a key that it takes."""
     with installation(folder, kafka=NOBODY, store=store, subject_secret="bench", partitions=1) as made:
-        made.manage("migrate", "--noinput")
+        made.prepare_database()
         key = made.make_key()
         made.start_sse()
         (worker,) = (child for child in Process(made.processes["sse"].pid).children() if child.num_threads() > 1)

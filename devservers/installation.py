@@ -1,15 +1,19 @@
 """A whole installation of its own: a database, the project's own processes as a user runs them, real servers beside."""
 
+import atexit
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -17,6 +21,8 @@ from devservers.ports import free_port
 from devservers.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[1]
+NO_SERVER = "127.0.0.1:1"
+CLIENT = "tests"
 MAKE_KEY = """
 from featurestore.access.scopes import Scope
 from featurestore.access.services import create_client, create_key
@@ -36,11 +42,12 @@ class Installation:
 
     def __init__(self, folder: Path, *, kafka: str, store: str, database: str = "", **settings: object):
         self.folder, self.processes = folder, dict[str, subprocess.Popen[bytes]]()
+        self.database, self.keys = folder / "rapport.sqlite3", dict[str, str]()
         self.api_port, self.sse_port = free_port(), free_port()
         own = {
             "secret_key": "an-installation-of-the-tests-secret-key",
             "subject_secret": "an-installation-of-the-tests-subject-secret",
-            "database_url": database or f"sqlite:///{folder / 'rapport.sqlite3'}",
+            "database_url": database or f"sqlite:///{self.database}",
             "store_url": store,
             "control_url": store.replace("/0", "/1"),
             "kafka_bootstrap": kafka,
@@ -81,9 +88,21 @@ class Installation:
 
     def prepare(self) -> None:
         """Database and topics."""
+        self.prepare_database()
+        self.run("-m", "streams", "topics", "apply")
+
+    def prepare_database(self) -> None:
+        """A migrated and seeded database: a copy of the template, unless it is another than the folder's SQLite."""
+        if self.settings["database_url"] == f"sqlite:///{self.database}":
+            shutil.copy(template().database, self.database)
+            self.keys[CLIENT] = template().key
+        else:
+            self.migrate()
+
+    def migrate(self) -> None:
+        """Migrate and seed by the commands."""
         self.manage("migrate", "--noinput")
         self.manage("seed")
-        self.run("-m", "streams", "topics", "apply")
 
     def start_store_verifier(self) -> None:
         self.start("store-verifier", "manage.py", "verify_store")
@@ -109,8 +128,10 @@ class Installation:
         ready = f"http://127.0.0.1:{self.sse_port}/readyz"
         eventually(lambda: succeeds(ready), "event streams are served")
 
-    def make_key(self, client: str = "tests") -> str:
+    def make_key(self, client: str = CLIENT) -> str:
         """A key for everything, of a new client."""
+        if client in self.keys:  # the template's
+            return self.keys.pop(client)
         path = self.folder / f"{client}.key"
         self.manage("shell", "-c", MAKE_KEY.format(path=str(path), client=client))
         return path.read_text()
@@ -135,6 +156,23 @@ class Installation:
         """A process's structured log lines."""
         lines = (self.folder / f"{name}.log").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+class Template(NamedTuple):
+    """A database to copy, and the key of its client."""
+
+    database: Path
+    key: str
+
+
+@cache
+def template() -> Template:
+    """The template of this process, made by the real commands at its first use."""
+    folder = Path(tempfile.mkdtemp(prefix="rapport-template-"))
+    atexit.register(shutil.rmtree, folder)
+    made = Installation(folder, kafka=NO_SERVER, store=f"redis://{NO_SERVER}/0")
+    made.migrate()
+    return Template(made.database, made.make_key())
 
 
 @contextlib.contextmanager

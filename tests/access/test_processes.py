@@ -117,7 +117,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
         def opened(control_url: str, cached_s: float) -> tuple[RemoteProcess, list[RemoteProcess]]:
             made.environment["RAPPORT_CONTROL_URL"] = control_url
-            made.manage("migrate", "--noinput")
+            made.prepare_database()
             running.append(RemoteProcess(made, CHANGER))
             running.extend(RemoteProcess(made, READER.format(cached_s=cached_s)) for _ in range(2))
             return running[0], running[1:]
@@ -160,7 +160,7 @@ def test_idle_threads_hold_no_database_connection(postgres: str, tmp_path: Path)
         url = postgres.replace("/postgres", "/access_threads")
         with installation(tmp_path, kafka="127.0.0.1:1", store=NO_REDIS, database=url) as made:
             made.environment["RAPPORT_CONTROL_URL"] = NO_REDIS
-            made.manage("migrate", "--noinput")
+            made.prepare_database()
             changer, reader = RemoteProcess(made, CHANGER), RemoteProcess(made, READER.format(cached_s=3600))
             key, token = changer.call("make", "bot")
             changer.stop()

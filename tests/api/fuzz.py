@@ -29,8 +29,7 @@ def api_of_a_shop(folder: Path) -> Iterator[tuple[Installation, httpx.Client]]:
     redis.start()
     try:
         with embedded_broker(folder) as kafka, installation(folder, kafka=kafka, store=redis.url) as made:
-            made.manage("migrate", "--noinput")
-            made.manage("seed")
+            made.prepare_database()
             made.start_store_verifier()
             client = made.start_api()
             eventually(lambda: client.get("/readyz").status_code == 200, "the API is ready")

@@ -22,7 +22,7 @@ class Api:
     def __init__(self, folder: Path, store: str) -> None:
         self.it = Installation(folder, kafka=KAFKA, store=store, serves="api")
         self.it.drain_s, self.it.idle_s = 3, IDLE_S
-        self.it.manage("migrate", "--noinput")
+        self.it.prepare_database()
         self.port = self.it.api_port
         self.client: httpx.Client = self.it.start_api()
 

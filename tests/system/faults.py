@@ -61,8 +61,7 @@ class Shop:
         self.store.start()
         self.control.start()
         self.it = Installation(folder, kafka=KAFKA, store=self.store.url, control_url=self.control.url, serves="api")
-        self.it.manage("migrate", "--noinput")
-        self.it.manage("seed")
+        self.it.prepare_database()
         self.it.start_store_verifier()
         self.client = self.it.start_api()
         person = {"customer_id": CUSTOMER, "region": "eu", "brand": "acme"}

@@ -70,7 +70,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
             closing.callback(server.stop)
             same = {name: getattr(settings(), name) for name in ("subject_secret", "partitions")}
             made = closing.enter_context(installation(folder, kafka="127.0.0.1:1", store=server.url, **same, **changed))
-            made.manage("migrate", "--noinput")
+            made.prepare_database()
             environment = StreamEnvironment(made, server, made.make_key())
             made.start_sse()
             return environment
