@@ -121,17 +121,17 @@ class SourceProcessor:
         return allowed
 
     def writes(
-        self, subject: str, record: Record, before: Record = EMPTY, totals: Mapping[bytes, bytes] | None = None
+        self, subject: str, record: Record, before: Record = EMPTY, aggregates: Mapping[bytes, bytes] | None = None
     ) -> Iterable[FieldWrite]:
-        """The fields of a record that are not those of ``before``; ``totals``: as ``fold_events`` returns them."""
-        totals = totals or {}
+        """The fields of a record that differ from ``before``. ``aggregates``: suffix aggregates by tiles, as folded."""
+        aggregates = aggregates or {}
         for view, states in record.views.items():
             if states == before.views.get(view):
                 continue
             for stored in states:
-                served = totals.get(stored.tiles) or self.codecs[view].suffix_aggregates(stored.tiles)
-                for purpose, grant in stored.grant_ids.items():
-                    value = pack_field(self.generation, record.offset, grant, served)
+                served = aggregates.get(stored.tiles) or self.codecs[view].suffix_aggregates(stored.tiles)
+                for purpose, grant_id in stored.grant_ids.items():
+                    value = pack_field(self.generation, record.offset, grant_id, served)
                     yield FieldWrite(subject, field_name(view, purpose), purpose, value)
 
     def stored_fields(self, partition: int, keys: Iterable[bytes]) -> Iterable[FieldWrite]:
@@ -176,7 +176,7 @@ class SourceBatch:
                 await asyncio.sleep(0)
             before, arrivals, key = self.before[subject], self.arrivals[subject], subject.encode()
             allowed = processor.allowed_purposes(permissions[subject], now_ms)
-            record, totals = processor.fold.fold_events(
+            record, aggregates = processor.fold.fold_events(
                 before, arrivals, allowed, coverage_starts_ms=self.coverage_starts_ms, counts=counts
             )
             if not (record.views or key in self.stored):
@@ -185,7 +185,7 @@ class SourceBatch:
             if raw != self.stored.get(key):
                 changes[key] = self.stored[key] = raw
             replayed = not arrivals or arrivals[0].offset <= before.offset
-            writes += processor.writes(subject, record, EMPTY if replayed or again else before, totals)
+            writes += processor.writes(subject, record, EMPTY if replayed or again else before, aggregates)
         if not again:
             self.outcomes = counts
         return changes, writes

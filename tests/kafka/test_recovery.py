@@ -32,16 +32,17 @@ def test_restart_reads_only_the_changelog_that_its_tables_lack(make_harness: Mak
     eventually(lambda: committed_offsets_are(harness, 4_000), "commits reach the end")
     worker.kill()
 
-    kept = harness.worker("one").wait_ready()
-    assert kept.metric("rapport_stream_recovered_records_total") <= harness.partitions  # Faust reads the last one again
+    restarted = harness.worker("one").wait_ready()
+    # Faust reads the last record of each partition again.
+    assert restarted.metric("rapport_stream_recovered_records_total") <= harness.partitions
     harness.produce(1_000)
     harness.wait_exact()
-    handled = sum(int(last) - int(start) + 1 for _, _, start, last in kept.printed("handled"))
+    handled = sum(int(last) - int(start) + 1 for _, _, start, last in restarted.printed("handled"))
     assert handled == 1_000
     eventually(
         lambda: committed_offsets_are(harness, 5_000), "commits reach the end"
     )  # a replay would write the changelog again
-    kept.kill()
+    restarted.kill()
 
     elsewhere = harness.worker("three").wait_ready()  # the same partitions, another folder
     purge = names.purge(harness.generation)

@@ -238,8 +238,8 @@ def test_served_values_equal_those_of_the_raw_events(seed: int, monkeypatch: pyt
                 if grant is None or not grant.allowed:
                     assert status is Status.WITHHELD
                     assert f"{view.name}/{purpose}" not in history.store._fields.get(subject, {})
-                    kept = record.views.get(view.name, ()) if record else ()
-                    assert not any(purpose in one.grant_ids for one in kept)
+                    states = record.views.get(view.name, ()) if record else ()
+                    assert not any(purpose in one.grant_ids for one in states)
                     continue
                 events = history.counted_events(subject, grant)
                 assert status in (Status.PRESENT, Status.MISSING)
