@@ -1,4 +1,4 @@
-"""The installation that the pages' requests are sent to: the API over a store in memory, at noon of a certain day."""
+"""Installation that answers the pages' requests: the API over a store in memory, at noon of a fixed day."""
 
 import base64
 import shlex
@@ -22,14 +22,14 @@ __all__ = ["environment", "key", "no_cached_credentials", "post"]
 HOST = "localhost:8000"
 FORM = "application/x-www-form-urlencoded"
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
-LINE = {"order_id": "O1", "sku": "LAMP", "category": "light"}
+ORDER_LINE = {"order_id": "O1", "sku": "LAMP", "category": "light"}
 
 Curl = Callable[[str], HttpResponse]
 
 
 @pytest.fixture
-def shop(environment: ServingEnvironment) -> None:
-    """C1 and C2, as in the demo, and C42 and C43, as in the OpenAPI document."""
+def customers(environment: ServingEnvironment) -> None:
+    """Customers of the pages: C1 and C2, as in the demo, C42 and C43, as in the OpenAPI document."""
     for purpose in PURPOSES:
         define_purpose(purpose.name, title=purpose.title, lawful_basis=purpose.basis)
     publish_notice("privacy", 1, "en", "What we do.", [purpose.name for purpose in PURPOSES])
@@ -39,8 +39,8 @@ def shop(environment: ServingEnvironment) -> None:
         environment.fold_events(
             customer_id,
             "orders",
-            ("2026-11-20T09:00:00", LINE | {"kind": "completed", "quantity": 2, "amount": "49.00"}),
-            ("2026-11-21T09:00:00", LINE | {"kind": "returned", "quantity": -1, "amount": "-12.50"}),
+            ("2026-11-20T09:00:00", ORDER_LINE | {"kind": "completed", "quantity": 2, "amount": "49.00"}),
+            ("2026-11-21T09:00:00", ORDER_LINE | {"kind": "returned", "quantity": -1, "amount": "-12.50"}),
         )
         ticket = {"kind": "opened", "ticket_id": "T1", "topic": "delivery", "open_tickets": 1}
         environment.fold_events(customer_id, "support", ("2026-11-21T10:00:00", ticket))
@@ -48,7 +48,7 @@ def shop(environment: ServingEnvironment) -> None:
 
 @pytest.fixture
 def secret(key: str) -> str:
-    """A secret of the client that has the key, whose tokens may do what the key may."""
+    """A secret of the key's client, whose tokens have the key's rights."""
     client = ApiClient.objects.get(name="support-bot")
     bound = client.keys.get()
     allow(client, services=bound.services, purposes=bound.purposes, scopes=bound.scopes, actor="test")
@@ -57,7 +57,7 @@ def secret(key: str) -> str:
 
 @pytest.fixture
 def curl(client: Client, key: str, secret: str) -> Curl:
-    """Sends what a curl of a page would send. A token that was bought is $TOKEN from then on."""
+    """Sender of the request of a page's curl command. After a token is issued, $TOKEN stands for it."""
     variables = {"$KEY": key, "$SECRET": secret}
 
     def send(command: str) -> HttpResponse:
@@ -66,7 +66,7 @@ def curl(client: Client, key: str, secret: str) -> Curl:
         words = shlex.split(command.replace("\\\n", " "))
         assert words[:2] == ["curl", "-s"], "write it as: curl -s ADDRESS -H HEADER -d BODY"
         address, options = words[2], words[3:]
-        assert address.startswith(HOST), f"ask {HOST}, as the demo has it"
+        assert address.startswith(HOST), f"send it to {HOST}, the demo's address"
         given = list(zip(options[::2], options[1::2], strict=True))
         shown = [f"Authorization: {basic(value)}" if name == "-u" else value for name, value in given if name != "-d"]
         headers = dict(header.split(": ", 1) for header in shown)

@@ -1,6 +1,6 @@
-"""The pages of the documentation: README.md and docs/, with their blocks and links.
+"""Pages of the documentation, README.md and docs/, with their blocks and links.
 
-python -m tests.docs.pages PAGE runs a page's python blocks from top to bottom.
+python -m tests.docs.pages PAGE      runs a page's python blocks from top to bottom
 """
 
 import re
@@ -18,7 +18,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
 class Block(NamedTuple):
-    """A fenced block: its language, what stands behind it, its text and its line in the page."""
+    """Fenced block: its language, the note after it, its text and its line in the page."""
 
     language: str
     note: str
@@ -48,19 +48,19 @@ def links(page: Path) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings of a page, as GitHub makes fragments of them."""
+    """The fragments that GitHub makes of a page's headings."""
     headings = (found["text"].lower() for found in HEADING.finditer(prose(page)))
     return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
 
 
 def run(page: Path) -> dict[str, Any]:
-    """Execute a page's python blocks from top to bottom; what they leave behind."""
-    left: dict[str, Any] = {"__name__": "page"}
+    """The names that a page's python blocks define, executed from top to bottom."""
+    names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page):
         if block.language == "python":
             code = "\n" * (block.line - 1) + block.text  # so that a traceback names the page's line
-            exec(compile(code, name(page), "exec"), left)
-    return left
+            exec(compile(code, name(page), "exec"), names)
+    return names
 
 
 if __name__ == "__main__":

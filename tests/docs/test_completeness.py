@@ -1,4 +1,4 @@
-"""What a page lists, it lists whole: a new status, metric, role or model without a line of documentation fails."""
+"""Completeness of lists in the pages: every status, metric, role, model and process has a line."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from featurestore.access.roles import ROLES
 from featurestore.access.scopes import Scope
-from featurestore.accesslog import metrics as record_metrics
+from featurestore.accesslog import metrics as access_log_metrics
 from featurestore.accesslog import writer
 from featurestore.api import errors as problems
 from featurestore.api import metrics as api_metrics
@@ -22,31 +22,31 @@ from featurestore.config import ROOT
 from featurestore.consent.errors import ConsentError, ImmutableRecord, PurposeChanged
 from featurestore.consent.purpose_states import Basis
 from featurestore.consent.vouching.node_verifier import VerifierState
-from featurestore.ingest import metrics as letter_metrics
+from featurestore.ingest import metrics as dead_letter_metrics
 from featurestore.permission import Denial
 from featurestore.serving.answer import Status
 from streams import metrics as stream_metrics
 
-COUNTS = (MetricWrapperBase, stream_metrics.EventToServedHistogram)
+METRIC_TYPES = (MetricWrapperBase, stream_metrics.EventToServedHistogram)
 ALERTS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8"))
 PROCFILE = (ROOT / "Procfile").read_text(encoding="utf-8")
 
 
-def everywhere_below(parent: type[Any]) -> set[type[Any]]:
-    return {child for direct in parent.__subclasses__() for child in {direct, *everywhere_below(direct)}}
+def all_subclasses(parent: type[Any]) -> set[type[Any]]:
+    return {child for direct in parent.__subclasses__() for child in {direct, *all_subclasses(direct)}}
 
 
 def problem_names() -> set[str]:
-    """The types of problem documents. Two consent errors can't come from a request."""
-    names = {problem.name for problem in everywhere_below(problems.Problem) if hasattr(problem, "name")}
-    decisions = everywhere_below(ConsentError) - {PurposeChanged, ImmutableRecord}
+    """Types of problem documents. No request can cause the two excluded errors."""
+    names = {problem.name for problem in all_subclasses(problems.Problem) if hasattr(problem, "name")}
+    decisions = all_subclasses(ConsentError) - {PurposeChanged, ImmutableRecord}
     return names | {error.code.replace("_", "-") for error in decisions}
 
 
 def metric_names() -> set[str]:
-    modules = (api_metrics, sse_metrics, letter_metrics, record_metrics, writer, stream_metrics)
+    modules = (api_metrics, sse_metrics, dead_letter_metrics, access_log_metrics, writer, stream_metrics)
     counted = [metric for module in modules for metric in vars(module).values()]
-    families = [family for metric in counted if isinstance(metric, COUNTS) for family in metric.collect()]
+    families = [family for metric in counted if isinstance(metric, METRIC_TYPES) for family in metric.collect()]
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}
 
 
@@ -66,7 +66,7 @@ LISTS = {
         *metric_names(),
         *(rule["alert"] for group in ALERTS["groups"] for rule in group["rules"]),
     },
-    "running.md": {f"`{process}`" for process in re.findall(r"^(\w+):", PROCFILE, re.MULTILINE)},
+    "running.md": {f"`{process}`" for process in re.findall(r"^([\w-]+):", PROCFILE, re.MULTILINE)},
     "security.md": {
         *ROLES,
         *(f"`{model.__name__}`" for model in apps.get_models() if model.__module__.startswith("featurestore.")),
@@ -75,6 +75,6 @@ LISTS = {
 
 
 @pytest.mark.parametrize("page", LISTS)
-def test_a_page_lists_all_of_them(page: str) -> None:
+def test_page_lists_all_items(page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     assert {str(item) for item in LISTS[page] if str(item) not in text} == set()

@@ -1,4 +1,4 @@
-"""The documentation can be believed: its code runs, requests are answered as it says, commands and links exist."""
+"""Pages of the documentation: code runs, requests are answered as shown, commands, links, settings and paths exist."""
 
 import re
 import shlex
@@ -19,12 +19,12 @@ from tests.docs.conftest import Curl
 from tests.docs.pages import PAGES, Block, anchors, blocks, links, name, prose
 from tests.kit.serving_environment import ServingEnvironment
 
-LONGEST_LINE = 120
-LONGEST_README = 200
-AWAY = "the-store-is-away"
+MAX_LINE_LENGTH = 120
+MAX_README_LINES = 200
+STORE_AWAY = "the-store-is-away"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 DIFFERS = {"instance", "record", "access_token"}
-"""Fields that differ each time."""
+"""Fields whose values differ in each answer."""
 
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 STREAMS_COMMANDS = {"worker", "topics", "republish", "broker"}
@@ -35,45 +35,47 @@ COMPOSE_SERVICES = set(
 of_every_page = pytest.mark.parametrize("page", PAGES, ids=name)
 
 
-def having(language: str) -> Any:
+def pages_with(language: str) -> Any:
     pages = [page for page in PAGES if any(block.language == language for block in blocks(page))]
     return pytest.mark.parametrize("page", pages, ids=name)
 
 
-@having("python")
-def test_the_code_runs(page: Path) -> None:
-    """In a process of its own: a page may define an aggregation, which others would find."""
+@pages_with("python")
+def test_code_of_a_page_runs(page: Path) -> None:
+    """In a process of its own: other tests must not find the aggregations that a page defines."""
     done = subprocess.run([sys.executable, "-m", "tests.docs.pages", page], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def requests(page: Path) -> Iterator[tuple[Block, Block]]:
-    """Each curl of a page with the answer that follows it."""
+    """Each curl command of a page, with the answer that follows."""
     for block, following in pairwise(blocks(page)):
         if block.text.startswith("curl"):
-            assert following.language == "json", f"{name(page)}:{block.line}: show what it answers"
+            assert following.language == "json", f"{name(page)}:{block.line}: show the answer"
             yield block, following
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "\ncurl" in page.read_text(encoding="utf-8")], ids=name)
-def test_requests_are_answered_as_shown(page: Path, curl: Curl, environment: ServingEnvironment, shop: None) -> None:
+def test_requests_are_answered_as_shown(
+    page: Path, curl: Curl, environment: ServingEnvironment, customers: None
+) -> None:
     for block, answer in requests(page):
-        environment.store.available = AWAY not in block.note
+        environment.store.available = STORE_AWAY not in block.note
         response = curl(block.text)
         where = f"{name(page)}:{answer.line}"
         assert response.status_code == int(answer.note), where
         shown, got = msgspec.json.decode(answer.text), response.json()
-        assert alike(got, shown, exact=page.name != "README.md"), f"{where}: {response.content.decode()}"
+        assert matches(got, shown, exact=page.name != "README.md"), f"{where}: {response.content.decode()}"
 
 
-def alike(got: Any, shown: Any, *, exact: bool) -> bool:
-    """Equal but for times and what differs each time; if not ``exact``, numbers are only numbers."""
+def matches(got: Any, shown: Any, *, exact: bool) -> bool:
+    """Whether an answer equals the shown one, except for times and DIFFERS; unless ``exact``, any number equals any."""
     if isinstance(shown, dict):
         return got.keys() == shown.keys() and all(
-            type(got[k]) is type(shown[k]) if k in DIFFERS else alike(got[k], shown[k], exact=exact) for k in shown
+            type(got[k]) is type(shown[k]) if k in DIFFERS else matches(got[k], shown[k], exact=exact) for k in shown
         )
     if isinstance(shown, list):
-        return len(got) == len(shown) and all(alike(g, s, exact=exact) for g, s in zip(got, shown, strict=True))
+        return len(got) == len(shown) and all(matches(g, s, exact=exact) for g, s in zip(got, shown, strict=True))
     if isinstance(shown, str) and TIME.fullmatch(shown):
         return isinstance(got, str) and TIME.fullmatch(got) is not None
     if isinstance(shown, int | float) and not isinstance(shown, bool) and not exact:
@@ -82,7 +84,7 @@ def alike(got: Any, shown: Any, *, exact: bool) -> bool:
 
 
 def commands(page: Path) -> Iterator[tuple[int, list[str]]]:
-    """What a page tells to type: lines of shell blocks, indented lines and code in the text, as words."""
+    """Commands of a page, with their lines, split into words: shell blocks, indented lines and code in the text."""
     text = page.read_text(encoding="utf-8")
     for block in blocks(page):
         if block.language == "sh" and not block.text.startswith("curl"):
@@ -94,8 +96,8 @@ def commands(page: Path) -> Iterator[tuple[int, list[str]]]:
             yield text.count("\n", 0, text.find(typed)) + 1, shlex.split(typed)
 
 
-def problem(words: list[str]) -> str | None:
-    """Why a command can't be typed."""
+def error_of(words: list[str]) -> str | None:
+    """Why a command would fail; None if it would not."""
     while words and "=" in words[0]:
         words = words[1:]
     match words:
@@ -104,11 +106,11 @@ def problem(words: list[str]) -> str | None:
             missing = [path for word in targets if word.startswith("ARGS=") for path in missing_tests(word[5:])]
             return f"no target {gone}" if gone else f"no file {missing}" if missing else None
         case ["docker", "compose", "run", "--rm", service, _, *rest]:
-            return f"no service {service}" if service not in COMPOSE_SERVICES else problem(rest)
+            return f"no service {service}" if service not in COMPOSE_SERVICES else error_of(rest)
         case ["docker", "compose", *_]:
             return None
         case [python, *rest] if python.rpartition("/")[2] == "python":
-            return problem(rest)
+            return error_of(rest)
         case ["manage.py", command, *_]:
             return None if command in get_commands() else f"no command {command}"
         case ["-m", "streams", command, *_]:
@@ -117,18 +119,18 @@ def problem(words: list[str]) -> str | None:
             return None if find_spec(module) else f"no module {module}"
         case ["set", *_]:
             return None
-    return "nobody checks such a command: teach tests/docs to"
+    return "no check for such a command: extend error_of"
 
 
 def missing_tests(arguments: str) -> list[str]:
-    """Paths among pytest's arguments that are not there."""
+    """Paths among pytest's arguments that do not exist."""
     return [word for word in shlex.split(arguments) if "/" in word and not (ROOT / word).exists()]
 
 
 @of_every_page
 def test_commands_exist(page: Path) -> None:
     wrong = [
-        (f"{name(page)}:{line}", " ".join(words), why) for line, words in commands(page) if (why := problem(words))
+        (f"{name(page)}:{line}", " ".join(words), why) for line, words in commands(page) if (why := error_of(words))
     ]
     assert wrong == []
 
@@ -136,8 +138,8 @@ def test_commands_exist(page: Path) -> None:
 @pytest.mark.parametrize(
     "typed", ["make nothing", "manage.py nothing", "python -m streams nothing", "python -m no_such", "rm -rf /"]
 )
-def test_a_command_that_is_gone_is_seen(typed: str) -> None:
-    assert problem(shlex.split(typed))
+def test_unknown_command_is_reported(typed: str) -> None:
+    assert error_of(shlex.split(typed))
 
 
 @of_every_page
@@ -152,7 +154,7 @@ def test_links_resolve(page: Path) -> None:
 
 
 def reached_from(start: Path) -> set[Path]:
-    """Every page that links lead to."""
+    """Every page that can be reached by links from ``start``."""
     reached, waiting = set(), [start]
     while waiting:
         page = waiting.pop()
@@ -173,16 +175,16 @@ def test_every_page_is_linked() -> None:
 @of_every_page
 def test_lines_are_short_and_settings_exist(page: Path) -> None:
     lines = page.read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if len(line) > LONGEST_LINE and not line.startswith("|")] == []
+    assert [line for line in lines if len(line) > MAX_LINE_LENGTH and not line.startswith("|")] == []
     named = set(re.findall(r"RAPPORT_([A-Z_]+)", "\n".join(lines))) - {"TEST_DATA", "HOST"}
     assert {setting.lower() for setting in named} <= set(Settings.model_fields)
 
 
-def test_the_front_door_stays_short() -> None:
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < LONGEST_README
+def test_readme_is_shorter_than_200_lines() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < MAX_README_LINES
 
 
 @of_every_page
-def test_paths_exist(page: Path) -> None:
+def test_named_paths_exist(page: Path) -> None:
     for path in re.findall(r"`((?:featurestore|streams|adminsite|tests|deploy|bench|docs)/[\w./-]*)`", prose(page)):
         assert (ROOT / path).exists(), f"{name(page)} names {path}"

@@ -1,4 +1,4 @@
-"""docs/features.md can be believed: its code runs, its feature is sound, and it names every aggregation."""
+"""docs/features.md: its code runs, its views pass the registry's checks, and it names every aggregation."""
 
 from pathlib import Path
 from typing import Any
@@ -18,27 +18,27 @@ PAGE = FILE.read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def names() -> dict[str, Any]:
-    """What the page's code leaves behind, run from top to bottom."""
+    """The names that the page's code defines."""
     return run(FILE)
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", FILE], ids=lambda page: page.name)
-def test_the_first_example_has_ten_lines(page: Path) -> None:
+def test_first_example_has_at_most_ten_lines(page: Path) -> None:
     first = next(block for block in blocks(page) if block.language == "python")
     assert len(first.text.splitlines()) <= 10
 
 
-def test_the_front_door_counts_the_aggregations() -> None:
+def test_readme_states_the_number_of_aggregations() -> None:
     assert f"{len(aggregations.all_aggregations())} aggregations" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_examples_answer_what_the_page_says(names: dict[str, Any]) -> None:
+def test_features_of_the_example_are_named(names: dict[str, Any]) -> None:
     assert [feature.name for feature in names["patience"].features] == list(names["answer"])
     for feature in names["patience"].features:
         assert f"`{feature.name}`" in PAGE
 
 
-def test_the_examples_fit_into_the_catalog(names: dict[str, Any]) -> None:
+def test_examples_pass_the_checks_of_the_registry(names: dict[str, Any]) -> None:
     added = Registry([*registry.sources.values(), *registry.views.values(), names["patience"], names["reviews"]])
     assert added.check([purpose.name for purpose in PURPOSES], added.fingerprints({})) == []
 
