@@ -51,9 +51,13 @@ def production(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[
     return unsafe(settings())
 
 
-def outdated_database(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """A database of the versions before 0.2, which had an app ``privacy``. `migrate` runs this check first."""
-    aliases = kwargs.get("databases") or []
+def outdated_database(
+    app_configs: Sequence[Any] | None = None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """An error for each database of a version before 0.2, which had an app ``privacy``. `migrate` checks this first.
+
+    A database that can't be reached is no error: servers start without it and report that they are not ready.
+    """
     return [
         Error(
             f"The database {connections[alias].settings_dict['NAME']} was made by a version before 0.2, "
@@ -62,22 +66,22 @@ def outdated_database(app_configs: Sequence[Any] | None = None, **kwargs: Any) -
             "then run `manage.py migrate` and `manage.py seed`.",
             id="rapport.E009",
         )
-        for alias in aliases
-        if any(app == "privacy" for app, _ in MigrationRecorder(connections[alias]).applied_migrations())
+        for alias in databases or []
+        if "privacy" in _migrated_apps(alias)
     ]
 
 
-def refuse_if_unsafe(**_: Any) -> None:
-    """Exit with every finding. Also a receiver of Celery's start signals, which swallow any other exception.
-
-    A database that can't be reached is no finding: servers start without it and report that they are not ready.
-    """
-    found = unsafe(settings())
+def _migrated_apps(alias: str) -> set[str]:
     try:
-        found += outdated_database(databases=[DEFAULT_DB_ALIAS])
+        return {app for app, _ in MigrationRecorder(connections[alias]).applied_migrations()}
     except OperationalError as error:
-        log.warning("database not checked at start", reason=str(error))
-    finally:
-        connections[DEFAULT_DB_ALIAS].close()
+        log.warning("database not checked", reason=str(error))
+        return set()
+
+
+def refuse_if_unsafe(**_: Any) -> None:
+    """Exit with every error. Also a receiver of Celery's start signals, which swallow any other exception."""
+    found = unsafe(settings()) + outdated_database(databases=[DEFAULT_DB_ALIAS])
+    connections[DEFAULT_DB_ALIAS].close()
     if found:
         sys.exit("\n".join(f"{finding.id}: {finding.msg} {finding.hint}" for finding in found))

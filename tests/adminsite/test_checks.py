@@ -84,7 +84,11 @@ def test_database_of_an_earlier_version_is_refused_with_the_remedy(tmp_path: Pat
         database.execute("CREATE TABLE django_migrations (id INTEGER, app TEXT, name TEXT, applied TEXT)")
         database.execute("INSERT INTO django_migrations VALUES (1, 'privacy', '0001_initial', '2026-11-25')")
     environment = {**os.environ, "RAPPORT_DATABASE_URL": f"sqlite:///{file}"}
-    for command in (["manage.py", "migrate", "--noinput"], ["-c", "import adminsite.wsgi"]):
+    for command in (
+        ["manage.py", "migrate", "--noinput"],
+        ["manage.py", "verify_store"],
+        ["-c", "import adminsite.wsgi"],
+    ):
         done = subprocess.run(
             [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )

@@ -29,7 +29,7 @@ DIFFERS = {"instance", "record", "access_token"}
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 STREAMS_COMMANDS = {"worker", "topics", "republish", "broker"}
 COMPOSE_SERVICES = set(
-    re.findall(r"^  ([a-z]+):", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    re.findall(r"^  ([a-z-]+):", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"), re.MULTILINE)
 )
 
 of_every_page = pytest.mark.parametrize("page", PAGES, ids=name)

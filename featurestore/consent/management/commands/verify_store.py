@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db import DEFAULT_DB_ALIAS
 
 from featurestore.config import settings
 from featurestore.consent.vouching.store_verifier import StoreVerifier
@@ -15,6 +16,7 @@ class Command(BaseCommand):
     help = "Verify the store and vouch for it until stopped. Without it every read is denied."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.check(databases=[DEFAULT_DB_ALIAS])  # refuses a database of an earlier version
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
