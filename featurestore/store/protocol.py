@@ -83,7 +83,7 @@ class ReadResult(NamedTuple):
 
 
 class FieldWrite(NamedTuple):
-    """A view's packed values of one subject for one purpose. ``name`` is VIEW/PURPOSE (tiles.stored_field.field_name)."""
+    """Packed values of one subject, view and purpose. ``name`` is VIEW/PURPOSE (tiles.stored_field.field_name)."""
 
     subject: str
     name: str
