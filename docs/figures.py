@@ -196,14 +196,14 @@ def tables(result: dict[str, Any], parts: Iterable[str] = ()) -> str:
 def with_tables(text: str, results: Path = RESULTS) -> str:
     """The text with every table written anew; tables of a run without a results file stay."""
 
-    def fill(found: re.Match[str]) -> str:
+    def replacement(found: re.Match[str]) -> str:
         file = results / f"{found['name']}.json"
         if not file.exists():
             return found[0]
         result = json.loads(file.read_text(encoding="utf-8"))
         return f"{found[1]}{tables(result, found['parts'].split())}{found[5]}"
 
-    return MARKERS.sub(fill, text)
+    return MARKERS.sub(replacement, text)
 
 
 if __name__ == "__main__":

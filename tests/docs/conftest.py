@@ -57,7 +57,7 @@ def secret(key: str) -> str:
 
 @pytest.fixture
 def curl(client: Client, key: str, secret: str) -> Curl:
-    """Sender of the request of a page's curl command. After a token is issued, $TOKEN stands for it."""
+    """Sender of the request of a page's curl command. After a token is issued, it replaces $TOKEN."""
     variables = {"$KEY": key, "$SECRET": secret}
 
     def send(command: str) -> HttpResponse:
