@@ -1,4 +1,4 @@
-"""A whole installation of its own: a database, the project's own processes as a user runs them, real servers beside."""
+"""A local installation: its own database, and the project's processes as child processes, with given servers."""
 
 import atexit
 import contextlib
@@ -35,7 +35,7 @@ open({path!r}, "w").write(create_key(client, actor="tests", **allowance)[1])
 
 
 class Installation:
-    """Processes with one environment; ``folder`` has the database, the tables and a log a process."""
+    """Processes with one environment. ``folder`` has the database, the stream tables and a log of each process."""
 
     drain_s, idle_s = 0.0, 65.0
     api_workers = 1
@@ -64,22 +64,22 @@ class Installation:
         self.environment["DJANGO_SETTINGS_MODULE"] = "adminsite.settings"
 
     def manage(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """A management command, to its end. Fails with what it said."""
+        """Run a management command. Fails with its output."""
         return self.run("manage.py", *arguments)
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """A Python program of the project's, to its end. Fails with what it said."""
+        """Run a Python program of the project. Fails with its output."""
         command = [sys.executable, *map(str, arguments)]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done
 
     def start(self, name: str, *arguments: str | Path, **settings: object) -> "subprocess.Popen[bytes]":
-        """A process that stays, with its log in NAME.log; ``settings`` differ for it alone."""
+        """Start a process, with its log in NAME.log; ``settings`` apply to it alone."""
         environment = self.environment | {f"RAPPORT_{key.upper()}": str(value) for key, value in settings.items()}
         command = [sys.executable, *map(str, arguments)]
         with (self.folder / f"{name}.log").open("ab") as log:
-            # Its own group: who kills it can kill what it started, as the end of a container does.
+            # Its own process group, so that its children can be killed with it, as at the end of a container.
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
             )
@@ -87,7 +87,7 @@ class Installation:
         return process
 
     def prepare(self) -> None:
-        """Database and topics."""
+        """Create database and topics."""
         self.prepare_database()
         self.run("-m", "streams", "topics", "apply")
 
@@ -111,7 +111,7 @@ class Installation:
         self.start(name, "-m", "streams", "worker", **settings)
 
     def start_api(self) -> httpx.Client:
-        """The API in its own process, and a client of it that holds a key for everything."""
+        """Start the API; a client of it, with a key for everything."""
         client = self.client(self.make_key())
         self.start("api", *self.api_command)
         eventually(lambda: answers(client), "the API answers")
@@ -123,13 +123,13 @@ class Installation:
         return "-m", "adminsite.serve", *where, "--drain-s", str(self.drain_s), "--idle-s", str(self.idle_s)
 
     def start_sse(self) -> None:
-        """The event streams' process; returns when it is ready."""
+        """Start the process of event streams; return when it is ready."""
         self.start("sse", "-m", "adminsite.sse", "--port", str(self.sse_port), serves="api")
         ready = f"http://127.0.0.1:{self.sse_port}/readyz"
         eventually(lambda: succeeds(ready), "event streams are served")
 
     def make_key(self, client: str = CLIENT) -> str:
-        """A key for everything, of a new client."""
+        """Create a client with a key for everything; the key."""
         if client in self.keys:  # the template's
             return self.keys.pop(client)
         path = self.folder / f"{client}.key"
@@ -137,7 +137,7 @@ class Installation:
         return path.read_text()
 
     def client(self, key: str, timeout_s: float = 30) -> httpx.Client:
-        """A client of the API."""
+        """An HTTP client of the API."""
         headers = {"Authorization": f"Bearer {key}"}
         return httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", headers=headers, timeout=timeout_s)
 
@@ -177,14 +177,14 @@ def template() -> Template:
 
 @contextlib.contextmanager
 def installation(folder: Path, **options: Any) -> Iterator[Installation]:
-    """An installation whose processes end with the block; on failure their last words are shown."""
+    """An installation whose processes end with the block. On failure the ends of their logs are printed."""
     made = Installation(folder, **options)
     try:
         yield made
     except BaseException:
         for name in made.processes:
-            words = (folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")[-3_000:]
-            print(f"--- last words of {name} (now {made.processes[name].poll()}):\n{words}")
+            log = (folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")[-3_000:]
+            print(f"--- end of the log of {name} (exit code {made.processes[name].poll()}):\n{log}")
         raise
     finally:
         made.stop()

@@ -1,4 +1,4 @@
-"""Waiting for other processes: a condition is polled until a deadline; nobody sleeps for a length of time."""
+"""Waiting for other processes: a condition is polled until a deadline."""
 
 import threading
 import time

@@ -18,7 +18,7 @@ NUMBER = re.compile(rb"\d{1,18}")
 LAST_MS = 253_402_300_799_999  # of the year 9999
 UNREADABLE = "unreadable"
 RECORD_EXPIRED = "Kafka no longer has the record: dead letters age out after 30 days."
-NOT_FROM_A_WORKER = "No worker wrote it: its headers do not say which record was quarantined, and why"
+NOT_FROM_A_WORKER = "No worker wrote it: its headers do not name the quarantined record and the reason"
 
 
 def dead_letter_of(record: TopicRecord, generation: int) -> DeadLetter:

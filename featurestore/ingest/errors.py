@@ -1,4 +1,4 @@
-"""Errors of dead letters and event producers. Messages say what to do and repeat nothing of a record."""
+"""Errors of dead letters and event producers. Messages name the remedy and contain nothing of a record."""
 
 
 class DeadLetterError(Exception):

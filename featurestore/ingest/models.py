@@ -48,13 +48,11 @@ class DeadLetter(models.Model):
         constraints = [
             models.UniqueConstraint(name="one_dead_letter", fields=["topic", "partition", "offset"]),
             models.CheckConstraint(
-                name="decided_by_somebody", condition=Q(state__in=["open", "expired"]) | ~Q(decided_by="")
+                name="decision_has_actor", condition=Q(state__in=["open", "expired"]) | ~Q(decided_by="")
             ),
+            models.CheckConstraint(name="discard_has_reason", condition=~Q(state="discarded") | ~Q(decided_reason="")),
             models.CheckConstraint(
-                name="discarded_with_reason", condition=~Q(state="discarded") | ~Q(decided_reason="")
-            ),
-            models.CheckConstraint(
-                name="replayed_to_somewhere",
+                name="replay_has_offset",
                 condition=~Q(state__in=["sending", "replayed"]) | Q(sent_offset__isnull=False),
             ),
         ]

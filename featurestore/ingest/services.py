@@ -110,9 +110,7 @@ def _replay(
     }
     replayable = [one for one in dead_letters if one.pk in records and one.pk not in found]
     claimed = _claim(kafka, replayable, actor, at)
-    outcome.refused.update(
-        {str(one): "It was decided by somebody else meanwhile." for one in replayable if one not in claimed}
-    )
+    outcome.refused.update({str(one): "It was decided meanwhile." for one in replayable if one not in claimed})
     replays = [_replay_of(one, records[one.pk]) for one in claimed]
     written, failed = kafka.send(replays) if replays else ({}, {})
     for one in dead_letters:

@@ -32,7 +32,7 @@ def test_overview_draws_its_chart(log_in: LogIn) -> None:
     expect(page.get_by_text("Vouched for")).to_be_visible()
     drawn = "() => !!Chart.getChart(document.querySelector('canvas.chart'))"
     page.wait_for_function(drawn)
-    page.get_by_text("The same as a table").click()
+    page.get_by_text("Show as a table").click()
     expect(page.get_by_role("columnheader", name="Withdrawn")).to_be_visible()
 
 

@@ -23,11 +23,11 @@ def test_client_gets_a_secret_a_token_and_is_revoked(
     page.get_by_role("button", name="Save", exact=True).click()
     page.locator("#result_list").get_by_role("link", name="support-bot").click()
 
-    follow(page, "Set their scope")
+    follow(page, "Set scopes of tokens")
     for box in ("features:read", "support_chat", "service: Service"):
         page.get_by_label(box).check()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Tokens that live may do no more than this either.")).to_be_visible()
+    expect(page.get_by_text("Saved. Existing tokens may do no more than this either.")).to_be_visible()
 
     follow(page, "Create a secret")
     page.get_by_role("button", name="Create the secret").click()
@@ -42,7 +42,7 @@ def test_client_gets_a_secret_a_token_and_is_revoked(
     assert httpx.post(f"{live_server}/v1/features", json=question, headers=headers).status_code == 200
 
     page.reload()
-    expect(page.get_by_text("1 live")).to_be_visible()
+    expect(page.get_by_text("1 valid")).to_be_visible()
     follow(page, "Revoke all tokens")
     page.get_by_role("button", name="Revoke now").click()
     expect(page.get_by_text("Tokens revoked: 1.")).to_be_visible()

@@ -181,7 +181,7 @@ def test_unacknowledged_replay_stays_claimed(quarantine: Quarantine, monkeypatch
     (record,) = quarantine.add(order())
     services.import_dead_letters()
     monkeypatch.setattr(
-        dead_letter_topic.DeadLetterTopic, "send", lambda _, replays: ({}, {replays[0].dead_letter: "timed out"})
+        dead_letter_topic.DeadLetterTopic, "send", lambda _, replays: ({}, {replays[0].record_id: "timed out"})
     )
     assert "did not confirm the record (timed out)" in refusal(replay(record))
     assert states() == {record: State.SENDING}
