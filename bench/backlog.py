@@ -1,4 +1,4 @@
-"""A backlog: how much memory a worker takes that finds a million events waiting.
+"""Memory of a worker that finds a backlog of a million events.
 
 The events are there before the worker starts; its memory is looked at until the last of them can be read. What waits in
 the worker is bounded (``streams.partition_queues.FULL_QUEUE_RECORDS``), so its memory should not grow with the backlog.

@@ -1,8 +1,8 @@
-"""What an event costs with the shipped definitions: every view of its source, sketches and all.
+"""Processor time of an event with the shipped definitions: every view of its source, sketches included.
 
     python -m bench.catalog
 
-The streams' own rounds fold whole populations into a real Redis, in rounds as they are under load. A figure is the
+The streams' own code folds whole populations into a real Redis, in micro-batches of the size under load. A figure is the
 events by the processor time of this process: decoding, permissions, fold, writes; without Kafka and the tables, which
 add a tenth or so. The more views a source feeds, and the more of them have sketches, the more an event costs.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from redis import Redis
 
 from bench.offline import Offline
-from bench.populations import CustomerEvent, NoRetailData, busiest, demo_hour, retail
+from bench.populations import NoRetailData, TimedEvent, busiest, demo_hour, retail
 from devservers.redis_server import RedisServer
 from featurestore.catalog import registry
 
@@ -35,15 +35,15 @@ def measured(server: RedisServer) -> dict[str, float]:
     return figures
 
 
-def spread(events: Sequence[CustomerEvent]) -> list[CustomerEvent]:
+def spread(events: Sequence[TimedEvent]) -> list[TimedEvent]:
     """The same events, one of each customer in turn: as at scale, where hardly two of a round are one customer's."""
-    turns: dict[str, list[CustomerEvent]] = {}
+    turns: dict[str, list[TimedEvent]] = {}
     for event in events:
         turns.setdefault(event.customer_id, []).append(event)
     return [event for turn in zip_longest(*turns.values()) for event in turn if event is not None]
 
 
-def rate(server: RedisServer, events: Sequence[CustomerEvent]) -> float:
+def rate(server: RedisServer, events: Sequence[TimedEvent]) -> float:
     with Redis(port=server.port) as redis:
         redis.flushall()
     offline = Offline(registry, server.url, ROUND_EVENTS)

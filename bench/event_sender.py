@@ -1,4 +1,4 @@
-"""The load: a process of its own that sends records, as fast as it can or at a steady rate."""
+"""Sender of events, in a process of its own: as fast as it can, or at a steady rate."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,13 @@ CONNECT_TIMEOUT_S = 20
 
 
 def stamps(count: int) -> Any:
-    """Room for monotonic times that another process writes; 0 until then."""
+    """An array of monotonic times that another process writes; 0 until then."""
     return CONTEXT.Array("d", count, lock=False)
 
 
 @contextmanager
 def sending(kafka: str, topic: str, records: Sequence[Record], sent: Any, rate: float = 0) -> Iterator[None]:
-    """Send meanwhile; ``sent`` takes when each record was handed to the producer. ``rate`` 0: as fast as it can."""
+    """Send until the block ends; ``sent`` takes the time of each record's hand-over. ``rate`` 0: as fast as it can."""
     process = CONTEXT.Process(target=send, args=(kafka, topic, records, sent, rate), daemon=True)
     process.start()
     try:

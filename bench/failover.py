@@ -1,4 +1,4 @@
-"""How long partitions wait for a worker: after one of two is killed, and while one is restarted in an orderly way.
+"""Seconds that partitions wait for a worker: after one of two is killed, and while one is restarted in order.
 
 Events come all the while. Counted is until the first event of one of its partitions is handled: after SIGKILL by the
 other worker, after SIGTERM by the worker itself, started again at once by its supervisor.
@@ -76,7 +76,7 @@ def until(worker: Worker, partitions: set[int]) -> None:
 
 
 def settled(*workers: Worker) -> list[set[int]]:
-    """Who serves which partitions, when every one is served by one worker and each worker has some."""
+    """The partitions of each worker, once every partition is served by one worker and each has some."""
     deadline = time.monotonic() + DEADLINE_S
     while True:
         for worker in workers:

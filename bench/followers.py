@@ -1,4 +1,4 @@
-"""Clients of event streams, all in a process of their own: each follows one customer and notes when it is told."""
+"""Clients of event streams, all in one process of their own: each follows one customer and notes when events come."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ OPENED_S = 120
 
 
 class Arrival(NamedTuple):
-    """When, on the machine's monotonic clock, the follower of this number was told."""
+    """When, on the machine's monotonic clock, the follower of this number received an event."""
 
     number: int
     at_s: float
@@ -31,7 +31,7 @@ class Followers:
         self._turn, self._opened = asyncio.Semaphore(OPENING), 0
 
     async def run(self, pipe: Connection) -> None:
-        """Open all, say how long that took, follow until told to stop, and say what came."""
+        """Open all, send how long that took, follow until a message comes, and send what was received."""
         began_s = time.monotonic()
         following = [asyncio.create_task(self.follow(number)) for number in range(len(self.names))]
         while self._opened + len(self.errors) < len(self.names) and time.monotonic() < began_s + OPENED_S:
@@ -50,10 +50,10 @@ class Followers:
                 head = await reader.readuntil(b"\r\n\r\n")
                 if not head.startswith(b"HTTP/1.1 200 "):
                     raise ConnectionError(head.partition(b"\r\n")[0].decode())
-                await told(reader)
+                await next_answer(reader)
                 self._opened += 1
             while True:
-                await told(reader)
+                await next_answer(reader)
                 self.arrivals.append(Arrival(number, time.monotonic()))
         except (OSError, EOFError) as error:
             self.errors.append(str(error))
@@ -67,8 +67,8 @@ class Followers:
         ).encode()
 
 
-async def told(reader: asyncio.StreamReader) -> None:
-    """Return at the next answer. Raises EOFError when anything else is told, or nothing any more."""
+async def next_answer(reader: asyncio.StreamReader) -> None:
+    """Return at the next answer. Raises EOFError at any other event, or at the stream's end."""
     while True:
         line = await reader.readuntil(b"\n")
         if line == b"event: features\n":
@@ -78,7 +78,7 @@ async def told(reader: asyncio.StreamReader) -> None:
 
 
 def follow(port: int, key: str, names: Sequence[str], pipe: Connection) -> None:
-    """The process's whole work."""
+    """Run the followers: the target of their process."""
 
     async def run() -> None:
         await Followers(port, key, names).run(pipe)

@@ -1,4 +1,4 @@
-"""How our worker's figures grow with its customers, from a thousand to a million.
+"""Figures of our worker by its number of customers, from a thousand to a million.
 
 One worker goes on from size to size: first every new customer buys once, unmeasured; then purchases of customers drawn
 from all of them are measured.
@@ -57,7 +57,7 @@ def measured(servers: BenchServers, scale: int = 1) -> dict[str, float]:
             figures |= {f"{name}_{label}_customers": value for name, value in taken.items()}
             shown = ", ".join(f"{name.replace('_', ' ')} {value:,.0f}" for name, value in taken.items())
             print(f"{there:>9,} customers: {shown}", flush=True)
-        figures["rebuilt_subjects_per_s_core"] = rebuilt_per_s(contestant, customers[:there], worker)
+        figures["rebuilt_subjects_per_s_core"] = republished_per_s(contestant, customers[:there], worker)
         print(
             f"an emptied Redis: {figures['rebuilt_subjects_per_s_core']:,.0f} subjects pushed again a second",
             flush=True,
@@ -65,10 +65,8 @@ def measured(servers: BenchServers, scale: int = 1) -> dict[str, float]:
     return figures
 
 
-def rebuilt_per_s(contestant: Contestant, customers: list[str], worker: Process) -> float:
-    """Subjects whose values are in Redis again, a second from the first word for a Redis that was emptied and has all
-    permissions again.
-    """
+def republished_per_s(contestant: Contestant, customers: list[str], worker: Process) -> float:
+    """Subjects republished a second, from vouching for an emptied Redis that has all permissions again."""
     servers, places = contestant.servers, [("sales", partition) for partition in range(PARTITIONS)]
     servers.redis.flushall()
     servers.permit(customers)

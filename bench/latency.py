@@ -1,9 +1,8 @@
-"""From produce to readable: since an event was handed to the producer, until its customer's new value is in Redis.
+"""Latency from produce to readable: from handing an event to the producer until its customer's new value is in Redis.
 
-Every event is another customer's, whose state and value are there from an earlier event. Redis itself tells what was
-written (its keyspace notifications, which cost it a message a write, the same for everybody); the bench only listens,
-so nothing is polled. What a notification takes to be noticed is measured beside it, by a probe that writes keys of its
-own fifty times a second: a latency is too long by at most what the probe's writes take, which is among the figures.
+Every event is another customer's, whose state and value are there from an earlier event. Redis notifies of writes
+(keyspace notifications cost it a message a write, the same for every contestant), so nothing is polled. A probe bounds
+the error: it writes keys of its own fifty times a second, and the figures include how long their notifications take.
 """
 
 import socket
@@ -50,44 +49,46 @@ def latencies_ms(contestant: Contestant, rate: int, seconds: int) -> tuple[list[
                 sending(servers.broker.bootstrap, contestant.topic, at_once(subjects, 2 * 10**9), sent, rate),
             ):
                 listener.listen(seconds + LATE_S)
-    unseen = len(by_key.keys() - listener.heard.keys())
+    unseen = len(by_key.keys() - listener.received.keys())
     assert not unseen, f"{contestant.title} at {rate}/s: {unseen} events were not readable within {LATE_S} s"
     return (
-        [(listener.heard[key] - sent[i]) * 1000 for key, i in by_key.items()],
-        [(listener.heard[key] - probed[i]) * 1000 for key, i in probes.items() if key in listener.heard],
+        [(listener.received[key] - sent[i]) * 1000 for key, i in by_key.items()],
+        [(listener.received[key] - probed[i]) * 1000 for key, i in probes.items() if key in listener.received],
     )
 
 
 class Listener:
-    """Hears of every write. ``times`` has for each key where its sender writes the time: what was written before that
-    is not its event's. ``heard`` has when the first write after it was heard of.
+    """Receiver of Redis' notifications of writes.
+
+    ``times`` has for each key where its sender writes the time of sending: an earlier write is not its event's.
+    ``received`` has the time of the first notification after that.
     """
 
     def __init__(self, connection: socket.socket, times: Mapping[bytes, tuple[Any, int]]) -> None:
-        self.heard: dict[bytes, float] = {}
+        self.received: dict[bytes, float] = {}
         self._connection, self._waiting, self._reader = connection, dict(times), hiredis.Reader()
 
     def listen(self, timeout_s: float) -> None:
-        """Until all were heard of, or the time is over."""
+        """Receive until all keys were written, or the time is over."""
         deadline = time.monotonic() + timeout_s
         while self._waiting and (left_s := deadline - time.monotonic()) > 0:
             now, names = self._receive(left_s)
             for name in names:
                 if (place := self._waiting.get(name)) and place[0][place[1]]:
                     del self._waiting[name]
-                    self.heard[name] = now
+                    self.received[name] = now
 
     def wait_for_quiet(self, timeout_s: float, quiet_s: float = QUIET_S) -> None:
-        """Until no wanted key was written for a while: a worker may have values to push that it pushed before."""
+        """Receive until no wanted key was written for a while: a worker may push values again."""
         began = quiet_since = time.monotonic()
         while (now := time.monotonic()) < quiet_since + quiet_s:
-            assert now < began + timeout_s, "values are pushed without end"
+            assert now < began + timeout_s, "values are written without end"
             now, names = self._receive(quiet_since + quiet_s - now)
             if any(name in self._waiting for name in names):
                 quiet_since = now
 
     def _receive(self, timeout_s: float) -> tuple[float, list[bytes]]:
-        """When something came, and the keys that were written."""
+        """The time of a notification or the time-out, and the keys that were written."""
         self._connection.settimeout(timeout_s)
         try:
             received = self._connection.recv(1 << 16)
@@ -104,7 +105,7 @@ class Listener:
 
 @contextmanager
 def listening(port: int, times: Mapping[bytes, tuple[Any, int]]) -> Iterator[Listener]:
-    """Redis's word on what is written, for as long as it is wanted."""
+    """Notifications of Redis' writes, switched off at the block's end."""
     with Redis(port=port) as redis, socket.create_connection(("127.0.0.1", port)) as connection:
         redis.config_set("notify-keyspace-events", WRITES)
         connection.sendall(hiredis.pack_command(("PSUBSCRIBE", CHANNEL + b"*")))
@@ -116,7 +117,7 @@ def listening(port: int, times: Mapping[bytes, tuple[Any, int]]) -> Iterator[Lis
 
 @contextmanager
 def probing(port: int, probed: Any) -> Iterator[None]:
-    """Write the probe's keys meanwhile; ``probed`` takes when."""
+    """Write the probe's keys until the block ends; ``probed`` takes the times."""
     process = CONTEXT.Process(target=probe, args=(port, probed), daemon=True)
     process.start()
     try:

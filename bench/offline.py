@@ -1,9 +1,9 @@
-"""The streams without Kafka: the folder of each source over a table in memory, and the real store that it fills."""
+"""Streams without Kafka: the processor of each source over a table in memory, writing to a real store."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.populations import CustomerEvent
+from bench.populations import TimedEvent
 from featurestore import names
 from featurestore.definitions import Registry
 from featurestore.identity import subject_of
@@ -39,20 +39,20 @@ class Table:
 
 
 class NoDeadLetters:
-    """No event of a population is one that its source refuses."""
+    """Dead-letter writer of a population in which no event is rejected."""
 
-    async def put(self, bundle: FetchBatch, rejected: Sequence[Rejection]) -> None:
+    async def put(self, batch: FetchBatch, rejected: Sequence[Rejection]) -> None:
         if rejected:
             raise ValueError(f"an event of the population is refused: {rejected[0].detail}")
 
 
 class Offline:
-    """Folds events as workers would, so many of a source a round. ``tables`` by source; ``subjects`` are those who have
-    events; ``cpu_s`` is what their rounds took of this process.
+    """Workers' processing of events, ``batch_events`` of a source at a time. ``tables`` by source; ``subjects`` with
+    events; ``cpu_s`` is the processor time of their micro-batches.
     """
 
-    def __init__(self, registry: Registry, url: str, round_events: int = 20_000):
-        self.round_events, self.cpu_s = round_events, 0.0
+    def __init__(self, registry: Registry, url: str, batch_events: int = 20_000):
+        self.batch_events, self.cpu_s = batch_events, 0.0
         self.store = RedisStore(url, 5_000)
         self.store.write_claim(self.store.run(), 1, 0)
         self.store.vouch(self.store.run(), FOR_EVER_MS)
@@ -60,15 +60,15 @@ class Offline:
         self.tables = {name: Table() for name in registry.sources}
         self.purposes = sorted({purpose for view in registry.views.values() for purpose in view.purposes})
         self.subjects: list[str] = []
-        folders = {
+        processors = {
             names.events(name, 1): SourceProcessor(
                 source, registry, self.tables[name], generation=1, partitions=1, clock=lambda: self.now_ms
             )
             for name, source in registry.sources.items()
         }
-        self.rounds = MicroBatchProcessor(folders, RetryingStore(self.store), NoDeadLetters(), lambda: self.now_ms)
+        self.processor = MicroBatchProcessor(processors, RetryingStore(self.store), NoDeadLetters(), lambda: self.now_ms)
 
-    async def fold(self, events: Sequence[CustomerEvent]) -> None:
+    async def fold(self, events: Sequence[TimedEvent]) -> None:
         """Fold the events of customers who allow everything. Raises ValueError for one that is refused."""
         customers = {one.customer_id: subject_of(one.customer_id, b"bench") for one in events}
         self.subjects = list(customers.values())
@@ -83,7 +83,7 @@ class Offline:
         self.now_ms = max(record.timestamp_ms for mine in records.values() for record in mine)
         began_s = time.process_time()
         for name, mine in records.items():
-            for start in range(0, len(mine), self.round_events):
-                some = mine[start : start + self.round_events]
-                await self.rounds.handle([FetchBatch(names.events(name, 1), 0, start, some)])
+            for start in range(0, len(mine), self.batch_events):
+                some = mine[start : start + self.batch_events]
+                await self.processor.handle([FetchBatch(names.events(name, 1), 0, start, some)])
         self.cpu_s += time.process_time() - began_s

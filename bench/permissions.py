@@ -1,4 +1,4 @@
-"""How fast an emptied Redis gets its permissions back: the store verifier's publication, from a database of many customers.
+"""Permissions a second that the store verifier publishes to an emptied Redis, from a database of many customers.
 
     python -m bench.permissions [--customers 100000] [--database postgresql://...]
 

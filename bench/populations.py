@@ -1,4 +1,4 @@
-"""Customers whose features are weighed: those of the retail data, and the simulated shop's busiest."""
+"""Populations whose storage is measured: customers of the retail data, and the simulated shop's busiest."""
 
 import gzip
 import os
@@ -21,13 +21,13 @@ RETAIL = DATA / "online_retail_2010-12_to_2011-05.csv.gz"
 
 BEGAN = datetime(2025, 1, 1, tzinfo=UTC)
 SHOP_CUSTOMERS = 40  # as in the demo
-DEMO_RATE = 20  # deeds a second, as in the demo
+DEMO_RATE = 20  # actions a second, as in the demo
 YEAR = timedelta(days=400)  # the longest window
-YEAR_DEEDS = 300_000
+YEAR_ACTIONS = 300_000
 
 
-class CustomerEvent(NamedTuple):
-    """An event of one customer."""
+class TimedEvent(NamedTuple):
+    """An event of one customer at a time."""
 
     customer_id: str
     source: EventSource
@@ -36,36 +36,36 @@ class CustomerEvent(NamedTuple):
 
 
 class NoRetailData(Exception):
-    """The data set is not there; the message says where it was looked for."""
+    """The data set is missing; the message names the folder."""
 
 
-def retail() -> list[CustomerEvent]:
+def retail() -> list[TimedEvent]:
     """Every event of the retail data, in the file's order. Raises NoRetailData."""
     if not RETAIL.exists():
         raise NoRetailData(f"{RETAIL} is not there: RAPPORT_TEST_DATA names the folder of {RETAIL.name}")
     with gzip.open(RETAIL, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines:
         rows = [row for row in sales(lines) if isinstance(row, Sale)]
-    return [CustomerEvent(row.customer_id, orders, row.time, row.data) for row in rows]
+    return [TimedEvent(row.customer_id, orders, row.time, row.data) for row in rows]
 
 
 def demo_hour() -> Iterator[datetime]:
-    """When the simulated shop does something in its first hour, as the demo runs it."""
+    """Times of the simulated shop's actions in the first hour of a demo."""
     return (BEGAN + i * timedelta(seconds=1) / DEMO_RATE for i in range(3_600 * DEMO_RATE))
 
 
 def year_and_hour() -> Iterator[datetime]:
-    """The same after more than a year of trade: all windows, short and long, have nearly all their tiles."""
-    yield from (BEGAN + i * YEAR / YEAR_DEEDS for i in range(YEAR_DEEDS))
+    """The same after more than a year of actions, when every window has nearly all its tiles."""
+    yield from (BEGAN + i * YEAR / YEAR_ACTIONS for i in range(YEAR_ACTIONS))
     yield from (moment + YEAR for moment in demo_hour())
 
 
-def busiest(moments: Iterable[datetime], customers: int) -> list[CustomerEvent]:
+def busiest(moments: Iterable[datetime], customers: int) -> list[TimedEvent]:
     """The events of the simulated shop's busiest customers; the first is ten times as busy as any other.
 
     Nobody withdraws: that would make values smaller.
     """
-    deeds = SimulatedShop([f"C{n}" for n in range(1, SHOP_CUSTOMERS + 1)], seed=1).actions()
-    happened = ((at, deed) for at, deed in zip(moments, deeds, strict=False) if isinstance(deed, CustomerEvent))
-    told = [CustomerEvent(deed.customer_id, deed.source, at, deed.data) for at, deed in happened]
-    most = {customer for customer, _ in Counter(one.customer_id for one in told).most_common(customers)}
-    return [one for one in told if one.customer_id in most]
+    actions = SimulatedShop([f"C{n}" for n in range(1, SHOP_CUSTOMERS + 1)], seed=1).actions()
+    timed = ((at, one) for at, one in zip(moments, actions, strict=False) if isinstance(one, CustomerEvent))
+    events = [TimedEvent(one.customer_id, one.source, at, one.data) for at, one in timed]
+    most = {customer for customer, _ in Counter(one.customer_id for one in events).most_common(customers)}
+    return [one for one in events if one.customer_id in most]

@@ -77,7 +77,7 @@ def delivered(error: object, _message: object) -> None:
 
 
 def start(command: list[str], environment: Mapping[str, str], log: Path) -> Start:
-    """Start a worker on its core, wait until it says that its table is whole, and kill it."""
+    """Start a worker on its core, wait until it prints that its table is whole, and kill it."""
     began = time.monotonic()
     with log.open("ab") as errors:
         process = subprocess.Popen(

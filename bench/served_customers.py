@@ -1,6 +1,6 @@
 """Customers to be read: twenty windowed features of three views, some thirty tiles each, in a real Redis.
 
-The streams' own folder puts them there, and beside them the marks of a worker that is never behind.
+The streams' own processor writes them, and beside them the watermarks of a worker that is never behind.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from decimal import Decimal
 from random import Random
 
 from bench.offline import Offline
-from bench.populations import CustomerEvent
+from bench.populations import TimedEvent
 from featurestore.catalog import registry
 from featurestore.catalog.chat import Message, chat
 from featurestore.catalog.orders import OrderLine, orders
@@ -29,7 +29,7 @@ def customers(count: int, prefix: str = "C") -> list[str]:
     return [f"{prefix}{number}" for number in range(count)]
 
 
-def told(names: Sequence[str], days: int, seed: int = 1) -> Iterator[CustomerEvent]:
+def events_of(names: Sequence[str], days: int, seed: int = 1) -> Iterator[TimedEvent]:
     """Every day an order, a ticket's change and a message of each customer, and a return now and then."""
     random = Random(seed)
     now = datetime.now(UTC)
@@ -37,14 +37,14 @@ def told(names: Sequence[str], days: int, seed: int = 1) -> Iterator[CustomerEve
         for name in names:
             at = now - timedelta(days=day) + timedelta(minutes=random.randrange(1_400))
             back = random.random() < 0.2
-            yield CustomerEvent(name, orders, at, OrderLine(
+            yield TimedEvent(name, orders, at, OrderLine(
                 kind="returned" if back else "completed", order_id=f"O{day}", sku=f"S{random.randrange(900)}",
                 quantity=-1 if back else 1, amount=Decimal(random.randrange(100, 9_999)) / (-100 if back else 100),
             ))  # fmt: skip
-            yield CustomerEvent(name, support, at, TicketChange(
+            yield TimedEvent(name, support, at, TicketChange(
                 kind=random.choice(("opened", "solved")), ticket_id=f"T{day}", topic="delivery", open_tickets=1,
             ))  # fmt: skip
-            yield CustomerEvent(name, chat, at, Message(
+            yield TimedEvent(name, chat, at, Message(
                 author=random.choice(("customer", "agent")), conversation_id=f"D{day}", intent="delivery",
                 sentiment=random.uniform(-1, 1),
             ))  # fmt: skip
@@ -53,7 +53,7 @@ def told(names: Sequence[str], days: int, seed: int = 1) -> Iterator[CustomerEve
 def fill(url: str, names: Sequence[str], days: int = TILES) -> None:
     """Fold what the customers did into the Redis at a URL, as workers would, under the subject secret ``bench``."""
     offline = Offline(registry, url)
-    asyncio.run(offline.fold(list(told(names, days))))
+    asyncio.run(offline.fold(list(events_of(names, days))))
     filled = offline.store.read([], [], [], 5_000).nodes[0].incarnation
     for source in registry.sources:
         coverage_starts_ms = {view.fingerprint: 0 for view in registry.views_of(source)}

@@ -1,4 +1,4 @@
-"""What every contestant stands in: one Kafka, one Redis, customers who all agreed, and a core that is its own."""
+"""Servers that every contestant of ``bench.streaming`` uses: one Kafka, one Redis; and the events it processes."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ MEMORY = Path("/dev/shm")
 
 
 class Record(NamedTuple):
-    """An event, ready to be sent."""
+    """An encoded event."""
 
     subject: str
     partition: int
@@ -80,7 +80,7 @@ class BenchServers:
         self.vouch()
 
     def vouch(self) -> None:
-        """Say that Redis holds every permission."""
+        """Vouch for Redis."""
         self.store.write_claim(self.store.run(), 1, 0)
         self.store.vouch(self.store.run(), FOR_EVER_MS)
 
@@ -114,7 +114,7 @@ class BenchServers:
 
 @contextmanager
 def bench_servers() -> Iterator[BenchServers]:
-    """BenchServers in memory where the machine has such a folder; all but the worker keep off the worker's core."""
+    """Servers with files in memory where the machine can; only workers use the workers' core."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores - {WORKER_CORE} or cores)
     folder = Path(tempfile.mkdtemp(prefix="rapport-bench-", dir=MEMORY if MEMORY.is_dir() else None))

@@ -1,9 +1,9 @@
-"""What a windowed feature costs: in Redis, in the tables and in their changelog, on real data and in the worst case.
+"""Bytes of a windowed feature in Redis, in tables and in their changelog, on real data and in the worst case.
 
     python -m bench.sizes
 
-The streams' own folder folds whole populations into a real Redis; their records go into a real RocksDB. Nothing is
-timed, so that the figures are the same on every machine with the same Redis.
+The streams' own processor folds whole populations into a real Redis; their records go into a real RocksDB. Nothing is
+timed, so the figures are the same on every machine with the same Redis.
 
 A *windowed feature* is one feature of one customer for one purpose, as it can be read: a view of seven features, kept
 for two purposes, is fourteen. What one costs in Redis is MEMORY USAGE of the customers' hashes, less that of the same
@@ -24,7 +24,7 @@ from redis import Redis
 
 from bench.distribution import quantile
 from bench.offline import Offline
-from bench.populations import CustomerEvent, NoRetailData, busiest, demo_hour, retail, year_and_hour
+from bench.populations import NoRetailData, TimedEvent, busiest, demo_hour, retail, year_and_hour
 from devservers.redis_server import RedisServer
 from featurestore.aggregations import DistinctCount, Quantile, TopK
 from featurestore.catalog import registry
@@ -44,23 +44,23 @@ BUSIEST = 10
 Hash = dict[bytes, bytes]
 
 
-class Kept(NamedTuple):
-    """All that is kept of a population."""
+class StoredPopulation(NamedTuple):
+    """All that store and tables hold of a population."""
 
     hashes: dict[str, Hash]  # the store's, by subject
-    encodings: dict[str, int]  # how many of them Redis keeps in which form
+    encodings: dict[str, int]  # how many of them Redis keeps in which encoding
     redis_bytes: int  # what values take there, permissions and the hashes as such not counted
     tables: dict[str, dict[bytes, bytes]]  # records by source and subject
     rocksdb_bytes: int
 
     def fields(self) -> Iterator[tuple[str, bytes]]:
-        """VIEW/PURPOSE and value of all that the store holds."""
+        """VIEW/PURPOSE and value of each of the store's fields, permissions left out."""
         pairs = (pair for hash_ in self.hashes.values() for pair in hash_.items())
         return ((name.decode(), value) for name, value in pairs if name != PERMISSION)
 
     @property
     def features(self) -> int:
-        """How many windowed features there are."""
+        """Number of windowed features."""
         return sum(len(view_of(name).features) for name, _ in self.fields())
 
     def records(self) -> Iterator[Record]:
@@ -68,7 +68,7 @@ class Kept(NamedTuple):
 
 
 def rows_of(record: Record) -> dict[str, int]:
-    """How many tiles a record has of each VIEW/PURPOSE."""
+    """Number of tiles of each VIEW/PURPOSE in a record."""
     return {
         field_name(name, purpose): len(ViewCodec(registry.views[name]).unpack(kept.tiles).starts)
         for name, states in record.views.items()
@@ -92,7 +92,7 @@ def is_sketched(view: FeatureView) -> bool:
     return any(isinstance(column.aggregation, SKETCHES) for column in view.columns)
 
 
-def kept(server: RedisServer, events: Sequence[CustomerEvent], *, sketches: bool) -> Kept:
+def store_population(server: RedisServer, events: Sequence[TimedEvent], *, sketches: bool) -> StoredPopulation:
     """Fold a population by the shipped definitions, with or without the views that have a sketch."""
     sources = list({one.source.name: one.source for one in events}.values())
     views = [v for v in registry.views.values() if v.source in sources and (sketches or not is_sketched(v))]
@@ -102,7 +102,7 @@ def kept(server: RedisServer, events: Sequence[CustomerEvent], *, sketches: bool
         asyncio.run(offline.fold(events))
         subjects = offline.subjects
         hashes = dict(zip(subjects, pipelined(redis, subjects, lambda to, name: to.hgetall(name)), strict=True))
-        encodings = [form.decode() for form in pipelined(redis, subjects, lambda to, name: to.object("ENCODING", name))]
+        encodings = [name.decode() for name in pipelined(redis, subjects, lambda to, name: to.object("ENCODING", name))]
         for subject, hash_ in hashes.items():
             bare.hset(subject_key(subject), PERMISSION, hash_[PERMISSION])
         value_bytes = memory_bytes(redis, subjects) - memory_bytes(bare, subjects)
@@ -110,11 +110,13 @@ def kept(server: RedisServer, events: Sequence[CustomerEvent], *, sketches: bool
         name: {subject: raw for subject, raw in table.kept.items() if subject != coverage.KEY}
         for name, table in offline.tables.items()
     }
-    return Kept(hashes, {form: encodings.count(form) for form in set(encodings)}, value_bytes, tables, on_disk(tables))
+    return StoredPopulation(
+        hashes, {name: encodings.count(name) for name in set(encodings)}, value_bytes, tables, on_disk(tables)
+    )
 
 
 def pipelined(redis: Redis, subjects: Sequence[str], command: Callable[[Any, str], object]) -> Iterator[Any]:
-    """What Redis answers to a command about each subject's hash."""
+    """Redis' answers to a command about each subject's hash."""
     for start in range(0, len(subjects), BATCH):
         pipeline = redis.pipeline(transaction=False)
         for subject in subjects[start : start + BATCH]:
@@ -127,7 +129,7 @@ def memory_bytes(redis: Redis, subjects: Sequence[str]) -> int:
 
 
 def on_disk(tables: Mapping[str, Mapping[bytes, bytes]]) -> int:
-    """Size of the files of RocksDBs, one a source, that hold the records and nothing older."""
+    """Size of RocksDB's files, a database a source, that hold the records and nothing older."""
     with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder:
         for name, values in tables.items():
             database = RocksDBOptions(**ROCKSDB_OPTIONS, use_rocksdict=True).open(Path(folder) / name)
@@ -140,37 +142,39 @@ def on_disk(tables: Mapping[str, Mapping[bytes, bytes]]) -> int:
 
 
 def measured(server: RedisServer) -> dict[str, float]:
-    """All figures of sizes, from an empty Redis. Without the retail data those of it are missing."""
+    """All figures of sizes, from an empty Redis; those of the retail data only if it is there."""
     figures: dict[str, float] = {}
     try:
-        figures |= weighed(server, "", "retail data", retail())
+        figures |= population_figures(server, "", "retail data", retail())
     except NoRetailData as error:
         print(f"retail data left out: {error}")
     title = f"the simulated shop's {BUSIEST} busiest customers, "
-    figures |= weighed(server, "_busiest", title + "an hour of the demo", busiest(demo_hour(), BUSIEST))
-    return figures | weighed(server, "_fullest", title + "a year and that hour", busiest(year_and_hour(), BUSIEST))
+    figures |= population_figures(server, "_busiest", title + "an hour of the demo", busiest(demo_hour(), BUSIEST))
+    return figures | population_figures(
+        server, "_fullest", title + "a year and that hour", busiest(year_and_hour(), BUSIEST)
+    )
 
 
-def weighed(server: RedisServer, suffix: str, title: str, events: Sequence[CustomerEvent]) -> dict[str, float]:
-    """The figures of one population, with a table of where the bytes go."""
-    found = kept(server, events, sketches=False)
+def population_figures(server: RedisServer, suffix: str, title: str, events: Sequence[TimedEvent]) -> dict[str, float]:
+    """The figures of one population; prints a table of bytes by view and part of the record."""
+    found = store_population(server, events, sketches=False)
     figures = {
         f"redis_bytes_per_windowed_feature{suffix}": found.redis_bytes / found.features,
         f"rocksdb_bytes_per_windowed_feature{suffix}": found.rocksdb_bytes / found.features,
         f"table_record_bytes{suffix}": fmean(len(raw) for table in found.tables.values() for raw in table.values()),
     }
-    forms = " and ".join(f"{number:,} {form}s" for form, number in found.encodings.items())
+    encodings = " and ".join(f"{number:,} {encoding}s" for encoding, number in found.encodings.items())
     print(f"\n{title}: {len(events):,} events, {len(found.hashes):,} customers, {found.features:,} windowed features")
     values_bytes = sum(len(value) for _, value in found.fields()) / found.features
-    print(f"in Redis {forms}; without sketches, of which the packed values are {values_bytes:.1f} bytes a feature:")
+    print(f"in Redis {encodings}; without sketches, of which the packed values are {values_bytes:.1f} bytes a feature:")
     print("\n".join(f"  {name:<52}{value:,.1f}" for name, value in figures.items()))
-    whole = kept(server, events, sketches=True)
+    whole = store_population(server, events, sketches=True)
     print("\n".join([*view_lines(whole), *part_lines(whole)]), flush=True)
     return figures
 
 
-def view_lines(found: Kept) -> Iterator[str]:
-    """A table of views: how many tiles, and how many bytes of the store's field they become."""
+def view_lines(found: StoredPopulation) -> Iterator[str]:
+    """Lines of a table of views: tiles, and bytes of the field in the store."""
     rows: dict[str, list[int]] = {}
     for record in found.records():
         for name, number in rows_of(record).items():
@@ -190,8 +194,8 @@ def view_lines(found: Kept) -> Iterator[str]:
         )
 
 
-def part_lines(found: Kept) -> Iterator[str]:
-    """A table of what the records in tables and changelog consist of."""
+def part_lines(found: StoredPopulation) -> Iterator[str]:
+    """Lines of a table of the parts of records in tables and changelog."""
     for source, table in found.tables.items():
         parts: dict[str, list[int]] = {"whole record": [len(raw) for raw in table.values()]}
         for raw in table.values():

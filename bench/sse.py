@@ -39,18 +39,18 @@ FIELD = f"spend/{PURPOSE}"
 NOBODY = "127.0.0.1:1"  # streams need no Kafka
 
 
-class Sent(NamedTuple):
-    """When, on the machine's monotonic clock, the write of this customer began."""
+class Write(NamedTuple):
+    """A customer's number, and the monotonic time at which the write began."""
 
     number: int
     at_s: float
 
 
-class Shop:
-    """Customers whose spending changes with each write: it becomes that of another one of them."""
+class ChangingCustomers:
+    """Customers whose spending changes with each write: two of them exchange their values."""
 
     def __init__(self, url: str, names: Sequence[str]):
-        self.store, self.offset, self.sent = RedisStore(url, 5_000), 10**9, list[Sent]()
+        self.store, self.offset, self.sent = RedisStore(url, 5_000), 10**9, list[Write]()
         self.subjects = [subject_of(name, b"bench") for name in names]
         with Redis.from_url(url) as redis:
             self.values = [redis.hget(subject_key(subject), FIELD) for subject in self.subjects]
@@ -60,7 +60,7 @@ class Shop:
         self.values[number], self.values[number - 1] = self.values[number - 1], self.values[number]
         body = self.values[number]
         value = pack_field(1, self.offset, fencing_header_of(body).grant_id, body[VALUES_START:])
-        self.sent.append(Sent(number, time.monotonic()))
+        self.sent.append(Write(number, time.monotonic()))
         write = FieldWrite(self.subjects[number], FIELD, PURPOSE, value)
         assert self.store.write([write], int(time.time() * 1000)) == [WriteOutcome.DONE]
 
@@ -73,13 +73,13 @@ def measured(folder: Path, streams: int, seconds: float = SECONDS) -> dict[str, 
         names = customers(streams)
         fill(server.url, names)
         with serving(folder, server.url) as (process, port, api_key):
-            return figures_of(Shop(server.url, names), process, port, api_key, names, seconds)
+            return figures_of(ChangingCustomers(server.url, names), process, port, api_key, names, seconds)
     finally:
         server.stop()
 
 
 def figures_of(
-    shop: Shop, process: Process, port: int, api_key: str, names: Sequence[str], seconds: float
+    customers: ChangingCustomers, process: Process, port: int, api_key: str, names: Sequence[str], seconds: float
 ) -> dict[str, float]:
     with following(port, api_key, names[:1]):
         time.sleep(SETTLED_S)  # whatever the first stream brings is there
@@ -91,22 +91,22 @@ def figures_of(
         began_s, random = time.monotonic(), Random(1)
         for turn in range(int(RATE * seconds)):
             time.sleep(max(began_s + turn / RATE - time.monotonic(), 0))
-            shop.change(random.randrange(len(names)))
-        steadily = len(shop.sent)
+            customers.change(random.randrange(len(names)))
+        steadily = len(customers.sent)
         time.sleep(SETTLED_S)
         spent = process.cpu_times()
         for number in range(len(names)):
-            shop.change(number)
+            customers.change(number)
         time.sleep(SETTLED_S)
         pipe.send("stop")
         arrivals, errors = pipe.recv()
     for error in sorted(set(errors)):
         print(f"{errors.count(error)} x {error}")
-    steady, burst = latencies(shop.sent[:steadily], arrivals), latencies(shop.sent[steadily:], arrivals)
+    steady, burst = latencies(customers.sent[:steadily], arrivals), latencies(customers.sent[steadily:], arrivals)
     return {
         "streams": opened,
         "errors": len(errors),
-        "unheard": len(shop.sent) - len(steady) - len(burst),
+        "unheard": len(customers.sent) - len(steady) - len(burst),
         "opened_per_s": opened / took_s,
         "kib_per_stream": (rss_bytes - empty_bytes) / opened / 1024,
         "process_rss_mb": rss_bytes / 1e6,
@@ -118,7 +118,7 @@ def figures_of(
     }
 
 
-def latencies(sent: Sequence[Sent], arrivals: Sequence[Arrival]) -> list[float]:
+def latencies(sent: Sequence[Write], arrivals: Sequence[Arrival]) -> list[float]:
     """Seconds from each write to the next event of its customer; of a write that none follows, nothing."""
     came: dict[int, list[float]] = defaultdict(list)
     for arrival in arrivals:

@@ -1,6 +1,6 @@
-"""Where a read's time goes, stage by stage, in one process without a server: microseconds, the best of several rounds.
+"""Microseconds of each stage of a read, in one process without a server: the best of several rounds.
 
-Called by bench.serving in its surroundings; the store's round trip is told as what it takes, waiting and all.
+Run by bench.serving beside its servers; the store's round trip includes waiting.
 """
 
 import io
@@ -41,19 +41,19 @@ def best_us(act: Callable[[int], object]) -> float:
 def stages(key: str) -> dict[str, float]:
     """Each stage by itself, and the whole by the fast path."""
     found, names = feature_handler(), served_customers.customers(100)
-    bodies = [body_about(name) for name in names]
+    bodies = [body_for(name) for name in names]
     subjects = [subject_of(name, found.secret) for name in names]
     service, chosen = found.services[served_customers.SERVICE], frozenset(served_customers.FEATURES)
     now_ms, credential = int(time.time() * 1000), f"Bearer {key}"
     plan = reading._plan(service, served_customers.PURPOSE, chosen)
     watermarks = [(source, 0) for source in plan.sources]
-    kept = {subject: found.reader.store.read([subject], plan.fields, watermarks, 1_000) for subject in subjects}
+    stored = {subject: found.reader.store.read([subject], plan.fields, watermarks, 1_000) for subject in subjects}
 
-    class Kept:
+    class MemoryReads:
         """The store, as fast as memory."""
 
         def read(self, asked: list[str], *_: Any) -> Any:
-            return kept[asked[0]]
+            return stored[asked[0]]
 
     def call(number: int) -> Call:
         return Call(bodies[number % 100], credential, now_ms, request_id_of(None), trace_of(None))
@@ -69,10 +69,14 @@ def stages(key: str) -> dict[str, float]:
         asked = [subjects[number % 100]]
         return reader.read(service, served_customers.PURPOSE, asked, now_ms=now_ms, timeout_ms=1_000, features=chosen)
 
-    def said(*_: object) -> None:
-        """Nobody listens."""
+    def start_response(*_: object) -> None:
+        """Ignore status and headers."""
 
-    in_memory, holder, answer = reading.FeatureReader(Kept(), 1), auth.authenticate(call(0)), read(found.reader, 0)  # type: ignore[arg-type]
+    in_memory, holder, answer = (
+        reading.FeatureReader(MemoryReads(), 1),
+        auth.authenticate(call(0)),
+        read(found.reader, 0),
+    )  # type: ignore[arg-type]
     line = {"route": "features", "status": 200, "ms": 1.0, "request_id": "0" * 32, "client": "bench"}
     return {
         "ids_and_trace": best_us(call),
@@ -91,11 +95,11 @@ def stages(key: str) -> dict[str, float]:
         "metrics": best_us(lambda i: metrics.count_request("features", 200, 0.001))
         + best_us(lambda i: metrics.count_views("s", "p", answer)),
         "log_line": best_us(lambda i: request_log.add(line)),
-        "whole_read_without_server": best_us(lambda i: application(environ(i), said)),
+        "whole_read_without_server": best_us(lambda i: application(environ(i), start_response)),
     }
 
 
-def body_about(name: str) -> bytes:
+def body_for(name: str) -> bytes:
     question = {
         "service": served_customers.SERVICE,
         "purpose": served_customers.PURPOSE,

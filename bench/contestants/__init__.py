@@ -1,1 +1,1 @@
-"""The workers that do the same job: decode JSON, keep windowed sums and counts a customer, write them to Redis."""
+"""Contestants, all with the same job: decode JSON, keep windowed sums and counts a customer, write them to Redis."""

@@ -1,8 +1,8 @@
-"""The floor: what a bare Django view with one redis-py GET costs, without authentication, consent or windows.
+"""Bare Django view with one redis-py GET, without authentication, consent or windows: the floor of a read's cost.
 
     granian --interface wsgi bench.contestants.floor:application
 
-``FLOOR_REDIS`` is the Redis' URL; a customer's JSON lies there as it is answered.
+``FLOOR_REDIS`` is the Redis' URL; it holds each customer's answer as JSON.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Our worker with a handler that only says which partition it handled, a line each, on standard output.
+"""Our worker with a handler that only prints the partition of each fetch batch, a line each.
 
 python -m bench.contestants.handling SOURCE      settings from the environment
 """
@@ -14,8 +14,8 @@ from streams.worker import run
 
 
 async def handle(batches: Sequence[FetchBatch]) -> None:
-    for bundle in batches:
-        print(bundle.partition, flush=True)
+    for batch in batches:
+        print(batch.partition, flush=True)
 
 
 def main(source: str) -> None:

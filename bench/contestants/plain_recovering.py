@@ -1,4 +1,4 @@
-"""A Faust user's worker that recovers a table of raw bytes, and says when as ours does.
+"""A Faust user's worker that recovers a table of raw bytes and prints the same lines as ours.
 
 ``PLAIN_TOPIC``, ``PLAIN_KAFKA``, ``PLAIN_DATA`` and ``PLAIN_PARTITIONS`` name its surroundings.
 """

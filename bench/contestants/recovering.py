@@ -1,4 +1,4 @@
-"""Our worker with nothing to fold: it recovers one source's table and says when, a line each, on standard output.
+"""Our worker with nothing to fold: it recovers one source's table and prints a line at assignment and recovery.
 
 python -m bench.contestants.recovering SOURCE      settings from the environment
 """

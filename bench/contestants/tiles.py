@@ -1,4 +1,4 @@
-"""Rolling windows as the peers' users would keep them: tiles with running totals, in a JSON value of theirs.
+"""Rolling windows as the peers' users would keep them: tiles with running sums, in a JSON value.
 
 The same windows and steps as our view's, so that every contestant keeps as much. They know no consent and no
 duplicates, and a window ends with the customer's newest event: it grows stale until the next.
@@ -10,7 +10,7 @@ RESOLUTIONS_S = {"1h": (3_600, 60), "1d": (86_400, 900), "30d": (2_592_000, 43_2
 
 
 def update(state: dict[str, Any], at_s: int, amount: int) -> dict[str, int]:
-    """Count an event into a customer's state, in place; the features then."""
+    """Count an event into a customer's state, in place, and return the features."""
     features: dict[str, int] = {}
     for window, (length_s, resolution_s) in RESOLUTIONS_S.items():
         kept = state.setdefault(window, {"edge": 0, "sum": 0, "count": 0, "tiles": {}})
@@ -33,7 +33,7 @@ def add(kept: dict[str, Any], start: int, amount: int) -> None:
 
 
 def forget(kept: dict[str, Any], edge: int) -> None:
-    """Drop the tiles before an edge, and take them out of the totals."""
+    """Drop the tiles before an edge, and subtract them from the sums."""
     for start in [start for start in kept["tiles"] if int(start) < edge]:
         total, count = kept["tiles"].pop(start)
         kept["sum"] -= total

@@ -1,4 +1,4 @@
-"""Who takes part: what each contestant needs, how its worker is started, where its results can be read."""
+"""Contestants of ``bench.streaming``: their topics, the commands of their workers, and readers of their results."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ class Contestant(ABC):
 
     @abstractmethod
     def command(self) -> tuple[list[str], dict[str, str]]:
-        """What starts its worker in the repository's folder, and what to add to the environment."""
+        """The command of its worker in the repository's folder, and additions to the environment."""
 
     @abstractmethod
     def key(self, subject: str) -> str:
@@ -178,7 +178,7 @@ ROSTER = [*PEERS, Rapport]
 
 @contextmanager
 def working(contestant: Contestant) -> Iterator[psutil.Process]:
-    """The contestant's worker, on the worker's core. When what is awaited of it fails, its last words are shown."""
+    """The contestant's worker, on the workers' core. An AssertionError of the block shows the end of its log."""
     command, environment = contestant.command()
     log = contestant.servers.folder / f"{contestant.topic}.log"
     with log.open("wb") as output:
@@ -189,8 +189,8 @@ def working(contestant: Contestant) -> Iterator[psutil.Process]:
     try:
         yield psutil.Process(process.pid)
     except AssertionError:
-        words = log.read_text(encoding="utf-8", errors="replace")[-3_000:]
-        print(f"{contestant.topic}: last words, ended with {process.poll()}:\n{words}")
+        last_lines = log.read_text(encoding="utf-8", errors="replace")[-3_000:]
+        print(f"{contestant.topic}: end of the log, exit code {process.poll()}:\n{last_lines}")
         raise
     finally:
         process.terminate()

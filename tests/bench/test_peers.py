@@ -1,4 +1,4 @@
-"""The bench's contestants do the same job."""
+"""The bench's peers answer as we do."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from featurestore.serving.trial import try_view
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def test_peers_keep_our_windows_in_our_steps() -> None:
+def test_peers_keep_our_windows_in_our_resolutions() -> None:
     ours = {window: window_seconds(window) for window in WINDOWS}
     assert {window: (length_s, resolution_of(length_s)) for window, length_s in ours.items()} == RESOLUTIONS_S
 

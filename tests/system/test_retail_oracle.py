@@ -59,8 +59,11 @@ def raw_rows(shift_s: int) -> duckdb.DuckDBPyConnection:
     origin = f"retail/{RETAIL.name}?shift_s={shift_s}"
     lines = [line for (line,) in db.execute("SELECT line FROM rows ORDER BY line").fetchall()]
     named = [f"{len(origin)}|{origin}|{n}".encode() for n in lines]
-    ties = [int.from_bytes(blake2b(name, digest_size=8).digest(), "big") >> 1 for name in named]
-    db.execute("CREATE TABLE ties AS SELECT unnest(?::BIGINT[]) AS line, unnest(?::BIGINT[]) AS event_id_hash", [lines, ties])
+    hashes = [int.from_bytes(blake2b(name, digest_size=8).digest(), "big") >> 1 for name in named]
+    db.execute(
+        "CREATE TABLE hashes AS SELECT unnest(?::BIGINT[]) AS line, unnest(?::BIGINT[]) AS event_id_hash",
+        [lines, hashes],
+    )
     db.execute(
         """
         CREATE TABLE events AS
@@ -68,7 +71,7 @@ def raw_rows(shift_s: int) -> duckdb.DuckDBPyConnection:
             CASE WHEN InvoiceNo LIKE 'C%' THEN 'returned' ELSE 'completed' END AS kind,
             InvoiceNo AS order_id, StockCode AS sku, Quantity AS quantity,
             CAST(Quantity * UnitPrice AS DECIMAL(18,4)) AS amount, NULL::VARCHAR AS category
-        FROM rows JOIN ties USING (line) WHERE CustomerID IS NOT NULL
+        FROM rows JOIN hashes USING (line) WHERE CustomerID IS NOT NULL
         """,
         [shift_s],
     )
