@@ -66,7 +66,8 @@ class Offline:
             )
             for name, source in registry.sources.items()
         }
-        self.processor = MicroBatchProcessor(processors, RetryingStore(self.store), NoDeadLetters(), lambda: self.now_ms)
+        store = RetryingStore(self.store)
+        self.processor = MicroBatchProcessor(processors, store, NoDeadLetters(), lambda: self.now_ms)
 
     async def fold(self, events: Sequence[TimedEvent]) -> None:
         """Fold the events of customers who allow everything. Raises ValueError for one that is refused."""
