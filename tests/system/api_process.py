@@ -16,39 +16,39 @@ IDLE_S = 3.0
 KAFKA = "127.0.0.1:1"  # nobody: reads need none
 
 
-class Api:
-    """One process that answers the API alone."""
+class ApiProcess:
+    """The API as one process of an installation."""
 
     def __init__(self, folder: Path, store: str) -> None:
-        self.it = Installation(folder, kafka=KAFKA, store=store, serves="api")
-        self.it.drain_s, self.it.idle_s = 3, IDLE_S
-        self.it.prepare_database()
-        self.port = self.it.api_port
-        self.client: httpx.Client = self.it.start_api()
+        self.installation = Installation(folder, kafka=KAFKA, store=store, serves="api")
+        self.installation.drain_s, self.installation.idle_s = 3, IDLE_S
+        self.installation.prepare_database()
+        self.port = self.installation.api_port
+        self.client: httpx.Client = self.installation.start_api()
 
     @property
     def process(self) -> "subprocess.Popen[bytes]":
-        return self.it.processes["api"]
+        return self.installation.processes["api"]
 
-    def lines(self) -> list[dict[str, object]]:
-        return self.it.logs("api")
+    def log_lines(self) -> list[dict[str, object]]:
+        return self.installation.logs("api")
 
 
-class Asking:
-    """Clients in threads: some keep their connection, some open one a request. ``failed`` says how any failed.
+class HealthClients:
+    """Clients in threads: some keep their connection, some open one a request. ``failed`` counts failures by kind.
 
-    With ``elsewhere`` to go, as behind a load balancer, a client that is told to close its connection does not return.
+    With ``balanced``, as behind a load balancer, a client whose connection is closed in order does not return.
     """
 
-    def __init__(self, port: int, *, elsewhere: bool = False) -> None:
-        self.port, self.elsewhere = port, elsewhere
+    def __init__(self, port: int, *, balanced: bool = False) -> None:
+        self.port, self.balanced = port, balanced
         self.answered, self.failed = Counter[str](), Counter[str]()
         self.over = threading.Event()
 
     @contextmanager
-    def going_on(self, keeping: int = 4, opening: int = 2) -> Iterator["Asking"]:
+    def running(self, keeping: int = 4, opening: int = 2) -> Iterator["HealthClients"]:
         kinds = ["keeps"] * keeping + ["opens"] * opening
-        threads = [threading.Thread(target=self._ask, args=(kind,)) for kind in kinds]
+        threads = [threading.Thread(target=self._request, args=(kind,)) for kind in kinds]
         for thread in threads:
             thread.start()
         try:
@@ -58,7 +58,7 @@ class Asking:
             for thread in threads:
                 thread.join(20)
 
-    def _ask(self, kind: str) -> None:
+    def _request(self, kind: str) -> None:
         connection = self._connection()
         while not self.over.wait(0.002):
             connected = connection.sock is not None
@@ -70,13 +70,13 @@ class Asking:
                 answer = connection.getresponse()
                 answer.read()
             except ConnectionRefusedError:
-                return  # nobody is there any more
+                return  # the process has ended
             except (OSError, http.client.HTTPException) as error:
                 self.failed[f"{kind}: {error!r}"] += 1
                 connection.close()
                 continue
             self.answered[kind] += answer.status == 200
-            if answer.will_close and self.elsewhere:
+            if answer.will_close and self.balanced:
                 return
             if kind == "opens" or answer.will_close:
                 connection.close()

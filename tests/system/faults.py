@@ -1,4 +1,4 @@
-"""What a chat engine sees while a server behind the API is slow, gone, read-only or full; and for how long.
+"""Answers of the API while a server behind it is silent, killed, read-only or full, and the seconds until it recovers.
 
     python -m tests.system.faults
 
@@ -36,45 +36,47 @@ QUESTION = {
 SERVED, SETTLED = "served", 30  # so many reads in a row
 
 
-class Seen(NamedTuple):
-    """One read: when it was sent, on the monotonic clock, how long it took, and what came."""
+class TimedRead(NamedTuple):
+    """One read: its monotonic start, its seconds, and its answer."""
 
     at_s: float
     took_s: float
-    what: str
+    answer: str
 
 
-class Survived(NamedTuple):
-    """One fault: what was answered meanwhile, the longest answer, and how long after the end all was as before."""
+class Recovery(NamedTuple):
+    """One fault: answers while it lasted, the longest read, and the seconds after its end until all was as before."""
 
     answers: Counter[str]
     longest_s: float
     back_s: float
 
 
-class Shop:
-    """The API alone, with its store verifier, before a store and a control Redis that may break."""
+class FaultHarness:
+    """The API with its store verifier, and a store and a control Redis that can be broken."""
 
     def __init__(self, folder: Path) -> None:
         self.store = RedisServer(folder / "store")
         self.control = RedisServer(folder / "control", durable=True)
         self.store.start()
         self.control.start()
-        self.it = Installation(folder, kafka=KAFKA, store=self.store.url, control_url=self.control.url, serves="api")
-        self.it.prepare_database()
-        self.it.start_store_verifier()
-        self.client = self.it.start_api()
+        self.installation = Installation(
+            folder, kafka=KAFKA, store=self.store.url, control_url=self.control.url, serves="api"
+        )
+        self.installation.prepare_database()
+        self.installation.start_store_verifier()
+        self.client = self.installation.start_api()
         person = {"customer_id": CUSTOMER, "region": "eu", "brand": "acme"}
         decision = {"customer_id": CUSTOMER, "purpose": "service", "decision": "given", "method": "web"}
         eventually(lambda: self.client.post("/v1/customers", json=person).status_code == 200, "a customer")
         eventually(
             lambda: self.client.post("/v1/consents", json=decision | {"notice": NOTICE}).status_code == 201,
-            "who agreed",
+            "the consent",
         )
-        eventually(lambda: self.ask() == SERVED, "served")
+        eventually(lambda: self.read() == SERVED, "served")
 
-    def ask(self) -> str:
-        """What a read is answered: served, why it is withheld, or the status."""
+    def read(self) -> str:
+        """The answer to a read: served, the reason for withholding, or the status code."""
         try:
             answer = self.client.post("/v1/features", json=QUESTION)
         except httpx.TransportError as error:
@@ -85,56 +87,56 @@ class Shop:
         return str(view["reason"]) if view["status"] == "withheld" else SERVED
 
     @contextmanager
-    def watched(self) -> Iterator[list[Seen]]:
-        """Read on meanwhile."""
-        seen: list[Seen] = []
+    def reading(self) -> Iterator[list[TimedRead]]:
+        """Read all the time until the block ends."""
+        seen: list[TimedRead] = []
         over = threading.Event()
 
-        def watch() -> None:
+        def read_on() -> None:
             while not over.wait(EVERY_S):
                 began_s = time.monotonic()
-                what = self.ask()
-                seen.append(Seen(began_s, time.monotonic() - began_s, what))
+                answer = self.read()
+                seen.append(TimedRead(began_s, time.monotonic() - began_s, answer))
 
-        watcher = threading.Thread(target=watch)
-        watcher.start()
+        thread = threading.Thread(target=read_on)
+        thread.start()
         try:
             yield seen
         finally:
             over.set()
-            watcher.join()
+            thread.join()
 
-    def survive(self, fault: "Fault", hold_s: float = HOLD_S) -> Survived:
-        """Break something for a while, and see it mend."""
-        with self.watched() as seen:
+    def measure(self, fault: "Fault", hold_s: float = HOLD_S) -> Recovery:
+        """Break a server for a while, and wait until all is as before."""
+        with self.reading() as seen:
             began_s = time.monotonic()
             fault.begin(self)
-            assert not takes_writes(getattr(self, fault.server)), "it is broken"
+            assert not takes_writes(getattr(self, fault.server)), "the fault has no effect"
             time.sleep(hold_s)
             fault.end(self)
             ended_s = time.monotonic()
-            eventually(lambda: settled(seen, ended_s), "served again, and no other answer since", within_s=BACK_S)
+            eventually(lambda: settled(seen, ended_s), "served again, with no other answer since", within_s=BACK_S)
         during = [one for one in seen if began_s <= one.at_s < ended_s]
         after = [one for one in seen if one.at_s >= ended_s]
-        refused = [one.at_s + one.took_s for one in after if one.what != SERVED]
-        answers = Counter(one.what for one in during)
-        return Survived(answers, max(one.took_s for one in seen), max(refused, default=ended_s) - ended_s)
+        refused = [one.at_s + one.took_s for one in after if one.answer != SERVED]
+        answers = Counter(one.answer for one in during)
+        return Recovery(answers, max(one.took_s for one in seen), max(refused, default=ended_s) - ended_s)
 
     def stop(self) -> None:
         for server in (self.store, self.control):
             if server.process:
                 server.process.send_signal(signal.SIGCONT)
-        self.it.stop()
+        self.installation.stop()
         self.store.stop()
         self.control.stop()
 
 
 class Fault(NamedTuple):
-    """How a server breaks and mends, and what the caller is answered instead meanwhile, soon or late."""
+    """How a server breaks and recovers, and the answers that a caller may get instead."""
 
     server: str
-    begin: Callable[[Shop], object]
-    end: Callable[[Shop], object]
+    begin: Callable[[FaultHarness], object]
+    end: Callable[[FaultHarness], object]
     instead: set[str]
 
 
@@ -147,27 +149,27 @@ def takes_writes(server: RedisServer) -> bool:
     return True
 
 
-def settled(seen: list[Seen], since_s: float) -> bool:
+def settled(seen: list[TimedRead], since_s: float) -> bool:
     """Whether the last reads, all of them later, were served."""
     last = seen[-SETTLED:]
-    return len(last) == SETTLED and all(one.what == SERVED and one.at_s > since_s for one in last)
+    return len(last) == SETTLED and all(one.answer == SERVED and one.at_s > since_s for one in last)
 
 
-def signalled(name: str, number: signal.Signals) -> Callable[[Shop], None]:
-    def send(shop: Shop) -> None:
-        process = getattr(shop, name).process
+def signalled(name: str, number: signal.Signals) -> Callable[[FaultHarness], None]:
+    def send(harness: FaultHarness) -> None:
+        process = getattr(harness, name).process
         assert process is not None
         process.send_signal(number)
 
     return send
 
 
-def told(*command: str) -> Callable[[Shop], None]:
-    def tell(shop: Shop) -> None:
-        with Redis(port=shop.store.port) as client:
+def command_sent(*command: str) -> Callable[[FaultHarness], None]:
+    def send(harness: FaultHarness) -> None:
+        with Redis(port=harness.store.port) as client:
             client.execute_command(*command)
 
-    return tell
+    return send
 
 
 AWAY, UNVOUCHED = "503", "store_unvouched"
@@ -175,27 +177,34 @@ FAULTS: Mapping[str, Fault] = {
     "store_silent": Fault(
         "store", signalled("store", signal.SIGSTOP), signalled("store", signal.SIGCONT), {AWAY, UNVOUCHED}
     ),
-    "store_killed": Fault("store", lambda shop: shop.store.kill(), lambda shop: shop.store.start(), {AWAY, UNVOUCHED}),
+    "store_killed": Fault(
+        "store", lambda harness: harness.store.kill(), lambda harness: harness.store.start(), {AWAY, UNVOUCHED}
+    ),
     "store_full": Fault(
-        "store", told("CONFIG", "SET", "maxmemory", "1"), told("CONFIG", "SET", "maxmemory", "0"), {UNVOUCHED}
+        "store",
+        command_sent("CONFIG", "SET", "maxmemory", "1"),
+        command_sent("CONFIG", "SET", "maxmemory", "0"),
+        {UNVOUCHED},
     ),
     "store_read_only": Fault(
-        "store", told("REPLICAOF", "127.0.0.1", "1"), told("REPLICAOF", "NO", "ONE"), {UNVOUCHED, AWAY}
+        "store", command_sent("REPLICAOF", "127.0.0.1", "1"), command_sent("REPLICAOF", "NO", "ONE"), {UNVOUCHED, AWAY}
     ),
     "control_silent": Fault(
         "control", signalled("control", signal.SIGSTOP), signalled("control", signal.SIGCONT), set()
     ),
-    "control_killed": Fault("control", lambda shop: shop.control.kill(), lambda shop: shop.control.start(), set()),
+    "control_killed": Fault(
+        "control", lambda harness: harness.control.kill(), lambda harness: harness.control.start(), set()
+    ),
 }
 
 
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="rapport-faults-"))
-    shop = Shop(folder)
+    harness = FaultHarness(folder)
     figures: dict[str, float] = {}
     try:
         for name, fault in FAULTS.items():
-            rounds = [shop.survive(fault) for _ in range(3)]
+            rounds = [harness.measure(fault) for _ in range(3)]
             figures |= {
                 f"{name}_times": len(rounds),
                 f"{name}_s": median(one.back_s for one in rounds),
@@ -204,7 +213,7 @@ def main() -> None:
             }
             print(name, dict(sum((one.answers for one in rounds), Counter())), flush=True)
     finally:
-        shop.stop()
+        harness.stop()
     shutil.rmtree(folder)
     print(results.write("faults", figures, "python -m tests.system.faults"))
 

@@ -1,4 +1,4 @@
-"""The web process: exchanged and stopped without a failed request, unmoved by the slow, silent about persons."""
+"""Web process: replaced and stopped without a failed request, not held up by slow clients, no personal data logged."""
 
 import ctypes
 import http.client
@@ -15,38 +15,38 @@ import pytest
 
 from adminsite.serve import MAX_HEADERS_BYTES, MAX_REQUESTS
 from devservers.waiting import eventually
-from tests.system.api_process import IDLE_S, Api, Asking
+from tests.system.api_process import IDLE_S, ApiProcess, HealthClients
 
 QUESTION = {"service": "support_chat", "purpose": "service", "customer_id": "jane@example.org"}
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, redis_server: str) -> Iterator[Api]:
-    made = Api(tmp_path_factory.mktemp("serving"), redis_server)
+def api(tmp_path_factory: pytest.TempPathFactory, redis_server: str) -> Iterator[ApiProcess]:
+    made = ApiProcess(tmp_path_factory.mktemp("serving"), redis_server)
     yield made
-    made.it.stop()
+    made.installation.stop()
 
 
-def said(api: Api, words: str) -> int:
-    """How many lines of the log begin so."""
-    return sum(str(line["event"]).startswith(words) for line in api.lines())
+def logged(api: ApiProcess, words: str) -> int:
+    """Number of log events that begin so."""
+    return sum(str(line["event"]).startswith(words) for line in api.log_lines())
 
 
-def test_workers_are_exchanged_without_a_failed_request(api: Api) -> None:
-    with Asking(api.port).going_on() as asking:
-        eventually(lambda: asking.answered["keeps"] > 50, "they ask")
+def test_worker_is_replaced_without_a_failed_request(api: ApiProcess) -> None:
+    with HealthClients(api.port).running() as clients:
+        eventually(lambda: clients.answered["keeps"] > 50, "clients are answered")
         api.process.send_signal(signal.SIGHUP)
         eventually(
-            lambda: any(str(line["event"]).startswith("Stopped old worker") for line in api.lines()),
-            "the end of the old one",
+            lambda: any(str(line["event"]).startswith("Stopped old worker") for line in api.log_lines()),
+            "the old worker has stopped",
         )
-        seen = asking.answered.copy()
-        eventually(lambda: asking.answered["keeps"] > seen["keeps"] + 50, "the new one answers")
-    assert said(api, "Started worker") == 2
-    assert not asking.failed
+        seen = clients.answered.copy()
+        eventually(lambda: clients.answered["keeps"] > seen["keeps"] + 50, "the new worker answers")
+    assert logged(api, "Started worker") == 2
+    assert not clients.failed
 
 
-def test_who_sends_slowly_keeps_nobody_waiting(api: Api) -> None:
+def test_slow_senders_hold_up_no_other_client(api: ApiProcess) -> None:
     slow = []
     for i in range(MAX_REQUESTS // 4):
         connected = socket.create_connection(("127.0.0.1", api.port), timeout=10)
@@ -57,14 +57,14 @@ def test_who_sends_slowly_keeps_nobody_waiting(api: Api) -> None:
         began_s = time.perf_counter()
         assert api.client.get("/healthz").status_code == 200
         assert time.perf_counter() - began_s < 1
-        eventually(lambda: slow[0].recv(100) == b"", "headers that do not come are not waited for")
+        eventually(lambda: slow[0].recv(100) == b"", "the connection with incomplete headers is closed")
     finally:
         for connected in slow:
             connected.close()
     assert api.client.get("/healthz").status_code == 200
 
 
-def test_a_connection_without_a_request_is_kept_for_a_while_and_then_closed(api: Api) -> None:
+def test_idle_connection_is_closed_after_the_idle_time(api: ApiProcess) -> None:
     kept = http.client.HTTPConnection("127.0.0.1", api.port, timeout=20 * IDLE_S)
     kept.connect()
     used = kept.sock
@@ -79,7 +79,7 @@ def test_a_connection_without_a_request_is_kept_for_a_while_and_then_closed(api:
     kept.close()
 
 
-def heaps_beside_the_first(pid: int) -> int:
+def heaps_besides_the_first(pid: int) -> int:
     """How many glibc's malloc made for threads: each is 64 MiB of addresses, begun at a multiple, used from there."""
     size, found, begun = 64 * 2**20, 0, (0, 0)
     for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
@@ -91,16 +91,16 @@ def heaps_beside_the_first(pid: int) -> int:
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
-def test_however_many_threads_serve_they_share_one_heap(api: Api) -> None:
-    answered = Asking(api.port)
-    with answered.going_on():
-        eventually(lambda: answered.answered["keeps"] > 50, "they ask")
+def test_all_threads_share_one_heap(api: ApiProcess) -> None:
+    clients = HealthClients(api.port)
+    with clients.running():
+        eventually(lambda: clients.answered["keeps"] > 50, "clients are answered")
     worker = max(psutil.Process(api.process.pid).children(recursive=True), key=psutil.Process.num_threads)
     assert worker.num_threads() > 4
-    assert heaps_beside_the_first(worker.pid) == 0
+    assert heaps_besides_the_first(worker.pid) == 0
 
 
-def test_no_thread_keeps_a_connection_to_the_database(api: Api) -> None:
+def test_no_thread_keeps_a_database_connection(api: ApiProcess) -> None:
     def ask(number: int) -> int:
         person = {"customer_id": f"C{number}", "region": "eu", "brand": "acme"}
         return httpx.post(
@@ -113,17 +113,17 @@ def test_no_thread_keeps_a_connection_to_the_database(api: Api) -> None:
 
     with ThreadPoolExecutor(8) as callers:
         assert set(callers.map(ask, range(40))) <= {200, 202}
-    eventually(lambda: held() == 0, "all are closed")
+    eventually(lambda: held() == 0, "all connections are closed")
 
 
-def test_headers_have_a_bound(api: Api) -> None:
+def test_headers_are_bounded(api: ApiProcess) -> None:
     with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connected:
         connected.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 2 * MAX_HEADERS_BYTES)
         assert connected.recv(100).startswith(b"HTTP/1.1 431 ")
 
 
 @pytest.mark.parametrize("head", [b"GARBAGE\r\n\r\n", b"GET /healthz HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01"])
-def test_what_is_no_http_is_refused_and_forgotten(api: Api, head: bytes) -> None:
+def test_malformed_http_is_refused(api: ApiProcess, head: bytes) -> None:
     with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connected:
         connected.sendall(head)
         connected.shutdown(socket.SHUT_WR)
@@ -131,31 +131,32 @@ def test_what_is_no_http_is_refused_and_forgotten(api: Api, head: bytes) -> None
     assert api.client.get("/healthz").status_code == 200
 
 
-def test_each_line_of_the_log_is_json_and_names_no_customer(api: Api) -> None:
+def test_log_lines_are_json_without_customer_ids(api: ApiProcess) -> None:
     answer = api.client.post("/v1/features", json=QUESTION)
     request_id = answer.headers["X-Request-Id"]
     line = eventually(
-        lambda: next((line for line in api.lines() if line.get("request_id") == request_id), None), "its line"
+        lambda: next((line for line in api.log_lines() if line.get("request_id") == request_id), None),
+        "the request is logged",
     )
     assert {"route": "features", "status": answer.status_code}.items() <= line.items()
-    written = (Path(api.it.folder) / "api.log").read_text()
+    written = (Path(api.installation.folder) / "api.log").read_text()
     assert "jane" not in written
 
 
-def test_an_end_lets_every_request_end(tmp_path: Path, redis_server: str) -> None:
-    api = Api(tmp_path, redis_server)
+def test_shutdown_finishes_every_request(tmp_path: Path, redis_server: str) -> None:
+    api = ApiProcess(tmp_path, redis_server)
     try:
-        with Asking(api.port, elsewhere=True).going_on() as asking:
-            eventually(lambda: asking.answered["keeps"] > 50, "they ask")
+        with HealthClients(api.port, balanced=True).running() as clients:
+            eventually(lambda: clients.answered["keeps"] > 50, "clients are answered")
             api.process.send_signal(signal.SIGTERM)
-            eventually(lambda: not_ready(api), "it says that it drains")
+            eventually(lambda: not_ready(api), "readiness says that it drains")
             assert api.process.wait(20) == 0
-        assert not asking.failed
+        assert not clients.failed
     finally:
-        api.it.stop()
+        api.installation.stop()
 
 
-def not_ready(api: Api) -> bool:
+def not_ready(api: ApiProcess) -> bool:
     try:
         return b"draining" in httpx.get(f"http://127.0.0.1:{api.port}/readyz").content
     except httpx.TransportError:

@@ -1,4 +1,4 @@
-"""A conversation's events through the API, with the real processes: each counts once, whatever the sender had to do."""
+"""A conversation's events through the API, with the real processes: each counts once, however often it is sent."""
 
 import os
 import signal
@@ -23,25 +23,25 @@ TIMEOUT_S = 1.0
 
 
 class Chat:
-    """Ann's conversation, told through two API processes."""
+    """A conversation whose events are sent through two API processes."""
 
     def __init__(self, made: Installation, apis: list[httpx.Client]) -> None:
         self.made, self.apis = made, apis
 
-    def agrees(self, customer_id: str) -> None:
+    def give_consent(self, customer_id: str) -> None:
         self.apis[0].post("/v1/customers", json={"customer_id": customer_id, "region": "EU", "brand": "lamp"})
         decision = {"purpose": "service", "decision": "given", "notice": "privacy/1/en", "method": "chat"}
         answer = self.apis[0].post("/v1/consents", json={"customer_id": customer_id, **decision})
         assert answer.status_code == 201, answer.text
         since_s = datetime.fromisoformat(answer.json()["since"]).timestamp()
-        eventually(lambda: time.time() > since_s, "the consent counts")
+        eventually(lambda: time.time() > since_s, "the consent is in effect")
 
     def message(self, number: int, customer_id: str = "ann", **data: Any) -> dict[str, Any]:
         data = {"author": "customer", "conversation_id": "c1", **data}
         time_ = datetime.now(UTC).isoformat()
         return {"source": "chat", "customer_id": customer_id, "id": f"m{number}", "time": time_, "data": data}
 
-    def writes(self, *messages: dict[str, Any], api: int = 0) -> httpx.Response:
+    def write(self, *messages: dict[str, Any], api: int = 0) -> httpx.Response:
         return self.apis[api].post("/v1/events", json={"events": messages})
 
     def counted(self, customer_id: str = "ann") -> int:
@@ -52,7 +52,7 @@ class Chat:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    """A Kafka of this test's own: it is stopped for a while."""
+    """A Kafka of this test's own, which it pauses."""
     if reason := missing_programs():
         pytest.skip(reason)
     made = Broker(tmp_path / "kafka")
@@ -80,31 +80,31 @@ def chat(broker: Broker, tmp_path: Path) -> Iterator[Chat]:
     server.stop()
 
 
-def test_each_event_counts_once(chat: Chat, broker: Broker) -> None:
-    chat.agrees("ann")
+def test_each_event_counts_once_however_often_it_is_sent(chat: Chat, broker: Broker) -> None:
+    chat.give_consent("ann")
     message = chat.message(1, sentiment=-0.5)
-    assert chat.writes(message, message).json() == {"accepted": 2}
-    assert chat.writes(message, api=1).status_code == 202
-    assert chat.writes(chat.message(2), chat.message(3, "nobody"), api=1).json() == {"accepted": 2}
-    eventually(lambda: chat.counted() == 2, "both are served")
+    assert chat.write(message, message).json() == {"accepted": 2}
+    assert chat.write(message, api=1).status_code == 202
+    assert chat.write(chat.message(2), chat.message(3, "nobody"), api=1).json() == {"accepted": 2}
+    eventually(lambda: chat.counted() == 2, "both events are served")
 
     assert broker.process
     os.kill(broker.process.pid, signal.SIGSTOP)
     late, began_s = chat.message(4), time.monotonic()
     try:
-        away = chat.writes(late)
+        away = chat.write(late)
         took_s = time.monotonic() - began_s
         assert (away.status_code, away.headers["Retry-After"]) == (503, "1")
         assert TIMEOUT_S <= took_s < TIMEOUT_S + 3
-        assert chat.counted() == 2, "reads don't wait for Kafka"
+        assert chat.counted() == 2, "reads do not wait for Kafka"
     finally:
         os.kill(broker.process.pid, signal.SIGCONT)
-    eventually(lambda: chat.counted() == 3, "what timed out has arrived all the same")
-    eventually(lambda: chat.writes(late).status_code == 202, "the writer has recovered by itself")
-    assert chat.writes(late, api=1).status_code == 202
-    assert chat.writes(chat.message(5)).status_code == 202
-    eventually(lambda: chat.counted() >= 4, "and goes on")
-    assert chat.counted() == 4, "what was sent again was recognised"
+    eventually(lambda: chat.counted() == 3, "the timed-out event has arrived all the same")
+    eventually(lambda: chat.write(late).status_code == 202, "the event writer has recovered by itself")
+    assert chat.write(late, api=1).status_code == 202
+    assert chat.write(chat.message(5)).status_code == 202
+    eventually(lambda: chat.counted() >= 4, "later events count")
+    assert chat.counted() == 4, "events sent again are recognised as duplicates"
 
     lines = [line for line in chat.made.logs("api") if line.get("route") == "events"]
     assert {line["status"] for line in lines} == {202, 503}

@@ -91,7 +91,7 @@ def read_all(client: httpx.Client, service: str, purpose: str, customers: list[s
 
 
 @pytest.mark.timeout(900)
-def test_every_feature_of_every_customer_equals_the_raw_rows(
+def test_every_feature_equals_the_oracles_over_the_raw_rows(
     retail: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if not RETAIL.exists():
