@@ -30,7 +30,7 @@ from featurestore.aggregations import DistinctCount, Quantile, TopK
 from featurestore.catalog import registry
 from featurestore.definitions import FeatureView, Registry
 from featurestore.store.redis import subject_key
-from featurestore.tiles.record import ENCODER, Record, decode
+from featurestore.tiles.state_record import ENCODER, StateRecord, decode
 from featurestore.tiles.stored_field import field_name
 from featurestore.tiles.view_codec import ViewCodec
 from streams import coverage
@@ -63,11 +63,11 @@ class StoredPopulation(NamedTuple):
         """Number of windowed features."""
         return sum(len(view_of(name).features) for name, _ in self.fields())
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[StateRecord]:
         return (decode(raw) for table in self.tables.values() for raw in table.values())
 
 
-def rows_of(record: Record) -> dict[str, int]:
+def rows_of(record: StateRecord) -> dict[str, int]:
     """Number of tiles of each VIEW/PURPOSE in a record."""
     return {
         field_name(name, purpose): len(ViewCodec(registry.views[name]).unpack(kept.tiles).starts)
@@ -77,7 +77,7 @@ def rows_of(record: Record) -> dict[str, int]:
     }
 
 
-def parts_of(record: Record) -> dict[str, int]:
+def parts_of(record: StateRecord) -> dict[str, int]:
     """Bytes of a record's parts: the identities of its events, and each view, once for purposes that hold the same."""
     parts = {"identities": len(ENCODER.encode(record.deduplication_window))}
     return parts | {name: len(ENCODER.encode(states)) for name, states in record.views.items()}

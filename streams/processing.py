@@ -21,10 +21,10 @@ from featurestore.identity import is_subject, partition_of
 from featurestore.permission import Permission, PurposePermission, current
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.record import Record, UnknownFormat, decode, layout_id_of
+from featurestore.tiles.layout_id import layout_id_in, layout_id_of
 from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
+from featurestore.tiles.state_record import StateRecord, UnknownFormat, decode
 from featurestore.tiles.stored_field import field_name, pack_field
-from featurestore.tiles.view_codec import layout_id_in
 from streams import coverage
 from streams.changelog import LARGEST_VALUE_BYTES
 from streams.dead_letters import DeadLetterWriter, Rejection
@@ -33,7 +33,7 @@ from streams.metrics import EVENT_TO_SERVED, OUTCOMES
 from streams.retrying_store import RetryingStore
 from streams.tables import StateTable
 
-EMPTY = Record()
+EMPTY = StateRecord()
 SUBJECTS_PER_STEP = 100  # folded at once: tens of milliseconds in which the event loop does nothing else
 
 Arrivals = Mapping[str, Sequence[Arrival]]
@@ -121,7 +121,11 @@ class SourceProcessor:
         return allowed
 
     def writes(
-        self, subject: str, record: Record, before: Record = EMPTY, aggregates: Mapping[bytes, bytes] | None = None
+        self,
+        subject: str,
+        record: StateRecord,
+        before: StateRecord = EMPTY,
+        aggregates: Mapping[bytes, bytes] | None = None,
     ) -> Iterable[FieldWrite]:
         """The fields of a record that differ from ``before``. ``aggregates``: suffix aggregates by tiles, as folded."""
         aggregates = aggregates or {}
@@ -129,9 +133,9 @@ class SourceProcessor:
             if states == before.views.get(view):
                 continue
             for stored in states:
-                served = aggregates.get(stored.tiles) or self.codecs[view].suffix_aggregates(stored.tiles)
+                suffix_aggregates = aggregates.get(stored.tiles) or self.codecs[view].suffix_aggregates(stored.tiles)
                 for purpose, grant_id in stored.grant_ids.items():
-                    value = pack_field(self.generation, record.offset, grant_id, served)
+                    value = pack_field(self.generation, record.offset, grant_id, suffix_aggregates)
                     yield FieldWrite(subject, field_name(view, purpose), purpose, value)
 
     def stored_fields(self, partition: int, keys: Iterable[bytes]) -> Iterable[FieldWrite]:
@@ -147,7 +151,7 @@ class SourceProcessor:
                 name: [stored for stored in states if layout_id_in(stored.tiles) == layout_ids.get(name)]
                 for name, states in record.views.items()
             }
-            yield from self.writes(key.decode(), Record(record.offset, views=views))
+            yield from self.writes(key.decode(), StateRecord(record.offset, views=views))
 
 
 class SourceBatch:
@@ -191,7 +195,7 @@ class SourceBatch:
         return changes, writes
 
 
-def fitting(record: Record, counts: Counter[str]) -> bytes:
+def fitting(record: StateRecord, counts: Counter[str]) -> bytes:
     """The record's bytes. While it is larger than the changelog takes, its largest view is dropped."""
     while len(raw := record.encode()) > LARGEST_VALUE_BYTES:
         largest = max(record.views, key=lambda name: sum(len(stored.tiles) for stored in record.views[name]))

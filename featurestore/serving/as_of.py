@@ -15,7 +15,7 @@ from featurestore.permission import PurposePermission
 from featurestore.serving.answer import Answer
 from featurestore.serving.guard import carries_grant
 from featurestore.store.protocol import Watermark
-from featurestore.tiles.record import layout_id_of
+from featurestore.tiles.layout_id import layout_id_of
 from featurestore.tiles.view_reader import newest_event_s
 
 

@@ -17,10 +17,10 @@ from featurestore.serving import as_of
 from featurestore.serving.answer import Answer, Status, ViewAnswer
 from featurestore.serving.guard import carries_grant, decide_access
 from featurestore.store.protocol import OnlineStore, StoredSubject, Watermark
-from featurestore.tiles.record import layout_id_of
+from featurestore.tiles.layout_id import layout_id_of
 from featurestore.tiles.stored_field import field_name
 from featurestore.tiles.view_codec import ViewCodec
-from featurestore.tiles.view_reader import QueryTooEarly, WindowQuery, open_view
+from featurestore.tiles.view_reader import ReaderClockBehind, WindowQuery, open_view
 
 NOT_SERVED = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED)
 
@@ -135,7 +135,7 @@ def _answer(
             if opened is not None:
                 try:
                     features |= opened.values(planned.query, at_ms)
-                except QueryTooEarly as error:
+                except ReaderClockBehind as error:
                     answer = ViewAnswer(Status.STALE, answer.start, None, str(error))
             views[planned.view.name] = answer
     return Answer(service, purpose, at, features, views)

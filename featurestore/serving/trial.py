@@ -11,7 +11,8 @@ from featurestore.definitions.source import ms_of
 from featurestore.definitions.view import FeatureView
 from featurestore.permission import PurposePermission
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.record import Record, layout_id_of
+from featurestore.tiles.layout_id import layout_id_of
+from featurestore.tiles.state_record import StateRecord
 from featurestore.tiles.stored_field import pack_field
 from featurestore.tiles.view_codec import ViewCodec
 from featurestore.tiles.view_reader import WindowQuery, open_view
@@ -22,7 +23,7 @@ SUBJECT = "0" * 32
 def try_view(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct]], at: datetime) -> dict[str, Any]:
     """The view's features at a time, for a customer with only these events who allows every purpose.
 
-    Raises InvalidEvent for data that the source refuses, QueryTooEarly.
+    Raises InvalidEvent for data that the source refuses, ReaderClockBehind.
     """
     at_ms, source, purpose = ms_of(at), view.source, min(view.purposes)
     arrivals = []
@@ -31,7 +32,7 @@ def try_view(view: FeatureView, events: Iterable[tuple[datetime, msgspec.Struct]
         arrivals.append(Arrival(offset, at_ms, source.decode(sent)))
     permissions = {purpose: PurposePermission(allowed=True, grant_id=1, since_ms=0)}
     fold, starts_ms = SourceFold([view]), {view.fingerprint: 0}
-    result = fold.fold_events(Record(), arrivals, permissions, coverage_starts_ms=starts_ms, counts=Counter())
+    result = fold.fold_events(StateRecord(), arrivals, permissions, coverage_starts_ms=starts_ms, counts=Counter())
     record = result.record
     if view.name not in record.views:
         return {feature.name: feature.default for feature in view.features}

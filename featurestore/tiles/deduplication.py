@@ -2,7 +2,7 @@
 
 The window of a subject and source is one bytes object. An entry, big-endian, is an event's time in seconds (u32) and
 its event_id_hash (63 bits), so the order of entries as bytes is that of time and hash. The window holds the newest
-DEDUPLICATION_EVENTS, and none of them more than DEDUPLICATION_SPAN_S older than the newest: a function of the set of
+DEDUPLICATION_EVENTS, and none of them more than DEDUPLICATION_SPAN_S older than its newest: a function of the set of
 events that counted, whatever their order.
 
 >>> window = add(add(b"", time_s=60, event_id_hash=0xAB), time_s=7, event_id_hash=0xCD)

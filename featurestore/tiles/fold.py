@@ -1,6 +1,6 @@
-"""Fold of one subject's events into its record, under its permissions. Pure.
+"""Fold of one subject's events into its state record, under its permissions. Pure.
 
-What no permission holds any more is dropped here, so that a fold is also a purge.
+State that no permission allows any more is dropped here, so that a fold is also a purge.
 """
 
 from collections import Counter
@@ -11,10 +11,11 @@ from featurestore.definitions.source import Event
 from featurestore.definitions.view import FeatureView
 from featurestore.permission import PurposePermission
 from featurestore.tiles import deduplication
-from featurestore.tiles.record import Record, StoredTiles, layout_id_of
+from featurestore.tiles.layout_id import layout_id_in, layout_id_of
 from featurestore.tiles.resolutions import tile_start
 from featurestore.tiles.state_cells import StateCells
-from featurestore.tiles.view_codec import PackedTiles, Tiles, ViewCodec, layout_id_in
+from featurestore.tiles.state_record import StateRecord, StoredTiles
+from featurestore.tiles.view_codec import EncodedTiles, Tiles, ViewCodec
 
 
 class Arrival(NamedTuple):
@@ -26,9 +27,9 @@ class Arrival(NamedTuple):
 
 
 class FoldResult(NamedTuple):
-    """Record after a fold, and the suffix aggregates of the tiles that the fold changed, by the bytes of the tiles."""
+    """State record after a fold. ``suffix_aggregates[tiles]``: of each tiles' bytes that the fold made."""
 
-    record: Record
+    record: StateRecord
     suffix_aggregates: dict[bytes, bytes]
 
 
@@ -40,7 +41,7 @@ class SourceFold:
 
     def fold_events(
         self,
-        record: Record,
+        record: StateRecord,
         arrivals: Sequence[Arrival],
         permissions: Mapping[str, PurposePermission],
         *,
@@ -80,7 +81,7 @@ class SourceFold:
             if not to_change:
                 if not allowed:
                     counts["denied"] += 1
-                continue  # or no view has a use for it
+                continue  # or no view aggregates it
             if deduplication.contains(window, event.event_id_hash):
                 counts["duplicate"] += 1
                 continue
@@ -92,7 +93,7 @@ class SourceFold:
                 counts[outcome] += 1
         suffix_aggregates: dict[bytes, bytes] = {}
         views = {view.name: stored for view, updates in live if (stored := store_once(updates, suffix_aggregates))}
-        return FoldResult(Record(offset, window if views else b"", views), suffix_aggregates)
+        return FoldResult(StateRecord(offset, window if views else b"", views), suffix_aggregates)
 
 
 IN_ORDER = {""}
@@ -126,12 +127,12 @@ class ViewFold:
 
     def updates(
         self,
-        record: Record,
+        record: StateRecord,
         permissions: Mapping[str, PurposePermission],
         coverage_starts_ms: Mapping[int, int],
         arrivals: Sequence[Arrival],
     ) -> list["ViewUpdate"]:
-        """Updates of the view, one for all purposes whose states are equal before and after these arrivals."""
+        """Updates of the view, one for all purposes whose states are equal and count the same of these arrivals."""
         coverage_start_ms = coverage_starts_ms.get(self.view.fingerprint)
         if coverage_start_ms is None:
             return []  # this partition does not fold the view yet
@@ -171,10 +172,10 @@ class ViewUpdate:
         self.grant_ids: dict[str, int] = {}
         self.since_ms, self.from_ms = permission.since_ms, max(permission.since_ms, coverage_start_ms)
         self.tiles: Tiles | None = None  # unpacked by the first event
-        self.before_s = 0  # the newest event's second before this update
+        self.before_s = 0  # the newest counted event's second before this update
 
     def is_equal(self, other: "ViewUpdate", arrivals: Sequence[Arrival]) -> bool:
-        """Whether both have equal states, and would fold the same of some arrivals."""
+        """Whether both have equal states and count the same of some arrivals."""
         if self.before != other.before:
             return False
         if self.since_ms == other.since_ms:
@@ -185,7 +186,7 @@ class ViewUpdate:
     def add(self, event: Event, changes: Iterable[Change]) -> str:
         """Fold one event. The outcome: "late" or "expired" if it came out of order, otherwise ""."""
         if self.tiles is None:
-            self.tiles = self.codec.unpack(self.before) if self.before else self.codec.empty()
+            self.tiles = self.codec.decode(self.before) if self.before else self.codec.empty()
             self.before_s = self.tiles.newest_s
         tiles, time_ms, event_id_hash = self.tiles, event.time_ms, event.event_id_hash
         time_s = time_ms // 1000
@@ -199,13 +200,13 @@ class ViewUpdate:
             states.put(cells, row, states.aggregation.update(states.get(cells, row), value, time_ms, event_id_hash))
         return outcome
 
-    def pack(self) -> PackedTiles | None:
+    def encode(self) -> EncodedTiles | None:
         """The tiles, if an event changed them."""
         if self.tiles is None or not self.tiles.starts:
             return None
         if len(self.tiles.starts) > 1 or self.before:  # a first and only tile has the right start already
             self.codec.coarsen(self.tiles, self.before_s)
-        return self.codec.pack(self.layout_id, self.tiles)
+        return self.codec.encode(self.layout_id, self.tiles)
 
 
 def store_once(updates: Iterable[ViewUpdate], suffix_aggregates: dict[bytes, bytes]) -> list[StoredTiles]:
@@ -216,9 +217,9 @@ def store_once(updates: Iterable[ViewUpdate], suffix_aggregates: dict[bytes, byt
     stored: dict[bytes, dict[str, int]] = {}
     for update in updates:
         tiles = update.before
-        if packed := update.pack():
-            tiles = packed.tiles
-            suffix_aggregates[tiles] = packed.suffix_aggregates
+        if encoded := update.encode():
+            tiles = encoded.tiles
+            suffix_aggregates[tiles] = encoded.suffix_aggregates
         if tiles in stored:  # equal since this fold
             stored[tiles] = dict(sorted((stored[tiles] | update.grant_ids).items()))
         elif tiles:

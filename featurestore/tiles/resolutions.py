@@ -1,8 +1,8 @@
-"""Rules of a tile's length: which resolution an event's time is kept in, and when tiles are coarsened. Pure.
+"""Rules of a tile's length: in which resolution an event's time is kept, and when tiles are coarsened. Pure.
 
-A time is kept in the finest resolution whose window could still show it, judged by the subject's newest event less
-MAX_CLOCK_SKEW_S. So a read at any time from then on finds each window's start between two tiles. The rule depends on
-the newest event alone and coarser resolutions are multiples of finer ones: when a tile is coarsened, and in which order
+Let t be the time of the newest counted event (of the view and purpose) less MAX_CLOCK_SKEW_S. An event is kept in the
+tiles of the shortest window that still contains it at t; so a read at t or later never needs a part of a tile. The rule
+depends on t alone, and coarser resolutions are multiples of finer ones: when a tile is coarsened, and in which order
 events come, makes no difference.
 
 >>> resolutions = (Resolution(window_s=60, resolution_s=1), Resolution(window_s=3_600, resolution_s=60))
@@ -15,7 +15,11 @@ from collections.abc import Sequence
 
 from featurestore.definitions.windows import Resolution, window_start_s
 
-MAX_CLOCK_SKEW_S = 300  # an event is ahead of the broker's time, and a query behind the newest event, by this at most
+MAX_CLOCK_SKEW_S = 300
+"""Tolerance of event times, for three uses: 1. an event's time is at most this far ahead of its Kafka timestamp, or the
+event is a dead letter; 2. a read is for a time at most this far before the newest counted event, or the view is stale;
+3. a view that is new to a partition covers events from this far ahead of the worker's clock.
+"""
 LIFETIME_START_S = 0
 
 
@@ -40,7 +44,7 @@ def oldest_starts(resolutions: Sequence[Resolution], newest_s: int) -> list[int]
 def regroup(
     starts: Sequence[int], resolutions: Sequence[Resolution], before_s: int, newest_s: int
 ) -> list[tuple[int | None, int, int]]:
-    """The rows to merge or drop, of sorted tiles that are right for a newest event at ``before_s``, at a later one.
+    """The rows to merge or drop of sorted tiles, when the newest counted event moves from ``before_s`` to ``newest_s``.
 
     Each item is (start, first row, row after the last): those rows become the tile of that start, or none if it is
     None. In order of rows; rows that stay as they are may be left out.

@@ -12,8 +12,8 @@ The bytes: a fencing header (generation u32, offset u64, grant id u32, little-en
 from struct import Struct
 from typing import NamedTuple
 
-HEADER = Struct("<IQI")
-VALUES_START = HEADER.size  # the offset of the suffix aggregates in a field, in bytes
+FENCING_HEADER = Struct("<IQI")
+VALUES_START = FENCING_HEADER.size  # the offset of the suffix aggregates in a field, in bytes
 
 
 class FencingHeader(NamedTuple):
@@ -26,12 +26,12 @@ class FencingHeader(NamedTuple):
 
 def pack_field(generation: int, offset: int, grant_id: int, suffix_aggregates: bytes) -> bytes:
     """The bytes of a field."""
-    return HEADER.pack(generation, offset, grant_id) + suffix_aggregates
+    return FENCING_HEADER.pack(generation, offset, grant_id) + suffix_aggregates
 
 
 def fencing_header_of(raw: bytes) -> FencingHeader:
     """The header of a field."""
-    return FencingHeader(*HEADER.unpack_from(raw))
+    return FencingHeader(*FENCING_HEADER.unpack_from(raw))
 
 
 def field_name(view: str, purpose: str) -> str:

@@ -1,17 +1,20 @@
-r"""Codec of one view's tiles: as a table keeps them, and as suffix aggregates, which the store serves. Pure.
+r"""Codec of one view's tiles: as a table keeps them, and as the suffix aggregates that the store serves. Pure.
 
-A suffix aggregate is the state of one tile and all newer ones, merged: any window is then one bisect and one row.
-Their bytes: HEADER (layout id u32, newest event's second u32, rows u16, 1 if the last row is lifetime's u8); the gaps
-between the starts of the other rows in steps of the finest resolution, as a column after its encoding code; a packed
-table of the cells. The newest row comes first; it begins at the newest event's step, floored.
+A table keeps tiles as msgpack after their layout id: a fold reads and writes them at C's speed.
 
->>> from featurestore.definitions import EventSource, FeatureView
+The store gets suffix aggregates. A suffix aggregate is the state of one tile and all newer ones, merged: any window is
+then one bisect and one row. Their bytes, little-endian: the layout id (u32), the newest counted event's second (u32),
+the number of rows (u16), 1 if the last row is lifetime's (u8); the gaps between the starts of the other rows in steps
+of the finest resolution, as a column after its encoding code; a packed table of the cells. The newest row comes first;
+it begins at the newest counted event's step, floored.
+
 >>> from featurestore.aggregations import Count
 >>> from featurestore.definitions import EventSource, FeatureView
 >>> source = EventSource("visits", data=msgspec.defstruct("Visit", [("shop", str)]), type="visit")
 >>> codec = ViewCodec(FeatureView("visits", source=source, purposes={"p"}, features=[Count().over("5m")]))
 >>> tiles = Tiles(newest_s=131, starts=[100, 110, 130], cells=[[2, 1, 4]])  # 2, 1 and 4 events; a step is 5 s
->>> codec.pack(9, tiles).suffix_aggregates[HEADER.size :]  # gaps of 4 and 2 steps; 4 events since 130, 5, 7
+>>> raw = codec.encode(9, tiles).suffix_aggregates
+>>> raw[AGGREGATES_HEADER.size :]  # gaps of 4 and 2 steps; 4 events since 130, 5 since 110, 7 since 100
 b'b\x04\x02b\x04\x05\x07'
 """
 
@@ -25,36 +28,39 @@ import msgspec
 
 from featurestore.definitions.view import FeatureView
 from featurestore.tiles import cell_codecs
+from featurestore.tiles.layout_id import LAYOUT_ID, layout_id_in
 from featurestore.tiles.packed_table import PackedTable, pack_table
 from featurestore.tiles.resolutions import LIFETIME_START_S, regroup
 from featurestore.tiles.state_cells import StateCells, state_cells
 
-LAYOUT_ID = Struct("<I")
-HEADER = Struct("<IIHB")
+AGGREGATES_HEADER = Struct("<IIHB")
 MAX_ROWS = (1 << 16) - 1
 
 
 class Tiles(msgspec.Struct, array_like=True):
-    """Tiles of one subject and view, the oldest first. ``cells[c][r]`` is cell ``c`` of tile ``r``; blobs are bytes."""
+    """Tiles of one subject and view, the oldest first. ``cells[c][r]`` is cell ``c`` of tile ``r``; blobs are bytes.
+
+    ``newest_s`` is the second of the newest event that these tiles counted.
+    """
 
     newest_s: int
     starts: list[int]
     cells: list[list[Any]]
 
 
-encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(Tiles).decode
+encode_tiles = msgspec.msgpack.Encoder().encode
+decode_tiles = msgspec.msgpack.Decoder(Tiles).decode
 
 
-class PackedTiles(NamedTuple):
-    """Tiles as bytes: as a table keeps them, and as the store serves them."""
+class EncodedTiles(NamedTuple):
+    """Tiles as bytes: layout id and msgpack, as a table keeps them; suffix aggregates, as the store serves them."""
 
     tiles: bytes
     suffix_aggregates: bytes
 
 
 class ViewCodec:
-    """Codec of one view. A table keeps the layout id (u32) and the tiles as msgpack, read and written at C's speed."""
+    """Codec of one view's tiles."""
 
     def __init__(self, view: FeatureView):
         self.view, self.resolutions = view, view.resolutions
@@ -83,7 +89,7 @@ class ViewCodec:
         return row
 
     def coarsen(self, tiles: Tiles, before_s: int) -> None:
-        """Merge and drop tiles that were right for a newest event at ``before_s``, so that they are right now."""
+        """Merge and drop tiles when the newest counted event has moved from ``before_s`` to ``tiles.newest_s``."""
         for start, first, end in reversed(regroup(tiles.starts, self.resolutions, before_s, tiles.newest_s)):
             if start is not None:
                 tiles.starts[first] = start
@@ -95,24 +101,24 @@ class ViewCodec:
             for cells in (tiles.starts, *tiles.cells):
                 del cells[first:end]
 
-    def pack(self, layout_id: int, tiles: Tiles) -> PackedTiles:
+    def encode(self, layout_id: int, tiles: Tiles) -> EncodedTiles:
         """Tiles, at least one, as bytes. Raises OverflowError for a number of more than 64 bits."""
-        return PackedTiles(LAYOUT_ID.pack(layout_id) + encode(tiles), self._suffix_aggregates(layout_id, tiles))
+        return EncodedTiles(LAYOUT_ID.pack(layout_id) + encode_tiles(tiles), self._suffix_aggregates(layout_id, tiles))
 
-    def unpack(self, raw: bytes) -> Tiles:
+    def decode(self, raw: bytes) -> Tiles:
         """The tiles that a table keeps."""
-        return decode(memoryview(raw)[LAYOUT_ID.size :])
+        return decode_tiles(memoryview(raw)[LAYOUT_ID.size :])
 
     def suffix_aggregates(self, raw: bytes) -> bytes:
         """The suffix aggregates of the tiles that a table keeps."""
-        return self._suffix_aggregates(layout_id_in(raw), self.unpack(raw))
+        return self._suffix_aggregates(layout_id_in(raw), self.decode(raw))
 
     def _suffix_aggregates(self, layout_id: int, tiles: Tiles) -> bytes:
         starts, rows, finest_s = tiles.starts, len(tiles.starts), self.finest_s
         if rows > MAX_ROWS:
             raise OverflowError(f"view {self.view.name}: {rows} tiles of one subject")
         lifetime = starts[0] == LIFETIME_START_S and self.resolutions[-1].window_s is None
-        header = HEADER.pack(layout_id, tiles.newest_s, rows, lifetime)
+        header = AGGREGATES_HEADER.pack(layout_id, tiles.newest_s, rows, lifetime)
         if rows == 1:  # is its own suffix aggregate
             return header + pack_table(self.packers, tiles.cells)
         if rows - lifetime > 1:
@@ -134,12 +140,12 @@ class ViewCodec:
         return header + pack_table(self.packers, columns)
 
     def unpack_suffix_aggregates(self, raw: bytes, offset: int) -> tuple[int, list[int], PackedTable]:
-        """The newest event's second, the ages of the rows in steps, and the table of cells; the newest row first.
+        """The newest counted event's second, the ages of the rows in steps, the table of cells; the newest row first.
 
         An age is counted from the newest row, in steps of the finest resolution; lifetime's row has none.
         """
-        _, newest_s, rows, lifetime = HEADER.unpack_from(raw, offset)
-        offset += HEADER.size
+        _, newest_s, rows, lifetime = AGGREGATES_HEADER.unpack_from(raw, offset)
+        offset += AGGREGATES_HEADER.size
         ages = [0] if rows > lifetime else []
         if rows - lifetime > 1:
             gaps, offset = cell_codecs.unpack(chr(raw[offset]), raw, offset + 1, rows - lifetime - 1)
@@ -148,9 +154,10 @@ class ViewCodec:
 
 
 def read_rows(starts: Sequence[int], resolution_s: int | None) -> list[int]:
-    """For each row, the newest first, the last row of the same step of a resolution; None is lifetime's.
+    """For each row, the newest first: the row that a window of this resolution reads in its place. None: lifetime.
 
-    Windows of that resolution end there alone. The rows between repeat that row's aggregates, so they pack as runs.
+    A window begins at a multiple of its resolution. So of the rows within one step only the last, the oldest, is read;
+    the others repeat its aggregates, which packs as runs.
     """
     last = len(starts) - 1
     if resolution_s is None:
@@ -161,8 +168,3 @@ def read_rows(starts: Sequence[int], resolution_s: int | None) -> list[int]:
         ends.append(ends[-1] if same_step else last - row)
     ends.reverse()
     return ends
-
-
-def layout_id_in(raw: bytes, offset: int = 0) -> int:
-    """The layout id at the beginning of packed tiles or suffix aggregates."""
-    return int(LAYOUT_ID.unpack_from(raw, offset)[0])

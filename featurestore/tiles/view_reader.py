@@ -11,17 +11,20 @@ from typing import Any
 from featurestore.aggregations.base import State
 from featurestore.definitions.view import Feature
 from featurestore.definitions.windows import window_start_s
+from featurestore.tiles.layout_id import layout_id_in
 from featurestore.tiles.packed_table import PackedTable
 from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
 from featurestore.tiles.stored_field import VALUES_START
-from featurestore.tiles.view_codec import HEADER, ViewCodec, layout_id_in
+from featurestore.tiles.view_codec import AGGREGATES_HEADER, ViewCodec
 
 Aggregate = Callable[[PackedTable, int], State]
 Finish = Callable[[State, int], Any]
 
 
-class QueryTooEarly(ValueError):
-    """Query for a time more than MAX_CLOCK_SKEW_S before the newest event: coarsened tiles lack its windows' starts."""
+class ReaderClockBehind(ValueError):
+    """Query for a time more than MAX_CLOCK_SKEW_S before the newest counted event: coarsened tiles lack the start of
+    its windows. As queries are for now, the reader's clock is behind.
+    """
 
 
 class WindowQuery:
@@ -47,10 +50,10 @@ class ViewReader:
         self.newest_s, self.ages, self.table = codec.unpack_suffix_aggregates(raw, VALUES_START)
 
     def values(self, query: WindowQuery, now_ms: int) -> dict[str, Any]:
-        """Each feature's value at a time; its default where nothing was counted. Raises QueryTooEarly."""
+        """Each feature's value at a time; its default where nothing was counted. Raises ReaderClockBehind."""
         now_s = now_ms // 1000
         if now_s < self.newest_s - MAX_CLOCK_SKEW_S:
-            raise QueryTooEarly(f"view {self.codec.view.name} has events of more than 5 minutes after that time")
+            raise ReaderClockBehind(f"view {self.codec.view.name} has events of more than 5 minutes after that time")
         rows = [self._rows_within(now_s, window_s, resolution_s) for window_s, resolution_s in query.windows]
         answer, table = {}, self.table
         for name, window, aggregate, finish, empty, default in query.features:
@@ -76,6 +79,6 @@ def open_view(codec: ViewCodec, raw: bytes, layout_id: int) -> ViewReader | None
 
 
 def newest_event_s(raw: bytes, layout_id: int) -> int | None:
-    """The second of the newest event in a stored field; None if the field has another layout id."""
-    found, newest_s, _, _ = HEADER.unpack_from(raw, VALUES_START)
+    """The second of the newest counted event in a stored field; None if the field has another layout id."""
+    found, newest_s, _, _ = AGGREGATES_HEADER.unpack_from(raw, VALUES_START)
     return int(newest_s) if found == layout_id else None

@@ -15,7 +15,7 @@ from featurestore.permission import Permission, PurposePermission
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.record import Record
+from featurestore.tiles.state_record import StateRecord
 from featurestore.tiles.stored_field import field_name, pack_field
 from featurestore.tiles.view_codec import ViewCodec
 from tests.kit.stores import vouch
@@ -84,7 +84,7 @@ class ServingEnvironment:
         grants = permission.purposes
         record = (
             SourceFold(views)
-            .fold_events(Record(), arrivals, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter())
+            .fold_events(StateRecord(), arrivals, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter())
             .record
         )
         codecs = {view.name: ViewCodec(view) for view in views}

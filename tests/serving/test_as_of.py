@@ -30,7 +30,7 @@ from featurestore.serving.reader import FeatureReader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
 from featurestore.tiles.fold import SourceFold
-from featurestore.tiles.record import Record
+from featurestore.tiles.state_record import StateRecord
 from featurestore.tiles.stored_field import field_name, pack_field
 from featurestore.tiles.view_codec import ViewCodec
 from tests.kit.purchases import EPOCH_S, arrivals, expected, purchase, purchases, refunds, spend
@@ -92,7 +92,7 @@ def reader_of(
     )
     store.publish_permissions({ANN: Permission(1, 1, {"service": grant})})
     record = FOLD.fold_events(
-        Record(), arrivals(events), {"service": grant}, coverage_starts_ms=coverage_starts_ms, counts=Counter()
+        StateRecord(), arrivals(events), {"service": grant}, coverage_starts_ms=coverage_starts_ms, counts=Counter()
     ).record
     for view in VIEWS:
         for stored in record.views.get(view.name, ()):

@@ -12,7 +12,7 @@ from featurestore.serving.answer import Answer, Status
 from featurestore.serving.reader import FeatureReader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, StoreUnavailable, Watermark
-from featurestore.tiles.record import layout_id_of
+from featurestore.tiles.layout_id import layout_id_of
 from featurestore.tiles.stored_field import field_name, pack_field
 from featurestore.tiles.view_codec import Tiles, ViewCodec
 from tests.kit.purchases import EPOCH_S, purchases
@@ -42,8 +42,8 @@ class ReadHarness:
         self, subject: str = ANN, *, view: FeatureView = visits, purpose: str = "service", coverage_start_ms: int = 0
     ) -> None:
         tiles = Tiles(EPOCH_S, [EPOCH_S - 60, EPOCH_S], [[2, 1]])
-        totals = ViewCodec(view).pack(layout_id_of(view.fingerprint, coverage_start_ms), tiles).suffix_aggregates
-        value = pack_field(1, 0, 1, totals)
+        aggregates = ViewCodec(view).encode(layout_id_of(view.fingerprint, coverage_start_ms), tiles).suffix_aggregates
+        value = pack_field(1, 0, 1, aggregates)
         self.store.write([FieldWrite(subject, field_name(view.name, purpose), purpose, value)], NOW_MS)
 
     def incarnation(self) -> str:
@@ -182,11 +182,10 @@ def test_no_value_is_answered_without_its_own_grant(
     held: tuple[bool, int, int] | None, vouched: bool, stored_grant_id: int, purpose_read: str
 ) -> None:
     harness = ReadHarness()
-    totals = (
-        ViewCodec(visits).pack(layout_id_of(visits.fingerprint, 0), Tiles(EPOCH_S, [EPOCH_S], [[1]])).suffix_aggregates
-    )
+    tiles = Tiles(EPOCH_S, [EPOCH_S], [[1]])
+    aggregates = ViewCodec(visits).encode(layout_id_of(visits.fingerprint, 0), tiles).suffix_aggregates
     for purpose in ("service", "sales"):
-        harness.store._fields.setdefault(ANN, {})[f"visits/{purpose}"] = pack_field(1, 0, stored_grant_id, totals)
+        harness.store._fields.setdefault(ANN, {})[f"visits/{purpose}"] = pack_field(1, 0, stored_grant_id, aggregates)
     harness.advance_watermark()
     until_ms = 0
     if held is not None:

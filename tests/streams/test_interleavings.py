@@ -19,7 +19,7 @@ from featurestore.serving.answer import Status
 from featurestore.serving.reader import FeatureReader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, WriteOutcome
-from featurestore.tiles.record import decode
+from featurestore.tiles.state_record import decode
 from streams import partition_queues, republisher
 from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.partition_queues import PartitionQueues

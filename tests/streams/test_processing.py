@@ -10,7 +10,7 @@ from featurestore.serving.answer import Status
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, WriteOutcome
-from featurestore.tiles.record import UnknownFormat, decode
+from featurestore.tiles.state_record import UnknownFormat, decode
 from streams import coverage
 from tests.kit.purchases import spend
 from tests.streams.environment import ANN, BOB, NOW_MS, TOPIC, ProcessingEnvironment, fill

@@ -13,10 +13,11 @@ from featurestore.definitions import Event, FeatureView
 from featurestore.permission import PurposePermission
 from featurestore.tiles import cell_codecs, deduplication
 from featurestore.tiles.fold import Arrival, SourceFold
-from featurestore.tiles.record import Record, UnknownFormat, decode, layout_id_of
+from featurestore.tiles.layout_id import layout_id_of
+from featurestore.tiles.state_record import StateRecord, UnknownFormat, decode
 from featurestore.tiles.stored_field import fencing_header_of, pack_field
 from featurestore.tiles.view_codec import ViewCodec
-from featurestore.tiles.view_reader import QueryTooEarly, WindowQuery, open_view
+from featurestore.tiles.view_reader import ReaderClockBehind, WindowQuery, open_view
 from tests.kit.purchases import EPOCH_S, arrivals, both, expected, purchase, purchases, refunds, spend
 
 FOLD = SourceFold([spend])
@@ -56,12 +57,12 @@ def event_lists(draw: st.DrawFn, most: int = 40) -> list[Event]:
 
 
 def fold(
-    record: Record,
+    record: StateRecord,
     events: list[Arrival],
     grants: dict[str, PurposePermission] = PERMISSIONS,
     coverage_starts_ms: dict[int, int] = COVERAGE,
     counts: Counter[str] | None = None,
-) -> Record:
+) -> StateRecord:
     """One fold, through the bytes that a table would hold."""
     result = FOLD.fold_events(
         record, events, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter() if counts is None else counts
@@ -69,13 +70,13 @@ def fold(
     return decode(result.record.encode())
 
 
-def field(record: Record, generation: int = 1) -> bytes:
+def field(record: StateRecord, generation: int = 1) -> bytes:
     """The field that the store would hold."""
     (stored,) = record.views["spend"]
     return pack_field(generation, record.offset, stored.grant_ids["service"], CODEC.suffix_aggregates(stored.tiles))
 
 
-def values(record: Record, now_ms: int) -> dict[str, object]:
+def values(record: StateRecord, now_ms: int) -> dict[str, object]:
     reader = open_view(CODEC, field(record), LAYOUT_ID)
     assert reader is not None
     return reader.values(WindowQuery(reader.codec, spend.features), now_ms)
@@ -89,7 +90,7 @@ def test_every_window_at_any_time_equals_the_raw_events(
     events: list[Event], later_ms: int, data: st.DataObject
 ) -> None:
     now_ms = max(event.time_ms for event in events) + later_ms
-    record = Record()
+    record = StateRecord()
     rest = arrivals(data.draw(st.permutations(events)))
     while rest:
         size = data.draw(st.integers(1, len(rest)))
@@ -99,8 +100,8 @@ def test_every_window_at_any_time_equals_the_raw_events(
 
 @given(event_lists(), st.data())
 def test_bytes_do_not_depend_on_order_batches_or_replay(events: list[Event], data: st.DataObject) -> None:
-    at_once = fold(Record(), arrivals(events))
-    piecewise = Record()
+    at_once = fold(StateRecord(), arrivals(events))
+    piecewise = StateRecord()
     shuffled = arrivals(data.draw(st.permutations(events)))
     position = 0
     while position < len(shuffled):
@@ -116,36 +117,36 @@ def test_bytes_do_not_depend_on_order_batches_or_replay(events: list[Event], dat
 def test_duplicate_event_counts_once(events: list[Event], data: st.DataObject) -> None:
     counts: Counter[str] = Counter()
     doubled = data.draw(st.permutations(events + data.draw(st.lists(st.sampled_from(events)))))
-    record = fold(Record(), arrivals(doubled), counts=counts)
+    record = fold(StateRecord(), arrivals(doubled), counts=counts)
     assert counts["duplicate"] == len(doubled) - len(events)
-    assert record.views == fold(Record(), arrivals(events)).views
+    assert record.views == fold(StateRecord(), arrivals(events)).views
 
 
 @given(event_lists(), times)
 def test_events_before_since_do_not_count(events: list[Event], since_ms: int) -> None:
-    record = fold(Record(), arrivals(events), {"service": PurposePermission(True, 4, since_ms)})
+    record = fold(StateRecord(), arrivals(events), {"service": PurposePermission(True, 4, since_ms)})
     counted = [event for event in events if event.time_ms >= since_ms]
     assert record.views == (
-        fold(Record(), arrivals(counted), {"service": PurposePermission(True, 4, 0)}).views if counted else {}
+        fold(StateRecord(), arrivals(counted), {"service": PurposePermission(True, 4, 0)}).views if counted else {}
     )
 
 
 def test_event_with_a_kafka_time_before_since_does_not_count() -> None:
     event = purchase(1, EPOCH_S * 1000, 5)
     grants = {"service": PurposePermission(True, 1, EPOCH_S * 1000)}
-    assert not fold(Record(), [Arrival(0, EPOCH_S * 1000 - 1, event)], grants).views
-    assert fold(Record(), [Arrival(0, EPOCH_S * 1000, event)], grants).views
+    assert not fold(StateRecord(), [Arrival(0, EPOCH_S * 1000 - 1, event)], grants).views
+    assert fold(StateRecord(), [Arrival(0, EPOCH_S * 1000, event)], grants).views
 
 
 def test_new_grant_starts_empty_and_no_grant_keeps_only_the_offset() -> None:
-    record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
+    record = fold(StateRecord(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
     again = fold(record, arrivals([purchase(2, EPOCH_S * 1000, 7)], 1), {"service": PurposePermission(True, 2, 0)})
     assert values(again, EPOCH_S * 1000)["spend_count_lifetime"] == 1
-    assert fold(record, arrivals([purchase(3, EPOCH_S * 1000, 7)], 1), {}) == Record(offset=1)
+    assert fold(record, arrivals([purchase(3, EPOCH_S * 1000, 7)], 1), {}) == StateRecord(offset=1)
 
 
 def test_changed_definition_starts_empty() -> None:
-    record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
+    record = fold(StateRecord(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
     (stored,) = record.views["spend"]
     stored.tiles = (LAYOUT_ID + 1).to_bytes(4, "little") + stored.tiles[4:]
     assert open_view(CODEC, field(record), LAYOUT_ID) is None
@@ -164,7 +165,7 @@ def test_fingerprint_depends_on_the_finest_window_of_a_column(windows: tuple[str
 
 def test_single_tile_without_a_value_answers_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TopK, "growing", False)  # blobs whose suffix aggregates are made when packed
-    record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
+    record = fold(StateRecord(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
     assert values(record, EPOCH_S * 1000)["favourites_1h"] == []
 
 
@@ -177,7 +178,7 @@ def test_record_of_an_earlier_version_is_refused_with_advice() -> None:
 def test_events_before_the_coverage_start_do_not_count() -> None:
     events = [purchase(1, EPOCH_S * 1000, 5), purchase(2, EPOCH_S * 1000 + 10, 5)]
     coverage_start_ms = EPOCH_S * 1000 + 10
-    record = fold(Record(), arrivals(events), coverage_starts_ms={spend.fingerprint: coverage_start_ms})
+    record = fold(StateRecord(), arrivals(events), coverage_starts_ms={spend.fingerprint: coverage_start_ms})
     reader = open_view(CODEC, field(record), layout_id_of(spend.fingerprint, coverage_start_ms))
     assert reader is not None
     assert reader.values(WindowQuery(reader.codec, spend.features), coverage_start_ms)["spend_count_lifetime"] == 1
@@ -185,7 +186,9 @@ def test_events_before_the_coverage_start_do_not_count() -> None:
 
 def test_deduplication_window_is_bounded_and_older_events_unchecked() -> None:
     counts: Counter[str] = Counter()
-    record = fold(Record(), arrivals([purchase(i, EPOCH_S * 1000 + i * 1000, 1) for i in range(1, 301)]), counts=counts)
+    record = fold(
+        StateRecord(), arrivals([purchase(i, EPOCH_S * 1000 + i * 1000, 1) for i in range(1, 301)]), counts=counts
+    )
     assert len(record.deduplication_window) == deduplication.DEDUPLICATION_EVENTS * deduplication.ENTRY_SIZE
     assert counts["unchecked"] == 0
     fold(record, arrivals([purchase(1, EPOCH_S * 1000 + 1000, 1)], 300), counts=counts)
@@ -193,14 +196,14 @@ def test_deduplication_window_is_bounded_and_older_events_unchecked() -> None:
 
 
 def test_query_over_five_minutes_before_the_newest_event_raises() -> None:
-    record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
+    record = fold(StateRecord(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
     assert values(record, EPOCH_S * 1000 - 300_000)["spend_count_1m"] == 1
-    with pytest.raises(QueryTooEarly, match="view spend"):
+    with pytest.raises(ReaderClockBehind, match="view spend"):
         values(record, EPOCH_S * 1000 - 301_000)
 
 
 def test_field_begins_with_its_fencing_header() -> None:
-    record = fold(Record(), arrivals([purchase(1, EPOCH_S * 1000, 5)]), {"service": PurposePermission(True, 7, 0)})
+    record = fold(StateRecord(), arrivals([purchase(1, EPOCH_S * 1000, 5)]), {"service": PurposePermission(True, 7, 0)})
     assert fencing_header_of(field(record, 3)) == (3, 0, 7)
 
 
@@ -208,7 +211,7 @@ def test_field_begins_with_its_fencing_header() -> None:
 def test_numbers_of_any_size_are_packed(events: list[Event], size: int) -> None:
     events = [event._replace(values=(event.values[0], event.values[1] * 0 + size // 64, None)) for event in events]
     now_ms = max(event.time_ms for event in events)
-    record = fold(Record(), arrivals(events))
+    record = fold(StateRecord(), arrivals(events))
     assert values(record, now_ms) == {f.name: expected(f, events, now_ms) for f in spend.features}
 
 
@@ -221,7 +224,7 @@ def test_purposes_with_equal_states_keep_what_each_would_alone(
         "service": PurposePermission(True, 1, since_ms),
         "personalisation": PurposePermission(True, 7, other_since_ms),
     }
-    records = {None: Record(), "service": Record(), "personalisation": Record()}
+    records = {None: StateRecord(), "service": StateRecord(), "personalisation": StateRecord()}
     rest = arrivals(data.draw(st.permutations(events)))
     while rest:
         size = data.draw(st.integers(1, len(rest)))
@@ -237,7 +240,7 @@ def test_purposes_with_equal_states_keep_what_each_would_alone(
     assert purposes(records[None]) == alone
 
 
-def purposes(record: Record) -> dict[str, tuple[int, bytes]]:
+def purposes(record: StateRecord) -> dict[str, tuple[int, bytes]]:
     """The grant id and tiles of the view, by purpose."""
     return {
         p: (grant, stored.tiles) for stored in record.views.get("both", ()) for p, grant in stored.grant_ids.items()
@@ -251,9 +254,9 @@ def test_event_that_passes_no_filter_changes_nothing(events: list[Event], data: 
     coverage_starts_ms = {refunds.fingerprint: 0}
     shuffled = arrivals(data.draw(st.permutations(events)))
     with_all = fold_returns.fold_events(
-        Record(), shuffled, PERMISSIONS, coverage_starts_ms=coverage_starts_ms, counts=Counter()
+        StateRecord(), shuffled, PERMISSIONS, coverage_starts_ms=coverage_starts_ms, counts=Counter()
     ).record
     alone = fold_returns.fold_events(
-        Record(), arrivals(returned), PERMISSIONS, coverage_starts_ms=coverage_starts_ms, counts=Counter()
+        StateRecord(), arrivals(returned), PERMISSIONS, coverage_starts_ms=coverage_starts_ms, counts=Counter()
     ).record
     assert (with_all.views, with_all.deduplication_window) == (alone.views, alone.deduplication_window)
