@@ -70,7 +70,7 @@ class StoredPopulation(NamedTuple):
 def rows_of(record: StateRecord) -> dict[str, int]:
     """Number of tiles of each VIEW/PURPOSE in a record."""
     return {
-        field_name(name, purpose): len(ViewCodec(registry.views[name]).unpack(kept.tiles).starts)
+        field_name(name, purpose): len(ViewCodec(registry.views[name]).decode(kept.tiles).starts)
         for name, states in record.views.items()
         for kept in states
         for purpose in kept.grant_ids
@@ -89,7 +89,7 @@ def view_of(name: str) -> FeatureView:
 
 
 def is_sketched(view: FeatureView) -> bool:
-    return any(isinstance(column.aggregation, SKETCHES) for column in view.columns)
+    return any(isinstance(one.aggregation, SKETCHES) for one in view.aggregations)
 
 
 def store_population(server: RedisServer, events: Sequence[TimedEvent], *, sketches: bool) -> StoredPopulation:

@@ -68,7 +68,7 @@ class ServiceSpec(TypedDict):
 
 def feature_spec(view: FeatureView, feature: Feature) -> dict[str, Any]:
     """A feature as a FeatureSpec."""
-    aggregation = view.columns[feature.column].aggregation
+    aggregation = view.aggregations[feature.aggregation_index].aggregation
     type_ = view.type_of(feature)
     return {
         "name": feature.name,

@@ -15,11 +15,14 @@ from featurestore.definitions.source import EventSource
 from featurestore.definitions.windows import Resolution, resolution_of, resolutions_of, window_seconds
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
-STATE_FORMAT = 2  # to be raised when the meaning of stored states changes
+STATE_FORMAT = 2
+"""Raise it whenever stored states get another meaning: when the ``cells`` or the algorithm of an aggregation change.
+The fingerprint has an aggregation's name and parameters, not its code; without a raise, new code reads old states.
+"""
 
 
-class Column(NamedTuple):
-    """Aggregation of one field under one filter. A tile has a state of each column of its view."""
+class ViewAggregation(NamedTuple):
+    """Aggregation of one field under one filter. A tile has one state for each aggregation of its view."""
 
     aggregation: Aggregation
     position: int | None  # of the field among the event's values; None: the event as such
@@ -27,10 +30,10 @@ class Column(NamedTuple):
 
 
 class Feature(NamedTuple):
-    """Column read over one window."""
+    """One of a view's aggregations, read over one window."""
 
     name: str
-    column: int
+    aggregation_index: int  # in the view's aggregations
     window_s: int | None
     resolution_s: int
     default: Any
@@ -38,12 +41,12 @@ class Feature(NamedTuple):
 
 
 class FeatureView:
-    """Features of one source. Each subject has one state of it for each purpose.
+    """Features of one source. Each subject has one state of the view for each purpose.
 
-    Raises DefinitionError for what is wrong in itself; the registry checks what clashes with others.
+    Raises DefinitionError for a definition that is wrong in itself; the registry checks for clashes with others.
     """
 
-    columns: tuple[Column, ...] = ()
+    aggregations: tuple[ViewAggregation, ...] = ()
     features: tuple[Feature, ...] = ()
 
     def __init__(
@@ -95,10 +98,10 @@ class FeatureView:
             raise self._error("max_age_s is the seconds after which an answer is stale: a positive number")
 
     def _add(self, windowed: WindowedAggregation, defaults: Mapping[str, Any]) -> None:
-        column = self._column(windowed)
-        if column not in self.columns:
-            self.columns += (column,)
-        aggregation = column.aggregation
+        view_aggregation = self._view_aggregation(windowed)
+        if view_aggregation not in self.aggregations:
+            self.aggregations += (view_aggregation,)
+        aggregation = view_aggregation.aggregation
         for window in windowed.windows:
             try:
                 window_s = window_seconds(window)
@@ -118,9 +121,9 @@ class FeatureView:
             elif not aggregation.answer_type().fits(default):
                 wanted = aggregation.answer_type().type
                 raise self._error(f"feature {name} answers a value of type {wanted}: let its default be one", windowed)
-            at = self.columns.index(column)
+            index = self.aggregations.index(view_aggregation)
             self.features += (
-                Feature(name, at, window_s, resolution_of(window_s), default, self._defined_at(windowed)),
+                Feature(name, index, window_s, resolution_of(window_s), default, self._defined_at(windowed)),
             )
 
     def _feature_name(self, windowed: WindowedAggregation, window: str) -> str:
@@ -130,21 +133,22 @@ class FeatureView:
         stem = windowed.name or "_".join(filter(None, (self.name, field, windowed.aggregation.name)))
         return f"{stem}_{window}"
 
-    def _column(self, windowed: WindowedAggregation) -> Column:
+    def _view_aggregation(self, windowed: WindowedAggregation) -> ViewAggregation:
         aggregation = windowed.aggregation
         try:
             filters = tuple(self._filter(name, wanted) for name, wanted in sorted(aggregation.where.items()))
             if aggregation.field is None:
                 if aggregation.needs_field:
                     raise ValueError(f"{aggregation.name} needs a field")
-                return Column(aggregation.bind(None), None, filters)
+                return ViewAggregation(aggregation.bind(None), None, filters)
             field = self.source.field(aggregation.field)
             if field.kind not in aggregation.takes:
                 takes = ", ".join(sorted(aggregation.takes))
                 raise ValueError(f"{aggregation.name} takes {takes}; {field.name} is {field.kind}")
         except (KeyError, ValueError) as error:
             raise self._error(error.args[0], windowed) from None
-        return Column(aggregation.bind(field.kind, field.places), self.source.positions[field.name], filters)
+        bound = aggregation.bind(field.kind, field.places)
+        return ViewAggregation(bound, self.source.positions[field.name], filters)
 
     def _filter(self, name: str, wanted: Any) -> tuple[int, frozenset[Any]]:
         field = self.source.field(name)
@@ -155,31 +159,31 @@ class FeatureView:
 
     @cached_property
     def fingerprint(self) -> int:
-        """32 bits of everything that the stored state and its coverage depend on. A changed view starts empty."""
+        """Hash of the view's definition and STATE_FORMAT, 32 bits. Under another fingerprint a view starts empty."""
         who = [STATE_FORMAT, self.name, self.version, sorted(self.purposes), self.source.name]
-        columns = [(self._spec(column), self.finest_resolution_s(i)) for i, column in enumerate(self.columns)]
-        text = json.dumps([who, self.resolutions, columns], sort_keys=True)
+        states = [(self._spec(one), self.finest_resolution_s(i)) for i, one in enumerate(self.aggregations)]
+        text = json.dumps([who, self.resolutions, states], sort_keys=True)
         return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big")
 
-    def finest_resolution_s(self, column: int) -> int | None:
-        """The resolution of a column's shortest window, which it is read in; None if it has lifetime alone."""
-        windowed = (f.resolution_s for f in self.features if f.column == column and f.window_s is not None)
-        return min(windowed, default=None)
+    def finest_resolution_s(self, aggregation_index: int) -> int | None:
+        """The resolution of the shortest window that an aggregation is read over; None if it has lifetime alone."""
+        windowed = (feature for feature in self.features if feature.window_s is not None)
+        return min((f.resolution_s for f in windowed if f.aggregation_index == aggregation_index), default=None)
 
     @property
     def longest_s(self) -> int | None:
-        """The longest window, None if one is lifetime."""
+        """The longest window in seconds; None if one is lifetime."""
         return self.resolutions[-1].window_s
 
     def type_of(self, feature: Feature) -> ValueType:
         """The type and unit of a feature's value, which may be null where its default is."""
-        aggregation = self.columns[feature.column].aggregation
+        aggregation = self.aggregations[feature.aggregation_index].aggregation
         unit = self.source.fields[aggregation.field].unit if aggregation.field else None
         return aggregation.answer_type(unit)
 
-    def _spec(self, column: Column) -> list[Any]:
-        aggregation, names = column.aggregation, list(self.source.fields)
+    def _spec(self, view_aggregation: ViewAggregation) -> list[Any]:
+        aggregation, names = view_aggregation.aggregation, list(self.source.fields)
         parameters = {part.name: getattr(aggregation, part.name) for part in dataclasses.fields(aggregation)}
         del parameters["where"]  # is in the filters
-        filters = [[names[position], sorted(map(repr, values))] for position, values in column.filters]
+        filters = [[names[position], sorted(map(repr, values))] for position, values in view_aggregation.filters]
         return [aggregation.name, parameters, filters]

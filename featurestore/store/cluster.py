@@ -124,13 +124,13 @@ class ClusterStore:
             results |= {} if isinstance(answer, StoreUnavailable) else answer
         return results
 
-    def sweep(self, subjects: Iterable[str]) -> None:
-        swept = list(subjects)
+    def drop_disallowed(self, subjects: Iterable[str]) -> None:
+        names = list(subjects)
 
-        def sweep(node: RedisNode, indexes: Sequence[int]) -> Call[None]:
-            return node.sweep_call([swept[i] for i in indexes])
+        def drop_disallowed(node: RedisNode, indexes: Sequence[int]) -> Call[None]:
+            return node.drop_disallowed_call([names[i] for i in indexes])
 
-        for _ in self._call_all_owners(swept, sweep):
+        for _ in self._call_all_owners(names, drop_disallowed):
             pass
 
     def subjects(self) -> Iterator[str]:

@@ -4,7 +4,7 @@ redis-py spends 90 us of CPU more a round trip, and its time-outs are per operat
 connection that fails or runs late is closed, never reused. It keeps the run_id of the process at its other end, which a
 vouch key must name.
 
-A name's resolution can't be limited in time: a thread of its own resolves, and a caller whose time ends goes on with
+A name's resolution can't be limited in time: a thread of its own resolves, and a caller whose time ends continues with
 the addresses that the name had. Every address gets its share of the time; the one that connects is tried first next.
 """
 
@@ -132,7 +132,7 @@ class Connection:
     def _failure(self, error: Exception) -> StoreUnavailable:
         self.close()
         late = isinstance(error, TimeoutError)
-        return StoreUnavailable("store did not answer in time" if late else f"store is gone: {error}")
+        return StoreUnavailable("store did not answer in time" if late else f"connection to the store failed: {error}")
 
     def close(self) -> None:
         self.socket.close()

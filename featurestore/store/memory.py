@@ -63,12 +63,12 @@ class MemoryStore:
         header = fencing_header_of(write.value)
         permission = current(self._permissions.get(write.subject), write.purpose, now_ms)
         if not isinstance(permission, PurposePermission) or permission.grant_id != header.grant_id:
-            return WriteOutcome.REFUSED
+            return WriteOutcome.NOT_ALLOWED
         fields = self._fields.setdefault(write.subject, {})
         if (raw := fields.get(write.name)) is not None:
             stored = fencing_header_of(raw)
             if stored[:2] > header[:2] and stored.grant_id == header.grant_id:
-                return WriteOutcome.STALE
+                return WriteOutcome.SUPERSEDED
         fields[write.name] = write.value
         return WriteOutcome.DONE
 
@@ -80,16 +80,16 @@ class MemoryStore:
                 superseded = stored is not None and stored.fence > permission.fence
                 if not superseded:
                     self._permissions[subject] = permission
-                self._sweep(subject)
+                self._drop_disallowed(subject)
                 results[subject] = PublishResult(bool(self._incarnation()), superseded)
             return results
 
-    def sweep(self, subjects: Iterable[str]) -> None:
+    def drop_disallowed(self, subjects: Iterable[str]) -> None:
         with self._available_lock():
             for subject in subjects:
-                self._sweep(subject)
+                self._drop_disallowed(subject)
 
-    def _sweep(self, subject: str) -> None:
+    def _drop_disallowed(self, subject: str) -> None:
         permission = self._permissions.get(subject)
         purposes = permission.purposes if permission else {}
         for name, raw in list(self._fields.get(subject, {}).items()):

@@ -15,7 +15,7 @@ NEW_INCARNATION_EPOCH = 0
 
 
 class StoreUnavailable(Exception):
-    """The store did not answer in time, is not reachable, or is loading, read-only or full. The message says which."""
+    """The store did not answer in time, is unreachable, loading, read-only or full. The message states which."""
 
 
 class Run(NamedTuple):
@@ -58,7 +58,7 @@ class NodeState(NamedTuple):
 class StoredSubject(NamedTuple):
     """Stored data of one subject: its permission and the raw fields asked for, in order.
 
-    Unless its node is vouched for, the permission counts as absent.
+    Unless its node is vouched for, the permission counts as missing.
     """
 
     permission: Permission | None
@@ -95,8 +95,8 @@ class WriteOutcome(StrEnum):
     """Outcome of a FieldWrite."""
 
     DONE = "done"
-    STALE = "stale"  # a newer (generation, offset) is stored: nothing to do
-    REFUSED = "refused"  # the subject's permission does not hold this purpose and grant id: read it and fold again
+    SUPERSEDED = "superseded"  # a newer (generation, offset) of the same grant is stored: nothing to do
+    NOT_ALLOWED = "not_allowed"  # the stored permission lacks this purpose and grant id: read it and fold again
 
 
 class PublishResult(NamedTuple):
@@ -107,7 +107,10 @@ class PublishResult(NamedTuple):
 
 
 class OnlineStore(Protocol):
-    """One hash a subject: its permission and one packed field per view and purpose; on one node or several."""
+    """One hash a subject: its permission and one packed field per view and purpose; on one node or several.
+
+    A node is one primary server of Redis: the only one, or one of a cluster's.
+    """
 
     def read(
         self, subjects: Sequence[str], fields: Sequence[str], watermarks: Sequence[tuple[str, int]], timeout_ms: int
@@ -122,13 +125,13 @@ class OnlineStore(Protocol):
         """Write values where permission, grant id and fence allow it; the outcomes, in order."""
 
     def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
-        """Store permissions (fenced) and in the same step drop every field that they do not hold.
+        """Store permissions (fenced) and in the same step drop every field that they do not allow.
 
         Raises StoreUnavailable if no node answers; the subjects of a node that does not are left out of the result.
         """
 
-    def sweep(self, subjects: Iterable[str]) -> None:
-        """Drop every field that the stored permission does not hold (all of them where there is none)."""
+    def drop_disallowed(self, subjects: Iterable[str]) -> None:
+        """Drop every field that the stored permission does not allow (all of them where there is none)."""
 
     def subjects(self) -> Iterable[str]:
         """Every subject that has a hash, for the audit. May repeat one, may miss one that is added meanwhile."""
@@ -138,9 +141,9 @@ class OnlineStore(Protocol):
 
 
 class Node(OnlineStore, Protocol):
-    """One primary: a store of the subjects in its slots, with a vouch key, a store claim and watermarks of its own.
+    """One primary server of Redis: a store of its subjects, with a vouch key, a store claim and watermarks of its own.
 
-    A single server is its only node. A node whose slots changed is another one.
+    A single server is the only node of its store. A node whose slots changed is another one.
     """
 
     name: str  # for logs: host and port; "" of a single server

@@ -52,7 +52,7 @@ class MovedSlot(StoreUnavailable):
 
 
 class ClaimRecord(NamedTuple):
-    """Stored form of a StoreClaim, a msgpack array. ``started`` tells store incarnations of one run apart."""
+    """Stored form of a StoreClaim, a msgpack array. ``started`` distinguishes the store incarnations of one run."""
 
     run_id: str
     replication_id: str
@@ -135,7 +135,7 @@ class RedisNode:
         for i, write in enumerate(writes):
             grouped.setdefault(write.subject, []).append(i)
         outcomes: dict[int, WriteOutcome] = {}
-        meanings = {1: WriteOutcome.DONE, 0: WriteOutcome.STALE, -1: WriteOutcome.REFUSED}
+        meanings = {1: WriteOutcome.DONE, 0: WriteOutcome.SUPERSEDED, -1: WriteOutcome.NOT_ALLOWED}
         commands = [
             _evalsha("write", [subject_key(subject)], now_ms, *(part for i in group for part in writes[i][1:]))
             for subject, group in grouped.items()
@@ -149,7 +149,7 @@ class RedisNode:
         return complete(self.publish_call(permissions))
 
     def publish_call(self, permissions: Mapping[str, Permission]) -> Call[dict[str, PublishResult]]:
-        commands = [_evalsha("sweep", [subject_key(subject)], p.encode()) for subject, p in permissions.items()]
+        commands = [_evalsha("apply_permission", [subject_key(name)], p.encode()) for name, p in permissions.items()]
         results: dict[str, PublishResult] = {}
         subjects = list(permissions)
         for start in range(0, len(commands), PIPELINE_COMMANDS):
@@ -159,11 +159,11 @@ class RedisNode:
                 results[subject] = PublishResult(vouched=self._is_vouched(vouch, run_id), superseded=answer == 0)
         return results
 
-    def sweep(self, subjects: Iterable[str]) -> None:
-        complete(self.sweep_call(subjects))
+    def drop_disallowed(self, subjects: Iterable[str]) -> None:
+        complete(self.drop_disallowed_call(subjects))
 
-    def sweep_call(self, subjects: Iterable[str]) -> Call[None]:
-        yield from self._run_pipelines([_evalsha("sweep", [subject_key(subject)]) for subject in subjects])
+    def drop_disallowed_call(self, subjects: Iterable[str]) -> Call[None]:
+        yield from self._run_pipelines([_evalsha("apply_permission", [subject_key(subject)]) for subject in subjects])
 
     def advance_watermark(self, source: str, partition: int, watermark: Watermark) -> bool:
         command = _evalsha("watermark", [self.watermarks_key], f"{source}/{partition}", ENCODER.encode(watermark))

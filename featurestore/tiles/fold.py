@@ -101,25 +101,25 @@ Change = tuple[StateCells, Any]  # states that an event changes, and the value t
 
 
 class ViewFold:
-    """Fold of one view: its columns, grouped by their filters."""
+    """Fold of one view: its aggregations, grouped by their filters."""
 
     def __init__(self, view: FeatureView):
         self.view, self.name, self.purposes = view, view.name, sorted(view.purposes)
         self.codec = ViewCodec(view)
         by_filters: dict[Any, list[tuple[StateCells, int | None]]] = {}
-        for states, column in zip(self.codec.state_cells, view.columns, strict=True):
-            by_filters.setdefault(column.filters, []).append((states, column.position))
+        for states, (_, position, filters) in zip(self.codec.state_cells, view.aggregations, strict=True):
+            by_filters.setdefault(filters, []).append((states, position))
         self.groups = list(by_filters.items())
 
     def changes(self, event: Event) -> list[Change]:
-        """The changes that an event makes. Each filter is applied once, whatever the number of its columns."""
+        """The changes that an event makes. Each filter is applied once, however many aggregations it has."""
         values, found = event.values, []
-        for filters, columns in self.groups:
+        for filters, group in self.groups:
             for position, allowed in filters:
                 if values[position] not in allowed:
                     break
             else:
-                for states, position in columns:
+                for states, position in group:
                     value = None if position is None else values[position]
                     if value is not None or position is None:
                         found.append((states, value))

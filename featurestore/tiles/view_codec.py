@@ -66,9 +66,9 @@ class ViewCodec:
         self.view, self.resolutions = view, view.resolutions
         self.finest_s = view.resolutions[0].resolution_s or 1
         self.state_cells: list[StateCells] = []
-        for column in view.columns:
+        for view_aggregation in view.aggregations:
             first = self.state_cells[-1].end if self.state_cells else 0
-            self.state_cells.append(state_cells(column.aggregation, first))
+            self.state_cells.append(state_cells(view_aggregation.aggregation, first))
         self.packers = [cell_codecs.PACKERS[cell] for states in self.state_cells for cell in states.aggregation.cells]
         self.read_resolutions = [(states, view.finest_resolution_s(i)) for i, states in enumerate(self.state_cells)]
         self.zeros = [zero for states in self.state_cells for zero in states.zeros]

@@ -33,10 +33,10 @@ class WindowQuery:
     def __init__(self, codec: ViewCodec, features: Iterable[Feature]):
         self.windows: list[tuple[int | None, int]] = []
         self.features: list[tuple[str, int, Aggregate, Finish, Any, Any]] = []
-        for name, column, window_s, resolution_s, default, _ in features:
+        for name, aggregation_index, window_s, resolution_s, default, _ in features:
             if (window_s, resolution_s) not in self.windows:
                 self.windows.append((window_s, resolution_s))
-            states = codec.state_cells[column]
+            states = codec.state_cells[aggregation_index]
             finish, empty = states.aggregation.finish, states.aggregation.empty
             window = self.windows.index((window_s, resolution_s))
             self.features.append((name, window, states.aggregate, finish, empty, default))

@@ -26,7 +26,7 @@ def test_each_feature_is_specified_as_it_is_defined(listed: dict[str, Any]) -> N
         features = {f["name"]: f for view in described["views"] for f in view["features"]}
         assert set(features) == set(service.defaults())
         for view, feature in service.features:
-            found, aggregation = features[feature.name], view.columns[feature.column].aggregation
+            found, aggregation = features[feature.name], view.aggregations[feature.aggregation_index].aggregation
             assert (found["window_s"], found["resolution_s"]) == (feature.window_s, feature.resolution_s)
             assert found["aggregation"] == type(aggregation).__name__
             assert found["default"] == feature.default

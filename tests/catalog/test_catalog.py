@@ -43,7 +43,7 @@ def test_shipped_sources_and_their_topics() -> None:
 
 @pytest.mark.parametrize("aggregation", aggregations.all_aggregations(), ids=lambda aggregation: aggregation.__name__)
 def test_every_aggregation_is_used(aggregation: type[Aggregation]) -> None:
-    used = Counter(type(column.aggregation) for view in registry.views.values() for column in view.columns)
+    used = Counter(type(one.aggregation) for view in registry.views.values() for one in view.aggregations)
     assert used[aggregation]
 
 

@@ -107,9 +107,9 @@ def test_feature_name_has_view_field_aggregation_and_window() -> None:
     ]  # fmt: skip
 
 
-def test_features_of_one_aggregation_share_a_column() -> None:
+def test_windows_of_one_aggregation_share_its_state() -> None:
     spend = view(Sum("amount").over("1h"), Sum("amount").over("30d"), Sum("pieces").over("1h"))
-    assert [feature.column for feature in spend.features] == [0, 0, 1]
+    assert [feature.aggregation_index for feature in spend.features] == [0, 0, 1]
 
 
 def test_default_is_of_the_feature_the_view_or_the_aggregation() -> None:
@@ -123,8 +123,8 @@ def test_default_is_of_the_feature_the_view_or_the_aggregation() -> None:
 
 
 def test_filter_values_are_converted_like_those_of_events() -> None:
-    (column,) = view(Count(where={"amount": ["12.5", 3, Decimal("0.0001")]}).over("1h")).columns
-    assert column.filters == ((purchases.positions["amount"], frozenset({125_000, 30_000, 1})),)
+    (counted,) = view(Count(where={"amount": ["12.5", 3, Decimal("0.0001")]}).over("1h")).aggregations
+    assert counted.filters == ((purchases.positions["amount"], frozenset({125_000, 30_000, 1})),)
 
 
 def test_single_purpose_can_be_a_string() -> None:

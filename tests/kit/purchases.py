@@ -80,19 +80,19 @@ def arrivals(events: list[Event], first_offset: int = 0) -> list[Arrival]:
 
 def expected(feature: Feature, events: list[Event], now_ms: int, view: FeatureView = spend) -> Any:
     """A feature's value from the raw events, by its definition alone."""
-    column = view.columns[feature.column]
+    aggregation, position, filters = view.aggregations[feature.aggregation_index]
     start_ms = 0
     if feature.window_s is not None:
         start_s = now_ms // 1000 - feature.window_s
         start_ms = (start_s - start_s % feature.resolution_s) * 1000
-    state = column.aggregation.zero()
+    state = aggregation.zero()
     for event in events:
         within = event.time_ms >= start_ms
-        if within and all(event.values[at] in allowed for at, allowed in column.filters):
-            value = None if column.position is None else event.values[column.position]
-            if column.position is None or value is not None:
-                state = column.aggregation.update(state, value, event.time_ms, event.event_id_hash)
-    return column.aggregation.finish(state, now_ms)
+        if within and all(event.values[at] in allowed for at, allowed in filters):
+            value = None if position is None else event.values[position]
+            if position is None or value is not None:
+                state = aggregation.update(state, value, event.time_ms, event.event_id_hash)
+    return aggregation.finish(state, now_ms)
 
 
 def iso(time_ms: int) -> datetime:

@@ -114,9 +114,9 @@ def used_by(view: FeatureView, events: list[Event]) -> list[Event]:
         event
         for event in counted
         if any(
-            all(event.values[at] in allowed for at, allowed in column.filters)
-            and (column.position is None or event.values[column.position] is not None)
-            for column in view.columns
+            all(event.values[at] in allowed for at, allowed in filters)
+            and (position is None or event.values[position] is not None)
+            for _, position, filters in view.aggregations
         )
     ]
 

@@ -107,7 +107,7 @@ def test_another_purpose_needs_its_own_consent(harness: ReadHarness) -> None:
 def test_values_of_an_earlier_grant_are_missing(harness: ReadHarness) -> None:
     harness.store._permissions[ANN] = Permission(
         1, 2, {"service": PurposePermission(True, 2, SINCE_MS)}
-    )  # without the sweep
+    )  # without dropping fields
     answer = harness.read(ANN)[0]
     assert answer.views["visits"].status is Status.MISSING
     assert answer.features["visits_count_1d"] == 0

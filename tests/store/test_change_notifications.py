@@ -107,7 +107,7 @@ def test_a_write_of_several_fields_notifies_once(url: str) -> None:
     asyncio.run(scenario())
 
 
-def test_refused_and_stale_writes_notify_nobody(url: str) -> None:
+def test_disallowed_and_superseded_writes_do_not_notify(url: str) -> None:
     async def scenario() -> None:
         async with subscribing(url) as harness:
             neighbour = next(
@@ -115,8 +115,8 @@ def test_refused_and_stale_writes_notify_nobody(url: str) -> None:
             )
             await harness.write(ANN, 5)
             await harness.subscribe(ANN, neighbour)
-            assert await harness.write(ANN, 4) == [WriteOutcome.STALE]
-            assert await harness.write(ANN, 6, grant=2) == [WriteOutcome.REFUSED]
+            assert await harness.write(ANN, 4) == [WriteOutcome.SUPERSEDED]
+            assert await harness.write(ANN, 6, grant=2) == [WriteOutcome.NOT_ALLOWED]
             await harness.write(neighbour, 1)
             await harness.until(lambda: harness.notified[neighbour])
             assert harness.notified == {neighbour: 1}, "messages of one connection arrive in order"
@@ -125,14 +125,14 @@ def test_refused_and_stale_writes_notify_nobody(url: str) -> None:
     asyncio.run(scenario())
 
 
-def test_published_permissions_and_sweeps_notify(url: str) -> None:
+def test_published_permissions_and_dropped_fields_notify(url: str) -> None:
     async def scenario() -> None:
         async with subscribing(url) as harness:
             await harness.subscribe(CARL)
             refused = Permission(1, 2, {"service": PurposePermission(False, 2, 0)})
             await asyncio.to_thread(harness.store.publish_permissions, {CARL: refused})
             await harness.until(lambda: harness.notified[CARL] == 1)
-            await asyncio.to_thread(harness.store.sweep, [CARL])
+            await asyncio.to_thread(harness.store.drop_disallowed, [CARL])
             await harness.until(lambda: harness.notified[CARL] == 2)
 
     asyncio.run(scenario())

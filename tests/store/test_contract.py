@@ -87,34 +87,34 @@ def test_a_read_returns_subjects_fields_and_watermarks_in_order(store: OnlineSto
     assert (ann.permission, ann.fields) == (allowing(), [None, field(1).value])
 
 
-def test_a_write_is_refused_without_permission(store: OnlineStore) -> None:
-    assert store.write([field(1)], NOW_MS) == [WriteOutcome.REFUSED]
+def test_a_write_without_permission_is_not_allowed(store: OnlineStore) -> None:
+    assert store.write([field(1)], NOW_MS) == [WriteOutcome.NOT_ALLOWED]
     store.publish_permissions({ANN: refusing()})
-    assert store.write([field(1)], NOW_MS) == [WriteOutcome.REFUSED]
+    assert store.write([field(1)], NOW_MS) == [WriteOutcome.NOT_ALLOWED]
     store.publish_permissions({ANN: Permission(1, 3, {"personalisation": PurposePermission(True, 1, 0)})})
-    assert store.write([field(1)], NOW_MS) == [WriteOutcome.REFUSED]
+    assert store.write([field(1)], NOW_MS) == [WriteOutcome.NOT_ALLOWED]
     assert stored(store)[1] == [None]
 
 
-def test_a_write_is_refused_under_another_grant_id(store: OnlineStore) -> None:
+def test_a_write_under_another_grant_id_is_not_allowed(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing(grant=2)})
-    assert store.write([field(1, grant=1), field(1, grant=3)], NOW_MS) == [WriteOutcome.REFUSED] * 2
+    assert store.write([field(1, grant=1), field(1, grant=3)], NOW_MS) == [WriteOutcome.NOT_ALLOWED] * 2
     assert store.write([field(1, grant=2)], NOW_MS) == [WriteOutcome.DONE]
 
 
-def test_a_write_is_refused_once_the_permission_has_ended(store: OnlineStore) -> None:
+def test_a_write_after_the_permission_ended_is_not_allowed(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing(until_ms=NOW_MS)})
     assert store.write([field(1)], NOW_MS - 1) == [WriteOutcome.DONE]
-    assert store.write([field(2)], NOW_MS) == [WriteOutcome.REFUSED]
+    assert store.write([field(2)], NOW_MS) == [WriteOutcome.NOT_ALLOWED]
 
 
 def test_an_older_value_never_replaces_a_newer_one(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing()})
     assert store.write([field(9)], NOW_MS) == [WriteOutcome.DONE]
-    assert store.write([field(8)], NOW_MS) == [WriteOutcome.STALE]
+    assert store.write([field(8)], NOW_MS) == [WriteOutcome.SUPERSEDED]
     assert store.write([field(9)], NOW_MS) == [WriteOutcome.DONE]  # a replay writes the same again
     assert store.write([field(1, generation=2)], NOW_MS) == [WriteOutcome.DONE]
-    assert store.write([field(100)], NOW_MS) == [WriteOutcome.STALE]
+    assert store.write([field(100)], NOW_MS) == [WriteOutcome.SUPERSEDED]
     assert stored(store)[1] == [field(1, generation=2).value]
 
 
@@ -123,7 +123,7 @@ def test_offsets_are_compared_as_numbers(store: OnlineStore) -> None:
     store.write([field(9)], NOW_MS)
     assert store.write([field(10)], NOW_MS) == [WriteOutcome.DONE]
     assert store.write([field(2**52)], NOW_MS) == [WriteOutcome.DONE]
-    assert store.write([field(2**52 - 1)], NOW_MS) == [WriteOutcome.STALE]
+    assert store.write([field(2**52 - 1)], NOW_MS) == [WriteOutcome.SUPERSEDED]
 
 
 def test_write_outcomes_are_returned_in_order(store: OnlineStore) -> None:
@@ -131,7 +131,7 @@ def test_write_outcomes_are_returned_in_order(store: OnlineStore) -> None:
     store.publish_permissions({subject: allowing() for subject in subjects[::2]})
     writes = [field(1, subject=subject, view=view) for view in ("spend", "mood") for subject in subjects]
     outcome = store.write(writes, NOW_MS)
-    assert outcome == [WriteOutcome.DONE, WriteOutcome.REFUSED] * 1_200
+    assert outcome == [WriteOutcome.DONE, WriteOutcome.NOT_ALLOWED] * 1_200
 
 
 def test_a_refusal_drops_the_values_of_its_purpose_only(store: OnlineStore) -> None:
@@ -168,10 +168,10 @@ def test_a_higher_database_epoch_wins_over_any_sequence(store: OnlineStore) -> N
     assert store.publish_permissions({ANN: allowing(sequence=2**41)})[ANN].superseded
 
 
-def test_a_sweep_drops_fields_that_no_permission_holds(store: OnlineStore) -> None:
+def test_fields_that_no_permission_allows_are_dropped(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing(), BOB: allowing()})
     store.write([field(1), field(1, subject=BOB)], NOW_MS)
-    store.sweep([ANN, BOB, "c" * 32])
+    store.drop_disallowed([ANN, BOB, "c" * 32])
     assert stored(store)[1] == [field(1).value]
     store.publish_permissions({ANN: Permission(1, 5)})
     assert stored(store) == (Permission(1, 5), [None])
@@ -273,7 +273,7 @@ def test_subjects_lists_every_subject(store: OnlineStore) -> None:
 def test_scripts_are_loaded_again_after_a_flush(redis_server: str) -> None:
     store = RedisStore(redis_server, 2_000)
     store._execute([("FLUSHALL",), ("SCRIPT", "FLUSH")])
-    assert store.write([field(1)], NOW_MS) == [WriteOutcome.REFUSED]
+    assert store.write([field(1)], NOW_MS) == [WriteOutcome.NOT_ALLOWED]
 
 
 def test_a_connection_closed_by_the_server_is_replaced(redis_server: str) -> None:

@@ -154,7 +154,7 @@ def test_changed_definition_starts_empty() -> None:
 
 
 @pytest.mark.parametrize("windows", [("1m", "lifetime"), ("2d", "lifetime"), ("1m",)])
-def test_fingerprint_depends_on_the_finest_window_of_a_column(windows: tuple[str, ...]) -> None:
+def test_fingerprint_depends_on_the_finest_window_of_each_aggregation(windows: tuple[str, ...]) -> None:
     def view(*counted: str) -> FeatureView:
         features = [Sum("amount").over("1m", "2d", "lifetime"), Count().over(*counted)]
         return FeatureView("spend", source=purchases, purposes={"service"}, features=features)

@@ -1,6 +1,6 @@
 -- Vouch for this run, or write its store claim, if it is the run that the caller means.
 -- KEYS[1] the vouch key, KEYS[2] the store claim. ARGV: run_id, master_replid, slots (empty: a single server). To vouch
--- follows the expiry (ms of this server's clock: a call that a stopped server executes when it goes on must not extend
+-- follows the expiry (ms of this server's clock: a call that a stopped server executes when it continues must not extend
 -- it); to claim follow 0 and the claim (msgpack: run_id, master_replid, epoch, sequence).
 -- The vouch key's value is the store incarnation, RUN_ID:SLOTS:STARTED. STARTED is the server's time of the run's first
 -- claim with these slots, or of its last claim under epoch 0, which begins a new incarnation: values pushed under an

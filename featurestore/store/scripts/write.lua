@@ -1,7 +1,7 @@
 -- Write packed fields of one subject where its permission allows their purpose, the grant ids are equal and no newer
 -- value is stored.
 -- KEYS[1] the subject's hash. ARGV[1] now, ms. Then for each field: name, purpose, value.
--- Answers for each field 1 done, 0 stale, -1 refused. Numbers are compared, never strings.
+-- Answers for each field 1 done, 0 superseded, -1 not allowed. Numbers are compared, never strings.
 -- Subscribers to the subject are notified once a call, on the channel named as the hash. Without a subscriber nothing
 -- is published: PUBLISH is sent to replicas and, in a cluster, to every other server.
 local now = tonumber(ARGV[1])

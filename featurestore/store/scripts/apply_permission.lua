@@ -1,5 +1,6 @@
--- Drop every field of one subject that its permission does not hold; all of them where it has none.
--- KEYS[1] the subject's hash. ARGV[1], if given, a permission to store first, unless a higher (epoch, sequence) is stored.
+-- Apply the permission of one subject: store the one given, if any, and drop every field that the permission stored then
+-- does not allow; all fields where none is stored.
+-- KEYS[1] the subject's hash. ARGV[1], if given, a permission; it is not stored if a higher (epoch, sequence) is.
 -- Answers 0 where a newer permission was stored and stays, else 1. Subscribers to the subject are notified.
 local stored = redis.call('HGET', KEYS[1], 'p')
 local raw, answer = stored, 1
