@@ -1,8 +1,8 @@
 """Command line of the streams.
 
 python -m streams worker                   fold events, carry out purges, push to the store
-python -m streams topics plan | apply      print what the cluster's topics lack (then exit code 2); mend it
-python -m streams republish                put every permission and value into the store again, with progress
+python -m streams topics plan | apply      print what the cluster's topics lack (then exit code 2); apply the changes
+python -m streams republish                push every permission and value to the store again, with progress
 python -m streams broker [--address-file]  the demo's broker, in the foreground
 """
 

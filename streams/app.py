@@ -13,16 +13,16 @@ from faust.types import TP
 from featurestore import names
 from featurestore.config import Settings
 from streams.changelog import Changelog
-from streams.clocks import ClockCheck, ClockError
+from streams.clock_check import ClockCheck, ClockError
 from streams.dead_letters import DeadLetterWriter
-from streams.fatal import end_process
+from streams.faust_options import faust_options
 from streams.fetch_batches import FetchBatch, PassthroughSchema
 from streams.freshness import FreshnessTracker, Publish, publish_nothing
 from streams.health import HealthServer
 from streams.lease import Lease, longest_skew_ms
 from streams.metrics import REBALANCES, REREAD
-from streams.options import faust_options
 from streams.partition_queues import Handler, PartitionQueues
+from streams.process_end import end_process
 from streams.tables import StateTable, state_table
 from streams.transport import Consumer, Transport
 

@@ -9,7 +9,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidTimestampError, KafkaError
 
-from streams.clocks import ClockCheck
+from streams.clock_check import ClockCheck
 from streams.lease import Lease
 
 Changes = Mapping[bytes, bytes | None]
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class ChangelogError(RuntimeError):
-    """A change cannot be written; the message says why."""
+    """A change cannot be written; the message states why."""
 
 
 class Changelog:

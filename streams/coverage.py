@@ -1,16 +1,33 @@
-"""Coverage starts: since when a partition folds each view. Stored in the partition's own table, published to readers
-with its watermark.
+"""Coverage starts: the times from which a partition counts events of each view.
 
-A view that a partition has folded from its first offset covers everything: its coverage start is 0. A view that is
-added or changed later (a changed view is another view) counts the events later than five minutes after that moment:
-nothing with so late a time can have been applied before.
+They are stored in the partition's own table, by the view's fingerprint, and published with its watermark. A view that a
+partition folds from its first offset counts every event: its coverage start is 0. A view that is added or changed later
+(a changed view has another fingerprint) counts the events more than MAX_CLOCK_SKEW_S later than that moment: none of
+them can have been applied before.
+
+>>> added = extend({7: 0}, fingerprints=[7, 8], now_ms=1_000_000, at_beginning=False)
+>>> added, decode(encode(added)) == added
+({7: 0, 8: 1300001}, True)
 """
 
+from collections.abc import Iterable, Mapping
+
 import msgspec
+
+from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
 
 KEY = b"\0coverage"  # no subject begins with a null byte
 OUTDATED_KEY = b"\0births"  # of versions before 0.2
 DECODER = msgspec.msgpack.Decoder(dict[int, int])
+
+
+def extend(known: Mapping[int, int], fingerprints: Iterable[int], now_ms: int, *, at_beginning: bool) -> dict[int, int]:
+    """The coverage starts of views, by fingerprint: those known, and one from now on for a view that is new.
+
+    ``at_beginning``: nothing of the partition is applied yet.
+    """
+    new_start_ms = 0 if at_beginning and not known else now_ms + MAX_CLOCK_SKEW_S * 1000 + 1
+    return {fingerprint: known.get(fingerprint, new_start_ms) for fingerprint in fingerprints}
 
 
 def decode(raw: bytes | None) -> dict[int, int]:

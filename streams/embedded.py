@@ -1,4 +1,4 @@
-"""Broker of the demo: librdkafka's in-process mock, which speaks Kafka's protocol on a real port.
+"""Broker of the demo: librdkafka's in-process mock, with Kafka's protocol on a real port.
 
 It stores nothing on disk, creates topics when they are asked for (4 partitions), keeps the last 5 MiB or 100,000
 messages of a partition, and checks no timestamps: the lease is off there.

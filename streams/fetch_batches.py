@@ -1,4 +1,4 @@
-"""Fetch batches: all records that one fetch brought from one partition, handed on as a single Faust message.
+"""Fetch batches: all records that one fetch brought from one partition, passed on as a single Faust message.
 
 Faust spends some 300 us of framework on each message; its public setting ``ConsumerScheduler`` decides what a message
 is. With a whole fetch as the message that cost is paid once for up to 2,000 events.

@@ -23,19 +23,20 @@ OVERDUE_MS = 5_000
 
 log = structlog.get_logger(__name__)
 
-FoldedUntil = Mapping[TP, int]  # ms
-Publish = Callable[[FoldedUntil], Awaitable[None]]
+FoldedTo = Mapping[TP, int]
+"""``folded_to_ms`` by partition: every event that Kafka had by then is folded."""
+Publish = Callable[[FoldedTo], Awaitable[None]]
 
 
-async def publish_nothing(until_ms: FoldedUntil) -> None:
+async def publish_nothing(folded_to_ms: FoldedTo) -> None:
     """Publish no watermarks."""
 
 
 class FreshnessTracker:
-    """``until_ms`` by event and purge partition; ``publish`` is awaited each second with the times that advanced."""
+    """Tracker of ``folded_to_ms`` by event or purge partition. ``publish`` is awaited each second with the advances."""
 
     def __init__(self, queues: PartitionQueues, publish: Publish = publish_nothing) -> None:
-        self.until_ms: dict[TP, int] = {}
+        self.folded_to_ms: dict[TP, int] = {}
         self._queues = queues
         self._publish = publish
         self._asking_since_s: float | None = None
@@ -84,12 +85,12 @@ class FreshnessTracker:
             log.warning("events overdue, reading again", partitions=[f"{t}:{p}" for t, p in overdue])
             await consumer.rewind(overdue)
 
-    def _settle(self) -> FoldedUntil:
+    def _settle(self) -> FoldedTo:
         """The times that advanced. Pending ends of revoked partitions are dropped."""
         applied = self._queues.applied
         self._pending = {tp: asked for tp, asked in self._pending.items() if tp in applied}
         advanced = {tp: asked_ms for tp, (end, asked_ms) in self._pending.items() if applied[tp] >= end}
         for tp in advanced:
             del self._pending[tp]
-        self.until_ms = {tp: until for tp, until in self.until_ms.items() if tp in applied} | advanced
+        self.folded_to_ms = {tp: time_ms for tp, time_ms in self.folded_to_ms.items() if tp in applied} | advanced
         return advanced

@@ -4,14 +4,14 @@ docs/decisions/faust-traps.md).
 Invariant: the broker accepts a changelog batch only from the owner of the partition. Every batch carries the time at
 which the last good heartbeat was *sent*. The broker refuses a batch older than ``longest_ms``
 (``message.timestamp.before.max.ms``), and gives partitions away only a whole session, which is longer, after the
-heartbeat *came*. Comparing the group's generation before a write would prove nothing: a process that was stopped and
-continues still sees the generation from before.
+heartbeat *came*. Comparing the consumer group's generation before a write would prove nothing: a process that was
+stopped and continues still sees the group generation from before.
 
 In a rebalance the broker waits for this worker's rejoin, which waits for the micro-batches being handled, and these
 wait for their writes. So heartbeats renew the lease then too, though they are answered REBALANCE_IN_PROGRESS: until the
 worker has asked to rejoin, or the broker may have stopped waiting (``REBALANCE_TIMEOUT_S``).
 
-The clocks of broker and workers must agree to within ``longest_skew_ms``, which ``streams.clocks`` checks.
+The clocks of broker and workers must agree to within ``longest_skew_ms``, which ``streams.clock_check`` checks.
 """
 
 import asyncio

@@ -9,15 +9,19 @@ from prometheus_client import REGISTRY, Counter, Gauge
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-EVENTS = Counter("rapport_stream_events", "Events folded.", ["source"])
+EVENTS = Counter("rapport_stream_events", "Events processed, whatever their outcome.", ["source"])
 SKIPPED = Counter("rapport_stream_skipped", "Events of a replay, applied before.", ["source"])
-LATE = Counter("rapport_stream_late", "Events older than one folded before.", ["source"])
+LATE = Counter("rapport_stream_late", "Events older than the newest counted one of their view.", ["source"])
 EXPIRED = Counter("rapport_stream_expired", "Events older than a view's longest window, dropped by it.", ["source"])
-DUPLICATE = Counter("rapport_stream_duplicate", "Events whose id was folded already.", ["source"])
-DENIED = Counter("rapport_stream_denied", "Events that no permission allows.", ["source"])
-UNCHECKED = Counter("rapport_stream_unchecked", "Events too old to tell whether they are duplicates.", ["source"])
+DUPLICATE = Counter("rapport_stream_duplicate", "Events whose id counted already.", ["source"])
+DENIED = Counter(
+    "rapport_stream_denied",
+    "Events that no view may count: no permission, or before its start or the view's coverage start.",
+    ["source"],
+)
+UNCHECKED = Counter("rapport_stream_unchecked", "Events too old to be checked for duplicates; they count.", ["source"])
 OVERSIZED = Counter(
-    "rapport_stream_oversized", "Views dropped because a record was larger than its changelog takes.", ["source"]
+    "rapport_stream_oversized", "Views dropped because a state record was larger than its changelog takes.", ["source"]
 )
 OUTCOMES = {
     "events": EVENTS,

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from faust.types import TP
 
-from streams.fatal import end_process
 from streams.fetch_batches import FetchBatch
+from streams.process_end import end_process
 
 Handler = Callable[[Sequence[FetchBatch]], Awaitable[None]]
 

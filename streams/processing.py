@@ -1,14 +1,14 @@
 """Processing of a micro-batch: events folded into tables and pushed to the store, purges carried out.
 
 1. The permissions of all its subjects are read, in one pipeline.
-2. Each subject's events are folded into its record, for the purposes that are allowed.
+2. Each subject's events are folded into its state record, for the purposes that are allowed.
 3. One changelog record a changed subject is written; when all are acknowledged, they go into the tables.
 4. One fenced write a changed field goes to the store, in one pipeline.
 
-A crash anywhere replays. The events that a record has applied already are skipped, and the fields of a subject with
-skipped events are written again, because the crash may have come between table and store (trap 5 of
-docs/decisions/faust-traps.md). If the store refuses a write, the permission changed after it was read: the subject is
-folded again under the new one, from its record before the micro-batch.
+A crash anywhere replays. The events that a state record has applied already are skipped, and the fields of a subject
+with skipped events are written again, because the crash may have come between table and store (trap 5 of
+docs/decisions/faust-traps.md). If the store does not allow a write, the permission changed after it was read: the
+subject is folded again under the new one, from its state record before the micro-batch.
 """
 
 import asyncio
@@ -64,10 +64,10 @@ class SourceProcessor:
         self.codecs = {view.name: view.codec for view in self.fold.views}
 
     async def ensure_coverage_starts(self, partition: int, *, at_beginning: bool) -> dict[int, int]:
-        """The coverage starts, by the view's fingerprint; a view that is new to the partition gets one now."""
+        """The coverage starts, by the view's fingerprint; that of a view new to the partition is stored now."""
         known = self.coverage_starts_ms(partition)
-        start_ms = 0 if at_beginning and not known else self.clock() + MAX_CLOCK_SKEW_S * 1000 + 1
-        coverage_starts_ms = {view.fingerprint: known.get(view.fingerprint, start_ms) for view in self.views}
+        fingerprints = (view.fingerprint for view in self.views)
+        coverage_starts_ms = coverage.extend(known, fingerprints, self.clock(), at_beginning=at_beginning)
         if coverage_starts_ms != known:
             await self.table.commit(partition, {coverage.KEY: coverage.encode(coverage_starts_ms)})
         return coverage_starts_ms
@@ -83,7 +83,7 @@ class SourceProcessor:
         return coverage.decode(raw)
 
     def arrivals(self, batch: FetchBatch) -> tuple[dict[str, list[Arrival]], list[Rejection]]:
-        """The batch's events by subject, and the records that can't be folded, with the reasons."""
+        """The batch's events by subject, and the Kafka records that can't be folded, with the reasons."""
         arrivals: dict[str, list[Arrival]] = {}
         rejections: list[Rejection] = []
         for record in batch.records:
@@ -155,7 +155,7 @@ class SourceProcessor:
 
 
 class SourceBatch:
-    """One source's part of a micro-batch in one partition: its subjects, their events and their records before."""
+    """One source's part of a micro-batch in one partition: its subjects' events and earlier state records."""
 
     def __init__(
         self, processor: SourceProcessor, partition: int, arrivals: Arrivals, coverage_starts_ms: Mapping[int, int]
@@ -196,7 +196,7 @@ class SourceBatch:
 
 
 def fitting(record: StateRecord, counts: Counter[str]) -> bytes:
-    """The record's bytes. While it is larger than the changelog takes, its largest view is dropped."""
+    """The state record's bytes. While it is larger than the changelog takes, its largest view is dropped."""
     while len(raw := record.encode()) > LARGEST_VALUE_BYTES:
         largest = max(record.views, key=lambda name: sum(len(stored.tiles) for stored in record.views[name]))
         del record.views[largest]
@@ -205,7 +205,7 @@ def fitting(record: StateRecord, counts: Counter[str]) -> bytes:
 
 
 class MicroBatchProcessor:
-    """Handler of micro-batches. ``processors``: by event topic. A record of any other topic purges its key."""
+    """Handler of micro-batches. ``processors``: by event topic. A Kafka record of any other topic purges its key."""
 
     def __init__(
         self,
@@ -242,7 +242,7 @@ class MicroBatchProcessor:
         await self._apply(parts)
         if purges:
             subjects = sorted({subject for part in parts for subject in part.arrivals})
-            await self.store.call(self.store.online.sweep, subjects)
+            await self.store.call(self.store.online.drop_disallowed, subjects)
         now_ms = self.clock()
         for batch in events:
             EVENT_TO_SERVED.observe(now_ms, [record.timestamp_ms for record in batch.records])
@@ -256,11 +256,11 @@ class MicroBatchProcessor:
         return sorted(key.decode() for key in named)
 
     async def _apply(self, parts: Sequence[SourceBatch]) -> None:
-        """Fold, commit to the tables and write to the store, until no write is refused."""
+        """Fold, commit to the tables and write to the store, until every write is allowed."""
         pending = list(dict.fromkeys(subject for part in parts for subject in part.arrivals))
         while pending:
-            # Read again each time: between this read and the write the permission may change, which the store's script
-            # notices, and refuses the write.
+            # Read again each time: between this read and the write the permission may change; then the store's script
+            # does not allow the write.
             permissions = dict(zip(pending, await self.store.read_permissions(pending), strict=True))
             now_ms = self.clock()
             folded, writes = [], list[FieldWrite]()
@@ -272,7 +272,7 @@ class MicroBatchProcessor:
             await asyncio.gather(*(part.processor.table.commit(part.partition, changes) for part, changes in folded))
             results = await self.store.call(self.store.online.write, writes, now_ms) if writes else []
             pending = sorted(
-                {w.subject for w, result in zip(writes, results, strict=True) if result is WriteOutcome.REFUSED}
+                {w.subject for w, result in zip(writes, results, strict=True) if result is WriteOutcome.NOT_ALLOWED}
             )
         for part in parts:
             for outcome, number in (part.outcomes or {}).items():

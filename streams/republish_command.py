@@ -1,4 +1,4 @@
-"""Command that has every permission and value put into the store again, though the store did not lose them.
+"""Command that has every permission and value pushed to the store again, though the store did not lose them.
 
 The command claims each node's run with NEW_INCARNATION_EPOCH. Then the store verifier publishes every permission from
 the database to the node and vouches for a new incarnation. The workers find their watermarks to name another

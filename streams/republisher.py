@@ -13,9 +13,9 @@ from faust.types import TP
 
 from featurestore.store.protocol import Node, WriteOutcome
 from streams import coverage
-from streams.fatal import end_process
 from streams.metrics import REPUBLISHED, REPUBLISHING
 from streams.partition_queues import PartitionQueues
+from streams.process_end import end_process
 from streams.processing import SourceProcessor, clock_ms
 from streams.retrying_store import RetryingStore
 

@@ -65,7 +65,7 @@ def send_heartbeats_while_joining(coordinator: Any) -> None:
 
 
 class Consumer(driver.Consumer):
-    """Consumer of fetch batches. ``expected``: the next offset to hand to the partition queues, by partition."""
+    """Consumer of fetch batches. ``expected``: the next offset for the partition queues, by partition."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -106,7 +106,7 @@ class Consumer(driver.Consumer):
         cast(Any, self.app).partition_queues.restart(self.expected)
 
     def revoke(self, partitions: Iterable[TP]) -> None:
-        """Expect nothing of these partitions until ``perform_seek``: another worker may have gone on."""
+        """Expect nothing of these partitions until ``perform_seek``: another worker may have continued."""
         for tp in partitions:
             self.expected.pop(tp, None)
 

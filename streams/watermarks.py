@@ -34,19 +34,19 @@ class WatermarkPublisher:
         self.processors, self.queues, self.store, self.republisher = processors, queues, store, republisher
         self.generation = generation
 
-    async def publish(self, until_ms: Mapping[TP, int]) -> None:
+    async def publish(self, folded_to_ms: Mapping[TP, int]) -> None:
         """Advance the watermarks of partitions that are folded up to a time. While the store is away none advances."""
-        due = [tp for tp in until_ms if tp.topic in self.processors]
+        due = [tp for tp in folded_to_ms if tp.topic in self.processors]
         partitions = [(self.processors[tp.topic].source.name, tp.partition) for tp in due]
         try:
             nodes = await self.store.call_once(self.store.online.nodes)
         except StoreUnavailable as error:
             log.warning("watermarks not advanced", reason=str(error))
         else:
-            await asyncio.gather(*(self._publish_to(node, until_ms, due, partitions) for node in nodes))
+            await asyncio.gather(*(self._publish_to(node, folded_to_ms, due, partitions) for node in nodes))
 
     async def _publish_to(
-        self, node: Node, until_ms: Mapping[TP, int], due: Sequence[TP], partitions: Sequence[tuple[str, int]]
+        self, node: Node, folded_to_ms: Mapping[TP, int], due: Sequence[TP], partitions: Sequence[tuple[str, int]]
     ) -> None:
         try:
             # The incarnation is read before anything is pushed: a node that is emptied during the push has another one
@@ -59,19 +59,19 @@ class WatermarkPublisher:
             for tp, watermark in zip(due, watermarks, strict=True):
                 current = watermark is not None and watermark.incarnation == incarnation
                 if current or self.republisher.has_republished(tp, node, incarnation):
-                    advances.append(self._advance(tp, until_ms[tp], node, incarnation))
+                    advances.append(self._advance(tp, folded_to_ms[tp], node, incarnation))
                 else:
                     self.republisher.start(tp, self.processors[tp.topic], node, incarnation)
             await asyncio.gather(*advances)
         except StoreUnavailable as error:
             log.warning("watermarks not advanced", node=node.name, reason=str(error))
 
-    async def _advance(self, tp: TP, until_ms: int, node: Node, incarnation: str) -> None:
+    async def _advance(self, tp: TP, folded_to_ms: int, node: Node, incarnation: str) -> None:
         processor = self.processors[tp.topic]
         async with self.queues.exclusive(tp.partition):
             applied = self.queues.applied.get(tp)
             if applied is None:
                 return  # revoked since
             coverage_starts_ms = await processor.ensure_coverage_starts(tp.partition, at_beginning=applied == 0)
-        watermark = Watermark(self.generation, applied - 1, until_ms, coverage_starts_ms, incarnation)
+        watermark = Watermark(self.generation, applied - 1, folded_to_ms, coverage_starts_ms, incarnation)
         await self.store.call_once(node.advance_watermark, processor.source.name, tp.partition, watermark)

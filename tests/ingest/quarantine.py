@@ -20,7 +20,7 @@ from featurestore.ingest.errors import KafkaUnavailable
 from featurestore.ingest.models import DeadLetter
 from streams import topics
 from streams.changelog import Changelog
-from streams.clocks import ClockCheck
+from streams.clock_check import ClockCheck
 from streams.dead_letters import DeadLetterWriter, Rejection
 from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.lease import longest_skew_ms

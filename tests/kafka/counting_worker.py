@@ -30,7 +30,7 @@ from featurestore.tiles.stored_field import pack_field
 from streams.app import App, Pipeline
 from streams.dead_letters import Rejection
 from streams.fetch_batches import FetchBatch, FetchBatchScheduler
-from streams.freshness import FoldedUntil
+from streams.freshness import FoldedTo
 from streams.recovery import Recovery
 from streams.tables import TableManager
 from streams.worker import run
@@ -94,8 +94,8 @@ async def purge(batch: FetchBatch) -> None:
     print_line("purged", batch.partition, batch.last_offset)
 
 
-async def fresh(until_ms: FoldedUntil) -> None:
-    for (topic, partition), time_ms in until_ms.items():
+async def fresh(folded_to_ms: FoldedTo) -> None:
+    for (topic, partition), time_ms in folded_to_ms.items():
         print_line("fresh", topic, partition, time_ms)
 
 

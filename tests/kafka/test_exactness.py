@@ -13,7 +13,7 @@ from featurestore import names
 from featurestore.permission import Permission, PurposePermission
 from featurestore.store.redis import RedisStore
 from featurestore.tiles.stored_field import VALUES_START
-from streams.fatal import EXIT_CODE
+from streams.process_end import EXIT_CODE
 from tests.kafka.counting_worker import FIELD, PURPOSE
 from tests.kafka.worker_harness import WorkerHarness, WorkerProcess
 

@@ -8,8 +8,8 @@ import pytest
 
 from devservers.kafka.broker import Broker
 from devservers.waiting import eventually
-from streams.fatal import EXIT_CODE
 from streams.partition_queues import FULL_QUEUE_RECORDS
+from streams.process_end import EXIT_CODE
 from tests.kafka.worker_harness import WorkerHarness, WorkerProcess
 
 MakeHarness = Callable[..., WorkerHarness]

@@ -89,8 +89,8 @@ def test_freshness_advances_for_idle_and_busy_partitions(make_harness: MakeHarne
     produced_ms = time() * 1000
 
     def fresh() -> bool:
-        until_ms = {(topic, partition): int(ms) for topic, partition, ms in worker.printed("fresh")}
-        return len(until_ms) == 2 * harness.partitions and min(until_ms.values()) > produced_ms
+        folded_to_ms = {(topic, partition): int(ms) for topic, partition, ms in worker.printed("fresh")}
+        return len(folded_to_ms) == 2 * harness.partitions and min(folded_to_ms.values()) > produced_ms
 
     eventually(fresh, "freshness of events and purges past the last event", 20)
 

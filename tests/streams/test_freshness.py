@@ -56,7 +56,7 @@ async def test_busy_partition_is_folded_up_to_the_time_of_asking_when_caught_up(
     await freshness._ask(Broker(p0=20))
     busy.applied[A] = 8
     assert freshness._settle() == {A: 100_000}
-    assert freshness.until_ms == {A: 100_000}
+    assert freshness.folded_to_ms == {A: 100_000}
 
 
 async def test_revoked_partition_has_no_freshness(now: list[float]) -> None:
@@ -66,7 +66,7 @@ async def test_revoked_partition_has_no_freshness(now: list[float]) -> None:
     assert freshness._settle() == {A: 100_000}
     queues.restart({})
     assert freshness._settle() == {}
-    assert freshness.until_ms == {}
+    assert freshness.folded_to_ms == {}
 
 
 async def test_overdue_end_of_a_partition_is_read_again(now: list[float]) -> None:

@@ -1,9 +1,9 @@
 """Comparison of this worker's clock with the brokers', on whose agreement the lease relies.
 
 A broker's clock is read from the time at which it appends a record: one small record is written to each partition of a
-topic that nobody reads, so that every broker that leads a partition answers. A worker whose clock is ahead by more than
-the margin (``streams.lease.longest_skew_ms``) could write after it was replaced; one whose clock is so far behind is
-refused while it is the owner.
+topic that is never read, so that every broker that leads a partition answers. A worker whose clock is ahead by more
+than the margin (``streams.lease.longest_skew_ms``) could write after it was replaced; the writes of one whose clock is
+so far behind are refused while it is the owner.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class ClockError(RuntimeError):
-    """This worker's clock and a broker's are too far apart; the message says by how much and what to do."""
+    """This worker's clock and a broker's are too far apart; the message states by how much and what to do."""
 
 
 class ClockCheck:

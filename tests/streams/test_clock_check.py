@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from streams import clocks as module
-from streams.clocks import ClockCheck, ClockError
+from streams import clock_check as module
+from streams.clock_check import ClockCheck, ClockError
 from streams.metrics import CLOCK_SKEW
 
 pytestmark = pytest.mark.anyio

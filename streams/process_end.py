@@ -1,4 +1,4 @@
-"""End of a worker process on an error. Going on would let later acknowledgements commit past what was not done
+"""End of a worker process on an error. Continuing would let later acknowledgements commit past what was not done
 (trap 6 of docs/decisions/faust-traps.md).
 """
 
