@@ -10,7 +10,7 @@ from featurestore.catalog import registry
 from featurestore.catalog.purposes import PURPOSES
 from featurestore.config import ROOT
 from featurestore.definitions import Registry
-from tests.docs.pages import blocks, run
+from tests.docs.pages import Block, blocks, run
 
 FILE = ROOT / "docs" / "features.md"
 PAGE = FILE.read_text(encoding="utf-8")
@@ -30,6 +30,15 @@ def test_first_example_has_at_most_ten_lines(page: Path) -> None:
 
 def test_readme_states_the_number_of_aggregations() -> None:
     assert f"{len(aggregations.all_aggregations())} aggregations" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in blocks(FILE) if block.language == "diff"], ids=lambda block: str(block.line)
+)
+def test_edits_apply_to_the_catalog(block: Block) -> None:
+    header, *lines = block.text.splitlines()
+    before = "\n".join(line[1:] for line in lines if not line.startswith("+"))
+    assert before in (ROOT / header.removeprefix("--- ")).read_text(encoding="utf-8")
 
 
 def test_features_of_the_example_are_named(names: dict[str, Any]) -> None:
