@@ -1,4 +1,7 @@
-"""Aggregations: the statistics of a subject's events, one a file. A new file is found and tested by itself. Pure."""
+"""Aggregations: the statistics of a subject's events, one a file. Pure.
+
+The tests find a new file, and name what is missing: docs/aggregations.md has the checklist.
+"""
 
 import pkgutil
 from collections.abc import Iterator

@@ -1,8 +1,9 @@
 """Base class of the aggregations: a commutative monoid over events, with an update and an answer. Pure.
 
-A *state* is a plain value (int, float, str, bytes, None, or a flat sequence of these) that msgpack can hold, so a tile
-is a list of states and needs no codec of its own. States are never changed in place. The laws, tested on every
-subclass by reflection (tests/aggregations/test_laws.py):
+A *state* is a plain value (int, float, str, bytes, None, or a flat sequence of these) that msgpack can hold. Its parts
+are cells, which featurestore.tiles.view_codec stores by column. States are never changed in place. Whoever changes what
+a stored state means raises STATE_FORMAT (featurestore.definitions.view). The laws, tested on every subclass by
+reflection (tests/aggregations/test_laws.py):
 
 - ``merge(zero(), a) == a == merge(a, zero())``, ``merge`` is associative and commutative;
 - ``update(a, e) == merge(a, update(zero(), e))``.
