@@ -18,7 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
 VISIBILITY_TIMEOUT_S = 300
 
 AUDIT_S, HOUR_S, DAY_S = settings().audit_interval_s, 3600, 86_400
-# A message expires when the next one is due, so that a worker that was stopped does not repeat missed ones.
+# A message expires when the next one is due, so that a Celery worker that was stopped does not repeat missed ones.
 SCHEDULE: dict[str, dict[str, Any]] = {
     task: {"task": task, "schedule": every_s, "options": {"expires": every_s}}
     for task, every_s in {

@@ -23,11 +23,11 @@ from featurestore.api.draining import SIGNAL
 from featurestore.config import settings
 from featurestore.logs import configuration
 
-MAX_CONNECTIONS, MAX_REQUESTS = 2_048, 512  # of a worker, at once
+MAX_CONNECTIONS, MAX_REQUESTS = 2_048, 512  # of an API worker, at once
 MAX_HEADERS_BYTES = 64 * 1024
 IDLE_S = 65.0  # longer than proxies keep a connection, so that they send nothing on one that is being closed
-READY_S = 5.0  # until a new worker answers, also on a busy machine; the old one serves meanwhile
-DRAIN_S = 2.0  # until clients of the old worker have received their answers
+READY_S = 5.0  # until a new API worker answers, also on a busy machine; the old one serves meanwhile
+DRAIN_S = 2.0  # until clients of the old API worker have received their answers
 STOP_S = 20  # longer than any request takes
 M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # of glibc's malloc.h
 SPARE_BYTES = 2**20  # free memory that a heap may keep at its end
@@ -56,7 +56,7 @@ class DrainingServer(MPServer):
 
 
 def signal_drain(worker: Any) -> None:
-    """Send a worker the signal to drain, if it is alive."""
+    """Send an API worker the signal to drain, if it is alive."""
     if worker.is_alive():
         os.kill(worker.inner.pid, SIGNAL)
 
@@ -87,7 +87,7 @@ def parser_of(program: str, description: str, port: int) -> argparse.ArgumentPar
 
 
 def options(arguments: argparse.Namespace, connections: int, stop_s: int) -> dict[str, Any]:
-    """Granian's options of a web process with at most ``connections`` a worker."""
+    """Granian's options of a web process with at most ``connections`` per API worker."""
     loggers = {name: {"level": "INFO", "propagate": True} for name in ("_granian", "granian.access")}
     return {
         "address": arguments.host,

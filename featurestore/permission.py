@@ -1,7 +1,7 @@
 """Permission of one subject, as the store holds it: field ``p`` of the subject's hash. Pure.
 
-One function derives it from the database (featurestore.consent.purpose_states), and consent alone publishes it. The
-bytes are msgpack, since the store's Lua scripts read them too (``cmsgpack``); every number is below 2**53.
+One function derives it from the database (featurestore.consent.permission_derivation), and consent alone publishes it.
+The bytes are msgpack, since the store's Lua scripts read them too (``cmsgpack``); every number is below 2**53.
 """
 
 from enum import StrEnum
@@ -19,7 +19,7 @@ class PurposePermission(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Permission(msgspec.Struct, array_like=True, frozen=True):
-    """Permission of one subject for each purpose, with its fence: the store refuses a lower (epoch, sequence).
+    """Permission of one subject for each purpose, with its fence: the store refuses a lower (database epoch, sequence).
 
     A purpose without an entry has no consent record, which is denial; an entry that is not allowed is a refusal.
     """

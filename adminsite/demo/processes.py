@@ -47,7 +47,7 @@ def process_manager(environment: dict[str, str], folder: Path, port: int, sse_po
     for name, command in {
         "api": f"-m adminsite.serve --port {port}",
         "sse": f"-m adminsite.sse --port {sse_port}",
-        "worker": "-m celery --app adminsite worker --loglevel WARNING --concurrency 2",
+        "celery": "-m celery --app adminsite worker --loglevel WARNING --concurrency 2",
         "beat": f"-m celery --app adminsite beat --loglevel WARNING --schedule {shlex.quote(str(folder / 'beat'))}",
         "store-verifier": "manage.py verify_store",
         SHOWN: f"-m adminsite.demo.simulator {shlex.quote(str(folder / 'credentials.json'))} --rate {rate}",

@@ -49,7 +49,7 @@ def new_credential(prefix: Prefix) -> NewCredential:
 
 
 def new_token(secret_id: str, expires_s: int, signing_key: bytes) -> str:
-    """A new token, bought with a secret, that expires at a time in seconds since the epoch."""
+    """A new token, bought with a secret, that expires at a time in seconds since 1970."""
     head = f"{readable_part(Prefix.TOKEN, secret_id)}{expires_s:08x}{secrets.token_hex(TOKEN_BYTES)}"
     return head + _signature(head, signing_key)
 
@@ -75,7 +75,7 @@ def is_signed(text: str, signing_key: bytes) -> bool:
 
 
 def expiry_ms(token: str) -> int:
-    """When a signed token expires, in milliseconds since the epoch."""
+    """When a signed token expires, in milliseconds since 1970."""
     return int(token[EXPIRES], 16) * 1000
 
 

@@ -25,7 +25,7 @@ from featurestore.accesslog.models import AccessGap, AccessRecord, ReadContext, 
 from featurestore.accesslog.stream import RecordStream, StreamEntry, StreamUnavailable, open_stream
 from featurestore.clock import database_now, moment
 from featurestore.config import settings
-from featurestore.jobs.leases import hold_lease
+from featurestore.jobs.job_leases import hold_job_lease
 
 PAGE_ENTRIES = 50
 MAX_PAGES = 400
@@ -62,7 +62,7 @@ def consume(stream: RecordStream, now: datetime | None = None) -> int:
 
     Two consumers may run at once: the lease only spares the second one the work.
     """
-    with hold_lease("accesslog.consume", LEASE_S, now) as held:
+    with hold_job_lease("accesslog.consume", LEASE_S, now) as held:
         read = 0
         if held is None:
             return read

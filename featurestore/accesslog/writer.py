@@ -118,7 +118,7 @@ class AccessLogWriter:
                 self._stopping.clear()
                 self._thread = threading.Thread(target=self._run, name="access-log-writer", daemon=True)
                 self._thread.start()
-                # Unlike atexit's handlers, this also runs at the end of a forked worker.
+                # Unlike atexit's handlers, this also runs at the end of a forked process.
                 multiprocessing.util.Finalize(None, self.stop, exitpriority=100)
                 log.info("access log writer started", process=self.process, pid=os.getpid())
 

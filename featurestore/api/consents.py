@@ -17,7 +17,7 @@ from featurestore.api.errors import ConsentProblem, Forbidden, Malformed, TooLar
 from featurestore.api.examples import CONSENTS
 from featurestore.api.reply import Call, Reply, encode
 from featurestore.consent.errors import ConsentError, InactivePurpose, UnknownCustomer, UnknownPurpose, WrongBasis
-from featurestore.consent.purpose_states import Decision
+from featurestore.consent.permission_derivation import Decision
 from featurestore.consent.services import Choice, record_decisions
 from featurestore.identity import IdentifierError
 

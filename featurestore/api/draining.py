@@ -1,8 +1,8 @@
-"""Draining: the last seconds of a process, in which it answers on and has each client connect to another process.
+"""Draining: the last seconds of a process, in which it still answers, and has each client connect to another process.
 
-A server that closes an idle connection races with the next request on it. So the server's main process sends a worker
-SIGNAL before it stops it: from then on every answer closes its connection, and ``/readyz`` answers 503. Soon nobody is
-connected, and no request fails.
+A server that closes an idle connection races with the next request on it. So the server's main process sends an API
+worker SIGNAL before it stops it: from then on every answer closes its connection, and ``/readyz`` answers 503. Soon no
+client is connected, and no request fails.
 """
 
 import signal

@@ -39,7 +39,7 @@ def call_of(body: bytes, authorization: str | None, own_id: str | None, tracepar
 
 
 def now_ms() -> int:
-    """Milliseconds since the epoch."""
+    """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 

@@ -20,7 +20,7 @@ from featurestore.consent.outbox.publication import permissions_of, publish
 from featurestore.consent.services import raise_versions
 from featurestore.identity import is_subject
 from featurestore.jobs.batches import BATCH_SIZE, batches
-from featurestore.jobs.leases import hold_lease
+from featurestore.jobs.job_leases import hold_job_lease
 from featurestore.permission import Permission
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
@@ -39,7 +39,7 @@ class UnvouchedStore(StoreUnavailable):
 
 def run_audit(now: datetime | None = None) -> AuditRun | None:
     """Audit every subject; None if another process is doing so. An error that ends it early is recorded."""
-    with hold_lease("audit", LEASE_S, now) as lease:
+    with hold_job_lease("audit", LEASE_S, now) as lease:
         if not lease:
             return None
         services.close_abandoned_runs(now)

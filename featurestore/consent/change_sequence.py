@@ -11,7 +11,7 @@ from featurestore.consent.models import ChangeSequence
 
 
 def load_change_sequence() -> ChangeSequence:
-    """The change sequence, unlocked. A new database's epoch is the time in seconds: later than any that it replaces."""
+    """The change sequence, unlocked. A new database's epoch is the time in seconds: above any that it replaces."""
     found = ChangeSequence.objects.filter(pk=1).first()
     if found:
         return found

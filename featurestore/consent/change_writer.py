@@ -18,8 +18,7 @@ from featurestore.consent.models import (
     Purpose,
     SubjectVersion,
 )
-from featurestore.consent.outbox.publication import purpose_state
-from featurestore.consent.purpose_states import Decision, PurposeState, after_end, requires_purge
+from featurestore.consent.permission_derivation import ConsentState, Decision, after_end, consent_state, requires_purge
 from featurestore.customers.models import Customer
 
 
@@ -28,7 +27,7 @@ class ChangeWriter:
     """Changes of one transaction. The change sequence must be locked; nothing is written before ``write``."""
 
     change_sequence: ChangeSequence
-    states: dict[tuple[int, int], PurposeState] = field(default_factory=dict)  # (customer, purpose) -> state
+    states: dict[tuple[int, int], ConsentState] = field(default_factory=dict)  # (customer, purpose) -> state
     rows: dict[tuple[int, int], CurrentPermission] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     outbox: list[PermissionChange] = field(default_factory=list)
@@ -36,10 +35,10 @@ class ChangeWriter:
 
     def load_states(self, customers: Iterable[Customer]) -> None:
         for row in CurrentPermission.objects.filter(customer__in=customers):
-            state = purpose_state(row.allowed, row.grant_id, row.since, row.until, row.ended_at)
+            state = consent_state(row.allowed, row.grant_id, row.since, row.until, row.ended_at)
             self.states[row.customer_id, row.purpose_id] = state
 
-    def state_of(self, customer: Customer, purpose: Purpose) -> PurposeState | None:
+    def state_of(self, customer: Customer, purpose: Purpose) -> ConsentState | None:
         return self.states.get((customer.pk, purpose.pk))
 
     @property
@@ -52,7 +51,7 @@ class ChangeWriter:
         customer: Customer,
         purpose: Purpose,
         decision: Decision,
-        after: PurposeState,
+        after: ConsentState,
         effective_ms: int,
         *,
         method: str,
@@ -84,7 +83,7 @@ class ChangeWriter:
             customer, purpose, Decision.EXPIRED, after, ended_ms, method="system", actor="system", reason=reason
         )
 
-    def add_change(self, customer: Customer, states: Mapping[Purpose, PurposeState]) -> int:
+    def add_change(self, customer: Customer, states: Mapping[Purpose, ConsentState]) -> int:
         """Add new states of a customer as one change; return its sequence."""
         sequence, purge = take_number(self.change_sequence), False
         for purpose, after in states.items():

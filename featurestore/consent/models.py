@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from featurestore.consent import purpose_states
+from featurestore.consent import permission_derivation
 from featurestore.consent.errors import ImmutableRecord
 
 PENDING = models.Q(published_at=None) | models.Q(purge=True, purge_sent_at=None)
@@ -39,10 +39,10 @@ class Purpose(models.Model):
     erased_by = "Never: it is the proof of what customers were asked."
 
     class Basis(models.TextChoices):
-        CONSENT = purpose_states.Basis.CONSENT, _("Consent")
-        CONTRACT = purpose_states.Basis.CONTRACT, _("Contract")
-        LEGAL_OBLIGATION = purpose_states.Basis.LEGAL_OBLIGATION, _("Legal obligation")
-        LEGITIMATE_INTEREST = purpose_states.Basis.LEGITIMATE_INTEREST, _("Legitimate interest (with objection)")
+        CONSENT = permission_derivation.Basis.CONSENT, _("Consent")
+        CONTRACT = permission_derivation.Basis.CONTRACT, _("Contract")
+        LEGAL_OBLIGATION = permission_derivation.Basis.LEGAL_OBLIGATION, _("Legal obligation")
+        LEGITIMATE_INTEREST = permission_derivation.Basis.LEGITIMATE_INTEREST, _("Legitimate interest (with objection)")
 
     name = models.SlugField(max_length=64, unique=True)
     title = models.CharField(max_length=200)
@@ -125,9 +125,9 @@ class ConsentRecord(models.Model):
     erased_by = "Erasure deletes a customer's records once the customer is marked as erased."
 
     class Decision(models.TextChoices):
-        GIVEN = purpose_states.Decision.GIVEN, _("Given")
-        WITHDRAWN = purpose_states.Decision.WITHDRAWN, _("Withdrawn")
-        EXPIRED = purpose_states.Decision.EXPIRED, _("Expired")
+        GIVEN = permission_derivation.Decision.GIVEN, _("Given")
+        WITHDRAWN = permission_derivation.Decision.WITHDRAWN, _("Withdrawn")
+        EXPIRED = permission_derivation.Decision.EXPIRED, _("Expired")
 
     class Method(models.TextChoices):
         WEB = "web", _("Web")
@@ -232,7 +232,7 @@ class PermissionChange(models.Model):
     purge_sent_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField()
-    claimed_by = models.CharField(max_length=32, blank=True, editable=False, help_text="The relay call working on it.")
+    reserved_by = models.CharField(max_length=32, blank=True, editable=False, help_text="The relay call that took it.")
     last_error = models.CharField(max_length=300, blank=True)
 
     class Meta:
@@ -240,7 +240,7 @@ class PermissionChange(models.Model):
         indexes = [
             models.Index(name="change_due", fields=["next_attempt_at"], condition=PENDING),
             models.Index(name="change_unpublished", fields=["sequence"], condition=models.Q(published_at=None)),
-            models.Index(name="change_claimed_by", fields=["claimed_by"], condition=~models.Q(claimed_by="")),
+            models.Index(name="change_reserved_by", fields=["reserved_by"], condition=~models.Q(reserved_by="")),
         ]
 
     def __str__(self) -> str:

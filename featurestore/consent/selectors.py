@@ -11,7 +11,7 @@ from django.db.models.functions import TruncDate
 from featurestore.clock import database_now
 from featurestore.config import settings
 from featurestore.consent.models import PENDING, ConsentRecord, CurrentPermission, PermissionChange
-from featurestore.consent.purpose_states import Decision
+from featurestore.consent.permission_derivation import Decision
 from featurestore.permission import Permission
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable

@@ -1,4 +1,4 @@
-"""Celery tasks of consent. Any number of workers may run them: they claim rows, or lock the change sequence."""
+"""Celery tasks of consent. Any number of workers may run them: they reserve rows, or lock the change sequence."""
 
 from celery import shared_task
 

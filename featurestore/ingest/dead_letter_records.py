@@ -18,11 +18,11 @@ NUMBER = re.compile(rb"\d{1,18}")
 LAST_MS = 253_402_300_799_999  # of the year 9999
 UNREADABLE = "unreadable"
 RECORD_EXPIRED = "Kafka no longer has the record: dead letters age out after 30 days."
-NOT_FROM_A_WORKER = "No worker wrote it: its headers do not name the quarantined record and the reason"
+NOT_FROM_A_WORKER = "No stream worker wrote it: its headers do not name the quarantined record and the reason"
 
 
 def dead_letter_of(record: TopicRecord, generation: int) -> DeadLetter:
-    """The unsaved DeadLetter of a record. One that no worker wrote is its own origin, with reason ``unreadable``."""
+    """The unsaved DeadLetter of a record. One that no stream worker wrote is its own origin, reason ``unreadable``."""
     headers, key = record.headers, record.key or b""
     topic, reason, offset, at = (headers.get(name, b"") for name in ("topic", "reason", "offset", "timestamp_ms"))
     dead_letter = DeadLetter(
@@ -67,8 +67,8 @@ def replay_obstacle(dead_letter: DeadLetter) -> str | None:
     if source_of(dead_letter) is None:
         return f"No source of the catalog reads {dead_letter.topic}: discard it."
     if not dead_letter.subject:
-        return "Its key is no subject, so no worker accepts it: have it sent again with its key, and discard this one."
+        return "Its key is no subject: have it sent again with its key, and discard this one."
     if dead_letter.size > LARGEST_EVENT_BYTES:
-        size = f"{dead_letter.size:,} bytes, more than the {LARGEST_EVENT_BYTES:,} that a worker accepts"
+        size = f"{dead_letter.size:,} bytes, more than the {LARGEST_EVENT_BYTES:,} that a stream worker accepts"
         return f"It has {size}: have less sent, and discard it."
     return None

@@ -1,7 +1,7 @@
 """The only writers of dead letters: imported from Kafka, replayed, discarded, expired, pruned.
 
-A replay is claimed in the database before it is sent and confirmed after. Where a process died between the two, the
-record may or may not be in its topic: the next replay looks for it there and sends it only if it is not found.
+A dead letter is reserved in the database before its replay is sent, and confirmed after. Where a process died between
+the two, the replay may or may not be in its topic: the next one looks for it there and sends it only if it is missing.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ from featurestore.tiles.deduplication import DEDUPLICATION_EVENTS
 
 MAX_RECORDS_READ = 20_000
 BATCH_ROWS = 1_000
-CLAIM_TIMEOUT = timedelta(minutes=1)
-"""After so long a claim's process has sent the record, failed or died."""
+RESERVATION_TIMEOUT = timedelta(minutes=1)
+"""After so long the process that reserved a dead letter has sent the record, failed or died."""
 RETENTION = timedelta(days=90)
 UNCONFIRMED = "Its replay was not confirmed, and it may be sent: replay it again, which looks for it first."
 UNCERTAIN = "Kafka did not confirm the record ({}). Replay it again in a minute: it is looked for before it is sent."
@@ -56,7 +56,7 @@ def import_dead_letters(now: datetime | None = None) -> int:
             values = {"next_offset": end, "read_at": now or database_now()}
             with transaction.atomic():
                 for batch in batches(dead_letters, BATCH_ROWS):
-                    DeadLetter.objects.bulk_create(batch, ignore_conflicts=True)  # a worker's replay writes it twice
+                    DeadLetter.objects.bulk_create(batch, ignore_conflicts=True)  # a repeated one
                 DeadLetterPosition.objects.update_or_create(values, generation=generation, partition=partition)
             left += available.stop - end
     return left
@@ -80,7 +80,7 @@ def replay(keys: Sequence[int], *, actor: str, now: datetime | None = None) -> O
     A batch is no larger than the deduplication window, so a record that is sent twice counts once.
     """
     if not actor:
-        raise NoReason("Say who replays the dead letters.")
+        raise NoReason("State the actor who replays the dead letters.")
     outcome, at = Outcome([], {}), now or database_now()
     for batch in batches(keys, DEDUPLICATION_EVENTS):
         dead_letters = list(DeadLetter.objects.filter(pk__in=batch).order_by("topic", "partition", "offset"))
@@ -109,9 +109,9 @@ def _replay(
         one.pk: offset for one in dead_letters if one.pk in records and (offset := _unconfirmed(kafka, one)) is not None
     }
     replayable = [one for one in dead_letters if one.pk in records and one.pk not in found]
-    claimed = _claim(kafka, replayable, actor, at)
-    outcome.refused.update({str(one): "It was decided meanwhile." for one in replayable if one not in claimed})
-    replays = [_replay_of(one, records[one.pk]) for one in claimed]
+    reserved = _reserve(kafka, replayable, actor, at)
+    outcome.refused.update({str(one): "It was decided meanwhile." for one in replayable if one not in reserved})
+    replays = [_replay_of(one, records[one.pk]) for one in reserved]
     written, failed = kafka.send(replays) if replays else ({}, {})
     for one in dead_letters:
         offset = found.get(one.pk, written.get(str(one)))
@@ -128,20 +128,20 @@ def _unconfirmed(kafka: DeadLetterTopic, dead_letter: DeadLetter) -> int | None:
     assert dead_letter.decided_at is not None
     assert dead_letter.sent_partition is not None
     assert dead_letter.sent_offset is not None
-    before_ms = milliseconds(dead_letter.decided_at + CLAIM_TIMEOUT)
+    before_ms = milliseconds(dead_letter.decided_at + RESERVATION_TIMEOUT)
     return kafka.find_replay(
         str(dead_letter), dead_letter.sent_topic, dead_letter.sent_partition, dead_letter.sent_offset, before_ms
     )
 
 
-def _claim(kafka: DeadLetterTopic, dead_letters: Sequence[DeadLetter], actor: str, at: datetime) -> list[DeadLetter]:
-    """The dead letters that this process may send now, with their target partition and first possible offset."""
+def _reserve(kafka: DeadLetterTopic, dead_letters: Sequence[DeadLetter], actor: str, at: datetime) -> list[DeadLetter]:
+    """Reserve dead letters, with their target partition and first possible offset; return those that are reserved."""
     conf = settings()
     for dead_letter in dead_letters:
         dead_letter.sent_topic = names.events(names.source_of(dead_letter.topic) or "", conf.generation)
         dead_letter.sent_partition = partition_of(dead_letter.subject, conf.partitions)
     bounds = {topic: _existing(kafka, topic) for topic in {one.sent_topic for one in dead_letters}}
-    claimed = []
+    reserved = []
     with transaction.atomic():
         for dead_letter in dead_letters:
             dead_letter.sent_offset = bounds[dead_letter.sent_topic][dead_letter.sent_partition or 0].stop
@@ -156,8 +156,8 @@ def _claim(kafka: DeadLetterTopic, dead_letters: Sequence[DeadLetter], actor: st
                 sent_partition=dead_letter.sent_partition,
                 sent_offset=dead_letter.sent_offset,
             ):
-                claimed.append(dead_letter)
-    return claimed
+                reserved.append(dead_letter)
+    return reserved
 
 
 def _replay_of(dead_letter: DeadLetter, record: TopicRecord) -> Replay:
@@ -167,7 +167,7 @@ def _replay_of(dead_letter: DeadLetter, record: TopicRecord) -> Replay:
 def discard(keys: Sequence[int], *, actor: str, reason: str, now: datetime | None = None) -> Outcome:
     """Close dead letters, by primary key, without a replay, for a stated reason. Raises NoReason."""
     if not reason.strip() or not actor:
-        raise NoReason("Say who discards the dead letters and why.")
+        raise NoReason("State the actor who discards the dead letters, and the reason.")
     outcome, at = Outcome([], {}), now or database_now()
     for batch in batches(keys, BATCH_ROWS):
         with transaction.atomic():
@@ -190,7 +190,7 @@ def _decided(dead_letter: DeadLetter, at: datetime) -> str | None:
             return f"{dead_letter.decided_by} {dead_letter.state} it on {dead_letter.decided_at:%Y-%m-%d %H:%M} UTC."
         case State.EXPIRED:
             return RECORD_EXPIRED
-        case State.SENDING if dead_letter.decided_at and dead_letter.decided_at > at - CLAIM_TIMEOUT:
+        case State.SENDING if dead_letter.decided_at and dead_letter.decided_at > at - RESERVATION_TIMEOUT:
             return f"{dead_letter.decided_by} is replaying it. Wait a minute."
     return None
 

@@ -1,1 +1,1 @@
-"""Django app of background jobs: ``leases.py`` (one process at a time does a job) and ``batches.py`` (iteration)."""
+"""Django app of background jobs: ``job_leases.py`` (one process at a time does a job), ``batches.py``."""

@@ -1,10 +1,10 @@
-"""Table of leases."""
+"""Table of job leases."""
 
 from django.db import models
 
 
-class Lease(models.Model):
-    """Lease of a job: the process that holds it, and the time at which it ends unless it is renewed."""
+class JobLease(models.Model):
+    """The process that holds it, and the time at which it ends unless it is renewed."""
 
     personal_data = "None."
     erased_by = "Never."

@@ -11,7 +11,7 @@ from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.models import PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
-from featurestore.consent.purpose_states import Basis, after_registration, check_date
+from featurestore.consent.permission_derivation import Basis, after_registration, check_date
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import subject_of_customer
 from featurestore.jobs.batches import BATCH_SIZE, batches

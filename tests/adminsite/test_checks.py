@@ -68,7 +68,7 @@ def test_errors_contain_no_secret() -> None:
         ["-m", "celery", "--app", "adminsite", "worker"],
         ["-m", "celery", "--app", "adminsite", "beat", "--schedule", "{folder}/beat"],
     ],
-    ids=["command", "wsgi", "worker", "beat"],
+    ids=["command", "wsgi", "celery", "beat"],
 )
 def test_no_process_starts_with_unsafe_settings(command: list[str], tmp_path: Path) -> None:
     command = [word.format(folder=tmp_path) for word in command]

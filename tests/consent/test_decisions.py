@@ -7,7 +7,7 @@ from django.db import transaction
 
 from featurestore.consent import errors, services
 from featurestore.consent.models import ChangeSequence, ConsentRecord, CurrentPermission, PermissionChange
-from featurestore.consent.purpose_states import Decision
+from featurestore.consent.permission_derivation import Decision
 from featurestore.consent.services import Choice
 from featurestore.permission import Denial, PurposePermission
 from tests.kit.clock import at, ms

@@ -4,7 +4,7 @@ import pytest
 
 from featurestore.consent import services
 from featurestore.consent.models import ConsentRecord, PermissionChange
-from featurestore.consent.purpose_states import Decision
+from featurestore.consent.permission_derivation import Decision
 from featurestore.consent.services import Choice, expiry
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import Registration, register_many

@@ -18,7 +18,7 @@ from featurestore.audit.models import AuditRun
 from featurestore.config import ROOT
 from featurestore.consent import tasks
 from featurestore.consent.models import ChangeSequence
-from featurestore.consent.outbox.purges import KafkaPurgeProducer, Purge
+from featurestore.consent.outbox.purge_producer import KafkaPurgeProducer, Purge
 from featurestore.consent.outbox.relay import RelayResult
 from featurestore.identity import partition_of
 from featurestore.store.configured import store_at

@@ -8,7 +8,7 @@ from django.db import connections
 
 from featurestore.consent.models import PermissionChange
 from featurestore.consent.outbox import relay
-from featurestore.consent.outbox.purges import Purge
+from featurestore.consent.outbox.purge_producer import Purge
 from featurestore.consent.outbox.relay import RelayResult, prune, relay_due, retry_delay
 from featurestore.permission import Denial
 from tests.kit.clock import at
@@ -83,8 +83,8 @@ def test_crash_after_sending_sends_the_purge_again(shop: Shop, withdrawn: Purge)
     with pytest.raises(KeyboardInterrupt):
         relay_due(at(6))
     shop.sent.dying = False
-    assert relay_due(at(7)) == RelayResult(0, 0, 0)  # claimed by the dead relay for a minute
-    assert relay_due(at(6 + relay.CLAIM_TIMEOUT_S)) == RelayResult(1, 1, 0)
+    assert relay_due(at(7)) == RelayResult(0, 0, 0)  # reserved by the dead relay for a minute
+    assert relay_due(at(6 + relay.RESERVATION_S)) == RelayResult(1, 1, 0)
     assert shop.sent.sent == [withdrawn, withdrawn]
     assert count_pending() == 0
 

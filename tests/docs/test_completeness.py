@@ -20,7 +20,7 @@ from featurestore.api.urls import api
 from featurestore.audit.comparison import DifferenceKind
 from featurestore.config import ROOT
 from featurestore.consent.errors import ConsentError, ImmutableRecord, PurposeChanged
-from featurestore.consent.purpose_states import Basis
+from featurestore.consent.permission_derivation import Basis
 from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.ingest import metrics as dead_letter_metrics
 from featurestore.permission import Denial

@@ -90,7 +90,7 @@ def test_wrong_arguments_are_refused_with_a_reason(db: None, typed: str, why: st
 def test_discard_needs_a_reason(quarantine: Quarantine, because: str) -> None:
     (record,) = quarantine.add(order())
     services.import_dead_letters()
-    with pytest.raises(CommandError, match="Say who discards the dead letters and why"):
+    with pytest.raises(CommandError, match="State the actor who discards the dead letters, and the reason"):
         deadletters("discard", record, "--because", because)
     assert states() == {record: State.OPEN}
 

@@ -219,7 +219,7 @@ def test_replay_that_would_fail_again_is_refused(quarantine: Quarantine, fields:
 def test_replay_of_a_too_large_event_is_refused(quarantine: Quarantine) -> None:
     (record,) = quarantine.add(b" " * 70_000, reason="too_large")
     services.import_dead_letters()
-    assert "65,536 that a worker accepts" in refusal(replay(record))
+    assert "65,536 that a stream worker accepts" in refusal(replay(record))
 
 
 def test_replay_of_an_earlier_generation_goes_to_the_present_topic(quarantine: Quarantine) -> None:

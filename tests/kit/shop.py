@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from featurestore.consent import services
-from featurestore.consent.outbox import purges
-from featurestore.consent.outbox.purges import Purge
+from featurestore.consent.outbox import purge_producer
+from featurestore.consent.outbox.purge_producer import Purge
 from featurestore.consent.services import RecordedDecision
 from featurestore.permission import Denial, Permission, PurposePermission
 from featurestore.profiles.services import RegistrationResult, register
@@ -35,7 +35,7 @@ class SentPurges:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> SentPurges:
     double = SentPurges()
-    monkeypatch.setattr(purges, "purge_producer", lambda: double)
+    monkeypatch.setattr(purge_producer, "purge_producer", lambda: double)
     return double
 
 

@@ -15,7 +15,7 @@ from featurestore.catalog.retail import Sale, SkippedRow, Survey, WrongFile, sal
 from featurestore.config import settings
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import Notice, Purpose
-from featurestore.consent.purpose_states import Basis, Decision
+from featurestore.consent.permission_derivation import Basis, Decision
 from featurestore.consent.selectors import outbox_backlog
 from featurestore.consent.services import Choice, record_decisions
 from featurestore.ingest.bulk_sender import BulkEventSender, NotDelivered

@@ -15,7 +15,7 @@ from featurestore.access.services import create_client, create_key
 from featurestore.catalog import registry
 from featurestore.catalog.purposes import PURPOSES, LawfulBasis
 from featurestore.consent.models import Notice
-from featurestore.consent.purpose_states import Decision
+from featurestore.consent.permission_derivation import Decision
 from featurestore.consent.services import Choice, record_decisions
 from featurestore.profiles.services import Registration, register_many
 

@@ -15,7 +15,7 @@ from featurestore.backoffice.base import StaffAdmin
 from featurestore.consent import services
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import MAX_VALIDITY_DAYS, Purpose
-from featurestore.consent.purpose_states import Basis
+from featurestore.consent.permission_derivation import Basis
 
 MEANINGS = {
     Basis.CONSENT: "Allowed while the customer consents. Withdrawn as easily as it was given.",

@@ -64,12 +64,12 @@ class Migration(migrations.Migration):
                 ('purge_sent_at', models.DateTimeField(blank=True, null=True)),
                 ('attempts', models.PositiveIntegerField(default=0)),
                 ('next_attempt_at', models.DateTimeField()),
-                ('claimed_by', models.CharField(blank=True, editable=False, help_text='The relay call working on it.', max_length=32)),
+                ('reserved_by', models.CharField(blank=True, editable=False, help_text='The relay call that took it.', max_length=32)),
                 ('last_error', models.CharField(blank=True, max_length=300)),
             ],
             options={
                 'ordering': ['sequence'],
-                'indexes': [models.Index(condition=models.Q(('published_at', None), models.Q(('purge', True), ('purge_sent_at', None)), _connector='OR'), fields=['next_attempt_at'], name='change_due'), models.Index(condition=models.Q(('published_at', None)), fields=['sequence'], name='change_unpublished'), models.Index(condition=models.Q(('claimed_by', ''), _negated=True), fields=['claimed_by'], name='change_claimed_by')],
+                'indexes': [models.Index(condition=models.Q(('published_at', None), models.Q(('purge', True), ('purge_sent_at', None)), _connector='OR'), fields=['next_attempt_at'], name='change_due'), models.Index(condition=models.Q(('published_at', None)), fields=['sequence'], name='change_unpublished'), models.Index(condition=models.Q(('reserved_by', ''), _negated=True), fields=['reserved_by'], name='change_reserved_by')],
             },
         ),
         migrations.CreateModel(

@@ -6,10 +6,9 @@ from datetime import datetime
 import structlog
 from django.db.models.functions import Now
 
-from featurestore.clock import milliseconds
 from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.models import CurrentPermission, PermissionChange, SubjectVersion
-from featurestore.consent.purpose_states import PurposeState, derive_permission
+from featurestore.consent.permission_derivation import ConsentState, consent_state, derive_permission
 from featurestore.jobs.batches import batches
 from featurestore.permission import Permission
 from featurestore.store import configured
@@ -20,26 +19,22 @@ log = structlog.get_logger(__name__)
 UNVOUCHED = "the node is away or not vouched for: is `manage.py verify_store` running?"
 
 
-def purpose_state(allowed: bool, grant_id: int, *times: datetime | None) -> PurposeState:
-    """The state in a row of CurrentPermission. ``times``: its since, until and ended_at."""
-    return PurposeState(allowed, grant_id, *(milliseconds(at) if at else 0 for at in times))
-
-
 def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[str, Permission]:
     """The permissions of the subjects that have a version in the database. The others are left out.
 
-    The versions are read before the rows. If a change commits between the two, rows are published under the version
-    before, and again under their own. The other order would fence old rows with a new version.
+    The versions are read before the rows. If a change commits between the two reads, its rows are published under the
+    earlier version, and later again under their own. In the other order, earlier rows would get the later version, and
+    the store would refuse the correction.
     """
     epoch = load_change_sequence().epoch if epoch is None else epoch
     versions = dict(SubjectVersion.objects.filter(subject__in=subjects).values_list("subject", "sequence"))
-    states: dict[str, dict[str, PurposeState]] = {subject: {} for subject in versions}
+    states: dict[str, dict[str, ConsentState]] = {subject: {} for subject in versions}
     retired: set[str] = set()
     rows = CurrentPermission.objects.filter(customer__subject__in=versions).values_list(
         "customer__subject", "purpose__name", "purpose__active", "allowed", "grant_id", "since", "until", "ended_at"
     )
     for subject, purpose, active, allowed, grant_id, since, until, ended_at in rows:
-        states[subject][purpose] = purpose_state(allowed, grant_id, since, until, ended_at)
+        states[subject][purpose] = consent_state(allowed, grant_id, since, until, ended_at)
         if not active:
             retired.add(purpose)
     return {

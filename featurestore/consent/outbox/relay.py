@@ -15,15 +15,15 @@ from django.db.models import F
 
 from featurestore.clock import database_now
 from featurestore.consent.models import PENDING, PermissionChange
-from featurestore.consent.outbox import purges
+from featurestore.consent.outbox import purge_producer
 from featurestore.consent.outbox.publication import publish
-from featurestore.consent.outbox.purges import Purge
+from featurestore.consent.outbox.purge_producer import Purge
 
 log = structlog.get_logger(__name__)
 
 CHANGES_PER_BATCH = 500
-MAX_BATCHES = 20  # of one call, so that a task stays short: the next one goes on
-CLAIM_TIMEOUT_S = 60  # rows claimed by a relay that died are free again after this long
+MAX_BATCHES = 20  # of one call, so that a task stays short: the next one continues
+RESERVATION_S = 60  # rows reserved by a relay that died are free again after this long
 MAX_RETRY_DELAY_S = 300
 RETENTION = timedelta(days=30)
 
@@ -40,7 +40,7 @@ def relay_due(now: datetime | None = None) -> RelayResult:
     """Publish every change that is due and send its purge. Any number of processes may do so at the same time."""
     total = RelayResult(0, 0, 0)
     for _ in range(MAX_BATCHES):
-        rows = _claim_due(now or database_now())
+        rows = _reserve_due(now or database_now())
         if not rows:
             break
         total = RelayResult(*map(sum, zip(total, _finish(rows, now or database_now()), strict=True)))
@@ -49,34 +49,34 @@ def relay_due(now: datetime | None = None) -> RelayResult:
     return total
 
 
-def _claim_due(now: datetime) -> list[PermissionChange]:
-    """Claim rows that are due, by a conditional update: of two calls that select a row, one gets it."""
+def _reserve_due(now: datetime) -> list[PermissionChange]:
+    """Reserve rows that are due, by a conditional update: of two calls that select a row, one gets it."""
     call = uuid4().hex
     due = PermissionChange.objects.filter(PENDING, next_attempt_at__lte=now)
     keys = list(due.order_by("sequence").values_list("pk", flat=True)[:CHANGES_PER_BATCH])
     if not keys or not due.filter(pk__in=keys).update(
-        claimed_by=call, next_attempt_at=now + timedelta(seconds=CLAIM_TIMEOUT_S), attempts=F("attempts") + 1
+        reserved_by=call, next_attempt_at=now + timedelta(seconds=RESERVATION_S), attempts=F("attempts") + 1
     ):
         return []
-    return list(PermissionChange.objects.filter(claimed_by=call).order_by("sequence"))
+    return list(PermissionChange.objects.filter(reserved_by=call).order_by("sequence"))
 
 
 def _finish(rows: list[PermissionChange], now: datetime) -> RelayResult:
     effective = publish({row.subject for row in rows if row.published_at is None}, now)
     ready = [row for row in rows if row.published_at or row.subject in effective]
     unsent = [Purge(row.subject, row.sequence) for row in ready if row.purge and row.purge_sent_at is None]
-    failures = purges.purge_producer().send(unsent) if unsent else {}
+    failures = purge_producer.purge_producer().send(unsent) if unsent else {}
     sent = {purge.sequence for purge in unsent} - failures.keys()
     PermissionChange.objects.filter(sequence__in=sent).update(purge_sent_at=now)
     finished = [row for row in ready if row.sequence not in failures]
-    PermissionChange.objects.filter(pk__in=[row.pk for row in finished]).update(claimed_by="", last_error="")
+    PermissionChange.objects.filter(pk__in=[row.pk for row in finished]).update(reserved_by="", last_error="")
     _reschedule([row for row in rows if row not in finished], failures, now)
     return RelayResult(len(finished), len(sent), len(rows) - len(finished))
 
 
 def _reschedule(rows: Iterable[PermissionChange], failures: dict[int, str], now: datetime) -> None:
     for row in rows:
-        fields: dict[str, object] = {"claimed_by": "", "next_attempt_at": now + retry_delay(row.attempts)}
+        fields: dict[str, object] = {"reserved_by": "", "next_attempt_at": now + retry_delay(row.attempts)}
         if row.sequence in failures:
             fields["last_error"] = failures[row.sequence][:300]
         PermissionChange.objects.filter(pk=row.pk).update(**fields)

@@ -1,7 +1,8 @@
-"""Writers of consent: decisions, purposes, notices, expiry and repair. Every change is recorded, then published."""
+"""Writers of consent: decisions, purposes, notices, expiry and fences. Every change is recorded, then published."""
 
 from featurestore.consent.services.decisions import Choice, RecordedDecision, give, record_decisions, withdraw
 from featurestore.consent.services.expiry import expire_due
+from featurestore.consent.services.fences import raise_epoch, raise_versions
 from featurestore.consent.services.purposes import (
     Retirement,
     backfill_purposes,
@@ -9,7 +10,6 @@ from featurestore.consent.services.purposes import (
     publish_notice,
     retire_purpose,
 )
-from featurestore.consent.services.repair import raise_epoch, raise_versions
 
 __all__ = [
     "Choice",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from django.db import transaction
 
 from featurestore.clock import milliseconds
-from featurestore.consent import purpose_states
+from featurestore.consent import permission_derivation
 from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.errors import (
@@ -22,7 +22,7 @@ from featurestore.consent.errors import (
 )
 from featurestore.consent.models import ConsentRecord, Notice, Purpose
 from featurestore.consent.outbox.publication import publish
-from featurestore.consent.purpose_states import Basis, Decision, PurposeState
+from featurestore.consent.permission_derivation import Basis, ConsentState, Decision
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import find_customers
 from featurestore.jobs.batches import BATCH_SIZE
@@ -155,7 +155,7 @@ def _give(
         longest_ms = (now_ms if since_ms is None else since_ms) + purpose.validity_days * DAY_MS
         until_ms = min(until_ms or longest_ms, longest_ms)
     before = writer.state_of(customer, purpose)
-    after = purpose_states.after_consent(basis, before, writer.next_sequence, now_ms, since_ms, until_ms)
+    after = permission_derivation.after_consent(basis, before, writer.next_sequence, now_ms, since_ms, until_ms)
     return _add_decision(writer, customer, purpose, choice, after, after.since_ms, notice)
 
 
@@ -166,7 +166,7 @@ def _withdraw(
         raise WrongDate("A withdrawal has no end: leave out `until`.")
     now_ms = milliseconds(writer.change_sequence.at)
     since_ms = milliseconds(choice.since) if choice.since else None
-    after = purpose_states.after_withdrawal(
+    after = permission_derivation.after_withdrawal(
         Basis(purpose.lawful_basis), writer.state_of(customer, purpose), now_ms, since_ms
     )
     effective_ms = now_ms if since_ms is None else since_ms
@@ -178,7 +178,7 @@ def _add_decision(
     customer: Customer,
     purpose: Purpose,
     choice: Choice,
-    after: PurposeState,
+    after: ConsentState,
     effective_ms: int,
     notice: Notice | None,
 ) -> ConsentRecord:
@@ -208,8 +208,8 @@ def _check(choice: Choice) -> None:
         )
     if len(choice.reason) > MAX_REASON_LENGTH:
         raise WrongText(f"The reason has more than {MAX_REASON_LENGTH} characters.")
-    purpose_states.check_date("since", choice.since)
-    purpose_states.check_date("until", choice.until)
+    permission_derivation.check_date("since", choice.since)
+    permission_derivation.check_date("until", choice.until)
 
 
 def _notice(choice: Choice, purpose: Purpose, notices: dict[str, Notice]) -> Notice | None:

@@ -15,7 +15,7 @@ from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.errors import ImmutableRecord, PurposeChanged, UnknownPurpose, WrongNotice
 from featurestore.consent.models import CurrentPermission, Notice, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
-from featurestore.consent.purpose_states import Basis, after_registration
+from featurestore.consent.permission_derivation import Basis, after_registration
 from featurestore.consent.services.expiry import expire_due
 from featurestore.customers.models import Customer
 from featurestore.jobs.batches import BATCH_SIZE

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Lease',
+            name='JobLease',
             fields=[
                 ('name', models.CharField(max_length=32, primary_key=True, serialize=False)),
                 ('holder', models.CharField(max_length=64)),

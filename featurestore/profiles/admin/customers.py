@@ -17,7 +17,7 @@ from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.consent import selectors, services
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import Purpose
-from featurestore.consent.purpose_states import Basis, Decision
+from featurestore.consent.permission_derivation import Basis, Decision
 from featurestore.consent.services import Choice, RecordedDecision
 from featurestore.customers.models import Customer
 from featurestore.profiles.admin.decision_forms import DecisionForm, GiveForm

@@ -6,7 +6,7 @@ from django import forms
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from featurestore.consent.models import ConsentRecord, Notice, Purpose
-from featurestore.consent.purpose_states import Basis
+from featurestore.consent.permission_derivation import Basis
 from featurestore.consent.services.decisions import MAX_REASON_LENGTH
 
 Method = ConsentRecord.Method

@@ -7,7 +7,7 @@ from featurestore.clock import milliseconds
 from featurestore.consent import selectors
 from featurestore.consent.models import ConsentRecord, CurrentPermission, Purpose
 from featurestore.consent.outbox.publication import permissions_of
-from featurestore.consent.purpose_states import Basis
+from featurestore.consent.permission_derivation import Basis
 from featurestore.consent.selectors import StoreStatus
 from featurestore.customers.models import Customer
 from featurestore.permission import Denial, Permission, PurposePermission, current

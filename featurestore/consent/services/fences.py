@@ -1,4 +1,7 @@
-"""Repair of a store and a database that disagree: after a restore, or on an audit's finding."""
+"""Fences raised, so that the store takes the database's permissions again: after a restore, or on an audit's finding.
+
+A fence is (epoch, sequence): the epoch is the database's, the sequence a subject's version.
+"""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -15,7 +18,7 @@ SEQUENCE_LEAP = 1_000_000
 
 
 def raise_epoch(now: datetime | None = None) -> ChangeSequence:
-    """Raise the epoch above that of the lost database. The store verifier then publishes every permission again."""
+    """Raise the database epoch above the lost database's. The store verifier then publishes every permission again."""
     with transaction.atomic():
         change_sequence = lock_change_sequence(now)
         change_sequence.epoch = max(change_sequence.epoch + 1, milliseconds(change_sequence.at) // 1000)

@@ -7,10 +7,10 @@ from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 from featurestore.consent.errors import ConsentError, WrongBasis, WrongDate
-from featurestore.consent.purpose_states import (
+from featurestore.consent.permission_derivation import (
     START_DELAY_MS,
     Basis,
-    PurposeState,
+    ConsentState,
     after_consent,
     after_end,
     after_registration,
@@ -100,13 +100,13 @@ def test_registration_grants_every_basis_but_consent(basis: Basis, pause_ms: int
     if basis is CONSENT:
         assert state is None
     else:
-        assert state == PurposeState(True, 4, BEGIN_MS + START_DELAY_MS)
+        assert state == ConsentState(True, 4, BEGIN_MS + START_DELAY_MS)
 
 
 def test_grant_starts_a_second_later_and_a_repeat_keeps_the_start() -> None:
     first = after_consent(CONSENT, None, 7, BEGIN_MS)
     again = after_consent(CONSENT, first, 8, BEGIN_MS + 60_000)
-    assert first == again == PurposeState(True, 7, BEGIN_MS + 1000)
+    assert first == again == ConsentState(True, 7, BEGIN_MS + 1000)
 
 
 def test_repeat_with_an_imported_date_keeps_the_start() -> None:
@@ -130,7 +130,7 @@ def test_consent_after_its_end_is_a_new_grant() -> None:
 
 def test_refusal_before_any_consent_is_a_denied_state() -> None:
     refused = after_withdrawal(CONSENT, None, BEGIN_MS)
-    assert refused == PurposeState(False, ended_ms=BEGIN_MS)
+    assert refused == ConsentState(False, ended_ms=BEGIN_MS)
     assert not requires_purge(None, refused)
     assert derive_permission(3, 9, {"p": refused}) == Permission(3, 9, {"p": PurposePermission(False, 0, 0, 0)})
 

@@ -1,14 +1,14 @@
-"""State of one customer and purpose, the state after each decision, and the permission derived from a subject's states.
+"""Derivation of permissions: the consent state of a customer and purpose after each decision; a permission from states.
 
 Pure, and the only place where a permission is derived. A row of CurrentPermission stores one state. Times are
-milliseconds since the epoch. The grant id is the sequence of the change that granted: each new grant has a higher one,
+milliseconds since 1970. The grant id is the sequence of the change that granted: each new grant has a higher one,
 also after an erasure or the restore of a database.
 
 >>> given = after_consent(Basis.CONSENT, None, 7, now_ms=60_000)
 >>> given
-PurposeState(allowed=True, grant_id=7, since_ms=61000, until_ms=0, ended_ms=0)
+ConsentState(allowed=True, grant_id=7, since_ms=61000, until_ms=0, ended_ms=0)
 >>> after_withdrawal(Basis.CONSENT, given, now_ms=90_000)
-PurposeState(allowed=False, grant_id=7, since_ms=61000, until_ms=0, ended_ms=90000)
+ConsentState(allowed=False, grant_id=7, since_ms=61000, until_ms=0, ended_ms=90000)
 """
 
 from collections.abc import Collection, Mapping
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from featurestore.clock import milliseconds
 from featurestore.consent.errors import WrongBasis, WrongDate
 from featurestore.permission import Permission, PurposePermission
 
@@ -42,8 +43,8 @@ class Decision(StrEnum):
     EXPIRED = "expired"
 
 
-class PurposeState(NamedTuple):
-    """Whether one customer allows one purpose, since when and until when."""
+class ConsentState(NamedTuple):
+    """State of one customer and purpose: allowed or not, since when and until when. The purpose may need no consent."""
 
     allowed: bool
     grant_id: int = 0
@@ -55,16 +56,21 @@ class PurposeState(NamedTuple):
         return self.allowed and not (self.until_ms and now_ms >= self.until_ms)
 
 
-def after_registration(basis: Basis, grant_id: int, now_ms: int, since_ms: int | None = None) -> PurposeState | None:
+def consent_state(allowed: bool, grant_id: int, *times: datetime | None) -> ConsentState:
+    """The state in a row of CurrentPermission. ``times``: its since, until and ended_at."""
+    return ConsentState(allowed, grant_id, *(milliseconds(at) if at else 0 for at in times))
+
+
+def after_registration(basis: Basis, grant_id: int, now_ms: int, since_ms: int | None = None) -> ConsentState | None:
     """The state of a new customer: allowed for every basis but consent, which has no state yet."""
     if basis is Basis.CONSENT:
         return None
-    return PurposeState(allowed=True, grant_id=grant_id, since_ms=_grant_start_ms(0, now_ms, since_ms))
+    return ConsentState(allowed=True, grant_id=grant_id, since_ms=_grant_start_ms(0, now_ms, since_ms))
 
 
 def after_consent(
-    basis: Basis, state: PurposeState | None, grant_id: int, now_ms: int, since_ms: int | None = None, until_ms: int = 0
-) -> PurposeState:
+    basis: Basis, state: ConsentState | None, grant_id: int, now_ms: int, since_ms: int | None = None, until_ms: int = 0
+) -> ConsentState:
     """The state after a consent, or after an objection is taken back. ``grant_id``: of a new grant.
 
     While a grant is in force, a repeat changes its end alone. Raises WrongBasis where no consent is needed, WrongDate
@@ -83,15 +89,15 @@ def after_consent(
         after = state._replace(until_ms=until_ms)
     else:
         ended_ms = state.ended_ms if state else 0
-        after = PurposeState(True, grant_id, _grant_start_ms(ended_ms, now_ms, since_ms), until_ms, ended_ms)
+        after = ConsentState(True, grant_id, _grant_start_ms(ended_ms, now_ms, since_ms), until_ms, ended_ms)
     if until_ms and until_ms <= max(now_ms, after.since_ms):
         raise WrongDate("The consent would end before it begins: `until` must be later than now and than `since`.")
     return after
 
 
 def after_withdrawal(
-    basis: Basis, state: PurposeState | None, now_ms: int, since_ms: int | None = None
-) -> PurposeState:
+    basis: Basis, state: ConsentState | None, now_ms: int, since_ms: int | None = None
+) -> ConsentState:
     """The state after a withdrawal, a refusal or an objection. A repeat changes the last end alone.
 
     Raises WrongBasis for a contract or a legal obligation, WrongDate for a date in the future or before the grant in
@@ -104,15 +110,15 @@ def after_withdrawal(
     _not_in_future(since_ms, now_ms)
     if since_ms is not None and state and state.allowed and since_ms < state.since_ms:
         raise WrongDate("A later consent is in force. Import in order of time, or leave out `since` to withdraw now.")
-    return after_end(state or PurposeState(allowed=False), now_ms if since_ms is None else since_ms)
+    return after_end(state or ConsentState(allowed=False), now_ms if since_ms is None else since_ms)
 
 
-def after_end(state: PurposeState, ended_ms: int) -> PurposeState:
+def after_end(state: ConsentState, ended_ms: int) -> ConsentState:
     """The state after a grant's end by withdrawal, by expiry or because its purpose was retired."""
     return state._replace(allowed=False, until_ms=0, ended_ms=max(state.ended_ms, ended_ms))
 
 
-def requires_purge(before: PurposeState | None, after: PurposeState) -> bool:
+def requires_purge(before: ConsentState | None, after: ConsentState) -> bool:
     """Whether values may exist that are no longer allowed, so that the streams must purge them."""
     if before is None or not before.grant_id:
         return False
@@ -120,7 +126,7 @@ def requires_purge(before: PurposeState | None, after: PurposeState) -> bool:
 
 
 def derive_permission(
-    epoch: int, sequence: int, states: Mapping[str, PurposeState], retired: Collection[str] = ()
+    epoch: int, sequence: int, states: Mapping[str, ConsentState], retired: Collection[str] = ()
 ) -> Permission:
     """A subject's permission from the states of its purposes, by name. A retired purpose is denied in any state."""
     return Permission(
