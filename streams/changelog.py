@@ -1,4 +1,4 @@
-"""Writer of the changelog topics: every change of a table, acknowledged by the broker before anybody sees it."""
+"""Writer of the changelog topics: every change of a table, acknowledged by the broker before it is visible."""
 
 import asyncio
 import time

@@ -76,13 +76,13 @@ class PartitionQueues:
         """Keep micro-batches off ``partition`` meanwhile, for a republication. What waits already is handled first."""
         queue = self._queue(partition)
         # If anything waits, one more micro-batch goes first; then drain tasks pass the queue by until the reservation
-        # is gone. So neither events nor republications starve, and what a republication pushes is not older.
+        # is removed. So neither events nor republications starve, and what a republication pushes is not older.
         turn = queue.taken + bool(queue.waiting)
         queue.reservations.append(turn)
         try:
             while queue.busy or queue.taken < turn:
                 await queue.wait_for_change()
-            queue.busy = True  # no await since the check: nobody can have taken the queue in between
+            queue.busy = True  # no await since the check: no other task can have taken the queue
         finally:
             queue.reservations.remove(turn)
             self._takeable.set()  # after a cancellation: drain tasks have passed this queue by and sleep

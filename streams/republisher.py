@@ -71,7 +71,7 @@ class Republisher:
         try:
             if await self._push(tp, processor, node):
                 self._republished[target] = incarnation
-        except Exception as error:  # noqa: BLE001 nobody awaits the task; without the values no watermark advances
+        except Exception as error:  # noqa: BLE001 no caller awaits the task; without the values no watermark advances
             end_process("republication failed", error, topic=tp.topic, partition=tp.partition)
         finally:
             if self._running.get(target, ("", None))[1] is asyncio.current_task():

@@ -79,7 +79,7 @@ class MemoryTableStore(memory.Store):
                 values[key] = value
 
     async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly: set[TP], generation_id: int = 0) -> None:
-        """Drop revoked partitions: by the time they return the changelog may have lost the tombstones."""
+        """Free the memory of revoked partitions: when one returns, its changelog is read from the beginning."""
         for topic, partition in revoked:
             if topic in self.table.changelog_topic.topics:
                 self.partitions.pop(partition, None)

@@ -58,7 +58,7 @@ class StateTable(faust.Table):
         offsets = cast(TableManager, self.app.tables).recovery.active_offsets
         tp = TP(self.changelog_topic_name, partition)
         for batch in written:
-            if offsets.get(tp) != batch.start - 1:  # somebody else wrote in between: that must be read (trap 9)
+            if offsets.get(tp) != batch.start - 1:  # another writer wrote in between: that must be read (trap 9)
                 return None
             offsets[tp] = batch.stop - 1
         return written[-1].stop - 1

@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 
 class TopicsError(RuntimeError):
-    """The cluster's topics are not as required; the message says what to do."""
+    """The cluster's topics are not as required; the message states what to do."""
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def _ours(name: str, generation: int) -> bool:
 
 
 def _set_by_others(entry: ConfigEntry, expected: Mapping[str, str]) -> bool:
-    """Whether somebody else changed a setting. Kafka's own tools set two, to throttle the move of a replica."""
+    """Whether another tool changed a setting. Kafka's own tools set two, to throttle the move of a replica."""
     return (
         entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
         and entry.name not in expected

@@ -40,6 +40,7 @@ RETIRED = {  # a regular expression over a lower-case part of a name, with its p
     "town|plant|world": "environment, harness",
     "refill": "republication",
     "rebuild": "republication",
+    "sweep": "drop",
 }
 TYPES = {  # whole names of classes and type aliases
     "Folder": "SourceProcessor",
@@ -49,7 +50,9 @@ TYPES = {  # whole names of classes and type aliases
     "Holder": "client",
     "Mark": "Watermark",
     "Stamp": "FencingHeader",
+    "PackedTiles": "EncodedTiles",
     "Put": "PublishResult",
+    "QueryTooEarly": "ReaderClockBehind",
     "Room": "ConcurrencyLimit",
     "Asked|Decided|Heard|Kept|Noted|Served|Told|Written": "a noun",
 }

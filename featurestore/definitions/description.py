@@ -145,7 +145,7 @@ def value_schema(view: FeatureView, feature: Feature) -> dict[str, Any]:
 
 
 def sentence(view: FeatureView, feature: Feature) -> str:
-    """A feature in words.
+    """A feature as a phrase.
 
     >>> from featurestore.catalog import registry
     >>> cart = registry.views["cart"]
@@ -153,12 +153,12 @@ def sentence(view: FeatureView, feature: Feature) -> str:
     'DecayedCount half_life=1h where kind is add_to_cart over 1 d'
     """
     spec = feature_spec(view, feature)
-    words = [spec["aggregation"], *(f"{name}={value}" for name, value in spec["parameters"].items())]
+    parts = [spec["aggregation"], *(f"{name}={value}" for name, value in spec["parameters"].items())]
     if spec["field"]:
-        words += ["of", spec["field"]]
+        parts += ["of", spec["field"]]
     if spec["filter"]:
-        words += ["where", " and ".join(f"{name} is {' or '.join(map(str, v))}" for name, v in spec["filter"].items())]
-    return " ".join([*words, "over", duration(feature.window_s)])
+        parts += ["where", " and ".join(f"{name} is {' or '.join(map(str, v))}" for name, v in spec["filter"].items())]
+    return " ".join([*parts, "over", duration(feature.window_s)])
 
 
 def duration(window_s: int | None) -> str:
@@ -172,19 +172,19 @@ def duration(window_s: int | None) -> str:
     return next(f"{window_s // unit_s} {unit}" for unit, unit_s in UNITS_S.items() if window_s % unit_s == 0)
 
 
-def value_words(view: FeatureView, feature: Feature) -> str:
-    """The type of a feature's value in words.
+def value_type_text(view: FeatureView, feature: Feature) -> str:
+    """The type of a feature's value as a phrase.
 
     >>> from featurestore.catalog import registry
     >>> chat = registry.views["mood"]
-    >>> value_words(chat, chat.features[0]), value_words(chat, chat.features[1])
+    >>> value_type_text(chat, chat.features[0]), value_type_text(chat, chat.features[1])
     ('a list of numbers', 'a number or null')
     """
     found = view.type_of(feature)
-    words = f"a{'n' if found.type == 'integer' else ''} {found.type}"
-    words += f" of {found.items}s" if found.items else ""
-    words += f" in {found.unit}" if found.unit not in (None, DIMENSIONLESS) else ""
-    return words + (" or null" if feature.default is None else "")
+    text = f"a{'n' if found.type == 'integer' else ''} {found.type}"
+    text += f" of {found.items}s" if found.items else ""
+    text += f" in {found.unit}" if found.unit not in (None, DIMENSIONLESS) else ""
+    return text + (" or null" if feature.default is None else "")
 
 
 def _parameters(aggregation: Aggregation) -> dict[str, Any]:

@@ -6,7 +6,7 @@ ROOT = __file__[: -len("featurestore/definitions/errors.py")]
 
 
 class DefinitionError(Exception):
-    """Definition that can't work. ``defined_at`` is the file and line to change; the message says how."""
+    """Definition that can't work. ``defined_at`` is the file and line to change; the message states how."""
 
     def __init__(self, message: str, defined_at: str) -> None:
         super().__init__(f"{defined_at}: {message}")

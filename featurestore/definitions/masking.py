@@ -25,7 +25,7 @@ class MaskedField(NamedTuple):
 
 
 def mask_event(source: EventSource, raw: bytes) -> list[MaskedField]:
-    """The fields of a record's value. Empty if it is no JSON object, or larger than an event may be.
+    """The fields of a Kafka record's value. Empty if it is no JSON object, or larger than an event may be.
 
     >>> from featurestore.catalog.orders import orders
     >>> raw = b'{"type": "shop.order_line", "data": {"order_id": "O1", "quantity": "2", "email": ""}}'

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from featurestore.definitions.description import feature_spec, sentence, value_words
+from featurestore.definitions.description import feature_spec, sentence, value_type_text
 from featurestore.definitions.registry import Registry
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.view import Feature, FeatureView
@@ -40,6 +40,6 @@ def feature_page(view: FeatureView, feature: Feature) -> Iterator[str]:
     spec = feature_spec(view, feature)
     yield f"{feature.name}: {sentence(view, feature)}"
     yield f"  from {view.source.name}, for {', '.join(sorted(view.purposes))}, in view {view.name}"
-    yield f"  {value_words(view, feature)}; without events: {feature.default!r}; error: {spec['error'] or 'none'}"
+    yield f"  {value_type_text(view, feature)}; without events: {feature.default!r}; error: {spec['error'] or 'none'}"
     yield f"  tiles of {feature.resolution_s} s" if feature.window_s else "  one tile"
     yield f"  {feature.defined_at}"

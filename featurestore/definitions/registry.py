@@ -39,7 +39,7 @@ class Registry:
         return [view for view in self._views if view.source.name == source]
 
     def check(self, purposes: Iterable[str], recorded: Mapping[str, Mapping[str, int]]) -> list[Problem]:
-        """Clashes: equal names, purposes that nobody declared, definitions that changed without a new version.
+        """Clashes: equal names, undeclared purposes, definitions that changed without a new version.
 
         ``recorded`` maps a view's name to the fingerprints of its versions, as ``features lock`` wrote them.
         """
@@ -91,9 +91,9 @@ class Registry:
         declared = ", ".join(sorted(purposes))
         users = [(item.defined_at, f"view {item.name}", item.purposes) for item in self._views]
         users += [(item.defined_at, f"service {item.name}", frozenset([item.purpose])) for item in self._services]
-        for defined_at, who, named in users:
+        for defined_at, user, named in users:
             for purpose in sorted(named - purposes):
-                yield Problem(defined_at, f"{who}: nobody declared the purpose {purpose}; declared: {declared}")
+                yield Problem(defined_at, f"{user}: the purpose {purpose} is not declared; declared: {declared}")
 
     def _changed(self, recorded: Mapping[str, Mapping[str, int]]) -> Iterable[Problem]:
         for view in self._views:

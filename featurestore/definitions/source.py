@@ -41,7 +41,7 @@ class Event(NamedTuple):
 
 
 class InvalidEvent(Exception):
-    """Event that can't be folded. The message says why and repeats no value; ``reason`` is one word, for counting."""
+    """Event that can't be folded. The message states why and repeats no value; ``reason`` is one word, for counting."""
 
     def __init__(self, message: str, reason: str = "invalid"):
         super().__init__(message)
@@ -90,7 +90,7 @@ class EventSource:
         return self.fields[name]
 
     def decode(self, raw: bytes) -> Event:
-        """The event in a record's value. Raises InvalidEvent, whose message repeats no value of the event."""
+        """The event in a Kafka record's value. Raises InvalidEvent, whose message repeats no value of the event."""
         if len(raw) > LARGEST_EVENT_BYTES:
             raise InvalidEvent(f"event has {len(raw)} bytes, at most {LARGEST_EVENT_BYTES} are taken", "too_large")
         try:
@@ -115,7 +115,7 @@ class EventSource:
         return Event(event.subject, time_ms, event_id_hash, self.values(event.data))
 
     def _reason(self, error: str) -> str:
-        """msgspec's message without the sender's words: a wrong value, or the name of an unknown field."""
+        """msgspec's message without the sender's text: a wrong value, or the name of an unknown field."""
         what, _, path = error.rpartition(" - at ")
         if what.startswith("Object contains unknown field"):
             known = ", ".join(self.data.__struct_encode_fields__)
@@ -143,11 +143,11 @@ class EventSource:
         return tuple(converted)
 
     def encode(self, *, id: str, source: str, subject: str, time: datetime, data: msgspec.Struct) -> bytes:
-        """A record's value for one event: what replay, simulator and ingest send."""
+        """The value of a Kafka record for one event."""
         event = CloudEvent(id=id, source=source, type=self.type, subject=subject, time=time, data=data)
         return msgspec.json.encode(event)
 
 
 def ms_of(time: datetime) -> int:
-    """A time as whole milliseconds since the epoch."""
+    """A time as whole milliseconds since 1970."""
     return (time - EPOCH) // MILLISECOND

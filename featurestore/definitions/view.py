@@ -86,7 +86,7 @@ class FeatureView:
         if not NAME.fullmatch(self.name):
             raise self._error("a name has lower-case letters, digits and _, begins with a letter, at most 100 of them")
         if not self.purposes:
-            raise self._error("name at least one purpose, or nobody may read it")
+            raise self._error("name at least one purpose: without one it may not be read")
         if not features:
             raise self._error("list at least one feature")
         for windowed in features:

@@ -1,7 +1,7 @@
 """Windows of features, and the resolutions of the tiles that serve them. Pure.
 
 A window's resolution is the largest of RESOLUTIONS_S that is at most 1/60 of the window. Each of RESOLUTIONS_S divides
-the next, so a tile lies within one tile of any coarser resolution.
+the next, so a tile is within one tile of any coarser resolution.
 
 >>> resolutions_of([window_seconds("1h"), window_seconds("lifetime"), window_seconds("1m")])[:2]
 (Resolution(window_s=60, resolution_s=1), Resolution(window_s=3600, resolution_s=60))

@@ -1,9 +1,9 @@
 """Reads as of an earlier time: which of them the store can answer exactly. Pure.
 
-Suffix aggregates begin with the newest event and go back, so they can't leave one out: a view whose subject has an
-event after the time asked for has no exact answer. Without such an event, the state is what it was then, and windows
-are finished at that time. The newest event's time is stored in seconds: if its second is not over at the time asked
-for, the event may be later.
+Suffix aggregates begin with the newest counted event and go back, so they can't leave one out: a view that counted an
+event of the subject later than the time asked for has no exact answer. Without such an event, the state is what it was
+then, and windows are finished at that time. The newest counted event's time is stored in seconds: if its second is not
+over at the time asked for, the event may be later.
 """
 
 from collections.abc import Sequence
@@ -46,12 +46,14 @@ class AsOfTooEarly(ValueError):
 def too_early_reason(
     view: FeatureView, raw: bytes | None, permission: PurposePermission, watermark: Watermark | None, at_ms: int
 ) -> TooEarlyReason | None:
-    """Why a view that is allowed now has no exact answer as of a time; None if it has one, or has none at any time."""
+    """Why a view that is allowed now has no exact answer as of a time. None if it has one; None too if no worker has
+    folded the view on the subject's partition: then it is stale, as of any time.
+    """
     if at_ms < permission.since_ms:
         return TooEarlyReason.BEFORE_PERMISSION
     coverage_start_ms = watermark.coverage_starts_ms.get(view.fingerprint) if watermark else None
     if coverage_start_ms is None:
-        return None  # stale at any time
+        return None  # the view is stale, as of any time
     if at_ms < coverage_start_ms:
         return TooEarlyReason.BEFORE_COVERAGE
     if raw is None or not carries_grant(raw, permission):

@@ -1,6 +1,6 @@
 """The guard: the rule by which consent decides, before a value leaves the store's answer. Pure.
 
-A view's value is handed out only if its node is vouched for (``decide_access``), the subject's permission allows the
+A view's value is answered only if its node is vouched for (``decide_access``), the subject's permission allows the
 purpose now (``decide_access``), the view serves the purpose (the reader's plan reads no other field) and the field
 carries the permission's grant id (``carries_grant``). Otherwise the answer has the defaults.
 """

@@ -1,6 +1,6 @@
 """The feature read: 1. plan, 2. one round trip to the store, 3. the guard, 4. windows finished at the time of the read.
 
-The plan says which fields (VIEW/PURPOSE) and which sources' watermarks to read; it is the same for every subject.
+The plan names the fields (VIEW/PURPOSE) and the sources whose watermarks are read; it is the same for every subject.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -65,7 +65,7 @@ class FeatureReader:
 
         With ``as_of_ms`` the values are those of an earlier time; the permission is judged now all the same. Raises
         AsOfTooEarly if a view has no exact answer. Without it, a view is stale, with its defaults, while its newest
-        event is more than five minutes ahead of now.
+        counted event is more than MAX_CLOCK_SKEW_S ahead of now.
 
         Raises StoreUnavailable within the time-out if no node of the subjects answers; the subjects of one that does
         not are withheld.

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from featurestore.permission import Permission
 
 NEW_INCARNATION_EPOCH = 0
-"""The epoch of a store claim that begins a new store incarnation; no database has it."""
+"""The database epoch of a store claim that begins a new store incarnation; no database has it."""
 
 
 class StoreUnavailable(Exception):
@@ -41,7 +41,7 @@ class Watermark(NamedTuple):
     offset: int
     folded_to_ms: int  # every event that Kafka had by this time is in the store
     coverage_starts_ms: dict[int, int]  # view fingerprint -> no event before this time counts (0: from the beginning)
-    incarnation: str = ""  # the store incarnation to which the values were pushed; in another one they may be gone
+    incarnation: str = ""  # the store incarnation to which the values were pushed; in another one they may be lost
 
 
 class NodeState(NamedTuple):
@@ -163,7 +163,7 @@ class Node(OnlineStore, Protocol):
     def write_claim(self, run: Run, epoch: int, sequence: int) -> bool:
         """Store that this run holds every permission up to a (database epoch, sequence); False if the run is another.
 
-        A claim is data like the permissions: persisted and replicated after them, gone when the store is emptied. One
+        A claim is data like the permissions: persisted and replicated after them, lost when the store is emptied. One
         of NEW_INCARNATION_EPOCH begins a new store incarnation, to which the streams push every value again.
         """
 

@@ -25,20 +25,22 @@ LIFETIME_START_S = 0
 
 def tile_start(resolutions: Sequence[Resolution], time_s: int, newest_s: int) -> int | None:
     """The start of the tile that an event's time belongs to; None if it is older than the longest window."""
-    judged_s = newest_s - MAX_CLOCK_SKEW_S
+    earliest_read_s = newest_s - MAX_CLOCK_SKEW_S
     for window_s, resolution_s in resolutions:
         if window_s is None:
             return LIFETIME_START_S
         start = time_s - time_s % resolution_s
-        if start >= window_start_s(window_s, resolution_s, judged_s):
+        if start >= window_start_s(window_s, resolution_s, earliest_read_s):
             return start
     return None
 
 
 def oldest_starts(resolutions: Sequence[Resolution], newest_s: int) -> list[int]:
     """For each finite resolution, the start before which a tile is too old for it."""
-    judged_s = newest_s - MAX_CLOCK_SKEW_S
-    return [(at := judged_s - window_s) - at % length_s for window_s, length_s in resolutions if window_s is not None]
+    earliest_read_s = newest_s - MAX_CLOCK_SKEW_S
+    return [
+        (at := earliest_read_s - window_s) - at % length_s for window_s, length_s in resolutions if window_s is not None
+    ]
 
 
 def regroup(

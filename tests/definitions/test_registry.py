@@ -62,7 +62,7 @@ def test_undeclared_purpose_of_a_view_is_a_problem() -> None:
     spend = FeatureView("spend", source=purchases, purposes={"servcie", "fraud"}, features=[Count().over("1h")])
     (problem,) = problems(spend)
     assert problem.defined_at.endswith(f"tests/definitions/test_registry.py:{at}")
-    assert problem.message == "view spend: nobody declared the purpose servcie; declared: fraud, service"
+    assert problem.message == "view spend: the purpose servcie is not declared; declared: fraud, service"
 
 
 def test_undeclared_purpose_of_a_service_is_a_problem() -> None:

@@ -4,7 +4,7 @@
 -- it); to claim follow 0 and the claim (msgpack: run_id, master_replid, epoch, sequence).
 -- The vouch key's value is the store incarnation, RUN_ID:SLOTS:STARTED. STARTED is the server's time of the run's first
 -- claim with these slots, or of its last claim under epoch 0, which begins a new incarnation: values pushed under an
--- earlier one may be gone. Answers 1, or 0 if this is another run or, to vouch, has no claim of this run and its slots.
+-- earlier one may be lost. Answers 1, or 0 if this is another run or, to vouch, has no claim of this run and its slots.
 local function is_own(claim)
   return claim[1] == ARGV[1] and claim[2] == ARGV[2] and (claim[6] or '') == ARGV[3]
 end

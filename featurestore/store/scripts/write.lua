@@ -1,5 +1,5 @@
 -- Write packed fields of one subject where its permission allows their purpose, the grant ids are equal and no newer
--- value is stored.
+-- value of the same grant is stored.
 -- KEYS[1] the subject's hash. ARGV[1] now, ms. Then for each field: name, purpose, value.
 -- Answers for each field 1 done, 0 superseded, -1 not allowed. Numbers are compared, never strings.
 -- Subscribers to the subject are notified once a call, on the channel named as the hash. Without a subscriber nothing
