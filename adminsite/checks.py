@@ -40,7 +40,7 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
          'Name the hosts you serve, as a JSON list: ["features.example.org"].'),
         (not conf.https, "E006", "RAPPORT_HTTPS is off: the login's cookies would be sent unencrypted.",
          "Serve through TLS, then turn it on."),
-        (conf.kafka_embedded, "E007", "RAPPORT_KAFKA_EMBEDDED is on: the demo's broker forgets every event.",
+        (conf.kafka_embedded, "E007", "RAPPORT_KAFKA_EMBEDDED is on: the demo's broker keeps no event on disk.",
          "Point RAPPORT_KAFKA_BOOTSTRAP at a real cluster and turn it off."),
         (conf.celery_eager, "E008", "RAPPORT_CELERY_EAGER is on: tasks would run inside requests.", "Turn it off."),
     ]  # fmt: skip

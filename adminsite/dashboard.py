@@ -31,9 +31,9 @@ STORE = {
         "All reads are denied. Is the store verifier running (manage.py verify_store)?",
         False,
     ),
-    StoreStatus.UNREACHABLE: (
-        "Unreachable",
-        "All reads are denied. Decisions are recorded and put into effect later.",
+    StoreStatus.UNAVAILABLE: (
+        "Unavailable",
+        "All reads are denied. Decisions are recorded and take effect later.",
         False,
     ),
 }

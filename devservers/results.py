@@ -31,8 +31,8 @@ def called(name: str) -> str:
 def commit() -> str:
     """The measured commit, with ``-dirty`` if files other than results differ from it."""
 
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
     changed = git("status", "--porcelain", "--", ".", f":!{RESULTS.relative_to(ROOT)}")
     return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if changed else "")

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 
 class DidNotStart(RuntimeError):
-    """A server did not start; the message says where its output is."""
+    """A server did not start; the message names its log."""
 
 
 class Server:

@@ -34,7 +34,7 @@ def republish(
 ) -> None:
     """Claim the nodes, and report progress until it is done. ``partitions``: all (source, partition) pairs.
 
-    Raises StoreUnavailable if the store is away at first; later it waits for the store.
+    Raises StoreUnavailable if the store is unavailable at first; later it waits for the store.
     """
     nodes = store.nodes()
     before = {node.incarnation for node in store.read((), (), partitions, READ_TIMEOUT_MS).nodes}

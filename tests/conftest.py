@@ -30,20 +30,20 @@ CHROMIUM_FLAGS = (
 ).split()
 
 
-class Nowhere:
+class DiscardingStream:
     """A stream of access records for an API inside of a test, where no control Redis answers."""
 
     def add(self, batches: Sequence[bytes]) -> None:
-        """They are gone."""
+        """Discard them."""
 
     def size_bytes(self) -> int:
         return 0
 
 
 @pytest.fixture(scope="session", autouse=True)
-def records_go_nowhere() -> Iterator[None]:
+def access_records_are_discarded() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "RecordStream", lambda *_: Nowhere())
+        patch.setattr(writer, "RecordStream", lambda *_: DiscardingStream())
         yield
 
 

@@ -22,7 +22,7 @@ CREDENTIALS = FOLDER / "credentials.json"
 
 
 class DemoError(Exception):
-    """The demo can't start; the message says what to do."""
+    """The demo can't start; the message states what to do."""
 
 
 @contextmanager

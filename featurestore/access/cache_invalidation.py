@@ -1,7 +1,7 @@
 """Invalidation messages, by pub/sub of the control Redis, to every process that caches credentials.
 
 A process misses the messages that are sent while it is not connected, so it empties its cache whenever it connects.
-While the control Redis is away, cached credentials are at most credential_cache.CACHED_S old.
+While the control Redis is unavailable, cached credentials are at most credential_cache.CACHED_S old.
 """
 
 import threading
@@ -26,7 +26,7 @@ def control_redis() -> Redis:
 
 
 def publish_invalidation() -> None:
-    """Send every process the message. While the control Redis is away, log that processes notice the change later."""
+    """Send every process the message. If the control Redis is unavailable, log that the change is noticed later."""
     try:
         control_redis().publish(CHANNEL, b"")
     except RedisError as error:

@@ -5,7 +5,7 @@
 - A token is read when it is first presented, because another process may have issued it a moment ago. Tokens in
   use are re-read together. The database is asked only about tokens that we signed (``is_signed``), once a snapshot
   each: a made-up text costs no query.
-- While the database is away, one thread tries it every WAIT_S, and the others fail at once.
+- While the database is unavailable, one thread tries it every WAIT_S, and the others fail at once.
 
 Permissions of subjects are not cached: they are read with the values.
 """
@@ -147,7 +147,7 @@ class CredentialCache:
 
     @contextmanager
     def _database(self) -> Iterator[None]:
-        """The database, for one thread at a time; while it is away, one every WAIT_S. Raises KeysUnavailable."""
+        """The database, for one thread at a time; while it is unavailable, one every WAIT_S. Raises KeysUnavailable."""
         if not self._reading.acquire(timeout=WAIT_S):
             raise KeysUnavailable("The database is slow to answer a query for the keys.")
         try:

@@ -1,4 +1,4 @@
-"""Errors about clients, keys and secrets. Messages say what to do and never hold a secret."""
+"""Errors about clients, keys and secrets. Messages state what to do and never hold a secret."""
 
 
 class AccessError(Exception):

@@ -1,7 +1,7 @@
 """OAuth 2.0 server for client credentials (RFC 6749, section 4.4): oauthlib's, over django-oauth-toolkit's tokens.
 
 It supports this one grant; every other is an ``unsupported_grant_type``. The toolkit's own validator is for all grants,
-knows one secret a client, and queries the database for each wrong one; ours has what this grant needs.
+supports one secret per client, and queries the database for each wrong one; ours has what this grant needs.
 """
 
 import base64
@@ -61,7 +61,7 @@ class ClientValidator(RequestValidator):
         return self._allowed()
 
     def validate_scopes(self, client_id: str, scopes: list[str], *args: Any, **kwargs: Any) -> bool:
-        """Raises InvalidScopeError, which says what to change and repeats nothing of the request."""
+        """Raises InvalidScopeError, which states what to change and repeats nothing of the request."""
         if not set(scopes) <= set(self._allowed()):
             raise InvalidScopeError(
                 "This client may not have every token of that scope. Leave the scope out to get all that it may."

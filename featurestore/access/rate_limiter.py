@@ -2,7 +2,8 @@
 
 The control Redis holds the count. A process leases parts of the window's quota, a fiftieth at a time and less towards
 the end, so that nearly all requests need no round trip. All processes together never admit more than the quota. What a
-process has leased and does not use is lost with the window. While the control Redis is away each process counts alone.
+process has leased and does not use is lost with the window. While the control Redis is unavailable, each process counts
+alone.
 
     quota 1,000: a lease is 20. With 80 remaining it is 10, with 8 remaining 1.
 """

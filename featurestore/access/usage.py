@@ -39,7 +39,7 @@ class RouteUsage(NamedTuple):
 
 
 def client_usage(client: str, now: datetime) -> list[RouteUsage]:
-    """A client's requests by route and status. Client "" stands for requests without a valid credential."""
+    """A client's requests by route and status. Client "" means requests without a valid credential."""
     cells = ClientUsage.objects.filter(client=client, hour__gt=now - WEEK).order_by("route", "status")
     summed = cells.values_list("route", "status").annotate(
         day=Sum("requests", filter=Q(hour__gt=now - DAY), default=0), week=Sum("requests")

@@ -4,8 +4,8 @@
 2. Write its batches in one transaction, which locks the rows of their processes.
 3. Delete the entries from the stream.
 
-A batch may come twice: a consumer died between 2 and 3, a process got no answer and sent it again, the control Redis
-lost its last second, or two consumers read the same page. Its number tells that it is stored, and it is ignored.
+A batch may arrive twice: a consumer died between 2 and 3, a process got no answer and sent it again, the control Redis
+lost its last second, or two consumers read the same page. Its number shows that it is stored, and it is ignored.
 """
 
 from collections import Counter
@@ -49,7 +49,7 @@ class ReceivedBatch(NamedTuple):
 
 
 def consume_pending() -> None:
-    """Consume this installation's stream. While the control Redis is away, log it: the entries wait there."""
+    """Consume this installation's stream. While the control Redis is unavailable, log it: the entries wait there."""
     try:
         with open_stream() as stream:
             consume(stream)

@@ -43,7 +43,7 @@ def _count_gaps() -> None:
     try:
         counts = selectors.gaps_by_reason(database_now() - selectors.DAY)
     except DatabaseError as error:
-        log.warning("access gaps not counted: database away", error=str(error))
+        log.warning("access gaps not counted: database unavailable", error=str(error))
         GAPS.clear()
         return
     for reason, count in counts.items():

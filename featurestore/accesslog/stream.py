@@ -47,7 +47,7 @@ class RecordStream:
     """Redis stream of batches. Calls end soon after the time-out at latest; all raise StreamUnavailable."""
 
     def __init__(self, url: str, timeout_s: float):
-        # No retries: the callers know which calls may be repeated.
+        # No retries: only the callers can decide which calls may be repeated.
         self._redis: Redis = Redis.from_url(
             url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
         )
@@ -69,7 +69,7 @@ class RecordStream:
         return [StreamEntry(id_, _added_ms(id_), fields.get(FIELD, b"")) for id_, fields in found]
 
     def delete(self, ids: Sequence[bytes]) -> None:
-        """Delete entries that are written. Entries that are gone already are no error."""
+        """Delete entries that are written. Entries that were deleted already are no error."""
         self._call(self._redis.xdel, KEY, *ids)
 
     def quarantine(self, entries: Sequence[StreamEntry]) -> None:

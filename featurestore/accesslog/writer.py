@@ -1,9 +1,9 @@
 """Writer of the access log, in the process that answers reads. A read only appends a tuple to a queue.
 
 A thread flushes the queues every FLUSH_S: it numbers the records, packs them into batches, and sends these to the
-control Redis. A process that is killed loses what it queued since the last flush. While the control Redis is away or
-its stream full, at most MAX_PENDING records are kept. Beyond that the oldest are dropped, and the consumer finds from
-the numbers how many are missing. Framework-free.
+control Redis. A process that is killed loses what it queued since the last flush. While the control Redis is
+unavailable or its stream full, at most MAX_PENDING records are kept. Beyond that the oldest are dropped, and the
+consumer finds from the numbers how many are missing. Framework-free.
 """
 
 import collections
@@ -160,7 +160,7 @@ class AccessLogWriter:
         while self._stream_away and time.monotonic() < until_s:
             time.sleep(FLUSH_S)
             self._send()
-        self._drop(self._pending_count)  # the stream is full, or away
+        self._drop(self._pending_count)  # the stream is full or unavailable
         if not self._stream_away:
             self._pack([], {}, {}, shutdown=True)
             self._stream_full = False  # sent all the same: by the shutdown record the consumer finds what is missing
@@ -224,7 +224,9 @@ class AccessLogWriter:
                 self._send_pending()
         except StreamUnavailable as error:
             if not self._stream_away:
-                log.warning("access records pending: control Redis away", process=self.process, reason=str(error))
+                log.warning(
+                    "access records pending: control Redis unavailable", process=self.process, reason=str(error)
+                )
             self._stream_away, self._skip_flushes = True, FLUSHES_PER_RETRY
             return
         if self._stream_away:

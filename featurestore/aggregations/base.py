@@ -116,7 +116,7 @@ class Aggregation(ABC):
 
     @property
     def error(self) -> str:
-        """How far off an answer may be, in words; empty if answers are exact."""
+        """How far off an answer may be, as a text; empty if answers are exact."""
         return ""
 
     @property

@@ -26,7 +26,7 @@ def _changes(before: Document, after: Document) -> Iterator[str]:
         for method, was in methods.items():
             where = f"{method.upper()} {path}"
             if (now := after["paths"].get(path, {}).get(method)) is None:
-                yield f"{where}: is gone"
+                yield f"{where}: was removed"
                 continue
             if was["operationId"] != now["operationId"]:
                 yield f"{where}: operationId was {was['operationId']}"
@@ -36,7 +36,7 @@ def _changes(before: Document, after: Document) -> Iterator[str]:
                 yield from compare.bodies(where, was["requestBody"], now.get("requestBody", {}), sent=True)
             for status, answer in was["responses"].items():
                 if status not in now["responses"]:
-                    yield f"{where}: {status} is gone"
+                    yield f"{where}: {status} was removed"
                 else:
                     yield from compare.bodies(f"{where}: {status}", answer, now["responses"][status], sent=False)
 
@@ -50,7 +50,7 @@ class Comparison:
     def bodies(self, where: str, was: Document, now: Document, *, sent: bool) -> Iterator[str]:
         for media_type, content in was.get("content", {}).items():
             if media_type not in now.get("content", {}):
-                yield f"{where}: {media_type} is gone"
+                yield f"{where}: {media_type} was removed"
             else:
                 yield from self.schemas(where, content["schema"], now["content"][media_type]["schema"], sent)
 
@@ -76,7 +76,7 @@ class Comparison:
     def properties(self, where: str, was: Schema, now: Schema, sent: bool, depth: int) -> Iterator[str]:
         old, new = was.get("properties", {}), now.get("properties", {})
         for name in old.keys() - new.keys():
-            yield f"{where}: {name} is gone"
+            yield f"{where}: {name} was removed"
         required, demanded = set(was.get("required", ())), set(now.get("required", ()))
         for name in (demanded - required) if sent else (required - demanded) & new.keys():
             yield f"{where}: {name} is now {'required' if sent else 'optional'}"

@@ -50,7 +50,7 @@ TRACEPARENT = {
 }
 ABOUT = """Fresh, exact features of one customer in one round trip, and only with that customer's consent.
 
-Errors are problem documents (RFC 9457): `type` is stable, `detail` says what to change, `instance` names this
+Errors are problem documents (RFC 9457): `type` is stable, `detail` states what to change, `instance` names this
 occurrence. Every answer has an `X-Request-Id`, by which its line in the logs is found. You may send your own: 8 to 64
 letters, digits, `-` and `_`, nothing that identifies a customer.
 """

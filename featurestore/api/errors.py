@@ -1,7 +1,7 @@
 """Problems: the errors of all requests, answered in one shape, problem documents (RFC 9457).
 
-A detail says what to change. It never repeats a value of the request: that may identify a customer, and an answer ends
-up in the caller's logs.
+A detail states what to change. It never repeats a value of the request: that may identify a customer, and callers log
+answers.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ class Malformed(Problem):
 
 
 class Unauthorised(Problem):
-    """No key or token, or an invalid one: the same text for both, so that nobody learns which exist."""
+    """No key or token, or an invalid one: the same text for both, so that it reveals none."""
 
     status, name, title = HTTPStatus.UNAUTHORIZED, "unauthorised", "No valid API key or token"
 
@@ -74,7 +74,7 @@ class NotFound(Problem):
 
 
 class UnknownService(Problem):
-    """A service that is not defined, or not for this key: the same text for both, so that nobody learns which exist."""
+    """A service that is not defined, or not for this key: the same text for both, so that it reveals none."""
 
     status, name, title = HTTPStatus.NOT_FOUND, "unknown-service", "There is no such service"
 
@@ -108,7 +108,7 @@ class EventTimeRefused(Problem):
 
 
 class ConsentProblem(Problem):
-    """A consent decision that a rule refuses. Its name says which rule."""
+    """A consent decision that a rule refuses. Its name states the rule."""
 
     title = "The decision is refused"
 

@@ -55,7 +55,7 @@ class EventFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class UncheckedEvent(EventFields, forbid_unknown_fields=True, kw_only=True):
-    """An event whose data are not decoded yet: its source says how."""
+    """An event whose data are not decoded yet: its source decodes them."""
 
     source: Name
     data: msgspec.Raw

@@ -180,7 +180,7 @@ class FeatureHandler:
 
 
 def hide_unknown_customers(answers: Sequence[Answer]) -> None:
-    """Answer for an unknown customer as for one without consent: no read may reveal whether somebody is a customer.
+    """Answer for an unknown customer as for one without consent: no read may reveal whether a person is a customer.
 
     Replaces views within the answers.
     """

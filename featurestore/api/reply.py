@@ -1,4 +1,4 @@
-"""Call and Reply: argument and result of every handler. They know no framework, so that all adapters answer alike."""
+"""Call and Reply: argument and result of every handler. Free of frameworks, so that all adapters answer alike."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

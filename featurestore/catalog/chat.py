@@ -23,7 +23,7 @@ chat = EventSource(
     type="shop.message",
     owner="support",
     description="Messages, without their text.",
-    writable=True,  # a chat engine tells of its own conversations
+    writable=True,  # a chat engine reports its own conversations
 )
 
 CUSTOMER = {"author": "customer"}

@@ -17,7 +17,7 @@ class LawfulBasis(StrEnum):
 
 
 class Purpose(NamedTuple):
-    """Use of data, in words for the customer."""
+    """Use of data, described for the customer."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""Errors of decisions, purposes and notices. A message says what to do and names no customer."""
+"""Errors of decisions, purposes and notices. A message states what to do and names no customer."""
 
 
 class ConsentError(Exception):
@@ -20,7 +20,7 @@ class InactivePurpose(ConsentError):
 
 
 class PurposeChanged(ConsentError):
-    """A purpose would change its lawful basis or return after its retirement; customers were told both."""
+    """A purpose would change its lawful basis or return after its retirement; customers have seen both."""
 
     code = "purpose_changed"
 

@@ -106,10 +106,10 @@ class ChangeSequence(models.Model):
     personal_data = "None."
     erased_by = "Never."
 
-    epoch = models.BigIntegerField(help_text="Raised after a restore. The store refuses permissions of an older epoch.")
+    epoch = models.BigIntegerField(help_text="Database epoch: raised after a restore. The store refuses an older one.")
     sequence = models.BigIntegerField(default=0)
     at = models.DateTimeField(help_text="Time of the last change. It never goes back.")
-    vouched_runs = models.TextField(blank=True, help_text="The last Redis run vouched for, of each node, one a line.")
+    vouched_runs = models.TextField(blank=True, help_text="The last Redis run vouched for, of each node, one per line.")
 
     class Meta:
         constraints = [models.CheckConstraint(name="one_change_sequence", condition=models.Q(id=1))]
@@ -207,7 +207,9 @@ class SubjectVersion(models.Model):
     """Version of a subject's permission: the sequence of its last change. It outlives the customer, as a denial."""
 
     personal_data = "A subject (pseudonym) and a number."
-    erased_by = "Erasure raises it, which leaves a versioned denial; without its customer a subject identifies nobody."
+    erased_by = (
+        "Erasure raises it, which leaves a versioned denial; without its customer a subject identifies no person."
+    )
 
     subject = models.CharField(max_length=32, primary_key=True)
     sequence = models.BigIntegerField(unique=True)

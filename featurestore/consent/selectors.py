@@ -48,7 +48,7 @@ class StoreStatus(StrEnum):
     VOUCHED = "vouched"
     PARTLY = "partly"  # some of its nodes
     UNVOUCHED = "unvouched"
-    UNREACHABLE = "unreachable"
+    UNAVAILABLE = "unavailable"
 
 
 def permissions_in_store(subjects: Sequence[str] = ()) -> tuple[StoreStatus, list[Permission | None]]:
@@ -56,7 +56,7 @@ def permissions_in_store(subjects: Sequence[str] = ()) -> tuple[StoreStatus, lis
     try:
         reading = configured.store().read(subjects, [], [], settings().store_timeout_ms)
     except StoreUnavailable:
-        return StoreStatus.UNREACHABLE, [None] * len(subjects)
+        return StoreStatus.UNAVAILABLE, [None] * len(subjects)
     partly = StoreStatus.PARTLY if any(node.incarnation for node in reading.nodes) else StoreStatus.UNVOUCHED
     status = StoreStatus.VOUCHED if reading.vouched else partly
     return status, [stored.permission for stored in reading.subjects]

@@ -33,7 +33,7 @@ def mask_event(source: EventSource, raw: bytes) -> list[MaskedField]:
     [MaskedField(name='type', text='shop.order_line', hidden=False),
      MaskedField(name='data.order_id', text='masked: personal', hidden=True),
      MaskedField(name='data.quantity', text='not shown: str is not what it takes', hidden=True),
-     MaskedField(name='data', text='not shown: 1 field that the source does not know', hidden=True)]
+     MaskedField(name='data', text='not shown: 1 field that the source does not define', hidden=True)]
     """
     event = _object(raw)
     if event is None:
@@ -54,7 +54,7 @@ def mask_event(source: EventSource, raw: bytes) -> list[MaskedField]:
     unknown = len(data.keys() - {known[name].encode_name for name in source.fields})
     if unknown:
         fields = f"{unknown} field{'s' * (unknown > 1)}"
-        shown.append(MaskedField("data", f"not shown: {fields} that the source does not know", True))
+        shown.append(MaskedField("data", f"not shown: {fields} that the source does not define", True))
     return shown
 
 

@@ -202,10 +202,10 @@ def expire(now: datetime | None = None) -> int:
     with dead_letter_topic.connect() as kafka:
         for generation in set(waiting.values_list("generation", flat=True)):
             for partition, available in kafka.bounds(names.dead_letters(generation)).items():
-                gone = waiting.filter(
+                overdue = waiting.filter(
                     generation=generation, partition=partition, dead_letter_offset__lt=available.start
                 )
-                expired += gone.update(state=State.EXPIRED, decided_at=now or database_now())
+                expired += overdue.update(state=State.EXPIRED, decided_at=now or database_now())
     if expired:
         log.error("dead letters expired undecided", dead_letters=expired)
     return expired

@@ -149,5 +149,5 @@ class MemoryStore:
 
     def _available_lock(self) -> threading.RLock:
         if not self.available:
-            raise StoreUnavailable("store is away")
+            raise StoreUnavailable("store is unavailable")
         return self._lock

@@ -1,4 +1,4 @@
-"""Invalidation messages: received, also after the control Redis was away, and sent without a long wait."""
+"""Invalidation messages: received, also after the control Redis was unavailable, and sent without a long wait."""
 
 from collections.abc import Iterator
 from pathlib import Path

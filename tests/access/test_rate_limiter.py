@@ -23,13 +23,13 @@ class FakeControlRedis:
     def __init__(self) -> None:
         self.granted: dict[str, int] = {}
         self.requests = 0
-        self.away = False
+        self.unavailable = False
 
     def request(self, commands: Any, deadline: float) -> Any:
         ((_, _, _, key, quota, wanted, _),) = commands
         self.requests += 1
-        if self.away:
-            raise StoreUnavailable("gone")
+        if self.unavailable:
+            raise StoreUnavailable("stopped")
         remaining = quota - self.granted.get(key, 0)
         granted = min(wanted, max(remaining, 0))
         self.granted[key] = self.granted.get(key, 0) + granted
@@ -93,11 +93,11 @@ def test_process_counts_alone_without_the_control_redis(monkeypatch: pytest.Monk
     now_s = [100.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now_s[0])
     control = FakeControlRedis()
-    control.away = True
+    control.unavailable = True
     one = RateLimiter(control)
     assert sum(one.acquire("bot", 10, 1, NOON_MS).admitted for _ in range(15)) == 10
     assert control.requests == 1, "it is not retried for a second"
-    control.away = False
+    control.unavailable = False
     now_s[0] += module.RETRY_S
     assert one.acquire("bot", 10, 1, NOON_MS + WINDOW_MS).admitted
     assert control.requests == 2

@@ -145,7 +145,7 @@ def test_consumer_stops_when_it_loses_its_lease(control: ControlRedis, monkeypat
         read(writer, f"request-{n}")
         writer.flush()
     monkeypatch.setattr(consumer, "PAGE_ENTRIES", 1)
-    monkeypatch.setattr("featurestore.jobs.leases.HeldLease.renew", lambda _: False)
+    monkeypatch.setattr("featurestore.jobs.job_leases.HeldJobLease.renew", lambda _: False)
     assert control.consume() == 1
 
 
@@ -233,8 +233,8 @@ def test_gap_spans_both_times_when_a_clock_was_set(control: ControlRedis, jump_s
 
 
 def test_process_vanishes_while_others_keep_writing(control: ControlRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone, busy = control.writer(), control.writer()
-    gone.flush()
+    vanished, busy = control.writer(), control.writer()
+    vanished.flush()
     control.consume()
     monkeypatch.setattr(
         control.stream, "delete", lambda ids: (read(busy), busy.flush(), RecordStream.delete(control.stream, ids))

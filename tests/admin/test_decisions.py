@@ -69,16 +69,18 @@ def test_repeated_withdrawal_is_recorded_and_reported(env: AdminEnvironment, oli
 
 
 def test_objection_is_recorded_and_taken_back(env: AdminEnvironment, olivia: Client) -> None:
-    assert "objection recorded, and in effect" in decide(env, olivia, "withdraw", "analytics", WITHDRAWN).content.decode()
+    assert (
+        "objection recorded, and in effect" in decide(env, olivia, "withdraw", "analytics", WITHDRAWN).content.decode()
+    )
     assert env.read("C42", "analytics") is Denial.REFUSED
     page = decide(env, olivia, "give", "analytics", {"method": "shop", "notice": "", "reason": ""})
     assert "taken back" in page.content.decode()
     assert line(page, "analytics").allowed
 
 
-@pytest.mark.parametrize("store_problem", ["away", "unvouched"])
+@pytest.mark.parametrize("store_problem", ["unavailable", "unvouched"])
 def test_decision_is_pending_without_a_vouched_store(env: AdminEnvironment, olivia: Client, store_problem: str) -> None:
-    if store_problem == "away":
+    if store_problem == "unavailable":
         env.store.available = False
     else:
         env.store.restart()
@@ -100,7 +102,7 @@ def test_difference_between_database_and_store_is_shown(env: AdminEnvironment, o
 
 
 @pytest.mark.parametrize(
-    ("purpose", "what", "words"),
+    ("purpose", "what", "text"),
     [
         ("fraud", "withdraw", "rests on a legal obligation"),
         ("fraud", "give", "needs no consent"),
@@ -109,11 +111,11 @@ def test_difference_between_database_and_store_is_shown(env: AdminEnvironment, o
     ],
 )
 def test_refusal_of_the_service_is_shown(
-    env: AdminEnvironment, olivia: Client, purpose: str, what: str, words: str
+    env: AdminEnvironment, olivia: Client, purpose: str, what: str, text: str
 ) -> None:
     page = decide(env, olivia, what, purpose, GIVEN | WITHDRAWN)
     assert page.status_code == 200
-    assert words in page.content.decode()
+    assert text in page.content.decode()
     assert ConsentRecord.objects.count() == 1
     assert not line(olivia.get(page_of(env)), purpose).decidable
 

@@ -68,7 +68,7 @@ def test_gaps_are_shown_above_the_access_records(olivia: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "words"),
+    ("state", "text"),
     [
         (None, "The control Redis does not answer"),
         (StreamState(100, 300.0, 0), "Records are not being written"),
@@ -76,12 +76,12 @@ def test_gaps_are_shown_above_the_access_records(olivia: Client) -> None:
     ],
 )
 def test_access_records_not_yet_written_are_reported(
-    olivia: Client, monkeypatch: pytest.MonkeyPatch, state: StreamState | None, words: str | None
+    olivia: Client, monkeypatch: pytest.MonkeyPatch, state: StreamState | None, text: str | None
 ) -> None:
     monkeypatch.setattr(selectors, "stream_state", lambda: state)
     page = olivia.get(LIST).content.decode()
-    assert (words or "Is anything missing?") in page
-    assert ("not listed yet" in page) is (words is not None)
+    assert (text or "Is anything missing?") in page
+    assert ("not listed yet" in page) is (text is not None)
 
 
 def test_long_table_is_counted_up_to_a_limit(olivia: Client, monkeypatch: pytest.MonkeyPatch) -> None:

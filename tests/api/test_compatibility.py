@@ -43,13 +43,13 @@ def read_operation(document: Document) -> Document:
 
 Change = Callable[[Document], object]
 BREAKING: dict[str, Change] = {
-    "GET /v1/services: is gone": lambda d: d["paths"].pop("/v1/services"),
+    "GET /v1/services: was removed": lambda d: d["paths"].pop("/v1/services"),
     "POST /v1/features: operationId was readFeatures": lambda d: read_operation(d).update(operationId="read"),
-    "POST /v1/features: 422 is gone": lambda d: read_operation(d)["responses"].pop("422"),
-    "POST /v1/features: 200: application/json is gone": lambda d: read_operation(d)["responses"]["200"]["content"].pop(
-        "application/json"
-    ),
-    "POST /v1/features: as_of is gone": lambda d: schema(d, "FeatureRequest")["properties"].pop("as_of"),
+    "POST /v1/features: 422 was removed": lambda d: read_operation(d)["responses"].pop("422"),
+    "POST /v1/features: 200: application/json was removed": lambda d: read_operation(d)["responses"]["200"][
+        "content"
+    ].pop("application/json"),
+    "POST /v1/features: as_of was removed": lambda d: schema(d, "FeatureRequest")["properties"].pop("as_of"),
     "POST /v1/features: as_of is now required": lambda d: schema(d, "FeatureRequest")["required"].append("as_of"),
     "POST /v1/features: customer_id: type was string, is integer, number": lambda d: field(
         d, "FeatureRequest", "customer_id"
@@ -64,13 +64,13 @@ BREAKING: dict[str, Change] = {
         pattern="^a$"
     ),
     "POST /v1/consents: method: values are fewer": lambda d: field(d, "ConsentRequest", "method")["enum"].pop(),
-    "POST /v1/features: 200: views is gone": lambda d: schema(d, "Answer")["properties"].pop("views"),
+    "POST /v1/features: 200: views was removed": lambda d: schema(d, "Answer")["properties"].pop("views"),
     "POST /v1/features: 200: views is now optional": lambda d: schema(d, "Answer")["required"].remove("views"),
     "POST /v1/features: 200: at: type was string, is null or string": lambda d: field(d, "Answer", "at").update(
         type=["string", "null"]
     ),
     "POST /v1/features: 200: views[]: status: values are more": lambda d: schema(d, "Status")["enum"].append("odd"),
-    "POST /v1/features/batch: 200: results[]: at is gone": lambda d: schema(d, "Answer")["properties"].pop("at"),
+    "POST /v1/features/batch: 200: results[]: at was removed": lambda d: schema(d, "Answer")["properties"].pop("at"),
     "POST /v1/events: events[]: data: author: values are fewer": lambda d: field(d, "Message", "author")["enum"].pop(),
     "GET /v1/services: now needs a body": lambda d: d["paths"]["/v1/services"]["get"].update(
         requestBody=read_operation(d)["requestBody"]
@@ -120,6 +120,6 @@ def test_accept_writes_additions_and_refuses_breaking_changes(
     more = deepcopy(before)
     more["paths"]["/v1/gone"] = {"post": read_operation(more)}
     copy.write_text(json.dumps(more))
-    with pytest.raises(CommandError, match="POST /v1/gone: is gone"):
+    with pytest.raises(CommandError, match="POST /v1/gone: was removed"):
         call_command("openapi", "--accept")
     assert json.loads(copy.read_text()) == more

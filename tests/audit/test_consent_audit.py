@@ -11,7 +11,7 @@ from featurestore.audit.models import AuditRun, Finding
 from featurestore.consent.models import CurrentPermission, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import permissions_of
 from featurestore.consent.outbox.relay import relay_due
-from featurestore.jobs.leases import hold_lease
+from featurestore.jobs.job_leases import hold_job_lease
 from featurestore.permission import Denial, Permission, PurposePermission
 from featurestore.profiles.services import Registration, register_many
 from tests.kit.clock import at
@@ -212,7 +212,7 @@ def test_unrepaired_difference_stays_one_open_finding(ann: RegisteredCustomer, m
 def test_audit_without_the_store_ends_early_without_findings(ann: RegisteredCustomer) -> None:
     ann.shop.store.available = False
     done = run()
-    assert (done.found, done.error) == (0, "store is away")
+    assert (done.found, done.error) == (0, "store is unavailable")
 
 
 def test_unvouched_store_is_not_compared(ann: RegisteredCustomer) -> None:
@@ -222,14 +222,14 @@ def test_unvouched_store_is_not_compared(ann: RegisteredCustomer) -> None:
 
 
 def test_second_concurrent_audit_does_not_run(ann: RegisteredCustomer) -> None:
-    with hold_lease("audit", 60, at()) as lease:
+    with hold_job_lease("audit", 60, at()) as lease:
         assert lease
         assert run_audit(at(1)) is None
     assert run(2)
 
 
 def test_dead_audit_holds_the_lease_two_minutes_at_most(ann: RegisteredCustomer) -> None:
-    holder = hold_lease("audit", consent_audit.LEASE_S, at())
+    holder = hold_job_lease("audit", consent_audit.LEASE_S, at())
     assert holder.__enter__()
     assert run_audit(at(119)) is None
     assert run_audit(at(120)) is not None

@@ -40,7 +40,7 @@ def test_dead_letters_are_replayed_and_discarded(dead_letters: InMemoryDeadLette
 
     page.locator("#result_list tbody tr", has_text="invalid").get_by_role("link").first.click()
     expect(page.get_by_text("masked: personal")).to_be_visible()
-    expect(page.get_by_text("1 field that the source does not know")).to_be_visible()
+    expect(page.get_by_text("1 field that the source does not define")).to_be_visible()
     assert "ann@example.org" not in page.content()
     page.get_by_role("link", name="Dead letters").first.click()
     run_action(page, "invalid", "Discard the selected")

@@ -40,7 +40,7 @@ def row(page: Page) -> Any:
 
 def withdraw(page: Page) -> None:
     row(page).get_by_role("link", name="Withdraw").click()
-    page.get_by_label("How the customer told us").select_option("email")
+    page.get_by_label("How the customer informed us").select_option("email")
     page.get_by_label("Reason").fill("Wrote to us: no more")
     page.get_by_role("button", name="Withdraw now").click()
 
@@ -86,7 +86,7 @@ def test_consent_given_again_starts_without_values(live_server: Any, key: str, l
     withdraw(page)
     row(page).get_by_role("link", name="Give").click()
     page.get_by_label("Notice that the customer was shown").select_option("privacy/1/en")
-    page.get_by_label("How the customer told us").select_option("phone")
+    page.get_by_label("How the customer informed us").select_option("phone")
     page.get_by_role("button", name="Record the consent").click()
     expect(page.get_by_text("given, and in effect")).to_be_visible()
     answer = read(live_server, key)

@@ -223,7 +223,7 @@ def test_withdrawal_is_recorded_and_pending_with_the_store_away(shop: Shop) -> N
     assert not decided.effective
     change = PermissionChange.objects.get(sequence=decided.sequence)
     assert change.published_at is None
-    assert "away" in change.last_error
+    assert "unavailable" in change.last_error
     shop.store.available = True
     assert isinstance(shop.read(ann.subject), PurposePermission)  # so the store must not be vouched for yet
 

@@ -208,7 +208,7 @@ def test_interrupted_publication_continues_at_its_last_batch(
         return original(permissions)
 
     monkeypatch.setattr(shop.store, "publish_permissions", publish)
-    assert driver.steps(2) == [VerifierState.STORE_AWAY, VerifierState.VOUCHING]
+    assert driver.steps(2) == [VerifierState.STORE_UNAVAILABLE, VerifierState.VOUCHING]
     assert sizes == [100, 100, 50, 50]
 
 
@@ -226,7 +226,7 @@ def test_unpublished_changes_are_published_before_vouching(shop: Shop, driver: V
     driver.until_vouching()
     shop.store.available = False
     assert not shop.withdraw(when=5).effective
-    assert driver.steps() == [VerifierState.STORE_AWAY]
+    assert driver.steps() == [VerifierState.STORE_UNAVAILABLE]
     driver.clock.pass_s(2)
     shop.store.available = True
     assert shop.read(ann.subject) is Denial.UNVOUCHED  # still the same run, with the old grant
@@ -286,7 +286,7 @@ def test_known_run_is_vouched_for_30_s_without_the_database(
         raise OperationalError("server closed the connection unexpectedly")
 
     monkeypatch.setattr(node_verifier, "load_change_sequence", away)
-    assert driver.steps() == [VerifierState.DATABASE_AWAY]
+    assert driver.steps() == [VerifierState.DATABASE_UNAVAILABLE]
     shop.store.restart()
     assert driver.steps() == [VerifierState.DATABASE_LOST]  # another run
     shop.store._runs -= 1
@@ -317,7 +317,7 @@ def test_only_changes_of_state_are_logged(shop: Shop, driver: VerifierDriver, mo
     assert [line for line in lines if line != "None"] == [
         VerifierState.WAITING.value,
         VerifierState.VOUCHING.value,
-        VerifierState.STORE_AWAY.value,
+        VerifierState.STORE_UNAVAILABLE.value,
     ]
 
 

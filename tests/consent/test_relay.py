@@ -61,7 +61,7 @@ def test_refused_purges_are_retried_ever_less_often(shop: Shop, withdrawn: Purge
     for _ in range(12):
         assert relay_due(at(now)).failed == 1
         change = PermissionChange.objects.get(sequence=withdrawn.sequence)
-        assert change.last_error == "broker away"
+        assert change.last_error == "broker unavailable"
         assert relay_due(at(now)) == RelayResult(0, 0, 0)
         waits.append((change.next_attempt_at - at(now)).total_seconds())
         now += waits[-1]

@@ -102,9 +102,9 @@ def error_of(words: list[str]) -> str | None:
         words = words[1:]
     match words:
         case ["make", *targets]:
-            gone = {word for word in targets if "=" not in word} - MAKE_TARGETS
+            unknown = {word for word in targets if "=" not in word} - MAKE_TARGETS
             missing = [path for word in targets if word.startswith("ARGS=") for path in missing_tests(word[5:])]
-            return f"no target {gone}" if gone else f"no file {missing}" if missing else None
+            return f"no target {unknown}" if unknown else f"no file {missing}" if missing else None
         case ["docker", "compose", "run", "--rm", service, _, *rest]:
             return f"no service {service}" if service not in COMPOSE_SERVICES else error_of(rest)
         case ["docker", "compose", *_]:

@@ -102,7 +102,7 @@ def test_content_hides_personal_and_unknown_fields(quarantine: Quarantine) -> No
     assert shown["data.category"] == "null"
     assert shown["subject"] == SUBJECT
     assert "ann" not in str(shown)
-    assert "1 field that the source does not know" in shown["data"]
+    assert "1 field that the source does not define" in shown["data"]
 
 
 @pytest.mark.parametrize("value", [b"", b"ann@example.org", b"[1]", b"\xff\xfe", b"[" * 90_000, b'{"a":' * 9_000])
@@ -267,9 +267,9 @@ def test_expired_dead_letters_are_closed_and_closed_ones_pruned(quarantine: Quar
     with dead_letter_topic.connect() as kafka:
         kept = kafka.bounds(names.dead_letters(quarantine.conf.generation))[quarantine.home]
     DeadLetter.objects.filter(dead_letter_offset=kept.start + 1).update(dead_letter_offset=kept.stop)
-    gone = range(kept.start + 1, kept.stop + 1)
+    remaining = range(kept.start + 1, kept.stop + 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dead_letter_topic.DeadLetterTopic, "bounds", lambda *_: {quarantine.home: gone})
+        patch.setattr(dead_letter_topic.DeadLetterTopic, "bounds", lambda *_: {quarantine.home: remaining})
         assert services.expire() == 1
     assert states() == {first: State.EXPIRED, second: State.OPEN}
     assert "no longer has the record" in refusal(replay(first))

@@ -17,7 +17,7 @@ def ms(moment: datetime) -> int:
 
 
 class Clock:
-    """Monotonic clock in seconds; it goes on only by ``pass_s``."""
+    """Monotonic clock in seconds; it advances only by ``pass_s``."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0

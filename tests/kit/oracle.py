@@ -1,4 +1,4 @@
-"""The oracle: features recomputed from raw rows by DuckDB, from nothing but what ``features show --json`` says.
+"""The oracle: features recomputed from raw rows by DuckDB, from the output of ``features show --json`` alone.
 
 Rows are a table ``events(customer, t_ms, event_id_hash, <fields>)``; scaled fields are DECIMAL, so that sums are exact.
 """
@@ -46,7 +46,7 @@ DISTINCT_EXACT, TOP_EXACT, QUANTILE_EXACT = 128, 64, 64
 
 
 class Mismatch(NamedTuple):
-    """A served value that is not what the raw rows say."""
+    """A served value that differs from the raw rows."""
 
     customer: str
     feature: str

@@ -25,7 +25,7 @@ class SentPurges:
 
     def send(self, wanted: list[Purge]) -> dict[int, str]:
         if self.failing:
-            return {purge.sequence: "broker away" for purge in wanted}
+            return {purge.sequence: "broker unavailable" for purge in wanted}
         self.sent += wanted
         if self.dying:
             raise KeyboardInterrupt
@@ -41,7 +41,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> SentPurges:
 
 @pytest.fixture
 def shop(database: str, store: MemoryStore, sent: SentPurges) -> "Shop":
-    """A vouched store, the four purposes and their notice. Nobody is registered."""
+    """A vouched store, the four purposes and their notice. No customer is registered."""
     return Shop(store, sent)
 
 

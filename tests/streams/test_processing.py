@@ -177,7 +177,7 @@ def test_worker_waits_for_an_unavailable_store_and_reports_why(env: ProcessingEn
         assert env.retrying.waiting_for is None
         return reason
 
-    assert asyncio.run(scenario()) == "store is away"
+    assert asyncio.run(scenario()) == "store is unavailable"
     assert decode(env.table.values[ANN.encode()]).offset == 0
 
 

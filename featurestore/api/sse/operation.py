@@ -69,7 +69,7 @@ def follow_features(request: HttpRequest) -> HttpResponse:
 
     `features` has the answer of `POST /v1/features` at this moment; it replaces the one before. `unavailable` has a
     problem document: until the next `features`, no earlier answer may be used. `closed` is the last event; its
-    `reason` says why, its `reconnect` whether to open the stream again. Permission is checked for each event.
+    `reason` states why, its `reconnect` whether to open the stream again. Permission is checked for each event.
     """
     return respond_to(request, refuse, "features/stream")
 

@@ -95,7 +95,7 @@ class Streams:
         opening = asyncio.ensure_future(loop.run_in_executor(self._openers, run_as_request, work))
         try:
             reply = await asyncio.shield(opening)
-        except asyncio.CancelledError:  # the thread goes on opening a stream that nobody will use
+        except asyncio.CancelledError:  # the thread continues to open a stream that no client will use
             opening.add_done_callback(lambda _: asyncio.ensure_future(self._release(stream)))
             raise
         finally:

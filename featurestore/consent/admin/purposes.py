@@ -1,4 +1,4 @@
-"""Admin page of purposes. Name and lawful basis never change, since customers were told both."""
+"""Admin page of purposes. Name and lawful basis never change, since customers have seen both."""
 
 from typing import Any
 

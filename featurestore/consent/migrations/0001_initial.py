@@ -43,10 +43,10 @@ class Migration(migrations.Migration):
             name='ChangeSequence',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('epoch', models.BigIntegerField(help_text='Raised after a restore. The store refuses permissions of an older epoch.')),
+                ('epoch', models.BigIntegerField(help_text='Database epoch: raised after a restore. The store refuses an older one.')),
                 ('sequence', models.BigIntegerField(default=0)),
                 ('at', models.DateTimeField(help_text='Time of the last change. It never goes back.')),
-                ('vouched_runs', models.TextField(blank=True, help_text='The last Redis run vouched for, of each node, one a line.')),
+                ('vouched_runs', models.TextField(blank=True, help_text='The last Redis run vouched for, of each node, one per line.')),
             ],
             options={
                 'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='one_change_sequence')],

@@ -1,4 +1,4 @@
-"""The database itself refuses to change what is only appended, whoever asks.
+"""Triggers that refuse to change or delete a consent record, by any client of the database.
 
 Records may be deleted once their customer is marked as erased. SQLite gets no guard against deletion: tests empty
 tables there with DELETE, and it holds demos alone (the system check rapport.E004).

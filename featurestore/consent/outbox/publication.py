@@ -16,7 +16,7 @@ from featurestore.store.protocol import PublishResult, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-UNVOUCHED = "the node is away or not vouched for: is `manage.py verify_store` running?"
+UNVOUCHED = "the node is unavailable or not vouched for: is `manage.py verify_store` running?"
 
 
 def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[str, Permission]:
@@ -45,7 +45,7 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
 def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:
     """Publish the current permissions of subjects; those returned are in effect, and the relay tries the others.
 
-    Never raises StoreUnavailable: the changes are recorded, and an unreachable store denies.
+    Never raises StoreUnavailable: the changes are recorded, and an unavailable store denies.
     """
     effective: set[str] = set()
     for batch in batches(sorted(subjects)):

@@ -1,4 +1,4 @@
-"""Purges and their producer: a Kafka topic keyed by subject and partitioned like the event topics."""
+"""Purges and their Kafka producer. Their topic is keyed by subject and partitioned like the event topics."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ DELIVERY_TIMEOUT_MS = 5000
 
 
 class Purge(NamedTuple):
-    """Request to the streams: read a subject's permission again and drop the values that it no longer allows."""
+    """Message that makes the streams read a subject's permission again and drop the values that it no longer allows."""
 
     subject: str
     sequence: int

@@ -200,7 +200,7 @@ def _check(choice: Choice) -> None:
         raise WrongText("A text contains a null character. Leave it out.")
     if choice.method not in ConsentRecord.Method.values:
         raise WrongMethod(
-            f"Unknown method: say how the decision was made, one of {', '.join(ConsentRecord.Method.values)}."
+            f"Unknown method: state how the decision was made, one of {', '.join(ConsentRecord.Method.values)}."
         )
     if not choice.actor or len(choice.actor) > MAX_ACTOR_LENGTH:
         raise WrongActor(

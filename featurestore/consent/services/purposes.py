@@ -45,7 +45,7 @@ def define_purpose(
         lock_change_sequence()  # so that a registration either grants the purpose or is found by the backfill
         found = Purpose.objects.filter(name=name).first()
         if found and not found.active:
-            raise PurposeChanged(f"Purpose {name} is retired, and its customers were told: define a new purpose.")
+            raise PurposeChanged(f"Purpose {name} is retired, and its customers have seen that: define a new purpose.")
         if found and found.lawful_basis != lawful_basis:
             raise PurposeChanged(f"Purpose {name} rests on {found.lawful_basis} for good: define a new purpose.")
         purpose = found or Purpose(name=name, lawful_basis=lawful_basis, backfilled=lawful_basis == Basis.CONSENT)

@@ -5,8 +5,9 @@ change of the node's subjects that is not in the store yet. A run is new to it i
 or owns other slots. Then the verifier
 
 1. waits until the vouch key of every other run of the same slots has expired, so that no reader trusts two runs;
-2. claims a new store incarnation and publishes what the run may lack: all that changed since its claim, or everything;
-3. records the run as vouched for in the database, claims it for the last sequence published, and vouches.
+2. begins a new store incarnation, by a store claim of epoch 0, and publishes what the run may lack: all that changed
+   since its earlier claim, or everything;
+3. records the run as vouched for in the database, writes a store claim for the last sequence published, and vouches.
 
 The store compares the run with each claim and each vouch, so that a fail-over between two calls is refused there.
 """
@@ -38,11 +39,11 @@ class VerifierState(StrEnum):
     VOUCHING = "vouching"
     WAITING = "waiting until the vouch key of another run has expired"
     PUBLISHING = "publishing permissions to a new run"
-    STORE_AWAY = "store unavailable"
+    STORE_UNAVAILABLE = "store unavailable"
     STORE_CHANGED = "the run changed meanwhile"
     STORE_AHEAD = "store is ahead of the database: was it restored? Run manage.py raise_epoch. Reads are denied"
     STORE_OUTDATED = "store holds data of a version before 0.2. Empty it with redis-cli FLUSHDB. Reads are denied"
-    DATABASE_AWAY = "database unavailable, vouching for the known run"
+    DATABASE_UNAVAILABLE = "database unavailable, vouching for the known run"
     DATABASE_LOST = "database unavailable for too long. Reads are denied"
 
 
@@ -50,7 +51,8 @@ class NodeVerifier:
     """Verifier of one node. Call ``step`` twice a second.
 
     ``clock`` counts seconds. ``stopping`` ends a long publication early. ``vouch_times`` is shared by the verifiers of
-    a process: when each run was last vouched for; under None, when a process before this one may have done so last.
+    a process: by run, the time at which it was last vouched for; under None, the start of this process, before which
+    an earlier process may have vouched for any run.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class NodeVerifier:
         self.log = log.bind(node=node.name) if node.name else log
         self.state: VerifierState | None = None
         self._vouch_times: dict[Run | None, float] = {None: clock()} if vouch_times is None else vouch_times
-        self._interrupted_at: StoreClaim | None = None  # run, epoch and sequence that a publication reached
+        self._interrupted_at: StoreClaim | None = None  # how far an interrupted publication came
         self._epoch, self._database_at = 0, clock()
         self._up_to_date: Run | None = None  # the run that holds all that is known to be committed
 
@@ -84,7 +86,7 @@ class NodeVerifier:
             self._epoch, self._database_at = change_sequence.epoch, self.clock()
             return self._verify(change_sequence)
         except StoreUnavailable:
-            return VerifierState.STORE_AWAY
+            return VerifierState.STORE_UNAVAILABLE
         except (DatabaseError, InterfaceError):
             return self._vouch_without_database()
 
@@ -133,7 +135,7 @@ class NodeVerifier:
         last = self._publish_after(run, start, epoch)
         if last is None:
             return VerifierState.PUBLISHING
-        # A store emptied meanwhile has lost the claim; a database restored meanwhile has another epoch.
+        # A store emptied meanwhile has lost the claim; a database restored meanwhile has another database epoch.
         if self.node.read_claim() != new_incarnation or load_change_sequence().epoch != epoch:
             return VerifierState.STORE_CHANGED
         # An old primary may come back as the run it was, without later changes: only the last run is trusted.
@@ -199,24 +201,24 @@ class NodeVerifier:
         return vouched
 
     def _vouch_without_database(self) -> VerifierState:
-        """Vouch on for DATABASE_GRACE_S: the run holds all that was committed, and nothing commits meanwhile."""
+        """Keep vouching for DATABASE_GRACE_S: the run holds all that was committed, and nothing commits meanwhile."""
         if self.clock() - self._database_at > DATABASE_GRACE_S:
             return VerifierState.DATABASE_LOST
         try:
             run, claim = self.node.run(), self.node.read_claim()
             known = run == self._up_to_date and claim and (claim.run, claim.epoch) == (run, self._epoch)
-            return VerifierState.DATABASE_AWAY if known and self._vouch(run) else VerifierState.DATABASE_LOST
+            return VerifierState.DATABASE_UNAVAILABLE if known and self._vouch(run) else VerifierState.DATABASE_LOST
         except StoreUnavailable:
-            return VerifierState.STORE_AWAY
+            return VerifierState.STORE_UNAVAILABLE
 
 
 def _is_ahead(claim: StoreClaim | None, change_sequence: ChangeSequence) -> bool:
-    """Whether the store claims changes that the database never numbered."""
+    """Whether the store claim is ahead of the database: it names a change that the database never numbered."""
     return claim is not None and (claim.epoch, claim.sequence) > (change_sequence.epoch, change_sequence.sequence)
 
 
 def _lacks_only_later(claim: StoreClaim, change_sequence: ChangeSequence) -> bool:
-    """Whether the data under a claim lack only later changes.
+    """Whether the store lacks no change up to its claim.
 
     In a cluster, slots may have moved away and back with the data of a primary that was not vouched for, unless the
     claim's run is the one vouched for last.
@@ -241,7 +243,7 @@ def record_vouched_run(run: Run) -> None:
 
 
 def mark_published(sequences: Iterable[int]) -> None:
-    """Record that changes are in a store that is vouched for since the last vouch."""
+    """Record that changes are in effect: since the last vouch they are in a store that is vouched for."""
     for batch in batches(list(sequences)):
         changes = PermissionChange.objects.filter(published_at=None, sequence__in=batch)
         changes.update(published_at=database_now(), last_error="")

@@ -27,8 +27,8 @@ MAX_TIMELINE_RECORDS = 50
 """Consent records on the customer's page; the list of consent records has all."""
 
 PENDING_MESSAGE = (
-    "Recorded, and pending: the store is away or not vouched for. Within seconds either the decision is in effect, or "
-    "every read is denied until it is."
+    "Recorded, and pending: the store is unavailable or not vouched for. Within seconds either the decision is in "
+    "effect, or every read is denied until it is."
 )
 
 

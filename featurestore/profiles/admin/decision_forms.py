@@ -22,7 +22,7 @@ class DecisionForm(forms.Form):
     """
 
     method = forms.ChoiceField(
-        label="How the customer told us", choices=[("", "Choose…"), *METHODS], widget=UnfoldAdminSelectWidget
+        label="How the customer informed us", choices=[("", "Choose…"), *METHODS], widget=UnfoldAdminSelectWidget
     )
     reason = forms.CharField(
         max_length=MAX_REASON_LENGTH,

@@ -17,7 +17,7 @@ DECIDABLE = frozenset({Basis.CONSENT, Basis.LEGITIMATE_INTEREST})
 
 NO_PERMISSION = Permission(0, 0)
 WITHOUT_DECISION = {
-    Basis.CONSENT: "Never asked: without consent it is denied.",
+    Basis.CONSENT: "No decision: without consent it is denied.",
     Basis.CONTRACT: "The contract with the customer needs it. It ends with the contract.",
     Basis.LEGAL_OBLIGATION: "A law requires it. It can't be withdrawn.",
     Basis.LEGITIMATE_INTEREST: "A legitimate interest. The customer has not objected.",
@@ -25,7 +25,7 @@ WITHOUT_DECISION = {
 STORE_PROBLEMS = {
     StoreStatus.VOUCHED: "",
     StoreStatus.UNVOUCHED: "The store is not vouched for: until it is, reads are denied for every purpose.",
-    StoreStatus.UNREACHABLE: "The store is away: until it is back, reads are denied for every purpose.",
+    StoreStatus.UNAVAILABLE: "The store is unavailable: until it is back, reads are denied for every purpose.",
 }
 
 
@@ -94,10 +94,10 @@ def _why(
     if record.decision == ConsentRecord.Decision.EXPIRED:
         return f"Ended: {record.reason}."
     if basis is Basis.CONSENT:
-        said = "Consent given" if row.allowed else "Consent withdrawn or refused"
+        decided = "Consent given" if row.allowed else "Consent withdrawn or refused"
     else:
-        said = "Objection taken back" if row.allowed else "The customer objected"
-    return f"{said}, via {record.get_method_display().lower()}."
+        decided = "Objection taken back" if row.allowed else "The customer objected"
+    return f"{decided}, via {record.get_method_display().lower()}."
 
 
 def _since(

@@ -119,7 +119,7 @@ def test_revoked_key_closes_its_streams(shop: StreamEnvironment) -> None:
     shop.made.manage("shell", "-c", REVOKE.format(key_id=key.split("_")[1]))
     closing = stream.until_event(
         "closed", within_s=10
-    )  # 2 s until every process knows, and a second until the next check
+    )  # 2 s until every process has noticed it, and a second until the next check
     assert (closing.data["reason"], closing.data["reconnect"]) == ("refused", False)
     assert shop.listen(shop.customer(), key=key).status == 401
 

@@ -8,7 +8,7 @@ from featurestore.consent import services
 
 
 class Command(BaseCommand):
-    help = "Raise the epoch after a restore: the store then accepts every permission from this database again."
+    help = "Raise the database epoch after a restore: the store then accepts every permission from this database again."
 
     def handle(self, *args: Any, **options: Any) -> None:
         change_sequence = services.raise_epoch()
