@@ -1,4 +1,4 @@
-"""Online store as the streams use it: while it is unavailable or not vouched for, calls are repeated until they succeed."""
+"""Online store as the streams use it: calls are repeated while it is unavailable or not vouched for."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -41,7 +41,8 @@ class RetryingStore:
     async def read_permissions(self, subjects: Sequence[str]) -> list[Permission | None]:
         """Each subject's permission, from a run that is vouched for."""
         while not (reading := await self._answer(self.online.read, subjects, (), (), READ_TIMEOUT_MS)).vouched:
-            await self._wait("a node of the store is unavailable or not vouched for: is `manage.py verify_store` running?")
+            hint = "is `manage.py verify_store` running?"
+            await self._wait(f"a node of the store is unavailable or not vouched for: {hint}")
         self._resume()
         return [stored.permission for stored in reading.subjects]
 

@@ -35,7 +35,7 @@ class WatermarkPublisher:
         self.generation = generation
 
     async def publish(self, folded_to_ms: Mapping[TP, int]) -> None:
-        """Advance the watermarks of partitions that are folded up to a time. While the store is unavailable none advances."""
+        """Advance the watermarks of partitions that are folded up to a time; none while the store is unavailable."""
         due = [tp for tp in folded_to_ms if tp.topic in self.processors]
         partitions = [(self.processors[tp.topic].source.name, tp.partition) for tp in due]
         try:
