@@ -50,7 +50,7 @@ class Rejection(StrEnum):
 
 
 class Credential(NamedTuple):
-    """Authenticated client and what it may do. For a token, ``key_id`` is the id of the secret that bought it."""
+    """Authenticated client and what it may do. For a token, ``key_id`` is the id of its secret."""
 
     key_id: str
     client: str
@@ -68,7 +68,7 @@ class CacheEntry(NamedTuple):
 
 
 class UsedToken(NamedTuple):
-    """Secret that bought a token, and the token's expiry."""
+    """Secret for which a token was issued, and the token's expiry."""
 
     secret_id: str
     expires_ms: float
@@ -77,7 +77,7 @@ class UsedToken(NamedTuple):
 class Snapshot(NamedTuple):
     """Credentials by digest. ``read_s`` is the monotonic time just before they were read.
 
-    ``keys_and_tokens`` authenticate requests; a token is added when it is first presented. ``secrets`` only buy tokens.
+    ``keys_and_tokens`` authenticate requests; a token is added when it is first presented. ``secrets`` only get tokens.
     """
 
     read_s: float

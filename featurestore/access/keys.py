@@ -3,7 +3,7 @@
 A key is ``rap_ID_SECRET``, a client secret ``ras_ID_SECRET``. The id (12 hex digits) is not secret: logs contain it.
 The secret has 192 random bits, so that a plain SHA-256 protects it: it can't be guessed, and needs no slow hash.
 
-A token names the secret that bought it, and carries a signature (HMAC-SHA-256, 64 bits):
+A token names the secret for which it was issued, and carries a signature (HMAC-SHA-256, 64 bits):
 
     rat_ 0123456789ab _ 6b49d200 3f1c...(32 hex digits) 9a0b...(16 hex digits)
          secret's id    expiry   128 random bits        signature of all before it
@@ -49,7 +49,7 @@ def new_credential(prefix: Prefix) -> NewCredential:
 
 
 def new_token(secret_id: str, expires_s: int, signing_key: bytes) -> str:
-    """A new token, bought with a secret, that expires at a time in seconds since 1970."""
+    """A new token, issued for a secret, that expires at a time in seconds since 1970."""
     head = f"{readable_part(Prefix.TOKEN, secret_id)}{expires_s:08x}{secrets.token_hex(TOKEN_BYTES)}"
     return head + _signature(head, signing_key)
 

@@ -1,4 +1,4 @@
-"""API clients, their keys, the secrets that buy their tokens, and the number of their requests.
+"""API clients, their keys, the secrets for their tokens, and the number of their requests.
 
 A key or secret is shown once and stored only as a hash. Tokens are django-oauth-toolkit's AccessToken, whose
 application is our client (OAUTH2_PROVIDER_APPLICATION_MODEL).
@@ -92,7 +92,7 @@ class ApiKey(Issued):
 
 
 class ClientSecret(Issued):
-    """Secret with which a client buys tokens. A client may have two that work, so that it can change over."""
+    """Secret with which a client gets tokens. A client may have two that work, so that it can change over."""
 
     prefix = Prefix.SECRET
 

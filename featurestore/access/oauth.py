@@ -81,7 +81,7 @@ class ClientValidator(RequestValidator):
         return new_token(self.credential.key_id, self.now_ms // 1000 + request.expires_in, credential_cache.signing_key)
 
     def save_bearer_token(self, token: dict[str, Any], request: Request, *args: Any, **kwargs: Any) -> None:
-        """Store the token's digest, and its readable part, which names the secret that bought it."""
+        """Store the token's digest, and its readable part, which names its secret."""
         assert self.credential is not None
         expires = datetime.now(UTC) + timedelta(seconds=token["expires_in"])
         row = AccessToken(application=request.client, scope=token["scope"], expires=expires)

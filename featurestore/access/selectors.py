@@ -23,7 +23,7 @@ def credential(text: str, now_ms: int) -> Credential | Rejection:
 
 
 def client_credential(client_id: str, secret: str, now_ms: int) -> Credential | Rejection:
-    """What a client may buy tokens for with its secret, or why not. Raises KeysUnavailable. Looked up as above."""
+    """What a client may get tokens for with its secret, or why not. Raises KeysUnavailable. Looked up as above."""
     entry = credential_cache.secret(secret)
     if now_ms >= entry.expires_ms:
         return Rejection.EXPIRED

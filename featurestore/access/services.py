@@ -99,12 +99,12 @@ def create_secret(client: ApiClient, *, actor: str, expires_at: datetime | None 
 
 
 def revoke(issued: ApiKey | ClientSecret, *, actor: str) -> None:
-    """Revoke a key, or a secret with the tokens that it bought, in every process. A repeat keeps the first date."""
+    """Revoke a key, or a secret with its tokens, in every process. A repeat keeps the first date."""
     with transaction.atomic():
         ended = type(issued).objects.filter(pk=issued.pk, revoked_at=None).update(revoked_at=datetime.now(UTC))
         if isinstance(issued, ClientSecret):
-            bought = readable_part(Prefix.TOKEN, issued.key_id)
-            AccessToken.objects.filter(application=issued.client, token=bought).delete()
+            readable = readable_part(Prefix.TOKEN, issued.key_id)
+            AccessToken.objects.filter(application=issued.client, token=readable).delete()
     if ended:
         kind = issued._meta.verbose_name
         log.info("revoked", what=kind, client=issued.client.name, key_id=issued.key_id, actor=actor)
@@ -113,7 +113,7 @@ def revoke(issued: ApiKey | ClientSecret, *, actor: str) -> None:
 
 
 def revoke_tokens(client: ApiClient, *, actor: str) -> int:
-    """Revoke every token of a client, in every process; their number. The client may buy new ones."""
+    """Revoke every token of a client, in every process; their number. The client may get new ones."""
     ended, _ = AccessToken.objects.filter(application=client).delete()
     log.info("tokens revoked", client=client.name, tokens=ended, actor=actor)
     invalidate_credentials()
@@ -176,7 +176,7 @@ _use_writer = ThreadPoolExecutor(1, "last-used-hours")  # starts its thread at t
 
 
 def record_use(key_id: str, now_ms: int) -> None:
-    """Record the hour in which a key was last used, or a secret or a token that it bought.
+    """Record the hour in which a key was last used, or a secret or one of its tokens.
 
     One write a key, hour and process, in another thread: no request waits for it.
     """

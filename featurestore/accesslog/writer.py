@@ -87,7 +87,7 @@ class AccessLogWriter:
         self._pending = deque[tuple[bytes, int]]()  # batches, each with its number of records and counts
         self._pending_count = self._batch_number = self._next_record = 0
         self._since_heartbeat = FLUSHES_PER_HEARTBEAT  # in flushes; the first flush sends a heartbeat
-        self._skip_flushes, self._stream_full, self._stream_away = 0, False, False
+        self._skip_flushes, self._stream_full, self._stream_unavailable = 0, False, False
         self._started_ms = self._flushed_ms = self.clock_ms()
 
     def add_read(
@@ -157,11 +157,11 @@ class AccessLogWriter:
         self._pack_queued()
         until_s = time.monotonic() + SHUTDOWN_S
         self._send()
-        while self._stream_away and time.monotonic() < until_s:
+        while self._stream_unavailable and time.monotonic() < until_s:
             time.sleep(FLUSH_S)
             self._send()
         self._drop(self._pending_count)  # the stream is full or unavailable
-        if not self._stream_away:
+        if not self._stream_unavailable:
             self._pack([], {}, {}, shutdown=True)
             self._stream_full = False  # sent all the same: by the shutdown record the consumer finds what is missing
             self._send()
@@ -223,15 +223,15 @@ class AccessLogWriter:
             if not self._stream_full:
                 self._send_pending()
         except StreamUnavailable as error:
-            if not self._stream_away:
+            if not self._stream_unavailable:
                 log.warning(
                     "access records pending: control Redis unavailable", process=self.process, reason=str(error)
                 )
-            self._stream_away, self._skip_flushes = True, FLUSHES_PER_RETRY
+            self._stream_unavailable, self._skip_flushes = True, FLUSHES_PER_RETRY
             return
-        if self._stream_away:
+        if self._stream_unavailable:
             log.info("access records sent again", process=self.process)
-        self._stream_away = False
+        self._stream_unavailable = False
 
     def _send_heartbeat(self) -> None:
         heartbeat = Batch(self.process, self._started_ms, 0, self._flushed_ms, self._next_record)

@@ -28,9 +28,8 @@ from featurestore.store.protocol import StoreUnavailable
 log = structlog.get_logger(__name__)
 
 LEASE_S = 120  # renewed with every batch
-STUCK_AFTER = timedelta(
-    minutes=1
-)  # a change unpublished for longer is a finding: the store verifier publishes twice a second
+STUCK_AFTER = timedelta(minutes=1)
+"""A change unpublished for longer is a finding: the store verifier publishes twice a second."""
 
 
 class UnvouchedStore(StoreUnavailable):

@@ -39,7 +39,7 @@ def secret(allowed_bot: ApiClient) -> tuple[ClientSecret, str]:
     return services.create_secret(allowed_bot, actor="test")
 
 
-def buy(secret: str, now_ms: int, scope: str = "features:read purpose:service") -> str:
+def get_token(secret: str, now_ms: int, scope: str = "features:read purpose:service") -> str:
     """A token, stored as the endpoint stores it."""
     found = client_credential("support-bot", secret, now_ms)
     assert isinstance(found, Credential)
@@ -53,7 +53,7 @@ def buy(secret: str, now_ms: int, scope: str = "features:read purpose:service") 
 
 
 def test_token_allows_what_it_was_issued_for(secret: tuple[ClientSecret, str], now_ms: int) -> None:
-    token = buy(secret[1], now_ms)
+    token = get_token(secret[1], now_ms)
     assert credential(token, now_ms) == Credential(
         secret[0].key_id,
         "support-bot",
@@ -65,7 +65,7 @@ def test_token_allows_what_it_was_issued_for(secret: tuple[ClientSecret, str], n
 
 
 def test_database_stores_no_token(secret: tuple[ClientSecret, str], now_ms: int) -> None:
-    token = buy(secret[1], now_ms)
+    token = get_token(secret[1], now_ms)
     row = AccessToken.objects.get()
     assert row.token_checksum == digest_of(token)
     assert row.token == token[:17] == f"rat_{secret[0].key_id}_"
@@ -78,7 +78,7 @@ def test_secret_is_stored_as_a_hash_and_authenticates_no_request(secret: tuple[C
     assert credential(secret[1], now_ms) is Rejection.WRONG
 
 
-def test_key_buys_no_token(allowed_bot: ApiClient, now_ms: int) -> None:
+def test_key_gets_no_token(allowed_bot: ApiClient, now_ms: int) -> None:
     _, key = services.create_key(allowed_bot, **MAY, actor="test")
     assert client_credential("support-bot", key, now_ms) is Rejection.WRONG
 
@@ -92,7 +92,7 @@ def test_secret_belongs_to_one_client(secret: tuple[ClientSecret, str], now_ms: 
 def test_expired_token_is_rejected_without_a_query(
     secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
 ) -> None:
-    token = buy(secret[1], now_ms)
+    token = get_token(secret[1], now_ms)
     end_ms = expiry_ms(token)
     assert end_ms == (now_ms // 1000 + LIFETIME_S) * 1000
     assert isinstance(credential(token, end_ms - 1), Credential)
@@ -105,14 +105,14 @@ def test_expired_token_is_rejected_without_a_query(
 
 def test_new_token_works_with_an_older_snapshot(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     credential("", now_ms)
-    token = buy(secret[1], now_ms)
+    token = get_token(secret[1], now_ms)
     assert isinstance(credential(token, now_ms), Credential)
 
 
 def test_cached_token_costs_one_query(
     secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
 ) -> None:
-    token = buy(secret[1], now_ms)
+    token = get_token(secret[1], now_ms)
     with django_assert_num_queries(1):
         for _ in range(20):
             assert isinstance(credential(token, now_ms), Credential)
@@ -121,7 +121,7 @@ def test_cached_token_costs_one_query(
 def test_repeated_revoked_token_costs_one_query(
     secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
 ) -> None:
-    token = buy(secret[1], now_ms)
+    token = get_token(secret[1], now_ms)
     assert services.revoke_tokens(secret[0].client, actor="test") == 1
     credential("", now_ms)
     with django_assert_num_queries(1):
@@ -132,7 +132,7 @@ def test_repeated_revoked_token_costs_one_query(
 def test_tokens_in_use_are_read_again_together(
     secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
 ) -> None:
-    tokens = [buy(secret[1], now_ms) for _ in range(5)]
+    tokens = [get_token(secret[1], now_ms) for _ in range(5)]
     for token in tokens:
         assert isinstance(credential(token, now_ms), Credential)
     credential_cache.invalidate()
@@ -146,7 +146,7 @@ def test_tokens_in_use_are_read_again_together(
 def test_made_up_tokens_cost_no_query(
     secret: tuple[ClientSecret, str], now_ms: int, django_assert_num_queries: Any
 ) -> None:
-    token = buy(secret[1], now_ms)
+    token = get_token(secret[1], now_ms)
     later = f"{token[:17]}{int(token[17:25], 16) + 1:08x}{token[25:]}"
     wrongs = [
         token[:-1] + ("0" if token[-1] != "0" else "1"),  # another signature
@@ -170,24 +170,24 @@ def test_signed_token_that_was_not_issued_is_rejected(secret: tuple[ClientSecret
 
 def test_tokens_are_revoked_with_their_secret(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     other, text = services.create_secret(secret[0].client, actor="test")
-    tokens = [buy(secret[1], now_ms), buy(text, now_ms)]
+    tokens = [get_token(secret[1], now_ms), get_token(text, now_ms)]
     services.revoke(secret[0], actor="test")
     assert [type(credential(token, now_ms)) for token in tokens] == [Rejection, Credential]
     assert client_credential("support-bot", secret[1], now_ms) is Rejection.REVOKED
     assert AccessToken.objects.get().token.startswith(f"rat_{other.key_id}")
 
 
-def test_token_bought_during_the_revocation_of_its_secret_is_rejected(
+def test_token_issued_during_the_revocation_of_its_secret_is_rejected(
     secret: tuple[ClientSecret, str], now_ms: int
 ) -> None:
-    token = buy(secret[1], now_ms)
+    token = get_token(secret[1], now_ms)
     ClientSecret.objects.update(revoked_at=datetime.now(UTC))  # committed by another process before the token's row
     invalidate_credentials()
     assert credential(token, now_ms) is Rejection.REVOKED
 
 
 def test_tokens_outlive_their_expired_secret(secret: tuple[ClientSecret, str], now_ms: int) -> None:
-    token = buy(secret[1], now_ms)
+    token = get_token(secret[1], now_ms)
     ClientSecret.objects.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     invalidate_credentials()
     assert client_credential("support-bot", secret[1], now_ms) is Rejection.EXPIRED
@@ -195,7 +195,7 @@ def test_tokens_outlive_their_expired_secret(secret: tuple[ClientSecret, str], n
 
 
 def test_tokens_of_an_inactive_client_are_rejected(secret: tuple[ClientSecret, str], now_ms: int) -> None:
-    token, client = buy(secret[1], now_ms), secret[0].client
+    token, client = get_token(secret[1], now_ms), secret[0].client
     client.active = False
     services.save_client(client, actor="test")
     assert credential(token, now_ms) is Rejection.INACTIVE
@@ -203,7 +203,7 @@ def test_tokens_of_an_inactive_client_are_rejected(secret: tuple[ClientSecret, s
 
 
 def test_tokens_of_a_deleted_client_are_rejected(secret: tuple[ClientSecret, str], now_ms: int) -> None:
-    token = buy(secret[1], now_ms)
+    token = get_token(secret[1], now_ms)
     secret[0].client.delete()
     invalidate_credentials()
     assert credential(token, now_ms) is Rejection.REVOKED
@@ -211,7 +211,7 @@ def test_tokens_of_a_deleted_client_are_rejected(secret: tuple[ClientSecret, str
 
 
 def test_narrower_client_narrows_existing_tokens(secret: tuple[ClientSecret, str], now_ms: int) -> None:
-    token = buy(secret[1], now_ms, "features:read consent:write purpose:service purpose:fraud")
+    token = get_token(secret[1], now_ms, "features:read consent:write purpose:service purpose:fraud")
     may = {"services": ["support_chat"], "purposes": ["fraud", "analytics"], "scopes": ["features:read"]}
     services.allow(secret[0].client, **may, actor="test")
     found = credential(token, now_ms)
@@ -258,7 +258,7 @@ def test_invalid_allowance_of_a_client_is_refused(allowed_bot: ApiClient, change
 
 def test_expired_tokens_are_deleted(secret: tuple[ClientSecret, str], now_ms: int) -> None:
     for _ in range(2):
-        buy(secret[1], now_ms)
+        get_token(secret[1], now_ms)
     gone = AccessToken.objects.earliest("pk")
     AccessToken.objects.filter(pk=gone.pk).update(expires=datetime.now(UTC) - timedelta(seconds=1))
     services.prune()
@@ -275,7 +275,7 @@ def test_every_scope_has_a_description() -> None:
     assert SCOPE_DESCRIPTIONS.keys() == set(Scope)
 
 
-def test_token_names_the_secret_that_bought_it() -> None:
+def test_token_names_the_secret_that_it_was_issued_for() -> None:
     token = new_token("0123456789ab", 1_800_000_000, b"key")
     assert is_signed(token, b"key")
     assert (key_id_of(token), expiry_ms(token), len(token)) == ("0123456789ab", 1_800_000_000_000, 73)

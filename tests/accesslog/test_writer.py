@@ -175,7 +175,7 @@ def test_shutdown_record_is_sent_to_a_full_stream(writer: AccessLogWriter, strea
     assert [(batch.first, batch.shutdown) for batch in stream.batches] == [(2, True)]
 
 
-def test_shutdown_ends_while_the_stream_is_away(writer: AccessLogWriter, stream: MemoryStream) -> None:
+def test_shutdown_ends_while_the_stream_is_unavailable(writer: AccessLogWriter, stream: MemoryStream) -> None:
     stream.available = False
     read(writer)
     writer.final_flush()

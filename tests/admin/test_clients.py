@@ -136,7 +136,7 @@ def test_assigned_engineer_sees_one_client(env: AdminEnvironment, bot: ApiClient
 ALLOWANCE = {"scopes": ["features:read"], "services": ["support_chat"], "purposes": ["service"]}
 
 
-def buy(client: ApiClient, count: int = 1) -> None:
+def get_tokens(client: ApiClient, count: int = 1) -> None:
     for n in range(count):
         row = AccessToken(application=client, scope="features:read", expires=datetime.now(UTC) + timedelta(minutes=5))
         set_token_value(row, f"{client.name}-{n}")
@@ -196,8 +196,8 @@ def test_live_tokens_are_counted_and_revoked_together(env: AdminEnvironment, pet
     other = env.key("sales-bot")[0].client
     page = address("apiclient", "revoke_tokens", bot.pk)
     assert petra.post(page).status_code == 403, "there is none"
-    buy(bot, 25)
-    buy(other)
+    get_tokens(bot, 25)
+    get_tokens(other)
     shown = petra.get(address("apiclient", "change", bot.pk)).content.decode()
     assert "25 valid; the latest 20 are listed" in shown
     assert petra.post(page).status_code == 302
@@ -206,7 +206,7 @@ def test_live_tokens_are_counted_and_revoked_together(env: AdminEnvironment, pet
 
 def test_roles_and_assignment_limit_secrets_and_tokens(env: AdminEnvironment, bot: ApiClient) -> None:
     secret, _ = create_secret(bot, actor="test")
-    buy(bot)
+    get_tokens(bot)
     pages = {
         "create": address("apiclient", "create_secret", bot.pk),
         "allow": address("apiclient", "allow", bot.pk),

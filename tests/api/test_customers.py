@@ -39,7 +39,7 @@ def test_registration_is_202_while_the_store_is_unavailable(post: Post, environm
         {"email": "ann@example.org"},
     ],
 )
-def test_wrong_customer_is_malformed_and_registers_nobody(post: Post, change: dict[str, Any]) -> None:
+def test_wrong_customer_is_malformed_and_not_registered(post: Post, change: dict[str, Any]) -> None:
     response = post(PATH, NEW | change)
     assert response.status_code == 400
     assert response.json()["type"] == "urn:rapport:problem:malformed"
@@ -47,5 +47,5 @@ def test_wrong_customer_is_malformed_and_registers_nobody(post: Post, change: di
     assert not Customer.objects.exists()
 
 
-def test_wrong_key_registers_nobody(post: Post) -> None:
+def test_wrong_key_registers_no_customer(post: Post) -> None:
     assert post(PATH, NEW, authorization="Bearer rap_no_such").status_code == 401

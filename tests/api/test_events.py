@@ -61,9 +61,9 @@ def test_event_id_hash_depends_on_client_and_id_only(post: Post, kafka: FakeKafk
     for body in (one(), one(time="2026-11-22T10:00:00Z"), one(id="m/4")):
         post(PATH, body)
     post(PATH, one(), authorization=f"Bearer {text}")
-    ties = [chat.decode(event.value).event_id_hash for event in kafka]
-    assert ties[0] == ties[1]
-    assert len(set(ties)) == 3
+    hashes = [chat.decode(event.value).event_id_hash for event in kafka]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
 
 
 def test_known_and_unknown_customers_are_answered_alike(

@@ -57,8 +57,8 @@ def test_limit_of_one_client_leaves_others_alone(post: Post, environment: Servin
     for _ in range(QUOTA + 1):
         post(FEATURES_PATH, QUERY)
     allowance = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"]}
-    _, desk = create_key(create_client("desk", owner="desk", actor="test"), actor="test", **allowance)
-    assert post(FEATURES_PATH, QUERY, f"Bearer {desk}").status_code == 200
+    _, other = create_key(create_client("other", owner="support", actor="test"), actor="test", **allowance)
+    assert post(FEATURES_PATH, QUERY, f"Bearer {other}").status_code == 200
 
 
 def test_unauthenticated_request_has_no_rate_limit_headers(

@@ -215,7 +215,7 @@ def test_uncommitted_decision_is_not_published(shop: Shop) -> None:
     assert shop.read(ann.subject) is Denial.NO_RECORD
 
 
-def test_withdrawal_is_recorded_and_pending_with_the_store_away(shop: Shop) -> None:
+def test_withdrawal_is_recorded_and_pending_without_the_store(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give()
     shop.store.available = False

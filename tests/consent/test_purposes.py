@@ -85,7 +85,7 @@ def test_interrupted_retirement_publishes_no_grant(shop: Shop) -> None:
     assert PermissionChange.objects.filter(sequence__gt=given.sequence).get().purge
 
 
-def test_retirement_with_the_store_away_is_not_effective_yet(shop: Shop) -> None:
+def test_retirement_with_the_store_unavailable_is_not_effective_yet(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give("service")
     shop.store.available = False

@@ -177,7 +177,7 @@ def test_replay_that_died_before_sending_is_sent_by_the_next(
     assert selectors.find_dead_letter(first).decided_by == "olivia"
 
 
-def test_unacknowledged_replay_stays_claimed(quarantine: Quarantine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unacknowledged_replay_stays_reserved(quarantine: Quarantine, monkeypatch: pytest.MonkeyPatch) -> None:
     (record,) = quarantine.add(order())
     services.import_dead_letters()
     monkeypatch.setattr(

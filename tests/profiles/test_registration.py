@@ -32,7 +32,7 @@ def test_registration_is_in_effect_on_return(shop: Shop) -> None:
     assert not PermissionChange.objects.filter(published_at=None).exists()
 
 
-def test_registration_is_pending_with_the_store_away(shop: Shop) -> None:
+def test_registration_is_pending_without_the_store(shop: Shop) -> None:
     shop.store.available = False
     assert not shop.register().effective
     assert not shop.register().effective

@@ -212,8 +212,8 @@ class ApiClientAdmin(NewCredentialAdmin):
             then,
             title=f"Create a secret for {client.name}",
             button="Create the secret",
-            lead="It buys access tokens that expire within minutes. Its text is shown once, on the next page. "
-            "A client may have two working secrets, so that it can change over.",
+            lead="With the secret the client gets access tokens, which expire within minutes. The secret is shown once, on "
+            "the next page. A client may have two working secrets, so that it can change over.",
         )
 
     def has_allow_permission(self, request: HttpRequest, object_id: str) -> bool:
@@ -268,7 +268,7 @@ class ApiClientAdmin(NewCredentialAdmin):
             title=f"Revoke all tokens of {client.name}",
             button="Revoke now",
             danger=True,
-            lead="Every request with one of them is refused. The client may buy new tokens. If its secret was stolen, "
+            lead="Every request with one of them is refused. The client may get new tokens. If its secret was stolen, "
             "revoke the secret; if the client misbehaves, set it inactive.",
             facts=[("Tokens", str(live_tokens(client).count()))],
         )

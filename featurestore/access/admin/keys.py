@@ -192,8 +192,8 @@ class ApiKeyAdmin(IssuedAdmin):
 class ClientSecretAdmin(IssuedAdmin):
     kind = "secret"
     renew = services.rotate_secret
-    rotation = f"A new secret. The old one buys tokens for another {HOURS} hours: no request is refused."
+    rotation = f"A new secret. The old one is valid for another {HOURS} hours: no request is refused."
     revocation = (
-        "It buys no more tokens, and those that it bought are refused, permanently. To change over without a refused "
-        "request, rotate it."
+        "No more tokens are issued for it, and those issued are refused, permanently. To change over without a "
+        "refused request, rotate it."
     )
