@@ -60,7 +60,7 @@ def consume_pending() -> None:
 def consume(stream: RecordStream, now: datetime | None = None) -> int:
     """Write the stream's batches, and gaps of vanished processes; the number of entries. Raises StreamUnavailable.
 
-    Two consumers may run at once: the lease only spares the second one the work.
+    Two consumers may run at once: the job lease only spares the second one the work.
     """
     with hold_job_lease("accesslog.consume", LEASE_S, now) as held:
         read = 0

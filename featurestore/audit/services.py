@@ -48,7 +48,7 @@ def record_findings(
 
 
 def close_abandoned_runs(now: datetime | None = None) -> None:
-    """End the audits whose process died. Call it with the audit's lease held: then no audit is running."""
+    """End the audits whose process died. Call it with the audit's job lease held: then no audit is running."""
     AuditRun.objects.filter(finished_at=None).update(finished_at=now or database_now(), error="its process ended")
 
 

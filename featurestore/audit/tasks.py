@@ -1,4 +1,4 @@
-"""Celery tasks of audits. A message delivered twice starts no second audit: the first holds the lease."""
+"""Celery tasks of audits. A message delivered twice starts no second audit: the first holds the job lease."""
 
 from celery import shared_task
 

@@ -149,7 +149,7 @@ def test_overview_and_list_report_a_stale_import(env: AdminEnvironment) -> None:
         return figures["Dead letters"].value, figures["Dead letters"].description, figures["Dead letters"].good
 
     assert figure() == ("0", "None waits for a decision; not read from Kafka in the last 5 minutes", False)
-    assert "Are Celery's worker and beat running?" in text_of(petra.get(reverse(LIST)))
+    assert "Are the Celery worker and beat running?" in text_of(petra.get(reverse(LIST)))
     assert "Every dead letter is read." in text_of(petra.get(reverse("admin:ingest_deadletter_read_now"), follow=True))
     assert figure() == ("0", "None waits for a decision", True)
     env.dead_letter()

@@ -212,8 +212,8 @@ class ApiClientAdmin(NewCredentialAdmin):
             then,
             title=f"Create a secret for {client.name}",
             button="Create the secret",
-            lead="With the secret the client gets access tokens, which expire within minutes. The secret is shown once, on "
-            "the next page. A client may have two working secrets, so that it can change over.",
+            lead="With it the client gets access tokens, which expire within minutes. The secret is shown once, "
+            "on the next page. A client may have two working secrets, so that it can change over.",
         )
 
     def has_allow_permission(self, request: HttpRequest, object_id: str) -> bool:
