@@ -74,7 +74,7 @@ def stored(harness: WorkerHarness, store: RedisStore) -> dict[str, tuple[int, in
 
 
 def refused_writes(worker: WorkerProcess, since: int) -> bool:
-    return any("stale\n" in became for became in worker.printed("pushed")[since:])
+    return any("superseded\n" in outcomes for outcomes in worker.printed("pushed")[since:])
 
 
 @pytest.mark.parametrize(("stopped", "slow"), [("started", "COUNTING_SLOW_S"), ("committed", "COUNTING_PUSH_S")])

@@ -33,7 +33,8 @@ def served(worker: WorkerProcess, partitions: set[int], since: int = 0) -> bool:
 
 
 def test_orderly_restart_causes_no_rebalance(make_harness: MakeHarness) -> None:
-    harness = make_harness(tables="rocksdb")
+    # A session that also a start on a busy machine does not outlast.
+    harness = make_harness(tables="rocksdb", settings={"RAPPORT_STREAM_SESSION_MS": "15000"})
     first, second = two_workers(harness)
     before, mine, theirs = len(first.printed("assigned")), owned(harness, second), owned(harness, first)
     with repeating(lambda: harness.produce(FEW), EVERY_S):
