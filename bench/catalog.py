@@ -3,8 +3,8 @@
     python -m bench.catalog
 
 The streams' own code folds whole populations into a real Redis, in micro-batches of the size under load. A figure is
-the events by the processor time of this process: decoding, permissions, fold, writes; without Kafka and the tables, which
-add a tenth or so. The more views a source feeds, and the more of them have sketches, the more an event costs.
+the events by the processor time of this process: decoding, permissions, fold, writes; without Kafka and the tables,
+which add a tenth or so. The more views a source feeds, and the more of them have sketches, the more an event costs.
 """
 
 import asyncio
