@@ -88,7 +88,7 @@ def test_zombie_writes_nothing_though_its_changelog_is_compacted(
     store.publish_permissions(
         {f"k{number}": Permission(1, 1, {PURPOSE: PurposePermission(True, 1, 0)}) for number in range(300)}
     )
-    zombie = harness.worker("one", **{slow: "1"}).wait_ready()
+    zombie = harness.worker("one", **{slow: "2"}).wait_ready()  # stopped within this pause, for longer than it
     harness.produce(400)
     eventually(lambda: zombie.printed(stopped), "a fetch batch being handled")
     zombie.process.send_signal(signal.SIGSTOP)
