@@ -36,7 +36,7 @@ from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
 
 LARGEST_WRITE = 100
 MAX_AGE_S = DEDUPLICATION_SPAN_S - 86_400
-"""A day less than the deduplication window: an event that is sent again is recognised, whatever else happened."""
+"""A day less than the deduplication window, which recognises a repeat unless 256 newer events came between."""
 
 WRITABLE = {name: source for name, source in registry.sources.items() if source.writable}
 
