@@ -1,6 +1,6 @@
-"""What every test may ask for: real servers on free ports, each started once a run and stopped by its pid.
+"""Fixtures of every test: real servers on free ports, each started at most once a worker process.
 
-A server that this machine lacks skips its tests with the reason; under ``CI=true`` a skip fails the run.
+Tests whose server this machine lacks are skipped with the reason; under ``CI=true`` a skip fails the run.
 """
 
 import os
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
 from devservers.kafka.broker import Broker, missing_programs
@@ -22,8 +23,10 @@ from featurestore.accesslog import writer
 
 REDISES = dict.fromkeys(("redis_server", "redis_cluster", "valkey_server", "valkey_cluster"), "redis")
 COST_S = {"kafka": 60, "browser": 30, "postgres": 20, "redis": 10}
-WORKERS_PER_CORE = 2
+"""Order of magnitude of a test's seconds by its mark."""
 MARKED_BY_FIXTURE = {**REDISES, "kafka": "kafka", "postgres": "postgres", "browser": "browser"}
+settings.register_profile("tests", settings(), deadline=None)  # a machine that is busy makes no example wrong
+settings.load_profile("tests")
 CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -123,17 +126,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two workers a core: half of the time a worker waits for the processes that it has started."""
-    return WORKERS_PER_CORE * len(os.sched_getaffinity(0))
+    """One more than cores, as a worker often waits for processes that it has started; none for a single file."""
+    paths = [Path(argument.partition("::")[0]) for argument in config.args]
+    files = sum(len(list(path.rglob("test_*.py"))) or 1 for path in paths)
+    return min(len(os.sched_getaffinity(0)) + 1, files) if files > 1 else 0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test is marked by the servers it asks for: ``-m "not kafka and not browser"`` is the quick run.
+    """Mark tests by the servers of their fixtures: ``-m "not kafka and not browser"`` is the quick run.
 
-    Workers take the files in the order of collection: those that take longest first, so that all end at about one time.
+    Workers take whole files in this order: the longest first, so that all workers end at about the same time.
     """
     for item in items:
-        for fixture in MARKED_BY_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
+        asked = {*getattr(item, "fixturenames", ()), *(str(value) for value in parameters_of(item).values())}
+        for fixture in MARKED_BY_FIXTURE.keys() & asked:
             item.add_marker(MARKED_BY_FIXTURE[fixture])
     if hasattr(config, "workerinput"):
         longest: dict[Path, float] = {}
@@ -142,15 +148,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: -longest[item.path])
 
 
+def parameters_of(item: pytest.Item) -> dict[str, object]:
+    """A test's parameters; some name the fixture of their server."""
+    return item.callspec.params if hasattr(item, "callspec") else {}
+
+
 def expected_s(item: pytest.Item) -> float:
-    """A guess by what a test asks for: its own time limit, else its servers."""
+    """An estimate of a test's seconds, only to sort by: its own time limit, else by its marks."""
     if limit := item.get_closest_marker("timeout"):
         return float(limit.args[0])
     return max((cost for mark, cost in COST_S.items() if item.get_closest_marker(mark)), default=1)
 
 
 def skipped(config: pytest.Config) -> Counter[str]:
-    """How many tests were skipped, by reason."""
+    """Number of skipped tests by reason."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     reports = reporter.stats.get("skipped", []) if reporter else []
     return Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
