@@ -165,7 +165,7 @@ def test_killed_control_redis_loses_only_what_the_gaps_count(database: str, tmp_
 
 
 def all_sent(writer: AccessLogWriter) -> Callable[[], bool]:
-    return lambda: not writer._pending and not writer._reads and not writer._stream_away
+    return lambda: not writer._pending and not writer._reads and not writer._stream_unavailable
 
 
 def test_paused_control_redis_delays_and_doubles_nothing(redis_server: str, database: str, control: Any) -> None:
