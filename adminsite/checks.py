@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from django.core.checks import CheckMessage, Error
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.recorder import MigrationRecorder
 
 from featurestore.config import INSECURE, Settings, settings
@@ -74,14 +74,16 @@ def outdated_database(
 def _migrated_apps(alias: str) -> set[str]:
     try:
         return {app for app, _ in MigrationRecorder(connections[alias]).applied_migrations()}
-    except OperationalError as error:
+    except DatabaseError as error:
         log.warning("database not checked", reason=str(error))
         return set()
 
 
 def refuse_if_unsafe(**_: Any) -> None:
     """Exit with every error. Also a receiver of Celery's start signals, which swallow any other exception."""
-    found = unsafe(settings()) + outdated_database(databases=[DEFAULT_DB_ALIAS])
-    connections[DEFAULT_DB_ALIAS].close()
+    found = unsafe(settings())  # first: no trouble with the database may hide it
+    if not found:
+        found = outdated_database(databases=[DEFAULT_DB_ALIAS])
+        connections[DEFAULT_DB_ALIAS].close()
     if found:
         sys.exit("\n".join(f"{finding.id}: {finding.msg} {finding.hint}" for finding in found))

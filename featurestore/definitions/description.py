@@ -1,6 +1,6 @@
 """Definitions as JSON, for `features show` and GET /v1/services: enough to compute a value again from raw events. Pure.
 
-A value at time q covers the events with ``floor(q - window_s, resolution_s) <= time``, of those that have the field and
+A value at time q covers the events with ``floor(q - window_s, step_s) <= time``, of those that have the field and
 pass the filter. Times are floored to whole multiples of the resolution since 1970.
 """
 
@@ -30,7 +30,7 @@ class FeatureSpec(TypedDict):
     places: int
     filter: dict[str, list[str | float | bool]]  # field: the values it may have
     window_s: int | None  # None: lifetime
-    resolution_s: int
+    step_s: int  # the resolution; the name is promised within /v1
     type: str  # of the value: integer, number, string, boolean, list
     items: str | None  # type of a list's items
     nullable: bool
@@ -81,7 +81,7 @@ def feature_spec(view: FeatureView, feature: Feature) -> dict[str, Any]:
         "places": aggregation.places,
         "filter": {name: _listed(wanted) for name, wanted in sorted(aggregation.where.items())},
         "window_s": feature.window_s,
-        "resolution_s": feature.resolution_s,
+        "step_s": feature.resolution_s,
         "type": type_.type,
         "items": type_.items,
         "nullable": feature.default is None,

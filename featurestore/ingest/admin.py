@@ -274,7 +274,7 @@ class DeadLetterAdmin(SubjectRowAdmin):
                 messages.warning(request, f"{counted(number)} not changed. {why}" if dead_letter is None else why)
             return self.redirect_to(dead_letter)
 
-        title = f"{decision.title} {counted(len(keys)) if dead_letter is None else 'this dead_letter'}"
+        title = f"{decision.title} {counted(len(keys)) if dead_letter is None else 'this dead letter'}"
         return self.confirm(
             request, dead_letter, form_of, then, title=title, button=decision.button, lead=decision.lead, facts=facts
         )

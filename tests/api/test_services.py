@@ -27,7 +27,7 @@ def test_each_feature_is_specified_as_it_is_defined(listed: dict[str, Any]) -> N
         assert set(features) == set(service.defaults())
         for view, feature in service.features:
             found, aggregation = features[feature.name], view.aggregations[feature.aggregation_index].aggregation
-            assert (found["window_s"], found["resolution_s"]) == (feature.window_s, feature.resolution_s)
+            assert (found["window_s"], found["step_s"]) == (feature.window_s, feature.resolution_s)
             assert found["aggregation"] == type(aggregation).__name__
             assert found["default"] == feature.default
             assert set(found["filter"]) == set(aggregation.where)
@@ -48,7 +48,7 @@ def test_specification_of_one_feature(listed: dict[str, Any]) -> None:
         "places": 0,
         "filter": {"kind": ["returned"]},
         "window_s": 90 * 86_400,
-        "resolution_s": 86_400,
+        "step_s": 86_400,
         "type": "integer",
         "items": None,
         "nullable": False,

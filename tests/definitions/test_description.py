@@ -34,7 +34,7 @@ def test_feature_spec_in_json() -> None:
         "places": 4,
         "filter": {"gift": [True], "kind": ["completed", "returned"]},
         "window_s": 30 * 86_400,
-        "resolution_s": 43_200,
+        "step_s": 43_200,
         "type": "number",
         "items": None,
         "nullable": True,

@@ -67,7 +67,7 @@ def recomputed(db: duckdb.DuckDBPyConnection, spec: Spec, customers: Sequence[st
     conditions = ["customer IN (SELECT unnest(?))"]
     if spec["window_s"] is not None:
         edge_s = now_ms // 1000 - spec["window_s"]
-        conditions.append(f"t_ms >= {(edge_s - edge_s % spec['resolution_s']) * 1000}")
+        conditions.append(f"t_ms >= {(edge_s - edge_s % spec['step_s']) * 1000}")
     conditions += [f"{field} IN ({', '.join(map(literal, values))})" for field, values in spec["filter"].items()]
     if spec["field"]:
         conditions.append(f"{spec['field']} IS NOT NULL")

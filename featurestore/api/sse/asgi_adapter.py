@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 PATH = "/v1/features/stream"
 BODY_S = 10.0
-"""A body that takes longer is refusal."""
+"""A request whose body takes longer is refused."""
 SEND_S = 10.0
 """The stream of a client that reads nothing for so long, with its connection's buffers full, is closed."""
 
