@@ -8,7 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from django.db import ProgrammingError
 
+from adminsite import checks
 from adminsite.checks import unsafe
 from featurestore.config import INSECURE, ROOT, Settings
 
@@ -97,3 +99,13 @@ def test_database_of_an_earlier_version_is_refused_with_the_remedy(tmp_path: Pat
         assert "manage.py migrate" in done.stderr, command
     with closing(sqlite3.connect(file)) as database:
         assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("django_migrations",)]
+
+
+def test_unsafe_settings_are_refused_before_the_database_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise ProgrammingError("permission denied for table django_migrations")
+
+    monkeypatch.setattr(checks, "outdated_database", fail)
+    monkeypatch.setattr(checks, "settings", lambda: Settings(**{**SAFE, "debug": True}))
+    with pytest.raises(SystemExit, match=r"rapport\.E003"):
+        checks.refuse_if_unsafe()
