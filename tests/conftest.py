@@ -135,7 +135,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests by the servers of their fixtures: ``-m "not kafka and not browser"`` is the quick run.
 
-    Workers take whole files in this order: the longest first, so that all workers end at about the same time.
+    Workers take whole files in this order: the longest first, so that all workers end at about the same time. A file
+    marked ``last`` is taken last, when most of the machine is free.
     """
     for item in items:
         asked = {*getattr(item, "fixturenames", ()), *(str(value) for value in parameters_of(item).values())}
@@ -145,7 +146,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         longest: dict[Path, float] = {}
         for item in items:
             longest[item.path] = max(longest.get(item.path, 0), expected_s(item))
-        items.sort(key=lambda item: -longest[item.path])
+        last = {item.path for item in items if item.get_closest_marker("last")}
+        items.sort(key=lambda item: (item.path in last, -longest[item.path]))
 
 
 def parameters_of(item: pytest.Item) -> dict[str, object]:

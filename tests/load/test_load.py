@@ -25,6 +25,7 @@ KINDS = {
 }
 
 
+@pytest.mark.last  # an API on a busy machine refuses requests, as it should
 @pytest.mark.kafka
 @pytest.mark.postgres
 @pytest.mark.redis
