@@ -90,7 +90,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap address of a real Apache Kafka without topics; tests make their own names."""
     if reason := missing_programs():
         pytest.skip(reason)
-    with running(Broker(tmp_path_factory.mktemp("kafka"))) as broker:
+    with running(Broker(tmp_path_factory.mktemp("kafka"), short_lived=True)) as broker:
         yield broker.bootstrap
 
 

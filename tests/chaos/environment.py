@@ -78,7 +78,7 @@ class ChaosEnvironment:
         return self
 
     def _start(self) -> None:
-        self.broker = Broker(self.folder / "kafka")
+        self.broker = Broker(self.folder / "kafka", short_lived=True)
         if not self.single_worker:
             self.proxy = Proxy(self.broker.port)
             self.broker.advertised_port = self.proxy.port

@@ -36,7 +36,7 @@ def test_events_waiting_in_a_worker_are_bounded(make_harness: MakeHarness) -> No
 @pytest.fixture
 def broker(kafka: str, tmp_path: Path) -> Iterator[Broker]:
     """A broker of this test's own, to be stopped and continued. The fixture ``kafka`` skips where none can run."""
-    own = Broker(tmp_path / "kafka")
+    own = Broker(tmp_path / "kafka", short_lived=True)
     own.start()
     yield own
     assert own.process

@@ -55,7 +55,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     """A Kafka of this test's own, which it pauses."""
     if reason := missing_programs():
         pytest.skip(reason)
-    made = Broker(tmp_path / "kafka")
+    made = Broker(tmp_path / "kafka", short_lived=True)
     made.start()
     yield made
     made.stop()
