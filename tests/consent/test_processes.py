@@ -18,9 +18,11 @@ from featurestore.audit.models import AuditRun
 from featurestore.config import ROOT
 from featurestore.consent import tasks
 from featurestore.consent.models import ChangeSequence
+from featurestore.consent.outbox import purge_producer
 from featurestore.consent.outbox.purge_producer import KafkaPurgeProducer, Purge
 from featurestore.consent.outbox.relay import RelayResult
 from featurestore.identity import partition_of
+from featurestore.ingest import dead_letter_topic
 from featurestore.store.configured import store_at
 from tests.kit.shop import Shop
 
@@ -32,7 +34,8 @@ def test_scheduled_tasks_exist() -> None:
     assert SCHEDULE["consent.relay"]["schedule"] == 1.0
 
 
-def test_tasks_run_twice_without_harm(shop: Shop) -> None:
+def test_tasks_run_twice_without_harm(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letter_topic, "TIMEOUT_S", 0.1)  # no Kafka answers
     app.loader.import_default_modules()
     shop.register()
     shop.give()
@@ -74,6 +77,12 @@ def test_purge_is_sent_to_the_subjects_partition(kafka: str) -> None:
     assert len({message.partition() for message in messages}) > 1
 
 
+@pytest.fixture
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purge_producer, "DELIVERY_TIMEOUT_MS", 1_000)
+
+
+@pytest.mark.usefixtures("short_timeout")
 def test_purges_to_a_missing_topic_fail_in_time(kafka: str) -> None:
     began = time.monotonic()
     failures = KafkaPurgeProducer(kafka, 99, 4).send([Purge("a" * 32, 1), Purge("b" * 32, 2)])
@@ -81,6 +90,7 @@ def test_purges_to_a_missing_topic_fail_in_time(kafka: str) -> None:
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.usefixtures("short_timeout")
 def test_purges_to_an_unreachable_broker_fail_in_time() -> None:
     began = time.monotonic()
     failures = KafkaPurgeProducer("127.0.0.1:1", 1, 4).send([Purge("a" * 32, 1)])
