@@ -10,6 +10,7 @@ processed at once. Headers have at most MAX_HEADERS_BYTES; the API limits bodies
 import argparse
 import ctypes
 import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
+from granian.net import SocketHolder
 from granian.server.mp import MPServer
 
 from featurestore.api.draining import SIGNAL
@@ -33,8 +35,23 @@ M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # of glibc's malloc.h
 SPARE_BYTES = 2**20  # free memory that a heap may keep at its end
 
 
-class DrainingServer(MPServer):
-    """Granian server that signals its workers to drain ``drain_s`` before it stops them.
+class SharedSocketServer(MPServer):
+    """Granian server whose workers accept connections from one socket.
+
+    Granian on Linux gives each worker a socket of its own on the same port. When a worker ends, Linux resets the
+    connections that wait in its socket, unless ``net.ipv4.tcp_migrate_req`` is set.
+    """
+
+    def _init_shared_socket(self) -> None:
+        family = socket.AF_INET6 if ":" in self.bind_addr else socket.AF_INET
+        self._sso = socket.create_server((self.bind_addr, self.bind_port), family=family, backlog=self.backlog)
+        self._sso.setblocking(False)
+        self._sso.set_inheritable(True)
+        self._shd = SocketHolder(self._sso.fileno())
+
+
+class DrainingServer(SharedSocketServer):
+    """Server that signals its workers to drain ``drain_s`` before it stops them.
 
     The signals are apart, because Python may miss one that arrives while it handles another.
     """

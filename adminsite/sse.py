@@ -6,9 +6,8 @@ a client over the limit gets an answer.
 """
 
 from granian.constants import Interfaces
-from granian.server.mp import MPServer
 
-from adminsite.serve import options, parser_of
+from adminsite.serve import SharedSocketServer, options, parser_of
 from featurestore.config import settings
 
 SPARE_CONNECTIONS = 512
@@ -18,7 +17,7 @@ STOP_S = 10  # streams are closed at once; a client that does not read is not wa
 def main() -> None:
     arguments = parser_of("adminsite.sse", __doc__, 8002).parse_args()
     connections = settings().sse_streams + SPARE_CONNECTIONS
-    MPServer(
+    SharedSocketServer(
         "adminsite.asgi:application",
         interface=Interfaces.ASGI,
         backlog=connections * arguments.workers,
