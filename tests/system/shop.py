@@ -64,10 +64,10 @@ class Shop:
         return self.api.post("/v1/features", json=body)
 
     def spend(self, customer: str) -> tuple[str, float]:
-        """Status and sum of a customer's spending; ("away", 0) while the store is unavailable."""
+        """Status and sum of a customer's spending; ("unavailable", 0) while the store is."""
         answer = self.read(customer)
         if answer.status_code == 503:
-            return "away", 0
+            return "unavailable", 0
         found: dict[str, Any] = answer.json()
         return found["views"]["spend"]["status"], found["features"]["spend_amount_sum_1h"]
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from redis import Redis
 
 from devservers.waiting import eventually
 from tests.kit.event_stream import Listener
@@ -13,6 +14,8 @@ SPENT = "spend_amount_sum_1h"
 
 @pytest.fixture(scope="module")
 def shop(kafka: str, redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with Redis.from_url(redis_server) as redis:
+        redis.flushall()  # an earlier test's permissions are ahead of this shop's database
     with open_shop(tmp_path_factory.mktemp("event-stream"), kafka=kafka, store=redis_server) as shop:
         shop.made.start_sse()
         yield shop
