@@ -47,7 +47,8 @@ class SharedSocketServer(MPServer):
         self._sso = socket.create_server((self.bind_addr, self.bind_port), family=family, backlog=self.backlog)
         self._sso.setblocking(False)
         self._sso.set_inheritable(True)
-        self._shd = SocketHolder(self._sso.fileno(), uds=False, backlog=self.backlog)
+        holder: Any = SocketHolder  # Granian's stub lacks the arguments
+        self._shd = holder(self._sso.fileno(), uds=False, backlog=self.backlog)
 
 
 class DrainingServer(SharedSocketServer):
