@@ -1,18 +1,18 @@
 """Field of a subject's hash in the store: the values of one view for one purpose. Pure.
 
-The bytes: a fencing header (generation u32, offset u64, grant id u32, little-endian), then the view's suffix aggregates
+The bytes: a fencing header (generation u32, offset u64, grant id u64, little-endian), then the view's suffix aggregates
 (featurestore.tiles.view_codec), which begin with their layout id. The store's scripts compare the header alone. Only
 ``pack_field`` composes these bytes.
 
 >>> raw = pack_field(1, 41, 7, b"layout id, rows, cells")
->>> raw[:16].hex(" "), fencing_header_of(raw)
-('01 00 00 00 29 00 00 00 00 00 00 00 07 00 00 00', FencingHeader(generation=1, offset=41, grant_id=7))
+>>> raw[:20].hex(" ", -4), fencing_header_of(raw)
+('01000000 29000000 00000000 07000000 00000000', FencingHeader(generation=1, offset=41, grant_id=7))
 """
 
 from struct import Struct
 from typing import NamedTuple
 
-FENCING_HEADER = Struct("<IQI")
+FENCING_HEADER = Struct("<IQQ")
 VALUES_START = FENCING_HEADER.size  # the offset of the suffix aggregates in a field, in bytes
 
 

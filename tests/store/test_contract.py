@@ -102,6 +102,16 @@ def test_a_write_under_another_grant_id_is_not_allowed(store: OnlineStore) -> No
     assert store.write([field(1, grant=2)], NOW_MS) == [WriteOutcome.DONE]
 
 
+def test_grant_ids_past_32_bits_are_told_apart(store: OnlineStore) -> None:
+    store.publish_permissions({ANN: allowing(grant=2**32 + 1)})
+    assert store.write([field(1, grant=1), field(1, grant=2**52 + 1)], NOW_MS) == [WriteOutcome.NOT_ALLOWED] * 2
+    assert store.write([field(1, grant=2**32 + 1)], NOW_MS) == [WriteOutcome.DONE]
+    store.publish_permissions({ANN: allowing(grant=2**32 + 1, sequence=2)})
+    assert stored(store)[1] == [field(1, grant=2**32 + 1).value]
+    store.publish_permissions({ANN: allowing(grant=2**33 + 1, sequence=3)})
+    assert stored(store)[1] == [None]
+
+
 def test_a_write_after_the_permission_ended_is_not_allowed(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing(until_ms=NOW_MS)})
     assert store.write([field(1)], NOW_MS - 1) == [WriteOutcome.DONE]

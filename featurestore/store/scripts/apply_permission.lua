@@ -20,7 +20,7 @@ for i = 1, #fields, 2 do
   local name = fields[i]
   if name ~= 'p' then
     local purpose = string.match(name, '/([^/]*)$')
-    local _, _, grant_id = struct.unpack('<I4I8I4', fields[i + 1])
+    local _, _, grant_id = struct.unpack('<I4I8I8', fields[i + 1])
     local permission = purpose and purposes[purpose] -- allowed, grant id, ...
     if not (permission and permission[1] and permission[2] == grant_id) then redis.call('HDEL', KEYS[1], name) end
   end

@@ -10,7 +10,7 @@ local purposes = raw and cmsgpack.unpack(raw)[3] or {}
 local outcomes, changed = {}, {}
 for i = 2, #ARGV, 3 do
   local name, purpose, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local generation, offset, grant_id = struct.unpack('<I4I8I4', value)
+  local generation, offset, grant_id = struct.unpack('<I4I8I8', value)
   local permission = purposes[purpose] -- allowed, grant id, since, until
   local outcome = 1
   if not (permission and permission[1] and permission[2] == grant_id and (permission[4] == 0 or now < permission[4])) then
@@ -18,7 +18,7 @@ for i = 2, #ARGV, 3 do
   else
     local stored = redis.call('HGET', KEYS[1], name)
     if stored then
-      local stored_generation, stored_offset, stored_grant_id = struct.unpack('<I4I8I4', stored)
+      local stored_generation, stored_offset, stored_grant_id = struct.unpack('<I4I8I8', stored)
       if stored_generation > generation or (stored_generation == generation and stored_offset > offset) then
         if stored_grant_id == grant_id then outcome = 0 end
       end
