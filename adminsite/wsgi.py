@@ -19,7 +19,8 @@ application: WSGIApplication = get_wsgi_application()
 # Hundreds of threads answer requests: if each kept its own connection, PostgreSQL would run out of them.
 connections.settings["default"]["CONN_MAX_AGE"] = 0
 
-from featurestore.api.fast_path import with_fast_path  # noqa: E402  (Django is set up now)
+import adminsite.urls  # noqa: E402, F401  (Django is set up now; its first request would import them after the freeze)
+from featurestore.api.fast_path import with_fast_path  # noqa: E402
 
 if settings().serves_api:
     application = with_fast_path(application)
