@@ -45,6 +45,7 @@ class SharedSocketServer(MPServer):
     def _init_shared_socket(self) -> None:
         family = socket.AF_INET6 if ":" in self.bind_addr else socket.AF_INET
         self._sso = socket.create_server((self.bind_addr, self.bind_port), family=family, backlog=self.backlog)
+        self._sso.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
         self._sso.setblocking(False)
         self._sso.set_inheritable(True)
         holder: Any = SocketHolder  # Granian's stub lacks the arguments
