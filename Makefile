@@ -8,7 +8,7 @@ COMPILE := uv pip compile --universal --fork-strategy fewest --generate-hashes -
 	--custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: bench-recovery bench-serving bench-sse bench-streaming chaos load-knee load-soak help demo run test lint format kafka kafka-stop lock
+.PHONY: bench-recovery bench-serving bench-sse bench-streaming chaos load-knee load-soak help demo run test lint lint-types lint-rest format kafka kafka-stop lock
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -33,9 +33,14 @@ test: $(VENV) .env  ## Run every test that this machine can run; lists the skipp
 	PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV) .env  ## Run ruff, mypy, import-linter, Django's checks; check migrations
+	$(MAKE) --no-print-directory -j2 lint-types lint-rest
+
+lint-types:
+	$(PYTHON) -m mypy
+
+lint-rest:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy
 	.venv/bin/lint-imports
 	$(PYTHON) manage.py check --fail-level WARNING
 	$(PYTHON) manage.py makemigrations --check --dry-run
