@@ -10,18 +10,32 @@ import msgspec
 
 
 class PurposePermission(msgspec.Struct, array_like=True, frozen=True):
-    """Permission or refusal of one purpose. Every new grant raises ``grant_id``; ``until_ms`` 0 is no end."""
+    """Permission, pause or refusal of one purpose. Every new grant raises ``grant_id``; ``until_ms`` 0 is no end.
+
+    ``allowed`` and ``paused`` are never both true; both false is a refusal. A paused purpose counts and answers nothing,
+    but what was counted under its grant is kept. Events before ``since_ms`` do not count. Every event from
+    ``complete_from_ms`` on is counted, if that is later: of an imported grant, which may allow events that were denied
+    before the import.
+    """
 
     allowed: bool
     grant_id: int
     since_ms: int
     until_ms: int = 0
+    paused: bool = False
+    complete_from_ms: int = 0
+
+    @property
+    def start_ms(self) -> int:
+        """Time from which on every event is counted: the ``start`` of answers is not before it."""
+        return max(self.since_ms, self.complete_from_ms)
 
 
 class Permission(msgspec.Struct, array_like=True, frozen=True):
     """Permission of one subject for each purpose, with its fence: the store refuses a lower (database epoch, sequence).
 
-    A purpose without an entry has no consent record, which is denial; an entry that is not allowed is a refusal.
+    A purpose without an entry has no consent record, which is denial; an entry that is neither allowed nor paused is a
+    refusal.
     """
 
     epoch: int
@@ -43,6 +57,7 @@ class Denial(StrEnum):
     NO_RECORD = "no_consent"  # no consent record for the purpose
     REFUSED = "refused"  # withdrawn, objected or expired
     EXPIRED = "expired"
+    PAUSED = "paused"  # processing is restricted: nothing is counted or answered, and nothing is deleted
     UNVOUCHED = "store_unvouched"  # no vouch key for the permissions that this store run holds
     NOT_SERVED = "purpose_not_served"  # the view does not serve this purpose
 
@@ -64,7 +79,15 @@ def current(permission: Permission | None, purpose: str, now_ms: int) -> Purpose
     if found is None:
         return Denial.NO_RECORD
     if not found.allowed:
-        return Denial.REFUSED
+        return Denial.PAUSED if found.paused else Denial.REFUSED
     if found.until_ms and now_ms >= found.until_ms:
         return Denial.EXPIRED
     return found
+
+
+def held(permission: Permission | None, purpose: str, now_ms: int) -> PurposePermission | None:
+    """The permission under which a purpose's values are kept: it allows them at a time, or is paused."""
+    found = permission.purposes.get(purpose) if permission else None
+    if found is None or found.paused:
+        return found
+    return found if isinstance(current(permission, purpose, now_ms), PurposePermission) else None

@@ -49,7 +49,7 @@ def too_early_reason(
     """Why a view that is allowed now has no exact answer as of a time. None if it has one; None too if no worker has
     folded the view on the subject's partition: then it is stale, as of any time.
     """
-    if at_ms < permission.since_ms:
+    if at_ms < permission.start_ms:
         return TooEarlyReason.BEFORE_PERMISSION
     coverage_start_ms = watermark.coverage_starts_ms.get(view.fingerprint) if watermark else None
     if coverage_start_ms is None:

@@ -153,8 +153,8 @@ def _status(
     coverage_start_ms = watermark.coverage_starts_ms.get(view.fingerprint) if watermark else None
     if watermark is None or coverage_start_ms is None:
         reason = "no worker has folded this view on the subject's partition yet"
-        return ViewAnswer(Status.STALE, rfc3339(permission.since_ms), None, reason)
-    start = rfc3339(max(coverage_start_ms, permission.since_ms, _window_start_ms(view, at_ms)))
+        return ViewAnswer(Status.STALE, rfc3339(permission.start_ms), None, reason)
+    start = rfc3339(max(coverage_start_ms, permission.start_ms, _window_start_ms(view, at_ms)))
     if watermark.incarnation != incarnation:
         reason = "the store was emptied or restarted; values are being republished to it"
         return ViewAnswer(Status.STALE, start, None, reason)

@@ -93,8 +93,9 @@ class MemoryStore:
         permission = self._permissions.get(subject)
         purposes = permission.purposes if permission else {}
         for name, raw in list(self._fields.get(subject, {}).items()):
-            held = purposes.get(name.rpartition("/")[2])
-            if held is None or not held.allowed or held.grant_id != fencing_header_of(raw).grant_id:
+            purpose = purposes.get(name.rpartition("/")[2])
+            held = purpose is not None and (purpose.allowed or purpose.paused)
+            if not held or purpose.grant_id != fencing_header_of(raw).grant_id:
                 del self._fields[subject][name]
 
     def advance_watermark(self, source: str, partition: int, watermark: Watermark) -> bool:

@@ -125,13 +125,13 @@ class OnlineStore(Protocol):
         """Write values where permission, grant id and fence allow it; the outcomes, in order."""
 
     def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
-        """Store permissions (fenced) and in the same step drop every field that they do not allow.
+        """Store permissions (fenced) and in the same step drop every field that they neither allow nor pause.
 
         Raises StoreUnavailable if no node answers; the subjects of a node that does not are left out of the result.
         """
 
     def drop_disallowed(self, subjects: Iterable[str]) -> None:
-        """Drop every field that the stored permission does not allow (all of them where there is none)."""
+        """Drop every field that the stored permission neither allows nor pauses (all of them where there is none)."""
 
     def subjects(self) -> Iterable[str]:
         """Every subject that has a hash, for the audit. May repeat one, may miss one that is added meanwhile."""

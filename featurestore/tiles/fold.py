@@ -1,6 +1,7 @@
 """Fold of one subject's events into its state record, under its permissions. Pure.
 
-State that no permission allows any more is dropped here, so that a fold is also a purge.
+State that no permission holds any more is dropped here, so that a fold is also a purge. A paused permission holds the
+state of its grant, and counts nothing.
 """
 
 from collections import Counter
@@ -50,7 +51,8 @@ class SourceFold:
     ) -> FoldResult:
         """The record after arrivals in the order of their offsets; those up to ``record.offset`` are skipped.
 
-        ``permissions`` has the purposes that may use this subject's values now; tiles of other purposes are dropped.
+        ``permissions`` has the purposes that may use this subject's values now and those that are paused
+        (featurestore.permission.held): for the paused ones nothing is folded. Tiles of other purposes are dropped.
         ``coverage_starts_ms`` has, by a view's fingerprint, since when the partition folds the view. ``counts`` is
         raised by the outcomes of the events: events, skipped, duplicate, denied, late, expired, unchecked. The record
         given is not changed.
@@ -97,6 +99,7 @@ class SourceFold:
 
 
 IN_ORDER = {""}
+NEVER_MS = 2**63  # of a paused permission: no event counts from then on
 Change = tuple[StateCells, Any]  # states that an event changes, and the value that it has for them
 
 
@@ -170,7 +173,8 @@ class ViewUpdate:
     ):
         self.codec, self.layout_id, self.before = codec, layout_id, before
         self.grant_ids: dict[str, int] = {}
-        self.since_ms, self.from_ms = permission.since_ms, max(permission.since_ms, coverage_start_ms)
+        self.since_ms = NEVER_MS if permission.paused else permission.since_ms
+        self.from_ms = max(self.since_ms, coverage_start_ms)
         self.tiles: Tiles | None = None  # unpacked by the first event
         self.before_s = 0  # the newest counted event's second before this update
 

@@ -99,6 +99,18 @@ def test_each_subject_is_answered_under_its_own_permission(harness: ReadHarness)
     assert bob.features == nobody.features == {"visits_count_1m": 0, "visits_count_1d": 0, "taste": None}
 
 
+def test_paused_purpose_is_withheld_with_its_reason(harness: ReadHarness) -> None:
+    harness.store.publish_permissions({ANN: Permission(1, 2, {"service": PurposePermission(False, 1, 0, paused=True)})})
+    visits_ = harness.read(ANN)[0].views["visits"]
+    assert (visits_.status, visits_.reason, visits_.start) == (Status.WITHHELD, "paused", None)
+
+
+def test_start_is_not_before_the_counting_is_complete(harness: ReadHarness) -> None:
+    imported = PurposePermission(True, 1, SINCE_MS, complete_from_ms=NOW_MS - 1_000)
+    harness.store.publish_permissions({ANN: Permission(1, 2, {"service": imported})})
+    assert harness.read(ANN)[0].views["visits"].start == "2023-11-14T22:13:19.000Z"
+
+
 def test_another_purpose_needs_its_own_consent(harness: ReadHarness) -> None:
     answer = harness.read(ANN, purpose="sales")[0]
     assert {view.reason for view in answer.views.values()} == {"no_consent"}

@@ -57,6 +57,10 @@ def refusing(*, sequence: int = 2, epoch: int = 1) -> Permission:
     return Permission(epoch, sequence, {"service": PurposePermission(False, 1, 5)})
 
 
+def pausing(grant: int = 1, *, sequence: int = 2) -> Permission:
+    return Permission(1, sequence, {"service": PurposePermission(False, grant, 5, paused=True)})
+
+
 def field(offset: int, *, grant: int = 1, generation: int = 1, subject: str = ANN, view: str = "spend") -> FieldWrite:
     value = pack_field(generation, offset, grant, b"values of %d" % offset)
     return FieldWrite(subject, f"{view}/service", "service", value)
@@ -159,6 +163,24 @@ def test_a_new_grant_drops_values_of_earlier_grants(store: OnlineStore) -> None:
     store.write([field(1)], NOW_MS)
     store.publish_permissions({ANN: allowing(grant=2, sequence=2)})
     assert stored(store)[1] == [None]
+
+
+def test_a_pause_keeps_the_values_of_its_grant(store: OnlineStore) -> None:
+    store.publish_permissions({ANN: allowing()})
+    store.write([field(1)], NOW_MS)
+    store.publish_permissions({ANN: pausing()})
+    store.drop_disallowed([ANN])
+    assert stored(store) == (pausing(), [field(1).value])
+    store.publish_permissions({ANN: pausing(grant=2, sequence=3)})
+    assert stored(store)[1] == [None]
+
+
+def test_a_write_while_paused_is_not_allowed(store: OnlineStore) -> None:
+    store.publish_permissions({ANN: allowing()})
+    store.write([field(1)], NOW_MS)
+    store.publish_permissions({ANN: pausing()})
+    assert store.write([field(2)], NOW_MS) == [WriteOutcome.NOT_ALLOWED]
+    assert stored(store)[1] == [field(1).value]
 
 
 def test_publishing_is_fenced_and_repeatable(store: OnlineStore) -> None:

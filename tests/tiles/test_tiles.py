@@ -145,6 +145,62 @@ def test_new_grant_starts_empty_and_no_grant_keeps_only_the_offset() -> None:
     assert fold(record, arrivals([purchase(3, EPOCH_S * 1000, 7)], 1), {}) == StateRecord(offset=1)
 
 
+def test_pause_keeps_the_bytes_and_counts_nothing() -> None:
+    before = fold(StateRecord(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
+    counts: Counter[str] = Counter()
+    paused = {"service": PurposePermission(False, 1, 0, paused=True)}
+    during = fold(before, arrivals([purchase(2, EPOCH_S * 1000 + 10, 7)], 1), paused, counts=counts)
+    assert (during.offset, during.views, counts["denied"]) == (1, before.views, 1)
+    assert during.deduplication_window == before.deduplication_window
+
+
+def test_pause_of_another_grant_keeps_nothing() -> None:
+    before = fold(StateRecord(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
+    assert not fold(before, [], {"service": PurposePermission(False, 2, 0, paused=True)}).views
+
+
+@given(event_lists(), event_lists(), event_lists(), st.data())
+def test_state_from_before_a_pause_is_kept_and_counted(
+    before: list[Event], during: list[Event], after: list[Event], data: st.DataObject
+) -> None:
+    """However the events of the pause come: while it lasts or after it, late or again."""
+    lifted_ms = max(event.time_ms for event in [*before, *during]) + 1
+    before, during, after = renumbered(before, 100), renumbered(during, 200), renumbered(after, 300, lifted_ms)
+    record = fold(StateRecord(), arrivals(before))
+    paused = {"service": PurposePermission(False, 1, 0, paused=True)}
+    record = fold(record, arrivals(during, record.offset + 1), paused)
+    mixed = data.draw(st.permutations([*after, *data.draw(st.lists(st.sampled_from([*before, *during])))]))
+    lifted = {"service": PurposePermission(True, 1, lifted_ms)}
+    record = fold(record, arrivals(mixed, record.offset + 1), lifted)
+    alone = fold(StateRecord(), arrivals([*before, *after]))
+    assert record.views == alone.views
+
+
+def renumbered(events: list[Event], first: int, later_ms: int = 0) -> list[Event]:
+    """The events with ids of their own, from a time on."""
+    moved_ms = later_ms - EPOCH_S * 1000 if later_ms else 0
+    return [Event(event.subject, event.time_ms + moved_ms, first + i, event.values) for i, event in enumerate(events)]
+
+
+@given(event_lists(), event_lists())
+def test_paused_purpose_is_kept_beside_one_that_counts_on(events: list[Event], more: list[Event]) -> None:
+    shared, coverage_starts_ms = SourceFold([both]), {both.fingerprint: 0}
+
+    def folded(record: StateRecord, found: list[Arrival], pause: bool) -> StateRecord:
+        grants = {
+            "service": PurposePermission(not pause, 1, 0, paused=pause),
+            "personalisation": PurposePermission(True, 7, 0),
+        }
+        result = shared.fold_events(record, found, grants, coverage_starts_ms=coverage_starts_ms, counts=Counter())
+        return decode(result.record.encode())
+
+    before = folded(StateRecord(), arrivals(renumbered(events, 100)), False)
+    further = arrivals(renumbered(more, 200), before.offset + 1)
+    during, without = folded(before, further, True), folded(before, further, False)
+    assert purposes(during)["service"] == purposes(before)["service"]
+    assert purposes(during)["personalisation"] == purposes(without)["personalisation"]
+
+
 def test_changed_definition_starts_empty() -> None:
     record = fold(StateRecord(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
     (stored,) = record.views["spend"]

@@ -1,5 +1,5 @@
 -- Apply the permission of one subject: store the one given, if any, and drop every field that the permission stored then
--- does not allow; all fields where none is stored.
+-- neither allows nor pauses; all fields where none is stored.
 -- KEYS[1] the subject's hash. ARGV[1], if given, a permission; it is not stored if a higher (epoch, sequence) is.
 -- Answers 0 where a newer permission was stored and stays, else 1. Subscribers to the subject are notified.
 local stored = redis.call('HGET', KEYS[1], 'p')
@@ -21,8 +21,9 @@ for i = 1, #fields, 2 do
   if name ~= 'p' then
     local purpose = string.match(name, '/([^/]*)$')
     local _, _, grant_id = struct.unpack('<I4I8I8', fields[i + 1])
-    local permission = purpose and purposes[purpose] -- allowed, grant id, ...
-    if not (permission and permission[1] and permission[2] == grant_id) then redis.call('HDEL', KEYS[1], name) end
+    local permission = purpose and purposes[purpose] -- allowed, grant id, since, until, paused
+    local held = permission and (permission[1] or permission[5]) and permission[2] == grant_id
+    if not held then redis.call('HDEL', KEYS[1], name) end
   end
 end
 if redis.call('PUBSUB', 'NUMSUB', KEYS[1])[2] > 0 then redis.call('PUBLISH', KEYS[1], '') end
