@@ -12,10 +12,10 @@ import msgspec
 class PurposePermission(msgspec.Struct, array_like=True, frozen=True):
     """Permission, pause or refusal of one purpose. Every new grant raises ``grant_id``; ``until_ms`` 0 is no end.
 
-    ``allowed`` and ``paused`` are never both true; both false is a refusal. A paused purpose counts and answers nothing,
-    but what was counted under its grant is kept. Events before ``since_ms`` do not count. Every event from
-    ``complete_from_ms`` on is counted, if that is later: of an imported grant, which may allow events that were denied
-    before the import.
+    ``allowed`` and ``paused`` are never both true; both false is a refusal. While a purpose is paused, nothing is
+    counted or answered, and what was counted under its grant is kept. Events before ``since_ms`` do not count.
+    ``complete_from_ms`` is later than it for an imported grant alone: events between the two may have been denied
+    before the import. From both on every event is counted.
     """
 
     allowed: bool

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from featurestore.permission import Denial, Permission, PurposePermission, current
+from featurestore.permission import Denial, Permission, PurposePermission, current, held
 
 
 class DifferenceKind(StrEnum):
@@ -32,7 +32,7 @@ def differences(ours: Permission, stored: Permission | None, now_ms: int) -> lis
     found = []
     for purpose in sorted(ours.purposes.keys() | stored.purposes.keys()):
         want, have = current(ours, purpose, now_ms), current(stored, purpose, now_ms)
-        if kind := _kind_of(want, have):
+        if kind := _kind_of(want, have) or _kind_of_held(held(ours, purpose, now_ms), held(stored, purpose, now_ms)):
             detail = (
                 f"database: {_describe(want)}; store: {_describe(have)}; versions {_fence(ours)} and {_fence(stored)}"
             )
@@ -47,11 +47,20 @@ def differences(ours: Permission, stored: Permission | None, now_ms: int) -> lis
 def _kind_of(want: PurposePermission | Denial, have: PurposePermission | Denial) -> DifferenceKind | None:
     if not isinstance(have, PurposePermission):
         return DifferenceKind.DENIES_MORE if isinstance(want, PurposePermission) else None
-    if not isinstance(want, PurposePermission) or have.grant_id != want.grant_id or have.since_ms < want.since_ms:
+    if not isinstance(want, PurposePermission) or have.grant_id != want.grant_id:
+        return DifferenceKind.ALLOWS_MORE
+    if have.since_ms < want.since_ms or have.start_ms < want.start_ms:
         return DifferenceKind.ALLOWS_MORE
     if want.until_ms and not 0 < have.until_ms <= want.until_ms:
         return DifferenceKind.ALLOWS_MORE
     return DifferenceKind.DENIES_MORE if have != want else None
+
+
+def _kind_of_held(want: PurposePermission | None, have: PurposePermission | None) -> DifferenceKind | None:
+    """The difference of two that both deny: what a pause in the store keeps and should not, or the reverse."""
+    if have and (want is None or have.grant_id != want.grant_id):
+        return DifferenceKind.ALLOWS_MORE
+    return DifferenceKind.DENIES_MORE if want and have is None else None
 
 
 def _describe(verdict: PurposePermission | Denial) -> str:

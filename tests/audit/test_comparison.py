@@ -5,11 +5,19 @@ from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 from featurestore.audit.comparison import DifferenceKind, differences
-from featurestore.permission import Permission, PurposePermission, current
+from featurestore.permission import Permission, PurposePermission, current, held
 
 NOW_MS = 1_000
+STATES = st.sampled_from([(True, False), (False, True), (False, False)])  # allowed, paused, refused
 GRANTS = st.builds(
-    PurposePermission, st.booleans(), st.integers(1, 3), st.integers(1, 3), st.sampled_from([0, 500, 2_000, 3_000])
+    lambda state, grant_id, since_ms, until_ms, complete_from_ms: PurposePermission(
+        state[0], grant_id, since_ms, until_ms, state[1], complete_from_ms
+    ),
+    STATES,
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.sampled_from([0, 500, 2_000, 3_000]),
+    st.sampled_from([0, 2]),
 )
 PERMISSIONS = st.builds(
     Permission,
@@ -30,6 +38,9 @@ def test_store_allowing_more_is_the_worst_difference(ours: Permission, stored: P
             assert kinds[purpose] is DifferenceKind.ALLOWS_MORE
         if isinstance(want, PurposePermission) and not isinstance(have, PurposePermission):
             assert kinds[purpose] is DifferenceKind.DENIES_MORE
+        kept, keeps = held(ours, purpose, NOW_MS), held(stored, purpose, NOW_MS)
+        if keeps and not kept:
+            assert kinds[purpose] is DifferenceKind.ALLOWS_MORE
 
 
 @for_any(PERMISSIONS, PERMISSIONS)
@@ -39,6 +50,9 @@ def test_equal_permissions_have_no_difference(ours: Permission, stored: Permissi
 
 def permission(grant: PurposePermission | None = None, sequence: int = 7) -> Permission:
     return Permission(1, sequence, {"service": grant} if grant else {})
+
+
+PAUSED, IMPORTED = PurposePermission(False, 1, 5, paused=True), PurposePermission(True, 1, 5, complete_from_ms=9)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +69,15 @@ def permission(grant: PurposePermission | None = None, sequence: int = 7) -> Per
         (PurposePermission(True, 1, 5), PurposePermission(True, 1, 6), DifferenceKind.DENIES_MORE),
         (PurposePermission(True, 1, 5), PurposePermission(True, 1, 5, 2000), DifferenceKind.DENIES_MORE),
         (PurposePermission(False, 1, 5), PurposePermission(False, 0, 5), DifferenceKind.STALE_FENCE),
+        (PAUSED, PurposePermission(True, 1, 5), DifferenceKind.ALLOWS_MORE),
+        (PurposePermission(False, 1, 5), PAUSED, DifferenceKind.ALLOWS_MORE),  # it keeps what was withdrawn
+        (None, PAUSED, DifferenceKind.ALLOWS_MORE),
+        (PurposePermission(False, 2, 5, paused=True), PAUSED, DifferenceKind.ALLOWS_MORE),
+        (PurposePermission(True, 1, 5), PAUSED, DifferenceKind.DENIES_MORE),
+        (PAUSED, PurposePermission(False, 1, 5), DifferenceKind.DENIES_MORE),  # it deleted what must be kept
+        (PAUSED, PurposePermission(False, 1, 6, paused=True), DifferenceKind.STALE_FENCE),
+        (IMPORTED, PurposePermission(True, 1, 5), DifferenceKind.ALLOWS_MORE),
+        (PurposePermission(True, 1, 5), IMPORTED, DifferenceKind.DENIES_MORE),
     ],
 )
 def test_each_difference_has_its_kind(
