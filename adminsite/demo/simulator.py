@@ -56,8 +56,10 @@ class Simulator:
         self.counts[what] += 1
         self.latest = f"{customer_id} has {what} {purpose}"
         if what == "withdrawn":
-            views = self.api.read_features(customer_id, SERVICES[purpose], purpose).body.get("views", {})
+            answer = self.api.read_features(customer_id, SERVICES[purpose], purpose).body
+            views, features = answer.get("views", {}), answer.get("features", {})
             shown = [name for name, view in views.items() if view["status"] != "withheld"]
+            shown += [name for name, value in features.items() if value is not None]
             self.counts["leaked" if shown else "withheld"] += 1
             self.latest += ", and the next read was withheld" if views and not shown else f", BUT A READ SHOWED {shown}"
 

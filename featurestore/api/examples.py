@@ -73,8 +73,24 @@ FEATURES = [
     ),
     Example(
         "withheld",
-        "A customer who refused: the defaults",
+        "A customer who refused: null",
         QUERY | SOME_FEATURES | {"customer_id": "C43"},
+        200,
+        {
+            "service": "support_chat",
+            "purpose": "service",
+            "at": "2026-11-22T12:00:00.000Z",
+            "features": {"spend_amount_sum_30d": None, "returns_90d": None, "tickets_open": None},
+            "views": {
+                view: {"status": "withheld", "start": None, "age_s": None, "reason": "refused"}
+                for view in ("spend", "returns", "tickets")
+            },
+        },
+    ),
+    Example(
+        "withheld-defaults",
+        "A customer who refused: the declared defaults, marked",
+        QUERY | SOME_FEATURES | {"customer_id": "C43", "withheld": "defaults"},
         200,
         {
             "service": "support_chat",
@@ -82,7 +98,7 @@ FEATURES = [
             "at": "2026-11-22T12:00:00.000Z",
             "features": {"spend_amount_sum_30d": 0, "returns_90d": 0, "tickets_open": 0},
             "views": {
-                view: {"status": "withheld", "start": None, "age_s": None, "reason": "refused"}
+                view: {"status": "withheld", "start": None, "age_s": None, "reason": "refused", "defaults": True}
                 for view in ("spend", "returns", "tickets")
             },
         },
@@ -187,7 +203,7 @@ BATCH = [
                     "service": "support_chat",
                     "purpose": "service",
                     "at": "2026-11-22T12:00:00.000Z",
-                    "features": {"returns_90d": 0},
+                    "features": {"returns_90d": None},
                     "views": {"returns": {"status": "withheld", "start": None, "age_s": None, "reason": "refused"}},
                 },
             ]

@@ -33,9 +33,10 @@ router = Router(tags=["features"])
 def read_features(request: HttpRequest) -> HttpResponse:
     """Every feature of the service, exact at the time of the answer, if the customer's consent allows it.
 
-    Each view has a status: `present`, `missing` (no event yet: defaults), `stale`, or `withheld` (no permission:
-    defaults, which reveal nothing about the customer). Denial is an answer, not an error. An unknown customer is
-    answered like one without consent.
+    Each view has a status: `present`, `missing` (no event counted: the declared defaults), `stale` (null if the store
+    has no value), or `withheld` (no permission: null). With `"withheld": "defaults"`, the features that would be null
+    because nothing is known are answered with their declared defaults, and their view has `"defaults": true`. Denial is
+    an answer, not an error. An unknown customer is answered like one without consent.
     """
     return respond_to(request, feature_handler().read_one, "features")
 

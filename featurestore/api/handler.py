@@ -6,9 +6,10 @@ customers as for those without consent, record the access, count the views.
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from featurestore.access.scopes import Scope
 from featurestore.access.selectors import Credential
@@ -23,7 +24,7 @@ from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.definitions import FeatureService
 from featurestore.permission import Denial
-from featurestore.serving.answer import Answer, Status, ViewAnswer
+from featurestore.serving.answer import Answer
 from featurestore.serving.as_of import AsOfTooEarly, TooEarlyView
 from featurestore.serving.reader import FeatureReader
 from featurestore.store import configured
@@ -53,6 +54,15 @@ Customers = Annotated[
 ]
 
 
+WithheldAs = Annotated[
+    Literal["defaults"],
+    msgspec.Meta(
+        description="Features of which nothing may be known or is known (a view that is withheld, or stale without a "
+        "value) are answered with their declared defaults, and the view is marked `defaults: true`. Default: null."
+    ),
+]
+
+
 class FeatureQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Fields of every feature read."""
 
@@ -61,6 +71,7 @@ class FeatureQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     features: FeatureNames | None = None
     timeout_ms: Timeout | None = None
     as_of: AsOf | None = None
+    withheld: WithheldAs | None = None
 
 
 class FeatureRequest(FeatureQuery, forbid_unknown_fields=True, kw_only=True):
@@ -90,7 +101,6 @@ class ParsedRequest(NamedTuple):
 
 
 FEATURE_REQUEST, BATCH_REQUEST = BodyDecoder(FeatureRequest), BodyDecoder(BatchRequest)
-WITHOUT_CONSENT = ViewAnswer(Status.WITHHELD, reason=Denial.NO_RECORD)
 
 
 class FeatureHandler:
@@ -152,6 +162,7 @@ class FeatureHandler:
                 timeout_ms=self.timeout_ms if query.timeout_ms is None else int(query.timeout_ms),
                 features=self._requested_features(service.name, query.features),
                 as_of_ms=None if query.as_of is None else past_ms(query.as_of, call.now_ms),
+                with_defaults=query.withheld is not None,
             )
         except AsOfTooEarly as error:
             too_early, read = error.views, error.answers
@@ -188,7 +199,7 @@ def hide_unknown_customers(answers: Sequence[Answer]) -> None:
         views = answer.views
         for name, view in views.items():
             if view.reason == Denial.UNKNOWN:
-                views[name] = WITHOUT_CONSENT
+                views[name] = replace(view, reason=Denial.NO_RECORD)
 
 
 @cache

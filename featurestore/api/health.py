@@ -17,7 +17,7 @@ from featurestore.ingest import metrics as dead_letter_metrics
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
 
-OK, AWAY, UNVOUCHED, DRAINING = "ok", "away", "not vouched for", "draining"
+OK, UNAVAILABLE, UNVOUCHED, DRAINING = "ok", "unavailable", "not vouched for", "draining"
 log = structlog.get_logger(__name__)
 
 
@@ -73,7 +73,7 @@ def database() -> str:
             cursor.execute("SELECT 1")
     except DatabaseError as error:
         log.warning("not ready: the database does not answer", error=str(error))
-        return AWAY
+        return UNAVAILABLE
     return OK
 
 
@@ -82,7 +82,7 @@ def store() -> str:
         nodes = configured.store().read([], [], [], settings().store_timeout_ms).nodes
     except StoreUnavailable as error:
         log.warning("not ready: the store does not answer", error=str(error))
-        return AWAY
+        return UNAVAILABLE
     vouched = sum(bool(node.incarnation) for node in nodes)
     if not vouched:
         log.warning("not ready: the store is not vouched for, every read is denied. Start manage.py verify_store")

@@ -33,7 +33,7 @@ class FeatureSpec(TypedDict):
     step_s: int  # the resolution; the name is promised within /v1
     type: str  # of the value: integer, number, string, boolean, list
     items: str | None  # type of a list's items
-    nullable: bool
+    nullable: bool  # null although something is known: no default. A withheld feature is null in any case
     unit: str | None  # UCUM or ISO 4217: "s", "EUR"; "1" of a number without one; None of what is no number
     default: Any
     error: str  # how far off a value may be; empty when exact
@@ -131,11 +131,11 @@ def features_schema(service: FeatureService) -> dict[str, Any]:
 
 
 def value_schema(view: FeatureView, feature: Feature) -> dict[str, Any]:
-    """The JSON Schema of one feature's value; its unit as ``x-unit``."""
+    """The JSON Schema of one feature's value, null where nothing may be known; its unit as ``x-unit``."""
     found = view.type_of(feature)
     json_type = "array" if found.type == "list" else found.type
     schema: dict[str, Any] = {
-        "type": [json_type, "null"] if feature.default is None else json_type,
+        "type": [json_type, "null"],
         "description": sentence(view, feature),
         "default": feature.default,
     }

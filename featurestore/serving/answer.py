@@ -1,7 +1,7 @@
 """Types of the answer to a feature read of one subject. Pure."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -10,9 +10,9 @@ class Status(StrEnum):
     """Status of a view's values in an answer."""
 
     PRESENT = "present"
-    MISSING = "missing"  # allowed, and no event counted: the defaults
-    STALE = "stale"  # present or missing, but older than the view's max_age_s or of unknown age
-    WITHHELD = "withheld"  # no permission: the defaults, which say nothing about the customer
+    MISSING = "missing"  # allowed, and no event counted: the declared defaults
+    STALE = "stale"  # older than the view's max_age_s or of unknown age; null if the store has no value
+    WITHHELD = "withheld"  # no permission: null
 
 
 class ViewAnswer(msgspec.Struct, frozen=True, omit_defaults=False):
@@ -22,10 +22,16 @@ class ViewAnswer(msgspec.Struct, frozen=True, omit_defaults=False):
     start: str | None = None  # RFC 3339, UTC; every event since then that counts is included
     age_s: float | None = None
     reason: str | None = None
+    defaults: Annotated[
+        bool | msgspec.UnsetType,
+        msgspec.Meta(description="True: nothing is known, and the features are their declared defaults, as requested."),
+    ] = msgspec.UNSET
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Features of one subject for one service and purpose at one time. Every feature of the service has a value."""
+    """Features of one subject for one service and purpose at one time. Null: withheld, stale without a value, or a
+    null value; the view's status states which.
+    """
 
     service: str
     purpose: str

@@ -2,7 +2,8 @@
 
 A view's value is answered only if its node is vouched for (``decide_access``), the subject's permission allows the
 purpose now (``decide_access``), the view serves the purpose (the reader's plan reads no other field) and the field
-carries the permission's grant id (``carries_grant``). Otherwise the answer has the defaults.
+carries the permission's grant id (``carries_grant``). Otherwise the view's features are null, or the declared defaults
+if the request asks for them.
 """
 
 from featurestore.permission import Denial, Permission, PurposePermission, current

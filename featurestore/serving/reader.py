@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.view import FeatureView
 from featurestore.definitions.windows import window_start_s
@@ -22,8 +25,6 @@ from featurestore.tiles.stored_field import field_name
 from featurestore.tiles.view_codec import ViewCodec
 from featurestore.tiles.view_reader import ReaderClockBehind, WindowQuery, open_view
 
-NOT_SERVED = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED)
-
 
 class PlannedView(NamedTuple):
     """View of a service as one purpose reads it."""
@@ -31,7 +32,8 @@ class PlannedView(NamedTuple):
     view: FeatureView
     codec: ViewCodec
     query: WindowQuery
-    defaults: dict[str, Any]
+    defaults: dict[str, Any]  # where nothing was counted
+    unknown: dict[str, Any]  # where nothing is known: null, or the defaults if the read asks for them
     field_index: int | None  # in the plan's fields; None: the view does not serve the purpose
     source_index: int  # in the plan's sources
 
@@ -42,6 +44,7 @@ class Plan(NamedTuple):
     fields: list[str]
     sources: list[str]
     views: list[PlannedView]
+    mark: bool | UnsetType  # ``defaults`` of a view of which nothing is known
 
 
 class FeatureReader:
@@ -60,17 +63,21 @@ class FeatureReader:
         timeout_ms: int,
         features: Collection[str] | None = None,
         as_of_ms: int | None = None,
+        with_defaults: bool = False,
     ) -> list[Answer]:
         """One answer a subject, in order. ``features`` chooses some of the service's; views without one are left out.
 
+        The features of a view that is withheld, or stale without a value, are null; ``with_defaults``: their declared
+        defaults, and the view is marked.
+
         With ``as_of_ms`` the values are those of an earlier time; the permission is judged now all the same. Raises
-        AsOfTooEarly if a view has no exact answer. Without it, a view is stale, with its defaults, while its newest
+        AsOfTooEarly if a view has no exact answer. Without it, a view is stale, without a value, while its newest
         counted event is more than MAX_CLOCK_SKEW_S ahead of now.
 
         Raises StoreUnavailable within the time-out if no node of the subjects answers; the subjects of one that does
         not are withheld.
         """
-        plan = _plan(service, purpose, None if features is None else frozenset(features))
+        plan = _plan(service, purpose, None if features is None else frozenset(features), with_defaults)
         partitions = [partition_of(subject, self.partitions) for subject in subjects]
         indexes = {key: i for i, key in enumerate((s, p) for p in dict.fromkeys(partitions) for s in plan.sources)}
         result = self.store.read(subjects, plan.fields, list(indexes), timeout_ms)
@@ -99,12 +106,12 @@ def _too_early(
     at_ms: int,
 ) -> Iterator[as_of.TooEarlyView]:
     """The views of one subject without an exact answer as of a time. A withheld view has one: it is withheld."""
-    for view, _, _, _, field_index, source_index in plan.views:
-        if field_index is not None and isinstance(access, PurposePermission):
-            raw = stored.fields[field_index]
-            reason = as_of.too_early_reason(view, raw, access, watermarks[source_index], at_ms)
+    for planned in plan.views:
+        if planned.field_index is not None and isinstance(access, PurposePermission):
+            raw, watermark = stored.fields[planned.field_index], watermarks[planned.source_index]
+            reason = as_of.too_early_reason(planned.view, raw, access, watermark, at_ms)
             if reason is not None:
-                yield as_of.TooEarlyView(subject_index, view.name, reason)
+                yield as_of.TooEarlyView(subject_index, planned.view.name, reason)
 
 
 def _answer(
@@ -121,11 +128,11 @@ def _answer(
     features: dict[str, Any] = {}
     views: dict[str, ViewAnswer] = {}
     for planned in plan.views:
-        features |= planned.defaults
+        features |= planned.unknown
         if planned.field_index is None:
-            views[planned.view.name] = NOT_SERVED
+            views[planned.view.name] = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED, defaults=plan.mark)
         elif isinstance(access, Denial):
-            views[planned.view.name] = ViewAnswer(Status.WITHHELD, reason=access)
+            views[planned.view.name] = ViewAnswer(Status.WITHHELD, reason=access, defaults=plan.mark)
         else:
             raw, watermark, opened = stored.fields[planned.field_index], watermarks[planned.source_index], None
             start_ms = watermark.coverage_starts_ms.get(planned.view.fingerprint) if watermark else None
@@ -136,7 +143,11 @@ def _answer(
                 try:
                     features |= opened.values(planned.query, at_ms)
                 except ReaderClockBehind as error:
-                    answer = ViewAnswer(Status.STALE, answer.start, None, str(error))
+                    answer = ViewAnswer(Status.STALE, answer.start, None, str(error), plan.mark)
+            elif answer.status is Status.MISSING:
+                features |= planned.defaults
+            else:
+                answer = replace(answer, defaults=plan.mark)
             views[planned.view.name] = answer
     return Answer(service, purpose, at, features, views)
 
@@ -171,7 +182,7 @@ def _window_start_ms(view: FeatureView, at_ms: int) -> int:
 
 
 @lru_cache(maxsize=256)  # callers choose the features
-def _plan(service: FeatureService, purpose: str, chosen: frozenset[str] | None) -> Plan:
+def _plan(service: FeatureService, purpose: str, chosen: frozenset[str] | None, with_defaults: bool) -> Plan:
     fields: list[str] = []
     views = []
     sources = service.sources
@@ -184,10 +195,11 @@ def _plan(service: FeatureService, purpose: str, chosen: frozenset[str] | None) 
             field_index = len(fields)
             fields.append(field_name(view.name, purpose))
         defaults = {feature.name: feature.default for feature in features}
+        unknown = defaults if with_defaults else dict.fromkeys(defaults)
         codec = ViewCodec(view)
         query, source_index = WindowQuery(codec, features), sources.index(view.source.name)
-        views.append(PlannedView(view, codec, query, defaults, field_index, source_index))
-    return Plan(fields, sources, views)
+        views.append(PlannedView(view, codec, query, defaults, unknown, field_index, source_index))
+    return Plan(fields, sources, views, True if with_defaults else UNSET)
 
 
 def rfc3339(time_ms: int) -> str:

@@ -36,19 +36,40 @@ def test_every_feature_and_view_of_the_service_is_answered(post: Post) -> None:
     assert answer["at"] == "2026-11-22T12:00:00.000Z"
 
 
-def test_refused_customer_is_answered_with_defaults(post: Post) -> None:
+def test_features_of_a_refused_customer_are_null(post: Post) -> None:
     response = post(FEATURES_PATH, QUERY | {"customer_id": "C43"})
     answer = response.json()
     assert response.status_code == 200
-    assert answer["features"] == registry.services["support_chat"].defaults()
+    assert answer["features"] == dict.fromkeys(registry.services["support_chat"].defaults())
     assert {(view["status"], view["reason"]) for view in answer["views"].values()} == {("withheld", "refused")}
 
 
-def test_unknown_customer_is_answered_like_one_without_consent(post: Post, environment: ServingEnvironment) -> None:
+def test_requested_defaults_of_a_withheld_view_are_marked(post: Post) -> None:
+    answer = post(FEATURES_PATH, QUERY | {"customer_id": "C43", "withheld": "defaults"}).json()
+    assert answer["features"] == registry.services["support_chat"].defaults()
+    assert {(view["status"], view["defaults"]) for view in answer["views"].values()} == {("withheld", True)}
+    known = post(FEATURES_PATH, QUERY | {"withheld": "defaults"})
+    assert known.json() == post(FEATURES_PATH, QUERY).json()
+    assert b'"defaults"' not in known.content, "present and missing views are not marked"
+
+
+def test_batch_answers_null_or_marked_defaults(post: Post) -> None:
+    batch = BATCH_QUERY | {"features": ["returns_90d"]}
+    refused = post(BATCH_PATH, batch).json()["results"][1]
+    assert refused["features"] == {"returns_90d": None}
+    assert "defaults" not in refused["views"]["returns"]
+    marked = post(BATCH_PATH, batch | {"withheld": "defaults"}).json()["results"][1]
+    assert (marked["features"], marked["views"]["returns"]["defaults"]) == ({"returns_90d": 0}, True)
+
+
+@pytest.mark.parametrize("withheld", [{}, {"withheld": "defaults"}])
+def test_unknown_customer_is_answered_like_one_without_consent(
+    post: Post, environment: ServingEnvironment, withheld: dict[str, str]
+) -> None:
     environment.permit("registered", personalisation=True)
     unknown, registered = (
-        post(FEATURES_PATH, QUERY | {"customer_id": "unknown"}),
-        post(FEATURES_PATH, QUERY | {"customer_id": "registered"}),
+        post(FEATURES_PATH, QUERY | withheld | {"customer_id": "unknown"}),
+        post(FEATURES_PATH, QUERY | withheld | {"customer_id": "registered"}),
     )
     assert unknown.content == registered.content
     assert {view["reason"] for view in unknown.json()["views"].values()} == {"no_consent"}
@@ -145,7 +166,7 @@ def test_identifiers_of_all_kinds_are_read(post: Post, environment: ServingEnvir
             FEATURES_PATH,
             QUERY | {"customer-id": "C42"},
             400,
-            "Unknown field: known are service, purpose, features, timeout_ms, as_of, customer_id",
+            "Unknown field: known are service, purpose, features, timeout_ms, as_of, withheld, customer_id",
         ),
         (FEATURES_PATH, QUERY | {"timeout_ms": 9}, 400, "Expected `float` >= 10.0 - at `$.timeout_ms`"),
         (FEATURES_PATH, QUERY | {"timeout_ms": 2001}, 400, "Expected `float` <= 2000.0 - at `$.timeout_ms`"),

@@ -34,7 +34,7 @@ def test_not_ready_states_the_failed_check(client: Client, environment: ServingE
     checks = {"process": "ok", "database": "ok", "store": "not vouched for"}
     assert response.json() == {"ready": False, "checks": checks}
     environment.store.available = False
-    assert client.get("/readyz").json()["checks"] == checks | {"store": "away"}
+    assert client.get("/readyz").json()["checks"] == checks | {"store": "unavailable"}
 
 
 def test_ready_while_any_store_node_is_vouched_for(
@@ -64,14 +64,14 @@ def test_error_of_the_store_is_logged_and_not_answered(
 def test_not_ready_without_the_database(
     client: Client, environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Away:
+    class Unavailable:
         def cursor(self) -> None:
             raise DatabaseError
 
-    monkeypatch.setattr(health, "connection", Away())
+    monkeypatch.setattr(health, "connection", Unavailable())
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert response.json()["checks"]["database"] == "away"
+    assert response.json()["checks"]["database"] == "unavailable"
 
 
 def test_metrics_count_requests_and_views_without_identifiers(

@@ -81,9 +81,15 @@ def test_generated_client_reads_typed_answers(shop: Shop, generated: Path) -> No
     assert read.status_code == 200
     answer = read.parsed.features
     assert type(answer).__name__ == "SupportChatFeatures"
-    assert (answer.returns_90d, answer.last_sentiments, answer.tier) == (0, [], "bronze")
+    assert (answer.returns_90d, answer.last_sentiments, answer.tier) == (None, None, None)
     assert answer.spend_amount_sum_30d is import_module("rapport_client.types").UNSET, "it was not requested"
     assert read.parsed.views["mood"].status is models.Status.STALE, "no worker runs here"
+
+    with_defaults = models.FeatureRequest.from_dict({"customer_id": "C50", "withheld": "defaults", **query})
+    asked = call("features.read_features", with_defaults)
+    answer = asked.parsed.features
+    assert (answer.returns_90d, answer.last_sentiments, answer.tier) == (0, [], "bronze")
+    assert asked.parsed.views["mood"].defaults is True
 
     batch = call("features.read_features_batch", models.BatchRequest(customer_ids=["C50", "unknown"], **query))
     assert [one.views["mood"].status for one in batch.parsed.results] == [models.Status.STALE, models.Status.WITHHELD]

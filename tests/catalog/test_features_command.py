@@ -124,9 +124,12 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 def test_read_answers_like_the_api(command: Command) -> None:
     answer = json.loads(command("read", "fraud_check", "C42", "--purpose", "fraud", "--at", "2023-11-14T22:13:20Z"))
     assert answer["at"] == "2023-11-14T22:13:20.000Z"
-    assert answer["features"]["order_lines_1d"] == 0
+    assert (answer["views"]["order_risk"]["status"], answer["features"]["order_lines_1d"]) == ("stale", None)
     denied = json.loads(command("read", "fraud_check", "C42", "--purpose", "service"))
     assert denied["views"]["order_risk"]["status"] == "withheld"
+    assert set(denied["features"].values()) == {None}
+    marked = json.loads(command("read", "fraud_check", "C42", "--purpose", "service", "--withheld", "defaults"))
+    assert (marked["features"]["order_lines_1d"], marked["views"]["order_risk"]["defaults"]) == (0, True)
 
 
 @pytest.mark.usefixtures("store")

@@ -9,6 +9,7 @@ import httpx
 
 from devservers.waiting import eventually
 from tests.chaos.customers import SERVICES, Customer, batches, milliseconds, read
+from tests.chaos.leak_monitor import disclosures
 from tests.chaos.written_events import create_counted_events
 from tests.kit.oracle import Mismatch, Spec, mismatches
 
@@ -95,7 +96,7 @@ def compare(client: httpx.Client, customers: list[Customer], db: duckdb.DuckDBPy
                     by_time.setdefault(milliseconds(answered["at"]), {})[customer.customer_id] = answered["features"]
                 else:
                     result = result._replace(withheld=result.withheld + 1)
-                    if any(view["status"] != "withheld" for view in answered["views"].values()):
+                    if disclosures(answered):
                         result.leaked.append(view_difference(customer, purpose, answered))
         for now_ms, answers in by_time.items():
             result = result._replace(compared=result.compared + len(specs) * len(answers))

@@ -66,8 +66,8 @@ class LeakMonitor:
 
     def _record_leaks(self, customer: Customer, purpose: str, after_s: float, result: dict[str, Any]) -> None:
         self.leaks += [
-            Leak(customer.subject, purpose, view, served, after_s, list(customer.history))
-            for view, served in served_views(result).items()
+            Leak(customer.subject, purpose, disclosed, served, after_s, list(customer.history))
+            for disclosed, served in disclosures(result).items()
         ]
 
     def _run(self) -> None:
@@ -91,6 +91,9 @@ def is_denied(before: ExpectedPermission, after: ExpectedPermission, read_at: fl
     return before.denied_from <= read_at and after is before
 
 
-def served_views(result: dict[str, Any]) -> dict[str, Any]:
-    """The views of an answer that are not withheld; even "missing" discloses that the customer has no value."""
-    return {name: view for name, view in result["views"].items() if view["status"] != "withheld"}
+def disclosures(result: dict[str, Any]) -> dict[str, Any]:
+    """What an answer that must be withheld discloses: views that are not withheld (even "missing" discloses that the
+    customer has no value), and features that are not null.
+    """
+    views = {name: view for name, view in result["views"].items() if view["status"] != "withheld"}
+    return views | {name: value for name, value in result["features"].items() if value is not None}

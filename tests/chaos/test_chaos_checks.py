@@ -15,7 +15,7 @@ from tests.chaos.comparison import counted_more, is_up_to_date
 from tests.chaos.customers import NEVER, Customer, ExpectedPermission
 from tests.chaos.dead_letters import DeadLetter, check
 from tests.chaos.faults import FAULTS
-from tests.chaos.leak_monitor import is_denied, served_views
+from tests.chaos.leak_monitor import disclosures, is_denied
 from tests.chaos.poison_records import PoisonRecord
 from tests.chaos.proxy import Proxy
 from tests.chaos.schedule import schedule
@@ -39,7 +39,14 @@ def test_read_must_be_denied_until_the_next_grant_is_requested() -> None:
 
 @pytest.mark.parametrize(("status", "leaks"), [("withheld", 0), ("present", 1), ("missing", 1), ("stale", 1)])
 def test_every_view_not_withheld_is_a_leak(status: str, leaks: int) -> None:
-    assert len(served_views({"views": {"spend": {"status": status}, "mood": {"status": "withheld"}}})) == leaks
+    views = {"spend": {"status": status}, "mood": {"status": "withheld"}}
+    assert len(disclosures({"features": {"spent": None}, "views": views})) == leaks
+
+
+@pytest.mark.parametrize("value", [0, "", [], False])
+def test_every_value_of_a_withheld_view_is_a_leak(value: Any) -> None:
+    withheld = {"features": {"spent": value, "mood": None}, "views": {"spend": {"status": "withheld"}}}
+    assert disclosures(withheld) == {"spent": value}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tests.kit.serving_environment import ServingEnvironment
 
 MAX_LINE_LENGTH = 120
 MAX_README_LINES = 200
-STORE_AWAY = "the-store-is-away"
+STORE_UNAVAILABLE = "the-store-is-unavailable"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 DIFFERS = {"instance", "record", "access_token"}
 """Fields whose values differ in each answer."""
@@ -60,7 +60,7 @@ def test_requests_are_answered_as_shown(
     page: Path, curl: Curl, environment: ServingEnvironment, customers: None
 ) -> None:
     for block, answer in requests(page):
-        environment.store.available = STORE_AWAY not in block.note
+        environment.store.available = STORE_UNAVAILABLE not in block.note
         response = curl(block.text)
         where = f"{name(page)}:{answer.line}"
         assert response.status_code == int(answer.note), where

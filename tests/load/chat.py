@@ -258,6 +258,7 @@ class ConsentChanger(ChatEngineUser):
             return
         if answer := self.read(customer_id, "read after a withdrawal", **SUPPORT):
             served = {name for name, view in answer["views"].items() if view["status"] != "withheld"}
+            served |= {name for name, value in answer["features"].items() if value is not None}
             if served:
                 self.report_wrong_answer("nothing is served after a withdrawal", f"LEAK: {sorted(served)}")
         self.post("/v1/consents", decision | {"decision": "given", "notice": NOTICE}, "give consent")

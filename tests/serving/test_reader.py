@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from featurestore.aggregations import Count, Last
 from featurestore.definitions import FeatureService, FeatureView
@@ -55,8 +56,23 @@ class ReadHarness:
             "purchases", partition_of(subject, 8), Watermark(1, 0, folded_to_ms, coverage_starts_ms, self.incarnation())
         )
 
-    def read(self, *subjects: str, purpose: str = "service", now_ms: int = NOW_MS, features=None) -> list[Answer]:
-        return self.reader.read(SERVICE, purpose, subjects, now_ms=now_ms, timeout_ms=100, features=features)
+    def read(
+        self,
+        *subjects: str,
+        purpose: str = "service",
+        now_ms: int = NOW_MS,
+        features: list[str] | None = None,
+        with_defaults: bool = False,
+    ) -> list[Answer]:
+        return self.reader.read(
+            SERVICE,
+            purpose,
+            subjects,
+            now_ms=now_ms,
+            timeout_ms=100,
+            features=features,
+            with_defaults=with_defaults,
+        )
 
 
 @pytest.fixture
@@ -84,7 +100,10 @@ def test_windows_are_finished_at_the_time_of_the_read(harness: ReadHarness) -> N
 
 
 def test_a_view_that_does_not_serve_the_purpose_is_withheld(harness: ReadHarness) -> None:
-    assert harness.read(ANN)[0].views["tastes"].reason == "purpose_not_served"
+    answer = harness.read(ANN, purpose="sales")[0]
+    assert answer.views["tastes"].reason == "no_consent"
+    answer = harness.read(ANN)[0]
+    assert (answer.views["tastes"].reason, answer.features["taste"]) == ("purpose_not_served", None)
 
 
 def test_each_subject_is_answered_under_its_own_permission(harness: ReadHarness) -> None:
@@ -96,7 +115,7 @@ def test_each_subject_is_answered_under_its_own_permission(harness: ReadHarness)
         Status.WITHHELD,
     ]
     assert [a.views["visits"].reason for a in (bob, nobody)] == ["refused", "no_permission"]
-    assert bob.features == nobody.features == {"visits_count_1m": 0, "visits_count_1d": 0, "taste": None}
+    assert bob.features == nobody.features == {"visits_count_1m": None, "visits_count_1d": None, "taste": None}
 
 
 def test_paused_purpose_is_withheld_with_its_reason(harness: ReadHarness) -> None:
@@ -131,7 +150,7 @@ def test_an_unvouched_run_is_withheld(harness: ReadHarness) -> None:
     harness.store.vouch(harness.store.run(), 2_000)
     assert harness.read(ANN)[0].views["visits"].status is Status.PRESENT
     harness.store.restart()
-    assert harness.read(ANN)[0].features["visits_count_1d"] == 0
+    assert harness.read(ANN)[0].features["visits_count_1d"] is None
 
 
 def test_values_of_a_lagging_partition_are_stale(harness: ReadHarness) -> None:
@@ -152,9 +171,26 @@ def test_values_of_a_restarted_store_are_stale(harness: ReadHarness) -> None:
 
 def test_no_events_is_missing_and_no_watermark_is_stale(harness: ReadHarness) -> None:
     harness.permit(BOB)
-    assert harness.read(BOB)[0].views["visits"].status is Status.STALE
+    stale = harness.read(BOB)[0]
+    assert (stale.views["visits"].status, stale.features["visits_count_1d"]) == (Status.STALE, None)
     harness.advance_watermark(BOB)
-    assert harness.read(BOB)[0].views["visits"].status is Status.MISSING
+    missing = harness.read(BOB)[0]
+    assert (missing.views["visits"].status, missing.features["visits_count_1d"]) == (Status.MISSING, 0)
+    older = harness.read(BOB, now_ms=NOW_MS + 60_001)[0]
+    assert (older.views["visits"].status, older.features["visits_count_1d"]) == (Status.STALE, None)
+
+
+def test_requested_defaults_are_marked_where_nothing_is_known(harness: ReadHarness) -> None:
+    harness.permit(BOB)
+    harness.permit("c" * 32, allowed=False)
+    ann, stale, refused = harness.read(ANN, BOB, "c" * 32, with_defaults=True)
+    assert stale.features == refused.features == {"visits_count_1m": 0, "visits_count_1d": 0, "taste": None}
+    marks = [[view.defaults for view in answer.views.values()] for answer in (ann, stale, refused)]
+    assert marks == [[UNSET, True], [True, True], [True, True]]
+    behind = harness.read(ANN, now_ms=NOW_MS - 301_000, with_defaults=True)[0]
+    assert (behind.features["visits_count_1d"], behind.views["visits"].defaults) == (0, True)
+    harness.advance_watermark(BOB)
+    assert harness.read(BOB, with_defaults=True)[0].views["visits"].defaults is UNSET, "missing is known"
 
 
 def test_values_from_before_the_coverage_start_are_missing(harness: ReadHarness) -> None:
@@ -173,7 +209,7 @@ def test_only_chosen_features_are_answered(harness: ReadHarness) -> None:
 
 def test_a_read_long_before_the_newest_event_is_stale(harness: ReadHarness) -> None:
     answer = harness.read(ANN, now_ms=NOW_MS - 301_000)[0]
-    assert answer.features["visits_count_1d"] == 0
+    assert answer.features["visits_count_1d"] is None
     assert answer.views["visits"].status is Status.STALE
     assert answer.views["visits"].reason.startswith("view visits has events of more than 5 minutes after")
 
@@ -205,6 +241,8 @@ def test_no_value_is_answered_without_its_own_grant(
         until_ms = NOW_MS + ends if ends else 0
         harness.store._permissions[ANN] = Permission(1, 1, {"service": PurposePermission(allowed, grant, 0, until_ms)})
     harness.clock_s = 0 if vouched else 3
-    seen = harness.read(ANN, purpose=purpose_read)[0].features["visits_count_1d"] == 1
-    entitled = held is not None and held[0] and held[1] == stored_grant_id and (not until_ms or until_ms > NOW_MS)
-    assert seen == (vouched and purpose_read == "service" and entitled)
+    answer = harness.read(ANN, purpose=purpose_read)[0]
+    may = vouched and purpose_read == "service" and held is not None and held[0] and (not until_ms or until_ms > NOW_MS)
+    expected = None if not may else 1 if held[1] == stored_grant_id else 0
+    assert answer.features["visits_count_1d"] == expected
+    assert (answer.views["visits"].status is Status.WITHHELD) == (expected is None)

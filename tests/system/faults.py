@@ -172,13 +172,13 @@ def command_sent(*command: str) -> Callable[[FaultHarness], None]:
     return send
 
 
-AWAY, UNVOUCHED = "503", "store_unvouched"
+UNAVAILABLE, UNVOUCHED = "503", "store_unvouched"
 FAULTS: Mapping[str, Fault] = {
     "store_silent": Fault(
-        "store", signalled("store", signal.SIGSTOP), signalled("store", signal.SIGCONT), {AWAY, UNVOUCHED}
+        "store", signalled("store", signal.SIGSTOP), signalled("store", signal.SIGCONT), {UNAVAILABLE, UNVOUCHED}
     ),
     "store_killed": Fault(
-        "store", lambda harness: harness.store.kill(), lambda harness: harness.store.start(), {AWAY, UNVOUCHED}
+        "store", lambda harness: harness.store.kill(), lambda harness: harness.store.start(), {UNAVAILABLE, UNVOUCHED}
     ),
     "store_full": Fault(
         "store",
@@ -187,7 +187,10 @@ FAULTS: Mapping[str, Fault] = {
         {UNVOUCHED},
     ),
     "store_read_only": Fault(
-        "store", command_sent("REPLICAOF", "127.0.0.1", "1"), command_sent("REPLICAOF", "NO", "ONE"), {UNVOUCHED, AWAY}
+        "store",
+        command_sent("REPLICAOF", "127.0.0.1", "1"),
+        command_sent("REPLICAOF", "NO", "ONE"),
+        {UNVOUCHED, UNAVAILABLE},
     ),
     "control_silent": Fault(
         "control", signalled("control", signal.SIGSTOP), signalled("control", signal.SIGCONT), set()

@@ -63,11 +63,11 @@ class Shop:
         body = {"service": "support_chat", "purpose": "service", "customer_id": customer}
         return self.api.post("/v1/features", json=body)
 
-    def spend(self, customer: str) -> tuple[str, float]:
-        """Status and sum of a customer's spending; ("unavailable", 0) while the store is."""
+    def spend(self, customer: str) -> tuple[str, float | None]:
+        """Status and sum of a customer's spending; ("unavailable", None) while the store is unavailable."""
         answer = self.read(customer)
         if answer.status_code == 503:
-            return "unavailable", 0
+            return "unavailable", None
         found: dict[str, Any] = answer.json()
         return found["views"]["spend"]["status"], found["features"]["spend_amount_sum_1h"]
 

@@ -50,6 +50,7 @@ class Command(BaseCommand):
         read.add_argument("service")
         read.add_argument("customer", help="customer id")
         read.add_argument("--purpose", required=True)
+        read.add_argument("--withheld", choices=["defaults"], help="declared defaults, marked, where nothing is known")
         read.add_argument("--at", help="as of a time after the newest event's, with its zone: 2011-05-31T12:00:00Z")
 
     def handle(self, *args: Any, command: str, **options: Any) -> None:
@@ -112,6 +113,7 @@ def read(options: dict[str, Any]) -> Iterator[str]:
             now_ms=read_ms,
             timeout_ms=conf.store_timeout_ms,
             as_of_ms=milliseconds(options["at"]) if options["at"] else None,
+            with_defaults=options["withheld"] is not None,
         )
     except AsOfTooEarly as error:
         why = "; ".join(f"view {view}: {cause}" for _, view, cause in error.views)

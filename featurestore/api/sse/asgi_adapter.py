@@ -56,7 +56,7 @@ class EventStreamApp:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self.streams = self.make_streams()
-        checks = {**health.CHECKS, "changes": lambda: health.OK if self.streams.notifier.connected else health.AWAY}
+        checks = {**health.CHECKS, "changes": self._changes}
         self._pages: dict[str, Callable[[], Reply]] = {
             READY: partial(health.ready, checks),
             METRICS: health.process_metrics,
@@ -74,6 +74,9 @@ class EventStreamApp:
         running.cancel()
         await asyncio.wait([running])
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _changes(self) -> str:
+        return health.OK if self.streams.notifier.connected else health.UNAVAILABLE
 
     def _stop(self) -> None:
         drain_state.start()
