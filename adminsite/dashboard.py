@@ -31,6 +31,11 @@ STORE = {
         "All reads are denied. Is the store verifier running (manage.py verify_store)?",
         False,
     ),
+    StoreStatus.LATCHED: (
+        "Latched",
+        "All reads are denied: the database has lost commits, which the store still holds. An operator must decide.",
+        False,
+    ),
     StoreStatus.UNAVAILABLE: (
         "Unavailable",
         "All reads are denied. Decisions are recorded and take effect later.",
@@ -88,6 +93,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def _store() -> Figure:
     status, _ = consent.permissions_in_store()
     value, description, good = STORE[status]
+    if status is StoreStatus.LATCHED:
+        description += f" Reason: {consent.latch_reason()}"
     return Figure("The store", value, description, good=good)
 
 

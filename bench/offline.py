@@ -8,6 +8,7 @@ from featurestore import names
 from featurestore.definitions import Registry
 from featurestore.identity import subject_of
 from featurestore.permission import Permission, PurposePermission
+from featurestore.store.protocol import new_incarnation
 from featurestore.store.redis import RedisStore
 from streams.dead_letters import Rejection
 from streams.fetch_batches import FetchBatch, KafkaRecord
@@ -54,8 +55,9 @@ class Offline:
     def __init__(self, registry: Registry, url: str, batch_events: int = 20_000):
         self.batch_events, self.cpu_s = batch_events, 0.0
         self.store = RedisStore(url, 5_000)
-        self.store.write_claim(self.store.run(), 1, 0)
-        self.store.vouch(self.store.run(), FOR_EVER_MS)
+        claim = new_incarnation(self.store.run())._replace(epoch=1)
+        self.store.write_claim(claim, self.store.vouching_record().claim)
+        self.store.vouch(claim, self.store.now_ms() + FOR_EVER_MS)
         self.now_ms = 0
         self.tables = {name: Table() for name in registry.sources}
         self.purposes = sorted({purpose for view in registry.views.values() for purpose in view.purposes})

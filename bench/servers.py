@@ -20,6 +20,7 @@ from devservers.kafka.broker import Broker
 from devservers.redis_server import RedisServer
 from featurestore.identity import partition_of, subject_of
 from featurestore.permission import Permission, PurposePermission
+from featurestore.store.protocol import new_incarnation
 from featurestore.store.redis import RedisStore
 
 PARTITIONS = 4
@@ -81,8 +82,9 @@ class BenchServers:
 
     def vouch(self) -> None:
         """Vouch for Redis."""
-        self.store.write_claim(self.store.run(), 1, 0)
-        self.store.vouch(self.store.run(), FOR_EVER_MS)
+        claim = new_incarnation(self.store.run())._replace(epoch=1)
+        self.store.write_claim(claim, self.store.vouching_record().claim)
+        self.store.vouch(claim, self.store.now_ms() + FOR_EVER_MS)
 
     def permit(self, subjects: list[str]) -> None:
         """Every customer allows the view's purpose, since before the first event."""

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from featurestore.store.protocol import NEW_INCARNATION_EPOCH, OnlineStore, StoreUnavailable
+from featurestore.store.protocol import NO_LEASE, Node, OnlineStore, StoreUnavailable, new_incarnation
 from streams.retrying_store import READ_TIMEOUT_MS
 
 POLL_S = 0.5
+ATTEMPTS = 20
 HINT_S = 15  # without progress; then the process that may be missing is named
 
 Report = Callable[[str], None]
@@ -39,7 +40,7 @@ def republish(
     nodes = store.nodes()
     before = {node.incarnation for node in store.read((), (), partitions, READ_TIMEOUT_MS).nodes}
     for node in nodes:
-        node.write_claim(node.run(), NEW_INCARNATION_EPOCH, 0)
+        _begin_incarnation(node)
     goal, now, waited_s = RepublishProgress(len(nodes), len(nodes) * len(partitions)), RepublishProgress(-1, -1), 0.0
     while now != goal:
         reached = progress(store, partitions, before)
@@ -51,6 +52,15 @@ def republish(
             report(f"no progress for {waited_s:.0f} s. Is {missing} running?")
         if now != goal:
             pause(POLL_S)
+
+
+def _begin_incarnation(node: Node) -> None:
+    """Replace the node's claim. The store verifier may replace it too, each time a permission changes."""
+    for _ in range(ATTEMPTS):
+        claim = node.vouching_record().claim
+        if node.write_claim(new_incarnation(node.run(), claim.lease if claim else NO_LEASE), claim):
+            return
+    raise StoreUnavailable("the store claim changes again and again: repeat the command when fewer permissions change")
 
 
 def progress(store: OnlineStore, partitions: Sequence[tuple[str, int]], before: set[str]) -> RepublishProgress:

@@ -26,7 +26,9 @@ class Difference(NamedTuple):
 
 
 def differences(ours: Permission, stored: Permission | None, now_ms: int) -> list[Difference]:
-    """The differences of a stored permission from ours at a time, by purpose; of versions, if no purpose differs."""
+    """The differences of a stored permission from ours at a time, by purpose. One of versions too, if the stored one is
+    later or no purpose differs.
+    """
     if stored is None:
         return [Difference(DifferenceKind.MISSING, "", f"the database has version {_fence(ours)}")]
     found = []
@@ -37,7 +39,7 @@ def differences(ours: Permission, stored: Permission | None, now_ms: int) -> lis
                 f"database: {_describe(want)}; store: {_describe(have)}; versions {_fence(ours)} and {_fence(stored)}"
             )
             found.append(Difference(kind, purpose, detail))
-    if not found and stored.fence > ours.fence:
+    if stored.fence > ours.fence:
         found.append(Difference(DifferenceKind.AHEAD, "", f"database: {_fence(ours)}; store: {_fence(stored)}"))
     elif not found and stored != ours:
         found.append(Difference(DifferenceKind.STALE_FENCE, "", f"database: {_fence(ours)}; store: {_fence(stored)}"))

@@ -1,7 +1,9 @@
 """Consent audit: compares every subject of the database with the store, and every subject of the store the other way.
 
 A change that is being published is no finding: a difference counts if a second reading of both shows it again, and the
-outbox has no change of that subject in between. What the store allows and the database denies is repaired first.
+outbox has no change of that subject in between. What the store allows and the database denies is repaired first. If the
+store holds a later version than the database, or a subject that the database never had, the database has lost commits:
+then denial is latched and nothing is repaired.
 """
 
 from collections.abc import Collection, Iterator
@@ -15,9 +17,11 @@ from featurestore.audit.comparison import Difference, DifferenceKind, difference
 from featurestore.audit.models import AuditRun
 from featurestore.clock import database_now, milliseconds
 from featurestore.config import settings
+from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.models import PermissionChange, SubjectVersion
 from featurestore.consent.outbox.publication import permissions_of, publish
 from featurestore.consent.services import raise_versions
+from featurestore.consent.vouching.latch import latch
 from featurestore.identity import is_subject
 from featurestore.jobs.batches import BATCH_SIZE, batches
 from featurestore.jobs.job_leases import hold_job_lease
@@ -98,6 +102,9 @@ def _compare(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
         del found[subject]
     if not found:
         return
+    if _latch_if_ahead(found):
+        services.record_findings(run, found, repaired=(), now=now)
+        return
     worst_first = sorted(
         found, key=lambda subject: all(d.kind is not DifferenceKind.ALLOWS_MORE for d in found[subject])
     )
@@ -108,10 +115,24 @@ def _compare(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
 
 
 def _repair(subjects: Collection[str], now: datetime | None) -> None:
-    permissions, stored = permissions_of(subjects), _stored(subjects)
-    publish([subject for subject in subjects if not _ahead(stored[subject], permissions[subject])], now)
-    if ahead := [subject for subject in subjects if _ahead(stored[subject], permissions[subject])]:
-        raise_versions(ahead, now)
+    publish(subjects, now)
+
+
+def _latch_if_ahead(subjects: Collection[str]) -> bool:
+    """Latch if the store holds a later version of a subject than the database: nothing is repaired on its word.
+
+    The store is read first. What it holds was committed before, so that the database has it, unless it lost commits.
+    """
+    stored, change_sequence = _stored(subjects), load_change_sequence()
+    permissions = permissions_of(subjects, change_sequence.epoch)
+    lost = [
+        p for subject, p in stored.items() if p and (subject not in permissions or p.fence > permissions[subject].fence)
+    ]
+    ahead = [permission for permission in lost if permission.epoch >= change_sequence.epoch]
+    if ahead:
+        reason = f"the audit found {len(ahead)} permissions in the store that the database never issued"
+        latch(reason, change_sequence, max(permission.epoch for permission in ahead))
+    return bool(ahead)
 
 
 def _look_up(run: AuditRun, subjects: Collection[str], now: datetime | None) -> None:
@@ -121,7 +142,8 @@ def _look_up(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
     if unknown:
         detail = "the database has no permission of this subject"
         found = {subject: [Difference(DifferenceKind.UNKNOWN, "", detail)] for subject in unknown}
-        services.record_findings(run, found, repaired=raise_versions(unknown, now), now=now)
+        repaired = () if _latch_if_ahead(unknown) else raise_versions(unknown, now)
+        services.record_findings(run, found, repaired=repaired, now=now)
 
 
 def _differing(subjects: Collection[str], now: datetime | None) -> dict[str, list[Difference]]:
@@ -137,7 +159,3 @@ def _stored(subjects: Collection[str]) -> dict[str, Permission | None]:
     if not reading.vouched:
         raise UnvouchedStore("the store is not vouched for: is `manage.py verify_store` running?")
     return {subject: stored.permission for subject, stored in zip(wanted, reading.subjects, strict=True)}
-
-
-def _ahead(stored: Permission | None, ours: Permission) -> bool:
-    return stored is not None and stored.fence > ours.fence

@@ -4,6 +4,7 @@ The order of sequence numbers is the order of commits: each change takes its num
 which stays locked until the commit.
 """
 
+import secrets
 from typing import Any, NoReturn
 
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -17,6 +18,11 @@ from featurestore.consent.errors import ImmutableRecord
 PENDING = models.Q(published_at=None) | models.Q(purge=True, purge_sent_at=None)
 """Changes that are not published to the store, or whose purge was not sent to the streams."""
 MAX_VALIDITY_DAYS = 36_500
+
+
+def new_token() -> int:
+    """A random token of a permission change: never 0, and exact as a number in Redis' scripts."""
+    return 1 + secrets.randbelow(2**52)
 
 
 class AppendOnlyQuerySet(models.QuerySet[Any]):
@@ -109,13 +115,39 @@ class ChangeSequence(models.Model):
     epoch = models.BigIntegerField(help_text="Database epoch: raised after a restore. The store refuses an older one.")
     sequence = models.BigIntegerField(default=0)
     at = models.DateTimeField(help_text="Time of the last change. It never goes back.")
-    vouched_runs = models.TextField(blank=True, help_text="The last Redis run vouched for, of each node, one per line.")
+    latched_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when every read is denied, because this database has lost commits."
+    )
+    latch_reason = models.CharField(max_length=300, blank=True)
 
     class Meta:
         constraints = [models.CheckConstraint(name="one_change_sequence", condition=models.Q(id=1))]
 
     def __str__(self) -> str:
         return f"{self.epoch}/{self.sequence}"
+
+
+class VerifierLease(models.Model):
+    """The one row that says which store verifier may vouch, and for which store runs it was vouched last."""
+
+    personal_data = "None."
+    erased_by = "Never."
+
+    holder = models.CharField(max_length=32, blank=True, help_text="The process that holds it, or held it last.")
+    number = models.BigIntegerField(default=0, help_text="Raised by each new holder. The store refuses an older one.")
+    released = models.BooleanField(default=True, help_text="The holder has ended and vouches no more.")
+    renewed_at = models.DateTimeField()
+    expiry_ms = models.PositiveIntegerField(default=0, help_text="Time until the holder's vouch keys expire.")
+    predecessors_until = models.DateTimeField(
+        help_text="Until then earlier holders may vouch for a run that the holder has not reached."
+    )
+    vouched_runs = models.TextField(blank=True, help_text="The last Redis run vouched for, of each node, one per line.")
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="one_verifier_lease", condition=models.Q(id=1))]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.holder}"
 
 
 class ConsentRecord(models.Model):
@@ -225,6 +257,9 @@ class PermissionChange(models.Model):
     erased_by = "Deleted by retention, 30 days after it took effect."
 
     sequence = models.BigIntegerField(unique=True)
+    token = models.BigIntegerField(
+        default=new_token, editable=False, help_text="Distinguishes it from a change of the same number that was lost."
+    )
     subject = models.CharField(max_length=32, db_index=True)
     purge = models.BooleanField(help_text="Values may exist that are no longer allowed: the streams must purge them.")
     created_at = models.DateTimeField(db_index=True)

@@ -10,7 +10,7 @@ from django.db.models.functions import TruncDate
 
 from featurestore.clock import database_now
 from featurestore.config import settings
-from featurestore.consent.models import PENDING, ConsentRecord, CurrentPermission, PermissionChange
+from featurestore.consent.models import PENDING, ChangeSequence, ConsentRecord, CurrentPermission, PermissionChange
 from featurestore.consent.permission_derivation import Decision
 from featurestore.permission import Permission
 from featurestore.store import configured
@@ -49,6 +49,7 @@ class StoreStatus(StrEnum):
     PARTLY = "partly"  # some of its nodes
     UNVOUCHED = "unvouched"
     UNAVAILABLE = "unavailable"
+    LATCHED = "latched"  # the database has lost commits
 
 
 def permissions_in_store(subjects: Sequence[str] = ()) -> tuple[StoreStatus, list[Permission | None]]:
@@ -57,9 +58,16 @@ def permissions_in_store(subjects: Sequence[str] = ()) -> tuple[StoreStatus, lis
         reading = configured.store().read(subjects, [], [], settings().store_timeout_ms)
     except StoreUnavailable:
         return StoreStatus.UNAVAILABLE, [None] * len(subjects)
+    if not reading.vouched and ChangeSequence.objects.filter(latched_at__isnull=False).exists():
+        return StoreStatus.LATCHED, [stored.permission for stored in reading.subjects]
     partly = StoreStatus.PARTLY if any(node.incarnation for node in reading.nodes) else StoreStatus.UNVOUCHED
     status = StoreStatus.VOUCHED if reading.vouched else partly
     return status, [stored.permission for stored in reading.subjects]
+
+
+def latch_reason() -> str:
+    """Why the database is latched; "" if it is not."""
+    return ChangeSequence.objects.values_list("latch_reason", flat=True).first() or ""
 
 
 def timeline(customer_id: str) -> QuerySet[ConsentRecord]:

@@ -111,11 +111,13 @@ class ClusterStore:
             outcomes |= zip(indexes, answer, strict=True)
         return [outcomes[i] for i in range(len(writes))]
 
-    def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
+    def publish_permissions(
+        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int] | None = None
+    ) -> dict[str, PublishResult]:
         subjects = list(permissions)
 
         def publish(node: RedisNode, indexes: Sequence[int]) -> Call[dict[str, PublishResult]]:
-            return node.publish_call({subjects[i]: permissions[subjects[i]] for i in indexes})
+            return node.publish_call({subjects[i]: permissions[subjects[i]] for i in indexes}, tokens or {})
 
         answers = self._call_owners(subjects, publish)
         _raise_if_none(answers)

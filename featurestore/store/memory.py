@@ -15,8 +15,10 @@ from featurestore.store.protocol import (
     ReadResult,
     Run,
     StoreClaim,
+    StoredChange,
     StoredSubject,
     StoreUnavailable,
+    VouchingRecord,
     Watermark,
     WriteOutcome,
 )
@@ -30,18 +32,22 @@ class MemoryStore:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self.available = True
-        self._clock, self._lock, self._runs, self._incarnations = clock, threading.RLock(), 1, 0
+        self._clock, self._lock, self._runs = clock, threading.RLock(), 1
         self._permissions: dict[str, Permission] = {}
         self._fields: dict[str, dict[str, bytes]] = {}
         self._watermarks: dict[tuple[str, int], Watermark] = {}
-        self._vouch: tuple[Run, float, str] | None = None  # run, expiry on the clock, incarnation
+        self._vouch: tuple[StoreClaim, float] | None = None  # the claim vouched for, expiry on the clock
         self._claim: StoreClaim | None = None
+        self._highest: StoredChange | None = None
+        self._latched_epoch = 0
 
     def restart(self, *, emptied: bool = False) -> None:
         """Become another run, with the data or without."""
         self._runs += 1
         if emptied:
-            self._permissions, self._fields, self._watermarks, self._claim, self._vouch = {}, {}, {}, None, None
+            self._permissions, self._fields, self._watermarks = {}, {}, {}
+            self._claim = self._vouch = self._highest = None
+            self._latched_epoch = 0
 
     def read(
         self, subjects: Sequence[str], fields: Sequence[str], watermarks: Sequence[tuple[str, int]], timeout_ms: int
@@ -72,16 +78,22 @@ class MemoryStore:
         fields[write.name] = write.value
         return WriteOutcome.DONE
 
-    def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
+    def publish_permissions(
+        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int] | None = None
+    ) -> dict[str, PublishResult]:
         with self._available_lock():
-            results = {}
+            results, before = {}, self._highest
+            if permissions:
+                epoch, sequence = max(permission.fence for permission in permissions.values())
+                if before is None or (epoch, sequence) > before[:2]:
+                    self._highest = StoredChange(epoch, sequence, (tokens or {}).get(sequence, 0))
             for subject, permission in permissions.items():
                 stored = self._permissions.get(subject)
                 superseded = stored is not None and stored.fence > permission.fence
                 if not superseded:
                     self._permissions[subject] = permission
                 self._drop_disallowed(subject)
-                results[subject] = PublishResult(bool(self._incarnation()), superseded)
+                results[subject] = PublishResult(bool(self._incarnation()), superseded, before)
             return results
 
     def drop_disallowed(self, subjects: Iterable[str]) -> None:
@@ -110,28 +122,39 @@ class MemoryStore:
         with self._available_lock():
             return Run(f"run{self._runs}", f"replication{self._runs}")
 
-    def vouch(self, run: Run, expiry_ms: int) -> bool:
+    def now_ms(self) -> int:
         with self._available_lock():
-            if run != self.run() or self._claim is None or self._claim.run != run:
+            return round(self._clock() * 1000)
+
+    def vouching_record(self) -> VouchingRecord:
+        with self._available_lock():
+            vouched_under = self._vouch[0].lease if self._vouch and self._incarnation() else None
+            return VouchingRecord(self._claim, self._highest, self._latched_epoch, vouched_under)
+
+    def write_claim(self, claim: StoreClaim, expected: StoreClaim | None) -> bool:
+        with self._available_lock():
+            if claim.run != self.run() or self._claim != expected:
                 return False
-            self._vouch = run, self._clock() + expiry_ms / 1000, f"{run.run_id}:{self._incarnations}"
+            if expected and claim.lease != expected.lease and claim.lease[:2] <= expected.lease[:2]:
+                return False
+            self._claim = claim
             return True
 
-    def write_claim(self, run: Run, epoch: int, sequence: int) -> bool:
+    def vouch(self, claim: StoreClaim, until_ms: int) -> bool:
         with self._available_lock():
-            if run != self.run():
+            if claim.run != self.run() or self._claim != claim or claim.epoch <= self._latched_epoch:
                 return False
-            if self._claim is None or self._claim.run != run or not epoch:
-                self._incarnations += 1
-            self._claim = StoreClaim(run, epoch, sequence)
+            self._vouch = claim, until_ms / 1000
             return True
+
+    def latch(self, epoch: int) -> None:
+        with self._available_lock():
+            self._latched_epoch = max(self._latched_epoch, epoch)
+            if self._vouch and self._vouch[0].epoch <= self._latched_epoch:
+                self._vouch = None
 
     def is_outdated(self) -> bool:
         return False  # nothing outlives its process
-
-    def read_claim(self) -> StoreClaim | None:
-        with self._available_lock():
-            return self._claim
 
     def subjects(self) -> Iterable[str]:
         with self._available_lock():
@@ -144,9 +167,10 @@ class MemoryStore:
         return True
 
     def _incarnation(self) -> str:
-        if self._vouch is None or self._vouch[0] != self.run() or self._clock() >= self._vouch[1]:
+        if self._vouch is None or self._vouch[0].run != self.run() or self._clock() >= self._vouch[1]:
             return ""
-        return self._vouch[2]
+        claim, _ = self._vouch
+        return f"{claim.run.run_id}:{claim.run.slots}:{claim.started}"
 
     def _available_lock(self) -> threading.RLock:
         if not self.available:

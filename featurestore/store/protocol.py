@@ -7,6 +7,7 @@ StoreUnavailable within the time given, never hangs, and may be repeated: every 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
+from uuid import uuid4
 
 from featurestore.permission import Permission
 
@@ -26,12 +27,57 @@ class Run(NamedTuple):
     slots: str = ""  # in the notation of featurestore.store.slots; of a single server "": all
 
 
+class LeaseFence(NamedTuple):
+    """Fence of the verifier lease under which a claim or a vouch key was written: the database's epoch, the lease's
+    number, and its holder, who is the only one to have that number."""
+
+    epoch: int = 0
+    number: int = 0
+    holder: str = ""
+
+
+NO_LEASE = LeaseFence()
+
+
 class StoreClaim(NamedTuple):
-    """Statement, stored beside the permissions, that a run holds all of them up to a (database epoch, sequence)."""
+    """Statement, stored beside the permissions, that a run holds all of them up to a (database epoch, sequence).
+
+    A claim is data like the permissions: persisted and replicated after them, lost when the store is emptied. One of
+    NEW_INCARNATION_EPOCH begins a new store incarnation: nothing is claimed yet, and nobody can vouch for it.
+    """
 
     run: Run
     epoch: int
     sequence: int
+    started: str = ""  # names the store incarnation
+    lease: LeaseFence = NO_LEASE
+
+
+class StoredChange(NamedTuple):
+    """Number of a permission change, and the token by which the database knows whether it is its own change."""
+
+    epoch: int
+    sequence: int
+    token: int = 0  # 0: unknown
+
+
+class VouchingRecord(NamedTuple):
+    """What a node stores about vouching.
+
+    ``claim``: perhaps of an earlier run whose data this one loaded. ``highest``: the highest change of which a
+    permission was ever published to it. ``latched_epoch``: the node is latched for databases of this epoch and below;
+    0: it is not. ``vouched_under``: the lease in the vouch key of the run that answers; None: there is no such key.
+    """
+
+    claim: StoreClaim | None
+    highest: StoredChange | None
+    latched_epoch: int
+    vouched_under: LeaseFence | None
+
+
+def new_incarnation(run: Run, lease: LeaseFence = NO_LEASE) -> StoreClaim:
+    """The claim that begins a new store incarnation."""
+    return StoreClaim(run, NEW_INCARNATION_EPOCH, 0, uuid4().hex, lease)
 
 
 class Watermark(NamedTuple):
@@ -47,8 +93,7 @@ class Watermark(NamedTuple):
 class NodeState(NamedTuple):
     """State of one node beside its subjects: its incarnation and the watermarks asked for, in order.
 
-    ``incarnation`` is the value of the vouch key, ``RUN_ID:SLOTS:STARTED`` (when the permissions began to be published
-    to the empty or cleared store, in the server's time); "" while the node is not vouched for.
+    ``incarnation`` is ``RUN_ID:SLOTS:STARTED``, from the vouch key; "" while the node is not vouched for.
     """
 
     incarnation: str
@@ -104,6 +149,7 @@ class PublishResult(NamedTuple):
 
     vouched: bool
     superseded: bool  # a newer permission was stored before and stays
+    highest_before: StoredChange | None = None  # the highest change published to the node before this call
 
 
 class OnlineStore(Protocol):
@@ -124,8 +170,13 @@ class OnlineStore(Protocol):
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
         """Write values where permission, grant id and fence allow it; the outcomes, in order."""
 
-    def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
+    def publish_permissions(
+        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int] | None = None
+    ) -> dict[str, PublishResult]:
         """Store permissions (fenced) and in the same step drop every field that they neither allow nor pause.
+
+        Before them, each node's highest change is raised to the highest of theirs, with its token. ``tokens``: those
+        of changes, by sequence, as far as they are known.
 
         Raises StoreUnavailable if no node answers; the subjects of a node that does not are left out of the result.
         """
@@ -157,18 +208,25 @@ class Node(OnlineStore, Protocol):
     def run(self) -> Run:
         """The run that answers now."""
 
-    def vouch(self, run: Run, expiry_ms: int) -> bool:
-        """State for a while that the run holds the database's permissions; False if the run has no store claim."""
+    def now_ms(self) -> int:
+        """The time of the node's clock, by which the vouch key expires."""
 
-    def write_claim(self, run: Run, epoch: int, sequence: int) -> bool:
-        """Store that this run holds every permission up to a (database epoch, sequence); False if the run is another.
+    def vouching_record(self) -> VouchingRecord:
+        """What the node stores about vouching."""
 
-        A claim is data like the permissions: persisted and replicated after them, lost when the store is emptied. One
-        of NEW_INCARNATION_EPOCH begins a new store incarnation, to which the streams push every value again.
+    def write_claim(self, claim: StoreClaim, expected: StoreClaim | None) -> bool:
+        """Replace the stored claim; False if that is not the expected one (None: none), if its lease is a later one, or
+        if the claim's run is not the one that answers.
         """
+
+    def vouch(self, claim: StoreClaim, until_ms: int) -> bool:
+        """State until a time of the node's clock that the claim's run holds the database's permissions.
+
+        False if the claim is not stored as it is, or if the node is latched for its epoch.
+        """
+
+    def latch(self, epoch: int) -> None:
+        """Delete the vouch key, and refuse to vouch for claims of this epoch or a lower one, for good."""
 
     def is_outdated(self) -> bool:
         """Whether the node holds data of a version before 0.2, which this version does not read."""
-
-    def read_claim(self) -> StoreClaim | None:
-        """The stored claim, perhaps of an earlier run whose data this one loaded."""

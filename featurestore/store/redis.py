@@ -1,7 +1,8 @@
 """Online store on Redis 6.2 or later, or Valkey: one hash ``fs:{subject}`` a subject, one round trip a call.
 
-Keys beside the subjects': ``fs:watermarks`` (a field a source and partition), ``fs:vouch`` (the vouch key) and
-``fs:store-claim``. In a cluster every primary has its own three, with a hash tag of one of its slots.
+Keys beside the subjects': ``fs:watermarks`` (a field a source and partition), ``fs:vouch`` (the vouch key),
+``fs:store-claim``, ``fs:highest-change`` and ``fs:latch``. In a cluster every primary has its own five, with a hash tag
+of one of its slots.
 """
 
 import re
@@ -19,14 +20,18 @@ import msgspec
 from featurestore.permission import Permission, decode
 from featurestore.store.connection import Command, Connection, Replies
 from featurestore.store.protocol import (
+    NO_LEASE,
     FieldWrite,
+    LeaseFence,
     NodeState,
     PublishResult,
     ReadResult,
     Run,
     StoreClaim,
+    StoredChange,
     StoredSubject,
     StoreUnavailable,
+    VouchingRecord,
     Watermark,
     WriteOutcome,
 )
@@ -52,7 +57,7 @@ class MovedSlot(StoreUnavailable):
 
 
 class ClaimRecord(NamedTuple):
-    """Stored form of a StoreClaim, a msgpack array. ``started`` distinguishes the store incarnations of one run."""
+    """Stored form of a StoreClaim, a msgpack array."""
 
     run_id: str
     replication_id: str
@@ -60,9 +65,13 @@ class ClaimRecord(NamedTuple):
     sequence: int
     started: str
     slots: str = ""
+    lease_epoch: int = 0
+    lease_number: int = 0
+    holder: str = ""
 
 
 CLAIM_DECODER = msgspec.msgpack.Decoder(ClaimRecord)
+CHANGE_DECODER = msgspec.msgpack.Decoder(StoredChange)
 WATERMARK_DECODER = msgspec.msgpack.Decoder(Watermark)
 
 
@@ -89,6 +98,8 @@ class RedisNode:
         self.watermarks_key = "fs:watermarks" + tag
         self.vouch_key = "fs:vouch" + tag
         self.claim_key = "fs:store-claim" + tag
+        self.highest_key = "fs:highest-change" + tag
+        self.latch_key = "fs:latch" + tag
         self._vouched_slots = f":{slots}:".encode()
 
     def nodes(self) -> "tuple[RedisNode]":
@@ -114,7 +125,7 @@ class RedisNode:
         first = len(commands) - len(subjects)
         vouch, *rest = _checked(replies[:first])
         found = [None if raw is None else decode_watermark(raw) for raw in rest[0]] if watermarks else []
-        node = NodeState(vouch.decode() if self._is_vouched(vouch, run_id) else "", found)
+        node = NodeState(vouch.partition(b" ")[0].decode() if self._is_vouched(vouch, run_id) else "", found)
         stored, nodes = [], [node]
         for reply in replies[first:]:
             if isinstance(reply, list):
@@ -145,18 +156,28 @@ class RedisNode:
             outcomes |= zip(group, map(meanings.__getitem__, answers), strict=True)
         return [outcomes[i] for i in range(len(writes))]
 
-    def publish_permissions(self, permissions: Mapping[str, Permission]) -> dict[str, PublishResult]:
-        return complete(self.publish_call(permissions))
+    def publish_permissions(
+        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int] | None = None
+    ) -> dict[str, PublishResult]:
+        return complete(self.publish_call(permissions, tokens or {}))
 
-    def publish_call(self, permissions: Mapping[str, Permission]) -> Call[dict[str, PublishResult]]:
-        commands = [_evalsha("apply_permission", [subject_key(name)], p.encode()) for name, p in permissions.items()]
+    def publish_call(
+        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int]
+    ) -> Call[dict[str, PublishResult]]:
         results: dict[str, PublishResult] = {}
         subjects = list(permissions)
-        for start in range(0, len(commands), PIPELINE_COMMANDS):
-            pipeline = [*commands[start : start + PIPELINE_COMMANDS], ("GET", self.vouch_key)]
-            run_id, (*answers, vouch) = yield from self._run_pipeline(pipeline)
-            for subject, answer in zip(subjects[start:], answers, strict=False):
-                results[subject] = PublishResult(vouched=self._is_vouched(vouch, run_id), superseded=answer == 0)
+        for start in range(0, len(subjects), PIPELINE_COMMANDS):
+            batch = subjects[start : start + PIPELINE_COMMANDS]
+            epoch, sequence = max(permissions[subject].fence for subject in batch)
+            # As text: a server that has the other script alone must not run that one without this one before it.
+            highest = ("EVAL", SCRIPTS["highest"], 1, self.highest_key, epoch, sequence, tokens.get(sequence, 0))
+            applied = [
+                _evalsha("apply_permission", [subject_key(subject)], permissions[subject].encode()) for subject in batch
+            ]
+            run_id, (raw, *answers, vouch) = yield from self._run_pipeline([highest, *applied, ("GET", self.vouch_key)])
+            before, vouched = raw and CHANGE_DECODER.decode(raw), self._is_vouched(vouch, run_id)
+            for subject, answer in zip(batch, answers, strict=True):
+                results[subject] = PublishResult(vouched, answer == 0, before)
         return results
 
     def drop_disallowed(self, subjects: Iterable[str]) -> None:
@@ -184,33 +205,50 @@ class RedisNode:
             slots = own.slots
         return Run(found["run_id"], found["master_replid"], slots)
 
-    def vouch(self, run: Run, expiry_ms: int) -> bool:
-        ((now_s, now_us),) = self._execute([("TIME",)])
-        until_ms = int(now_s) * 1000 + int(now_us) // 1000 + expiry_ms
-        return self._run_vouch_script(run, until_ms)
+    def now_ms(self) -> int:
+        ((seconds, microseconds),) = self._execute([("TIME",)])
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
-    def write_claim(self, run: Run, epoch: int, sequence: int) -> bool:
-        return self._run_vouch_script(run, 0, ENCODER.encode([run.run_id, run.replication_id, epoch, sequence]))
+    def vouching_record(self) -> VouchingRecord:
+        keys = (self.claim_key, self.highest_key, self.latch_key, self.vouch_key)
+        about_run = [("INFO", "server"), ("INFO", "replication")]
+        claim, highest, latch, vouch, server, replication = self._execute([*(("GET", key) for key in keys), *about_run])
+        run_id = dict(IDENTITY.findall(server.decode()))["run_id"].encode()
+        return VouchingRecord(
+            claim and self._decode_claim(claim, replication),
+            highest and CHANGE_DECODER.decode(highest),
+            int(latch or 0),
+            _lease_of(vouch) if self._is_vouched(vouch, run_id) else None,
+        )
 
-    def _run_vouch_script(self, run: Run, *arguments: int | bytes) -> bool:
+    def _decode_claim(self, raw: bytes, replication: bytes) -> StoreClaim | None:
+        stored = CLAIM_DECODER.decode(raw)
+        own = stored.slots == self.slots and stored.replication_id in LINEAGE.findall(replication.decode())
+        if self.slots and not own:
+            return None  # it was migrated with a slot, and does not cover the others
+        run = Run(stored.run_id, stored.replication_id, stored.slots)
+        lease = LeaseFence(stored.lease_epoch, stored.lease_number, stored.holder)
+        return StoreClaim(run, stored.epoch, stored.sequence, stored.started, lease)
+
+    def write_claim(self, claim: StoreClaim, expected: StoreClaim | None) -> bool:
+        return self._run_vouch_script(claim.run, expected, 0, _encode_claim(claim))
+
+    def vouch(self, claim: StoreClaim, until_ms: int) -> bool:
+        return self._run_vouch_script(claim.run, claim, until_ms)
+
+    def _run_vouch_script(self, run: Run, expected: StoreClaim | None, *arguments: int | bytes) -> bool:
         if run.slots != self.slots:
             return False
-        command = _evalsha("vouch", [self.vouch_key, self.claim_key], *run, *arguments)
+        keys = [self.vouch_key, self.claim_key, self.latch_key]
+        command = _evalsha("vouch", keys, *run, _encode_claim(expected) if expected else b"", *arguments)
         return complete(self._run_pipelines([command])) == [1]
+
+    def latch(self, epoch: int) -> None:
+        complete(self._run_pipelines([_evalsha("latch", [self.vouch_key, self.latch_key], epoch)]))
 
     def is_outdated(self) -> bool:
         (found,) = self._execute([("EXISTS", self.claim_key.replace("store-claim", "claim"))])
         return bool(found)
-
-    def read_claim(self) -> StoreClaim | None:
-        raw, replication = self._execute([("GET", self.claim_key), ("INFO", "replication")])
-        if raw is None:
-            return None
-        claim = CLAIM_DECODER.decode(raw)
-        own = claim.slots == self.slots and claim.replication_id in LINEAGE.findall(replication.decode())
-        if self.slots and not own:
-            return None  # it was migrated with a slot, and does not cover the others
-        return StoreClaim(Run(claim.run_id, claim.replication_id, claim.slots), claim.epoch, claim.sequence)
 
     def subjects(self) -> Iterator[str]:
         cursor = b"0"
@@ -235,13 +273,14 @@ class RedisNode:
         return answers
 
     def _run_pipeline(self, commands: Sequence[Command]) -> Call[tuple[bytes, Replies]]:
-        """Run EVALSHAs, each of them idempotent; all are run again if an emptied script cache refuses one."""
+        """Run idempotent scripts. They run again from the first on that an emptied script cache refuses."""
         timeout_ms = self.timeout_ms if len(commands) < SHORT_PIPELINE else BULK_TIMEOUT_MS
         deadline = time.monotonic() + timeout_ms / 1000
         run_id, replies = yield from self.server.request(commands, deadline)
-        if any(isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT") for reply in replies):
+        if refused := [i for i, reply in enumerate(replies) if _is_error(reply, "NOSCRIPT ")]:
             yield from self.server.request([("SCRIPT", "LOAD", text) for text in SCRIPTS.values()], deadline)
-            run_id, replies = yield from self.server.request(commands, deadline)
+            run_id, again = yield from self.server.request(commands[refused[0] :], deadline)
+            replies[refused[0] :] = again
         self._follow_asks(commands, replies, deadline)
         return run_id, _checked(replies)
 
@@ -254,7 +293,8 @@ class RedisNode:
         for address, indexes in indexes_by_address.items():
             importing = Connection(self.server.peer_url(address), max(int((deadline - time.monotonic()) * 1000), 1))
             try:
-                evals = [("EVAL", SCRIPTS_BY_SHA[str(commands[i][1])], *commands[i][2:]) for i in indexes]
+                scripts = {i: str(commands[i][1]) for i in indexes}  # the hash of one, or its text
+                evals = [("EVAL", SCRIPTS_BY_SHA.get(scripts[i], scripts[i]), *commands[i][2:]) for i in indexes]
                 answers = importing.run([command for eval_ in evals for command in (("ASKING",), eval_)], deadline)
             finally:
                 importing.close()
@@ -273,9 +313,27 @@ def _evalsha(script: str, keys: Sequence[str], *arguments: bytes | str | int) ->
     return ("EVALSHA", SCRIPT_SHAS[script], len(keys), *keys, *arguments)
 
 
+def _encode_claim(claim: StoreClaim) -> bytes:
+    run, epoch, sequence, started, lease = claim
+    return ENCODER.encode(ClaimRecord(run.run_id, run.replication_id, epoch, sequence, started, run.slots, *lease))
+
+
+def _lease_of(vouch: bytes) -> LeaseFence:
+    """The lease in a vouch key's value, after the store incarnation: EPOCH/NUMBER/HOLDER."""
+    lease = vouch.decode().partition(" ")[2]
+    if not lease:  # of an earlier version
+        return NO_LEASE
+    epoch, number, holder = lease.split("/", 2)
+    return LeaseFence(int(epoch), int(number), holder)
+
+
+def _is_error(reply: object, start: str) -> bool:
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith(start)
+
+
 def _is_ask(reply: object) -> bool:
     """Whether a cluster's node redirects one command, whose key has left with a migrating slot."""
-    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("ASK ")
+    return _is_error(reply, "ASK ")
 
 
 def _error_of(reply: Exception) -> Exception:

@@ -8,7 +8,7 @@ from featurestore.audit import consent_audit, selectors, services
 from featurestore.audit.consent_audit import run_audit
 from featurestore.audit.errors import FindingNotOpen, MissingReason
 from featurestore.audit.models import AuditRun, Finding
-from featurestore.consent.models import CurrentPermission, PermissionChange, Purpose
+from featurestore.consent.models import ChangeSequence, CurrentPermission, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import permissions_of
 from featurestore.consent.outbox.relay import relay_due
 from featurestore.jobs.job_leases import hold_job_lease
@@ -88,20 +88,39 @@ def test_permission_that_denies_more_is_repaired(ann: RegisteredCustomer) -> Non
     assert ann.shop.stored(ann.subject) == right
 
 
-def test_version_ahead_of_the_database_is_superseded(ann: RegisteredCustomer) -> None:
+@pytest.mark.parametrize("later", [1, 500])
+def test_version_that_the_database_never_issued_is_latched_and_not_repaired(
+    ann: RegisteredCustomer, later: int
+) -> None:
+    """The store denies more, as after a withdrawal that the database has lost."""
     right = ann.expected()
-    ann.tamper(Permission(right.epoch, right.sequence + 500, right.purposes))
-    assert run().repaired == 0  # the change sequence is behind too: the database was restored, a case for raise_epoch
-    ann.tamper(Permission(right.epoch, right.sequence + 2, right.purposes))
+    lost = Permission(right.epoch, right.sequence + later, {})
     for n in range(3):
-        ann.shop.register(f"other{n}")
-    assert run(200).repaired == 1
-    assert ann.shop.stored(ann.subject) == ann.expected()
+        ann.shop.register(f"other{n}")  # as many changes as were lost, and more
+    ann.tamper(lost)
+    done = run()
+    assert done.repaired == 0
+    assert ("ahead_of_database", "", "open") in kinds()
+    assert ann.shop.stored(ann.subject) == lost
+    assert ann.shop.read(ann.subject) is Denial.UNVOUCHED
+    assert ChangeSequence.objects.get().latched_at is not None
+    assert "vouch" in run(200).error
+    assert ann.shop.stored(ann.subject) == lost
 
 
-def test_unknown_subject_gets_a_versioned_denial(ann: RegisteredCustomer) -> None:
+def test_subject_that_the_database_never_had_is_latched(ann: RegisteredCustomer) -> None:
+    ghost, denial = "f" * 32, Permission(1, 1, {"analytics": PurposePermission(False, 1, 1)})
+    ann.shop.store._permissions[ghost] = denial
+    assert run().repaired == 0
+    assert kinds() == [("unknown_subject_in_store", "", "open")]
+    assert ann.shop.stored(ghost) == denial
+    assert ann.shop.read(ann.subject) is Denial.UNVOUCHED
+
+
+def test_unknown_subject_of_an_earlier_epoch_gets_a_versioned_denial(ann: RegisteredCustomer) -> None:
+    """An operator has decided about the database that lost it."""
     ghost = "f" * 32
-    ann.shop.store._permissions[ghost] = Permission(1, 1, {"service": PurposePermission(True, 1, 1)})
+    ann.shop.store._permissions[ghost] = Permission(0, 1, {"service": PurposePermission(True, 1, 1)})
     assert isinstance(ann.shop.read(ghost), PurposePermission)
     done = run()
     assert done.store_subjects == 2

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.consent import services
-from featurestore.consent.vouching.node_verifier import NodeVerifier, VerifierState
+from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.profiles.services import register
 from featurestore.store.protocol import Watermark
 from featurestore.store.redis import RedisStore
 from tests.kit.serving_environment import ServingEnvironment
+from tests.kit.stores import vouch_for_database
 
-VOUCHED_MS = 600_000
 LINE = {"order_id": "O1", "sku": "LAMP", "category": "light", "kind": "completed", "quantity": 2, "amount": "49.00"}
 
 
@@ -24,10 +24,8 @@ class BrowserEnvironment(ServingEnvironment):
         self.now_ms = round(self.now.timestamp() * 1000)
 
     def vouch(self) -> None:
-        """Vouch for the store for 10 minutes. The verifier's first step waits until no earlier vouch key can exist."""
-        clock = iter(range(0, 10**9, VOUCHED_MS)).__next__
-        verifier = NodeVerifier(self.store, VOUCHED_MS, clock)
-        assert verifier.step() is VerifierState.VOUCHING
+        change_sequence = load_change_sequence()
+        vouch_for_database(self.store, change_sequence.epoch, change_sequence.sequence)
 
     def fold(self) -> None:
         incarnation = self.store.read([], [], [], 1000).nodes[0].incarnation

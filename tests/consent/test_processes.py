@@ -1,12 +1,7 @@
-"""Processes of consent: the store verifier's command, purges on a real broker, scheduled tasks."""
+"""Processes of consent: purges on a real broker, scheduled tasks, the command that raises the epoch."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -15,7 +10,6 @@ from django.core.management import call_command
 
 from adminsite.celery import SCHEDULE, app
 from featurestore.audit.models import AuditRun
-from featurestore.config import ROOT
 from featurestore.consent import tasks
 from featurestore.consent.models import ChangeSequence
 from featurestore.consent.outbox import purge_producer
@@ -23,7 +17,6 @@ from featurestore.consent.outbox.purge_producer import KafkaPurgeProducer, Purge
 from featurestore.consent.outbox.relay import RelayResult
 from featurestore.identity import partition_of
 from featurestore.ingest import dead_letter_topic
-from featurestore.store.configured import store_at
 from tests.kit.shop import Shop
 
 
@@ -96,40 +89,6 @@ def test_purges_to_an_unreachable_broker_fail_in_time() -> None:
     failures = KafkaPurgeProducer("127.0.0.1:1", 1, 4).send([Purge("a" * 32, 1)])
     assert failures.keys() == {1}
     assert time.monotonic() - began < 10
-
-
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("servers", ["redis_server", "redis_cluster"])
-def test_store_verifier_command_vouches_and_ends_on_sigterm(
-    shop: Shop, servers: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    url = request.getfixturevalue(servers)
-    store = store_at(url, 1000)
-    for node in store.nodes():
-        node._execute([("FLUSHALL",)])  # another test's vouch key may not have expired
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "adminsite.settings",
-        "RAPPORT_DATABASE_URL": f"sqlite:///{tmp_path / 'rapport.sqlite3'}",
-        "RAPPORT_STORE_URL": url,
-        "RAPPORT_VOUCH_EXPIRY_MS": "600",
-        "RAPPORT_LOG_LEVEL": "INFO",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "verify_store"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while not store.read([], [], [], 1000).vouched:
-            assert process.poll() is None, process.stderr.read() if process.stderr else ""
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        _, logged = process.communicate(timeout=20)
-    finally:
-        process.kill()
-    assert process.returncode == 0
-    states = [json.loads(line).get("state") for line in logged.splitlines() if line.startswith("{")]
-    assert [state for state in states if state][-1] == "vouching"
 
 
 def test_command_raises_the_epoch(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from devservers.redis_server import RedisServer
 from devservers.server import running
 from devservers.waiting import eventually
 from featurestore.consent import services
-from featurestore.consent.models import ChangeSequence, PermissionChange
+from featurestore.consent.models import PermissionChange
 from featurestore.consent.services import RecordedDecision
 from featurestore.consent.vouching.store_verifier import StoreVerifier
 from featurestore.permission import Denial, PurposePermission, decode
@@ -26,6 +26,7 @@ from featurestore.store.protocol import Node, StoreUnavailable
 from featurestore.store.redis import subject_key
 from featurestore.store.slots import slot_of
 from tests.kit.shop import Shop
+from tests.kit.stores import record_vouched_runs, vouched_runs
 
 EXPIRY_MS = 3000  # longer than a busy machine pauses
 FAR_FUTURE_MS = 4_000_000_000_000
@@ -104,7 +105,7 @@ class ClusterEnvironment:
 
 @pytest.fixture
 def env(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterEnvironment]:
-    ChangeSequence.objects.update(vouched_runs="")
+    record_vouched_runs()
     with running(RedisCluster(tmp_path / "cluster")) as cluster:
         store = ClusterStore(cluster.url, 500)
         monkeypatch.setattr(configured, "store", lambda: store)
@@ -135,9 +136,7 @@ def test_dead_primary_denies_only_its_customers_until_failover(env: ClusterEnvir
         primary.start()
         eventually(lambda: execute(primary, "ROLE")[0] == "slave", "the old primary is a replica")
         assert env.served() == [name for name in rest if name != others[0]]
-        assert len(ChangeSequence.objects.get().vouched_runs.split()) == 3, (
-            "one run is recorded for each primary's slots"
-        )
+        assert len(vouched_runs()) == 3, "one run is recorded for each primary's slots"
 
 
 def test_withdrawal_survives_a_failover_and_back(env: ClusterEnvironment) -> None:
@@ -205,7 +204,9 @@ def test_old_grant_in_a_moved_slot_is_not_served(env: ClusterEnvironment) -> Non
         primary = restore_old_dump(env, name)
     eventually(lambda: "cluster_state:ok" in execute(primary, "CLUSTER INFO"), "the others take the primary back")
     taker = next(node for node in env.store.nodes() if not node.owns(env.subjects[name]))
-    assert taker.vouch(taker.run(), 60_000)
+    found = taker.vouching_record().claim
+    assert found
+    assert taker.vouch(found, taker.now_ms() + 60_000)
     target = next(server for server in env.cluster.servers if taker.name.endswith(f":{server.port}"))
     subject = env.subjects[name]
     slot, ids = slot_of(subject), {server.port: execute(server, "CLUSTER MYID") for server in (primary, target)}

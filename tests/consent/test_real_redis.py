@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from devservers.waiting import eventually
 from featurestore.consent import services
 from featurestore.consent.models import PermissionChange
 from featurestore.consent.services import RecordedDecision
+from featurestore.consent.vouching.lease import HeldLease
 from featurestore.consent.vouching.node_verifier import NodeVerifier, VerifierState
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
@@ -20,6 +21,7 @@ from featurestore.serving.guard import decide_access
 from featurestore.store import configured
 from featurestore.store.redis import RedisStore
 from tests.kit.shop import Shop
+from tests.kit.stores import record_vouched_runs
 
 EXPIRY_MS = 3000  # longer than a busy machine pauses
 
@@ -37,14 +39,26 @@ class RedisEnvironment:
 
     def __init__(self, server: RedisServer, monkeypatch: pytest.MonkeyPatch):
         self.server, self.monkeypatch = server, monkeypatch
+        record_vouched_runs()
         self.connect(server)
-        self.verifier._vouch_times = {None: -1e9}  # no earlier process vouched: nothing to wait for
+        self.start_verifier()
         self.subject = register("ann", "eu", "acme").customer.subject
 
     def connect(self, server: RedisServer) -> None:
         self.store = RedisStore(server.url, 1000)
         self.monkeypatch.setattr(configured, "store", lambda: self.store)
-        self.verifier = NodeVerifier(self.store, EXPIRY_MS)
+
+    def start_verifier(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start a verifier that has held the lease for long, so that it need not wait for earlier vouch keys."""
+        self.lease = HeldLease(lambda: [self.store], EXPIRY_MS, clock)
+        assert self.lease.hold()
+        self.lease._acquired_at = self.lease._predecessors_until = -1e9
+        self.verifier = NodeVerifier(self.store, EXPIRY_MS, clock, lease=self.lease)
+
+    def follow(self, server: RedisServer) -> None:
+        """Connect every process to another server, the verifier's too."""
+        self.connect(server)
+        self.verifier = NodeVerifier(self.store, EXPIRY_MS, lease=self.lease)
 
     def until_vouching(self) -> None:
         deadline = time.monotonic() + 30
@@ -126,7 +140,7 @@ def test_lagging_promoted_replica_denies_a_withdrawn_purpose(env: RedisEnvironme
             assert env.read() is Denial.REFUSED
 
         old = env.store
-        env.connect(replica)  # every process follows the failover
+        env.follow(replica)
         assert env.read() is Denial.UNVOUCHED
         stored = env.store.read([env.subject], [], [], 1000).subjects[0].permission
         assert stored is not None
@@ -167,10 +181,10 @@ def test_one_of_two_primaries_is_vouched_for(env: RedisEnvironment, tmp_path: Pa
         env.until_vouching()
         env.verifier.step()
         first = env.server
-        env.connect(other)
+        env.follow(other)
         env.until_vouching()
         assert env.withdraw().effective
-        env.connect(first)
+        env.follow(first)
         env.until_vouching()
         assert env.read() is Denial.REFUSED
     finally:
@@ -179,7 +193,8 @@ def test_one_of_two_primaries_is_vouched_for(env: RedisEnvironment, tmp_path: Pa
 
 def test_no_wait_after_a_read_only_time_longer_than_the_expiry(env: RedisEnvironment) -> None:
     now_s = [0.0]
-    env.verifier = NodeVerifier(env.store, EXPIRY_MS, lambda: now_s[0], vouch_times={None: -1e9})
+    env.lease.release()
+    env.start_verifier(lambda: now_s[0])
     env.until_vouching()
     with Redis.from_url(env.server.url) as client:
         for long_enough in (False, True):
@@ -195,7 +210,8 @@ def test_no_wait_after_a_read_only_time_longer_than_the_expiry(env: RedisEnviron
 
 def test_store_of_an_earlier_version_is_denied_until_it_is_emptied(env: RedisEnvironment) -> None:
     now_s = [0.0]
-    env.verifier = NodeVerifier(env.store, EXPIRY_MS, lambda: now_s[0], vouch_times={None: -1e9})
+    env.lease.release()
+    env.start_verifier(lambda: now_s[0])
     env.until_vouching()
     with Redis.from_url(env.server.url) as redis:
         redis.flushall()

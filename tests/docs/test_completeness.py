@@ -19,6 +19,7 @@ from featurestore.api.sse.events import Ending, Event
 from featurestore.api.urls import api
 from featurestore.audit.comparison import DifferenceKind
 from featurestore.config import ROOT
+from featurestore.consent import metrics as consent_metrics
 from featurestore.consent.errors import ConsentError, ImmutableRecord, PurposeChanged
 from featurestore.consent.permission_derivation import Basis
 from featurestore.consent.vouching.node_verifier import VerifierState
@@ -44,7 +45,15 @@ def problem_names() -> set[str]:
 
 
 def metric_names() -> set[str]:
-    modules = (api_metrics, sse_metrics, dead_letter_metrics, access_log_metrics, writer, stream_metrics)
+    modules = (
+        api_metrics,
+        sse_metrics,
+        consent_metrics,
+        dead_letter_metrics,
+        access_log_metrics,
+        writer,
+        stream_metrics,
+    )
     counted = [metric for module in modules for metric in vars(module).values()]
     families = [family for metric in counted if isinstance(metric, METRIC_TYPES) for family in metric.collect()]
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}

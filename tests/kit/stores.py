@@ -2,24 +2,50 @@
 
 import pytest
 
-from featurestore.consent.models import ChangeSequence
+from featurestore.consent.models import VerifierLease
 from featurestore.store import configured
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import OnlineStore
-from tests.kit.clock import Clock
+from featurestore.store.protocol import NO_LEASE, Node, Run, StoreClaim, new_incarnation
+from tests.kit.clock import Clock, at
 
 
-def vouch(store: OnlineStore, epoch: int = 1, sequence: int = 0, expiry_ms: int = 3_600_000) -> None:
-    """Claim the present run of a store of one node, or of a node, and vouch for it."""
-    run = store.run()
-    assert store.write_claim(run, epoch, sequence)
-    assert store.vouch(run, expiry_ms)
+def claim(node: Node, epoch: int = 1, sequence: int = 0) -> StoreClaim:
+    """Claim a node's present run, whatever its claim is; its incarnation and lease stay."""
+    found, run = node.vouching_record().claim, node.run()
+    fresh = new_incarnation(run, found.lease if found else NO_LEASE)
+    known = found if found and found.run == run else fresh
+    written = known._replace(epoch=epoch, sequence=sequence)
+    assert node.write_claim(written, found)
+    return written
 
 
-def vouch_for_database(store: OnlineStore, epoch: int = 1, sequence: int = 0) -> None:
+def begin_incarnation(node: Node) -> None:
+    """Write the claim with which a new store incarnation begins, whatever the present claim is."""
+    found = node.vouching_record().claim
+    assert node.write_claim(new_incarnation(node.run(), found.lease if found else NO_LEASE), found)
+
+
+def vouch(node: Node, epoch: int = 1, sequence: int = 0, expiry_ms: int = 3_600_000) -> None:
+    """Claim the present run of a node, or of a store of one node, and vouch for it."""
+    assert node.vouch(claim(node, epoch, sequence), node.now_ms() + expiry_ms)
+
+
+def vouched_runs() -> list[str]:
+    """The runs that the database knows to have been vouched for last."""
+    return VerifierLease.objects.get().vouched_runs.split()
+
+
+def record_vouched_runs(*runs: Run) -> None:
+    """Note in the database that these runs were vouched for last, by a verifier that has ended."""
+    names = "\n".join("/".join(run) for run in runs)
+    times = {"renewed_at": at(-86_400), "predecessors_until": at(-86_400)}
+    VerifierLease.objects.update_or_create(pk=1, defaults={"vouched_runs": names} | times)
+
+
+def vouch_for_database(store: Node, epoch: int = 1, sequence: int = 0) -> None:
     """Vouch for the store's present run, and note in the database that it was vouched for."""
     vouch(store, epoch, sequence)
-    ChangeSequence.objects.update(vouched_runs="/".join(store.run()))
+    record_vouched_runs(store.run())
 
 
 @pytest.fixture

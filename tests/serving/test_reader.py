@@ -147,7 +147,7 @@ def test_values_of_an_earlier_grant_are_missing(harness: ReadHarness) -> None:
 def test_an_unvouched_run_is_withheld(harness: ReadHarness) -> None:
     harness.clock_s = 2.0
     assert harness.read(ANN)[0].views["visits"].reason == "store_unvouched"
-    harness.store.vouch(harness.store.run(), 2_000)
+    vouch(harness.store, expiry_ms=2_000)
     assert harness.read(ANN)[0].views["visits"].status is Status.PRESENT
     harness.store.restart()
     assert harness.read(ANN)[0].features["visits_count_1d"] is None

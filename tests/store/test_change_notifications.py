@@ -22,6 +22,7 @@ from featurestore.store.configured import store_at
 from featurestore.store.protocol import FieldWrite, StoreUnavailable, WriteOutcome
 from featurestore.store.redis import subject_key
 from featurestore.tiles.stored_field import pack_field
+from tests.kit.stores import vouch
 
 SUBJECTS = [f"{i:032x}" for i in range(30)]
 ANN, BOB = SUBJECTS[:2]
@@ -193,9 +194,7 @@ def test_a_new_store_incarnation_notifies_every_subject(server: RedisServer) -> 
     async def scenario() -> None:
         async with subscribing(server.url) as harness:
             await harness.subscribe(ANN)
-            run = await asyncio.to_thread(harness.store.run)
-            assert await asyncio.to_thread(harness.store.write_claim, run, 1, 1)
-            assert await asyncio.to_thread(harness.store.vouch, run, 600_000)
+            await asyncio.to_thread(vouch, harness.store)
             await harness.until(lambda: harness.notified[ANN])
 
     asyncio.run(scenario())

@@ -20,12 +20,13 @@ from featurestore.permission import Denial, Permission, PurposePermission
 from featurestore.serving.reader import FeatureReader
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.connection import Connection
-from featurestore.store.protocol import FieldWrite, PublishResult, Run, StoreUnavailable, WriteOutcome
+from featurestore.store.protocol import FieldWrite, Run, StoreUnavailable, WriteOutcome
 from featurestore.store.redis import RedisNode, RedisStore, subject_key
 from featurestore.store.server import Server
 from featurestore.store.slots import slot_of
 from featurestore.tiles.stored_field import pack_field
 from tests.kit.purchases import spend
+from tests.kit.stores import begin_incarnation, vouch
 
 SERVICE = FeatureService("chat", [spend], purpose="service")
 NOW_MS = 1_800_000_000_000
@@ -54,8 +55,7 @@ def field(subject: str, offset: int = 1) -> FieldWrite:
 def vouch_for_all(store: ClusterStore) -> None:
     """What the node verifiers do when every permission is published."""
     for node in store.nodes():
-        assert node.write_claim(node.run(), 1, 1)
-        assert node.vouch(node.run(), 600_000)
+        vouch(node, 1, 1)
 
 
 def filled_store(url: str, timeout_ms: int = 2_000) -> ClusterStore:
@@ -149,7 +149,7 @@ def test_other_nodes_answer_while_one_is_unreachable(cluster: RedisCluster) -> N
     with pytest.raises(StoreUnavailable):
         readable(store, lost)
     results = store.publish_permissions({subject: refusing() for subject in SUBJECTS})
-    assert results == dict.fromkeys(left, PublishResult(vouched=True, superseded=False))
+    assert {subject: result[:2] for subject, result in results.items()} == dict.fromkeys(left, (True, False))
     with pytest.raises(StoreUnavailable):
         store.write([field(subject) for subject in SUBJECTS], NOW_MS)
     with pytest.raises(StoreUnavailable):
@@ -226,13 +226,16 @@ def test_a_store_claim_migrated_with_a_slot_is_ignored(redis_cluster: str) -> No
     """It covers the subjects of the node that it is from."""
     source_node, target_node, _ = filled_store(redis_cluster).nodes()
     mine = msgspec.msgpack.decode(source_node._execute([("GET", source_node.claim_key)])[0])
-    assert source_node.read_claim() == (Run(mine[0], mine[1], source_node.slots), 1, 1)
+    found = source_node.vouching_record().claim
+    assert found
+    assert found[:3] == (Run(mine[0], mine[1], source_node.slots), 1, 1)
     for theirs in (
         mine,
-        [*mine[:5], target_node.slots],
+        [*mine[:5], target_node.slots, *mine[6:]],
     ):  # the second: as if all its slots had come and some left again
         target_node._execute([("SET", target_node.claim_key, msgspec.msgpack.encode(theirs))])
-        assert target_node.read_claim() is None
+        assert target_node.vouching_record().claim is None
+        begin_incarnation(target_node)
 
 
 def test_concurrent_reads_get_their_own_answers(redis_cluster: str) -> None:

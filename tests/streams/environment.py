@@ -22,6 +22,7 @@ from streams.republisher import Republisher
 from streams.retrying_store import RetryingStore
 from streams.watermarks import WatermarkPublisher
 from tests.kit.purchases import EPOCH_S, Purchase, iso, purchases, spend
+from tests.kit.stores import begin_incarnation, vouch
 
 NOW_MS = EPOCH_S * 1000
 ANN, BOB = "00000000" + "a" * 24, "00000000" + "b" * 24  # both of partition 0
@@ -67,9 +68,8 @@ class DeadLetterCollector:
 
 def fill(node: Node) -> None:
     """Claim and vouch as the store verifier does for a new store incarnation."""
-    node.write_claim(node.run(), 0, 0)
-    node.write_claim(node.run(), 1, 0)
-    node.vouch(node.run(), 10**9)
+    begin_incarnation(node)
+    vouch(node, expiry_ms=10**9)
 
 
 class ProcessingEnvironment:

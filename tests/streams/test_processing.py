@@ -13,6 +13,7 @@ from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.state_record import UnknownFormat, decode
 from streams import coverage
 from tests.kit.purchases import spend
+from tests.kit.stores import vouch
 from tests.streams.environment import ANN, BOB, NOW_MS, TOPIC, ProcessingEnvironment, fill
 
 
@@ -78,8 +79,7 @@ class InterleavingStore(MemoryStore):
 def interleaved(meanwhile: Callable[[ProcessingEnvironment], None]) -> ProcessingEnvironment:
     env = ProcessingEnvironment()
     env.store = InterleavingStore()
-    env.store.write_claim(env.store.run(), 1, 0)
-    env.store.vouch(env.store.run(), 10**9)
+    vouch(env.store)
     env.micro_batches = env.new_worker()
     env.permit()
     env.store.meanwhile = [lambda: meanwhile(env)]

@@ -9,10 +9,13 @@ from django.db.models.functions import Now
 from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.models import CurrentPermission, PermissionChange, SubjectVersion
 from featurestore.consent.permission_derivation import ConsentState, consent_state, derive_permission
+from featurestore.consent.vouching.latch import Latched
+from featurestore.consent.vouching.publication_check import check_publication, open_subjects
+from featurestore.consent.vouching.store_history import tokens_of
 from featurestore.jobs.batches import batches
 from featurestore.permission import Permission
 from featurestore.store import configured
-from featurestore.store.protocol import PublishResult, StoreUnavailable
+from featurestore.store.protocol import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -49,17 +52,10 @@ def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:
     """
     effective: set[str] = set()
     for batch in batches(sorted(subjects)):
-        change_sequence = load_change_sequence()  # read first: the permissions include every change that it numbers
-        permissions = permissions_of(batch, change_sequence.epoch)
         reason = UNVOUCHED
         try:
-            done = _effective_subjects(permissions, configured.store().publish_permissions(permissions))
-            if done:
-                unpublished = PermissionChange.objects.filter(
-                    subject__in=done, published_at=None, sequence__lte=change_sequence.sequence
-                )
-                unpublished.update(published_at=now or Now(), last_error="")
-        except StoreUnavailable as error:
+            done = _publish_batch(batch, now)
+        except (StoreUnavailable, Latched) as error:
             done, reason = set(), str(error)
         effective |= done
         if left := [subject for subject in batch if subject not in done]:
@@ -68,15 +64,18 @@ def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:
     return effective
 
 
-def _effective_subjects(permissions: dict[str, Permission], results: dict[str, PublishResult]) -> set[str]:
+def _publish_batch(batch: Collection[str], now: datetime | None) -> set[str]:
     """The subjects whose current permission is in effect: stored on a node that is vouched for."""
-    superseded = [subject for subject, result in results.items() if result.superseded]
-    versions = dict(SubjectVersion.objects.filter(subject__in=superseded).values_list("subject", "sequence"))
-    done = set()
-    for subject, result in results.items():
-        if result.superseded and versions[subject] <= permissions[subject].sequence:
-            # The store holds a change that the database never numbered.
-            log.error("the store is ahead of the database: was it restored? Run manage.py raise_epoch")
-        elif result.vouched:
-            done.add(subject)
+    subjects = open_subjects(batch)
+    change_sequence = load_change_sequence()  # read first: the permissions include every change that it numbers
+    permissions = permissions_of(subjects, change_sequence.epoch)
+    tokens = tokens_of(permissions)
+    results = configured.store().publish_permissions(permissions, tokens)
+    check_publication(permissions, tokens, results)
+    done = {subject for subject, result in results.items() if result.vouched}
+    if done:
+        unpublished = PermissionChange.objects.filter(
+            subject__in=done, published_at=None, sequence__lte=change_sequence.sequence
+        )
+        unpublished.update(published_at=now or Now(), last_error="")
     return done

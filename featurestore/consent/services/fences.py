@@ -12,6 +12,7 @@ from featurestore.clock import milliseconds
 from featurestore.consent.change_sequence import lock_change_sequence, take_number
 from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
 from featurestore.consent.outbox.publication import publish
+from featurestore.consent.vouching.latch import clear_latch
 
 SEQUENCE_LEAP = 1_000_000
 """More changes than a restore may have lost, so that no lost grant id is used again."""
@@ -23,7 +24,8 @@ def raise_epoch(now: datetime | None = None) -> ChangeSequence:
         change_sequence = lock_change_sequence(now)
         change_sequence.epoch = max(change_sequence.epoch + 1, milliseconds(change_sequence.at) // 1000)
         change_sequence.sequence += SEQUENCE_LEAP
-        change_sequence.save(update_fields=["epoch", "sequence", "at"])
+        clear_latch(change_sequence)
+        change_sequence.save()
     return change_sequence
 
 

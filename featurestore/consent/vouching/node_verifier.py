@@ -1,48 +1,50 @@
 """Verifier of one store node: vouches, twice a second, that the node's Redis run holds the database's permissions.
 
-Readers deny without the vouch key, which expires after two seconds. Before each renewal the verifier publishes every
-change of the node's subjects that is not in the store yet. A run is new to it if it restarted, was promoted or emptied,
-or owns other slots. Then the verifier
+Readers deny without the vouch key, which expires after two seconds. Only the holder of the verifier lease vouches
+(``lease.py``). Before it renews the key, the verifier looks whether the store or the journal is ahead of the database,
+which latches denial (``latch.py``), and publishes every change of the node's subjects that is not in the store yet. A
+run is new to it if it restarted, was promoted or emptied, or owns other slots. Then the verifier
 
 1. waits until the vouch key of every other run of the same slots has expired, so that no reader trusts two runs;
 2. begins a new store incarnation, by a store claim of epoch 0, and publishes what the run may lack: all that changed
    since its earlier claim, or everything;
 3. records the run as vouched for in the database, writes a store claim for the last sequence published, and vouches.
 
-The store compares the run with each claim and each vouch, so that a fail-over between two calls is refused there.
+Each claim replaces the very claim that the verifier knows, and each vouch is for that claim alone. A run that was
+emptied, promoted or claimed by another between two calls has a different one, or none, and refuses the call.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection
 from enum import StrEnum
 
 import structlog
-from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
+from django.db import DatabaseError, InterfaceError, close_old_connections
 
-from featurestore.clock import database_now
 from featurestore.consent.change_sequence import load_change_sequence
-from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
-from featurestore.consent.outbox.publication import permissions_of
-from featurestore.jobs.batches import BATCH_SIZE, batches
-from featurestore.store.protocol import NEW_INCARNATION_EPOCH, Node, Run, StoreClaim, StoreUnavailable
-from featurestore.store.slots import overlap
+from featurestore.consent.models import ChangeSequence
+from featurestore.consent.vouching.journal_comparison import JournalComparison, JournalUnavailable
+from featurestore.consent.vouching.latch import is_latched, latch
+from featurestore.consent.vouching.lease import DATABASE_GRACE_S, HeldLease, name_of
+from featurestore.consent.vouching.node_changes import LostCommit, NodeChanges, mark_published
+from featurestore.consent.vouching.store_history import latched_epoch_of, lost_commit
+from featurestore.store.protocol import Node, Run, StoreClaim, StoreUnavailable, VouchingRecord, new_incarnation
 
 log = structlog.get_logger(__name__)
-
-DATABASE_GRACE_S = 30
-PROGRESS_EVERY = 50_000
 
 
 class VerifierState(StrEnum):
     """Outcome of a step; logged when it changes."""
 
     VOUCHING = "vouching"
+    STANDBY = "another store verifier holds the lease"
     WAITING = "waiting until the vouch key of another run has expired"
     PUBLISHING = "publishing permissions to a new run"
     STORE_UNAVAILABLE = "store unavailable"
     STORE_CHANGED = "the run changed meanwhile"
-    STORE_AHEAD = "store is ahead of the database: was it restored? Run manage.py raise_epoch. Reads are denied"
     STORE_OUTDATED = "store holds data of a version before 0.2. Empty it with redis-cli FLUSHDB. Reads are denied"
+    LATCHED = "latched: the database has lost commits. Reads are denied until an operator takes the denials over"
+    JOURNAL_UNAVAILABLE = "the journal can't be read, to compare this database with it. Reads are denied"
     DATABASE_UNAVAILABLE = "database unavailable, vouching for the known run"
     DATABASE_LOST = "database unavailable for too long. Reads are denied"
 
@@ -50,9 +52,8 @@ class VerifierState(StrEnum):
 class NodeVerifier:
     """Verifier of one node. Call ``step`` twice a second.
 
-    ``clock`` counts seconds. ``stopping`` ends a long publication early. ``vouch_times`` is shared by the verifiers of
-    a process: by run, the time at which it was last vouched for; under None, the start of this process, before which
-    an earlier process may have vouched for any run.
+    ``clock`` counts seconds. ``stopping`` ends a long publication early. ``lease`` is shared by the verifiers of a
+    process; without it the verifier has one of its own. Without ``journal`` there is none to compare.
     """
 
     def __init__(
@@ -61,15 +62,17 @@ class NodeVerifier:
         expiry_ms: int,
         clock: Callable[[], float] = time.monotonic,
         stopping: Callable[[], bool] = lambda: False,
-        vouch_times: dict[Run | None, float] | None = None,
+        lease: HeldLease | None = None,
+        journal: JournalComparison | None = None,
     ):
-        self.node, self.expiry_ms, self.clock, self.stopping = node, expiry_ms, clock, stopping
+        self.node, self.clock, self.stopping, self.journal = node, clock, stopping, journal
+        self.lease = lease or HeldLease(lambda: [node], expiry_ms, clock)
+        self.changes = NodeChanges(node)
         self.log = log.bind(node=node.name) if node.name else log
         self.state: VerifierState | None = None
-        self._vouch_times: dict[Run | None, float] = {None: clock()} if vouch_times is None else vouch_times
-        self._interrupted_at: StoreClaim | None = None  # how far an interrupted publication came
+        self._interrupted: tuple[StoreClaim, int] | None = None  # how far a publication came, and under which claim
         self._epoch, self._database_at = 0, clock()
-        self._up_to_date: Run | None = None  # the run that holds all that is known to be committed
+        self._up_to_date: StoreClaim | None = None  # of the run that holds all that is known to be committed
 
     def step(self) -> VerifierState:
         state = self._step()
@@ -82,168 +85,143 @@ class NodeVerifier:
     def _step(self) -> VerifierState:
         try:
             close_old_connections()
-            change_sequence = load_change_sequence()
-            self._epoch, self._database_at = change_sequence.epoch, self.clock()
-            return self._verify(change_sequence)
+            return self._verify(self.node.run(), self.node.vouching_record())
         except StoreUnavailable:
             return VerifierState.STORE_UNAVAILABLE
+        except JournalUnavailable:
+            return VerifierState.JOURNAL_UNAVAILABLE
         except (DatabaseError, InterfaceError):
             return self._vouch_without_database()
 
-    def _verify(self, change_sequence: ChangeSequence) -> VerifierState:
-        run, claim = self.node.run(), self.node.read_claim()
-        if _is_ahead(claim, change_sequence):
-            change_sequence = load_change_sequence()  # or another verifier moved the claim since
-            if _is_ahead(claim, change_sequence):
-                return VerifierState.STORE_AHEAD
-        if (
-            claim is None
-            or (claim.run, claim.epoch) != (run, change_sequence.epoch)
-            or not _was_vouched_for(run, change_sequence)
-        ):
-            return self._publish_to_new_run(run, claim, change_sequence)
-        published = self._publish_changes()
-        if not self._vouch(run):
+    def _verify(self, run: Run, record: VouchingRecord) -> VerifierState:
+        """One step with what was read from the node. The database is read after it (``store_history.py``)."""
+        began = self.clock()
+        held, vouched_runs, change_sequence = self.lease.hold(), self.lease.vouched_runs(), load_change_sequence()
+        self._epoch, self._database_at = change_sequence.epoch, began
+        if is_latched(change_sequence) and record.latched_epoch >= change_sequence.epoch:
+            return VerifierState.LATCHED
+        if is_latched(change_sequence) or record.latched_epoch >= change_sequence.epoch:
+            return self._latch(
+                change_sequence.latch_reason or "a node of the store is latched", change_sequence, record
+            )
+        if reason := lost_commit(record, change_sequence):
+            return self._latch(reason, change_sequence, record)
+        if not held:
+            return VerifierState.STANDBY
+        if self.journal and self.journal.is_ahead(run):
+            return self._latch("the journal holds a change that the database never numbered", change_sequence, record)
+        try:
+            return self._hold_and_vouch(run, record.claim, change_sequence, vouched_runs)
+        except LostCommit as lost:
+            return self._latch(str(lost), change_sequence, record)
+
+    def _hold_and_vouch(
+        self, run: Run, claim: StoreClaim | None, change_sequence: ChangeSequence, vouched_runs: Collection[str]
+    ) -> VerifierState:
+        epoch, lease = change_sequence.epoch, self.lease.fence(change_sequence.epoch)
+        if claim is None or (claim.run, claim.epoch) != (run, epoch) or name_of(run) not in vouched_runs:
+            return self._publish_to_new_run(run, claim, change_sequence, vouched_runs)
+        if claim.lease != lease:
+            earlier, claim = claim, claim._replace(lease=lease)
+            if not self.node.write_claim(claim, earlier):
+                return VerifierState.STORE_CHANGED
+        self.lease.fenced(run)
+        published: list[int] = []
+        for batch in self.changes.unpublished():
+            self._up_to_date = None
+            published += self.changes.publish(batch)
+        if not self._vouch(claim):
             return VerifierState.STORE_CHANGED
         mark_published(published)
-        last = self.published_up_to()
+        last = self.changes.published_up_to()
         if last > claim.sequence:
-            self.node.write_claim(run, change_sequence.epoch, last)
+            earlier, claim = claim, claim._replace(sequence=last)
+            if not self.node.write_claim(claim, earlier):
+                self._up_to_date = None
+                return VerifierState.STORE_CHANGED
+            self._up_to_date = claim
         return VerifierState.VOUCHING
 
-    def _publish_to_new_run(self, run: Run, claim: StoreClaim | None, change_sequence: ChangeSequence) -> VerifierState:
+    def _publish_to_new_run(
+        self, run: Run, claim: StoreClaim | None, change_sequence: ChangeSequence, vouched_runs: Collection[str]
+    ) -> VerifierState:
         """Publish what a new run may lack: what changed since its claim, or everything; then vouch for it."""
         if self.node.is_outdated():
             return VerifierState.STORE_OUTDATED
-        vouch_times = list(self._vouch_times.items())  # other threads add to it
-        others = [
-            at for other, at in vouch_times if other is None or (other != run and overlap(other.slots, run.slots))
-        ]
-        if self.clock() < max(others) + self.expiry_ms / 1000:
+        if not self.lease.may_replace_others(run, vouched_runs):
             return VerifierState.WAITING
-        epoch, new_incarnation = change_sequence.epoch, StoreClaim(run, NEW_INCARNATION_EPOCH, 0)
-        reached = self._interrupted_at
-        if claim == new_incarnation and reached and (reached.run, reached.epoch) == (run, epoch):
-            start = reached.sequence
+        epoch, lease = change_sequence.epoch, self.lease.fence(change_sequence.epoch)
+        if self._interrupted and self._interrupted[0] == claim and claim.lease == lease:
+            begun, start = self._interrupted
         else:
-            start = (
-                claim.sequence if claim and claim.epoch == epoch and _lacks_only_later(claim, change_sequence) else 0
-            )
-            if not self.node.write_claim(*new_incarnation):
+            is_usable = claim is not None and claim.epoch == epoch and _lacks_only_later(claim, vouched_runs)
+            begun, start = new_incarnation(run, lease), claim.sequence if claim and is_usable else 0
+            if not self.node.write_claim(begun, claim):
                 return VerifierState.STORE_CHANGED
             self.log.info("publishing permissions to a new run", after=start, epoch=epoch)
-        last = self._publish_after(run, start, epoch)
+        self.lease.fenced(run)
+
+        def goes_on(reached: int) -> bool:
+            self._interrupted = begun, reached
+            return not self.stopping() and self.lease.hold()
+
+        last = self.changes.publish_after(start, goes_on)
         if last is None:
             return VerifierState.PUBLISHING
         # A store emptied meanwhile has lost the claim; a database restored meanwhile has another database epoch.
-        if self.node.read_claim() != new_incarnation or load_change_sequence().epoch != epoch:
+        record, change_sequence = self.node.vouching_record(), load_change_sequence()
+        if record.claim != begun or change_sequence.epoch != epoch or is_latched(change_sequence):
             return VerifierState.STORE_CHANGED
         # An old primary may come back as the run it was, without later changes: only the last run is trusted.
-        record_vouched_run(run)
-        if not (self.node.write_claim(run, epoch, last) and self._vouch(run)):
+        if not self.lease.record_run(run):
+            return VerifierState.STANDBY
+        claimed = begun._replace(epoch=epoch, sequence=last)
+        if not (self.node.write_claim(claimed, begun) and self._vouch(claimed)):
             return VerifierState.STORE_CHANGED
-        self._interrupted_at = None
-        mark_published(sequence for batch in self._unpublished(last) for _, sequence in batch)
+        self._interrupted = None
+        mark_published(sequence for batch in self.changes.unpublished(last) for _, sequence in batch)
         return VerifierState.VOUCHING
 
-    def _publish_after(self, run: Run, sequence: int, epoch: int) -> int | None:
-        """Publish every permission that changed after a sequence; the last one's sequence, None if stopped early."""
-        count = 0
-        while not self.stopping():
-            versions = SubjectVersion.objects.filter(sequence__gt=sequence).order_by("sequence")
-            batch = list(versions.values_list("subject", "sequence")[:BATCH_SIZE])
-            if not batch:
-                self.log.info("permissions published to a new run", subjects=count, sequence=sequence)
-                return sequence
-            owned = [subject for subject, _ in batch if self.node.owns(subject)]
-            self.node.publish_permissions(permissions_of(owned))
-            sequence = batch[-1][1]
-            self._interrupted_at = StoreClaim(run, epoch, sequence)
-            count += len(owned)
-            if count % PROGRESS_EVERY < len(owned):
-                self.log.info("publishing permissions to a new run", subjects=count, sequence=sequence)
-        return None
-
-    def _publish_changes(self) -> list[int]:
-        """Publish the node's unpublished changes; return their sequences."""
-        published: list[int] = []
-        for batch in self._unpublished():
-            self._up_to_date = None
-            self.node.publish_permissions(permissions_of({subject for subject, _ in batch}))
-            published += [sequence for _, sequence in batch]
-        return published
-
-    def _unpublished(self, last: int | None = None) -> Iterator[list[tuple[str, int]]]:
-        """Subject and sequence of the node's changes that are not published, in order, up to a last sequence."""
-        changes = PermissionChange.objects.filter(published_at=None).order_by("sequence")
-        if last is not None:
-            changes = changes.filter(sequence__lte=last)
-        after = 0
-        while batch := list(changes.filter(sequence__gt=after).values_list("subject", "sequence")[:BATCH_SIZE]):
-            after = batch[-1][1]
-            if owned := [(subject, sequence) for subject, sequence in batch if self.node.owns(subject)]:
-                yield owned
-
-    def published_up_to(self) -> int:
-        """The largest sequence such that every change of the node's subjects up to it is in the store.
-
-        The change sequence is read first: a change that it numbers has committed, and the second read sees it.
+    def _vouch(self, claim: StoreClaim) -> bool:
+        """Write the vouch key. It expires at a time of the node's clock, which is asked before the lease's limit is
+        looked at: however late the call is executed, the key expires in time.
         """
-        last = load_change_sequence().sequence
-        return next((batch[0][1] - 1 for batch in self._unpublished(last)), last)
-
-    def _vouch(self, run: Run) -> bool:
+        now_ms = self.node.now_ms()
+        left_s = self.lease.vouch_limit() - self.clock()
+        if left_s <= 0:
+            return False
         try:
-            vouched = self.node.vouch(run, self.expiry_ms)
+            vouched = self.node.vouch(claim, now_ms + round(left_s * 1000))
         finally:  # a call whose answer was lost may have set the key
-            self._vouch_times[run] = self.clock()
-        self._up_to_date = run if vouched else None
+            self.lease.vouched(claim.run)
+        self._up_to_date = claim if vouched else None
         return vouched
 
     def _vouch_without_database(self) -> VerifierState:
         """Keep vouching for DATABASE_GRACE_S: the run holds all that was committed, and nothing commits meanwhile."""
-        if self.clock() - self._database_at > DATABASE_GRACE_S:
+        is_late = self.clock() - self._database_at > DATABASE_GRACE_S
+        if is_late or self._up_to_date is None or not self.lease.is_held_without_database:
             return VerifierState.DATABASE_LOST
         try:
-            run, claim = self.node.run(), self.node.read_claim()
-            known = run == self._up_to_date and claim and (claim.run, claim.epoch) == (run, self._epoch)
-            return VerifierState.DATABASE_UNAVAILABLE if known and self._vouch(run) else VerifierState.DATABASE_LOST
+            run, record = self.node.run(), self.node.vouching_record()
+            known = self._up_to_date.run == run and record.claim == self._up_to_date
+            return (
+                VerifierState.DATABASE_UNAVAILABLE
+                if known and self._vouch(self._up_to_date)
+                else VerifierState.DATABASE_LOST
+            )
         except StoreUnavailable:
             return VerifierState.STORE_UNAVAILABLE
 
+    def _latch(self, reason: str, change_sequence: ChangeSequence, record: VouchingRecord) -> VerifierState:
+        latch(reason, change_sequence, latched_epoch_of(record), [self.node])
+        return VerifierState.LATCHED
 
-def _is_ahead(claim: StoreClaim | None, change_sequence: ChangeSequence) -> bool:
-    """Whether the store claim is ahead of the database: it names a change that the database never numbered."""
-    return claim is not None and (claim.epoch, claim.sequence) > (change_sequence.epoch, change_sequence.sequence)
 
-
-def _lacks_only_later(claim: StoreClaim, change_sequence: ChangeSequence) -> bool:
+def _lacks_only_later(claim: StoreClaim, vouched_runs: Collection[str]) -> bool:
     """Whether the store lacks no change up to its claim.
 
     In a cluster, slots may have moved away and back with the data of a primary that was not vouched for, unless the
     claim's run is the one vouched for last.
     """
-    return not claim.run.slots or _was_vouched_for(claim.run, change_sequence)
-
-
-def _was_vouched_for(run: Run, change_sequence: ChangeSequence) -> bool:
-    """Whether the run is the last one vouched for, of those with its slots."""
-    return "/".join(run) in change_sequence.vouched_runs.split()
-
-
-def record_vouched_run(run: Run) -> None:
-    """Record in the database that this run is the last one vouched for, of those with its slots."""
-    with transaction.atomic():
-        change_sequence = ChangeSequence.objects.select_for_update().get(pk=1)
-        others = [
-            other for other in change_sequence.vouched_runs.split() if not overlap(other.rpartition("/")[2], run.slots)
-        ]
-        change_sequence.vouched_runs = "\n".join([*others, "/".join(run)])
-        change_sequence.save(update_fields=["vouched_runs"])
-
-
-def mark_published(sequences: Iterable[int]) -> None:
-    """Record that changes are in effect: since the last vouch they are in a store that is vouched for."""
-    for batch in batches(list(sequences)):
-        changes = PermissionChange.objects.filter(published_at=None, sequence__in=batch)
-        changes.update(published_at=database_now(), last_error="")
+    return not claim.run.slots or name_of(claim.run) in vouched_runs

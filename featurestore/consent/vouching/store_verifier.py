@@ -1,15 +1,16 @@
 """Verifier of the whole store: a thread with a NodeVerifier for each node, so that no node delays another."""
 
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
-from django.db import connections
+from django.db import DatabaseError, InterfaceError, connections
 
+from featurestore.consent.vouching.journal_comparison import JournalComparison
+from featurestore.consent.vouching.lease import HeldLease
 from featurestore.consent.vouching.node_verifier import NodeVerifier
-from featurestore.store.protocol import Node, OnlineStore, Run, StoreUnavailable
+from featurestore.store.protocol import Node, OnlineStore, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -20,10 +21,16 @@ MAX_NODES = 1000
 class StoreVerifier:
     """Verifies every node until ``stop`` is set. Nodes of a cluster may join and leave meanwhile."""
 
-    def __init__(self, store: OnlineStore, expiry_ms: int, stop: threading.Event):
-        self.store, self.expiry_ms, self.stop = store, expiry_ms, stop
-        self._vouch_times: dict[Run | None, float] = {None: time.monotonic()}
+    def __init__(
+        self,
+        store: OnlineStore,
+        expiry_ms: int,
+        stop: threading.Event,
+        journal: JournalComparison | None = None,
+    ):
+        self.store, self.expiry_ms, self.stop, self.journal = store, expiry_ms, stop, journal
         self._nodes: Sequence[Node] = ()
+        self.lease = HeldLease(lambda: self._nodes, expiry_ms)
         self._threads: dict[Node, Future[None]] = {}
 
     def run(self) -> None:
@@ -35,8 +42,16 @@ class StoreVerifier:
                     self.stop.wait(STEP_S)
             finally:
                 self.stop.set()
+        self._release()
         for thread in self._threads.values():
             thread.result()
+
+    def _release(self) -> None:
+        """Release the lease, now that no thread vouches any more: a successor then takes over at once."""
+        try:
+            self.lease.release()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("verifier lease not released, a successor waits until it has expired", error=str(error))
 
     def _start_threads(self, threads: ThreadPoolExecutor) -> None:
         """Start a thread for each new node. The thread of a node that left ends by itself."""
@@ -56,7 +71,7 @@ class StoreVerifier:
     def _verify(self, node: Node) -> None:
         try:
             verifier = NodeVerifier(
-                node, self.expiry_ms, stopping=lambda: self._is_over(node), vouch_times=self._vouch_times
+                node, self.expiry_ms, stopping=lambda: self._is_over(node), lease=self.lease, journal=self.journal
             )
             while not self._is_over(node):
                 verifier.step()

@@ -1,4 +1,4 @@
-"""Command of the store verifier's process. Run exactly one; a restart is harmless."""
+"""Command of the store verifier's process. Of several one vouches, by a lease; a restart is harmless."""
 
 import signal
 import threading

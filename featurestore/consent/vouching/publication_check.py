@@ -1,0 +1,53 @@
+"""Checks before and after a publication: permissions of a database that has lost commits must not reach the store.
+
+Without the check before, the permission of such a database could replace a denial that it does not know. The check
+after finds what was published meanwhile by a process that still used the lost database.
+"""
+
+from collections.abc import Collection, Mapping
+
+from featurestore.consent.change_sequence import load_change_sequence
+from featurestore.consent.vouching.latch import Latched, check_not_latched, latch
+from featurestore.consent.vouching.store_history import latched_epoch_of, lost_by_publication, lost_commit
+from featurestore.permission import Permission
+from featurestore.store import configured
+from featurestore.store.protocol import PublishResult, StoreUnavailable, VouchingRecord
+
+
+def open_subjects(subjects: Collection[str]) -> list[str]:
+    """The subjects whose node answers. Raises Latched if database or node is latched, or is to be latched now;
+    StoreUnavailable if no node answers.
+
+    The nodes are read first and the database after them (``store_history.py``).
+    """
+    reached: list[str] = []
+    records: list[VouchingRecord] = []
+    unavailable: StoreUnavailable | None = None
+    for node in configured.store().nodes():
+        if owned := [subject for subject in subjects if node.owns(subject)]:
+            try:
+                records.append(node.vouching_record())
+            except StoreUnavailable as error:
+                unavailable = error
+                continue
+            reached += owned
+    if unavailable and not records:
+        raise unavailable
+    change_sequence = load_change_sequence()
+    for record in records:
+        check_not_latched(record, change_sequence)
+        if reason := lost_commit(record, change_sequence):
+            latch(reason, change_sequence, latched_epoch_of(record))
+            raise Latched(reason)
+    return reached
+
+
+def check_publication(
+    permissions: Mapping[str, Permission], tokens: Mapping[int, int], results: Mapping[str, PublishResult]
+) -> None:
+    """Raises Latched if a publication shows that the database has lost a commit: it is latched now."""
+    change_sequence = load_change_sequence()
+    if reason := lost_by_publication(permissions, tokens, results, change_sequence):
+        epochs = [result.highest_before.epoch for result in results.values() if result.highest_before]
+        latch(reason, change_sequence, max(epochs, default=0))
+        raise Latched(reason)
