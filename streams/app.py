@@ -23,7 +23,10 @@ from streams.lease import Lease, longest_skew_ms
 from streams.metrics import REBALANCES, REREAD
 from streams.partition_queues import Handler, PartitionQueues
 from streams.process_end import end_process
+from streams.purge_sweep import Purge, PurgeSweep, purge_nobody
 from streams.tables import StateTable, state_table
+from streams.topic_check import DescribeTopics, TopicCheck
+from streams.topic_watch import TopicWatch
 from streams.transport import Consumer, Transport
 
 ANSWER_TIMEOUT_S = 5.0  # after which a missing answer of Kafka's makes the worker unready
@@ -36,13 +39,14 @@ class Pipeline(NamedTuple):
 
     ``topics`` (``featurestore.names``) are read. ``handle`` is awaited with at most one fetch batch of each partition;
     nothing else uses their partition numbers meanwhile, and when it returns they are acknowledged. ``publish`` is
-    awaited each second with the partitions whose freshness advanced. ``waiting_for`` returns why nothing is processed,
-    if so: the worker is not ready then.
+    awaited each second with the partitions whose freshness advanced. ``purge`` is awaited with subjects of a partition
+    whose purges may be lost. ``waiting_for`` returns why nothing is processed, if so: the worker is not ready then.
     """
 
     topics: Iterable[str]
     handle: Handler
     publish: Publish = publish_nothing
+    purge: Purge = purge_nobody
     waiting_for: Callable[[], str | None] = lambda: None
 
 
@@ -57,12 +61,13 @@ class App(faust.App):
     freshness: FreshnessTracker
     health: HealthServer
     pipeline: Pipeline
+    topic_watch: TopicWatch
     _background_tasks: "tuple[asyncio.Future[None], ...]" = ()
 
     def unready_reasons(self) -> list[str]:
         """Why the worker does not serve all its partitions, if so."""
         manager = cast(TableManager, self.tables)
-        reasons = [reason] if (reason := self.pipeline.waiting_for()) else []
+        reasons = [reason for reason in (self.topic_watch.refusal, self.pipeline.waiting_for()) if reason]
         if manager.recovery.in_recovery:
             reasons.append(f"recovering: {manager.recovery.active_remaining_total()} changelog records to read")
         elif not manager.actives_ready:
@@ -90,6 +95,7 @@ class App(faust.App):
         self._background_tasks = (
             self.add_future(self.freshness.run(self.consumer)),
             self.add_future(self.changelog.watch_clocks()),
+            self.add_future(self.topic_watch.run(self.consumer)),
         )
 
     def on_rebalance_end(self) -> None:
@@ -112,7 +118,12 @@ class App(faust.App):
         end_process("worker crashed", reason)
 
 
-def create_app(settings: Settings, sources: Iterable[str], build_pipeline: Callable[[App], Pipeline]) -> App:
+def create_app(
+    settings: Settings,
+    sources: Iterable[str],
+    build_pipeline: Callable[[App], Pipeline],
+    describe_topics: DescribeTopics,
+) -> App:
     """The worker for these event sources. ``build_pipeline`` is called once, with the app's tables and queues set."""
     app = App(names.group(settings.generation), **faust_options(settings))
     app.lease = Lease(settings.stream_session_ms)
@@ -126,6 +137,11 @@ def create_app(settings: Settings, sources: Iterable[str], build_pipeline: Calla
     app.pipeline = build_pipeline(app)
     app.partition_queues.handle = app.pipeline.handle
     app.freshness = FreshnessTracker(app.partition_queues, app.pipeline.publish)
+    app.topic_watch = TopicWatch(
+        TopicCheck(app.state_tables, settings.generation, describe_topics),
+        app.partition_queues,
+        PurgeSweep(app.partition_queues, app.state_tables, app.pipeline.purge),
+    )
     _add_agent(app, settings, app.pipeline.topics)
     _follow_assignments(app)
     return app
@@ -160,3 +176,4 @@ def _follow_assignments(app: App) -> None:
         partitions = {tp.partition for tp in app.assignor.assigned_actives()}
         log.info("tables recovered", partitions=sorted(partitions))
         REBALANCES.inc()
+        await app.topic_watch.admit(app.consumer, partitions)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from featurestore import first_timestamp
 from streams.changelog import Changelog
 from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.metrics import DEAD_LETTERS
@@ -36,9 +37,18 @@ class DeadLetterWriter:
         record, reason, detail = rejection
         origin = {"topic": batch.topic, "partition": batch.partition, "offset": record.offset}
         facts = {"reason": reason, "detail": detail, **origin, "timestamp_ms": record.timestamp_ms}
+        facts[first_timestamp.HEADER] = _first_ms(record)
         headers = [(name, str(value).encode()) for name, value in facts.items()]
         value = b"" if record.value is None else record.value  # Kafka takes no record without key and value
         DEAD_LETTERS.labels(batch.topic, reason).inc()
         return await self._changelog.producer.send(
             self._topic, value, key=record.key, partition=batch.partition, headers=headers
         )
+
+
+def _first_ms(record: KafkaRecord) -> int:
+    """The record's first timestamp; Kafka's own where its header is malformed."""
+    try:
+        return first_timestamp.first_timestamp_ms(record.headers, record.timestamp_ms)
+    except first_timestamp.MalformedHeader:
+        return record.timestamp_ms

@@ -4,7 +4,7 @@ Faust spends some 300 us of framework on each message; its public setting ``Cons
 is. With a whole fetch as the message that cost is paid once for up to 2,000 events.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -21,6 +21,7 @@ class KafkaRecord(NamedTuple):
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 class FetchBatch(msgspec.Struct):
@@ -68,7 +69,7 @@ class FetchBatchScheduler(SchedulingStrategyT):
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, FetchBatch]]:
         for (topic, partition), fetched in cast(Mapping[TP, FetchedRecords], records).items():
-            batch = [KafkaRecord(r.offset, r.timestamp, r.key, r.value) for r in fetched]
+            batch = [KafkaRecord(r.offset, r.timestamp, r.key, r.value, r.headers) for r in fetched]
             yield TP(topic, partition), FetchBatch(topic, partition, fetched.start, batch)
 
 

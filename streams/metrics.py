@@ -16,8 +16,11 @@ EXPIRED = Counter("rapport_stream_expired", "Events older than a view's longest 
 DUPLICATE = Counter("rapport_stream_duplicate", "Events whose id counted already.", ["source"])
 DENIED = Counter(
     "rapport_stream_denied",
-    "Events that no view may count: no permission, or before its start or the view's coverage start.",
+    "Events that no view may count: not allowed, or before the permission's start or the view's coverage start.",
     ["source"],
+)
+NO_PERMISSION = Counter(
+    "rapport_stream_no_permission", "Events skipped because the store has no permission of their subject.", ["source"]
 )
 UNCHECKED = Counter("rapport_stream_unchecked", "Events too old to be checked for duplicates; they count.", ["source"])
 OVERSIZED = Counter(
@@ -30,10 +33,18 @@ OUTCOMES = {
     "expired": EXPIRED,
     "duplicate": DUPLICATE,
     "denied": DENIED,
+    "no_permission": NO_PERMISSION,
     "unchecked": UNCHECKED,
     "oversized": OVERSIZED,
 }
 DEAD_LETTERS = Counter("rapport_stream_dead_letters", "Events quarantined.", ["topic", "reason"])
+RECREATED = Counter(
+    "rapport_stream_recreated_subjects",
+    "Subjects pushed to the store again because it had had no permission of them.",
+)
+REFUSED = Gauge("rapport_stream_refused_topics", "1 while the worker refuses topics that were made anew or shrank.")
+SWEPT = Counter("rapport_stream_swept_subjects", "Subjects purged because purges may have been lost.")
+UNREAD = Counter("rapport_stream_unread_records", "Records that retention deleted before they were read.", ["topic"])
 REREAD = Counter("rapport_stream_reread", "Fetch batches lost in a rebalance and read again.", ["topic"])
 LAG = Gauge("rapport_stream_lag", "Events of a partition not folded yet.", ["topic", "partition"])
 WAITING = Gauge("rapport_stream_waiting_records", "Fetched events that wait to be folded.")

@@ -9,14 +9,19 @@ A crash anywhere replays. The events that a state record has applied already are
 with skipped events are written again, because the crash may have come between table and store (trap 5 of
 docs/decisions/faust-traps.md). If the store does not allow a write, the permission changed after it was read: the
 subject is folded again under the new one, from its state record before the micro-batch.
+
+Only a permission that is stored drops state. A subject without one, in a store that is vouched for, is passed by: its
+events are skipped and counted, its purge changes no table. Its hash may have vanished; the consent audit puts the
+permission again and sends a purge, at which every value of the subject is written again.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from featurestore.definitions import Event, EventSource, InvalidEvent, Registry
+from featurestore.first_timestamp import MalformedHeader, first_timestamp_ms
 from featurestore.identity import is_subject, partition_of
 from featurestore.permission import Permission, PurposePermission, current
 from featurestore.store.protocol import FieldWrite, WriteOutcome
@@ -29,14 +34,16 @@ from streams import coverage
 from streams.changelog import LARGEST_VALUE_BYTES
 from streams.dead_letters import DeadLetterWriter, Rejection
 from streams.fetch_batches import FetchBatch, KafkaRecord
-from streams.metrics import EVENT_TO_SERVED, OUTCOMES
+from streams.metrics import EVENT_TO_SERVED, OUTCOMES, RECREATED
 from streams.retrying_store import RetryingStore
 from streams.tables import StateTable
 
 EMPTY = StateRecord()
+LEASE_PROOF = b"\0lease"  # a key that no table holds, so that its deletion changes nothing
 SUBJECTS_PER_STEP = 100  # folded at once: tens of milliseconds in which the event loop does nothing else
 
 Arrivals = Mapping[str, Sequence[Arrival]]
+SourcePartition = tuple[str, int]  # event topic, partition
 
 
 def clock_ms() -> int:
@@ -89,10 +96,13 @@ class SourceProcessor:
         for record in batch.records:
             try:
                 event = self._event(batch.partition, record)
+                first_ms = first_timestamp_ms(record.headers, record.timestamp_ms)
             except InvalidEvent as error:
                 rejections.append(Rejection(record, error.reason, str(error)))
+            except MalformedHeader as error:
+                rejections.append(Rejection(record, "invalid", str(error)))
             else:
-                arrivals.setdefault(event.subject, []).append(Arrival(record.offset, record.timestamp_ms, event))
+                arrivals.setdefault(event.subject, []).append(Arrival(record.offset, first_ms, event))
         return arrivals, rejections
 
     def _event(self, partition: int, record: KafkaRecord) -> Event:
@@ -110,10 +120,8 @@ class SourceProcessor:
             )
         return event
 
-    def allowed_purposes(self, permission: Permission | None, now_ms: int) -> dict[str, PurposePermission]:
+    def allowed_purposes(self, permission: Permission, now_ms: int) -> dict[str, PurposePermission]:
         """The purposes that a permission allows now."""
-        if permission is None:
-            return {}
         allowed = {}
         for purpose in self.purposes:
             if isinstance(granted := current(permission, purpose, now_ms), PurposePermission):
@@ -155,12 +163,20 @@ class SourceProcessor:
 
 
 class SourceBatch:
-    """One source's part of a micro-batch in one partition: its subjects' events and earlier state records."""
+    """One source's part of a micro-batch in one partition: its subjects' events and earlier state records.
+
+    Of the subjects in ``purged`` every field is written, changed or not.
+    """
 
     def __init__(
-        self, processor: SourceProcessor, partition: int, arrivals: Arrivals, coverage_starts_ms: Mapping[int, int]
+        self,
+        processor: SourceProcessor,
+        partition: int,
+        arrivals: Arrivals,
+        coverage_starts_ms: Mapping[int, int],
+        purged: Collection[str] = (),
     ):
-        self.processor, self.partition = processor, partition
+        self.processor, self.partition, self.purged = processor, partition, purged
         self.arrivals, self.coverage_starts_ms = arrivals, coverage_starts_ms
         self.stored = processor.table.contents.read_many(partition, [subject.encode() for subject in arrivals])
         self.before = {
@@ -179,7 +195,10 @@ class SourceBatch:
             if number % SUBJECTS_PER_STEP == 0:
                 await asyncio.sleep(0)
             before, arrivals, key = self.before[subject], self.arrivals[subject], subject.encode()
-            allowed = processor.allowed_purposes(permissions[subject], now_ms)
+            if (permission := permissions[subject]) is None:
+                count_passed_by(before, arrivals, counts)
+                continue
+            allowed = processor.allowed_purposes(permission, now_ms)
             record, aggregates = processor.fold.fold_events(
                 before, arrivals, allowed, coverage_starts_ms=self.coverage_starts_ms, counts=counts
             )
@@ -188,11 +207,19 @@ class SourceBatch:
             raw = fitting(record, counts)
             if raw != self.stored.get(key):
                 changes[key] = self.stored[key] = raw
-            replayed = not arrivals or arrivals[0].offset <= before.offset
-            writes += processor.writes(subject, record, EMPTY if replayed or again else before, aggregates)
+            every = again or subject in self.purged or arrivals[0].offset <= before.offset
+            writes += processor.writes(subject, record, EMPTY if every else before, aggregates)
         if not again:
             self.outcomes = counts
         return changes, writes
+
+
+def count_passed_by(record: StateRecord, arrivals: Sequence[Arrival], counts: Counter[str]) -> None:
+    """Count the events of a subject without a stored permission; the record stays as it is."""
+    skipped = sum(arrival.offset <= record.offset for arrival in arrivals)
+    counts["skipped"] += skipped
+    counts["events"] += len(arrivals) - skipped
+    counts["no_permission"] += len(arrivals) - skipped
 
 
 def fitting(record: StateRecord, counts: Counter[str]) -> bytes:
@@ -220,13 +247,11 @@ class MicroBatchProcessor:
         """When it returns, every event is in changelog and store or a dead letter, and every purge is carried out."""
         events = [batch for batch in batches if batch.topic in self.processors]
         purges = [batch for batch in batches if batch.topic not in self.processors]
-        arrivals: dict[tuple[str, int], dict[str, Sequence[Arrival]]] = {}
-        coverage_starts_ms: dict[tuple[str, int], Mapping[int, int]] = {}
-        for batch in purges:
-            subjects = await self._purged_subjects(batch)
-            for topic, processor in self.processors.items():
-                arrivals[topic, batch.partition] = dict.fromkeys(subjects, ())
-                coverage_starts_ms[topic, batch.partition] = processor.coverage_starts_ms(batch.partition)
+        purged: dict[int, Sequence[str]] = {batch.partition: await self._purged_subjects(batch) for batch in purges}
+        arrivals = self._purges(purged)
+        coverage_starts_ms: dict[SourcePartition, Mapping[int, int]] = {
+            (topic, n): self.processors[topic].coverage_starts_ms(n) for topic, n in arrivals
+        }
         for batch in events:
             processor, tp = self.processors[batch.topic], (batch.topic, batch.partition)
             coverage_starts_ms[tp] = await processor.ensure_coverage_starts(
@@ -235,17 +260,34 @@ class MicroBatchProcessor:
             found, rejections = processor.arrivals(batch)
             await self.dead_letters.put(batch, rejections)
             arrivals.setdefault(tp, {}).update(found)
-        parts = [
-            SourceBatch(self.processors[topic], n, found, coverage_starts_ms[topic, n])
-            for (topic, n), found in arrivals.items()
-        ]
-        await self._apply(parts)
-        if purges:
-            subjects = sorted({subject for part in parts for subject in part.arrivals})
-            await self.store.call(self.store.online.drop_disallowed, subjects)
+        await self._process(arrivals, coverage_starts_ms, purged)
         now_ms = self.clock()
         for batch in events:
             EVENT_TO_SERVED.observe(now_ms, [record.timestamp_ms for record in batch.records])
+
+    async def purge(self, partition: int, subjects: Sequence[str]) -> None:
+        """Purge subjects of a partition, which no micro-batch uses meanwhile."""
+        arrivals = self._purges({partition: subjects})
+        starts_ms = {(topic, n): self.processors[topic].coverage_starts_ms(n) for topic, n in arrivals}
+        await self._process(arrivals, starts_ms, {partition: subjects})
+
+    def _purges(self, purged: Mapping[int, Sequence[str]]) -> dict[SourcePartition, dict[str, Sequence[Arrival]]]:
+        """A fold of no events for each subject to purge, in every source."""
+        return {(topic, n): dict.fromkeys(subjects, ()) for n, subjects in purged.items() for topic in self.processors}
+
+    async def _process(
+        self,
+        arrivals: Mapping[SourcePartition, Arrivals],
+        coverage_starts_ms: Mapping[SourcePartition, Mapping[int, int]],
+        purged: Mapping[int, Sequence[str]],
+    ) -> None:
+        parts = [
+            SourceBatch(self.processors[topic], n, found, coverage_starts_ms[topic, n], frozenset(purged.get(n, ())))
+            for (topic, n), found in arrivals.items()
+        ]
+        marks = await self._apply(parts)
+        if purged:
+            await self._finish_purges(purged, marks)
 
     async def _purged_subjects(self, batch: FetchBatch) -> list[str]:
         """The subjects that a batch of purges names."""
@@ -255,13 +297,33 @@ class MicroBatchProcessor:
         await self.dead_letters.put(batch, rejections)
         return sorted(key.decode() for key in named)
 
-    async def _apply(self, parts: Sequence[SourceBatch]) -> None:
-        """Fold, commit to the tables and write to the store, until every write is allowed."""
+    async def _finish_purges(self, purged: Mapping[int, Iterable[str]], marks: Mapping[str, bytes | None]) -> None:
+        """Drop what no permission allows from the store, and the recreation marks: every value was written again.
+
+        A worker that was replaced without noticing it has an old table, whose values must not pass for all there are.
+        So the lease is proved between the writes and the removal of marks: its changelog record would be refused.
+        """
+        for partition, subjects in purged.items():
+            if recreated := sum(marks[subject] is not None for subject in subjects):
+                processor = next(iter(self.processors.values()))
+                await processor.table.commit(partition, {LEASE_PROOF: None})
+                RECREATED.inc(recreated)
+        everyone = sorted(subject for subjects in purged.values() for subject in subjects)
+        await self.store.call(self.store.online.drop_disallowed, {subject: marks[subject] for subject in everyone})
+
+    async def _apply(self, parts: Sequence[SourceBatch]) -> dict[str, bytes | None]:
+        """Fold, commit to the tables and write to the store, until every write is allowed.
+
+        Returns the subjects' recreation marks, as read before the writes.
+        """
         pending = list(dict.fromkeys(subject for part in parts for subject in part.arrivals))
+        marks: dict[str, bytes | None] = {}
         while pending:
             # Read again each time: between this read and the write the permission may change; then the store's script
-            # does not allow the write.
-            permissions = dict(zip(pending, await self.store.read_permissions(pending), strict=True))
+            # does not allow the write. If it vanished, the subject is passed by, and nothing of it is written.
+            stored = dict(zip(pending, await self.store.read_subjects(pending), strict=True))
+            permissions = {subject: one.permission for subject, one in stored.items()}
+            marks |= {subject: one.recreation_mark for subject, one in stored.items()}
             now_ms = self.clock()
             folded, writes = [], list[FieldWrite]()
             for part in parts:
@@ -277,3 +339,4 @@ class MicroBatchProcessor:
         for part in parts:
             for outcome, number in (part.outcomes or {}).items():
                 OUTCOMES[outcome].labels(part.processor.source.name).inc(number)
+        return marks

@@ -12,7 +12,6 @@ import structlog
 from faust.types import TP
 
 from featurestore.store.protocol import Node, WriteOutcome
-from streams import coverage
 from streams.metrics import REPUBLISHED, REPUBLISHING
 from streams.partition_queues import PartitionQueues
 from streams.process_end import end_process
@@ -89,7 +88,7 @@ class Republisher:
                 if tp not in self.queues.applied:
                     return False
                 keys = processor.table.contents.keys_after(tp.partition, last, PAGE_SUBJECTS)
-                owned = [key for key in keys if key != coverage.KEY and node.owns(key.decode())]
+                owned = [key for key in keys if not key.startswith(b"\0") and node.owns(key.decode())]
                 writes = list(processor.stored_fields(tp.partition, owned))
                 if writes:
                     results = await self.store.call(self.store.online.write, writes, self.clock())

@@ -7,8 +7,7 @@ from typing import TypeVar
 
 import structlog
 
-from featurestore.permission import Permission
-from featurestore.store.protocol import OnlineStore, StoreUnavailable
+from featurestore.store.protocol import OnlineStore, StoredSubject, StoreUnavailable
 
 RETRY_S = 0.05
 READ_TIMEOUT_MS = 2_000
@@ -38,13 +37,13 @@ class RetryingStore:
         self._resume()
         return result
 
-    async def read_permissions(self, subjects: Sequence[str]) -> list[Permission | None]:
-        """Each subject's permission, from a run that is vouched for."""
+    async def read_subjects(self, subjects: Sequence[str]) -> list[StoredSubject]:
+        """Each subject's permission and recreation mark, from a run that is vouched for."""
         while not (reading := await self._answer(self.online.read, subjects, (), (), READ_TIMEOUT_MS)).vouched:
             hint = "is `manage.py verify_store` running?"
             await self._wait(f"a node of the store is unavailable or not vouched for: {hint}")
         self._resume()
-        return [stored.permission for stored in reading.subjects]
+        return reading.subjects
 
     async def _answer(self, call: Callable[..., T], *arguments: object) -> T:
         while True:

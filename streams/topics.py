@@ -10,11 +10,11 @@ them belongs to one worker.
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -22,6 +22,7 @@ from confluent_kafka.admin import (
     ConfigResource,
     ConfigSource,
     NewTopic,
+    OffsetSpec,
 )
 
 from featurestore import names
@@ -156,6 +157,7 @@ def plan(settings: Settings, sources: Iterable[str]) -> Plan:
     )
     if result.create:
         _refuse_too_few_brokers(brokers, settings)
+        _refuse_deleted(admin, [topic.name for topic in result.create], present.keys(), settings)
     resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in existing]
     for resource, future in (admin.describe_configs(resources) if resources else {}).items():
         actual, expected = future.result(TIMEOUT_S), dict(existing[resource.name].config)
@@ -228,6 +230,23 @@ def check(settings: Settings, sources: Iterable[str]) -> None:
         raise TopicsError(f"{'; '.join([*missing, *unfenced_topics])}. Run: python -m streams topics apply")
 
 
+def describe(settings: Settings, wanted: Collection[str]) -> dict[str, str]:
+    """The ids of the topics that exist, by name, with one call; "" on brokers that have none. Raises KafkaException."""
+    if settings.kafka_embedded:
+        return dict.fromkeys(wanted, "")
+    found: dict[str, str] = {}
+    for name, future in _admin(settings).describe_topics(TopicCollection(list(wanted))).items():
+        try:
+            topic_id = future.result(TIMEOUT_S).topic_id
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+        else:
+            bits = (topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits())
+            found[name] = str(topic_id) if any(bits) else ""
+    return found
+
+
 def with_allowed_session(settings: Settings) -> Settings:
     """The settings, with a longer session if the brokers allow none so short."""
     if settings.kafka_embedded:
@@ -257,6 +276,23 @@ def _refuse_too_few_brokers(brokers: list[int], settings: Settings) -> None:
         raise TopicsError(
             f"RAPPORT_REPLICATION is {settings.replication}, and the cluster has {len(brokers)} "
             f"broker{'s' if len(brokers) > 1 else ''}. Start more brokers, or set RAPPORT_REPLICATION={len(brokers)}"
+        )
+
+
+def _refuse_deleted(admin: AdminClient, missing: Iterable[str], present: Collection[str], settings: Settings) -> None:
+    """Refuse to make an event topic anew whose changelog holds state: its events would be taken for applied ones."""
+    changelogs = {
+        name: names.changelog(source, settings.generation) for name in missing if (source := names.source_of(name))
+    }
+    found = {name: changelog for name, changelog in changelogs.items() if changelog in present}
+    asked = {TopicPartition(log, n): OffsetSpec.latest() for log in found.values() for n in range(settings.partitions)}
+    ends = admin.list_offsets(asked) if asked else {}
+    used = {at.topic for at, future in ends.items() if future.result(TIMEOUT_S).offset > 0}
+    if deleted := sorted(name for name, changelog in found.items() if changelog in used):
+        raise TopicsError(
+            f"{', '.join(deleted)} was deleted, though its changelog holds state. Made anew it would begin at offset "
+            f"0, and its events would be taken for ones that the state holds. Start a new generation, which begins "
+            f"empty: RAPPORT_GENERATION={settings.generation + 1} python -m streams topics apply"
         )
 
 

@@ -18,6 +18,7 @@ from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
 from streams.fetch_batches import FetchBatch, FetchedRecords
+from streams.metrics import UNREAD
 
 FETCH_WAIT_MS = 100
 
@@ -102,6 +103,7 @@ class Consumer(driver.Consumer):
         assigned = [tp for tp in self.assignment() if self.app.topics.acks_enabled_for(tp.topic)]
         committed = {tp: offset for tp in assigned if (offset := self._read_offset[tp]) is not None}
         fresh = [tp for tp in assigned if tp not in committed]
+        cast(Any, self.app).topic_watch.check_positions(committed)
         self.expected = {**committed, **(await self.earliest_offsets(*fresh) if fresh else {})}
         cast(Any, self.app).partition_queues.restart(self.expected)
 
@@ -125,6 +127,7 @@ class Consumer(driver.Consumer):
             if earliest > expected:
                 log.error("retention deleted events that were never read", topic=tp.topic, partition=tp.partition,
                           first=expected, last=earliest - 1)  # fmt: skip
+                UNREAD.labels(tp.topic).inc(earliest - expected)
                 expected = earliest
         if batch.start > expected:
             log.warning("fetch batch lost in a rebalance, reading again", topic=tp.topic, partition=tp.partition,

@@ -32,5 +32,6 @@ def build_pipeline(app: App, settings: Settings, registry: Registry, store: Onli
         topics=[*processors, names.purge(generation)],
         handle=micro_batches.handle,
         publish=watermarks.publish,
+        purge=micro_batches.purge,
         waiting_for=lambda: retrying_store.waiting_for or republisher.reason,
     )

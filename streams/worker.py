@@ -4,6 +4,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import faust
 import mode.loop
@@ -40,6 +41,7 @@ def run(settings: Settings, sources: Iterable[str], build_pipeline: Callable[[Ap
     mode.loop.use("uvloop")
     gc.set_threshold(*GC_THRESHOLDS)
     sys.setswitchinterval(SWITCH_INTERVAL_S)  # every fetch goes from the consumer's thread to the loop's and back
-    app = create_app(topics.with_allowed_session(settings), sources, build_pipeline)
+    describe_topics = partial(topics.describe, settings)
+    app = create_app(topics.with_allowed_session(settings), sources, build_pipeline, describe_topics)
     gc.freeze()  # Faust collects all garbage at each rebalance, for each table: 0.1 s each with our modules among it
     Worker(app).execute_from_commandline()

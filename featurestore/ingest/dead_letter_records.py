@@ -3,7 +3,7 @@
 import re
 from hashlib import sha256
 
-from featurestore import names
+from featurestore import first_timestamp, names
 from featurestore.catalog import registry
 from featurestore.clock import moment
 from featurestore.definitions import EventSource
@@ -51,6 +51,12 @@ def dead_letter_of(record: TopicRecord, generation: int) -> DeadLetter:
         dead_letter.reason = UNREADABLE
         dead_letter.recorded_at, dead_letter.detail = dead_letter.quarantined_at, NOT_FROM_A_WORKER
     return dead_letter
+
+
+def first_ms_of(record: TopicRecord) -> int:
+    """When the quarantined event was first recorded: the earliest time that its dead letter states, or its own."""
+    stated = (record.headers.get(name, b"") for name in (first_timestamp.HEADER, "timestamp_ms"))
+    return min([record.timestamp_ms, *(int(at) for at in stated if first_timestamp.MILLISECONDS.fullmatch(at))])
 
 
 def digest(value: bytes) -> str:

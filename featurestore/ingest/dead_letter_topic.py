@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from featurestore import first_timestamp
 from featurestore.config import settings
 from featurestore.ingest.errors import KafkaUnavailable
 
@@ -30,13 +31,17 @@ class TopicRecord(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """A record to be sent again. ``record_id`` is that of the quarantined record."""
+    """A record to be sent again. ``record_id`` is that of the quarantined record.
+
+    ``first_ms`` is Kafka's timestamp of its first recording, by which consent is judged.
+    """
 
     record_id: str
     topic: str
     partition: int
     key: bytes | None
     value: bytes
+    first_ms: int
 
 
 class DeadLetterTopic:
@@ -123,7 +128,7 @@ class DeadLetterTopic:
             }
         )
 
-        for record_id, topic, partition, key, value in replays:
+        for record_id, topic, partition, key, value, first_ms in replays:
 
             def delivered(error: KafkaError | None, message: Message, record_id: str = record_id) -> None:
                 if error is None:
@@ -132,8 +137,11 @@ class DeadLetterTopic:
                 else:
                     failed[record_id] = error.str()
 
-            header: str | bytes | None = record_id.encode()
-            producer.produce(topic, value, key, partition, on_delivery=delivered, headers=[(REPLAY_OF_HEADER, header)])
+            headers: list[tuple[str, str | bytes | None]] = [
+                (REPLAY_OF_HEADER, record_id.encode()),
+                (first_timestamp.HEADER, str(first_ms).encode()),
+            ]
+            producer.produce(topic, value, key, partition, on_delivery=delivered, headers=headers)
         producer.flush(DELIVERY_TIMEOUT_MS / 1000 + 1)
         return written, failed
 

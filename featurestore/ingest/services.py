@@ -16,7 +16,12 @@ from featurestore.clock import database_now, milliseconds
 from featurestore.config import settings
 from featurestore.identity import partition_of
 from featurestore.ingest import dead_letter_topic
-from featurestore.ingest.dead_letter_records import RECORD_EXPIRED, dead_letter_of, replay_obstacle
+from featurestore.ingest.dead_letter_records import (
+    RECORD_EXPIRED,
+    dead_letter_of,
+    first_ms_of,
+    replay_obstacle,
+)
 from featurestore.ingest.dead_letter_topic import DeadLetterTopic, Replay, TopicRecord
 from featurestore.ingest.errors import KafkaUnavailable, NoReason
 from featurestore.ingest.models import DeadLetter, DeadLetterPosition
@@ -161,7 +166,8 @@ def _reserve(kafka: DeadLetterTopic, dead_letters: Sequence[DeadLetter], actor: 
 
 
 def _replay_of(dead_letter: DeadLetter, record: TopicRecord) -> Replay:
-    return Replay(str(dead_letter), dead_letter.sent_topic, dead_letter.sent_partition or 0, record.key, record.value)
+    partition = dead_letter.sent_partition or 0
+    return Replay(str(dead_letter), dead_letter.sent_topic, partition, record.key, record.value, first_ms_of(record))
 
 
 def discard(keys: Sequence[int], *, actor: str, reason: str, now: datetime | None = None) -> Outcome:

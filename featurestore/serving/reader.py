@@ -91,7 +91,7 @@ class FeatureReader:
             access = decide_access(stored.permission, purpose, vouched=bool(incarnation), now_ms=now_ms)
             if as_of_ms is not None:
                 too_early += _too_early(len(answers), plan, stored, access, watermarks, as_of_ms)
-            answers.append(_answer(service.name, purpose, at, plan, stored, access, watermarks, incarnation, at_ms))
+            answers.append(_answer(service.name, purpose, at, plan, stored, access, watermarks, at_ms))
         if too_early:
             raise as_of.AsOfTooEarly(too_early, answers)
         return answers
@@ -122,7 +122,6 @@ def _answer(
     stored: StoredSubject,
     access: PurposePermission | Denial,
     watermarks: Sequence[Watermark | None],
-    incarnation: str,
     at_ms: int,
 ) -> Answer:
     features: dict[str, Any] = {}
@@ -138,7 +137,7 @@ def _answer(
             start_ms = watermark.coverage_starts_ms.get(planned.view.fingerprint) if watermark else None
             if start_ms is not None and raw is not None and carries_grant(raw, access):
                 opened = open_view(planned.codec, raw, layout_id_of(planned.view.fingerprint, start_ms))
-            answer = _status(planned.view, opened is not None, access, watermark, incarnation, at_ms)
+            answer = _status(planned.view, opened is not None, access, watermark, stored, at_ms)
             if opened is not None:
                 try:
                     features |= opened.values(planned.query, at_ms)
@@ -157,7 +156,7 @@ def _status(
     present: bool,
     permission: PurposePermission,
     watermark: Watermark | None,
-    incarnation: str,
+    stored: StoredSubject,
     at_ms: int,
 ) -> ViewAnswer:
     """A view's status, start and age, by the watermark of its subject's partition."""
@@ -166,8 +165,11 @@ def _status(
         reason = "no worker has folded this view on the subject's partition yet"
         return ViewAnswer(Status.STALE, rfc3339(permission.start_ms), None, reason)
     start = rfc3339(max(coverage_start_ms, permission.start_ms, _window_start_ms(view, at_ms)))
-    if watermark.incarnation != incarnation:
+    if watermark.incarnation != stored.node.incarnation:
         reason = "the store was emptied or restarted; values are being republished to it"
+        return ViewAnswer(Status.STALE, start, None, reason)
+    if stored.recreation_mark is not None:
+        reason = "the store had no permission of this customer for a while; the values are being pushed to it again"
         return ViewAnswer(Status.STALE, start, None, reason)
     age_s = max(at_ms - watermark.folded_to_ms, 0) / 1000
     if age_s > view.max_age_s:

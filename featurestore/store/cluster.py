@@ -112,12 +112,16 @@ class ClusterStore:
         return [outcomes[i] for i in range(len(writes))]
 
     def publish_permissions(
-        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int] | None = None
+        self,
+        permissions: Mapping[str, Permission],
+        tokens: Mapping[int, int] | None = None,
+        now_ms: int | None = None,
     ) -> dict[str, PublishResult]:
         subjects = list(permissions)
 
         def publish(node: RedisNode, indexes: Sequence[int]) -> Call[dict[str, PublishResult]]:
-            return node.publish_call({subjects[i]: permissions[subjects[i]] for i in indexes}, tokens or {})
+            owned = {subjects[i]: permissions[subjects[i]] for i in indexes}
+            return node.publish_call(owned, tokens or {}, now_ms)
 
         answers = self._call_owners(subjects, publish)
         _raise_if_none(answers)
@@ -126,11 +130,11 @@ class ClusterStore:
             results |= {} if isinstance(answer, StoreUnavailable) else answer
         return results
 
-    def drop_disallowed(self, subjects: Iterable[str]) -> None:
+    def drop_disallowed(self, subjects: Mapping[str, bytes | None]) -> None:
         names = list(subjects)
 
         def drop_disallowed(node: RedisNode, indexes: Sequence[int]) -> Call[None]:
-            return node.drop_disallowed_call([names[i] for i in indexes])
+            return node.drop_disallowed_call({names[i]: subjects[names[i]] for i in indexes})
 
         for _ in self._call_all_owners(names, drop_disallowed):
             pass

@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import msgspec
+
 from featurestore.permission import Permission, PurposePermission, current
 from featurestore.store.protocol import (
     FieldWrite,
@@ -24,6 +26,8 @@ from featurestore.store.protocol import (
 )
 from featurestore.tiles.stored_field import fencing_header_of
 
+ENCODER, MARK_DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(tuple[int, int])
+
 
 class MemoryStore:
     """Store of one node. ``restart`` and ``available`` imitate a Redis that restarts or can't be reached."""
@@ -35,6 +39,7 @@ class MemoryStore:
         self._clock, self._lock, self._runs = clock, threading.RLock(), 1
         self._permissions: dict[str, Permission] = {}
         self._fields: dict[str, dict[str, bytes]] = {}
+        self._recreation_marks: dict[str, bytes] = {}
         self._watermarks: dict[tuple[str, int], Watermark] = {}
         self._vouch: tuple[StoreClaim, float] | None = None  # the claim vouched for, expiry on the clock
         self._claim: StoreClaim | None = None
@@ -45,9 +50,14 @@ class MemoryStore:
         """Become another run, with the data or without."""
         self._runs += 1
         if emptied:
-            self._permissions, self._fields, self._watermarks = {}, {}, {}
+            self._permissions, self._fields, self._recreation_marks, self._watermarks = {}, {}, {}, {}
             self._claim = self._vouch = self._highest = None
             self._latched_epoch = 0
+
+    def delete(self, subject: str) -> None:
+        """Delete a subject's hash, as somebody else's DEL does."""
+        for contents in (self._permissions, self._fields, self._recreation_marks):
+            contents.pop(subject, None)
 
     def read(
         self, subjects: Sequence[str], fields: Sequence[str], watermarks: Sequence[tuple[str, int]], timeout_ms: int
@@ -55,10 +65,9 @@ class MemoryStore:
         with self._available_lock():
             node, stored = NodeState(self._incarnation(), [self._watermarks.get(key) for key in watermarks]), []
             for subject in subjects:
-                values = self._fields.get(subject, {})
-                stored.append(
-                    StoredSubject(self._permissions.get(subject), [values.get(name) for name in fields], node)
-                )
+                values = [self._fields.get(subject, {}).get(name) for name in fields]
+                mark = self._recreation_marks.get(subject)
+                stored.append(StoredSubject(self._permissions.get(subject), values, node, mark))
             return ReadResult(stored, [node])
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
@@ -79,27 +88,43 @@ class MemoryStore:
         return WriteOutcome.DONE
 
     def publish_permissions(
-        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int] | None = None
+        self,
+        permissions: Mapping[str, Permission],
+        tokens: Mapping[int, int] | None = None,
+        now_ms: int | None = None,
     ) -> dict[str, PublishResult]:
         with self._available_lock():
-            results, before = {}, self._highest
+            before = self._highest
             if permissions:
                 epoch, sequence = max(permission.fence for permission in permissions.values())
                 if before is None or (epoch, sequence) > before[:2]:
                     self._highest = StoredChange(epoch, sequence, (tokens or {}).get(sequence, 0))
-            for subject, permission in permissions.items():
-                stored = self._permissions.get(subject)
-                superseded = stored is not None and stored.fence > permission.fence
-                if not superseded:
-                    self._permissions[subject] = permission
-                self._drop_disallowed(subject)
-                results[subject] = PublishResult(bool(self._incarnation()), superseded, before)
-            return results
+            return {subject: self._publish(subject, one, now_ms, before) for subject, one in permissions.items()}
 
-    def drop_disallowed(self, subjects: Iterable[str]) -> None:
+    def _publish(
+        self, subject: str, permission: Permission, now_ms: int | None, highest_before: StoredChange | None
+    ) -> PublishResult:
+        stored = self._permissions.get(subject)
+        superseded = stored is not None and stored.fence > permission.fence
+        if not superseded:
+            self._permissions[subject] = permission
+        if stored is None and now_ms is not None and _has_begun(permission, now_ms):
+            self._recreation_marks[subject] = ENCODER.encode((now_ms, permission.sequence))
+        self._drop_disallowed(subject)
+        recreated = not superseded and (stored is None or self._has_open_mark(subject))
+        return PublishResult(bool(self._incarnation()), superseded, highest_before, recreated)
+
+    def _has_open_mark(self, subject: str) -> bool:
+        mark, permission = self._recreation_marks.get(subject), self._permissions.get(subject)
+        return mark is not None and permission is not None and _has_begun(permission, MARK_DECODER.decode(mark)[0])
+
+    def drop_disallowed(self, subjects: Mapping[str, bytes | None]) -> None:
         with self._available_lock():
-            for subject in subjects:
+            for subject, mark in subjects.items():
                 self._drop_disallowed(subject)
+                pushed = mark is not None and mark == self._recreation_marks.get(subject)
+                if pushed and subject in self._permissions and not self._has_open_mark(subject):
+                    del self._recreation_marks[subject]
 
     def _drop_disallowed(self, subject: str) -> None:
         permission = self._permissions.get(subject)
@@ -158,7 +183,7 @@ class MemoryStore:
 
     def subjects(self) -> Iterable[str]:
         with self._available_lock():
-            return list(self._permissions.keys() | self._fields.keys())
+            return list(self._permissions.keys() | self._fields.keys() | self._recreation_marks.keys())
 
     def nodes(self) -> "tuple[MemoryStore]":
         return (self,)
@@ -176,3 +201,9 @@ class MemoryStore:
         if not self.available:
             raise StoreUnavailable("store is unavailable")
         return self._lock
+
+
+def _has_begun(permission: Permission, now_ms: int) -> bool:
+    """Whether a grant of the permission, paused or not, had begun by a time."""
+    held = (one for one in permission.purposes.values() if one.allowed or one.paused)
+    return any(one.start_ms <= now_ms for one in held)

@@ -103,12 +103,14 @@ class NodeState(NamedTuple):
 class StoredSubject(NamedTuple):
     """Stored data of one subject: its permission and the raw fields asked for, in order.
 
-    Unless its node is vouched for, the permission counts as missing.
+    Unless its node is vouched for, the permission counts as missing. ``recreation_mark``: a permission was stored where
+    none was, though a grant of it had begun. Values may be missing until its grants start later and all were pushed.
     """
 
     permission: Permission | None
     fields: list[bytes | None]
     node: NodeState
+    recreation_mark: bytes | None = None
 
     @property
     def vouched(self) -> bool:
@@ -150,6 +152,7 @@ class PublishResult(NamedTuple):
     vouched: bool
     superseded: bool  # a newer permission was stored before and stays
     highest_before: StoredChange | None = None  # the highest change published to the node before this call
+    recreated: bool = False  # none was stored before, or was and its grants do not start later yet: events were skipped
 
 
 class OnlineStore(Protocol):
@@ -171,18 +174,28 @@ class OnlineStore(Protocol):
         """Write values where permission, grant id and fence allow it; the outcomes, in order."""
 
     def publish_permissions(
-        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int] | None = None
+        self,
+        permissions: Mapping[str, Permission],
+        tokens: Mapping[int, int] | None = None,
+        now_ms: int | None = None,
     ) -> dict[str, PublishResult]:
         """Store permissions (fenced) and in the same step drop every field that they neither allow nor pause.
 
         Before them, each node's highest change is raised to the highest of theirs, with its token. ``tokens``: those
         of changes, by sequence, as far as they are known.
 
+        ``now_ms``: a subject without a stored permission gets a recreation mark if a grant of the new one had begun by
+        then. None fills a new store incarnation, to which the streams push every value anyway.
+
         Raises StoreUnavailable if no node answers; the subjects of a node that does not are left out of the result.
         """
 
-    def drop_disallowed(self, subjects: Iterable[str]) -> None:
-        """Drop every field that the stored permission neither allows nor pauses (all of them where there is none)."""
+    def drop_disallowed(self, subjects: Mapping[str, bytes | None]) -> None:
+        """Drop every field that the stored permission neither allows nor pauses (all of them where there is none).
+
+        The values by subject: the recreation mark after which every value was pushed. It is removed if it is still the
+        stored one, and every grant of the permission starts later than it.
+        """
 
     def subjects(self) -> Iterable[str]:
         """Every subject that has a hash, for the audit. May repeat one, may miss one that is added meanwhile."""

@@ -8,7 +8,7 @@ of one of its slots.
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha1
 from pathlib import Path
@@ -120,7 +120,7 @@ class RedisNode:
         if watermarks:
             names = (f"{source}/{partition}" for source, partition in watermarks)
             commands.append(("HMGET", self.watermarks_key, *names))
-        commands += [("HMGET", subject_key(subject), "p", *fields) for subject in subjects]
+        commands += [("HMGET", subject_key(subject), "p", "r", *fields) for subject in subjects]
         run_id, replies = yield from self.server.request(commands, deadline)
         first = len(commands) - len(subjects)
         vouch, *rest = _checked(replies[:first])
@@ -129,8 +129,8 @@ class RedisNode:
         stored, nodes = [], [node]
         for reply in replies[first:]:
             if isinstance(reply, list):
-                permission, *values = reply
-                stored.append(StoredSubject(decode(permission) if permission else None, values, node))
+                permission, mark, *values = reply
+                stored.append(StoredSubject(decode(permission) if permission else None, values, node, mark))
             elif _is_ask(reply):  # migrating to a node that is not vouched for with this slot
                 nodes.append(NodeState("", [None] * len(watermarks)))
                 stored.append(StoredSubject(None, [None] * len(fields), nodes[-1]))
@@ -157,34 +157,40 @@ class RedisNode:
         return [outcomes[i] for i in range(len(writes))]
 
     def publish_permissions(
-        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int] | None = None
+        self,
+        permissions: Mapping[str, Permission],
+        tokens: Mapping[int, int] | None = None,
+        now_ms: int | None = None,
     ) -> dict[str, PublishResult]:
-        return complete(self.publish_call(permissions, tokens or {}))
+        return complete(self.publish_call(permissions, tokens or {}, now_ms))
 
     def publish_call(
-        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int]
+        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int], now_ms: int | None
     ) -> Call[dict[str, PublishResult]]:
         results: dict[str, PublishResult] = {}
-        subjects = list(permissions)
+        subjects, now = list(permissions), "" if now_ms is None else now_ms
         for start in range(0, len(subjects), PIPELINE_COMMANDS):
             batch = subjects[start : start + PIPELINE_COMMANDS]
             epoch, sequence = max(permissions[subject].fence for subject in batch)
             # As text: a server that has the other script alone must not run that one without this one before it.
             highest = ("EVAL", SCRIPTS["highest"], 1, self.highest_key, epoch, sequence, tokens.get(sequence, 0))
             applied = [
-                _evalsha("apply_permission", [subject_key(subject)], permissions[subject].encode()) for subject in batch
+                _evalsha("apply_permission", [subject_key(subject)], permissions[subject].encode(), now, "")
+                for subject in batch
             ]
             run_id, (raw, *answers, vouch) = yield from self._run_pipeline([highest, *applied, ("GET", self.vouch_key)])
             before, vouched = raw and CHANGE_DECODER.decode(raw), self._is_vouched(vouch, run_id)
             for subject, answer in zip(batch, answers, strict=True):
-                results[subject] = PublishResult(vouched, answer == 0, before)
+                results[subject] = PublishResult(vouched, answer == 0, before, answer == 2)
         return results
 
-    def drop_disallowed(self, subjects: Iterable[str]) -> None:
+    def drop_disallowed(self, subjects: Mapping[str, bytes | None]) -> None:
         complete(self.drop_disallowed_call(subjects))
 
-    def drop_disallowed_call(self, subjects: Iterable[str]) -> Call[None]:
-        yield from self._run_pipelines([_evalsha("apply_permission", [subject_key(subject)]) for subject in subjects])
+    def drop_disallowed_call(self, subjects: Mapping[str, bytes | None]) -> Call[None]:
+        yield from self._run_pipelines(
+            [_evalsha("apply_permission", [subject_key(name)], "", "", mark or "") for name, mark in subjects.items()]
+        )
 
     def advance_watermark(self, source: str, partition: int, watermark: Watermark) -> bool:
         command = _evalsha("watermark", [self.watermarks_key], f"{source}/{partition}", ENCODER.encode(watermark))

@@ -20,7 +20,7 @@ from featurestore.tiles.view_codec import EncodedTiles, Tiles, ViewCodec
 
 
 class Arrival(NamedTuple):
-    """Event with its offset in its partition and the time that Kafka gave it."""
+    """Event with its offset in its partition and the time at which Kafka first recorded it."""
 
     offset: int
     kafka_ms: int

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import StringIO
@@ -47,12 +48,13 @@ class Quarantine:
     def add(
         self, *values: bytes | None, key: bytes | None = SUBJECT.encode(), reason: str = "invalid", detail: str = "why",
         topic: str = "", partition: int | None = None, start: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> list[str]:  # fmt: skip
         """Quarantine values as records of the topic; their ids, TOPIC/PARTITION/OFFSET."""
         partition = self.home if partition is None else partition
         offsets = itertools.count(start) if start is not None else self.offsets
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
-        quarantined = [KafkaRecord(next(offsets), now_ms, key, value) for value in values]
+        quarantined = [KafkaRecord(next(offsets), now_ms, key, value, headers) for value in values]
         fetch_batch = FetchBatch(topic or self.topic, partition, quarantined[0].offset, quarantined)
         asyncio.run(self._add(fetch_batch, [Rejection(record, reason, detail) for record in quarantined]))
         return [f"{fetch_batch.topic}/{partition}/{record.offset}" for record in quarantined]
@@ -72,13 +74,17 @@ class Quarantine:
 
     def sent(self) -> list[tuple[int, bytes | None, bytes | None]]:
         """Partition, key and value of every record of the orders' topic."""
+        return [(message.partition(), message.key(), message.value()) for message in self.sent_messages()]
+
+    def sent_messages(self) -> list[Any]:
+        """Every record of the orders' topic."""
         consumer = Consumer({"bootstrap.servers": self.conf.kafka_bootstrap, "group.id": "tests", "log_level": 0})
         partitions = [TopicPartition(self.topic, partition, 0) for partition in range(self.conf.partitions)]
         left = sum(high - low for low, high in (consumer.get_watermark_offsets(one, 10) for one in partitions))
         consumer.assign(partitions)
-        found = []
+        found: list[Any] = []
         while len(found) < left:
-            found += [(m.partition(), m.key(), m.value()) for m in consumer.consume(left - len(found), timeout=5)]
+            found += consumer.consume(left - len(found), timeout=5)
         consumer.close()
         return found
 

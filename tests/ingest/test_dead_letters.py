@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from featurestore import names
+from featurestore.clock import milliseconds
 from featurestore.definitions.masking import MASKED
+from featurestore.first_timestamp import HEADER
 from featurestore.ingest import dead_letter_topic, selectors, services
 from featurestore.ingest.errors import KafkaUnavailable, NoReason, RecordExpired, UnknownDeadLetter
 from featurestore.ingest.models import DeadLetter, DeadLetterPosition
@@ -125,6 +127,38 @@ def test_replay_sends_the_same_bytes_to_the_subjects_partition(quarantine: Quara
     assert (dead_letter.state, dead_letter.decided_by) == (State.REPLAYED, "petra")
     sent_to = dead_letter.sent_topic, dead_letter.sent_partition, dead_letter.sent_offset
     assert sent_to == (quarantine.topic, quarantine.home, 1)
+
+
+def first_timestamps(quarantine: Quarantine) -> list[int]:
+    """The first timestamps in the headers of the replays, in order."""
+    replays = sorted(quarantine.sent_messages(), key=lambda message: message.offset())
+    return [int(dict(message.headers())[HEADER]) for message in replays]
+
+
+def test_replay_carries_the_time_of_the_first_recording_however_often(quarantine: Quarantine) -> None:
+    before_ms = milliseconds(datetime.now(UTC))
+    (record,) = quarantine.add(order())
+    services.import_dead_letters()
+    replay(record)
+    (first_ms,) = first_timestamps(quarantine)
+    assert before_ms <= first_ms <= milliseconds(datetime.now(UTC))
+    (again,) = quarantine.add(order(), headers=quarantine.sent_messages()[0].headers())
+    services.import_dead_letters()
+    replay(again)
+    assert first_timestamps(quarantine) == [first_ms, first_ms]
+
+
+@pytest.mark.parametrize("stated", [b"soon", b"9" * 15, b""])
+def test_replay_of_a_forged_dead_letter_is_not_later_than_the_dead_letter(
+    quarantine: Quarantine, stated: bytes
+) -> None:
+    headers = {"topic": quarantine.topic.encode(), "reason": b"invalid", "partition": b"0", "offset": b"7"}
+    topic = names.dead_letters(quarantine.conf.generation)
+    quarantine.write(topic, order(), SUBJECT.encode(), headers | {"timestamp_ms": b"253402300799999", HEADER: stated})
+    services.import_dead_letters()
+    replay(f"{quarantine.topic}/0/7")
+    (first_ms,) = first_timestamps(quarantine)
+    assert first_ms <= milliseconds(datetime.now(UTC))
 
 
 def test_dead_letter_is_replayed_once(quarantine: Quarantine) -> None:

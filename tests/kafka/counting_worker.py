@@ -94,6 +94,10 @@ async def purge(batch: FetchBatch) -> None:
     print_line("purged", batch.partition, batch.last_offset)
 
 
+async def sweep(partition: int, subjects: Sequence[str]) -> None:
+    print_line("swept", partition, *subjects)
+
+
 async def fresh(folded_to_ms: FoldedTo) -> None:
     for (topic, partition), time_ms in folded_to_ms.items():
         print_line("fresh", topic, partition, time_ms)
@@ -153,7 +157,7 @@ def main(sources: list[str]) -> None:
         async def handle(batches: Sequence[FetchBatch]) -> None:
             await asyncio.gather(*(handlers[batch.topic](batch) for batch in batches))
 
-        return Pipeline(handlers, handle, fresh)
+        return Pipeline(handlers, handle, fresh, sweep)
 
     run(conf, sources, build_pipeline)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 from devservers.ports import free_port
 from devservers.waiting import eventually
@@ -181,6 +181,21 @@ class WorkerHarness:
         offsets = {tp.partition: consumer.get_watermark_offsets(tp) for tp in topic_partitions}
         consumer.close()
         return {partition: high for partition, (low, high) in offsets.items() if high > low}
+
+    def delete_topic(self, topic: str) -> None:
+        """Delete a topic, and return when the cluster has forgotten it."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        for deleted in admin.delete_topics([topic]).values():
+            deleted.result(20)
+        eventually(lambda: topic not in admin.list_topics(timeout=10).topics, f"{topic} deleted")
+
+    def make_anew(self, topic: str) -> None:
+        """Delete a topic and create it again under its name, as no command of ours does."""
+        self.delete_topic(topic)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        for created in admin.create_topics([NewTopic(topic, self.partitions, 1)]).values():
+            created.result(20)
+        eventually(lambda: topic in admin.list_topics(timeout=10).topics, f"{topic} made anew")
 
     def compact_eagerly(self, source: str = "orders") -> None:
         """Let the broker compact all of a changelog that is older than a moment."""

@@ -133,7 +133,7 @@ def test_published_permissions_and_dropped_fields_notify(url: str) -> None:
             refused = Permission(1, 2, {"service": PurposePermission(False, 2, 0)})
             await asyncio.to_thread(harness.store.publish_permissions, {CARL: refused})
             await harness.until(lambda: harness.notified[CARL] == 1)
-            await asyncio.to_thread(harness.store.drop_disallowed, [CARL])
+            await asyncio.to_thread(harness.store.drop_disallowed, {CARL: None})
             await harness.until(lambda: harness.notified[CARL] == 2)
 
     asyncio.run(scenario())

@@ -153,7 +153,7 @@ def test_other_nodes_answer_while_one_is_unreachable(cluster: RedisCluster) -> N
     with pytest.raises(StoreUnavailable):
         store.write([field(subject) for subject in SUBJECTS], NOW_MS)
     with pytest.raises(StoreUnavailable):
-        store.drop_disallowed(SUBJECTS)
+        store.drop_disallowed(dict.fromkeys(SUBJECTS))
 
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["killed", "hanging"])

@@ -9,7 +9,6 @@ from devservers.redis_server import RedisServer
 from featurestore.permission import Permission, PurposePermission
 from featurestore.store.connection import Command
 from featurestore.store.protocol import (
-    FieldWrite,
     OnlineStore,
     PublishResult,
     StoredChange,
@@ -18,33 +17,8 @@ from featurestore.store.protocol import (
     WriteOutcome,
 )
 from featurestore.store.redis import RedisStore
-from featurestore.tiles.stored_field import pack_field
 from tests.kit.stores import claim
-
-ANN, BOB = "a" * 32, "b" * 32
-NOW_MS = 1_800_000_000_000
-
-
-def allowing(grant: int = 1, *, sequence: int = 1, epoch: int = 1, until_ms: int = 0) -> Permission:
-    return Permission(epoch, sequence, {"service": PurposePermission(True, grant, 5, until_ms)})
-
-
-def refusing(*, sequence: int = 2, epoch: int = 1) -> Permission:
-    return Permission(epoch, sequence, {"service": PurposePermission(False, 1, 5)})
-
-
-def pausing(grant: int = 1, *, sequence: int = 2) -> Permission:
-    return Permission(1, sequence, {"service": PurposePermission(False, grant, 5, paused=True)})
-
-
-def field(offset: int, *, grant: int = 1, generation: int = 1, subject: str = ANN, view: str = "spend") -> FieldWrite:
-    value = pack_field(generation, offset, grant, b"values of %d" % offset)
-    return FieldWrite(subject, f"{view}/service", "service", value)
-
-
-def stored(store: OnlineStore, subject: str = ANN) -> tuple[Permission | None, list[bytes | None]]:
-    """A subject's permission and values of the view."""
-    return store.read([subject], ["spend/service"], [], 1_000).subjects[0][:2]
+from tests.store.subjects import ANN, BOB, NOW_MS, allowing, field, pausing, refusing, stored
 
 
 def test_an_unknown_subject_has_no_permission_and_no_values(store: OnlineStore) -> None:
@@ -141,7 +115,7 @@ def test_a_pause_keeps_the_values_of_its_grant(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing()})
     store.write([field(1)], NOW_MS)
     store.publish_permissions({ANN: pausing()})
-    store.drop_disallowed([ANN])
+    store.drop_disallowed({ANN: None})
     assert stored(store) == (pausing(), [field(1).value])
     store.publish_permissions({ANN: pausing(grant=2, sequence=3)})
     assert stored(store)[1] == [None]
@@ -176,7 +150,7 @@ def test_a_higher_database_epoch_wins_over_any_sequence(store: OnlineStore) -> N
 def test_fields_that_no_permission_allows_are_dropped(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing(), BOB: allowing()})
     store.write([field(1), field(1, subject=BOB)], NOW_MS)
-    store.drop_disallowed([ANN, BOB, "c" * 32])
+    store.drop_disallowed(dict.fromkeys((ANN, BOB, "c" * 32)))
     assert stored(store)[1] == [field(1).value]
     store.publish_permissions({ANN: Permission(1, 5)})
     assert stored(store) == (Permission(1, 5), [None])

@@ -1,18 +1,19 @@
 """Environment of processing tests: table, store, processor and reader of one partition, without Kafka."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from faust.types import TP
 
-from featurestore.definitions import FeatureService, Registry
+from featurestore.definitions import FeatureService, FeatureView, Registry
 from featurestore.permission import Permission, PurposePermission
 from featurestore.serving.answer import Answer, Status
 from featurestore.serving.reader import FeatureReader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import Node, Watermark
+from featurestore.tiles.state_record import StateRecord, decode
 from streams import coverage
 from streams.dead_letters import Rejection
 from streams.fetch_batches import FetchBatch, KafkaRecord
@@ -28,6 +29,7 @@ NOW_MS = EPOCH_S * 1000
 ANN, BOB = "00000000" + "a" * 24, "00000000" + "b" * 24  # both of partition 0
 SERVICE = FeatureService("chat", [spend], purpose="service")
 TOPIC, PURGE = "events.purchases.g1", "purge.g1"
+KEPT: dict[str, Any] = {"allowed": True, "grant_id": 1, "since_ms": 0}
 
 
 class MemoryStateTable:
@@ -75,7 +77,8 @@ def fill(node: Node) -> None:
 class ProcessingEnvironment:
     """A processor of purchases on a store, in memory as a rule, and a reader of that store."""
 
-    def __init__(self, store: Any = None) -> None:
+    def __init__(self, store: Any = None, views: Sequence[FeatureView] = (spend,)) -> None:
+        self.views = views
         self.store, self.table, self.dead_letters = store or MemoryStore(), MemoryStateTable(), DeadLetterCollector()
         for node in self.store.nodes():
             fill(node)
@@ -87,7 +90,7 @@ class ProcessingEnvironment:
         clock = lambda: self.now_ms  # noqa: E731
         self.retrying = RetryingStore(self.store)
         self.processor = SourceProcessor(
-            purchases, Registry([purchases, spend]), self.table, generation=1, partitions=8, clock=clock
+            purchases, Registry([purchases, *self.views]), self.table, generation=1, partitions=8, clock=clock
         )
         return MicroBatchProcessor({TOPIC: self.processor}, self.retrying, self.dead_letters, clock)
 
@@ -111,19 +114,38 @@ class ProcessingEnvironment:
         asyncio.run(publish())
         return self.read(subject).views["spend"].status
 
-    def permit(self, subject: str = ANN, *, allowed: bool = True, grant_id: int = 1, until_ms: int = 0) -> None:
+    def permit(
+        self, subject: str = ANN, *, allowed: bool = True, grant_id: int = 1, since_ms: int = 0, until_ms: int = 0
+    ) -> None:
         self.sequence += 1
-        permission = Permission(1, self.sequence, {"service": PurposePermission(allowed, grant_id, 0, until_ms)})
-        self.store.publish_permissions({subject: permission})
+        held = PurposePermission(allowed, grant_id, since_ms, until_ms)
+        self.store.publish_permissions({subject: Permission(1, self.sequence, {"service": held})})
+
+    def pause(self, subject: str = ANN) -> None:
+        self.sequence += 1
+        paused = PurposePermission(False, 1, 0, paused=True)
+        self.store.publish_permissions({subject: Permission(1, self.sequence, {"service": paused})})
+
+    def fill(self) -> None:
+        fill(self.store)
+
+    def state(self, subject: str = ANN) -> StateRecord:
+        """The state record of a subject."""
+        return decode(self.table.values[subject.encode()])
+
+    def put_again(self, subject: str = ANN, **held: Any) -> bool:
+        """Put the same permission again, as the consent audit does; whether none was stored."""
+        permission = Permission(1, self.sequence, {"service": PurposePermission(**KEPT | held)})
+        return bool(self.store.publish_permissions({subject: permission}, self.now_ms)[subject].recreated)
 
     def raw(self, subject: str = ANN, *, number: int | None = None, at_ms: int = NOW_MS, amount: int = 5) -> bytes:
         data = Purchase(kind="bought", amount=Decimal(amount))
         event_id = f"e{self.offset if number is None else number}"
         return purchases.encode(id=event_id, source="shop", subject=subject, time=iso(at_ms), data=data)
 
-    def record(self, raw: bytes, subject: str = ANN) -> KafkaRecord:
+    def record(self, raw: bytes, subject: str = ANN, headers: Sequence[tuple[str, bytes]] = ()) -> KafkaRecord:
         self.offset += 1
-        return KafkaRecord(self.offset - 1, NOW_MS, subject.encode(), raw)
+        return KafkaRecord(self.offset - 1, NOW_MS, subject.encode(), raw, headers)
 
     def batch(self, *records: KafkaRecord) -> FetchBatch:
         return FetchBatch(TOPIC, 0, records[0].offset, list(records))

@@ -7,9 +7,13 @@ from faust.types import TP
 
 from streams.fetch_batches import FetchBatch, FetchBatchScheduler, FetchedRecords, KafkaRecord
 
+HEADERS = (("replay_of", b"events.orders.g1/0/1"),)
+
 
 def fetched(*offsets: int, start: int | None = None) -> FetchedRecords:
-    records = [SimpleNamespace(offset=o, timestamp=1000 + o, key=b"k", value=b"%d" % o) for o in offsets]
+    records = [
+        SimpleNamespace(offset=o, timestamp=1000 + o, key=b"k", value=b"%d" % o, headers=HEADERS) for o in offsets
+    ]
     return FetchedRecords(records, start)
 
 
@@ -19,7 +23,7 @@ def fetch_batches(records: dict[TP, FetchedRecords]) -> list[FetchBatch]:
 
 def test_fetch_of_a_partition_is_one_message() -> None:
     first, second = fetch_batches({TP("a", 0): fetched(5, 6, 7), TP("a", 1): fetched(0)})
-    assert first.records == [KafkaRecord(o, 1000 + o, b"k", b"%d" % o) for o in (5, 6, 7)]
+    assert first.records == [KafkaRecord(o, 1000 + o, b"k", b"%d" % o, HEADERS) for o in (5, 6, 7)]
     assert (first.tp, first.start, first.last_offset, len(first)) == (TP("a", 0), 5, 7, 3)
     assert (second.tp, second.last_offset) == (TP("a", 1), 0)
 

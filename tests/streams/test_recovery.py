@@ -34,7 +34,7 @@ class RecoveringWorker:
 
     def __init__(self, folder: Path, kind: str) -> None:
         conf = Settings(stream_tables=kind, stream_data_dir=folder)  # type: ignore[arg-type]
-        app: Any = create_app(conf, ["orders", "chat"], lambda app: Pipeline(["t"], ignore))
+        app: Any = create_app(conf, ["orders", "chat"], lambda app: Pipeline(["t"], ignore), lambda topics: {})
         app._create_directories()
         self.sought: list[dict[TP, int]] = []
         app.consumer = SimpleNamespace(rewind=self.rewind)

@@ -27,7 +27,10 @@ async def ignore(batches: object) -> None:
 
 def table(kind: Literal["memory", "rocksdb"], folder: Path) -> Any:
     app = create_app(
-        Settings(stream_tables=kind, stream_data_dir=folder), ["orders"], lambda app: Pipeline(["t"], ignore)
+        Settings(stream_tables=kind, stream_data_dir=folder),
+        ["orders"],
+        lambda app: Pipeline(["t"], ignore),
+        lambda topics: {},
     )
     app._create_directories()
     return app.state_tables["orders"]

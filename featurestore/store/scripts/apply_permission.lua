@@ -1,10 +1,15 @@
 -- Apply the permission of one subject: store the one given, if any, and drop every field that the permission stored then
 -- neither allows nor pauses; all fields where none is stored.
--- KEYS[1] the subject's hash. ARGV[1], if given, a permission; it is not stored if a higher (epoch, sequence) is.
--- Answers 0 where a newer permission was stored and stays, else 1. Subscribers to the subject are notified.
+-- KEYS[1] the subject's hash. ARGV[1] a permission or ''; it is not stored if a higher (epoch, sequence) is. ARGV[2] now,
+-- ms, or '' to fill a new store incarnation. ARGV[3] a recreation mark after which every value was pushed, or ''.
+-- The recreation mark, field r, tells that a permission was stored where none was, though a grant of it had begun: values
+-- may be lost, and events were skipped. It is (that time in ms, that permission's sequence). It is open while a grant of
+-- the stored permission begins by that time. Then, and until every value was pushed, it stays.
+-- Answers 0 where a newer permission was stored and stays; 2 where none was stored before, or an open mark is; else 1.
+-- Subscribers to the subject are notified.
 local stored = redis.call('HGET', KEYS[1], 'p')
 local raw, answer = stored, 1
-if ARGV[1] then
+if ARGV[1] ~= '' then
   raw = ARGV[1]
   if stored then
     local old, new = cmsgpack.unpack(stored), cmsgpack.unpack(raw)
@@ -14,11 +19,31 @@ if ARGV[1] then
   end
   if answer == 1 then redis.call('HSET', KEYS[1], 'p', raw) end
 end
-local purposes = raw and cmsgpack.unpack(raw)[3] or {}
+local permission = raw and cmsgpack.unpack(raw)
+local purposes = permission and permission[3] or {}
+local function has_begun(time)
+  for _, held in pairs(purposes) do -- allowed, grant id, since, until, paused, complete from
+    if (held[1] or held[5]) and math.max(held[3], held[6] or 0) <= time then return true end
+  end
+  return false
+end
+if permission and not stored then
+  answer = 2
+  local now = tonumber(ARGV[2])
+  if now and has_begun(now) then redis.call('HSET', KEYS[1], 'r', cmsgpack.pack({now, permission[2]})) end
+end
+local mark = redis.call('HGET', KEYS[1], 'r')
+if mark and permission then
+  if has_begun(cmsgpack.unpack(mark)[1]) then
+    if answer == 1 then answer = 2 end
+  elseif mark == ARGV[3] then
+    redis.call('HDEL', KEYS[1], 'r')
+  end
+end
 local fields = redis.call('HGETALL', KEYS[1])
 for i = 1, #fields, 2 do
   local name = fields[i]
-  if name ~= 'p' then
+  if name ~= 'p' and name ~= 'r' then
     local purpose = string.match(name, '/([^/]*)$')
     local _, _, grant_id = struct.unpack('<I4I8I8', fields[i + 1])
     local permission = purpose and purposes[purpose] -- allowed, grant id, since, until, paused
