@@ -1,7 +1,7 @@
 """Processing of a micro-batch: events folded into tables and pushed to the store, purges carried out.
 
 1. The permissions of all its subjects are read, in one pipeline.
-2. Each subject's events are folded into its state record, for the purposes that are allowed.
+2. Each subject's events are folded into its state record, for the purposes that are allowed. Of paused ones it is kept.
 3. One changelog record a changed subject is written; when all are acknowledged, they go into the tables.
 4. One fenced write a changed field goes to the store, in one pipeline.
 
@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from featurestore.definitions import Event, EventSource, InvalidEvent, Registry
 from featurestore.first_timestamp import MalformedHeader, first_timestamp_ms
 from featurestore.identity import is_subject, partition_of
-from featurestore.permission import Permission, PurposePermission, current
+from featurestore.permission import Permission, PurposePermission, held
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.layout_id import layout_id_in, layout_id_of
@@ -120,13 +120,9 @@ class SourceProcessor:
             )
         return event
 
-    def allowed_purposes(self, permission: Permission, now_ms: int) -> dict[str, PurposePermission]:
-        """The purposes that a permission allows now."""
-        allowed = {}
-        for purpose in self.purposes:
-            if isinstance(granted := current(permission, purpose, now_ms), PurposePermission):
-                allowed[purpose] = granted
-        return allowed
+    def held_purposes(self, permission: Permission, now_ms: int) -> dict[str, PurposePermission]:
+        """The purposes whose state is kept: those that a permission allows now, and paused ones."""
+        return {purpose: found for purpose in self.purposes if (found := held(permission, purpose, now_ms))}
 
     def writes(
         self,
@@ -198,9 +194,9 @@ class SourceBatch:
             if (permission := permissions[subject]) is None:
                 count_passed_by(before, arrivals, counts)
                 continue
-            allowed = processor.allowed_purposes(permission, now_ms)
+            kept = processor.held_purposes(permission, now_ms)
             record, aggregates = processor.fold.fold_events(
-                before, arrivals, allowed, coverage_starts_ms=self.coverage_starts_ms, counts=counts
+                before, arrivals, kept, coverage_starts_ms=self.coverage_starts_ms, counts=counts
             )
             if not (record.views or key in self.stored):
                 continue  # nothing was stored, and without permission nothing is
@@ -208,7 +204,8 @@ class SourceBatch:
             if raw != self.stored.get(key):
                 changes[key] = self.stored[key] = raw
             every = again or subject in self.purged or arrivals[0].offset <= before.offset
-            writes += processor.writes(subject, record, EMPTY if every else before, aggregates)
+            fields = processor.writes(subject, record, EMPTY if every else before, aggregates)
+            writes += (field for field in fields if kept[field.purpose].allowed)
         if not again:
             self.outcomes = counts
         return changes, writes

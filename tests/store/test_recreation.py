@@ -24,12 +24,12 @@ def mark(store: OnlineStore, subject: str = ANN) -> bytes | None:
 
 def test_a_permission_stored_where_none_was_is_reported_and_marked(store: OnlineStore) -> None:
     store.publish_permissions({ANN: allowing(), BOB: allowing()})
-    assert not store.publish_permissions({ANN: allowing(sequence=2)}, NOW_MS)[ANN].recreated
+    assert not store.publish_permissions({ANN: allowing(sequence=2)}, now_ms=NOW_MS)[ANN].recreated
     assert mark(store) is None
     store.write([field(1), field(1, subject=BOB)], NOW_MS)
     delete(store)
     assert stored(store) == (None, [None])
-    results = store.publish_permissions({subject: allowing(sequence=2) for subject in (ANN, BOB)}, NOW_MS)
+    results = store.publish_permissions({subject: allowing(sequence=2) for subject in (ANN, BOB)}, now_ms=NOW_MS)
     assert [results[ANN].recreated, results[BOB].recreated] == [True, False]
     assert mark(store) is not None
     assert mark(store, BOB) is None
@@ -38,10 +38,10 @@ def test_a_permission_stored_where_none_was_is_reported_and_marked(store: Online
 
 
 def test_a_recreation_is_reported_until_every_grant_starts_later(store: OnlineStore) -> None:
-    assert store.publish_permissions({ANN: allowing()}, NOW_MS)[ANN].recreated
-    assert store.publish_permissions({ANN: allowing()}, NOW_MS + 2)[ANN].recreated
-    assert store.publish_permissions({ANN: allowing(sequence=2, since_ms=NOW_MS)}, NOW_MS + 2)[ANN].recreated
-    assert not store.publish_permissions({ANN: allowing(sequence=3, since_ms=NOW_MS + 1)}, NOW_MS + 2)[ANN].recreated
+    assert store.publish_permissions({ANN: allowing()}, now_ms=NOW_MS)[ANN].recreated
+    assert store.publish_permissions({ANN: allowing()}, now_ms=NOW_MS + 2)[ANN].recreated
+    assert store.publish_permissions({ANN: allowing(sequence=2, since_ms=NOW_MS)}, now_ms=NOW_MS + 2)[ANN].recreated
+    assert not store.publish_permissions({ANN: allowing(sequence=3, since_ms=NOW_MS + 1)}, now_ms=NOW_MS + 2)[ANN].recreated
     assert mark(store) is not None
 
 
@@ -53,23 +53,23 @@ def test_a_recreation_is_reported_until_every_grant_starts_later(store: OnlineSt
 def test_a_permission_that_allowed_no_skipped_event_is_not_marked(
     store: OnlineStore, permission: Permission, now_ms: int | None
 ) -> None:
-    assert store.publish_permissions({ANN: permission}, now_ms)[ANN].recreated
+    assert store.publish_permissions({ANN: permission}, now_ms=now_ms)[ANN].recreated
     assert mark(store) is None
 
 
 def test_a_mark_is_removed_after_every_value_was_pushed_under_later_grants(store: OnlineStore) -> None:
     later = [allowing(sequence=sequence, since_ms=NOW_MS + 1_000 * sequence) for sequence in range(5)]
-    store.publish_permissions({ANN: allowing()}, NOW_MS)
+    store.publish_permissions({ANN: allowing()}, now_ms=NOW_MS)
     first = mark(store)
     store.drop_disallowed({ANN: first})
     assert mark(store) == first, "its grant claims events that were skipped"
-    store.publish_permissions({ANN: later[2]}, NOW_MS)
+    store.publish_permissions({ANN: later[2]}, now_ms=NOW_MS)
     store.drop_disallowed({ANN: None})
     assert mark(store) == first, "the push began before the mark was read"
     delete(store)
-    store.publish_permissions({ANN: later[2]}, NOW_MS + 2_500)
+    store.publish_permissions({ANN: later[2]}, now_ms=NOW_MS + 2_500)
     second = mark(store)
-    store.publish_permissions({ANN: later[3]}, NOW_MS + 2_500)
+    store.publish_permissions({ANN: later[3]}, now_ms=NOW_MS + 2_500)
     store.drop_disallowed({ANN: first})
     assert mark(store) == second != first, "what was pushed is lost again"
     store.drop_disallowed({ANN: second})

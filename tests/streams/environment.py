@@ -136,7 +136,7 @@ class ProcessingEnvironment:
     def put_again(self, subject: str = ANN, **held: Any) -> bool:
         """Put the same permission again, as the consent audit does; whether none was stored."""
         permission = Permission(1, self.sequence, {"service": PurposePermission(**KEPT | held)})
-        return bool(self.store.publish_permissions({subject: permission}, self.now_ms)[subject].recreated)
+        return bool(self.store.publish_permissions({subject: permission}, now_ms=self.now_ms)[subject].recreated)
 
     def raw(self, subject: str = ANN, *, number: int | None = None, at_ms: int = NOW_MS, amount: int = 5) -> bytes:
         data = Purchase(kind="bought", amount=Decimal(amount))
