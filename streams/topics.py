@@ -235,7 +235,8 @@ def describe(settings: Settings, wanted: Collection[str]) -> dict[str, str]:
     if settings.kafka_embedded:
         return dict.fromkeys(wanted, "")
     found: dict[str, str] = {}
-    for name, future in _admin(settings).describe_topics(TopicCollection(list(wanted))).items():
+    admin = _admin(settings)  # kept until it has answered
+    for name, future in admin.describe_topics(TopicCollection(list(wanted))).items():
         try:
             topic_id = future.result(TIMEOUT_S).topic_id
         except KafkaException as error:

@@ -218,6 +218,8 @@ class WorkerHarness:
         latest: dict[str, Any] = {}
         for message in self.read(names.changelog(source, self.generation)):
             key = message.key().decode()
+            if key.startswith("\0"):
+                continue  # of the partition, not of a subject
             assert latest.get(key, message).partition() == message.partition()
             if key not in latest or latest[key].offset() < message.offset():
                 latest[key] = message
