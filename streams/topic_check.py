@@ -77,11 +77,11 @@ class TopicCheck:
                     faults.setdefault(name, fault)
         if faults:
             raise TopicRefused(self._remedy(faults))
-        for (source, n), before in known.items() if store else ():
+        for (source, n), topics in known.items() if store else ():
             present = {name: found[name, n] for name in self._topics(source)}
             if n in lost:
                 del present[self.purge_topic]
-            await self._store(source, n, before, present)
+            await self._store(source, n, topics, present)
         if store:
             self.ends = {TP(name, n): topic.end for (name, n), topic in found.items()}
         return lost

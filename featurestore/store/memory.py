@@ -130,9 +130,11 @@ class MemoryStore:
         permission = self._permissions.get(subject)
         purposes = permission.purposes if permission else {}
         for name, raw in list(self._fields.get(subject, {}).items()):
-            purpose = purposes.get(name.rpartition("/")[2])
-            held = purpose is not None and (purpose.allowed or purpose.paused)
-            if not held or purpose.grant_id != fencing_header_of(raw).grant_id:
+            held = purposes.get(name.rpartition("/")[2])
+            kept = (
+                held is not None and (held.allowed or held.paused) and held.grant_id == fencing_header_of(raw).grant_id
+            )
+            if not kept:
                 del self._fields[subject][name]
 
     def advance_watermark(self, source: str, partition: int, watermark: Watermark) -> bool:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from featurestore.permission import Permission
+from featurestore.permission import Permission, PurposePermission
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import OnlineStore, WriteOutcome
 from featurestore.store.redis import subject_key
-from tests.store.subjects import ANN, BOB, NOW_MS, allowing, field, refusing, stored
+from tests.store.subjects import ANN, BOB, NOW_MS, allowing, field, pausing, refusing, stored
 
 
 def delete(store: OnlineStore, subject: str = ANN) -> None:
@@ -41,7 +41,8 @@ def test_a_recreation_is_reported_until_every_grant_starts_later(store: OnlineSt
     assert store.publish_permissions({ANN: allowing()}, now_ms=NOW_MS)[ANN].recreated
     assert store.publish_permissions({ANN: allowing()}, now_ms=NOW_MS + 2)[ANN].recreated
     assert store.publish_permissions({ANN: allowing(sequence=2, since_ms=NOW_MS)}, now_ms=NOW_MS + 2)[ANN].recreated
-    assert not store.publish_permissions({ANN: allowing(sequence=3, since_ms=NOW_MS + 1)}, now_ms=NOW_MS + 2)[ANN].recreated
+    later = allowing(sequence=3, since_ms=NOW_MS + 1)
+    assert not store.publish_permissions({ANN: later}, now_ms=NOW_MS + 2)[ANN].recreated
     assert mark(store) is not None
 
 
@@ -75,3 +76,20 @@ def test_a_mark_is_removed_after_every_value_was_pushed_under_later_grants(store
     store.drop_disallowed({ANN: second})
     assert mark(store) is None
     assert stored(store)[0] == later[3]
+
+
+def test_a_paused_grant_is_marked_until_it_is_lifted_and_pushed(store: OnlineStore) -> None:
+    assert store.publish_permissions({ANN: pausing()}, now_ms=NOW_MS)[ANN].recreated
+    first = mark(store)
+    store.drop_disallowed({ANN: first})
+    assert mark(store) == first is not None
+    lifted = allowing(sequence=3, since_ms=NOW_MS + 1)
+    assert not store.publish_permissions({ANN: lifted}, now_ms=NOW_MS + 2)[ANN].recreated
+    store.drop_disallowed({ANN: first})
+    assert mark(store) is None
+
+
+def test_an_import_that_counts_completely_from_now_on_is_not_marked(store: OnlineStore) -> None:
+    imported = PurposePermission(True, 1, 5, complete_from_ms=NOW_MS + 1)
+    store.publish_permissions({ANN: Permission(1, 1, {"service": imported})}, now_ms=NOW_MS)
+    assert mark(store) is None
