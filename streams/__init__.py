@@ -13,7 +13,7 @@ In reading order:
 - ``recovery``: tables read back from their changelogs
 - ``freshness``, ``watermarks``: the time up to which a partition is folded; its publication to readers
 - ``republisher``, ``republish_command``: all values pushed again, after a loss or by command
-- ``topic_check``, ``topic_watch``, ``purge_sweep``: topics that were made anew; purges that may be lost
+- ``topic_check``, ``topic_watch``, ``partition_purge``: topics that were made anew; purges that may be lost
 - ``dead_letters``: records that cannot be folded
 - ``topics``, ``embedded``: topics as code, and the demo's broker
 - ``health``, ``metrics``, ``process_end``: probes, metrics, and the end of a process on an error

@@ -21,9 +21,9 @@ from streams.freshness import FreshnessTracker, Publish, publish_nothing
 from streams.health import HealthServer
 from streams.lease import Lease, longest_skew_ms
 from streams.metrics import REBALANCES, REREAD
+from streams.partition_purge import PartitionPurge, Purge, purge_nobody
 from streams.partition_queues import Handler, PartitionQueues
 from streams.process_end import end_process
-from streams.purge_sweep import Purge, PurgeSweep, purge_nobody
 from streams.tables import StateTable, state_table
 from streams.topic_check import DescribeTopics, TopicCheck
 from streams.topic_watch import TopicWatch
@@ -140,7 +140,7 @@ def create_app(
     app.topic_watch = TopicWatch(
         TopicCheck(app.state_tables, settings.generation, describe_topics),
         app.partition_queues,
-        PurgeSweep(app.partition_queues, app.state_tables, app.pipeline.purge),
+        PartitionPurge(app.partition_queues, app.state_tables, app.pipeline.purge),
     )
     _add_agent(app, settings, app.pipeline.topics)
     _follow_assignments(app)

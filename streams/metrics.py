@@ -43,7 +43,9 @@ RECREATED = Counter(
     "Subjects pushed to the store again because it had had no permission of them.",
 )
 REFUSED = Gauge("rapport_stream_refused_topics", "1 while the worker refuses topics that were made anew or shrank.")
-SWEPT = Counter("rapport_stream_swept_subjects", "Subjects purged because purges may have been lost.")
+PARTITION_PURGED = Counter(
+    "rapport_stream_partition_purged_subjects", "Subjects purged because purges may have been lost."
+)
 UNREAD = Counter("rapport_stream_unread_records", "Records that retention deleted before they were read.", ["topic"])
 REREAD = Counter("rapport_stream_reread", "Fetch batches lost in a rebalance and read again.", ["topic"])
 LAG = Gauge("rapport_stream_lag", "Events of a partition not folded yet.", ["topic", "partition"])

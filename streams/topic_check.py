@@ -5,7 +5,7 @@ earlier offset than before. The tables hold events up to a later one, so new eve
 skipped, without a sign. So each table stores, by partition, the id of its topics and where they ended.
 
 Of the purge topic nothing would be skipped. But purges that were in it may never have been read: every subject of the
-partition is purged instead (``streams.purge_sweep``).
+partition is purged instead (``streams.partition_purge``).
 """
 
 import asyncio

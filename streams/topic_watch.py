@@ -10,9 +10,9 @@ from confluent_kafka import KafkaException
 from faust.types import TP
 
 from streams.metrics import REFUSED
+from streams.partition_purge import PartitionPurge
 from streams.partition_queues import PartitionQueues
 from streams.process_end import end_process
-from streams.purge_sweep import PurgeSweep
 from streams.topic_check import TopicCheck, TopicRefused
 
 RETRY_S = 1.0
@@ -24,10 +24,10 @@ log = structlog.get_logger(__name__)
 class TopicWatch:
     """Watch of one worker. ``refusal``: why it processes nothing, with the command that mends it; None if it does."""
 
-    def __init__(self, check: TopicCheck, queues: PartitionQueues, sweep: PurgeSweep) -> None:
-        self.topic_check, self.queues, self.sweep = check, queues, sweep
+    def __init__(self, check: TopicCheck, queues: PartitionQueues, partition_purge: PartitionPurge) -> None:
+        self.topic_check, self.queues, self.partition_purge = check, queues, partition_purge
         self.refusal: str | None = None
-        self._sweeps: dict[int, asyncio.Task[None]] = {}
+        self._purges: dict[int, asyncio.Task[None]] = {}
 
     async def admit(self, consumer: Any, partitions: Collection[int]) -> None:
         """Return when the topics of assigned partitions are those of the tables. It may never return.
@@ -47,7 +47,7 @@ class TopicWatch:
             else:
                 self.refusal = None
                 REFUSED.set(0)
-                self._start_sweeps(consumer, lost)
+                self._start_purges(consumer, lost)
                 return
             await asyncio.sleep(RETRY_S)
 
@@ -59,7 +59,7 @@ class TopicWatch:
             if not partitions:
                 continue
             try:
-                self._start_sweeps(consumer, await self.topic_check.check(consumer, partitions, store=False))
+                self._start_purges(consumer, await self.topic_check.check(consumer, partitions, store=False))
             except TopicRefused as error:
                 end_process("topics refused", error)
             except (KafkaError, KafkaException) as error:
@@ -72,17 +72,17 @@ class TopicWatch:
         except TopicRefused as error:
             end_process("topics refused", error)
 
-    def _start_sweeps(self, consumer: Any, partitions: set[int]) -> None:
-        for partition in partitions - self._sweeps.keys():
+    def _start_purges(self, consumer: Any, partitions: set[int]) -> None:
+        for partition in partitions - self._purges.keys():
             log.error("the purge topic was deleted or restored: every subject is purged", partition=partition)
-            self._sweeps[partition] = asyncio.create_task(self._sweep(consumer, partition), name=f"sweep-{partition}")
+            self._purges[partition] = asyncio.create_task(self._purge(consumer, partition), name=f"purge-{partition}")
 
-    async def _sweep(self, consumer: Any, partition: int) -> None:
+    async def _purge(self, consumer: Any, partition: int) -> None:
         try:
-            if await self.sweep.run(partition):
+            if await self.partition_purge.run(partition):
                 async with self.queues.exclusive(partition):
                     await self.topic_check.accept_purge_topic(consumer, partition)
         except Exception as error:  # noqa: BLE001 no caller awaits the task
             end_process("purge of a partition failed", error, partition=partition)
         finally:
-            self._sweeps.pop(partition, None)
+            self._purges.pop(partition, None)

@@ -94,8 +94,8 @@ async def purge(batch: FetchBatch) -> None:
     print_line("purged", batch.partition, batch.last_offset)
 
 
-async def sweep(partition: int, subjects: Sequence[str]) -> None:
-    print_line("swept", partition, *subjects)
+async def purge_everyone(partition: int, subjects: Sequence[str]) -> None:
+    print_line("everyone", partition, *subjects)
 
 
 async def fresh(folded_to_ms: FoldedTo) -> None:
@@ -157,7 +157,7 @@ def main(sources: list[str]) -> None:
         async def handle(batches: Sequence[FetchBatch]) -> None:
             await asyncio.gather(*(handlers[batch.topic](batch) for batch in batches))
 
-        return Pipeline(handlers, handle, fresh, sweep)
+        return Pipeline(handlers, handle, fresh, purge_everyone)
 
     run(conf, sources, build_pipeline)
 

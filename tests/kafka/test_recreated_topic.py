@@ -68,17 +68,17 @@ def test_purge_topic_made_anew_purges_every_subject(make_harness: MakeHarness) -
     harness.make_anew(names.purge(harness.generation))
     again = harness.worker("one").wait_ready()
 
-    def swept() -> set[str]:
-        return {key.strip() for _, *subjects in again.printed("swept") for key in subjects}
+    def purged() -> set[str]:
+        return {key.strip() for _, *subjects in again.printed("everyone") for key in subjects}
 
-    eventually(lambda: swept() == keys, "every subject is purged")
+    eventually(lambda: purged() == keys, "every subject is purged")
     harness.produce(50, keys=20)
     harness.wait_exact()
     assert again.stop() == 0
     third = harness.worker("one").wait_ready()
     harness.produce(50, keys=20)
     harness.wait_exact()
-    assert not third.printed("swept"), "the purge topic is known now"
+    assert not third.printed("everyone"), "the purge topic is known now"
 
 
 def test_deleted_event_topic_is_not_made_anew_by_apply(make_harness: MakeHarness) -> None:

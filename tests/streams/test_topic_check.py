@@ -12,8 +12,8 @@ from featurestore.tiles.state_record import decode
 from streams import topic_check as check_module
 from streams import topic_watch as watch_module
 from streams.metrics import REFUSED
+from streams.partition_purge import PartitionPurge
 from streams.partition_queues import PartitionQueues
-from streams.purge_sweep import PurgeSweep
 from streams.topic_check import KEY, TopicCheck, TopicRefused
 from streams.topic_watch import TopicWatch
 from tests.streams.environment import ANN, BOB, MemoryStateTable, ProcessingEnvironment
@@ -144,11 +144,13 @@ class WatchEnvironment:
         self.queues.restart(dict.fromkeys(cluster.ends, 0))
         tables: Any = {"purchases": self.env.table}
         topic_check = TopicCheck(tables, 1, cluster.describe)
-        self.watch = TopicWatch(topic_check, self.queues, PurgeSweep(self.queues, tables, self.env.micro_batches.purge))
+        self.watch = TopicWatch(
+            topic_check, self.queues, PartitionPurge(self.queues, tables, self.env.micro_batches.purge)
+        )
 
     async def assign(self) -> None:
         await self.watch.admit(self.cluster, [PARTITION])
-        await asyncio.gather(*self.watch._sweeps.values())
+        await asyncio.gather(*self.watch._purges.values())
 
     def views_of(self, subject: str) -> set[str]:
         return set(decode(self.env.table.values[subject.encode()]).views)
@@ -191,7 +193,7 @@ async def test_purge_topic_made_anew_purges_every_subject(cluster: Cluster) -> N
     assert len(env.table.commits) == described, "the purge topic is known now"
 
 
-async def test_sweep_of_a_revoked_partition_is_repeated_by_its_next_owner(cluster: Cluster) -> None:
+async def test_purge_of_a_revoked_partition_is_repeated_by_its_next_owner(cluster: Cluster) -> None:
     made = WatchEnvironment(cluster)
     await made.assign()
     cluster.ids[PURGES] = "another"

@@ -1,4 +1,4 @@
-"""Sweep of a partition: every subject that has a state record is purged, because purges may have been lost.
+"""Purge of a whole partition: every subject that has a state record is purged, because purges may have been lost.
 
 It runs beside the micro-batches, a page of subjects at a time, as republications do.
 """
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
-from streams.metrics import SWEPT
+from streams.metrics import PARTITION_PURGED
 from streams.partition_queues import PartitionQueues
 from streams.tables import StateTable
 
@@ -23,15 +23,15 @@ async def purge_nobody(partition: int, subjects: Sequence[str]) -> None:
     """Purge no subject."""
 
 
-class PurgeSweep:
-    """Sweeps of one worker. ``tables``: by source."""
+class PartitionPurge:
+    """Partition purges of one worker. ``tables``: by source."""
 
     def __init__(self, queues: PartitionQueues, tables: Mapping[str, StateTable], purge: Purge) -> None:
         self.queues, self.tables, self.purge = queues, tables, purge
 
     async def run(self, partition: int) -> bool:
         """Purge every subject of a partition; False if it was revoked meanwhile."""
-        swept = 0
+        purged = 0
         for table in self.tables.values():
             last, keys = b"", [b""]
             while keys:
@@ -41,8 +41,8 @@ class PurgeSweep:
                     keys = table.contents.keys_after(partition, last, PAGE_SUBJECTS)
                     if subjects := [key.decode() for key in keys if not key.startswith(b"\0")]:
                         await self.purge(partition, subjects)
-                        SWEPT.inc(len(subjects))
-                        swept += len(subjects)
+                        PARTITION_PURGED.inc(len(subjects))
+                        purged += len(subjects)
                 last = keys[-1] if keys else last
-        log.warning("every subject of a partition purged", partition=partition, subjects=swept)
+        log.warning("every subject of a partition purged", partition=partition, subjects=purged)
         return True
