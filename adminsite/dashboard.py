@@ -156,5 +156,8 @@ def _chart(days: Sequence[DailyDecisions]) -> str:
     series += [("Withdrawn", "#dc2626", [day.withdrawn for day in days])]
     if any(day.expired for day in days):
         series += [("Expired", "#d97706", [day.expired for day in days])]
+    if any(day.paused or day.lifted for day in days):
+        series += [("Paused", "#64748b", [day.paused for day in days])]
+        series += [("Pause lifted", "#0891b2", [day.lifted for day in days])]
     datasets = [{"label": label, "backgroundColor": colour, "data": data} for label, colour, data in series]
     return json.dumps({"labels": [f"{day.day:%-d %b}" for day in days], "datasets": datasets})

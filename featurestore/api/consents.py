@@ -117,6 +117,6 @@ def record_decision(call: Call) -> Reply:
         raise ConsentProblem(status, error.code.replace("_", "-"), str(error)) from None
     entry = recorded.record
     answer = ConsentAnswer(
-        entry.sequence, request.purpose, request.decision, entry.since, entry.until, effective=recorded.effective
+        entry.sequence, request.purpose, request.decision, recorded.since, entry.until, effective=recorded.effective
     )
     return Reply(HTTPStatus.CREATED if recorded.effective else HTTPStatus.ACCEPTED, encode(answer))

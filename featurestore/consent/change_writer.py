@@ -21,6 +21,8 @@ from featurestore.consent.models import (
 from featurestore.consent.permission_derivation import ConsentState, Decision, after_end, consent_state, requires_purge
 from featurestore.customers.models import Customer
 
+STATE_FIELDS = "allowed paused grant_id since complete_from until ended_at sequence start_sequence".split()
+
 
 @dataclass
 class ChangeWriter:
@@ -28,6 +30,7 @@ class ChangeWriter:
 
     change_sequence: ChangeSequence
     states: dict[tuple[int, int], ConsentState] = field(default_factory=dict)  # (customer, purpose) -> state
+    start_sequences: dict[tuple[int, int], int] = field(default_factory=dict)
     rows: dict[tuple[int, int], CurrentPermission] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     outbox: list[PermissionChange] = field(default_factory=list)
@@ -35,8 +38,8 @@ class ChangeWriter:
 
     def load_states(self, customers: Iterable[Customer]) -> None:
         for row in CurrentPermission.objects.filter(customer__in=customers):
-            state = consent_state(row.allowed, row.grant_id, row.since, row.until, row.ended_at)
-            self.states[row.customer_id, row.purpose_id] = state
+            self.states[row.customer_id, row.purpose_id] = state_of_row(row)
+            self.start_sequences[row.customer_id, row.purpose_id] = row.start_sequence
 
     def state_of(self, customer: Customer, purpose: Purpose) -> ConsentState | None:
         return self.states.get((customer.pk, purpose.pk))
@@ -88,17 +91,23 @@ class ChangeWriter:
         sequence, purge = take_number(self.change_sequence), False
         for purpose, after in states.items():
             key = customer.pk, purpose.pk
-            purge |= requires_purge(self.states.get(key), after)
+            before = self.states.get(key)
+            purge |= requires_purge(before, after)
+            if before is None or _start_of(before) != _start_of(after):
+                self.start_sequences[key] = sequence
             self.states[key] = after
             self.rows[key] = CurrentPermission(
                 customer=customer,
                 purpose=purpose,
                 allowed=after.allowed,
+                paused=after.paused,
                 grant_id=after.grant_id,
                 since=moment_or_none(after.since_ms),
+                complete_from=moment_or_none(after.complete_from_ms),
                 until=moment_or_none(after.until_ms),
                 ended_at=moment_or_none(after.ended_ms),
                 sequence=sequence,
+                start_sequence=self.start_sequences[key],
             )
         self.versions[customer.subject] = sequence
         at = self.change_sequence.at
@@ -116,7 +125,7 @@ class ChangeWriter:
             self.rows.values(),
             update_conflicts=True,
             unique_fields=["customer", "purpose"],
-            update_fields=["allowed", "grant_id", "since", "until", "ended_at", "sequence"],
+            update_fields=STATE_FIELDS,
         )
         SubjectVersion.objects.bulk_create(
             [SubjectVersion(subject=subject, sequence=sequence) for subject, sequence in self.versions.items()],
@@ -126,6 +135,15 @@ class ChangeWriter:
         )
         PermissionChange.objects.bulk_create(self.outbox)
         self.change_sequence.save(update_fields=["sequence", "at"])
+
+
+def state_of_row(row: CurrentPermission) -> ConsentState:
+    times = row.since, row.until, row.ended_at, row.complete_from
+    return consent_state(row.allowed, row.paused, row.grant_id, *times)
+
+
+def _start_of(state: ConsentState) -> tuple[int, int, int]:
+    return state.grant_id, state.since_ms, state.complete_from_ms
 
 
 def moment_or_none(ms: int) -> datetime | None:

@@ -57,6 +57,12 @@ class WrongBasis(ConsentError):
     code = "wrong_basis"
 
 
+class NotPaused(ConsentError):
+    """A pause would be lifted where there is none."""
+
+    code = "not_paused"
+
+
 class ImmutableRecord(ConsentError):
     """Consent records and published notices are never changed or deleted."""
 

@@ -160,6 +160,8 @@ class ConsentRecord(models.Model):
         GIVEN = permission_derivation.Decision.GIVEN, _("Given")
         WITHDRAWN = permission_derivation.Decision.WITHDRAWN, _("Withdrawn")
         EXPIRED = permission_derivation.Decision.EXPIRED, _("Expired")
+        PAUSED = permission_derivation.Decision.PAUSED, _("Paused")
+        LIFTED = permission_derivation.Decision.LIFTED, _("Pause lifted")
 
     class Method(models.TextChoices):
         WEB = "web", _("Web")
@@ -212,12 +214,17 @@ class CurrentPermission(models.Model):
 
     customer = models.ForeignKey("customers.Customer", models.CASCADE, related_name="permissions")
     purpose = models.ForeignKey(Purpose, models.PROTECT, related_name="permissions")
-    allowed = models.BooleanField()
+    allowed = models.BooleanField(help_text="So decided. A paused purpose is denied all the same.")
+    paused = models.BooleanField(default=False, help_text="Nothing is counted or answered until the pause is lifted.")
     grant_id = models.BigIntegerField(default=0, help_text="Raised by each new grant; 0: never granted.")
     since = models.DateTimeField(null=True, blank=True)
+    complete_from = models.DateTimeField(
+        null=True, blank=True, help_text="If later than since: events before it may have been denied."
+    )
     until = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     sequence = models.BigIntegerField(help_text="The last change of this row.")
+    start_sequence = models.BigIntegerField(default=0, help_text="The change that set since and complete_from.")
 
     class Meta:
         constraints = [
@@ -261,7 +268,9 @@ class PermissionChange(models.Model):
         default=new_token, editable=False, help_text="Distinguishes it from a change of the same number that was lost."
     )
     subject = models.CharField(max_length=32, db_index=True)
-    purge = models.BooleanField(help_text="Values may exist that are no longer allowed: the streams must purge them.")
+    purge = models.BooleanField(
+        help_text="Values may exist that are no longer allowed, or may be missing: the streams must act."
+    )
     created_at = models.DateTimeField(db_index=True)
     published_at = models.DateTimeField(
         null=True, blank=True, help_text="When the store held it and was vouched for: in effect."

@@ -6,9 +6,13 @@ also after an erasure or the restore of a database.
 
 >>> given = after_consent(Basis.CONSENT, None, 7, now_ms=60_000)
 >>> given
-ConsentState(allowed=True, grant_id=7, since_ms=61000, until_ms=0, ended_ms=0)
+ConsentState(allowed=True, grant_id=7, since_ms=61000, until_ms=0, ended_ms=0, complete_from_ms=0, paused=False)
 >>> after_withdrawal(Basis.CONSENT, given, now_ms=90_000)
-ConsentState(allowed=False, grant_id=7, since_ms=61000, until_ms=0, ended_ms=90000)
+ConsentState(allowed=False, grant_id=7, since_ms=61000, until_ms=0, ended_ms=90000, complete_from_ms=0, paused=False)
+
+A pause (restriction of processing, GDPR Art 18) depends on no lawful basis and no decision: it lasts until it is
+lifted. Meanwhile a grant and what was counted under it are kept, even if its time is over: then it ends at the lifting.
+A withdrawal ends the grant at once.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,7 +21,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from featurestore.clock import milliseconds
-from featurestore.consent.errors import WrongBasis, WrongDate
+from featurestore.consent.errors import NotPaused, WrongBasis, WrongDate
 from featurestore.permission import Permission, PurposePermission
 
 START_DELAY_MS = 1000
@@ -41,40 +45,63 @@ class Decision(StrEnum):
     GIVEN = "given"
     WITHDRAWN = "withdrawn"  # for a legitimate interest: objected
     EXPIRED = "expired"
+    PAUSED = "paused"  # processing was restricted
+    LIFTED = "lifted"  # a pause ended
+
+
+class Import(NamedTuple):
+    """Date of a decision that was made elsewhere, earlier.
+
+    ``history_follows``: the importer states that the customer's events are sent only after the import is in effect.
+    Else events since that date may have been denied already, and counting is complete from the import on.
+    """
+
+    since_ms: int
+    history_follows: bool = False
 
 
 class ConsentState(NamedTuple):
     """State of one customer and purpose: allowed or not, since when and until when. The purpose may need no consent."""
 
-    allowed: bool
+    allowed: bool  # decided so; while paused, the permission allows nothing all the same
     grant_id: int = 0
     since_ms: int = 0
     until_ms: int = 0  # 0: no end
     ended_ms: int = 0  # end of the last grant, or time of the refusal; a later grant begins after it
+    complete_from_ms: int = 0  # 0: since; else later than it
+    paused: bool = False
 
     def in_force_at(self, now_ms: int) -> bool:
         return self.allowed and not (self.until_ms and now_ms >= self.until_ms)
 
 
-def consent_state(allowed: bool, grant_id: int, *times: datetime | None) -> ConsentState:
-    """The state in a row of CurrentPermission. ``times``: its since, until and ended_at."""
-    return ConsentState(allowed, grant_id, *(milliseconds(at) if at else 0 for at in times))
+def consent_state(allowed: bool, paused: bool, grant_id: int, *times: datetime | None) -> ConsentState:
+    """The state in a row of CurrentPermission. ``times``: its since, until, ended_at and complete_from."""
+    since_ms, until_ms, ended_ms, complete_from_ms = (milliseconds(at) if at else 0 for at in times)
+    return ConsentState(allowed, grant_id, since_ms, until_ms, ended_ms, complete_from_ms, paused)
 
 
-def after_registration(basis: Basis, grant_id: int, now_ms: int, since_ms: int | None = None) -> ConsentState | None:
-    """The state of a new customer: allowed for every basis but consent, which has no state yet."""
+def after_registration(
+    basis: Basis, grant_id: int, now_ms: int, imported: Import | None = None, *, paused: bool = False
+) -> ConsentState | None:
+    """The state of a new customer, or of a new purpose: allowed for every basis but consent, which has no state yet."""
     if basis is Basis.CONSENT:
         return None
-    return ConsentState(allowed=True, grant_id=grant_id, since_ms=_grant_start_ms(0, now_ms, since_ms))
+    return _begin(ConsentState(allowed=False, paused=paused), grant_id, now_ms, imported)
 
 
 def after_consent(
-    basis: Basis, state: ConsentState | None, grant_id: int, now_ms: int, since_ms: int | None = None, until_ms: int = 0
+    basis: Basis,
+    state: ConsentState | None,
+    grant_id: int,
+    now_ms: int,
+    imported: Import | None = None,
+    until_ms: int = 0,
 ) -> ConsentState:
     """The state after a consent, or after an objection is taken back. ``grant_id``: of a new grant.
 
-    While a grant is in force, a repeat changes its end alone. Raises WrongBasis where no consent is needed, WrongDate
-    where the dates contradict each other or an earlier decision.
+    While a grant is in force, a repeat changes its end alone. A pause stays. Raises WrongBasis where no consent is
+    needed, WrongDate where the dates contradict each other or an earlier decision.
     """
     if basis in (Basis.CONTRACT, Basis.LEGAL_OBLIGATION):
         raise WrongBasis(f"This purpose rests on a {_readable(basis)} and needs no consent. Don't ask for it.")
@@ -85,11 +112,11 @@ def after_consent(
     if state and state.allowed and not state.in_force_at(now_ms):
         state = after_end(state, state.until_ms)
     if state and state.allowed:
-        _not_in_future(since_ms, now_ms)
+        _not_in_future(imported.since_ms if imported else None, now_ms)
         after = state._replace(until_ms=until_ms)
     else:
-        ended_ms = state.ended_ms if state else 0
-        after = ConsentState(True, grant_id, _grant_start_ms(ended_ms, now_ms, since_ms), until_ms, ended_ms)
+        begun = _begin(state or ConsentState(allowed=False), grant_id, now_ms, imported)
+        after = begun._replace(until_ms=until_ms)
     if until_ms and until_ms <= max(now_ms, after.since_ms):
         raise WrongDate("The consent would end before it begins: `until` must be later than now and than `since`.")
     return after
@@ -114,15 +141,49 @@ def after_withdrawal(
 
 
 def after_end(state: ConsentState, ended_ms: int) -> ConsentState:
-    """The state after a grant's end by withdrawal, by expiry or because its purpose was retired."""
+    """The state after a grant's end by withdrawal, by expiry or because its purpose was retired. A pause stays."""
     return state._replace(allowed=False, until_ms=0, ended_ms=max(state.ended_ms, ended_ms))
 
 
+def after_pause(state: ConsentState | None) -> ConsentState:
+    """The state after a pause, on any lawful basis. Without a state it is paused too, and so is a later consent."""
+    return (state or ConsentState(allowed=False))._replace(paused=True)
+
+
+def after_lift(state: ConsentState | None, now_ms: int) -> ConsentState:
+    """The state after the end of a pause: a grant counts again, the events from then on. Raises NotPaused.
+
+    The caller ends a grant whose time was over meanwhile, or whose purpose was retired.
+    """
+    if state is None or not state.paused:
+        raise NotPaused("The purpose is not paused: there is nothing to lift.")
+    if not state.allowed:
+        return state._replace(paused=False)
+    since_ms = max(now_ms + START_DELAY_MS, state.since_ms)
+    complete_from_ms = state.complete_from_ms if state.complete_from_ms > since_ms else 0
+    return state._replace(paused=False, since_ms=since_ms, complete_from_ms=complete_from_ms)
+
+
+def after_restart(state: ConsentState, start_ms: int, *, counted: bool) -> ConsentState:
+    """The state of a grant in force of which events may have been passed by until now: complete from a later time on.
+
+    Unless some were counted or an import's are expected, none before that time counts: answers are exact from their
+    start on, and of nothing else.
+    """
+    if counted or state.complete_from_ms:
+        return state._replace(complete_from_ms=max(start_ms, state.since_ms, state.complete_from_ms))
+    return state._replace(since_ms=max(start_ms, state.since_ms))
+
+
 def requires_purge(before: ConsentState | None, after: ConsentState) -> bool:
-    """Whether values may exist that are no longer allowed, so that the streams must purge them."""
+    """Whether the streams must treat the subject again: values may exist that are no longer allowed, or the store may
+    lack values because the grant was paused or its permission was lost.
+    """
     if before is None or not before.grant_id:
         return False
-    return after.grant_id != before.grant_id or (before.allowed and not after.allowed)
+    if after.grant_id != before.grant_id or (before.allowed and not after.allowed):
+        return True
+    return (after.since_ms, after.complete_from_ms) != (before.since_ms, before.complete_from_ms)
 
 
 def derive_permission(
@@ -133,7 +194,14 @@ def derive_permission(
         epoch,
         sequence,
         {
-            name: PurposePermission(s.allowed and name not in retired, s.grant_id, s.since_ms, s.until_ms)
+            name: PurposePermission(
+                allowed=s.allowed and not s.paused and name not in retired,
+                grant_id=s.grant_id,
+                since_ms=s.since_ms,
+                until_ms=s.until_ms,
+                paused=s.allowed and s.paused,
+                complete_from_ms=s.complete_from_ms,
+            )
             for name, s in sorted(states.items())
         },
     )
@@ -147,14 +215,16 @@ def check_date(name: str, date: datetime | None) -> None:
         raise WrongDate(f"`{name}` must be between the years {FIRST_DATE.year} and {LAST_DATE.year}.")
 
 
-def _grant_start_ms(ended_ms: int, now_ms: int, since_ms: int | None) -> int:
-    """Start of a new grant: the imported date, or a second from now; always after the end of the last grant."""
-    if since_ms is None:
-        return max(now_ms + START_DELAY_MS, ended_ms + 1)
-    _not_in_future(since_ms, now_ms)
-    if since_ms <= ended_ms:
-        raise WrongDate("A consent can't reach back past a later withdrawal: import in order of time.")
-    return since_ms
+def _begin(state: ConsentState, grant_id: int, now_ms: int, imported: Import | None) -> ConsentState:
+    """A new grant since the imported date, or a second from now; always after the end of the last one."""
+    since_ms, complete_from_ms = max(now_ms + START_DELAY_MS, state.ended_ms + 1), 0
+    if imported:
+        _not_in_future(imported.since_ms, now_ms)
+        if imported.since_ms <= state.ended_ms:
+            raise WrongDate("A consent can't reach back past a later withdrawal: import in order of time.")
+        complete_from_ms = 0 if imported.history_follows else since_ms
+        since_ms = imported.since_ms
+    return ConsentState(True, grant_id, since_ms, 0, state.ended_ms, complete_from_ms, state.paused)
 
 
 def _not_in_future(since_ms: int | None, now_ms: int) -> None:

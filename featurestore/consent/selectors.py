@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from django.db.models import Count, DurationField, ExpressionWrapper, F, QuerySet
+from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, QuerySet
 from django.db.models.functions import TruncDate
 
 from featurestore.clock import database_now
@@ -24,6 +24,8 @@ class DailyDecisions(NamedTuple):
     given: int
     withdrawn: int
     expired: int
+    paused: int
+    lifted: int
 
 
 class PropagationDelay(NamedTuple):
@@ -73,6 +75,14 @@ def latch_reason() -> str:
 def timeline(customer_id: str) -> QuerySet[ConsentRecord]:
     """A customer's consent records, the newest first."""
     return ConsentRecord.objects.filter(customer__customer_id=customer_id).select_related("purpose", "notice")
+
+
+def last_records(customer_id: str) -> QuerySet[ConsentRecord]:
+    """A customer's last consent record of each purpose that has one."""
+    records = ConsentRecord.objects.filter(customer__customer_id=customer_id).order_by()
+    return timeline(customer_id).filter(
+        sequence__in=records.values("purpose").annotate(last=Max("sequence")).values("last")
+    )
 
 
 def current_permissions(customer_id: str) -> QuerySet[CurrentPermission]:

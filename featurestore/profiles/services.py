@@ -11,19 +11,27 @@ from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.models import PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
-from featurestore.consent.permission_derivation import Basis, after_registration, check_date
+from featurestore.consent.permission_derivation import Basis, Import, after_registration, check_date
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import subject_of_customer
 from featurestore.jobs.batches import BATCH_SIZE, batches
 
 
 class Registration(NamedTuple):
-    """A customer to register. ``since``: for imports; purposes that need no consent are allowed since then."""
+    """A customer to register. ``since``: for imports; purposes that need no consent are allowed since then.
+
+    ``history_follows``: as in a consent's Choice.
+    """
 
     customer_id: str
     region: str
     brand: str
     since: datetime | None = None
+    history_follows: bool = False
+
+    @property
+    def imported(self) -> Import | None:
+        return Import(milliseconds(self.since), self.history_follows) if self.since else None
 
 
 class RegistrationResult(NamedTuple):
@@ -35,7 +43,13 @@ class RegistrationResult(NamedTuple):
 
 
 def register(
-    customer_id: str, region: str, brand: str, since: datetime | None = None, now: datetime | None = None
+    customer_id: str,
+    region: str,
+    brand: str,
+    since: datetime | None = None,
+    *,
+    history_follows: bool = False,
+    now: datetime | None = None,
 ) -> RegistrationResult:
     """Register a customer and publish its first permission. A repeat changes nothing.
 
@@ -43,7 +57,7 @@ def register(
     """
     if known := Customer.objects.filter(subject=subject_of_customer(customer_id)).first():
         return RegistrationResult(known, False, bool(_effective_subjects([known])))
-    return _register_batch([Registration(customer_id, region, brand, since)], now)[0]
+    return _register_batch([Registration(customer_id, region, brand, since, history_follows)], now)[0]
 
 
 def register_many(registrations: Iterable[Registration], now: datetime | None = None) -> int:
@@ -74,10 +88,9 @@ def _register_batch(registrations: Sequence[Registration], now: datetime | None)
         )
         bases = {purpose: Basis(purpose.lawful_basis) for purpose in Purpose.objects.filter(active=True)}
         for customer in new:
-            since = wanted[customer.subject].since
-            since_ms = milliseconds(since) if since else None
+            imported = wanted[customer.subject].imported
             states = {
-                p: after_registration(basis, writer.next_sequence, now_ms, since_ms) for p, basis in bases.items()
+                p: after_registration(basis, writer.next_sequence, now_ms, imported) for p, basis in bases.items()
             }
             writer.add_change(customer, {purpose: state for purpose, state in states.items() if state})
         writer.write()

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from featurestore.consent import services
+from featurestore.consent.late_grants import restart_counting
 from featurestore.consent.models import ConsentRecord, CurrentPermission, Notice, PermissionChange, Purpose
 from featurestore.permission import Denial, PurposePermission
 from tests.admin.environment import AdminEnvironment
@@ -146,6 +147,59 @@ def test_invalid_form_is_shown_again(env: AdminEnvironment, olivia: Client, what
     assert ConsentRecord.objects.count() == 1
 
 
+PAUSED = {"method": "email", "reason": "Contests the accuracy"}
+
+
+def test_pause_is_in_effect_when_the_page_reports_it(env: AdminEnvironment, olivia: Client) -> None:
+    page = decide(env, olivia, "pause", "service", PAUSED)
+    assert "paused, and in effect" in page.content.decode()
+    assert env.read("C42") is Denial.PAUSED
+    shown = line(page, "service")
+    assert (shown.allowed, shown.paused, shown.granted, shown.in_store) == (False, True, True, True)
+    assert "Contests the accuracy" in page.content.decode()
+    record = ConsentRecord.objects.first()
+    assert record is not None
+    assert (record.decision, record.actor, record.method) == ("paused", "olivia", "email")
+
+
+def test_lifted_purpose_is_allowed_again(env: AdminEnvironment, olivia: Client) -> None:
+    decide(env, olivia, "pause", "service", PAUSED)
+    page = decide(env, olivia, "lift", "service", PAUSED)
+    assert "lifted, and in effect" in page.content.decode()
+    assert isinstance(env.read("C42"), PurposePermission)
+    assert (line(page, "service").allowed, line(page, "service").paused) == (True, False)
+    assert "The pause was lifted" in line(page, "service").why
+
+
+def test_all_purposes_are_paused_and_lifted_at_once(env: AdminEnvironment, olivia: Client) -> None:
+    customer = env.customers["C42"].pk
+    page = olivia.post(reverse("admin:customers_customer_pause_all", args=[customer]), PAUSED, follow=True)
+    assert all(one.paused for one in page.context["status"].purposes)
+    assert env.read("C42", "fraud") is Denial.PAUSED
+    page = olivia.post(reverse("admin:customers_customer_lift_all", args=[customer]), PAUSED, follow=True)
+    assert not page.context["status"].paused
+    assert isinstance(env.read("C42", "fraud"), PurposePermission)
+
+
+def test_consent_while_paused_is_reported_as_still_paused(env: AdminEnvironment, olivia: Client) -> None:
+    decide(env, olivia, "withdraw", "service", WITHDRAWN)
+    decide(env, olivia, "pause", "service", PAUSED)
+    page = decide(env, olivia, "give", "service", GIVEN)
+    assert "stays paused" in page.content.decode()
+    assert env.read("C42") is Denial.PAUSED
+
+
+def test_lifting_without_a_pause_is_refused_on_the_page(env: AdminEnvironment, olivia: Client) -> None:
+    assert "nothing to lift" in decide(env, olivia, "lift", "service", PAUSED).content.decode()
+    assert ConsentRecord.objects.count() == 1
+
+
+def test_decision_is_shown_after_its_grant_started_later(env: AdminEnvironment, olivia: Client) -> None:
+    row = CurrentPermission.objects.get(purpose__name="service", customer__customer_id="C42")
+    restart_counting([row], {})
+    assert line(olivia.get(page_of(env)), "service").why == "Consent given, via web."
+
+
 def test_notice_must_explain_the_purpose(env: AdminEnvironment, olivia: Client) -> None:
     services.publish_notice("other", 1, "en", "About fraud.", ["fraud"])
     page = decide(env, olivia, "give", "service", GIVEN | {"notice": "other/1/en"})
@@ -165,6 +219,8 @@ def test_engineers_can_not_decide(env: AdminEnvironment, name: str) -> None:
     browser = env.log_in(name)
     assert decide(env, browser, "withdraw", "service", WITHDRAWN).status_code == 403
     assert decide(env, browser, "give", "service", GIVEN).status_code == 403
+    assert decide(env, browser, "pause", "service", PAUSED).status_code == 403
+    assert decide(env, browser, "lift", "service", PAUSED).status_code == 403
     assert ConsentRecord.objects.count() == 1
 
 

@@ -4,6 +4,7 @@ import base64
 import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.http import HttpResponse
@@ -21,7 +22,7 @@ __all__ = ["environment", "key", "no_cached_credentials", "post"]
 
 HOST = "localhost:8000"
 FORM = "application/x-www-form-urlencoded"
-LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+SINCE_LONG_AGO: dict[str, Any] = {"since": datetime(2026, 1, 1, tzinfo=UTC), "history_follows": True}
 ORDER_LINE = {"order_id": "O1", "sku": "LAMP", "category": "light"}
 
 Curl = Callable[[str], HttpResponse]
@@ -34,8 +35,8 @@ def customers(environment: ServingEnvironment) -> None:
         define_purpose(purpose.name, title=purpose.title, lawful_basis=purpose.basis)
     publish_notice("privacy", 1, "en", "What we do.", [purpose.name for purpose in PURPOSES])
     for customer_id in ("C1", "C2"):
-        register(customer_id, "Europe", "demo", since=LONG_AGO)
-        give(customer_id, "service", notice="privacy/1/en", method="web", actor="test", since=LONG_AGO)
+        register(customer_id, "Europe", "demo", **SINCE_LONG_AGO)
+        give(customer_id, "service", notice="privacy/1/en", method="web", actor="test", **SINCE_LONG_AGO)
         environment.fold_events(
             customer_id,
             "orders",

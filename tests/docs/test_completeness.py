@@ -20,7 +20,7 @@ from featurestore.api.urls import api
 from featurestore.audit.comparison import DifferenceKind
 from featurestore.config import ROOT
 from featurestore.consent import metrics as consent_metrics
-from featurestore.consent.errors import ConsentError, ImmutableRecord, PurposeChanged
+from featurestore.consent.errors import ConsentError, ImmutableRecord, NotPaused, PurposeChanged
 from featurestore.consent.permission_derivation import Basis
 from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.ingest import metrics as dead_letter_metrics
@@ -38,9 +38,9 @@ def all_subclasses(parent: type[Any]) -> set[type[Any]]:
 
 
 def problem_names() -> set[str]:
-    """Types of problem documents. No request can cause the two excluded errors."""
+    """Types of problem documents. No request can cause the three excluded errors."""
     names = {problem.name for problem in all_subclasses(problems.Problem) if hasattr(problem, "name")}
-    decisions = all_subclasses(ConsentError) - {PurposeChanged, ImmutableRecord}
+    decisions = all_subclasses(ConsentError) - {PurposeChanged, ImmutableRecord, NotPaused}
     return names | {error.code.replace("_", "-") for error in decisions}
 
 

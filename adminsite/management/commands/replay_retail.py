@@ -5,6 +5,7 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +103,12 @@ def register_with_consents(found: Survey, moved: timedelta) -> int:
     if not notices or not all(notices.values()):
         raise CommandError("No notice explains every purpose that needs consent. Run manage.py seed first.")
     new = register_many(
-        Registration(customer_id, country[:LONGEST_REGION], BRAND, since)
+        Registration(customer_id, country[:LONGEST_REGION], BRAND, since, history_follows=True)
         for customer_id, country in found.countries.items()
     )
+    given = partial(Choice, decision=Decision.GIVEN, method="import", actor="replay_retail")
     choices = [
-        Choice(customer_id, purpose, Decision.GIVEN, "import", "replay_retail", notice.reference, since=since)
+        given(customer_id, purpose, notice=notice.reference, since=since, history_follows=True)
         for customer_id in found.countries
         for purpose, notice in notices.items()
         if notice

@@ -28,7 +28,7 @@ from featurestore.serving.answer import Answer, Status
 
 ANSWER, PROBLEM = msgspec.json.Decoder(Answer), msgspec.json.Decoder(ProblemDocument)
 NOTHING_SENT = object()
-PERMANENT = {Denial.NO_RECORD, Denial.REFUSED, Denial.EXPIRED}
+PERMANENT = {Denial.NO_RECORD, Denial.REFUSED, Denial.EXPIRED, Denial.PAUSED}
 """Denials by the customer's permission. Those by the state of the store are temporary."""
 
 

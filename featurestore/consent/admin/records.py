@@ -14,7 +14,13 @@ from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.backoffice.filters import DayRangeFilter
 from featurestore.consent.models import ConsentRecord
 
-COLOURS = {"Given": "success", "Withdrawn": "danger", "Expired": "warning"}
+COLOURS = {
+    "Given": "success",
+    "Withdrawn": "danger",
+    "Expired": "warning",
+    "Paused": "warning",
+    "Pause lifted": "success",
+}
 
 
 @admin.register(ConsentRecord)

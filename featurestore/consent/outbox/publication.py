@@ -1,25 +1,31 @@
 """Publication of permissions from the database to the store. The store fences it, so that it may be repeated."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 from django.db.models.functions import Now
 
+from featurestore.clock import database_now, milliseconds
 from featurestore.consent.change_sequence import load_change_sequence
+from featurestore.consent.late_grants import Unpublished, late_grants, restart_counting
 from featurestore.consent.models import CurrentPermission, PermissionChange, SubjectVersion
-from featurestore.consent.permission_derivation import ConsentState, consent_state, derive_permission
+from featurestore.consent.permission_derivation import START_DELAY_MS, ConsentState, consent_state, derive_permission
 from featurestore.consent.vouching.latch import Latched
 from featurestore.consent.vouching.publication_check import check_publication, open_subjects
 from featurestore.consent.vouching.store_history import tokens_of
 from featurestore.jobs.batches import batches
 from featurestore.permission import Permission
 from featurestore.store import configured
-from featurestore.store.protocol import StoreUnavailable
+from featurestore.store.protocol import OnlineStore, PublishResult, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
 UNVOUCHED = "the node is unavailable or not vouched for: is `manage.py verify_store` running?"
+TOO_SLOW = "the store takes permissions too slowly: grants had begun each time before it had them"
+RESTART_DELAYS_MS = [START_DELAY_MS * 2**n for n in range(5)]
+"""Delays after which late grants start, tried in turn, until the store has them before."""
 
 
 def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[str, Permission]:
@@ -33,11 +39,12 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
     versions = dict(SubjectVersion.objects.filter(subject__in=subjects).values_list("subject", "sequence"))
     states: dict[str, dict[str, ConsentState]] = {subject: {} for subject in versions}
     retired: set[str] = set()
-    rows = CurrentPermission.objects.filter(customer__subject__in=versions).values_list(
-        "customer__subject", "purpose__name", "purpose__active", "allowed", "grant_id", "since", "until", "ended_at"
-    )
-    for subject, purpose, active, allowed, grant_id, since, until, ended_at in rows:
-        states[subject][purpose] = consent_state(allowed, grant_id, since, until, ended_at)
+    rows = CurrentPermission.objects.filter(customer__subject__in=versions)
+    for subject, purpose, active, *state in rows.values_list(
+        *("customer__subject", "purpose__name", "purpose__active"),
+        *("allowed", "paused", "grant_id", "since", "until", "ended_at", "complete_from"),
+    ):
+        states[subject][purpose] = consent_state(*state)
         if not active:
             retired.add(purpose)
     return {
@@ -45,37 +52,109 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
     }
 
 
+class Publication(NamedTuple):
+    """Permissions that were sent to a store, with the tokens of their changes; its answers; and the changes that were
+    unpublished before, by subject.
+    """
+
+    permissions: dict[str, Permission]
+    tokens: dict[int, int]
+    results: dict[str, PublishResult]
+    unpublished: dict[str, dict[int, datetime]]
+
+
 def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:
     """Publish the current permissions of subjects; those returned are in effect, and the relay tries the others.
 
-    Never raises StoreUnavailable: the changes are recorded, and an unavailable store denies.
+    Grants that the store gets too late start later and are published again. Never raises StoreUnavailable: the changes
+    are recorded, and an unavailable store denies.
     """
     effective: set[str] = set()
     for batch in batches(sorted(subjects)):
-        reason = UNVOUCHED
+        reason, pending = UNVOUCHED, set(batch)
         try:
-            done = _publish_batch(batch, now)
+            for delay_ms in RESTART_DELAYS_MS:
+                publication = send(configured.store(), open_subjects(pending), now)
+                check_publication(publication.permissions, publication.tokens, publication.results)
+                done, restarted = settle(publication, now, delay_ms)
+                effective |= done
+                if not (pending := restarted):
+                    break
+            else:
+                reason = TOO_SLOW
         except (StoreUnavailable, Latched) as error:
-            done, reason = set(), str(error)
-        effective |= done
-        if left := [subject for subject in batch if subject not in done]:
+            reason = str(error)
+        if left := [subject for subject in batch if subject not in effective]:
             log.warning("permissions not published yet", subjects=len(left), reason=reason)
             PermissionChange.objects.filter(subject__in=left, published_at=None).update(last_error=reason[:300])
     return effective
 
 
-def _publish_batch(batch: Collection[str], now: datetime | None) -> set[str]:
-    """The subjects whose current permission is in effect: stored on a node that is vouched for."""
-    subjects = open_subjects(batch)
+def send(store: OnlineStore, subjects: Collection[str], now: datetime | None = None) -> Publication:
+    """Send the current permissions of subjects to a store or to one of its nodes. Raises StoreUnavailable.
+
+    A subject whose first publication this is has no values that the store may have lost.
+    """
     change_sequence = load_change_sequence()  # read first: the permissions include every change that it numbers
+    unpublished: dict[str, dict[int, datetime]] = {subject: {} for subject in subjects}
+    changes = PermissionChange.objects.filter(
+        subject__in=subjects, published_at=None, sequence__lte=change_sequence.sequence
+    )
+    for subject, sequence, created_at in changes.values_list("subject", "sequence", "created_at"):
+        unpublished[subject][sequence] = created_at
     permissions = permissions_of(subjects, change_sequence.epoch)
-    tokens = tokens_of(permissions)
-    results = configured.store().publish_permissions(permissions, tokens)
-    check_publication(permissions, tokens, results)
-    done = {subject for subject, result in results.items() if result.vouched}
-    if done:
-        unpublished = PermissionChange.objects.filter(
-            subject__in=done, published_at=None, sequence__lte=change_sequence.sequence
+    tokens, first, results = tokens_of(permissions), _first_publications(permissions, unpublished), {}
+    if new := {subject: ours for subject, ours in permissions.items() if subject in first}:
+        answers = store.publish_permissions(new, tokens)
+        results = {subject: answer._replace(recreated=False) for subject, answer in answers.items()}
+    if known := {subject: ours for subject, ours in permissions.items() if subject not in first}:
+        results |= store.publish_permissions(known, tokens, milliseconds(now or database_now()))
+    return Publication(permissions, tokens, results, unpublished)
+
+
+def _first_publications(permissions: Mapping[str, Permission], unpublished: Mapping[str, Unpublished]) -> set[str]:
+    """The subjects of whom no change was published yet, as far as the outbox reaches back, and no grant held now."""
+    found = {
+        subject
+        for subject, permission in permissions.items()
+        if all(
+            one.grant_id in unpublished[subject] for one in permission.purposes.values() if one.allowed or one.paused
         )
-        unpublished.update(published_at=now or Now(), last_error="")
-    return done
+    }
+    published = PermissionChange.objects.filter(subject__in=found).exclude(published_at=None)
+    return found.difference(published.values_list("subject", flat=True))
+
+
+def settle(
+    publication: Publication,
+    now: datetime | None = None,
+    delay_ms: int = START_DELAY_MS,
+    *,
+    vouched: bool = False,
+) -> tuple[set[str], set[str]]:
+    """Record which changes are in effect, and start late grants again: the subjects in effect, and those to publish
+    again. ``vouched``: the store has been vouched for since its answers.
+    """
+    _, _, results, unpublished = publication
+    done = {subject for subject, result in results.items() if result.vouched or vouched}
+    recreated = {subject for subject, result in results.items() if result.recreated}
+    restarted = mark_published({subject: unpublished[subject] for subject in done}, recreated, now, delay_ms)
+    return done - restarted, restarted
+
+
+def mark_published(
+    unpublished: Mapping[str, Unpublished],
+    recreated: Collection[str] = (),
+    now: datetime | None = None,
+    delay_ms: int = START_DELAY_MS,
+) -> set[str]:
+    """Start late grants again, then record that subjects' changes are in effect; the subjects of the late grants."""
+    changes = {sequence: at for by_sequence in unpublished.values() for sequence, at in by_sequence.items()}
+    if not changes and not recreated:
+        return set()
+    late = late_grants({*unpublished, *recreated}, changes, recreated, now)
+    restarted = restart_counting(late, changes, delay_ms, now) if late else set()
+    for sequences in batches(changes):
+        rows = PermissionChange.objects.filter(sequence__in=sequences, published_at=None)
+        rows.update(published_at=now or Now(), last_error="")
+    return restarted

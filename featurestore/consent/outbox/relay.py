@@ -43,7 +43,7 @@ def relay_due(now: datetime | None = None) -> RelayResult:
         rows = _reserve_due(now or database_now())
         if not rows:
             break
-        total = RelayResult(*map(sum, zip(total, _finish(rows, now or database_now()), strict=True)))
+        total = RelayResult(*map(sum, zip(total, _finish(rows, now), strict=True)))
     if total.failed:
         log.warning("changes not relayed yet", count=total.failed)
     return total
@@ -61,8 +61,9 @@ def _reserve_due(now: datetime) -> list[PermissionChange]:
     return list(PermissionChange.objects.filter(reserved_by=call).order_by("sequence"))
 
 
-def _finish(rows: list[PermissionChange], now: datetime) -> RelayResult:
+def _finish(rows: list[PermissionChange], now: datetime | None) -> RelayResult:
     effective = publish({row.subject for row in rows if row.published_at is None}, now)
+    now = now or database_now()
     ready = [row for row in rows if row.published_at or row.subject in effective]
     unsent = [Purge(row.subject, row.sequence) for row in ready if row.purge and row.purge_sent_at is None]
     failures = purge_producer.purge_producer().send(unsent) if unsent else {}

@@ -3,6 +3,7 @@
 from featurestore.consent.services.decisions import Choice, RecordedDecision, give, record_decisions, withdraw
 from featurestore.consent.services.expiry import expire_due
 from featurestore.consent.services.fences import raise_epoch, raise_versions
+from featurestore.consent.services.pauses import lift, pause
 from featurestore.consent.services.purposes import (
     Retirement,
     backfill_purposes,
@@ -19,6 +20,8 @@ __all__ = [
     "define_purpose",
     "expire_due",
     "give",
+    "lift",
+    "pause",
     "publish_notice",
     "raise_epoch",
     "raise_versions",

@@ -20,9 +20,9 @@ from featurestore.consent.errors import (
     WrongNotice,
     WrongText,
 )
-from featurestore.consent.models import ConsentRecord, Notice, Purpose
+from featurestore.consent.models import ConsentRecord, CurrentPermission, Notice, Purpose
 from featurestore.consent.outbox.publication import publish
-from featurestore.consent.permission_derivation import Basis, ConsentState, Decision
+from featurestore.consent.permission_derivation import Basis, ConsentState, Decision, Import
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import find_customers
 from featurestore.jobs.batches import BATCH_SIZE
@@ -35,9 +35,10 @@ MAX_REASON_LENGTH = 500
 class Choice(NamedTuple):
     """One decision to record.
 
-    ``since``: for imports, the date of the decision. Import decisions before the events that they allow: events that
-    were denied stay uncounted, and yet answers would state this date as their start. ``until``: end of the consent,
-    where it is earlier than the purpose's ``validity_days``.
+    ``since``: for imports, the date of the decision. Events since then count if they are sent after the import is
+    effective; those sent before were denied, so that the ``start`` of answers is the time of the import. With
+    ``history_follows`` it is ``since``: the caller states that no event of the customer is sent before the import is
+    effective. ``until``: end of the consent, where it is earlier than the purpose's ``validity_days``.
     """
 
     customer_id: str
@@ -49,14 +50,25 @@ class Choice(NamedTuple):
     reason: str = ""
     until: datetime | None = None
     since: datetime | None = None
+    history_follows: bool = False
+
+    @property
+    def imported(self) -> Import | None:
+        return Import(milliseconds(self.since), self.history_follows) if self.since else None
 
 
 class RecordedDecision(NamedTuple):
-    """A recorded decision. ``effective``: published to a vouched store; else the relay publishes it soon."""
+    """A recorded decision. ``effective``: published to a vouched store; else the relay publishes it soon.
+
+    ``since``: the time from which it counts, which is later than the record's if the publication took longer than
+    START_DELAY_MS. ``paused``: the purpose is paused after it.
+    """
 
     record: ConsentRecord
     effective: bool
     repeated: bool  # nothing changed but the record (and, for a consent given again, its end)
+    since: datetime
+    paused: bool
 
     @property
     def sequence(self) -> int:
@@ -73,13 +85,14 @@ def give(
     reason: str = "",
     until: datetime | None = None,
     since: datetime | None = None,
+    history_follows: bool = False,
     now: datetime | None = None,
 ) -> RecordedDecision:
     """Record a consent (or an objection taken back) and publish it.
 
     Must not be called within a transaction, since only committed changes may be published. Raises ConsentError.
     """
-    choice = Choice(customer_id, purpose, Decision.GIVEN, method, actor, notice, reason, until, since)
+    choice = Choice(customer_id, purpose, Decision.GIVEN, method, actor, notice, reason, until, since, history_follows)
     return record_decisions([choice], now)[0]
 
 
@@ -106,7 +119,18 @@ def record_decisions(choices: Sequence[Choice], now: datetime | None = None) -> 
     with transaction.atomic(durable=True):
         written = _write(choices, now)
     effective = publish({customer.subject for customer, _, _ in written}, now)
-    return [RecordedDecision(entry, customer.subject in effective, repeated) for customer, entry, repeated in written]
+    rows = CurrentPermission.objects.filter(customer__in={customer for customer, _, _ in written})
+    current = {(row.customer_id, row.purpose_id): row for row in rows}
+    return [
+        _recorded(entry, current[customer.pk, entry.purpose_id], customer.subject in effective, repeated)
+        for customer, entry, repeated in written
+    ]
+
+
+def _recorded(entry: ConsentRecord, row: CurrentPermission, effective: bool, repeated: bool) -> RecordedDecision:
+    """``row``: read after the publication, which moves the start of a grant if it was late."""
+    begins = entry.decision in (Decision.GIVEN, Decision.LIFTED) and row.allowed and row.since
+    return RecordedDecision(entry, effective, repeated, row.since if begins and row.since else entry.since, row.paused)
 
 
 def _write(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Customer, ConsentRecord, bool]]:
@@ -127,15 +151,16 @@ def _write(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Custom
         customer, purpose = customers[choice.customer_id], purposes[choice.purpose]
         notice = _notice(choice, purpose, notices)
         before = writer.state_of(customer, purpose)
-        if choice.decision is Decision.GIVEN:
-            entry = _give(writer, customer, purpose, choice, notice)
-        else:
-            entry = _withdraw(writer, customer, purpose, choice, notice)
+        entry = DECISION_WRITERS[choice.decision](writer, customer, purpose, choice, notice)
         after = writer.state_of(customer, purpose)
-        repeated = bool(before and after and (before.allowed, before.grant_id) == (after.allowed, after.grant_id))
+        repeated = bool(before and after and _decided(before) == _decided(after))
         written.append((customer, entry, repeated))
     writer.write()
     return written
+
+
+def _decided(state: ConsentState) -> tuple[bool, int, bool]:
+    return state.allowed, state.grant_id, state.paused
 
 
 def _give(
@@ -149,13 +174,12 @@ def _give(
     before = writer.state_of(customer, purpose)
     if before and before.allowed and not before.in_force_at(now_ms):  # expired, without a record so far
         writer.add_expiry(customer, purpose, before.until_ms, "the grant expired")
-    since_ms = milliseconds(choice.since) if choice.since else None
     until_ms = milliseconds(choice.until) if choice.until else 0
     if purpose.validity_days and basis is Basis.CONSENT:
-        longest_ms = (now_ms if since_ms is None else since_ms) + purpose.validity_days * DAY_MS
+        longest_ms = (milliseconds(choice.since) if choice.since else now_ms) + purpose.validity_days * DAY_MS
         until_ms = min(until_ms or longest_ms, longest_ms)
     before = writer.state_of(customer, purpose)
-    after = permission_derivation.after_consent(basis, before, writer.next_sequence, now_ms, since_ms, until_ms)
+    after = permission_derivation.after_consent(basis, before, writer.next_sequence, now_ms, choice.imported, until_ms)
     return _add_decision(writer, customer, purpose, choice, after, after.since_ms, notice)
 
 
@@ -171,6 +195,27 @@ def _withdraw(
     )
     effective_ms = now_ms if since_ms is None else since_ms
     return _add_decision(writer, customer, purpose, choice, after, effective_ms, notice)
+
+
+def _pause(
+    writer: ChangeWriter, customer: Customer, purpose: Purpose, choice: Choice, notice: Notice | None
+) -> ConsentRecord:
+    after = permission_derivation.after_pause(writer.state_of(customer, purpose))
+    return _add_decision(writer, customer, purpose, choice, after, milliseconds(writer.change_sequence.at), notice)
+
+
+def _lift(
+    writer: ChangeWriter, customer: Customer, purpose: Purpose, choice: Choice, notice: Notice | None
+) -> ConsentRecord:
+    now_ms = milliseconds(writer.change_sequence.at)
+    before = writer.state_of(customer, purpose)
+    after = permission_derivation.after_lift(before, now_ms)
+    entry = _add_decision(writer, customer, purpose, choice, after, after.since_ms if after.allowed else now_ms, notice)
+    if before and after.allowed and not before.in_force_at(now_ms):
+        writer.add_expiry(customer, purpose, before.until_ms, "the grant expired while it was paused")
+    elif after.allowed and not purpose.active:
+        writer.add_expiry(customer, purpose, now_ms, "the purpose was retired")
+    return entry
 
 
 def _add_decision(
@@ -195,6 +240,14 @@ def _add_decision(
     )
 
 
+DECISION_WRITERS = {
+    Decision.GIVEN: _give,
+    Decision.WITHDRAWN: _withdraw,
+    Decision.PAUSED: _pause,
+    Decision.LIFTED: _lift,
+}
+
+
 def _check(choice: Choice) -> None:
     if any("\0" in text for text in (choice.purpose, choice.notice or "", choice.actor, choice.reason)):
         raise WrongText("A text contains a null character. Leave it out.")
@@ -208,6 +261,11 @@ def _check(choice: Choice) -> None:
         )
     if len(choice.reason) > MAX_REASON_LENGTH:
         raise WrongText(f"The reason has more than {MAX_REASON_LENGTH} characters.")
+    if choice.decision in (Decision.PAUSED, Decision.LIFTED):
+        if not choice.reason.strip():
+            raise WrongText("State why processing is restricted, or why the restriction ends.")
+        if choice.since or choice.until:
+            raise WrongDate("A pause and its end hold from their recording: leave out `since` and `until`.")
     permission_derivation.check_date("since", choice.since)
     permission_derivation.check_date("until", choice.until)
 

@@ -47,4 +47,5 @@ def _expire_batch(now: datetime | None) -> list[str]:
 
 
 def _due(now: datetime) -> QuerySet[CurrentPermission]:
-    return CurrentPermission.objects.filter(Q(until__lte=now) | Q(purpose__active=False), allowed=True)
+    over = Q(until__lte=now) | Q(purpose__active=False)
+    return CurrentPermission.objects.filter(over, allowed=True, paused=False)  # a paused one ends when it is lifted

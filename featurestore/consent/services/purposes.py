@@ -59,7 +59,8 @@ def retire_purpose(name: str, now: datetime | None = None) -> Retirement:
     """Retire a purpose for good: no new grant, and every present grant ends, with a record for each customer.
 
     Must not be called within a transaction. From the commit on every derived permission denies it. Celery ends the
-    grants that this call leaves; relay and store verifier publish what it could not.
+    grants that this call leaves; relay and store verifier publish what it could not. A paused grant ends when it is
+    lifted.
     """
     with transaction.atomic(durable=True):
         lock_change_sequence(now)
@@ -70,7 +71,7 @@ def retire_purpose(name: str, now: datetime | None = None) -> Retirement:
         purpose.save(update_fields=["active", "backfilled"])
     expire_due(now, EXPIRED_AT_ONCE)
     unpublished = PermissionChange.objects.filter(published_at=None).values("subject")
-    left = Q(allowed=True) | Q(customer__subject__in=unpublished)
+    left = Q(allowed=True, paused=False) | Q(customer__subject__in=unpublished)
     return Retirement(purpose, not CurrentPermission.objects.filter(left, purpose=purpose).exists())
 
 
@@ -89,9 +90,13 @@ def _backfill_batch(purpose: Purpose, now: datetime | None) -> list[str]:
         writer = ChangeWriter(lock_change_sequence(now))
         has = CurrentPermission.objects.filter(customer=OuterRef("pk"), purpose=purpose)
         customers = list(Customer.objects.filter(~Exists(has), erased_at=None).order_by("pk")[:BATCH_SIZE])
+        paused = _customers_paused_altogether(customers)
         for customer in customers:
             state = after_registration(
-                Basis(purpose.lawful_basis), writer.next_sequence, milliseconds(writer.change_sequence.at)
+                Basis(purpose.lawful_basis),
+                writer.next_sequence,
+                milliseconds(writer.change_sequence.at),
+                paused=customer.pk in paused,
             )
             if state:
                 writer.add_change(customer, {purpose: state})
@@ -100,6 +105,15 @@ def _backfill_batch(purpose: Purpose, now: datetime | None) -> list[str]:
             Purpose.objects.filter(pk=purpose.pk).update(backfilled=True)
             log.info("purpose backfilled", purpose=purpose.name)
     return [customer.subject for customer in customers]
+
+
+def _customers_paused_altogether(customers: Collection[Customer]) -> set[int]:
+    """Keys of the customers of whom every purpose is paused: a new one begins paused."""
+    paused: dict[int, bool] = {}
+    rows = CurrentPermission.objects.filter(customer__in=customers).values_list("customer_id", "paused")
+    for customer_id, one_paused in rows:
+        paused[customer_id] = one_paused and paused.get(customer_id, True)
+    return {customer_id for customer_id, every_one in paused.items() if every_one}
 
 
 def publish_notice(

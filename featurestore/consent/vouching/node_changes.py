@@ -1,16 +1,17 @@
 """Permission changes of one node's subjects: which are not published yet, and their publication to the node."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime
 
 import structlog
 
-from featurestore.clock import database_now
 from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.models import PermissionChange, SubjectVersion
-from featurestore.consent.outbox.publication import permissions_of
+from featurestore.consent.outbox.publication import Publication, permissions_of, send
 from featurestore.consent.vouching.store_history import lost_by_publication, tokens_of
-from featurestore.jobs.batches import BATCH_SIZE, batches
-from featurestore.store.protocol import Node
+from featurestore.jobs.batches import BATCH_SIZE
+from featurestore.permission import Permission
+from featurestore.store.protocol import Node, PublishResult
 
 log = structlog.get_logger(__name__)
 
@@ -41,35 +42,48 @@ class NodeChanges:
                 self.log.info("permissions published to a new run", subjects=count, sequence=sequence)
                 return sequence
             owned = [subject for subject, _ in batch if self.node.owns(subject)]
-            self._publish(owned)
+            self._publish_to_new_run(owned)
             sequence = batch[-1][1]
             count += len(owned)
             if count % PROGRESS_EVERY < len(owned):
                 self.log.info("publishing permissions to a new run", subjects=count, sequence=sequence)
         return None
 
-    def publish(self, changes: Collection[tuple[str, int]]) -> list[int]:
-        """Publish the present permissions of changed subjects; return the changes' sequences."""
-        self._publish({subject for subject, _ in changes})
-        return [sequence for _, sequence in changes]
+    def publish(self, subjects: Collection[str]) -> Publication:
+        """Publish the present permissions of changed subjects.
 
-    def _publish(self, subjects: Collection[str]) -> None:
-        """Raises LostCommit if the node held a newer permission that is not the database's."""
+        Raises LostCommit if the node held a newer permission that is not the database's.
+        """
+        publication = send(self.node, subjects)
+        self._check(*publication[:3])
+        return publication
+
+    def _publish_to_new_run(self, subjects: Collection[str]) -> None:
+        """As ``publish``, to an incarnation that has no values yet."""
         permissions = permissions_of(subjects)
         tokens = tokens_of(permissions)
-        results = self.node.publish_permissions(permissions, tokens)
+        self._check(permissions, tokens, self.node.publish_permissions(permissions, tokens))
+
+    def _check(
+        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int], results: Mapping[str, PublishResult]
+    ) -> None:
         if reason := lost_by_publication(permissions, tokens, results, load_change_sequence()):
             raise LostCommit(reason)
 
-    def unpublished(self, last: int | None = None) -> Iterator[list[tuple[str, int]]]:
-        """Subject and sequence of the node's changes that are not published, in order, up to a last sequence."""
+    def unpublished(self, last: int | None = None) -> Iterator[dict[str, dict[int, datetime]]]:
+        """The node's changes that are not published, in order, up to a last one: times by subject and sequence."""
         changes = PermissionChange.objects.filter(published_at=None).order_by("sequence")
         if last is not None:
             changes = changes.filter(sequence__lte=last)
         after = 0
-        while batch := list(changes.filter(sequence__gt=after).values_list("subject", "sequence")[:BATCH_SIZE]):
+        rows = changes.values_list("subject", "sequence", "created_at")
+        while batch := list(rows.filter(sequence__gt=after)[:BATCH_SIZE]):
             after = batch[-1][1]
-            if owned := [(subject, sequence) for subject, sequence in batch if self.node.owns(subject)]:
+            owned: dict[str, dict[int, datetime]] = {}
+            for subject, sequence, created_at in batch:
+                if self.node.owns(subject):
+                    owned.setdefault(subject, {})[sequence] = created_at
+            if owned:
                 yield owned
 
     def published_up_to(self) -> int:
@@ -78,11 +92,5 @@ class NodeChanges:
         The change sequence is read first: a change that it numbers has committed, and the second read sees it.
         """
         last = load_change_sequence().sequence
-        return next((batch[0][1] - 1 for batch in self.unpublished(last)), last)
-
-
-def mark_published(sequences: Iterable[int]) -> None:
-    """Record that changes are in effect: since the last vouch they are in a store that is vouched for."""
-    for batch in batches(list(sequences)):
-        changes = PermissionChange.objects.filter(published_at=None, sequence__in=batch)
-        changes.update(published_at=database_now(), last_error="")
+        first = next(self.unpublished(last), {})
+        return min((sequence for changes in first.values() for sequence in changes), default=last + 1) - 1

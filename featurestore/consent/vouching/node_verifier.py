@@ -23,10 +23,11 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.models import ChangeSequence
+from featurestore.consent.outbox.publication import Publication, mark_published, settle
 from featurestore.consent.vouching.journal_comparison import JournalComparison, JournalUnavailable
 from featurestore.consent.vouching.latch import is_latched, latch
 from featurestore.consent.vouching.lease import DATABASE_GRACE_S, HeldLease, name_of
-from featurestore.consent.vouching.node_changes import LostCommit, NodeChanges, mark_published
+from featurestore.consent.vouching.node_changes import LostCommit, NodeChanges
 from featurestore.consent.vouching.store_history import latched_epoch_of, lost_commit
 from featurestore.store.protocol import Node, Run, StoreClaim, StoreUnavailable, VouchingRecord, new_incarnation
 
@@ -126,13 +127,13 @@ class NodeVerifier:
             if not self.node.write_claim(claim, earlier):
                 return VerifierState.STORE_CHANGED
         self.lease.fenced(run)
-        published: list[int] = []
-        for batch in self.changes.unpublished():
+        publications: list[Publication] = []
+        for changes in self.changes.unpublished():
             self._up_to_date = None
-            published += self.changes.publish(batch)
+            publications.append(self.changes.publish(changes))
         if not self._vouch(claim):
             return VerifierState.STORE_CHANGED
-        mark_published(published)
+        late = [settle(publication, vouched=True)[1] for publication in publications]
         last = self.changes.published_up_to()
         if last > claim.sequence:
             earlier, claim = claim, claim._replace(sequence=last)
@@ -140,6 +141,8 @@ class NodeVerifier:
                 self._up_to_date = None
                 return VerifierState.STORE_CHANGED
             self._up_to_date = claim
+        if any(late):
+            self._up_to_date = None  # their later start is to be published first
         return VerifierState.VOUCHING
 
     def _publish_to_new_run(
@@ -179,7 +182,9 @@ class NodeVerifier:
         if not (self.node.write_claim(claimed, begun) and self._vouch(claimed)):
             return VerifierState.STORE_CHANGED
         self._interrupted = None
-        mark_published(sequence for batch in self.changes.unpublished(last) for _, sequence in batch)
+        for changes in self.changes.unpublished(last):
+            if mark_published(changes):
+                self._up_to_date = None
         return VerifierState.VOUCHING
 
     def _vouch(self, claim: StoreClaim) -> bool:

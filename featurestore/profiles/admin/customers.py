@@ -18,7 +18,7 @@ from featurestore.consent import selectors, services
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import Purpose
 from featurestore.consent.permission_derivation import Basis, Decision
-from featurestore.consent.services import Choice, RecordedDecision
+from featurestore.consent.services import Choice
 from featurestore.customers.models import Customer
 from featurestore.profiles.admin.decision_forms import DecisionForm, GiveForm
 from featurestore.profiles.admin.status import status_of
@@ -50,6 +50,27 @@ OBJECTION = {
     Decision.GIVEN: DecisionTexts("Take the objection back", "Take it back", f"objection taken back, {ALLOWED}"),
     Decision.WITHDRAWN: DecisionTexts("Object", "Record the objection", f"objection recorded, {DENIED}"),
 }
+ALL_PURPOSES, STAYS_PAUSED = (
+    "All purposes",
+    "recorded. The purpose stays paused: reads are denied until that is lifted.",
+)
+PAUSES = {
+    Decision.PAUSED: (DecisionTexts("Pause", "Pause now", f"paused, {DENIED} Nothing is deleted."), services.pause),
+    Decision.LIFTED: (
+        DecisionTexts("Lift the pause", "Lift now", "lifted, and in effect. Events count from now on."),
+        services.lift,
+    ),
+}
+PAUSE_LEADS = {
+    Decision.PAUSED: (
+        "Restriction of processing (GDPR, Article 18): until it is lifted, no event is counted and nothing is "
+        "answered. What was counted before is kept. A withdrawal and an erasure delete it all the same."
+    ),
+    Decision.LIFTED: (
+        "Inform the customer before (GDPR, Article 18(3)). What was counted before the pause counts again, and new "
+        "events do; events during the pause never will. A consent whose time was over meanwhile ends."
+    ),
+}
 
 
 @admin.register(Customer)
@@ -80,6 +101,10 @@ class CustomerAdmin(ReadOnlyAdmin):
         return [
             path("<int:object_id>/<slug:purpose>/give/", wrap(self.give), name="customers_customer_give"),
             path("<int:object_id>/<slug:purpose>/withdraw/", wrap(self.withdraw), name="customers_customer_withdraw"),
+            path("<int:object_id>/<slug:purpose>/pause/", wrap(self.pause), name="customers_customer_pause"),
+            path("<int:object_id>/<slug:purpose>/lift/", wrap(self.lift), name="customers_customer_lift"),
+            path("<int:object_id>/pause/", wrap(self.pause), name="customers_customer_pause_all"),
+            path("<int:object_id>/lift/", wrap(self.lift), name="customers_customer_lift_all"),
             *super().get_urls(),
         ]
 
@@ -109,6 +134,40 @@ class CustomerAdmin(ReadOnlyAdmin):
     def withdraw(self, request: HttpRequest, object_id: int, purpose: str) -> HttpResponse:
         return self._decide(request, object_id, purpose, Decision.WITHDRAWN)
 
+    def pause(self, request: HttpRequest, object_id: int, purpose: str | None = None) -> HttpResponse:
+        return self._restrict(request, object_id, purpose, Decision.PAUSED)
+
+    def lift(self, request: HttpRequest, object_id: int, purpose: str | None = None) -> HttpResponse:
+        return self._restrict(request, object_id, purpose, Decision.LIFTED)
+
+    def _restrict(
+        self, request: HttpRequest, object_id: int, purpose_name: str | None, decision: Decision
+    ) -> HttpResponse:
+        """Page that pauses or lifts one purpose, or all."""
+        if not self.may_decide(request):
+            raise PermissionDenied
+        customer = self.get_or_404(request, str(object_id))
+        purpose = get_object_or_404(Purpose, name=purpose_name) if purpose_name else None
+        texts, record = PAUSES[decision]
+
+        def then(answers: dict[str, Any]) -> HttpResponse:
+            recorded = record(customer.customer_id, purpose_name, actor=request.user.get_username(), **answers)
+            all_of_them = all(one.repeated for one in recorded), all(one.effective for one in recorded)
+            self._report(request, *all_of_them, f"{purpose.title if purpose else ALL_PURPOSES}: {texts.effective}")
+            return self.redirect_to(customer)
+
+        return self.confirm(
+            request,
+            customer,
+            DecisionForm,
+            then,
+            title=texts.title,
+            button=texts.button,
+            danger=decision is Decision.PAUSED,
+            lead=PAUSE_LEADS[decision],
+            facts=[("Customer", customer.customer_id), ("Purpose", purpose.name if purpose else ALL_PURPOSES)],
+        )
+
     def _decide(self, request: HttpRequest, object_id: int, purpose_name: str, decision: Decision) -> HttpResponse:
         if not self.may_decide(request):
             raise PermissionDenied
@@ -123,7 +182,8 @@ class CustomerAdmin(ReadOnlyAdmin):
                 customer.customer_id, purpose.name, decision, answers["method"], actor, reference, answers["reason"]
             )
             recorded = services.record_decisions([choice])[0]
-            self._report(request, recorded, f"{purpose.title}: {texts.effective}")
+            message = f"{purpose.title}: {STAYS_PAUSED if recorded.paused else texts.effective}"
+            self._report(request, recorded.repeated, recorded.effective, message)
             return self.redirect_to(customer)
 
         return self.confirm(
@@ -142,10 +202,10 @@ class CustomerAdmin(ReadOnlyAdmin):
             ],
         )
 
-    def _report(self, request: HttpRequest, recorded: RecordedDecision, effective_message: str) -> None:
-        if recorded.repeated:
+    def _report(self, request: HttpRequest, repeated: bool, effective: bool, effective_message: str) -> None:
+        if repeated:
             messages.info(request, "The decision was recorded once more; it was in effect before.")
-        if recorded.effective:
+        if effective:
             messages.success(request, effective_message)
         else:
             messages.warning(request, PENDING_MESSAGE)

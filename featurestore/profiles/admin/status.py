@@ -1,4 +1,4 @@
-"""Status of a customer's purposes for the admin page: allowed or not, why, since when, and whether the store agrees."""
+"""Status of a customer's purposes for the admin page: allowed, paused or denied, why, since when, and in the store."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -31,10 +31,15 @@ STORE_PROBLEMS = {
 
 
 class PurposeStatus(NamedTuple):
-    """Status of one purpose. ``in_store``: the store's permission is ours; None if the store is not vouched for."""
+    """Status of one purpose. ``in_store``: the store's permission is ours; None if the store is not vouched for.
+
+    ``granted``: the customer's decision or the lawful basis allows it, and a pause alone denies it.
+    """
 
     purpose: Purpose
     allowed: bool
+    paused: bool
+    granted: bool
     why: str
     record: ConsentRecord | None
     since: datetime | None
@@ -54,23 +59,30 @@ class CustomerStatus(NamedTuple):
     store_problem: str
     purposes: list[PurposeStatus]
 
+    @property
+    def paused(self) -> bool:
+        """Whether any purpose is paused, so that there is something to lift."""
+        return any(line.paused for line in self.purposes)
+
 
 def status_of(customer: Customer) -> CustomerStatus:
     """The status of a customer: a fixed number of queries, and one read of the store."""
     now_ms = milliseconds(datetime.now(UTC))
     rows = {row.purpose_id: row for row in selectors.current_permissions(customer.customer_id)}
-    last = selectors.timeline(customer.customer_id).filter(sequence__in=[row.sequence for row in rows.values()])
-    records = {record.purpose_id: record for record in last}
+    records = {record.purpose_id: record for record in selectors.last_records(customer.customer_id)}
     ours = permissions_of([customer.subject]).get(customer.subject, NO_PERMISSION)
     status, (stored,) = selectors.permissions_in_store([customer.subject])
     purposes = []
     for purpose in Purpose.objects.all():
         want, have = (current(permission, purpose.name, now_ms) for permission in (ours, stored or NO_PERMISSION))
         row, record = rows.get(purpose.pk), records.get(purpose.pk)
+        allowed, paused = isinstance(want, PurposePermission), bool(row and row.paused)
         purposes.append(
             PurposeStatus(
                 purpose=purpose,
-                allowed=isinstance(want, PurposePermission),
+                allowed=allowed,
+                paused=paused,
+                granted=allowed or want is Denial.PAUSED,
                 why=_why(purpose, row, record, want),
                 record=record,
                 since=_since(row, record, want),
@@ -86,6 +98,9 @@ def _why(
     purpose: Purpose, row: CurrentPermission | None, record: ConsentRecord | None, want: PurposePermission | Denial
 ) -> str:
     basis = Basis(purpose.lawful_basis)
+    if row and row.paused:
+        allowed = "It is allowed otherwise, and what was counted is kept." if row.allowed else "It is denied anyway."
+        return f"Processing is restricted until the pause is lifted. {allowed}"
     if want is Denial.EXPIRED:
         return "Expired."
     if not purpose.active and (row is None or row.allowed):
@@ -98,6 +113,8 @@ def _why(
         decided = "Consent given" if row.allowed else "Consent withdrawn or refused"
     else:
         decided = "Objection taken back" if row.allowed else "The customer objected"
+    if record.decision == ConsentRecord.Decision.LIFTED:
+        decided = "The pause was lifted"
     return f"{decided}, via {record.get_method_display().lower()}."
 
 
