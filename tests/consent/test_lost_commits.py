@@ -114,8 +114,8 @@ def test_commit_lost_while_it_is_published_is_not_acknowledged(
 ) -> None:
     original = shop.store.publish_permissions
 
-    def publish(permissions, tokens):
-        answer = original(permissions, tokens)
+    def publish(*sent):
+        answer = original(*sent)
         restore(backup)
         return answer
 
@@ -137,10 +137,10 @@ def test_change_published_meanwhile_by_a_process_with_the_lost_database_is_notic
     shop.store._highest = None
     original = shop.store.publish_permissions
 
-    def publish(permissions, tokens):
+    def publish(*sent):
         shop.store._highest = highest
         shop.store._permissions[ann] = lost
-        return original(permissions, tokens)
+        return original(*sent)
 
     shop.register("bob", when=6)
     with monkeypatch.context() as patch:

@@ -4,14 +4,13 @@ from itertools import count
 
 import pytest
 
-from featurestore.consent import late_grants
 from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
 from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.customers.selectors import subject_of_customer
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import Run
 from featurestore.store.slots import SLOTS, format_slots, parse_slots, slot_of
-from tests.kit.clock import Clock, at
+from tests.kit.clock import Clock
 from tests.kit.shop import Shop
 from tests.kit.stores import record_vouched_runs, vouched_runs
 from tests.kit.verifier import VerifierDriver, verifier_of
@@ -48,10 +47,7 @@ def register_customer(shop: Shop, owned: bool) -> str:
     return shop.register(name).customer.subject
 
 
-def test_node_gets_the_permissions_of_its_own_subjects_only(
-    shop: Shop, half_driver: VerifierDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(late_grants, "database_now", at)  # else the grants were late, and would start again
+def test_node_gets_the_permissions_of_its_own_subjects_only(shop: Shop, half_driver: VerifierDriver) -> None:
     ours, theirs = register_customer(shop, True), register_customer(shop, False)
     PermissionChange.objects.update(published_at=None)
     half_driver.until_vouching()

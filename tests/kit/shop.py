@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from featurestore.consent import services
+from featurestore.consent import late_grants, services
 from featurestore.consent.outbox import purge_producer
 from featurestore.consent.outbox.purge_producer import Purge
 from featurestore.consent.services import RecordedDecision
@@ -40,8 +40,12 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> SentPurges:
 
 
 @pytest.fixture
-def shop(database: str, store: MemoryStore, sent: SentPurges) -> "Shop":
-    """A vouched store, the four purposes and their notice. No customer is registered."""
+def shop(database: str, store: MemoryStore, sent: SentPurges, monkeypatch: pytest.MonkeyPatch) -> "Shop":
+    """A vouched store, the four purposes and their notice. No customer is registered.
+
+    Where a test gives no time, grants are in time: the database's clock is far ahead of the test's.
+    """
+    monkeypatch.setattr(late_grants, "database_now", at)
     return Shop(store, sent)
 
 
