@@ -86,10 +86,10 @@ class History:
         self.changes += 1
         self.now_ms += 2
         old, chance = purposes.get(purpose), self.random.random()
-        if old and old.allowed and chance < 0.4:
+        if old and old.allowed and chance < 0.6:
             purposes[purpose] = PurposePermission(False, old.grant_id, old.since_ms, paused=True)
             self.paused.append((subject, purpose, old, self.now_ms))
-        elif old and old.paused and chance < 0.7:
+        elif old and old.paused and chance < 0.9:
             purposes[purpose] = PurposePermission(True, old.grant_id, self.now_ms - 1)
             self.logs[PURGES].append((subject, self.now_ms, None))
         elif old and (old.allowed or old.paused):
