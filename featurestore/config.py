@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     client_requests_per_s: int = Field(
         1000, gt=0, description="Requests a second of a client without a limit of its own, averaged over ten seconds."
     )
+    decision_max_age_days: int = Field(
+        30, gt=0, description="A consent that was given longer ago (`decided_at`) is refused. A withdrawal never is."
+    )
     audit_interval_s: int = Field(300, description="Seconds from one consent audit to the next.")
     access_record_days: int = Field(
         90, gt=0, description="Days for which access records and requests per client are kept."

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
+from featurestore.api import idempotency
 from featurestore.api.body import LARGEST_BODY_BYTES
 from featurestore.api.reply import Call, Handle, Reply
 from featurestore.api.request_cycle import answer_call, call_of, response_headers
@@ -15,6 +16,7 @@ def respond_to(request: HttpRequest, handle: Handle, route: str) -> HttpResponse
     body = body_stream(request).read(LARGEST_BODY_BYTES + 1) if request.method == "POST" else b""
     header = request.headers.get
     call = call_of(body, header("Authorization"), header("X-Request-Id"), header("traceparent"))
+    call.idempotency_key = header(idempotency.HEADER)
     return django_response(answer_call(route, handle, call), call)
 
 

@@ -63,14 +63,19 @@ def operation(
     answers: dict[int, type[msgspec.Struct]],
     problems: Sequence[type[Problem]],
     request: type[msgspec.Struct] | None = None,
+    headers: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The OpenAPI entries of an operation: bodies, answers and their examples."""
+    """The OpenAPI entries of an operation: bodies, answers and their examples; ``headers`` of its own."""
     _documented.update(answers.values())
     refusals: list[type[Problem]] = [*problems, TooManyRequests, Internal]
     statuses = sorted({refusal.status for refusal in refusals} | {e.status for e in examples} - answers.keys())
     responses = {status: _response(status, JSON, answer, examples) for status, answer in answers.items()}
     responses |= {int(status): _response(status, PROBLEM_JSON, ProblemDocument, examples) for status in statuses}
-    described: dict[str, Any] = {"parameters": [REQUEST_ID, TRACEPARENT], "responses": responses, "security": SECURITY}
+    described: dict[str, Any] = {
+        "parameters": [REQUEST_ID, TRACEPARENT, *headers],
+        "responses": responses,
+        "security": SECURITY,
+    }
     if request is not None:
         _documented.add(request)
         bodies = {e.name: {"summary": e.summary, "value": e.request} for e in examples if e.request is not None}

@@ -52,6 +52,10 @@ class Malformed(Problem):
     status, name, title = HTTPStatus.BAD_REQUEST, "malformed", "The body is malformed"
 
 
+class MalformedHeader(Problem):
+    status, name, title = HTTPStatus.BAD_REQUEST, "malformed", "A header is malformed"
+
+
 class Unauthorised(Problem):
     """No key or token, or an invalid one: the same text for both, so that it reveals none."""
 

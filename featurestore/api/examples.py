@@ -245,48 +245,32 @@ CUSTOMERS = [
     ),
 ]
 
+RECORDED = {
+    "record": 7,
+    "purpose": "service",
+    "decision": "given",
+    "since": "2026-11-22T12:00:01Z",
+    "until": None,
+    "effective": True,
+    "decided_at": "2026-11-22T12:00:00Z",
+    "superseded": False,
+}
+WITHDRAWN = RECORDED | {"record": 8, "decision": "withdrawn", "since": "2026-11-22T12:00:00Z"}
+OLDER = "2026-11-22T11:58:00Z"
+SUPERSEDED = {"since": "2026-11-22T12:00:00Z", "effective": False, "decided_at": OLDER, "superseded": True}
+
 CONSENTS = [
+    Example("given", "A customer agrees, having read the notice", CONSENT, 201, RECORDED),
+    Example("withdrawn", "A customer withdraws: the next read is withheld", WITHDRAWAL, 201, WITHDRAWN),
     Example(
-        "given",
-        "A customer agrees, having read the notice",
-        CONSENT,
-        201,
-        {
-            "record": 7,
-            "purpose": "service",
-            "decision": "given",
-            "since": "2026-11-22T12:00:01Z",
-            "until": None,
-            "effective": True,
-        },
+        "pending", "A withdrawal while the store is unavailable", WITHDRAWAL, 202, WITHDRAWN | {"effective": False}
     ),
     Example(
-        "withdrawn",
-        "A customer withdraws: the next read is withheld",
-        WITHDRAWAL,
-        201,
-        {
-            "record": 8,
-            "purpose": "service",
-            "decision": "withdrawn",
-            "since": "2026-11-22T12:00:00Z",
-            "until": None,
-            "effective": True,
-        },
-    ),
-    Example(
-        "pending",
-        "A withdrawal while the store is unavailable",
-        WITHDRAWAL,
-        202,
-        {
-            "record": 8,
-            "purpose": "service",
-            "decision": "withdrawn",
-            "since": "2026-11-22T12:00:00Z",
-            "until": None,
-            "effective": False,
-        },
+        "superseded",
+        "A consent of two minutes ago, after a withdrawal of a minute ago: it changes nothing",
+        CONSENT | {"decided_at": OLDER},
+        200,
+        RECORDED | SUPERSEDED,
     ),
     NO_KEY,
     Example(

@@ -14,7 +14,10 @@ encode = msgspec.json.Encoder().encode
 
 @dataclass(slots=True)
 class Call:
-    """One request as an adapter passes it on. ``log_fields`` are logged: never an identifier, value or secret."""
+    """One request as an adapter passes it on. ``log_fields`` are logged: never an identifier, value or secret.
+
+    ``idempotency_key``: the header as it was sent, None without one.
+    """
 
     body: bytes
     authorization: str
@@ -22,6 +25,7 @@ class Call:
     request_id: str
     trace: Trace
     log_fields: dict[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
     headers: dict[str, str] = field(default_factory=dict)  # of the answer, success or problem
 
 

@@ -6,14 +6,15 @@ It writes within the caller's transaction, so that the four agree. One change ma
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from featurestore.clock import moment
+from featurestore.clock import milliseconds, moment
 from featurestore.consent.change_sequence import take_number
+from featurestore.consent.decision_order import ORDERED, Rank, rank_now, rank_of
 from featurestore.consent.models import (
     ChangeSequence,
     ConsentRecord,
     CurrentPermission,
-    Notice,
     PermissionChange,
     Purpose,
     SubjectVersion,
@@ -21,7 +22,9 @@ from featurestore.consent.models import (
 from featurestore.consent.permission_derivation import ConsentState, Decision, after_end, consent_state, requires_purge
 from featurestore.customers.models import Customer
 
-STATE_FIELDS = "allowed paused grant_id since complete_from until ended_at sequence start_sequence".split()
+STATE_FIELDS = (
+    "allowed paused grant_id since complete_from until ended_at sequence start_sequence newest_decision".split()
+)
 
 
 @dataclass
@@ -32,6 +35,8 @@ class ChangeWriter:
     states: dict[tuple[int, int], ConsentState] = field(default_factory=dict)  # (customer, purpose) -> state
     start_sequences: dict[tuple[int, int], int] = field(default_factory=dict)
     rows: dict[tuple[int, int], CurrentPermission] = field(default_factory=dict)
+    newest: dict[tuple[int, int], int] = field(default_factory=dict)  # sequence of the newest decision
+    ranks: dict[tuple[int, int], Rank] = field(default_factory=dict)  # its rank
     versions: dict[str, int] = field(default_factory=dict)
     outbox: list[PermissionChange] = field(default_factory=list)
     records: list[ConsentRecord] = field(default_factory=list)
@@ -40,6 +45,15 @@ class ChangeWriter:
         for row in CurrentPermission.objects.filter(customer__in=customers):
             self.states[row.customer_id, row.purpose_id] = state_of_row(row)
             self.start_sequences[row.customer_id, row.purpose_id] = row.start_sequence
+            if row.newest_decision is not None:
+                self.newest[row.customer_id, row.purpose_id] = row.newest_decision
+
+    def load_newest_decisions(self) -> None:
+        """Load the ranks of the newest decisions about the purposes that ``load_states`` has loaded."""
+        for record in ConsentRecord.objects.filter(sequence__in=self.newest.values()):
+            until_ms = milliseconds(record.until) if record.until else 0
+            rank = rank_of(Decision(record.decision), milliseconds(record.decided_at), until_ms)
+            self.ranks[record.customer_id, record.purpose_id] = rank
 
     def state_of(self, customer: Customer, purpose: Purpose) -> ConsentState | None:
         return self.states.get((customer.pk, purpose.pk))
@@ -49,6 +63,15 @@ class ChangeWriter:
         """The number of the next change, which is the grant id of a new grant as well."""
         return self.change_sequence.sequence + 1
 
+    def newest_decision_of(self, customer: Customer, purpose: Purpose) -> Rank | None:
+        """The rank of the newest decision about a purpose, by the time at which it was made; None without one."""
+        return self.ranks.get((customer.pk, purpose.pk))
+
+    def has_newer_decision(self, customer: Customer, purpose: Purpose, rank: Rank) -> bool:
+        """Whether a decision that ranks above this one is recorded."""
+        newest = self.newest_decision_of(customer, purpose)
+        return newest is not None and newest > rank
+
     def add_decision(
         self,
         customer: Customer,
@@ -57,25 +80,49 @@ class ChangeWriter:
         after: ConsentState,
         effective_ms: int,
         *,
-        method: str,
-        actor: str,
-        reason: str = "",
-        notice: Notice | None = None,
+        rank: Rank | None = None,
+        until_ms: int | None = None,
+        **evidence: Any,
     ) -> ConsentRecord:
-        """Add a decision and the state after it."""
-        record = ConsentRecord(
-            sequence=self.add_change(customer, {purpose: after}),
-            customer=customer,
-            purpose=purpose,
-            decision=decision,
-            at=self.change_sequence.at,
+        """Add a decision and the state after it. ``rank``: of the newest decision; without one it was made now.
+
+        ``until_ms``: the end of a consent, if the state after it has another. ``evidence``: other fields of the record.
+        """
+        if decision in ORDERED:
+            newest = self.newest_decision_of(customer, purpose)
+            rank = rank or rank_now(decision, milliseconds(self.change_sequence.at), after.until_ms, newest)
+            self.ranks[customer.pk, purpose.pk] = rank
+        sequence = self.add_change(customer, {purpose: after}, decided=decision in ORDERED)
+        return self._add_record(
+            customer,
+            purpose,
+            decision,
+            sequence=sequence,
             since=moment(effective_ms),
-            until=moment_or_none(after.until_ms),
-            method=method,
-            notice=notice,
-            actor=actor,
-            reason=reason,
+            until=moment_or_none(after.until_ms if until_ms is None else until_ms),
+            decided_at=moment(rank.decided_ms) if rank else min(moment(effective_ms), self.change_sequence.at),
+            **evidence,
         )
+
+    def add_superseded(
+        self, customer: Customer, purpose: Purpose, decision: Decision, rank: Rank, until_ms: int, **evidence: Any
+    ) -> ConsentRecord:
+        """Add a decision that is older than the newest one: it is recorded, and changes no state."""
+        return self._add_record(
+            customer,
+            purpose,
+            decision,
+            sequence=self.add_change(customer, {}),
+            since=self.change_sequence.at,
+            until=moment_or_none(until_ms),
+            decided_at=moment(rank.decided_ms),
+            superseded=True,
+            **evidence,
+        )
+
+    def _add_record(self, customer: Customer, purpose: Purpose, decision: Decision, **fields: Any) -> ConsentRecord:
+        at = self.change_sequence.at
+        record = ConsentRecord(customer=customer, purpose=purpose, decision=decision, at=at, **fields)
         self.records.append(record)
         return record
 
@@ -86,8 +133,8 @@ class ChangeWriter:
             customer, purpose, Decision.EXPIRED, after, ended_ms, method="system", actor="system", reason=reason
         )
 
-    def add_change(self, customer: Customer, states: Mapping[Purpose, ConsentState]) -> int:
-        """Add new states of a customer as one change; return its sequence."""
+    def add_change(self, customer: Customer, states: Mapping[Purpose, ConsentState], *, decided: bool = False) -> int:
+        """Add new states of a customer as one change; return its sequence. ``decided``: by the newest decisions."""
         sequence, purge = take_number(self.change_sequence), False
         for purpose, after in states.items():
             key = customer.pk, purpose.pk
@@ -96,6 +143,8 @@ class ChangeWriter:
             if before is None or _start_of(before) != _start_of(after):
                 self.start_sequences[key] = sequence
             self.states[key] = after
+            if decided:
+                self.newest[key] = sequence
             self.rows[key] = CurrentPermission(
                 customer=customer,
                 purpose=purpose,
@@ -108,6 +157,7 @@ class ChangeWriter:
                 ended_at=moment_or_none(after.ended_ms),
                 sequence=sequence,
                 start_sequence=self.start_sequences[key],
+                newest_decision=self.newest.get(key),
             )
         self.versions[customer.subject] = sequence
         at = self.change_sequence.at

@@ -51,6 +51,12 @@ class WrongDate(ConsentError):
     code = "wrong_date"
 
 
+class IdempotencyKeyReused(ConsentError):
+    """The idempotency key of an earlier request came with another body."""
+
+    code = "idempotency_key_reused"
+
+
 class WrongBasis(ConsentError):
     """The lawful basis of the purpose has no such decision: a contract can't be withdrawn here."""
 

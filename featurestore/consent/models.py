@@ -153,7 +153,9 @@ class VerifierLease(models.Model):
 class ConsentRecord(models.Model):
     """One decision of a customer about a purpose. Appended, never changed."""
 
-    personal_data = "Which customer decided what, when, how, under which notice; a reason in free text."
+    personal_data = (
+        "Which customer decided what, when, how, under which notice; a reason in free text; keyed hashes of a request."
+    )
     erased_by = "Erasure deletes a customer's records once the customer is marked as erased."
 
     class Decision(models.TextChoices):
@@ -180,12 +182,24 @@ class ConsentRecord(models.Model):
     purpose = models.ForeignKey(Purpose, models.PROTECT, related_name="records")
     decision = models.CharField(max_length=16, choices=Decision.choices)
     at = models.DateTimeField(help_text="Time of recording, by the database's clock.")
+    decided_at = models.DateTimeField(
+        help_text="Time of the decision, which orders decisions about a purpose. Of an expiry: the end of the grant."
+    )
+    superseded = models.BooleanField(
+        default=False, help_text="A newer decision had been recorded before: this one changed nothing."
+    )
     since = models.DateTimeField(help_text="Time from which the decision counts.")
     until = models.DateTimeField(null=True, blank=True)
     method = models.CharField(max_length=16, choices=Method.choices)
     notice = models.ForeignKey(Notice, models.PROTECT, null=True, blank=True, related_name="records")
     actor = models.CharField(max_length=150, help_text="The user or API client that recorded it.")
     reason = models.CharField(max_length=500, blank=True)
+    idempotency_key = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="Keyed hash of the caller's key for this request, if any."
+    )
+    request_digest = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="Keyed hash of the request with that key."
+    )
 
     objects = AppendOnlyQuerySet.as_manager()
 
@@ -193,6 +207,11 @@ class ConsentRecord(models.Model):
         ordering = ["-sequence"]
         indexes = [models.Index(name="record_by_customer", fields=["customer", "-sequence"]),
                    models.Index(name="record_by_day", fields=["at", "decision"])]  # fmt: skip
+        constraints = [
+            models.UniqueConstraint(
+                name="one_record_per_request", fields=["idempotency_key"], condition=~models.Q(idempotency_key="")
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.decision} {self.sequence}"
@@ -225,6 +244,9 @@ class CurrentPermission(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     sequence = models.BigIntegerField(help_text="The last change of this row.")
     start_sequence = models.BigIntegerField(default=0, help_text="The change that set since and complete_from.")
+    newest_decision = models.BigIntegerField(
+        null=True, blank=True, help_text="The record of the newest decision, by the time at which it was made."
+    )
 
     class Meta:
         constraints = [

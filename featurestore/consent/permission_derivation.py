@@ -103,12 +103,7 @@ def after_consent(
     While a grant is in force, a repeat changes its end alone. A pause stays. Raises WrongBasis where no consent is
     needed, WrongDate where the dates contradict each other or an earlier decision.
     """
-    if basis in (Basis.CONTRACT, Basis.LEGAL_OBLIGATION):
-        raise WrongBasis(f"This purpose rests on a {_readable(basis)} and needs no consent. Don't ask for it.")
-    if until_ms and basis is not Basis.CONSENT:
-        raise WrongBasis(
-            f"This purpose rests on a {_readable(basis)}; only a consent can have an end. Leave out `until`."
-        )
+    check_consent(basis, until_ms)
     if state and state.allowed and not state.in_force_at(now_ms):
         state = after_end(state, state.until_ms)
     if state and state.allowed:
@@ -120,6 +115,16 @@ def after_consent(
     if until_ms and until_ms <= max(now_ms, after.since_ms):
         raise WrongDate("The consent would end before it begins: `until` must be later than now and than `since`.")
     return after
+
+
+def check_consent(basis: Basis, until_ms: int) -> None:
+    """Raise WrongBasis if a lawful basis needs no consent, or if it has none that could end."""
+    if basis in (Basis.CONTRACT, Basis.LEGAL_OBLIGATION):
+        raise WrongBasis(f"This purpose rests on a {_readable(basis)} and needs no consent. Don't ask for it.")
+    if until_ms and basis is not Basis.CONSENT:
+        raise WrongBasis(
+            f"This purpose rests on a {_readable(basis)}; only a consent can have an end. Leave out `until`."
+        )
 
 
 def after_withdrawal(

@@ -55,15 +55,18 @@ class StoreStatus(StrEnum):
 
 
 def permissions_in_store(subjects: Sequence[str] = ()) -> tuple[StoreStatus, list[Permission | None]]:
-    """The status of the store, and the permissions that it holds of subjects, in order."""
+    """The status of the store (of the subjects' nodes, if there are any) and the permissions that it holds of them."""
     try:
         reading = configured.store().read(subjects, [], [], settings().store_timeout_ms)
     except StoreUnavailable:
         return StoreStatus.UNAVAILABLE, [None] * len(subjects)
-    if not reading.vouched and ChangeSequence.objects.filter(latched_at__isnull=False).exists():
-        return StoreStatus.LATCHED, [stored.permission for stored in reading.subjects]
-    partly = StoreStatus.PARTLY if any(node.incarnation for node in reading.nodes) else StoreStatus.UNVOUCHED
-    status = StoreStatus.VOUCHED if reading.vouched else partly
+    vouched = [bool(node.incarnation) for node in ([one.node for one in reading.subjects] or reading.nodes)]
+    if all(vouched):
+        status = StoreStatus.VOUCHED
+    elif ChangeSequence.objects.filter(latched_at__isnull=False).exists():
+        status = StoreStatus.LATCHED
+    else:
+        status = StoreStatus.PARTLY if any(vouched) else StoreStatus.UNVOUCHED
     return status, [stored.permission for stored in reading.subjects]
 
 
@@ -78,8 +81,8 @@ def timeline(customer_id: str) -> QuerySet[ConsentRecord]:
 
 
 def last_records(customer_id: str) -> QuerySet[ConsentRecord]:
-    """A customer's last consent record of each purpose that has one."""
-    records = ConsentRecord.objects.filter(customer__customer_id=customer_id).order_by()
+    """A customer's last consent record of each purpose that has one, without those that changed nothing."""
+    records = ConsentRecord.objects.filter(customer__customer_id=customer_id, superseded=False).order_by()
     return timeline(customer_id).filter(
         sequence__in=records.values("purpose").annotate(last=Max("sequence")).values("last")
     )

@@ -45,6 +45,7 @@ class Plan(NamedTuple):
     sources: list[str]
     views: list[PlannedView]
     mark: bool | UnsetType  # ``defaults`` of a view of which nothing is known
+    not_served: ViewAnswer  # of each view that does not serve the purpose
 
 
 class FeatureReader:
@@ -129,7 +130,7 @@ def _answer(
     for planned in plan.views:
         features |= planned.unknown
         if planned.field_index is None:
-            views[planned.view.name] = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED, defaults=plan.mark)
+            views[planned.view.name] = plan.not_served
         elif isinstance(access, Denial):
             views[planned.view.name] = ViewAnswer(Status.WITHHELD, reason=access, defaults=plan.mark)
         else:
@@ -201,7 +202,9 @@ def _plan(service: FeatureService, purpose: str, chosen: frozenset[str] | None, 
         codec = ViewCodec(view)
         query, source_index = WindowQuery(codec, features), sources.index(view.source.name)
         views.append(PlannedView(view, codec, query, defaults, unknown, field_index, source_index))
-    return Plan(fields, sources, views, True if with_defaults else UNSET)
+    mark = True if with_defaults else UNSET
+    not_served = ViewAnswer(Status.WITHHELD, reason=Denial.NOT_SERVED, defaults=mark)
+    return Plan(fields, sources, views, mark, not_served)
 
 
 def rfc3339(time_ms: int) -> str:

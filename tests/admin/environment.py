@@ -15,6 +15,7 @@ from featurestore.accesslog.batches import Batch, BatchContext, Read, RequestCou
 from featurestore.accesslog.consumer import ReceivedBatch, write
 from featurestore.audit.models import AuditRun, Finding
 from featurestore.consent import services
+from featurestore.consent.services import RecordedDecision
 from featurestore.customers.models import Customer
 from featurestore.ingest.models import DeadLetter
 from featurestore.permission import Denial, PurposePermission
@@ -69,6 +70,13 @@ class AdminEnvironment:
 
     def give(self, customer_id: str, purpose: str = "service") -> None:
         services.give(customer_id, purpose, notice="privacy/1/en", method="web", actor="shop")
+
+    def give_late(self, customer_id: str, purpose: str = "service") -> RecordedDecision:
+        """Record a consent of an hour ago."""
+        decided_at = datetime.now(UTC) - timedelta(hours=1)
+        return services.give(
+            customer_id, purpose, notice="privacy/1/en", method="web", actor="shop", decided_at=decided_at
+        )
 
     def key(self, name: str = "support-bot") -> tuple[ApiKey, str]:
         client = ApiClient.objects.filter(name=name).first()

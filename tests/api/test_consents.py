@@ -1,12 +1,15 @@
 """POST /v1/consents: in effect at the next read, or answered 202."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from featurestore.access.services import create_client, create_key
 from featurestore.consent.models import ConsentRecord
-from featurestore.consent.services import define_purpose, publish_notice, retire_purpose
+from featurestore.consent.services import decisions, define_purpose, publish_notice, retire_purpose
 from featurestore.profiles.services import register
 from tests.api.test_features import FEATURES_PATH, QUERY
 from tests.kit.api import Post
@@ -52,9 +55,100 @@ def test_consent_with_until_ends_then(post: Post) -> None:
     assert answer["until"] == "2098-12-31T23:00:00Z"
 
 
+def ago(seconds: float) -> str:
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
+
+def test_older_decision_is_recorded_and_changes_nothing(post: Post) -> None:
+    assert post(PATH, WITHDRAWN | {"decided_at": ago(60)}).status_code == 201
+    response = post(PATH, GIVEN | {"decided_at": (sent := ago(120))})
+    answer = response.json()
+    assert (response.status_code, answer["superseded"], answer["effective"]) == (200, True, False)
+    assert datetime.fromisoformat(answer["decided_at"]) == datetime.fromisoformat(sent).replace(
+        microsecond=datetime.fromisoformat(sent).microsecond // 1000 * 1000
+    )
+    assert status_of_spend(post) == "withheld"
+    assert [record.superseded for record in ConsentRecord.objects.order_by("sequence")] == [False, True]
+    assert post(PATH, GIVEN | {"decided_at": ago(30)}).json()["superseded"] is False
+    assert status_of_spend(post) == "missing"
+
+
+def test_repeat_with_its_idempotency_key_is_answered_alike(post: Post) -> None:
+    key = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
+    first = post(PATH, GIVEN, **key)
+    reordered = dict(reversed(GIVEN.items()))
+    unquoted = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
+    for again in (post(PATH, GIVEN, **key), post(PATH, reordered, **key), post(PATH, GIVEN, **unquoted)):
+        assert (again.status_code, again.content) == (first.status_code, first.content) == (201, first.content)
+    assert ConsentRecord.objects.count() == 1
+    assert post(PATH, WITHDRAWN).status_code == 201
+    assert post(PATH, GIVEN, **key).json() == first.json()
+    assert status_of_spend(post) == "withheld", "a repeat does nothing again"
+
+
+def test_pending_decision_is_answered_201_by_a_repeat_once_in_effect(
+    post: Post, environment: ServingEnvironment
+) -> None:
+    key = {"Idempotency-Key": '"k"'}
+    environment.store.available = False
+    first = post(PATH, WITHDRAWN, **key)
+    environment.store.available = True
+    again = post(PATH, WITHDRAWN, **key)
+    assert (first.status_code, again.status_code) == (202, 201)
+    assert again.json() == first.json() | {"effective": True}
+
+
+def test_idempotency_key_with_another_body_is_refused(post: Post) -> None:
+    key = {"Idempotency-Key": '"k"'}
+    assert post(PATH, GIVEN, **key).status_code == 201
+    refused = post(PATH, WITHDRAWN, **key)
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:rapport:problem:idempotency-key-reused")
+    assert ConsentRecord.objects.count() == 1
+
+
+def test_clients_do_not_share_idempotency_keys(post: Post) -> None:
+    key = {"Idempotency-Key": '"k"'}
+    assert post(PATH, GIVEN, **key).status_code == 201
+    other = create_client("other", owner="", actor="test")
+    may = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["consent:write"], "actor": "test"}
+    _, text = create_key(other, **may)
+    assert post(PATH, WITHDRAWN, authorization=f"Bearer {text}", **key).status_code == 201
+    assert status_of_spend(post) == "withheld"
+
+
+@pytest.mark.parametrize("header", ["", '""', '"a', 'a"b', '"a\x7f"', "a b", '"' + "x" * 256 + '"', '"a";v=1', "é"])
+def test_malformed_idempotency_key_is_refused(post: Post, header: str) -> None:
+    response = post(PATH, GIVEN, **{"Idempotency-Key": header})
+    assert (response.status_code, response.json()["title"]) == (400, "A header is malformed")
+    assert not ConsentRecord.objects.exists()
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/customers"])
+@pytest.mark.parametrize("customer_id", ["a\0b", "a\x85", "\n"])
+def test_malformed_customer_id_is_refused_before_the_database_is_asked(
+    post: Post, monkeypatch: pytest.MonkeyPatch, path: str, customer_id: str
+) -> None:
+    post(PATH, b"")  # reads the key, which is then known
+
+    def asked(*_: object) -> None:
+        raise AssertionError("the database was asked")
+
+    monkeypatch.setattr(decisions, "lock_change_sequence", asked)
+    body = GIVEN if path == PATH else {"region": "EU", "brand": "lamp"}
+    with CaptureQueriesContext(connection) as queries:
+        response = post(path, body | {"customer_id": customer_id})
+    assert (response.status_code, response.json()["type"]) == (400, "urn:rapport:problem:malformed")
+    assert [query["sql"] for query in queries] == []
+
+
 @pytest.mark.parametrize(
     ("change", "status", "name"),
     [
+        ({"decided_at": "2099-01-01T00:00:00Z"}, 422, "wrong-date"),
+        ({"decided_at": "2020-01-01T00:00:00Z"}, 422, "wrong-date"),
+        ({"decided_at": "1969-01-01T00:00:00Z"}, 422, "wrong-date"),
+        ({"decided_at": "2026-01-01T00:00:00"}, 400, "malformed"),
+        ({"decided_at": 1_700_000_000}, 400, "malformed"),
         ({"customer_id": "unknown"}, 404, "unknown-customer"),
         ({"customer_id": "a\0b"}, 400, "malformed"),
         ({"purpose": "analytics"}, 403, "forbidden"),

@@ -1,7 +1,7 @@
 """Examples of the OpenAPI document: each is sent and answered as documented."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,11 +12,14 @@ from featurestore.api.examples import BATCH, CONSENTS, CUSTOMERS, EVENTS, FEATUR
 from featurestore.api.services import EXAMPLES, LISTED, SMALLEST
 from featurestore.api.sse import operation
 from featurestore.catalog.purposes import PURPOSES
-from featurestore.consent.services import define_purpose, publish_notice
+from featurestore.clock import moment
+from featurestore.consent import change_sequence
+from featurestore.consent.services import define_purpose, publish_notice, withdraw
 from featurestore.profiles.services import register
 from tests.kit.api import Post
-from tests.kit.serving_environment import ServingEnvironment
+from tests.kit.serving_environment import NOW_MS, ServingEnvironment
 
+NOON = moment(NOW_MS)
 VARYING = {"since", "record", "instance"}
 """Fields that differ each time."""
 
@@ -40,16 +43,22 @@ def kafka_unavailable(environment: ServingEnvironment) -> None:
     environment.kafka.available = False
 
 
+def withdrawn_a_minute_ago(environment: ServingEnvironment) -> None:
+    withdraw("C42", "service", method="chat", actor="test", decided_at=NOON - timedelta(minutes=1))
+
+
 PREPARATIONS: dict[str, Callable[[ServingEnvironment], None]] = {
     "store-unavailable": store_unavailable,
     "pending": store_unavailable,
     "kafka-unavailable": kafka_unavailable,
+    "superseded": withdrawn_a_minute_ago,
 }
 
 
 @pytest.fixture
-def purposes(environment: ServingEnvironment) -> None:
-    """The purposes and the notice that the examples of decisions name."""
+def purposes(environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The purposes and the notice that the examples of decisions name; at noon, by the database's clock too."""
+    monkeypatch.setattr(change_sequence, "database_now", lambda: NOON)
     for purpose in PURPOSES:
         define_purpose(purpose.name, title=purpose.title, lawful_basis=purpose.basis)
     publish_notice("privacy", 1, "en", "What we do.", ["service"])

@@ -13,10 +13,12 @@ from django.test import Client
 from featurestore.access.models import ApiClient
 from featurestore.access.services import allow, create_secret
 from featurestore.catalog.purposes import PURPOSES
+from featurestore.clock import moment
+from featurestore.consent import change_sequence
 from featurestore.consent.services import define_purpose, give, publish_notice
 from featurestore.profiles.services import register
 from tests.kit.api import environment, key, no_cached_credentials, post
-from tests.kit.serving_environment import ServingEnvironment
+from tests.kit.serving_environment import NOW_MS, ServingEnvironment
 
 __all__ = ["environment", "key", "no_cached_credentials", "post"]
 
@@ -29,8 +31,9 @@ Curl = Callable[[str], HttpResponse]
 
 
 @pytest.fixture
-def customers(environment: ServingEnvironment) -> None:
-    """Customers of the pages: C1 and C2, as in the demo, C42 and C43, as in the OpenAPI document."""
+def customers(environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Customers of the pages: C1 and C2, as in the demo, C42 and C43, as in the OpenAPI document. It is noon."""
+    monkeypatch.setattr(change_sequence, "database_now", lambda: moment(NOW_MS))
     for purpose in PURPOSES:
         define_purpose(purpose.name, title=purpose.title, lawful_basis=purpose.basis)
     publish_notice("privacy", 1, "en", "What we do.", [purpose.name for purpose in PURPOSES])

@@ -25,7 +25,18 @@ COLOURS = {
 
 @admin.register(ConsentRecord)
 class ConsentRecordAdmin(ReadOnlyAdmin):
-    list_display = ["at", "customer_link", "purpose", "decided", "method", "actor", "notice", "reason"]
+    list_display = [
+        "at",
+        "decided_at",
+        "customer_link",
+        "purpose",
+        "decided",
+        "superseded",
+        "method",
+        "actor",
+        "notice",
+        "reason",
+    ]
     list_filter = [("purpose", RelatedDropdownFilter), ("decision", ChoicesDropdownFilter), ("at", DayRangeFilter)]
     list_select_related = ["customer", "purpose", "notice"]
     search_fields = ["customer__customer_id"]
@@ -33,7 +44,7 @@ class ConsentRecordAdmin(ReadOnlyAdmin):
     search_help_text = "Customer id, in full"
     ordering = ["-sequence"]
     fieldsets = [
-        (None, {"fields": ["customer_link", "purpose", "decided", "at", "since", "until"]}),
+        (None, {"fields": ["customer_link", "purpose", "decided", "decided_at", "at", "superseded", "since", "until"]}),
         ("How and why", {"fields": ["method", "notice", "actor", "reason", "sequence"]}),
     ]
 

@@ -1,6 +1,7 @@
 """Writers of consent: decisions, purposes, notices, expiry and fences. Every change is recorded, then published."""
 
-from featurestore.consent.services.decisions import Choice, RecordedDecision, give, record_decisions, withdraw
+from featurestore.consent.services.choice import Choice
+from featurestore.consent.services.decisions import RecordedDecision, give, record_decisions, withdraw
 from featurestore.consent.services.expiry import expire_due
 from featurestore.consent.services.fences import raise_epoch, raise_versions
 from featurestore.consent.services.pauses import lift, pause
@@ -11,10 +12,12 @@ from featurestore.consent.services.purposes import (
     publish_notice,
     retire_purpose,
 )
+from featurestore.consent.services.request_keys import RequestKey, request_key
 
 __all__ = [
     "Choice",
     "RecordedDecision",
+    "RequestKey",
     "Retirement",
     "backfill_purposes",
     "define_purpose",
@@ -26,6 +29,7 @@ __all__ = [
     "raise_epoch",
     "raise_versions",
     "record_decisions",
+    "request_key",
     "retire_purpose",
     "withdraw",
 ]

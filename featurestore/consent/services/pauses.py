@@ -8,7 +8,8 @@ from django.db.models import Q
 from featurestore.consent.errors import NotPaused
 from featurestore.consent.models import CurrentPermission, Purpose
 from featurestore.consent.permission_derivation import Decision
-from featurestore.consent.services.decisions import Choice, RecordedDecision, record_decisions
+from featurestore.consent.services.choice import Choice
+from featurestore.consent.services.decisions import RecordedDecision, record_decisions
 
 
 def pause(

@@ -7,7 +7,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from featurestore.consent.models import ConsentRecord, Notice, Purpose
 from featurestore.consent.permission_derivation import Basis
-from featurestore.consent.services.decisions import MAX_REASON_LENGTH
+from featurestore.consent.services.choice import MAX_REASON_LENGTH
 
 Method = ConsentRecord.Method
 METHODS = [

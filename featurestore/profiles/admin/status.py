@@ -24,6 +24,7 @@ WITHOUT_DECISION = {
 }
 STORE_PROBLEMS = {
     StoreStatus.VOUCHED: "",
+    StoreStatus.PARTLY: "A part of the store is not vouched for: until it is, reads may be denied for every purpose.",
     StoreStatus.UNVOUCHED: "The store is not vouched for: until it is, reads are denied for every purpose.",
     StoreStatus.LATCHED: "The database has lost commits: reads are denied for every purpose until an operator decides.",
     StoreStatus.UNAVAILABLE: "The store is unavailable: until it is back, reads are denied for every purpose.",
