@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,8 +60,14 @@ class Installation:
         }
         self.settings = own | settings
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")}
-        self.environment |= {f"RAPPORT_{name.upper()}": str(value) for name, value in self.settings.items()}
+        self.environment |= variables_of(self.settings)
         self.environment["DJANGO_SETTINGS_MODULE"] = "adminsite.settings"
+        self.variables = dict[str, dict[str, str]]()  # of the environment of one process alone, by its name
+
+    def change_settings(self, **settings: object) -> None:
+        """Change settings of the processes that start from now on."""
+        self.settings |= settings
+        self.environment |= variables_of(settings)
 
     def manage(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a management command. Fails with its output."""
@@ -76,7 +82,7 @@ class Installation:
 
     def start(self, name: str, *arguments: str | Path, **settings: object) -> "subprocess.Popen[bytes]":
         """Start a process, with its log in NAME.log; ``settings`` apply to it alone."""
-        environment = self.environment | {f"RAPPORT_{key.upper()}": str(value) for key, value in settings.items()}
+        environment = self.environment | variables_of(settings) | self.variables.get(name, {})
         command = [sys.executable, *map(str, arguments)]
         with (self.folder / f"{name}.log").open("ab") as log:
             # Its own process group, so that its children can be killed with it, as at the end of a container.
@@ -156,6 +162,11 @@ class Installation:
         """A process's structured log lines."""
         lines = (self.folder / f"{name}.log").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def variables_of(settings: Mapping[str, object]) -> dict[str, str]:
+    """The variables of the environment that hold settings."""
+    return {f"RAPPORT_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 class Template(NamedTuple):

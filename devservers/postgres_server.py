@@ -49,7 +49,7 @@ class PostgresServer(Server):
         data = self.folder / "data"
         owner = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
         with (self.folder / "output.log").open("ab") as log:
-            if not data.exists():
+            if not (data / "PG_VERSION").exists():  # the folder may be a disk of its own, mounted before
                 if owner:
                     shutil.chown(self.folder, "postgres", "postgres")
                 initialise = ["-U", "rapport", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]

@@ -103,19 +103,23 @@ class Broker(Server):
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def logs(self) -> Path:
+        """The folder of its topics. It may be a disk of its own."""
+        return self.folder / "logs"
+
     def start(self) -> None:
         """Format the folder if it is new, start, and return when the broker answers."""
         fetch_jars()
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self.folder / "server.properties"
-        logs = self.folder / "logs"
         ports = {"port": self.port, "advertised_port": self.advertised_port or self.port}
         properties.write_text(
-            PROPERTIES.format(**ports, controller_port=self.controller_port, logs=logs), encoding="utf-8"
+            PROPERTIES.format(**ports, controller_port=self.controller_port, logs=self.logs), encoding="utf-8"
         )
         output = self.folder / "output.log"
         with output.open("ab") as log:
-            if not (logs / "meta.properties").exists():
+            if not (self.logs / "meta.properties").exists():
                 cluster = "rapport-local-cluster0"  # 22 characters of base64: a Kafka uuid
                 arguments = ["format", "--standalone", "-t", cluster, "-c", str(properties)]
                 subprocess.run(self._java("kafka.tools.StorageTool", *arguments), check=True, stdout=log, stderr=log)

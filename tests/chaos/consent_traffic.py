@@ -8,6 +8,8 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import httpx
 
@@ -28,12 +30,12 @@ class ConsentTraffic:
         self.env, self.leaks, self.every_s = env, leaks, THREADS / rate
         self.counts: Counter[str] = Counter()
         self.error: BaseException | None = None
-        changing = [customer for customer in customers if customer.changes_consent]
+        self.changing = [customer for customer in customers if customer.changes_consent]
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(
                 target=self._run,
-                args=(changing[number::THREADS], random.Random(f"decisions {seed} {number}")),
+                args=(self.changing[number::THREADS], random.Random(f"decisions {seed} {number}")),
                 name=f"consent traffic {number}",
                 daemon=True,
             )
@@ -52,31 +54,37 @@ class ConsentTraffic:
         if self.error:
             raise self.error
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let no decision begin until the block ends; those that have begun are acknowledged before it begins."""
+        with ExitStack() as held:
+            for customer in self.changing:
+                held.enter_context(customer.without_decisions())
+            yield
+
     def _run(self, customers: list[Customer], choices: random.Random) -> None:
         try:
             with self.env.client() as client:
                 while not self._stop.wait(self.every_s * choices.uniform(0.5, 1.5)):
-                    self._change(client, choices.choice(customers), choices)
+                    self.change(client, choices.choice(customers), choices.choice(CHANGING_PURPOSES))
         except BaseException as error:  # noqa: BLE001 raised by stop
             self.error = error
 
-    def _change(self, client: httpx.Client, customer: Customer, choices: random.Random) -> None:
+    def change(self, client: httpx.Client, customer: Customer, purpose: str) -> None:
         """Withdraw a given consent of the customer, or give a refused one."""
-        purpose = choices.choice(CHANGING_PURPOSES)
-        decision = "withdrawn" if customer.may_be_read(purpose) else "given"
-        with customer.lock:
-            customer.deciding = True
-        while customer.in_flight:
-            time.sleep(0.01)
+        with customer.without_decisions(), customer.without_events():
+            decision = "withdrawn" if customer.may_be_read(purpose) else "given"
+            self.decide_and_record(client, customer, purpose, decision)
+        if decision == "withdrawn":
+            self.leaks.read_and_check(client, purpose, [customer])
+
+    def decide_and_record(self, client: httpx.Client, customer: Customer, purpose: str, decision: str) -> None:
+        """Have a decision acknowledged, and record what it implies."""
         if decision == "given":
             customer.allow_reads(purpose)
         answer = self.decide_until_acknowledged(client, customer, purpose, decision)
         customer.record_answer(purpose, decision, answer)
-        with customer.lock:
-            customer.deciding = False
         self.counts[f"{decision} {answer.status_code}"] += 1
-        if decision == "withdrawn":
-            self.leaks.read_and_check(client, purpose, [customer])
 
     def decide_until_acknowledged(
         self, client: httpx.Client, customer: Customer, purpose: str, decision: str

@@ -4,7 +4,8 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -32,13 +33,17 @@ CHANGING_PURPOSES = (*CONSENT_PURPOSES, "analytics")
 
 
 class ExpectedPermission(NamedTuple):
-    """Permission expected for one purpose. ``since_ms`` is that of the grant in effect; None: refused.
+    """Permission expected for one purpose. ``since_ms`` is the start of the grant in effect; None: refused.
 
     ``denied_from``: the monotonic time from which no read may serve a value, until a new grant is requested.
+    ``before``: earlier intervals (since, until) whose events count too; later on, events passed by and ``since_ms``
+    moved. ``late``: the store had the grant late, perhaps, and then it starts later than its decision's answer says.
     """
 
     since_ms: int | None
     denied_from: float
+    before: tuple[tuple[int, int], ...] = ()
+    late: bool = False
 
 
 @dataclass(eq=False)
@@ -51,8 +56,10 @@ class Customer:
     deciding: bool = False  # meanwhile no event is sent
     in_flight: int = 0
     expected: dict[str, ExpectedPermission] = field(default_factory=dict)
+    decided: dict[str, float] = field(default_factory=dict)  # monotonic time of the last answer, by purpose
     history: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    decision_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def partition(self) -> int:
@@ -65,9 +72,10 @@ class Customer:
     def record_answer(self, purpose: str, decision: str, answer: httpx.Response) -> None:
         """Update the expected permission by the API's answer to a decision."""
         body = answer.json()
+        self.decided[purpose] = time.monotonic()
         since_ms = milliseconds(body["since"])
         if decision == "given":
-            self.expected[purpose] = ExpectedPermission(since_ms, NEVER)
+            self.expected[purpose] = ExpectedPermission(since_ms, NEVER, late=answer.status_code == 202)
         else:
             pending_s = 0 if answer.status_code == 201 else PENDING_S
             self.expected[purpose] = ExpectedPermission(None, time.monotonic() + pending_s)
@@ -75,6 +83,52 @@ class Customer:
 
     def may_be_read(self, purpose: str) -> bool:
         return self.expected[purpose].since_ms is not None
+
+    def start_later(self, purpose: str, passed_by_from_ms: int, start_ms: int) -> None:
+        """Events from a time on were passed by, and the grant starts later; what was counted before stays."""
+        expected = self.expected[purpose]
+        assert expected.since_ms is not None
+        assert start_ms > passed_by_from_ms, (
+            f"{purpose} of {self.subject} starts at {start_ms}, though events after {passed_by_from_ms} were passed by"
+        )
+        before = (*expected.before, (expected.since_ms, passed_by_from_ms))
+        self.expected[purpose] = expected._replace(since_ms=start_ms, before=before)
+        self.history.append(f"{purpose} passed by from {passed_by_from_ms}, starts at {start_ms}")
+
+    def decided_at(self, purpose: str) -> float:
+        """Monotonic time at which the last decision was acknowledged."""
+        return self.decided.get(purpose, 0.0)
+
+    def adopt_taken_over(self, purpose: str, answered: dict[str, Any]) -> None:
+        """Adopt what became of a grant that the database may have lost: it is refused, or may start later."""
+        if all(view["status"] == "withheld" for view in answered["views"].values()):
+            self.expected[purpose] = ExpectedPermission(None, time.monotonic())
+            self.history.append(f"{purpose} refused after the denials were taken over")
+        else:
+            self.expected[purpose] = self.expected[purpose]._replace(late=True)
+
+    def start_generation(self, at_ms: int) -> None:
+        """No event before this time counts any more; the exact start is in the answers."""
+        for purpose, expected in self.expected.items():
+            if expected.since_ms is not None and expected.since_ms < at_ms:
+                self.expected[purpose] = ExpectedPermission(at_ms, NEVER, late=True)
+        self.history.append(f"new generation at {at_ms}")
+
+    @contextmanager
+    def without_decisions(self) -> Iterator[None]:
+        """Let no decision of the customer begin until the block ends; one that has begun is awaited."""
+        with self.decision_lock:
+            yield
+
+    @contextmanager
+    def without_events(self) -> Iterator[None]:
+        """Send no event of the customer until the block ends; those in flight are awaited."""
+        with self.lock:
+            self.deciding = True
+        eventually(lambda: not self.in_flight, "the customer's events are acknowledged", within_s=180, every_s=0.01)
+        yield
+        with self.lock:
+            self.deciding = False
 
 
 def milliseconds(time_: str) -> int:
@@ -138,5 +192,23 @@ def read(client: httpx.Client, purpose: str, customers: Iterable[Customer], **op
     return client.post("/v1/features/batch", json=body)
 
 
-def batches(customers: list[Customer], size: int = 100) -> Iterable[list[Customer]]:
+def read_served(client: httpx.Client, purpose: str, customers: Sequence[Customer]) -> list[dict[str, Any]]:
+    """Answers for customers. Raises AssertionError if one is not served."""
+    answers: list[dict[str, Any]] = read(client, purpose, customers).json()["results"] if customers else []
+    for customer, answered in zip(customers, answers, strict=True):
+        assert is_served(answered), f"{purpose} of {customer.subject} is not served: {answered['views']}"
+    return answers
+
+
+def start_of(answered: dict[str, Any]) -> int:
+    """Start in ms of what an answer serves: that of the view with the longest window; others' may begin later."""
+    return min(milliseconds(view["start"]) for view in answered["views"].values())
+
+
+def is_served(answered: dict[str, Any]) -> bool:
+    """Whether every view of an answer is served, with a value or without."""
+    return all(view["status"] in ("present", "missing") for view in answered["views"].values())
+
+
+def batches(customers: Sequence[Customer], size: int = 100) -> Iterable[Sequence[Customer]]:
     return (customers[start : start + size] for start in range(0, len(customers), size))

@@ -45,11 +45,11 @@ def check(dead_letters: Iterable[DeadLetter], poison_records: Mapping[RecordId, 
     return DeadLetterCheck(missing, unexpected)
 
 
-def read(bootstrap: str, generation: int) -> Iterator[DeadLetter]:
-    """All dead letters of the topic."""
+def read(bootstrap: str, generations: Iterable[int]) -> Iterator[DeadLetter]:
+    """All dead letters of some generations."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "chaos-dead-letters", "enable.auto.commit": False})
-    topic = names.dead_letters(generation)
-    partitions = [TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)]
+    topics = [names.dead_letters(generation) for generation in generations]
+    partitions = [TopicPartition(topic, partition, 0) for topic in topics for partition in range(PARTITIONS)]
     left = sum(high - low for low, high in (consumer.get_watermark_offsets(one, timeout=30) for one in partitions))
     consumer.assign(partitions)
     while left:

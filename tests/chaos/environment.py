@@ -1,8 +1,6 @@
 """Environment of chaos and load tests: real servers and all processes of an installation, supervised."""
 
-import re
-import shutil
-import subprocess
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,19 +9,21 @@ import httpx
 from redis import Redis
 
 from devservers.installation import Installation, answers
-from devservers.kafka.broker import Broker, missing_programs
-from devservers.ports import free_port
-from devservers.postgres_server import PostgresServer, programs
-from devservers.redis_server import RedisServer
-from devservers.server import Server
+from devservers.kafka.broker import missing_programs
+from devservers.postgres_server import programs
 from devservers.waiting import eventually
-from tests.chaos.proxy import Proxy
+from tests.chaos.members import StoreVerifier, Worker
+from tests.chaos.process_clock import ProcessClock, missing_library
+from tests.chaos.servers import Servers
 from tests.chaos.supervisor import Start, SupervisedProcess
 
 PARTITIONS = 8
 SESSION_S = 3.0
-LAG_PARTITION = re.compile(r'^rapport_stream_lag\{partition="(\d+)"', re.MULTILINE)
 CELERY = ("-m", "celery", "--app", "adminsite")
+VERIFIER, API, FIRST_WORKER = "store-verifier", "api", "streams-1"
+WITH_CLOCKS = (VERIFIER, API, FIRST_WORKER)
+"""Processes whose clock can be set wrong."""
+AUDIT_INTERVAL_S = 8
 
 
 def missing_servers() -> str | None:
@@ -31,34 +31,12 @@ def missing_servers() -> str | None:
     return missing_programs() or (None if programs() else "PostgreSQL's server programs are not installed")
 
 
-class Worker:
-    """A stream worker with its own name, data folder and health page."""
-
-    def __init__(self, installation: Installation, name: str) -> None:
-        self.name, self.port, self.data_folder = name, free_port(), installation.folder / name
-        settings = {"stream_member": name, "stream_health_port": self.port, "stream_data_dir": self.data_folder}
-        self.process = SupervisedProcess(name, lambda: installation.start(name, "-m", "streams", "worker", **settings))
-
-    def ready(self) -> bool:
-        try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def partitions(self) -> frozenset[int]:
-        """The partitions assigned to it: its metrics have a lag of each."""
-        metrics = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=5).text
-        return frozenset(map(int, LAG_PARTITION.findall(metrics)))
-
-    def delete_data(self) -> None:
-        """Delete its data folder. Only while the process is held."""
-        shutil.rmtree(self.data_folder)
-
-
 class ChaosEnvironment:
-    """All servers and processes. ``processes`` by name; ``spare`` is a worker that faults add and remove.
+    """All servers and processes, by name in ``processes``. Faults add and remove ``spare``, a worker, and
+    ``second_verifier``.
 
-    ``single_worker``: one stream worker instead of two, and no proxy between Kafka and its clients.
+    ``clocks`` is empty where the machine has no libfaketime. ``single_worker``: one stream worker instead of two, plain
+    servers, and no clocks.
     """
 
     def __init__(self, folder: Path, *, single_worker: bool = False) -> None:
@@ -66,6 +44,8 @@ class ChaosEnvironment:
         self.processes: dict[str, SupervisedProcess] = {}
         self.workers: list[Worker] = []
         self.spare: Worker | None = None
+        self.second_verifier: StoreVerifier | None = None
+        self.clocks: dict[str, ProcessClock] = {}
         self._closing = ExitStack()
 
     def start(self) -> "ChaosEnvironment":
@@ -78,46 +58,41 @@ class ChaosEnvironment:
         return self
 
     def _start(self) -> None:
-        self.broker = Broker(self.folder / "kafka", short_lived=True)
-        if not self.single_worker:
-            self.proxy = Proxy(self.broker.port)
-            self.broker.advertised_port = self.proxy.port
-            self.proxy.start()
-            self._closing.callback(self.proxy.stop)
-        self.store = RedisServer(self.folder / "store", durable=True)  # a restart keeps its data: the harder case
-        control, database = RedisServer(self.folder / "control", durable=True), PostgresServer()
-        self._closing.callback(shutil.rmtree, database.folder)
-        for name, server in {
-            "kafka": self.broker,
-            "store": self.store,
-            "control": control,
-            "database": database,
-        }.items():
-            self.supervise(name, partial(start_server, server))
-            self._closing.callback(server.stop)
+        self.servers = Servers(self.folder, self._closing, plain=self.single_worker)
+        self.processes |= self.servers.processes
         self.installation = Installation(
             self.folder,
-            kafka=f"127.0.0.1:{self.broker.port if self.single_worker else self.proxy.port}",
-            store=self.store.url,
-            control_url=control.url,
-            database=database.url,
+            kafka=self.servers.kafka_address,
+            store=self.servers.store.url,
+            control_url=self.servers.control.url,
+            database=self.servers.database_url,
             partitions=PARTITIONS,
             stream_session_ms=round(SESSION_S * 1000),
+            audit_interval_s=AUDIT_INTERVAL_S,
         )
         self._closing.callback(self.installation.stop)
         self.installation.prepare()
         self.key = self.installation.make_key()
+        if not (self.single_worker or missing_library()):
+            self.clocks = {name: ProcessClock(self.folder / f"{name}.clock") for name in WITH_CLOCKS}
+            self.installation.variables = {name: clock.variables for name, clock in self.clocks.items()}
+        self._start_processes()
+        self.wait_for_api()
+        eventually(self.healthy, "every process runs and every worker is ready", within_s=120, every_s=0.2)
+
+    def _start_processes(self) -> None:
         beat = ("beat", "--loglevel", "WARNING", "--schedule", str(self.folder / "beat"))
         for name, command in {
-            "store-verifier": ("manage.py", "verify_store"),
-            "api": self.installation.api_command,
+            API: self.installation.api_command,
             "celery": (*CELERY, "worker", "--loglevel", "WARNING", "--concurrency", "2"),
             "beat": (*CELERY, *beat),
         }.items():
             self.supervise(name, partial(self.installation.start, name, *command))
+        self.verifier = self.add_verifier(VERIFIER)
         self.workers = [self.add_worker(f"streams-{number}") for number in ((1,) if self.single_worker else (1, 2))]
-        self.wait_for_api()
-        eventually(self.healthy, "every process runs and every worker is ready", within_s=120, every_s=0.2)
+
+    def supervise(self, name: str, start: Start) -> None:
+        self.processes[name] = SupervisedProcess(name, start)
 
     def wait_for_api(self) -> None:
         with self.client() as client:
@@ -129,7 +104,7 @@ class ChaosEnvironment:
 
     def redis(self) -> Redis:
         """A connection to the store."""
-        return Redis.from_url(self.store.url)
+        return Redis.from_url(self.servers.store.url)
 
     def add_worker(self, name: str) -> Worker:
         worker = Worker(self.installation, name)
@@ -140,6 +115,27 @@ class ChaosEnvironment:
         assert self.spare
         self.processes.pop(self.spare.name).remove()
         self.spare = None
+
+    def add_verifier(self, name: str) -> StoreVerifier:
+        verifier = StoreVerifier(self.installation, name, self.servers.proxy_of(self.servers.store.port))
+        self.processes[name] = verifier.process
+        return verifier
+
+    def remove_second_verifier(self) -> None:
+        assert self.second_verifier
+        self.processes.pop(self.second_verifier.name).remove()
+        self.second_verifier = None
+
+    @property
+    def generation(self) -> int:
+        return int(str(self.installation.settings["generation"]))
+
+    def start_generation(self, generation: int, command: Sequence[str]) -> None:
+        """Set a new generation of topics for every process, run a command, and restart what uses topics."""
+        self.installation.change_settings(generation=generation)
+        self.installation.run(*command)
+        for name in (API, "celery", *(worker.name for worker in self.all_workers())):
+            self.processes[name].kill()
 
     def all_workers(self) -> list[Worker]:
         return [*self.workers, *([self.spare] if self.spare else [])]
@@ -156,13 +152,3 @@ class ChaosEnvironment:
             process.resume()
             process.stop_supervising()
         self._closing.close()
-
-    def supervise(self, name: str, start: Start) -> None:
-        self.processes[name] = SupervisedProcess(name, start)
-
-
-def start_server(server: Server) -> "subprocess.Popen[bytes]":
-    """Start a server; its process."""
-    server.start()
-    assert server.process
-    return server.process

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -82,12 +83,27 @@ class EventTraffic:
 
     def stop(self) -> None:
         """Send no new events; return when every event is acknowledged."""
-        self.rate = 0
-        eventually(lambda: self.idle or not self._thread.is_alive(), "every event is written", within_s=180)
-        self._stop.set()
-        self._thread.join()
+        with self.paused():
+            self._stop.set()
+            self._thread.join()
         if self.error:
             raise self.error
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Send no event until the block ends; those in flight are acknowledged before it begins."""
+        rate, self.rate = self.rate, 0
+        eventually(lambda: self.idle or not self._thread.is_alive(), "every event is written", within_s=180)
+        yield
+        self.rate = rate
+
+    def start_generation(self, generation: int) -> None:
+        """Send to topics of a new generation from now on. Only while paused.
+
+        An event of an earlier generation that was sent again would count as a new one.
+        """
+        self.generation = generation
+        self._delivered.clear()
 
     @property
     def idle(self) -> bool:

@@ -7,7 +7,7 @@ that sends purges, the time ends when the purge of a later withdrawal is in Kafk
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import httpx
@@ -17,13 +17,13 @@ from devservers.waiting import eventually
 from featurestore import names
 from featurestore.catalog.chat import Message, chat
 from tests.chaos.consent_traffic import ConsentTraffic
-from tests.chaos.customers import Customer, read
+from tests.chaos.customers import SERVICES, Customer, is_served, read
 from tests.chaos.environment import PARTITIONS, ChaosEnvironment
 from tests.chaos.event_traffic import EventTraffic
 
 FEATURE, VIEW = "customer_messages_1d", "dialogue"
 WITHIN_S = 120
-EVERY_S = 0.03
+EVERY_S = 0.05
 PROBE_MESSAGE = Message(author="customer", conversation_id="probe")
 
 
@@ -34,6 +34,9 @@ class RecoveryTimes(NamedTuple):
     all_s: float
 
 
+NOTHING = RecoveryTimes(0, 0)
+
+
 class ReadProbe:
     """One probe customer a partition, whose messages are counted by a feature."""
 
@@ -42,9 +45,15 @@ class ReadProbe:
         self._client = env.client(timeout_s=2)
         self._sent = [0] * PARTITIONS
 
+    def start_generation(self, _generation: int) -> None:
+        """Count messages from now on."""
+        self._sent = [0] * PARTITIONS
+
     def measure(self, began_at: float, partitions: Iterable[int]) -> RecoveryTimes:
         """Send a message on each partition, and wait until all are in served values."""
         waiting = set(partitions)
+        if not waiting:
+            return NOTHING
         for partition in waiting:
             self.traffic.send(self.customers[partition], chat, PROBE_MESSAGE)
             self._sent[partition] += 1
@@ -75,6 +84,36 @@ class ReadProbe:
         }
 
 
+class CustomersProbe:
+    """Customers who are read until all that they allow is served again."""
+
+    def __init__(self, env: ChaosEnvironment) -> None:
+        self._client = env.client(timeout_s=2)
+
+    def measure(self, began_at: float, customers: Sequence[Customer]) -> RecoveryTimes:
+        """Wait until every purpose that each customer allows is served."""
+        waiting = {purpose: [one for one in customers if one.may_be_read(purpose)] for purpose in SERVICES}
+        times_s: list[float] = []
+
+        def all_served() -> bool:
+            for purpose, left in waiting.items():
+                served = self._served(purpose, left) if left else set()
+                times_s.extend(time.monotonic() - began_at for _ in served)
+                waiting[purpose] = [customer for customer in left if customer.subject not in served]
+            return not any(waiting.values())
+
+        eventually(all_served, f"{len(customers)} customers are served again", WITHIN_S, EVERY_S)
+        return RecoveryTimes(times_s[0], times_s[-1]) if times_s else NOTHING
+
+    def _served(self, purpose: str, customers: Sequence[Customer]) -> set[str]:
+        try:
+            answer = read(self._client, purpose, customers)
+        except httpx.TransportError:
+            return set()
+        results = answer.json()["results"] if answer.status_code == 200 else []
+        return {one.subject for one, answered in zip(customers, results, strict=False) if is_served(answered)}
+
+
 class PurgeProbe:
     """A probe customer whose withdrawals are looked for in the topic of purges."""
 
@@ -82,7 +121,6 @@ class PurgeProbe:
         self.consent_traffic, self.customer = consent_traffic, customer
         self._client = env.client()
         self.purges = 0
-        topic = names.purge(int(str(env.installation.settings["generation"])))
         self._consumer = Consumer(
             {
                 "bootstrap.servers": str(env.installation.settings["kafka_bootstrap"]),
@@ -92,10 +130,15 @@ class PurgeProbe:
                 "log_level": 0,
             }
         )
-        self._consumer.assign([TopicPartition(topic, customer.partition, 0)])
+        self._generation = 0
+        self.start_generation(env.generation)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="purges", daemon=True)
         self._thread.start()
+
+    def start_generation(self, generation: int) -> None:
+        """Look for purges in the topic of a new generation from now on."""
+        self._generation = generation
 
     def measure(self, began_at: float) -> RecoveryTimes:
         """Withdraw and wait for the purge; then consent again, for the next measurement."""
@@ -112,13 +155,14 @@ class PurgeProbe:
         self._consumer.close()
 
     def _decide(self, decision: str) -> None:
-        if decision == "given":
-            self.customer.allow_reads("service")
-        answer = self.consent_traffic.decide_until_acknowledged(self._client, self.customer, "service", decision)
-        self.customer.record_answer("service", decision, answer)
+        self.consent_traffic.decide_and_record(self._client, self.customer, "service", decision)
 
     def _read(self) -> None:
+        assigned = 0
         while not self._stop.is_set():
+            if assigned != self._generation:
+                assigned = self._generation
+                self._consumer.assign([TopicPartition(names.purge(assigned), self.customer.partition, 0)])
             for message in self._consumer.consume(100, timeout=0.1):
                 if not message.error() and message.key() == self.customer.subject.encode():
                     self.purges += 1

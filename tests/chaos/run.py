@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.chaos import dead_letters
-from tests.chaos.comparison import Comparison, compare, detects_one_event, wait_until_up_to_date
+from tests.chaos.comparison import Comparison, adopt_starts, compare, detects_one_event, wait_until_up_to_date
 from tests.chaos.consent_traffic import ConsentTraffic
 from tests.chaos.customers import make_customers, one_per_partition, register
 from tests.chaos.dead_letters import DeadLetterCheck
+from tests.chaos.disturbance import Disturbance, FaultContext
 from tests.chaos.environment import SESSION_S, ChaosEnvironment
 from tests.chaos.event_traffic import EventTraffic
-from tests.chaos.faults import FAULTS, Disturbance, FaultContext
+from tests.chaos.faults import FAULTS
 from tests.chaos.leak_monitor import Leak, LeakMonitor
-from tests.chaos.probes import PurgeProbe, ReadProbe, RecoveryTimes
+from tests.chaos.probes import CustomersProbe, PurgeProbe, ReadProbe, RecoveryTimes
 from tests.chaos.schedule import schedule
 from tests.chaos.written_events import WrittenEvents
 
@@ -31,7 +32,10 @@ EVERY_S = 0.2
 
 @dataclass(frozen=True)
 class Plan:
-    """Length and load of a run. It ends when the minutes are over and the number of faults is reached."""
+    """Length and load of a run. It ends when the minutes are over and the number of faults is reached.
+
+    ``kinds``: names of faults that are carried out.
+    """
 
     minutes: float
     faults: int
@@ -40,6 +44,7 @@ class Plan:
     events_per_s: float = 80.0
     decisions_per_s: float = 0.8
     outage_s: float = 30.0
+    kinds: tuple[str, ...] = tuple(FAULTS)
 
 
 class SurvivedFault(NamedTuple):
@@ -84,7 +89,7 @@ def run(folder: Path, plan: Plan) -> Outcome:
 
 def _run_faults(env: ChaosEnvironment, plan: Plan, outcome: Outcome, closing: ExitStack) -> None:
     settings, choices = env.installation.settings, random.Random(plan.seed)
-    secret, bootstrap, generation = settings["subject_secret"], settings["kafka_bootstrap"], settings["generation"]
+    secret, bootstrap, first_generation = settings["subject_secret"], settings["kafka_bootstrap"], env.generation
     customers = make_customers(str(secret), plan.customers)
     probe_customers = one_per_partition(str(secret), "probe")
     (purge_customer,) = make_customers(str(secret), 1, "purged")
@@ -93,9 +98,7 @@ def _run_faults(env: ChaosEnvironment, plan: Plan, outcome: Outcome, closing: Ex
         register(client, all_customers, choices)
         log(f"{len(all_customers)} customers are registered")
         written = WrittenEvents(env.folder / "written")
-        event_traffic = EventTraffic(
-            str(bootstrap), int(str(generation)), customers, written, plan.events_per_s, plan.seed
-        )
+        event_traffic = EventTraffic(str(bootstrap), env.generation, customers, written, plan.events_per_s, plan.seed)
         leak_monitor = LeakMonitor(env, all_customers, plan.seed)
         consent_traffic = ConsentTraffic(env, customers, leak_monitor, plan.decisions_per_s, plan.seed)
         read_probe = ReadProbe(env, event_traffic, probe_customers)
@@ -104,11 +107,23 @@ def _run_faults(env: ChaosEnvironment, plan: Plan, outcome: Outcome, closing: Ex
         for part in (event_traffic, leak_monitor, consent_traffic):
             part.start()
 
-        context = FaultContext(env, choices, plan.outage_s)
+        context = FaultContext(
+            env,
+            client,
+            choices,
+            plan.outage_s,
+            customers,
+            all_customers,
+            event_traffic,
+            consent_traffic,
+            leak_monitor,
+            read_probe,
+            purge_probe,
+        )
         measure = RecoveryMeasurement(env, read_probe, purge_probe)
         measure(Disturbance())  # until everything is served for the first time
         began = time.monotonic()
-        for name in schedule(choices):
+        for name in schedule(choices, plan.kinds):
             if time.monotonic() - began > plan.minutes * 60 and len(outcome.survived_faults) >= plan.faults:
                 break
             outcome.undisturbed_s.append(measure(Disturbance()).all_s)
@@ -124,11 +139,13 @@ def _run_faults(env: ChaosEnvironment, plan: Plan, outcome: Outcome, closing: Ex
         leak_monitor.stop()
         log("waiting until everything is up to date")
         wait_until_up_to_date(client, all_customers)
+        starts = adopt_starts(client, all_customers)
         db = written.database(all_customers)
         outcome.comparison = compare(client, all_customers, db)
+        outcome.comparison.lost.extend(starts)
         outcome.detects_one_event = detects_one_event(client, customers[:1], db)
     outcome.leaks = leak_monitor.leaks
-    found = dead_letters.read(str(bootstrap), int(str(generation)))
+    found = dead_letters.read(str(bootstrap), range(first_generation, env.generation + 1))
     outcome.dead_letters = dead_letters.check(found, event_traffic.poison_records)
     outcome.counts = event_traffic.counts + consent_traffic.counts + leak_monitor.counts
     outcome.counts["events written"] = written.events
@@ -143,14 +160,17 @@ class RecoveryMeasurement:
 
     def __init__(self, env: ChaosEnvironment, read_probe: ReadProbe, purge_probe: PurgeProbe) -> None:
         self.env, self.read_probe, self.purge_probe = env, read_probe, purge_probe
+        self.customers_probe = CustomersProbe(env)
 
     def __call__(self, disturbance: Disturbance) -> RecoveryTimes:
         served = self.read_probe.measure(disturbance.at, disturbance.partitions)
+        if disturbance.customers:
+            served = self.customers_probe.measure(disturbance.at, disturbance.customers)
         return self.purge_probe.measure(disturbance.at) if disturbance.purges else served
 
-    def until_healthy(self, began_at: float) -> Iterator[RecoveryTimes]:
+    def until_healthy(self, watch_until: float) -> Iterator[RecoveryTimes]:
         """Measure on, for late effects: a restarted worker takes partitions from others, a vouch key expires."""
-        while time.monotonic() < began_at + EFFECT_WITHIN_S or not self.env.healthy():
+        while time.monotonic() < watch_until or not self.env.healthy():
             yield self(Disturbance())
             time.sleep(EVERY_S)
         yield self(Disturbance())
@@ -158,10 +178,11 @@ class RecoveryMeasurement:
 
 def run_fault(name: str, context: FaultContext, measure: RecoveryMeasurement) -> SurvivedFault:
     """Carry out a fault, and measure until the environment is healthy again."""
-    began_at = time.monotonic()
+    fault = FAULTS[name]
+    watch_until = time.monotonic() + (EFFECT_WITHIN_S if fault.late_effects else 0)
     try:
-        served = [measure(disturbance) for disturbance in FAULTS[name](context)]
-        served += measure.until_healthy(began_at)
+        served = [measure(disturbance) for disturbance in fault.disturb(context)]
+        served += measure.until_healthy(watch_until)
     except AssertionError as error:
         raise AssertionError(f"{name}: {error}; logs in {context.env.folder}") from error
     return SurvivedFault(name, max(one.all_s for one in served), served[0].first_s)

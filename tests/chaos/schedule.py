@@ -1,16 +1,17 @@
 """Order of the faults: rounds of all faults, each shuffled, from one seed."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from tests.chaos.faults import FAULTS
+ADDED, REMOVED = "worker added", "worker removed"
 
 
-def schedule(choices: random.Random) -> Iterator[str]:
+def schedule(choices: random.Random, kinds: Collection[str]) -> Iterator[str]:
     """Names of faults, without end. In each round a worker is added before it is removed."""
     while True:
-        names = list(FAULTS)
+        names = list(kinds)
         choices.shuffle(names)
-        added, removed = sorted((names.index("worker added"), names.index("worker removed")))
-        names[added], names[removed] = "worker added", "worker removed"
+        if ADDED in names:
+            added, removed = sorted((names.index(ADDED), names.index(REMOVED)))
+            names[added], names[removed] = ADDED, REMOVED
         yield from names

@@ -41,9 +41,13 @@ class SupervisedProcess:
         self._signal(signal.SIGKILL)
         self.process.wait()
 
-    def kill_and_hold(self) -> None:
-        """Kill it; it is not restarted until ``release``."""
+    def hold(self) -> None:
+        """Do not restart it until ``release``."""
         self._held.set()
+
+    def kill_and_hold(self) -> None:
+        """Kill it, and hold it."""
+        self.hold()
         self.kill()
 
     def release(self) -> None:

@@ -113,7 +113,7 @@ def test_event_counts_from_its_grant_on_by_both_timestamps(tmp_path: Path) -> No
 
 
 def test_round_has_every_fault_once_and_depends_on_the_seed() -> None:
-    rounds = [list(islice(schedule(random.Random(seed)), 3 * len(FAULTS))) for seed in (1, 1, 2)]
+    rounds = [list(islice(schedule(random.Random(seed), FAULTS), 3 * len(FAULTS))) for seed in (1, 1, 2)]
     assert rounds[0] == rounds[1] != rounds[2]
     for start in range(0, len(rounds[0]), len(FAULTS)):
         one = rounds[0][start : start + len(FAULTS)]

@@ -20,6 +20,7 @@ COLUMNS = {
     Kind.TEXT: "VARCHAR",
     Kind.BOOLEAN: "BOOLEAN",
 }
+NO_END_MS = 2**62
 KEY_COLUMNS = {"customer": "VARCHAR", "t_ms": "BIGINT", "event_id_hash": "BIGINT", "kafka_ms": "BIGINT"}
 
 
@@ -44,21 +45,25 @@ class WrittenEvents:
         self.events += 1
 
     def database(self, customers: list[Customer]) -> duckdb.DuckDBPyConnection:
-        """A table a source, and ``grants``: from when on each customer's events count for each purpose."""
+        """A table a source, and ``grants``: from when on each customer's events count for each purpose.
+
+        ``until_ms``: those that Kafka had later do not count under this row.
+        """
         db = duckdb.connect()
         for name, source in registry.sources.items():
             self._files[name].close()
             fields = ", ".join(f"{column}: '{type_}'" for column, type_ in columns(source).items())
             file = self.folder / f"{name}.jsonl"
             db.execute(f"CREATE TABLE {name} AS SELECT * FROM read_json('{file}', columns={{{fields}}})")
-        db.execute("CREATE TABLE grants (customer VARCHAR, purpose VARCHAR, since_ms BIGINT)")
+        db.execute("CREATE TABLE grants (customer VARCHAR, purpose VARCHAR, since_ms BIGINT, until_ms BIGINT)")
         grants = [
-            (customer.customer_id, purpose, permission.since_ms)
+            (customer.customer_id, purpose, *interval)
             for customer in customers
             for purpose, permission in customer.expected.items()
             if permission.since_ms is not None
+            for interval in (*permission.before, (permission.since_ms, NO_END_MS))
         ]
-        db.executemany("INSERT INTO grants VALUES (?, ?, ?)", grants)
+        db.executemany("INSERT INTO grants VALUES (?, ?, ?, ?)", grants)
         return db
 
 
@@ -67,6 +72,6 @@ def create_counted_events(db: duckdb.DuckDBPyConnection, source: str, purpose: s
     db.execute(
         f"""
         CREATE OR REPLACE TEMP VIEW events AS SELECT written.* FROM {source} AS written JOIN grants USING (customer)
-        WHERE purpose = '{purpose}' AND t_ms >= since_ms AND kafka_ms >= since_ms
+        WHERE purpose = '{purpose}' AND t_ms >= since_ms AND kafka_ms >= since_ms AND kafka_ms < until_ms
         """
     )
