@@ -9,7 +9,10 @@ from pathlib import Path
 
 LIBRARY = "faketime/libfaketimeMT.so.1"
 FOLDERS = (Path("/usr/lib"), Path("/usr/local/lib"))
-REREAD_S = 1
+START = Path(__file__).with_name("with_wrong_clock")
+CACHED_S = 1
+REREAD_S = 2
+"""Within which a change of the file is noticed: seconds are compared, without their fractions."""
 
 
 @cache
@@ -34,9 +37,10 @@ class ProcessClock:
         return {
             "LD_PRELOAD": str(library()),
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
-            "FAKETIME_CACHE_DURATION": str(REREAD_S),
+            "FAKETIME_CACHE_DURATION": str(CACHED_S),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
+            "PYTHONPATH": str(START),
         }
 
     def set_wrong(self, error_s: int) -> None:

@@ -1,5 +1,6 @@
 """Real servers of a chaos run: Kafka, two Redis, PostgreSQL, with proxies and disks of their own for faults."""
 
+import os
 import shutil
 import subprocess
 from contextlib import ExitStack
@@ -46,6 +47,8 @@ class Servers:
         if not missing_right_to_mount():
             self._mount(BROKER, self.broker.logs)
             self._mount(DATABASE, data_of(self.database))
+            if os.getuid() == 0:
+                shutil.chown(data_of(self.database), "postgres", "postgres")
 
     def _start(self) -> None:
         for name, server in {BROKER: self.broker, STORE: self.store, CONTROL: self.control}.items():
