@@ -23,6 +23,13 @@ from devservers.waiting import eventually
 ROOT = Path(__file__).resolve().parents[1]
 NO_SERVER = "127.0.0.1:1"
 CLIENT = "tests"
+MIGRATE = """
+import django
+from django.core.management import call_command
+django.setup()
+for command in ("migrate", "seed"):
+    call_command(command)
+"""
 MAKE_KEY = """
 from featurestore.access.scopes import Scope
 from featurestore.access.services import create_client, create_key
@@ -106,9 +113,10 @@ class Installation:
             self.migrate()
 
     def migrate(self) -> None:
-        """Migrate and seed by the commands."""
-        self.manage("migrate", "--noinput")
-        self.manage("seed")
+        """Migrate and seed by the commands, and make the key of CLIENT, all in one process."""
+        path = self.folder / f"{CLIENT}.key"
+        self.run("-c", MIGRATE + MAKE_KEY.format(path=str(path), client=CLIENT))
+        self.keys[CLIENT] = path.read_text()
 
     def start_store_verifier(self) -> None:
         self.start("store-verifier", "manage.py", "verify_store")
@@ -136,7 +144,7 @@ class Installation:
 
     def make_key(self, client: str = CLIENT) -> str:
         """Create a client with a key for everything; the key."""
-        if client in self.keys:  # the template's
+        if client in self.keys:  # made with the database
             return self.keys.pop(client)
         path = self.folder / f"{client}.key"
         self.manage("shell", "-c", MAKE_KEY.format(path=str(path), client=client))
@@ -183,7 +191,7 @@ def template() -> Template:
     atexit.register(shutil.rmtree, folder)
     made = Installation(folder, kafka=NO_SERVER, store=f"redis://{NO_SERVER}/0")
     made.migrate()
-    return Template(made.database, made.make_key())
+    return Template(made.database, made.keys[CLIENT])
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import duckdb
 import httpx
 
 from devservers.waiting import eventually
-from tests.chaos.customers import SERVICES, Customer, batches, milliseconds, read, start_of
+from tests.chaos.customers import SERVICES, Customer, batches, milliseconds, read, results_of, start_of
 from tests.chaos.leak_monitor import disclosures
 from tests.chaos.written_events import create_counted_events
 from tests.kit.oracle import Mismatch, Spec, mismatches
@@ -49,7 +49,7 @@ def wait_until_up_to_date(client: httpx.Client, customers: Sequence[Customer]) -
                 answer = read(client, purpose, batch)
                 return answer.status_code == 200 and all(
                     is_up_to_date(result, customer.may_be_read(purpose), now_ms)
-                    for customer, result in zip(batch, answer.json()["results"], strict=True)
+                    for customer, result in zip(batch, results_of(answer), strict=True)
                 )
 
             eventually(up_to_date, f"all is up to date for {purpose}", UP_TO_DATE_WITHIN_S, 0.2)
@@ -74,7 +74,7 @@ def adopt_starts(client: httpx.Client, customers: Sequence[Customer]) -> list[Di
     for purpose in SERVICES:
         allowing = [customer for customer in customers if customer.may_be_read(purpose)]
         for batch in batches(allowing):
-            for customer, answered in zip(batch, read(client, purpose, batch).json()["results"], strict=True):
+            for customer, answered in zip(batch, results_of(read(client, purpose, batch)), strict=True):
                 expected, start_ms = customer.expected[purpose], start_of(answered)
                 assert expected.since_ms is not None
                 if expected.late and start_ms > expected.since_ms:
@@ -117,7 +117,7 @@ def compare(client: httpx.Client, customers: list[Customer], db: duckdb.DuckDBPy
         for batch in batches(customers):
             answer = read(client, purpose, batch)
             assert answer.status_code == 200, answer.text
-            for customer, answered in zip(batch, answer.json()["results"], strict=True):
+            for customer, answered in zip(batch, results_of(answer), strict=True):
                 served = [view for view in answered["views"].values() if view["status"] in ("present", "missing")]
                 if customer.may_be_read(purpose):
                     if len(served) < len(answered["views"]):

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import httpx
+import msgspec
 
 from devservers.waiting import eventually
 from featurestore.identity import partition_of, subject_of
@@ -174,7 +175,7 @@ def register(client: httpx.Client, customers: Iterable[Customer], choices: rando
                 customer.record_answer(purpose, "given", answer)
     for purpose in ("analytics", "fraud"):
         for batch in batches(customers):
-            for customer, answer in zip(batch, read(client, purpose, batch).json()["results"], strict=True):
+            for customer, answer in zip(batch, results_of(read(client, purpose, batch)), strict=True):
                 start = next(iter(answer["views"].values()))["start"]
                 customer.expected[purpose] = ExpectedPermission(milliseconds(start), NEVER)
     latest_ms = max(p.since_ms or 0 for customer in customers for p in customer.expected.values())
@@ -192,9 +193,15 @@ def read(client: httpx.Client, purpose: str, customers: Iterable[Customer], **op
     return client.post("/v1/features/batch", json=body)
 
 
+def results_of(answer: httpx.Response) -> list[dict[str, Any]]:
+    """The answers for each customer of a read."""
+    results: list[dict[str, Any]] = msgspec.json.decode(answer.content)["results"]
+    return results
+
+
 def read_served(client: httpx.Client, purpose: str, customers: Sequence[Customer]) -> list[dict[str, Any]]:
     """Answers for customers. Raises AssertionError if one is not served."""
-    answers: list[dict[str, Any]] = read(client, purpose, customers).json()["results"] if customers else []
+    answers = results_of(read(client, purpose, customers)) if customers else []
     for customer, answered in zip(customers, answers, strict=True):
         assert is_served(answered), f"{purpose} of {customer.subject} is not served: {answered['views']}"
     return answers

@@ -17,7 +17,7 @@ from tests.chaos.process_clock import ProcessClock, missing_library
 from tests.chaos.servers import Servers
 from tests.chaos.supervisor import Start, SupervisedProcess
 
-PARTITIONS = 8
+PARTITIONS = 4
 SESSION_S = 3.0
 CELERY = ("-m", "celery", "--app", "adminsite")
 VERIFIER, API, FIRST_WORKER = "store-verifier", "api", "streams-1"

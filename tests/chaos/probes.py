@@ -17,7 +17,7 @@ from devservers.waiting import eventually
 from featurestore import names
 from featurestore.catalog.chat import Message, chat
 from tests.chaos.consent_traffic import ConsentTraffic
-from tests.chaos.customers import SERVICES, Customer, is_served, read
+from tests.chaos.customers import SERVICES, Customer, is_served, read, results_of
 from tests.chaos.environment import PARTITIONS, ChaosEnvironment
 from tests.chaos.event_traffic import EventTraffic
 
@@ -79,7 +79,7 @@ class ReadProbe:
             return set()
         return {
             partition
-            for partition, result in zip(numbers, answer.json()["results"], strict=True)
+            for partition, result in zip(numbers, results_of(answer), strict=True)
             if result["views"][VIEW]["status"] == "present" and result["features"][FEATURE] == self._sent[partition]
         }
 
@@ -110,7 +110,7 @@ class CustomersProbe:
             answer = read(self._client, purpose, customers)
         except httpx.TransportError:
             return set()
-        results = answer.json()["results"] if answer.status_code == 200 else []
+        results = results_of(answer) if answer.status_code == 200 else []
         return {one.subject for one, answered in zip(customers, results, strict=False) if is_served(answered)}
 
 
