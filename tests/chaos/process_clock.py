@@ -39,6 +39,7 @@ class ProcessClock:
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
             "FAKETIME_CACHE_DURATION": str(CACHED_S),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # it would let threads wait too long for the interpreter
             "NO_FAKE_STAT": "1",
             "PYTHONPATH": str(START),
         }
