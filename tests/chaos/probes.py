@@ -7,7 +7,7 @@ that sends purges, the time ends when the purge of a later withdrawal is in Kafk
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import httpx
@@ -23,7 +23,8 @@ from tests.chaos.event_traffic import EventTraffic
 
 FEATURE, VIEW = "customer_messages_1d", "dialogue"
 WITHIN_S = 120
-EVERY_S = 0.05
+EVERY_S, OF_ELAPSED = 0.05, 0.04
+"""Pause between two looks, at least, and as a share of the time that they take by then."""
 PROBE_MESSAGE = Message(author="customer", conversation_id="probe")
 
 
@@ -35,6 +36,15 @@ class RecoveryTimes(NamedTuple):
 
 
 NOTHING = RecoveryTimes(0, 0)
+
+
+def poll(happens: Callable[[], bool], what: Callable[[], str]) -> None:
+    """Wait until something happens. Raises AssertionError, saying what did not, after WITHIN_S."""
+    began_at = time.monotonic()
+    while not happens():
+        elapsed_s = time.monotonic() - began_at
+        assert elapsed_s < WITHIN_S, f"not within {WITHIN_S} s: {what()}"
+        time.sleep(max(EVERY_S, OF_ELAPSED * elapsed_s))
 
 
 class ReadProbe:
@@ -65,7 +75,7 @@ class ReadProbe:
             waiting.difference_update(found)
             return not waiting
 
-        eventually(all_served, f"served again on partitions {sorted(waiting)}", WITHIN_S, EVERY_S)
+        poll(all_served, lambda: f"served again on partitions {sorted(waiting)}")
         return RecoveryTimes(times_s[0], times_s[-1])
 
     def _served_partitions(self, partitions: Iterable[int]) -> set[int]:
@@ -102,7 +112,7 @@ class CustomersProbe:
                 waiting[purpose] = [customer for customer in left if customer.subject not in served]
             return not any(waiting.values())
 
-        eventually(all_served, f"{len(customers)} customers are served again", WITHIN_S, EVERY_S)
+        poll(all_served, lambda: f"{len(customers)} customers are served again")
         return RecoveryTimes(times_s[0], times_s[-1]) if times_s else NOTHING
 
     def _served(self, purpose: str, customers: Sequence[Customer]) -> set[str]:
