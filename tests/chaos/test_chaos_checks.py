@@ -7,12 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from featurestore import names
 from tests.chaos import poison_records
-from tests.chaos.comparison import counted_more, is_up_to_date
-from tests.chaos.customers import NEVER, Customer, ExpectedPermission
+from tests.chaos.comparison import adopt_starts, counted_more, is_up_to_date
+from tests.chaos.customers import NEVER, SERVICES, Customer, ExpectedPermission
 from tests.chaos.dead_letters import DeadLetter, check
 from tests.chaos.faults import FAULTS
 from tests.chaos.leak_monitor import disclosures, is_denied
@@ -112,6 +113,46 @@ def test_event_counts_from_its_grant_on_by_both_timestamps(tmp_path: Path) -> No
     assert db.execute("SELECT count(*) FROM events").fetchone() == (0,)
 
 
+def test_events_passed_by_between_two_starts_of_a_grant_do_not_count(tmp_path: Path) -> None:
+    written = WrittenEvents(tmp_path / "written")
+    customer = Customer("c1", "ab" * 16, changes_consent=True, expected={"service": ExpectedPermission(1_000, NEVER)})
+    customer.start_later("service", passed_by_from_ms=2_000, start_ms=3_000)
+    for number, (time_ms, kafka_ms) in enumerate([(1_999, 1_999), (2_000, 2_000), (2_999, 3_001), (3_000, 3_000)]):
+        written.add("behavior", "c1", f"e{number}", time_ms, kafka_ms, {"kind": "checkout"})
+    create_counted_events(db := written.database([customer]), "behavior", "service")
+    assert db.execute("SELECT t_ms FROM events ORDER BY t_ms").fetchall() == [(1_999,), (3_000,)]
+
+
+def test_start_that_claims_events_that_were_passed_by_is_refused() -> None:
+    customer = Customer("c1", "ab" * 16, changes_consent=True, expected={"service": ExpectedPermission(1_000, NEVER)})
+    with pytest.raises(AssertionError, match="were passed by"):
+        customer.start_later("service", passed_by_from_ms=2_000, start_ms=1_000)
+
+
+def test_grant_that_the_database_lost_is_refused_or_starts_later() -> None:
+    customer = Customer("c1", "ab" * 16, changes_consent=True, expected={"service": ExpectedPermission(1_000, NEVER)})
+    customer.adopt_taken_over("service", {"views": {"spend": {"status": "stale"}}})
+    assert customer.expected["service"] == ExpectedPermission(1_000, NEVER, late=True)
+    customer.adopt_taken_over("service", {"views": {"spend": {"status": "withheld"}}})
+    assert not customer.may_be_read("service")
+
+
+@pytest.mark.parametrize(("late", "start_ms", "wrong", "adopted_ms"), [
+    (False, 1_000, 0, 1_000), (False, 2_000, 1, 1_000), (True, 2_000, 0, 2_000), (True, 500, 1, 1_000),
+])  # fmt: skip
+def test_only_a_grant_that_may_be_late_starts_later_than_expected(
+    late: bool, start_ms: int, wrong: int, adopted_ms: int
+) -> None:
+    expected = {"fraud": ExpectedPermission(1_000, NEVER, late=late)}
+    refused = dict.fromkeys(SERVICES.keys() - expected.keys(), DENIED)
+    customer = Customer("c1", "ab" * 16, changes_consent=True, expected=expected | refused)
+    view = {"status": "present", "start": f"1970-01-01T00:00:0{start_ms / 1000}Z"}
+    answers = httpx.Response(200, json={"results": [{"views": {"spend": view}}]})
+    with httpx.Client(base_url="http://api", transport=httpx.MockTransport(lambda _: answers)) as client:
+        assert len(adopt_starts(client, [customer])) == wrong
+    assert customer.expected["fraud"].since_ms == adopted_ms
+
+
 def test_round_has_every_fault_once_and_depends_on_the_seed() -> None:
     rounds = [list(islice(schedule(random.Random(seed), FAULTS), 3 * len(FAULTS))) for seed in (1, 1, 2)]
     assert rounds[0] == rounds[1] != rounds[2]
@@ -119,6 +160,33 @@ def test_round_has_every_fault_once_and_depends_on_the_seed() -> None:
         one = rounds[0][start : start + len(FAULTS)]
         assert set(one) == set(FAULTS)
         assert one.index("worker added") < one.index("worker removed")
+
+
+def test_proxy_acts_between_two_requests_of_a_client() -> None:
+    async def talk() -> None:
+        seen: list[bytes] = []
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(100):
+                seen.append(data)
+                writer.write(data)
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        proxy = Proxy(server.sockets[0].getsockname()[1])
+        proxy.start()
+        for number in range(2):
+            proxy.interrupt(lambda number=number: seen.append(f"act {number}".encode()), after=1)
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        for number in range(5):
+            writer.write(f"request {number}".encode())
+            await asyncio.wait_for(reader.read(100), 10)
+        assert seen == [b"request 0", b"act 0", b"request 1", b"request 2", b"act 1", b"request 3", b"request 4"]
+        assert not proxy.interruptions
+        writer.close()
+        server.close()
+        proxy.stop()
+
+    asyncio.run(talk())
 
 
 def test_cut_proxy_forwards_after_it_is_restored() -> None:
