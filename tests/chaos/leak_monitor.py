@@ -11,7 +11,6 @@ import httpx
 from tests.chaos.customers import CHANGING_PURPOSES, Customer, ExpectedPermission, read, results_of
 from tests.chaos.environment import ChaosEnvironment
 
-EVERY_S = 0.15
 DENIED_CUSTOMERS, OTHER_CUSTOMERS = 12, 4
 """Customers in one read."""
 
@@ -30,8 +29,8 @@ class Leak(NamedTuple):
 class LeakMonitor:
     """``leaks`` found so far; ``counts`` of reads and of checked denials."""
 
-    def __init__(self, env: ChaosEnvironment, customers: list[Customer], seed: int) -> None:
-        self.env, self.customers = env, customers
+    def __init__(self, env: ChaosEnvironment, customers: list[Customer], rate: float, seed: int) -> None:
+        self.env, self.customers, self.every_s = env, customers, 1 / rate
         self.leaks: list[Leak] = []
         self.counts: Counter[str] = Counter()
         self.error: BaseException | None = None
@@ -73,7 +72,7 @@ class LeakMonitor:
     def _run(self) -> None:
         try:
             with self.env.client() as client:
-                while not self._stop.wait(EVERY_S):
+                while not self._stop.wait(self.every_s):
                     purpose = self._random.choice(CHANGING_PURPOSES)
                     self.read_and_check(client, purpose, self._choose(purpose))
         except BaseException as error:  # noqa: BLE001 raised by stop

@@ -23,10 +23,7 @@ from tests.chaos.probes import CustomersProbe, PurgeProbe, ReadProbe, RecoveryTi
 from tests.chaos.schedule import schedule
 from tests.chaos.written_events import WrittenEvents
 
-PAUSE_S = 0.5, 2.0
-"""Pause between two faults, at least and at most."""
-EFFECT_WITHIN_S = 2 * SESSION_S
-"""A late effect of a fault shows within this time: longer than a vouch key and a worker's session last."""
+LONGEST_PAUSE_S = 2.0
 EVERY_S = 0.2
 
 
@@ -34,7 +31,8 @@ EVERY_S = 0.2
 class Plan:
     """Length and load of a run. It ends when the minutes are over and the number of faults is reached.
 
-    ``kinds``: names of faults that are carried out.
+    ``kinds``: names of faults that are carried out. ``watch_s``: for how long a fault is watched, if it may have late
+    effects: longer than a vouch key and a worker's session last. Watched for less, they show during the next fault.
     """
 
     minutes: float
@@ -45,6 +43,8 @@ class Plan:
     decisions_per_s: float = 0.8
     outage_s: float = 30.0
     kinds: tuple[str, ...] = tuple(FAULTS)
+    watch_s: float = 2 * SESSION_S
+    reads_per_s: float = 6.0
 
 
 class SurvivedFault(NamedTuple):
@@ -99,7 +99,7 @@ def _run_faults(env: ChaosEnvironment, plan: Plan, outcome: Outcome, closing: Ex
         log(f"{len(all_customers)} customers are registered")
         written = WrittenEvents(env.folder / "written")
         event_traffic = EventTraffic(str(bootstrap), env.generation, customers, written, plan.events_per_s, plan.seed)
-        leak_monitor = LeakMonitor(env, all_customers, plan.seed)
+        leak_monitor = LeakMonitor(env, list(all_customers), plan.reads_per_s, plan.seed)
         consent_traffic = ConsentTraffic(env, customers, leak_monitor, plan.decisions_per_s, plan.seed)
         read_probe = ReadProbe(env, event_traffic, probe_customers)
         purge_probe = PurgeProbe(env, consent_traffic, purge_customer)
@@ -127,12 +127,12 @@ def _run_faults(env: ChaosEnvironment, plan: Plan, outcome: Outcome, closing: Ex
             if time.monotonic() - began > plan.minutes * 60 and len(outcome.survived_faults) >= plan.faults:
                 break
             outcome.undisturbed_s.append(measure(Disturbance()).all_s)
-            outcome.survived_faults.append(run_fault(name, context, measure))
+            outcome.survived_faults.append(run_fault(name, context, measure, plan.watch_s))
             for part in (event_traffic, leak_monitor, consent_traffic):
                 if part.error:
                     raise part.error
             log(progress(outcome, time.monotonic() - began, event_traffic, leak_monitor))
-            time.sleep(choices.uniform(*PAUSE_S))
+            time.sleep(choices.uniform(0, min(plan.watch_s, LONGEST_PAUSE_S)))
 
         consent_traffic.stop()
         event_traffic.stop()
@@ -176,10 +176,10 @@ class RecoveryMeasurement:
         yield self(Disturbance())
 
 
-def run_fault(name: str, context: FaultContext, measure: RecoveryMeasurement) -> SurvivedFault:
+def run_fault(name: str, context: FaultContext, measure: RecoveryMeasurement, watch_s: float) -> SurvivedFault:
     """Carry out a fault, and measure until the environment is healthy again."""
     fault = FAULTS[name]
-    watch_until = time.monotonic() + (EFFECT_WITHIN_S if fault.late_effects else 0)
+    watch_until = time.monotonic() + (watch_s if fault.late_effects else 0)
     try:
         served = [measure(disturbance) for disturbance in fault.disturb(context)]
         served += measure.until_healthy(watch_until)

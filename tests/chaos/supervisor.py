@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from devservers.server import DidNotStart
 
-POLL_S = 0.05
+POLL_S = 0.1
 RESTART_S = 1.0
 
 Start = Callable[[], "subprocess.Popen[bytes]"]

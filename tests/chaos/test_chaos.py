@@ -26,7 +26,18 @@ def test_no_fault_loses_doubles_or_leaks(
     assert os.environ.get("CI") != "true" or missing_library() is None, missing_library()
     left_out = {name: reason for name in FAULTS if (reason := missing(name))}
     kinds = tuple(name for name in FAULTS if name not in left_out)
-    plan = Plan(0, len(kinds), seed=4, customers=120, events_per_s=40, decisions_per_s=1.5, outage_s=6, kinds=kinds)
+    plan = Plan(
+        minutes=0,
+        faults=len(kinds),
+        seed=4,
+        customers=100,
+        events_per_s=20,
+        decisions_per_s=1.5,
+        outage_s=6,
+        kinds=kinds,
+        watch_s=0.5,
+        reads_per_s=3,
+    )
     with capsys.disabled():
         print("".join(f"\nleft out: {name}, because {reason}" for name, reason in left_out.items()))
         outcome = run(tmp_path_factory.mktemp("chaos"), plan)
