@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from featurestore.store.redis import subject_key
 from tests.chaos.comparison import wait_until_up_to_date
 from tests.chaos.customers import SERVICES, read_served, start_of
-from tests.chaos.disturbance import Disturbance, FaultContext, wait_until
+from tests.chaos.disturbance import Disturbance, FaultContext
 
 FLUSHES, FLUSHES_WITHIN_S = 5, 4.0
 FLUSHES_BETWEEN_CALLS, MAX_CALLS_BETWEEN = 3, 6
 DELETED = 6
-TAKE_OVER_S = 6.0
+TAKE_OVER_S, WATCH_EVERY_S = 6.0, 0.2
 """For how long a store verifier is away, so that the second takes over; and for how long it is watched afterwards."""
 
 
@@ -68,6 +68,14 @@ def hashes_deleted(context: FaultContext) -> Iterator[Disturbance]:
     yield Disturbance()
 
 
+def watched() -> Iterator[Disturbance]:
+    """Again and again, until a second store verifier has taken over, if it must."""
+    began_at = time.monotonic()
+    while time.monotonic() < began_at + TAKE_OVER_S:
+        yield Disturbance()
+        time.sleep(WATCH_EVERY_S)
+
+
 def second_verifier(context: FaultContext) -> Iterator[Disturbance]:
     """A second store verifier runs beside the first; the first is stopped or cut off for a while, and comes back."""
     env = context.env
@@ -78,14 +86,11 @@ def second_verifier(context: FaultContext) -> Iterator[Disturbance]:
         first.process.pause()
     else:
         first.proxy.cut()
-    disturbance = Disturbance()
-    yield disturbance
-    wait_until(disturbance.at + TAKE_OVER_S)
+    yield from watched()
     if is_stopped:
         first.process.resume()
     else:
         first.proxy.restore()
-    while time.monotonic() < disturbance.at + 2 * TAKE_OVER_S:
-        yield Disturbance()
+    yield from watched()
     env.remove_second_verifier()
     yield Disturbance()
