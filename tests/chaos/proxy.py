@@ -10,6 +10,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+import uvloop
+
 from devservers.ports import free_port
 
 CHUNK_BYTES = 1 << 18
@@ -20,7 +22,7 @@ class Proxy:
 
     def __init__(self, target_port: int) -> None:
         self.port, self.target_port = free_port(), target_port
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._open = asyncio.Event()
         self._open.set()
         self._tasks: set[asyncio.Task[None]] = set()
