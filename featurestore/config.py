@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     replication: int = Field(1, description="Replicas of every topic; three where brokers may fail.")
     generation: int = Field(
         1, description="Number in the names of topics and tables. Raise it when topics are made anew or repartitioned."
+    )
+
+    generation_start: AwareDatetime | None = Field(
+        None,
+        description="Time from which events count, if this generation replaces one whose events are not sent again.",
     )
 
     stream_tables: Literal["memory", "rocksdb"] = Field("rocksdb", description="Kind of a stream worker's tables.")

@@ -61,9 +61,10 @@ class SourceProcessor:
         *,
         generation: int,
         partitions: int,
+        first_ms: int = 0,
         clock: Callable[[], int] = clock_ms,
     ):
-        self.source, self.table = source, table
+        self.source, self.table, self.first_ms = source, table, first_ms
         self.generation, self.partitions, self.clock = generation, partitions, clock
         self.views = registry.views_of(source.name)
         self.purposes = sorted({purpose for view in self.views for purpose in view.purposes})
@@ -74,7 +75,9 @@ class SourceProcessor:
         """The coverage starts, by the view's fingerprint; that of a view new to the partition is stored now."""
         known = self.coverage_starts_ms(partition)
         fingerprints = (view.fingerprint for view in self.views)
-        coverage_starts_ms = coverage.extend(known, fingerprints, self.clock(), at_beginning=at_beginning)
+        coverage_starts_ms = coverage.extend(
+            known, fingerprints, self.clock(), at_beginning=at_beginning, first_ms=self.first_ms
+        )
         if coverage_starts_ms != known:
             await self.table.commit(partition, {coverage.KEY: coverage.encode(coverage_starts_ms)})
         return coverage_starts_ms

@@ -16,6 +16,7 @@ import msgspec
 from faust.types import TP
 
 from featurestore import names
+from streams.generation import settings_of_next
 from streams.tables import StateTable
 
 KEY = b"\0topics"  # no subject begins with a null byte
@@ -140,6 +141,7 @@ class TopicCheck:
     def _remedy(self, faults: Mapping[str, str]) -> str:
         return (
             f"{'; '.join(f'{name} {fault}' for name, fault in sorted(faults.items()))}. The tables would take new "
-            f"events for applied ones. Start a new generation, which begins empty: set RAPPORT_GENERATION="
-            f"{self.generation + 1} for every process and run: python -m streams topics apply"
+            f"events for applied ones. Start a new generation, which begins empty: set "
+            f"{settings_of_next(self.generation)} (or a later time, at which no event is sent to the old topics any more) "
+            f"for every process and run: python -m streams topics apply"
         )

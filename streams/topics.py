@@ -28,6 +28,7 @@ from confluent_kafka.admin import (
 from featurestore import names
 from featurestore.config import Settings
 from streams.changelog import LARGEST_BATCH_BYTES, LARGEST_REQUEST_BYTES
+from streams.generation import settings_of_next
 from streams.lease import longest_ms
 
 DAY_MS = 24 * 3600 * 1000
@@ -268,7 +269,7 @@ def _refuse_other_partitions(topics: list[Topic], present: dict[str, int], setti
         raise TopicsError(
             f"{'; '.join(other)}; all of them need {settings.partitions} partitions. Keys cannot move between "
             f"partitions. Either keep the old number (RAPPORT_PARTITIONS), or start a new generation: "
-            f"RAPPORT_GENERATION={settings.generation + 1} python -m streams topics apply"
+            f"{settings_of_next(settings.generation)} python -m streams topics apply"
         )
 
 
@@ -293,7 +294,7 @@ def _refuse_deleted(admin: AdminClient, missing: Iterable[str], present: Collect
         raise TopicsError(
             f"{', '.join(deleted)} was deleted, though its changelog holds state. Made anew it would begin at offset "
             f"0, and its events would be taken for ones that the state holds. Start a new generation, which begins "
-            f"empty: RAPPORT_GENERATION={settings.generation + 1} python -m streams topics apply"
+            f"empty: {settings_of_next(settings.generation)} python -m streams topics apply"
         )
 
 

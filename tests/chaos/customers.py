@@ -109,10 +109,10 @@ class Customer:
             self.expected[purpose] = self.expected[purpose]._replace(late=True)
 
     def start_generation(self, at_ms: int) -> None:
-        """No event before this time counts any more; the exact start is in the answers."""
+        """No event before this time counts any more."""
         for purpose, expected in self.expected.items():
             if expected.since_ms is not None and expected.since_ms < at_ms:
-                self.expected[purpose] = ExpectedPermission(at_ms, NEVER, late=True)
+                self.expected[purpose] = ExpectedPermission(at_ms, NEVER, late=expected.late)
         self.history.append(f"new generation at {at_ms}")
 
     @contextmanager

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import httpx
 
 from tests.chaos.consent_traffic import ConsentTraffic
-from tests.chaos.customers import CHANGING_PURPOSES, Customer, read, results_of
+from tests.chaos.customers import CHANGING_PURPOSES, Customer, milliseconds, read, results_of
 from tests.chaos.environment import PARTITIONS, ChaosEnvironment
 from tests.chaos.event_traffic import EventTraffic
 from tests.chaos.leak_monitor import LeakMonitor
@@ -54,17 +54,16 @@ class FaultContext:
     def worker(self) -> Worker:
         return self.choices.choice(self.env.workers)
 
-    def start_generation(self, generation: int, command: list[str]) -> None:
+    def start_generation(self, generation: int, start: str, command: list[str]) -> None:
         """Start a new generation of topics as an operator does: run a command, restart every process that uses them.
 
         The events of the earlier one are over: every answer starts later.
         """
-        ended_ms = round(time.time() * 1000)
-        self.env.start_generation(generation, command)
+        self.env.start_generation(generation, start, command)
         for part in (self.event_traffic, self.read_probe, self.purge_probe):
             part.start_generation(generation)
         for customer in self.everyone:
-            customer.start_generation(ended_ms)
+            customer.start_generation(milliseconds(start))
 
     def adopt_taken_over(self, began_at: float) -> None:
         """Adopt what became of the grants that were given since a monotonic time, and lost by the database.

@@ -130,9 +130,9 @@ class ChaosEnvironment:
     def generation(self) -> int:
         return int(str(self.installation.settings["generation"]))
 
-    def start_generation(self, generation: int, command: Sequence[str]) -> None:
+    def start_generation(self, generation: int, start: str, command: Sequence[str]) -> None:
         """Set a new generation of topics for every process, run a command, and restart what uses topics."""
-        self.installation.change_settings(generation=generation)
+        self.installation.change_settings(generation=generation, generation_start=start)
         self.installation.run(*command)
         for name in (API, "celery", *(worker.name for worker in self.all_workers())):
             self.processes[name].kill()

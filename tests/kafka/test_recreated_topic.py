@@ -14,9 +14,10 @@ MakeHarness = Callable[..., WorkerHarness]
 
 def refused(worker: WorkerProcess, topic: str, generation: int) -> bool:
     """Whether the worker reports that it refuses a topic, with the command that mends it."""
-    command = f"set RAPPORT_GENERATION={generation + 1} for every process and run: python -m streams topics apply"
+    settings = f"set RAPPORT_GENERATION={generation + 1} RAPPORT_GENERATION_START="
+    command = "for every process and run: python -m streams topics apply"
     reasons = worker.ready()[1]
-    return any(reason.startswith(topic) and reason.endswith(command) for reason in reasons)
+    return any(reason.startswith(topic) and settings in reason and reason.endswith(command) for reason in reasons)
 
 
 @pytest.mark.parametrize("tables", ["memory", "rocksdb"])

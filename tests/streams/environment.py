@@ -86,13 +86,24 @@ class ProcessingEnvironment:
         self.queues = PartitionQueues()
         self.micro_batches = self.new_worker()
 
-    def new_worker(self) -> MicroBatchProcessor:
+    def new_worker(self, generation: int = 1, first_ms: int = 0) -> MicroBatchProcessor:
         clock = lambda: self.now_ms  # noqa: E731
-        self.retrying = RetryingStore(self.store)
+        self.retrying, self.generation = RetryingStore(self.store), generation
         self.processor = SourceProcessor(
-            purchases, Registry([purchases, *self.views]), self.table, generation=1, partitions=8, clock=clock
+            purchases,
+            Registry([purchases, *self.views]),
+            self.table,
+            generation=generation,
+            partitions=8,
+            first_ms=first_ms,
+            clock=clock,
         )
         return MicroBatchProcessor({TOPIC: self.processor}, self.retrying, self.dead_letters, clock)
+
+    def start_generation(self, generation: int, first_ms: int) -> None:
+        """Start a generation with an empty table, from whose first event on events count since a time."""
+        self.table, self.offset = MemoryStateTable(), 0
+        self.micro_batches = self.new_worker(generation, first_ms)
 
     def empty(self) -> None:
         """Restart the store without data, as a new incarnation that is vouched for."""
@@ -167,7 +178,7 @@ class ProcessingEnvironment:
         for node in self.store.nodes():
             (state,) = node.read((), (), (), 1_000).nodes
             node.advance_watermark(
-                "purchases", 0, Watermark(1, offset, self.now_ms, coverage_starts_ms, state.incarnation)
+                "purchases", 0, Watermark(self.generation, offset, self.now_ms, coverage_starts_ms, state.incarnation)
             )
 
     def read(self, subject: str = ANN) -> Answer:

@@ -205,6 +205,18 @@ def test_new_view_never_covers_events_applied_before_it(env: ProcessingEnvironme
     assert coverage.decode(env.table.values[coverage.KEY]) == {spend.fingerprint: NOW_MS + 300_001}
 
 
+def test_answer_of_a_new_generation_starts_with_it_and_has_no_value_of_the_one_before(
+    env: ProcessingEnvironment,
+) -> None:
+    env.permit(BOB)
+    env.fold(*(env.record(env.raw(subject), subject) for subject in (ANN, BOB)))
+    env.start_generation(2, first_ms=NOW_MS - 5_000)
+    env.fold(env.record(env.raw(at_ms=NOW_MS - 5_001)), env.record(env.raw(at_ms=NOW_MS - 5_000)))
+    assert env.count(ANN) == 1
+    answer = env.read(BOB).views["spend"]
+    assert (answer.status, answer.start) == (Status.MISSING, "2023-11-14T22:13:15.000Z")
+
+
 def test_store_emptied_during_a_republication_stays_stale(env: ProcessingEnvironment) -> None:
     def emptied() -> None:
         env.empty()

@@ -91,7 +91,8 @@ async def test_topic_made_anew_is_refused_with_the_command(
     with pytest.raises(TopicRefused) as refused:
         await assign(topic_check, cluster)
     assert str(refused.value).startswith(f"{topic} was deleted and made anew. ")
-    assert "set RAPPORT_GENERATION=2 for every process and run: python -m streams topics apply" in str(refused.value)
+    assert "set RAPPORT_GENERATION=2 RAPPORT_GENERATION_START=20" in str(refused.value)
+    assert "for every process and run: python -m streams topics apply" in str(refused.value)
 
 
 async def test_topic_with_fewer_offsets_than_before_is_refused(topic_check: TopicCheck, cluster: Cluster) -> None:

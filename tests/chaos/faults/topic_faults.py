@@ -13,7 +13,10 @@ from tests.chaos.disturbance import Disturbance, FaultContext
 from tests.chaos.environment import PARTITIONS
 
 SOURCE = "orders"
-REMEDY = re.compile(r"set RAPPORT_GENERATION=(\d+) for every process and run: python (-m streams topics apply)")
+REMEDY = re.compile(
+    r"set RAPPORT_GENERATION=(\d+) RAPPORT_GENERATION_START=(\S+) .* for every process and run: "
+    r"python (-m streams topics apply)"
+)
 ANSWER_S = 20
 
 
@@ -29,7 +32,7 @@ def topic_made_anew(context: FaultContext) -> Iterator[Disturbance]:
         disturbance = Disturbance()
         env.workers[0].process.kill()  # it compares the topics at its next assignment; else within a minute
         remedy = eventually(lambda: REMEDY.search(env.workers[0].unready_reason()), "the worker refuses the topic")
-        context.start_generation(int(remedy[1]), remedy[2].split())
+        context.start_generation(int(remedy[1]), remedy[2], remedy[3].split())
     yield disturbance
 
 
