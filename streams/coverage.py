@@ -27,7 +27,8 @@ def extend(
 ) -> dict[int, int]:
     """The coverage starts of views, by fingerprint: those known, and one from now on for a view that is new.
 
-    ``at_beginning``: nothing of the partition is applied yet. Then the start is ``first_ms``: no event before it counts.
+    ``at_beginning``: nothing of the partition is applied yet. Then the start is ``first_ms``: no event before
+    it counts.
     """
     new_start_ms = first_ms if at_beginning and not known else now_ms + MAX_CLOCK_SKEW_S * 1000 + 1
     return {fingerprint: known.get(fingerprint, new_start_ms) for fingerprint in fingerprints}

@@ -142,6 +142,6 @@ class TopicCheck:
         return (
             f"{'; '.join(f'{name} {fault}' for name, fault in sorted(faults.items()))}. The tables would take new "
             f"events for applied ones. Start a new generation, which begins empty: set "
-            f"{settings_of_next(self.generation)} (or a later time, at which no event is sent to the old topics any more) "
-            f"for every process and run: python -m streams topics apply"
+            f"{settings_of_next(self.generation)} (or a later time, by which no event is sent to the old topics "
+            f"any more) for every process and run: python -m streams topics apply"
         )

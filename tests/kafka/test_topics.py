@@ -66,7 +66,9 @@ def test_other_partition_count_is_refused_with_the_command_to_run(make_harness: 
     refused = streams(harness, "topics", "plan", RAPPORT_PARTITIONS="6")
     assert refused.returncode == 1
     assert f"{names.purge(harness.generation)} has 4" in refused.stderr
-    (generation,) = re.findall(r"RAPPORT_GENERATION=(\d+) RAPPORT_GENERATION_START=\S+ python -m streams topics apply", refused.stderr)
+    (generation,) = re.findall(
+        r"RAPPORT_GENERATION=(\d+) RAPPORT_GENERATION_START=\S+ python -m streams topics apply", refused.stderr
+    )
     assert int(generation) == next(generations)
     mended = {"RAPPORT_PARTITIONS": "6", "RAPPORT_GENERATION": generation}
     assert streams(harness, "topics", "apply", **mended).returncode == 0
