@@ -78,8 +78,8 @@ def continue_with(
     env.servers.replace_database(database)
     eventually(lambda: is_latched(context), "the loss is noticed, and every read is denied", every_s=0.2)
     with context.consent_traffic.paused():
-        env.installation.manage(COMMAND)
-        env.installation.manage(COMMAND, "--apply")
+        for arguments in ((COMMAND,), (COMMAND, "--apply")):
+            eventually(lambda arguments=arguments: succeeds(context, *arguments), " ".join(arguments), every_s=1)
         register(context, newcomer)
         context.read_probe.measure(time.monotonic(), ALL_PARTITIONS)
         context.adopt_taken_over(began_at)
@@ -93,6 +93,16 @@ def register(context: FaultContext, customer: Customer) -> None:
         return context.client.post("/v1/customers", json=body).status_code in (200, 201, 202)
 
     eventually(registered, f"{customer.customer_id} is registered", every_s=0.2)
+
+
+def succeeds(context: FaultContext, *arguments: str) -> bool:
+    """Whether a management command succeeds. It may fail while a server that it needs is slow."""
+    try:
+        context.env.installation.manage(*arguments)
+    except AssertionError as error:
+        print(f"  {error}", flush=True)
+        return False
+    return True
 
 
 def is_latched(context: FaultContext) -> bool:
