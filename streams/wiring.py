@@ -1,7 +1,6 @@
 """Assembly of a worker's pipeline: a processor for each source, micro-batches, republisher, watermarks."""
 
 from featurestore import names
-from featurestore.clock import milliseconds
 from featurestore.config import Settings
 from featurestore.definitions import Registry
 from featurestore.store.protocol import OnlineStore
@@ -23,7 +22,7 @@ def build_pipeline(app: App, settings: Settings, registry: Registry, store: Onli
             app.state_tables[source.name],
             generation=generation,
             partitions=settings.partitions,
-            first_ms=milliseconds(settings.generation_start) if settings.generation_start else 0,
+            first_ms=int(settings.generation_start.timestamp()) * 1000 if settings.generation_start else 0,
         )
         for source in registry.sources.values()
     }
