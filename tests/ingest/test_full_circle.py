@@ -61,7 +61,8 @@ class CustomerHarness:
     def spend(self) -> float:
         question = {"service": "support_chat", "purpose": "service", "customer_id": "ann"}
         answer = self.api.post("/v1/features", json=question)
-        return float(answer.json()["features"]["spend_amount_sum_1h"]) if answer.status_code == 200 else -1
+        spend = answer.json()["features"]["spend_amount_sum_1h"] if answer.status_code == 200 else None
+        return -1 if spend is None else float(spend)
 
 
 @pytest.fixture
