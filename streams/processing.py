@@ -99,7 +99,8 @@ class SourceProcessor:
         for record in batch.records:
             try:
                 event = self._event(batch.partition, record)
-                first_ms = first_timestamp_ms(record.headers, record.timestamp_ms)
+                kafka_ms = record.timestamp_ms
+                first_ms = first_timestamp_ms(record.headers, kafka_ms) if record.headers else kafka_ms
             except InvalidEvent as error:
                 rejections.append(Rejection(record, error.reason, str(error)))
             except MalformedHeader as error:

@@ -14,7 +14,11 @@ class DifferenceKind(StrEnum):
     AHEAD = "ahead_of_database"
     DENIES_MORE = "denies_more"
     MISSING = "missing_in_store"
+    VALUES_MISSING = "values_missing"
     STALE_FENCE = "stale_fence"
+
+
+PUSHED_WITHIN_MS = 60_000  # after a permission was put again: for so long the streams may be pushing the values
 
 
 class Difference(NamedTuple):
@@ -25,9 +29,11 @@ class Difference(NamedTuple):
     detail: str
 
 
-def differences(ours: Permission, stored: Permission | None, now_ms: int) -> list[Difference]:
+def differences(
+    ours: Permission, stored: Permission | None, now_ms: int, recreated_ms: int | None = None
+) -> list[Difference]:
     """The differences of a stored permission from ours at a time, by purpose. One of versions too, if the stored one is
-    later or no purpose differs.
+    later or no purpose differs. ``recreated_ms``: since when the values may be missing in the store.
     """
     if stored is None:
         return [Difference(DifferenceKind.MISSING, "", f"the database has version {_fence(ours)}")]
@@ -43,6 +49,9 @@ def differences(ours: Permission, stored: Permission | None, now_ms: int) -> lis
         found.append(Difference(DifferenceKind.AHEAD, "", f"database: {_fence(ours)}; store: {_fence(stored)}"))
     elif not found and stored != ours:
         found.append(Difference(DifferenceKind.STALE_FENCE, "", f"database: {_fence(ours)}; store: {_fence(stored)}"))
+    if not found and recreated_ms is not None and now_ms - recreated_ms > PUSHED_WITHIN_MS:
+        detail = f"its permission was put again {(now_ms - recreated_ms) // 1000} s ago"
+        found.append(Difference(DifferenceKind.VALUES_MISSING, "", detail))
     return found
 
 

@@ -6,7 +6,7 @@ store holds a later version than the database, or a subject that the database ne
 then denial is latched and nothing is repaired.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -25,9 +25,8 @@ from featurestore.consent.vouching.latch import latch
 from featurestore.identity import is_subject
 from featurestore.jobs.batches import BATCH_SIZE, batches
 from featurestore.jobs.job_leases import hold_job_lease
-from featurestore.permission import Permission
 from featurestore.store import configured
-from featurestore.store.protocol import StoreUnavailable
+from featurestore.store.protocol import StoredSubject, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -109,13 +108,25 @@ def _compare(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
         found, key=lambda subject: all(d.kind is not DifferenceKind.ALLOWS_MORE for d in found[subject])
     )
     for batch in batches(worst_first, BATCH_SIZE):
-        _repair(batch, now)
-    left = _differing(found, now)
+        _repair({subject: found[subject] for subject in batch}, now)
+    left = {
+        subject: kinds
+        for subject, kinds in _differing(found, now).items()
+        if any(difference.kind is not DifferenceKind.VALUES_MISSING for difference in kinds)  # the streams push them
+    }
     services.record_findings(run, found, repaired=found.keys() - left.keys(), now=now)
 
 
-def _repair(subjects: Collection[str], now: datetime | None) -> None:
-    publish(subjects, now)
+def _repair(found: Mapping[str, Sequence[Difference]], now: datetime | None) -> None:
+    """Publish permissions. While one was missing, the streams passed purges of its subject by: they get another."""
+    again = {
+        subject
+        for subject, kinds in found.items()
+        if any(one.kind in (DifferenceKind.MISSING, DifferenceKind.VALUES_MISSING) for one in kinds)
+    }
+    publish(found.keys() - again, now)
+    if again:
+        raise_versions(again, now)
 
 
 def _latch_if_ahead(subjects: Collection[str]) -> bool:
@@ -126,7 +137,9 @@ def _latch_if_ahead(subjects: Collection[str]) -> bool:
     stored, change_sequence = _stored(subjects), load_change_sequence()
     permissions = permissions_of(subjects, change_sequence.epoch)
     lost = [
-        p for subject, p in stored.items() if p and (subject not in permissions or p.fence > permissions[subject].fence)
+        p
+        for subject, one in stored.items()
+        if (p := one.permission) and (subject not in permissions or p.fence > permissions[subject].fence)
     ]
     ahead = [permission for permission in lost if permission.epoch >= change_sequence.epoch]
     if ahead:
@@ -149,13 +162,16 @@ def _look_up(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
 def _differing(subjects: Collection[str], now: datetime | None) -> dict[str, list[Difference]]:
     permissions, stored = permissions_of(subjects), _stored(subjects)
     now_ms = milliseconds(now or database_now())
-    found = {subject: differences(ours, stored[subject], now_ms) for subject, ours in permissions.items()}
+    found = {
+        subject: differences(ours, stored[subject].permission, now_ms, stored[subject].recreated_ms)
+        for subject, ours in permissions.items()
+    }
     return {subject: kinds for subject, kinds in found.items() if kinds}
 
 
-def _stored(subjects: Collection[str]) -> dict[str, Permission | None]:
+def _stored(subjects: Collection[str]) -> dict[str, StoredSubject]:
     wanted = list(subjects)
     reading = configured.store().read(wanted, [], [], settings().store_timeout_ms * 4)
     if not reading.vouched:
         raise UnvouchedStore("the store is not vouched for: is `manage.py verify_store` running?")
-    return {subject: stored.permission for subject, stored in zip(wanted, reading.subjects, strict=True)}
+    return dict(zip(wanted, reading.subjects, strict=True))

@@ -39,6 +39,7 @@ class Finding(models.Model):
         ALLOWS_MORE = comparison.DifferenceKind.ALLOWS_MORE, _("The store allows more")
         DENIES_MORE = comparison.DifferenceKind.DENIES_MORE, _("The store denies more")
         MISSING = comparison.DifferenceKind.MISSING, _("Missing in the store")
+        VALUES_MISSING = comparison.DifferenceKind.VALUES_MISSING, _("Values missing in the store")
         UNKNOWN = comparison.DifferenceKind.UNKNOWN, _("Unknown subject in the store")
         STALE_FENCE = comparison.DifferenceKind.STALE_FENCE, _("An older version in the store")
         AHEAD = comparison.DifferenceKind.AHEAD, _("A version in the store that the database never issued")

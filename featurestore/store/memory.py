@@ -11,6 +11,7 @@ import msgspec
 
 from featurestore.permission import Permission, PurposePermission, current
 from featurestore.store.protocol import (
+    MARK_DECODER,
     FieldWrite,
     NodeState,
     PublishResult,
@@ -25,8 +26,6 @@ from featurestore.store.protocol import (
     WriteOutcome,
 )
 from featurestore.tiles.stored_field import fencing_header_of
-
-ENCODER, MARK_DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(tuple[int, int])
 
 
 class MemoryStore:
@@ -109,7 +108,7 @@ class MemoryStore:
         if not superseded:
             self._permissions[subject] = permission
         if stored is None and now_ms is not None and _has_begun(permission, now_ms):
-            self._recreation_marks[subject] = ENCODER.encode((now_ms, permission.sequence))
+            self._recreation_marks[subject] = msgspec.msgpack.encode((now_ms, permission.sequence))
         self._drop_disallowed(subject)
         recreated = not superseded and (stored is None or self._has_open_mark(subject))
         return PublishResult(bool(self._incarnation()), superseded, highest_before, recreated)

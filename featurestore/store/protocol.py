@@ -9,10 +9,15 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 from uuid import uuid4
 
+import msgspec
+
 from featurestore.permission import Permission
 
 NEW_INCARNATION_EPOCH = 0
 """The database epoch of a store claim that begins a new store incarnation; no database has it."""
+
+
+MARK_DECODER = msgspec.msgpack.Decoder(tuple[int, int])  # of a recreation mark: time in ms, sequence
 
 
 class StoreUnavailable(Exception):
@@ -111,6 +116,11 @@ class StoredSubject(NamedTuple):
     fields: list[bytes | None]
     node: NodeState
     recreation_mark: bytes | None = None
+
+    @property
+    def recreated_ms(self) -> int | None:
+        """When a permission was stored again, if values may be missing since."""
+        return None if self.recreation_mark is None else MARK_DECODER.decode(self.recreation_mark)[0]
 
     @property
     def vouched(self) -> bool:

@@ -14,7 +14,7 @@ from featurestore.consent.outbox.relay import relay_due
 from featurestore.jobs.job_leases import hold_job_lease
 from featurestore.permission import Denial, Permission, PurposePermission
 from featurestore.profiles.services import Registration, register_many
-from tests.kit.clock import at
+from tests.kit.clock import at, ms
 from tests.kit.shop import Shop
 from tests.kit.stores import vouch_for_database
 
@@ -78,6 +78,45 @@ def test_missing_permission_is_published_again(ann: RegisteredCustomer) -> None:
     run()
     assert kinds() == [("missing_in_store", "", "repaired")]
     assert isinstance(ann.shop.read(ann.subject), PurposePermission)
+
+
+def test_permission_that_vanished_starts_later_and_gets_a_purge(ann: RegisteredCustomer) -> None:
+    relay_due(at(50))
+    ann.shop.store.delete(ann.subject)
+    done = run()
+    assert (done.found, done.repaired) == (1, 1)
+    granted = ann.shop.read(ann.subject)
+    assert isinstance(granted, PurposePermission)
+    assert granted.start_ms == ms(at(101))
+    assert ann.shop.store.read([ann.subject], [], [], 100).subjects[0].recreation_mark is not None
+    assert relay_due(at(102)).purged > 0
+    assert run(110).found == 0, "the streams may still be pushing its values"
+
+
+def test_refusal_that_vanished_gets_the_purge_that_the_streams_passed_by(ann: RegisteredCustomer) -> None:
+    for purpose in ("service", "analytics"):
+        ann.shop.withdraw(purpose, when=5)
+    CurrentPermission.objects.filter(purpose__name="fraud").delete()
+    relay_due(at(50))
+    ann.shop.store.delete(ann.subject)
+    run()
+    assert kinds() == [("missing_in_store", "", "repaired")]
+    assert ann.shop.read(ann.subject) is Denial.REFUSED
+    assert relay_due(at(102)).purged > 0
+
+
+def test_values_that_are_not_pushed_for_a_minute_are_pushed_again(ann: RegisteredCustomer) -> None:
+    """As where Redis loaded a file with a mark whose purge was carried out since."""
+    ann.shop.store.delete(ann.subject)
+    run()
+    relay_due(at(102))
+    assert run(150).found == 0
+    start_ms = ann.shop.read(ann.subject).start_ms
+    done = run(170)
+    assert (done.found, done.repaired) == (1, 1)
+    assert kinds()[-1] == ("values_missing", "", "repaired")
+    assert ann.shop.read(ann.subject).start_ms == start_ms, "nothing was skipped since"
+    assert relay_due(at(171)).purged == 1
 
 
 def test_permission_that_denies_more_is_repaired(ann: RegisteredCustomer) -> None:
