@@ -79,3 +79,10 @@ def test_denied_customer_is_withheld_at_any_as_of(post: Post) -> None:
         response = post(FEATURES_PATH, QUERY | {"customer_id": customer_id, "as_of": "2020-01-01T00:00:00Z"})
         assert response.status_code == 200
         assert {view["status"] for view in response.json()["views"].values()} == {"withheld"}
+        assert set(response.json()["features"].values()) == {None}
+
+
+def test_requested_defaults_are_marked_at_any_as_of(post: Post) -> None:
+    query = QUERY | {"customer_id": "C43", "as_of": "2020-01-01T00:00:00Z", "withheld": "defaults"}
+    answer = post(FEATURES_PATH, query | {"features": ["returns_90d"]}).json()
+    assert (answer["features"], answer["views"]["returns"]["defaults"]) == ({"returns_90d": 0}, True)

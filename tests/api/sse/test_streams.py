@@ -109,6 +109,15 @@ def test_stream_without_consent_is_withheld_and_closed(shop: StreamEnvironment, 
     assert [event.event for event in stream.received] == ["features", "closed"]
     reason = "refused" if known else "no_consent"
     assert {view["reason"] for view in stream.received[0].data["views"].values()} == {reason}
+    assert set(stream.received[0].data["features"].values()) == {None}
+
+
+def test_stream_answers_marked_defaults_on_request(shop: StreamEnvironment) -> None:
+    stream = shop.listen("unknown", withheld="defaults")
+    answer = stream.newest().data
+    assert {view["defaults"] for view in answer["views"].values()} == {True}
+    assert answer["features"][SPENT] == 0
+    stream.until_event("closed")
 
 
 def test_revoked_key_closes_its_streams(shop: StreamEnvironment) -> None:
