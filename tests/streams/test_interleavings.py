@@ -1,7 +1,7 @@
 """Random histories of crashes, permission changes and losses end in the values of the raw events, and in nothing else.
 
 One partition, its events and purges, and a worker that crashes between any two steps, while permissions change, the
-store is emptied and the partition is revoked and comes back. Each seed is one history.
+store is emptied or loses the hash of a subject, and the partition is revoked and comes back. Each seed is one history.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ class History:
         self.logs: dict[TP, list[tuple[str, int, bytes | None]]] = {EVENTS: [], PURGES: []}
         self.committed = dict.fromkeys(self.logs, 0)
         self.permissions = {subject: Permission(1, 0, {}) for subject in SUBJECTS}
-        self.paused: list[tuple[str, str, PurposePermission, int]] = []  # subject, purpose, permission, end by a pause
+        self.earlier: list[tuple[str, str, PurposePermission, int]] = []  # subject, purpose, permission, its end
         self.table, self.store = CrashingTable(), CrashingStore()
         self.empty_store()
 
@@ -88,7 +88,7 @@ class History:
         old, chance = purposes.get(purpose), self.random.random()
         if old and old.allowed and chance < 0.6:
             purposes[purpose] = PurposePermission(False, old.grant_id, old.since_ms, paused=True)
-            self.paused.append((subject, purpose, old, self.now_ms))
+            self.earlier.append((subject, purpose, old, self.now_ms))
         elif old and old.paused and chance < 0.9:
             purposes[purpose] = PurposePermission(True, old.grant_id, self.now_ms - 1)
             self.logs[PURGES].append((subject, self.now_ms, None))
@@ -98,7 +98,31 @@ class History:
         else:
             purposes[purpose] = PurposePermission(True, self.changes, self.now_ms - 1)
         self.permissions[subject] = Permission(1, self.changes, purposes)
-        self.store.publish_permissions({subject: self.permissions[subject]})
+        self.publish(subject)
+
+    def publish(self, subject: str) -> None:
+        """Publish a permission. If none was stored, its grants start later, and a purge is sent."""
+        published = self.store.publish_permissions({subject: self.permissions[subject]}, now_ms=self.now_ms)
+        if published[subject].recreated:
+            self.changes += 1
+            self.now_ms += 2
+            purposes = dict(self.permissions[subject].purposes)
+            for purpose, old in purposes.items():
+                if old.allowed or old.paused:
+                    self.earlier.append((subject, purpose, old, self.now_ms))
+                    purposes[purpose] = PurposePermission(old.allowed, old.grant_id, self.now_ms - 1, paused=old.paused)
+            self.permissions[subject] = Permission(1, self.changes, purposes)
+            self.store.publish_permissions({subject: self.permissions[subject]}, now_ms=self.now_ms)
+            self.logs[PURGES].append((subject, self.now_ms, None))
+
+    def lose_hash(self) -> None:
+        self.store.delete(self.random.choice(SUBJECTS))
+
+    def audit(self) -> None:
+        """Put each lost permission again."""
+        for subject in SUBJECTS:
+            if subject not in self.store._permissions:
+                self.publish(subject)
 
     def append_event(self) -> None:
         """Append an event, sometimes one that exists already."""
@@ -122,11 +146,11 @@ class History:
                     events[event.event_id_hash] = event
         return events
 
-    def events_before_pauses(self, subject: str, purpose: str, grant_id: int) -> dict[int, Event]:
-        """The events that a worker may have counted before the pauses of a grant."""
+    def events_before_its_start(self, subject: str, purpose: str, grant_id: int) -> dict[int, Event]:
+        """The events that a worker may have counted before a grant was paused, or started later."""
         events: dict[int, Event] = {}
-        for name, paused_purpose, grant, end_ms in self.paused:
-            if (name, paused_purpose, grant.grant_id) == (subject, purpose, grant_id):
+        for name, earlier_purpose, grant, end_ms in self.earlier:
+            if (name, earlier_purpose, grant.grant_id) == (subject, purpose, grant_id) and grant.allowed:
                 events |= self.events_under(subject, grant, end_ms)
         return events
 
@@ -176,7 +200,8 @@ class WorkerLife:
             chance = history.random.random()
             if chance < 0.5:
                 return history.random.randint(0, 5)
-            history.change_permission() if chance < 0.9 else history.empty_store()
+            another = history.change_permission if chance < 0.8 else history.lose_hash
+            another() if chance < 0.9 else history.empty_store()
             return None
 
         history.store.meanwhile = meanwhile  # type: ignore[method-assign]
@@ -194,6 +219,8 @@ class WorkerLife:
         steps: list[Callable[[], object]] = [
             history.append_event,
             history.change_permission,
+            history.lose_hash,
+            history.audit,
             self.break_a_write,
             self.break_a_commit,
         ]
@@ -201,7 +228,7 @@ class WorkerLife:
         tasks = []
         for _ in range(chance.randrange(2, 30)):
             if chance.random() < 0.5:
-                chance.choices(steps, (6, 3, 1, 1))[0]()
+                chance.choices(steps, (24, 12, 2, 4, 4, 4))[0]()
             elif chance.random() < 0.02:
                 history.empty_store()
             else:
@@ -242,6 +269,7 @@ def test_served_values_equal_those_of_the_raw_events(seed: int, monkeypatch: pyt
     asyncio.run(run(history, monkeypatch, last=True))  # watermarks exist, so nothing is republished without need
     for _ in range(history.random.randint(1, 6)):
         asyncio.run(run(history, monkeypatch, last=False))
+    history.audit()
     asyncio.run(run(history, monkeypatch, last=True))
     reader = FeatureReader(history.store, 8)
     for subject in SUBJECTS:
@@ -264,7 +292,7 @@ def test_served_values_equal_those_of_the_raw_events(seed: int, monkeypatch: pyt
                     assert not any(purpose in one.grant_ids for one in states)
                     continue
                 counted = history.events_under(subject, grant)
-                perhaps = counted | history.events_before_pauses(subject, purpose, grant.grant_id)
+                perhaps = counted | history.events_before_its_start(subject, purpose, grant.grant_id)
                 assert status in (Status.PRESENT, Status.MISSING)
                 for f in view.features:
                     least = expected(f, list(counted.values()), history.now_ms, view)
