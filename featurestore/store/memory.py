@@ -150,7 +150,7 @@ class MemoryStore:
 
     def now_ms(self) -> int:
         with self._available_lock():
-            return round(self._clock() * 1000)
+            return int(self._clock() * 1000)
 
     def vouching_record(self) -> VouchingRecord:
         with self._available_lock():

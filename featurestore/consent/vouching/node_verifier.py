@@ -196,7 +196,7 @@ class NodeVerifier:
         if left_s <= 0:
             return False
         try:
-            vouched = self.node.vouch(claim, now_ms + round(left_s * 1000))
+            vouched = self.node.vouch(claim, now_ms + int(left_s * 1000))
         finally:  # a call whose answer was lost may have set the key
             self.lease.vouched(claim.run)
         self._up_to_date = claim if vouched else None
