@@ -235,12 +235,12 @@ def test_acknowledged_withdrawal_stays_in_effect_when_the_database_loses_it(worl
     for _ in range(60):
         world.act()
     world.settle()
-    world.depth = 0
     world.back_up()
     world.when += 1
     assert world.shop.withdraw(when=world.when).effective
     world.denied = True
     restore(world.backup)
+    world.depth = 0
     world.last_given = 10**9  # a withdrawal that nobody has acknowledged yet proves nothing
     for _ in range(60):
         if world.draw.random() < 0.3:
