@@ -38,21 +38,16 @@ def late_grants(
         customer__subject__in=subjects,
         allowed=True,
     )
-    rows = list(suspects.select_related("customer", "purpose"))
-    if not rows:
+    found = list(suspects.values_list("pk", "customer__subject", "start_sequence", "since", "complete_from"))
+    if not found:
         return []
-    at = now or database_now()
-    return [
-        row
-        for row in rows
-        if _start_of(row) <= at
-        and (row.customer.subject in recreated or _start_of(row) > unpublished[row.start_sequence])
-    ]
-
-
-def _start_of(row: CurrentPermission) -> datetime:
-    assert row.since is not None  # a constraint: allowed_has_grant
-    return max(row.since, row.complete_from or row.since)
+    at, late = now or database_now(), []
+    for key, subject, start_sequence, since, complete_from in found:
+        assert since is not None  # a constraint: allowed_has_grant
+        start = max(since, complete_from or since)
+        if start <= at and (subject in recreated or start > unpublished[start_sequence]):
+            late.append(key)
+    return list(CurrentPermission.objects.filter(pk__in=late).select_related("customer", "purpose")) if late else []
 
 
 def restart_counting(

@@ -26,6 +26,8 @@ from featurestore.profiles.services import Registration, register_many
 BRAND = "online-retail"
 LONGEST_REGION = 32
 PROGRESS_S = 2.0
+PER_TRANSACTION = 200
+"""Customers or choices. Short, because SQLite has one writer at a time, and the store verifier's lease waits for it."""
 
 
 class Command(BaseCommand):
@@ -102,10 +104,11 @@ def register_with_consents(found: Survey, moved: timedelta) -> int:
     notices = {purpose.name: Notice.objects.filter(purposes=purpose).first() for purpose in purposes}
     if not notices or not all(notices.values()):
         raise CommandError("No notice explains every purpose that needs consent. Run manage.py seed first.")
-    new = register_many(
+    registrations = [
         Registration(customer_id, country[:LONGEST_REGION], BRAND, since, history_follows=True)
         for customer_id, country in found.countries.items()
-    )
+    ]
+    new = sum(register_many(batch) for batch in batches(registrations, PER_TRANSACTION))
     given = partial(Choice, decision=Decision.GIVEN, method="import", actor="replay_retail")
     choices = [
         given(customer_id, purpose, notice=notice.reference, since=since, history_follows=True)
@@ -114,7 +117,7 @@ def register_with_consents(found: Survey, moved: timedelta) -> int:
         if notice
     ]
     try:
-        for batch in batches(choices):
+        for batch in batches(choices, PER_TRANSACTION):
             record_decisions(batch)
     except ConsentError as error:
         raise CommandError(f"{error} Replay into a new database.") from error
