@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
+from featurestore.definitions.windows import MAX_CLOCK_SKEW_S
 
 KEY = b"\0coverage"  # no subject begins with a null byte
 OUTDATED_KEY = b"\0births"  # of versions before 0.2

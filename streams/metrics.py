@@ -23,9 +23,7 @@ NO_PERMISSION = Counter(
     "rapport_stream_no_permission", "Events skipped because the store has no permission of their subject.", ["source"]
 )
 UNCHECKED = Counter("rapport_stream_unchecked", "Events too old to be checked for duplicates; they count.", ["source"])
-OVERSIZED = Counter(
-    "rapport_stream_oversized", "Views dropped because a state record was larger than its changelog takes.", ["source"]
-)
+CUT = Counter("rapport_stream_cut", "Times that a view of a subject was cut, to stay within its bytes.", ["source"])
 OUTCOMES = {
     "events": EVENTS,
     "skipped": SKIPPED,
@@ -35,7 +33,7 @@ OUTCOMES = {
     "denied": DENIED,
     "no_permission": NO_PERMISSION,
     "unchecked": UNCHECKED,
-    "oversized": OVERSIZED,
+    "cut": CUT,
 }
 DEAD_LETTERS = Counter("rapport_stream_dead_letters", "Events quarantined.", ["topic", "reason"])
 RECREATED = Counter(

@@ -21,17 +21,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from featurestore.definitions import Event, EventSource, InvalidEvent, Registry
+from featurestore.definitions.windows import MAX_CLOCK_SKEW_S
 from featurestore.first_timestamp import MalformedHeader, first_timestamp_ms
 from featurestore.identity import is_subject, partition_of
 from featurestore.permission import Permission, PurposePermission, held
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.layout_id import layout_id_in, layout_id_of
-from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
 from featurestore.tiles.state_record import StateRecord, UnknownFormat, decode
 from featurestore.tiles.stored_field import field_name, pack_field
 from streams import coverage
-from streams.changelog import LARGEST_VALUE_BYTES
 from streams.dead_letters import DeadLetterWriter, Rejection
 from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.metrics import EVENT_TO_SERVED, OUTCOMES, RECREATED
@@ -143,7 +142,7 @@ class SourceProcessor:
             for stored in states:
                 suffix_aggregates = aggregates.get(stored.tiles) or self.codecs[view].suffix_aggregates(stored.tiles)
                 for purpose, grant_id in stored.grant_ids.items():
-                    value = pack_field(self.generation, record.offset, grant_id, suffix_aggregates)
+                    value = pack_field(self.generation, record.offset, grant_id, suffix_aggregates, stored.unchecked_s)
                     yield FieldWrite(subject, field_name(view, purpose), purpose, value)
 
     def stored_fields(self, partition: int, keys: Iterable[bytes]) -> Iterable[FieldWrite]:
@@ -204,7 +203,7 @@ class SourceBatch:
             )
             if not (record.views or key in self.stored):
                 continue  # nothing was stored, and without permission nothing is
-            raw = fitting(record, counts)
+            raw = record.encode()
             if raw != self.stored.get(key):
                 changes[key] = self.stored[key] = raw
             every = again or subject in self.purged or arrivals[0].offset <= before.offset
@@ -221,15 +220,6 @@ def count_passed_by(record: StateRecord, arrivals: Sequence[Arrival], counts: Co
     counts["skipped"] += skipped
     counts["events"] += len(arrivals) - skipped
     counts["no_permission"] += len(arrivals) - skipped
-
-
-def fitting(record: StateRecord, counts: Counter[str]) -> bytes:
-    """The state record's bytes. While it is larger than the changelog takes, its largest view is dropped."""
-    while len(raw := record.encode()) > LARGEST_VALUE_BYTES:
-        largest = max(record.views, key=lambda name: sum(len(stored.tiles) for stored in record.views[name]))
-        del record.views[largest]
-        counts["oversized"] += 1
-    return raw
 
 
 class MicroBatchProcessor:

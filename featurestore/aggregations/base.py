@@ -1,15 +1,18 @@
 """Base class of the aggregations: a commutative monoid over events, with an update and an answer. Pure.
 
-A *state* is a plain value (int, float, str, bytes, None, or a flat sequence of these) that msgpack can hold. Its parts
-are cells, which featurestore.tiles.view_codec stores by column. States are never changed in place. Whoever changes what
-a stored state means raises STATE_FORMAT (featurestore.definitions.view). The laws, tested on every subclass by
-reflection (tests/aggregations/test_laws.py):
+A *state* is a plain value (int, float, str, bytes, None, or a flat sequence of these). Its parts are cells, which
+featurestore.tiles.view_codec stores by column. States are never changed in place. Whoever changes what a stored state
+means raises STATE_FORMAT (featurestore.definitions.view). The laws, tested on every subclass by reflection
+(tests/aggregations/test_laws.py), hold to the byte, whatever the ``error`` of answers:
 
 - ``merge(zero(), a) == a == merge(a, zero())``, ``merge`` is associative and commutative;
 - ``update(a, e) == merge(a, update(zero(), e))``.
 
-They hold to the byte where ``exact``, and otherwise within the ``error`` that the subclass states. Two events of the
-same time and event_id_hash are the same event, so their values are equal.
+So a state is a function of the set of its events. It is bounded: at most STATE_BYTES, however many events it has. Two
+events of the same time and event_id_hash are the same event, so their values are equal.
+
+The streams merge the states of a tile and all newer ones for the store (a *suffix aggregate*). Where a state is larger
+than what an answer needs, the store gets ``suffix_state``, of the parts ``suffix_cells``.
 
 One small algebra under the tiles is the pattern of chronon; one statistic a file is that of river.
 """
@@ -56,7 +59,11 @@ NUMBERS = frozenset({Kind.INTEGER, Kind.SCALED, Kind.FLOAT})
 ANY_KIND = frozenset(Kind)
 JSON_TYPES = {Kind.INTEGER: "integer", Kind.TEXT: "string", Kind.BOOLEAN: "boolean"}
 
-FLOAT_SUM = "1e-9 of the sum of the values' sizes, for the order in which floats are added"
+STATE_BYTES = 4_096  # of one aggregation's state in one tile, as msgpack
+TEXT_BYTES = 512  # of a text in UTF-8: a longer one is refused when its event is decoded
+NUMBER_BYTES = 9  # of a number as msgpack, at most
+COUNT_BYTES = 5  # of a number of events, up to 2**32
+EVENT_BYTES = 2 * NUMBER_BYTES  # an event's time and event_id_hash
 
 
 class Cell(StrEnum):
@@ -64,6 +71,7 @@ class Cell(StrEnum):
 
     INT = "int"  # nullable, in the fewest of 1, 2, 4 or 8 bytes that all cells of a column fit in
     FLOAT = "float"  # nullable, in 8 bytes
+    WIDE = "wide"  # an integer of any size (featurestore.aggregations.wide); tables have it, suffix aggregates do not
     BLOB = "blob"  # the msgpack of anything else
 
 
@@ -83,8 +91,8 @@ class Aggregation(ABC):
     takes: ClassVar[frozenset[Kind]] = NUMBERS
     needs_field: ClassVar[bool] = True
     growing: ClassVar[bool] = False  # a state grows when merged: stored by tile and merged when read
-    fills: ClassVar[bool] = False  # a state can be full, see ``full``
     additive: ClassVar[bool] = False  # merging adds cell by cell: suffix aggregates need no call of merge
+    inflation: ClassVar[int | None] = None  # ``weight`` is at most so many times a state's bytes; None: any number
     empty: ClassVar[Any] = None  # the answer when nothing was counted
 
     def over(self, *windows: str, name: str | None = None, default: Any = None) -> "WindowedAggregation":
@@ -120,11 +128,6 @@ class Aggregation(ABC):
         return ""
 
     @property
-    def exact(self) -> bool:
-        """Whether the laws hold to the byte: the same events in any order and any parts give the same state."""
-        return not self.error
-
-    @property
     def number_cell(self) -> Cell:
         """The kind of cell for a number of this field."""
         return Cell.FLOAT if self.kind is Kind.FLOAT else Cell.INT
@@ -139,6 +142,25 @@ class Aggregation(ABC):
     def cells(self) -> tuple[Cell, ...]:
         """The parts of a state. One part: the state is the bare value. More: a sequence of them."""
 
+    @property
+    def suffix_cells(self) -> tuple[Cell, ...]:
+        """The parts of what the store keeps of a merged state."""
+        return self.cells
+
+    @property
+    def keeps(self) -> int | None:
+        """How many of the newest events a state keeps, and nothing of others; None for a state of another kind.
+
+        Every window ends with the newest event, so the tiles of a view need to keep no more than that in all. It is 1
+        for a state that is no blob; its first cell is then None where there is no event.
+        """
+        return None
+
+    @property
+    def weighed(self) -> bool:
+        """Whether states count by their ``weight`` against the bytes of a view. Others have a fixed number of them."""
+        return self.growing and self.keeps is None
+
     @abstractmethod
     def zero(self) -> State:
         """The state of no events."""
@@ -151,17 +173,38 @@ class Aggregation(ABC):
     def merge(self, a: State, b: State) -> State:
         """The state of the events of both."""
 
-    def full(self, state: State) -> bool:
-        """Whether no earlier event can change a state."""
-        return False
-
     def combine(self, states: Iterable[State]) -> State:
-        """The state of the events of all: merged one by one here; growing states have a faster way."""
+        """The state of the events of several tiles, for an answer: that of growing states has no bound."""
         return reduce(self.merge, states, self.zero())
+
+    def newest(self, state: State, count: int) -> tuple[State, int]:
+        """The state of its newest events, up to ``count``, and how many these are; for a blob that ``keeps`` events."""
+        raise NotImplementedError
+
+    def most_bytes(self, tile_s: int | None, value_bytes: int) -> int | None:
+        """The bytes of the largest state of a tile of that length (None: lifetime), whose field's values have at most
+        ``value_bytes`` as msgpack; None if there is no bound.
+        """
+        return sum(value_bytes + 2 if cell is Cell.BLOB else NUMBER_BYTES for cell in self.cells)
+
+    def weight(self, state: State, size: int, most: int) -> int:
+        """The measure of a state of ``size`` bytes by which views are bounded, ``most`` being that of the largest.
+
+        It is not less than ``size``, a function of the set of events, and never less for more events.
+        """
+        return size
+
+    def suffix_state(self, state: State) -> State:
+        """What the store keeps of a merged state."""
+        return state
 
     @abstractmethod
     def finish(self, state: State, now_ms: int) -> Any:
-        """The feature's value at a time, as JSON; ``empty`` if nothing was counted."""
+        """The feature's value at a time, as JSON, from a ``suffix_state``; ``empty`` if nothing was counted."""
+
+    def answer(self, state: State, now_ms: int) -> Any:
+        """The feature's value at a time, from a state."""
+        return self.finish(self.suffix_state(state), now_ms)
 
     def unscale(self, number: float) -> float | int:
         """A number in the field's unit: 1275 of a field of two places is 12.75."""

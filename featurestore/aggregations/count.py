@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, Value
+from featurestore.aggregations.base import ANY_KIND, COUNT_BYTES, Aggregation, Cell, EventIdHash, Value
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,7 @@ class Count(Aggregation):
     """Number of events; of those that have the field, if one is named.
 
     >>> count = Count()
-    >>> count.finish(count.merge(2, count.update(count.zero(), None, 0, 0)), now_ms=0)
+    >>> count.answer(count.merge(2, count.update(count.zero(), None, 0, 0)), now_ms=0)
     3
     """
 
@@ -22,6 +22,9 @@ class Count(Aggregation):
     additive = True
     empty = 0
     cells = (Cell.INT,)
+
+    def most_bytes(self, tile_s: int | None, value_bytes: int) -> int:
+        return COUNT_BYTES
 
     def zero(self) -> int:
         return 0

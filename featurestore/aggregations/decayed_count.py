@@ -14,7 +14,7 @@ class DecayedCount(Decay):
     Of those that have the field, if one is named. Algorithm and error are Decay's: 1e-9 relative.
 
     >>> visits = DecayedCount(half_life="1h")
-    >>> visits.finish(visits.update(visits.update(visits.zero(), None, 0, 1), None, 3_600_000, 2), now_ms=7_200_000)
+    >>> visits.answer(visits.update(visits.update(visits.zero(), None, 0, 1), None, 3_600_000, 2), now_ms=7_200_000)
     0.75
     """
 

@@ -15,7 +15,7 @@ class DecayedSum(Decay):
 
     >>> from featurestore.aggregations import Kind
     >>> spend = DecayedSum("amount", half_life="7d").bind(Kind.SCALED, places=2)
-    >>> spend.finish(spend.update(spend.zero(), 1275, 0, 1), now_ms=7 * 86_400_000)
+    >>> spend.answer(spend.update(spend.zero(), 1275, 0, 1), now_ms=7 * 86_400_000)
     6.375
     """
 

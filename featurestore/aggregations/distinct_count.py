@@ -13,6 +13,7 @@ from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdH
 
 MAX_EXACT = 128  # different values; beyond, a sketch of 2 kB is soon the smaller state and keeps its size
 LG_REGISTERS = 11
+SKETCH_BYTES = 2_200
 
 State = Sequence[int] | bytes
 
@@ -27,7 +28,7 @@ class DistinctCount(Aggregation):
     parts of the same events.
 
     >>> shops = DistinctCount("shop").bind(Kind.TEXT)
-    >>> shops.finish(shops.update(shops.update(shops.zero(), "north", 0, 1), "north", 5, 2), now_ms=0)
+    >>> shops.answer(shops.update(shops.update(shops.zero(), "north", 0, 1), "north", 5, 2), now_ms=0)
     1
     """
 
@@ -35,10 +36,16 @@ class DistinctCount(Aggregation):
     answers = Answers.COUNT
     takes = ANY_KIND
     growing = True
-    exact = True
+    inflation = 2
     empty = 0
     error = f"none up to {MAX_EXACT} different values; beyond, a standard error of 2.3 %"
     cells = (Cell.BLOB,)
+
+    def most_bytes(self, tile_s: int | None, value_bytes: int) -> int:
+        return SKETCH_BYTES
+
+    def weight(self, state: State, size: int, most: int) -> int:
+        return most if isinstance(state, bytes) else size
 
     def zero(self) -> State:
         return ()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from featurestore.aggregations.base import EventIdHash, State, Value
+from featurestore.aggregations.base import Cell, EventIdHash, State, Value
 from featurestore.aggregations.event_value import EventValue
 
 
@@ -13,11 +13,18 @@ class First(EventValue):
 
     >>> from featurestore.aggregations import Kind
     >>> first = First("stage").bind(Kind.TEXT)
-    >>> first.finish(first.update(first.update(first.zero(), "new", 1_000, 7), "won", 2_000, 3), now_ms=0)
+    >>> first.answer(first.update(first.update(first.zero(), "new", 1_000, 7), "won", 2_000, 3), now_ms=0)
     'new'
     """
 
     name = "first"
+
+    @property
+    def weighed(self) -> bool:
+        return self.value_cell is Cell.BLOB
+
+    def weight(self, state: State, size: int, most: int) -> int:
+        return most  # an earlier event may have a shorter text
 
     def update(self, state: Sequence[Value], value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
         held_ms = state[0]

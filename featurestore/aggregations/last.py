@@ -13,11 +13,12 @@ class Last(EventValue):
 
     >>> from featurestore.aggregations import Kind
     >>> last = Last("stage").bind(Kind.TEXT)
-    >>> last.finish(last.update(last.update(last.zero(), "new", 1_000, 7), "won", 2_000, 3), now_ms=0)
+    >>> last.answer(last.update(last.update(last.zero(), "new", 1_000, 7), "won", 2_000, 3), now_ms=0)
     'won'
     """
 
     name = "last"
+    keeps = 1
 
     def update(self, state: Sequence[Value], value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
         held_ms = state[0]

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from operator import itemgetter
 
 from featurestore.aggregations.answers import Answers
-from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, State, Value
+from featurestore.aggregations.base import ANY_KIND, EVENT_BYTES, Aggregation, Cell, EventIdHash, State, Value
 
 MAX_N = 100
 SIZE = 3  # items of a state for one event
@@ -24,7 +24,7 @@ class LastN(Aggregation):
     >>> from featurestore.aggregations import Kind
     >>> moods = LastN("sentiment", n=2).bind(Kind.FLOAT)
     >>> early = moods.update(moods.update(moods.zero(), 0.5, 1_000, 7), -0.25, 3_000, 8)
-    >>> moods.finish(moods.merge(early, moods.update(moods.zero(), 0.75, 2_000, 9)), now_ms=0)
+    >>> moods.answer(moods.merge(early, moods.update(moods.zero(), 0.75, 2_000, 9)), now_ms=0)
     [-0.25, 0.75]
     """
 
@@ -33,7 +33,6 @@ class LastN(Aggregation):
     answers = Answers.VALUES
     takes = ANY_KIND
     growing = True
-    fills = True
     empty = []
     cells = (Cell.BLOB,)
 
@@ -44,6 +43,17 @@ class LastN(Aggregation):
     @property
     def name(self) -> str:
         return f"last_{self.n}"
+
+    @property
+    def keeps(self) -> int:
+        return self.n
+
+    def newest(self, state: State, count: int) -> tuple[State, int]:
+        kept = state if len(state) <= SIZE * count else state[: SIZE * count]
+        return kept, len(kept) // SIZE
+
+    def most_bytes(self, tile_s: int | None, value_bytes: int) -> int:
+        return 3 + self.n * (EVENT_BYTES + value_bytes)
 
     def zero(self) -> State:
         return ()
@@ -58,9 +68,6 @@ class LastN(Aggregation):
         if not a or not b:
             return a or b
         return self.combine((a, b))
-
-    def full(self, state: Sequence[Value]) -> bool:
-        return len(state) == SIZE * self.n
 
     def combine(self, states: Iterable[Sequence[Value]]) -> State:
         events = [state[at : at + SIZE] for state in states for at in range(0, len(state), SIZE)]

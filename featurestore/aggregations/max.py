@@ -12,7 +12,7 @@ class Max(Extreme):
 
     >>> from featurestore.aggregations import Kind
     >>> maximum = Max("amount").bind(Kind.SCALED, places=2)
-    >>> maximum.finish(maximum.update(maximum.update(maximum.zero(), 1275, 0, 1), 25, 0, 2), now_ms=0)
+    >>> maximum.answer(maximum.update(maximum.update(maximum.zero(), 1275, 0, 1), 25, 0, 2), now_ms=0)
     12.75
     """
 

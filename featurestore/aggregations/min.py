@@ -12,7 +12,7 @@ class Min(Extreme):
 
     >>> from featurestore.aggregations import Kind
     >>> minimum = Min("amount").bind(Kind.SCALED, places=2)
-    >>> minimum.finish(minimum.update(minimum.update(minimum.zero(), 1275, 0, 1), 25, 0, 2), now_ms=0)
+    >>> minimum.answer(minimum.update(minimum.update(minimum.zero(), 1275, 0, 1), 25, 0, 2), now_ms=0)
     0.25
     """
 

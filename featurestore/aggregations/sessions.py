@@ -5,22 +5,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from featurestore.aggregations.base import ANY_KIND, Aggregation, Cell, EventIdHash, State, Value
+from featurestore.aggregations.base import ANY_KIND, EVENT_BYTES, Aggregation, Cell, EventIdHash, State, Value
 from featurestore.aggregations.duration import seconds
-
-MAX_OPEN = 64  # sessions kept with their bounds
-ZERO = (0, 0)
-MAX_ITEMS = len(ZERO) + 2 * MAX_OPEN  # items of a state
 
 
 @dataclass(frozen=True)
 class Sessions(Aggregation):
     """Sessions of events: one ends with a pause of more than ``gap``. Of events with the field, if one is named.
 
-    A state is the number of closed sessions, their milliseconds in all, and then first and last time of each open one,
-    the oldest first. The newest 64 are open: an event can still prolong or join them. Older ones close, and an event
-    that comes so late that it belongs to a closed one counts as a session more. So answers are exact up to 64 sessions,
-    and beyond while no event or part comes out of order by 64 sessions; otherwise sessions are too many and too short.
+    A state is the first and the last time of each session, the oldest first. A tile holds no more sessions than gaps,
+    and lifetime has no bound: so a view has sessions over finite windows only, and no shorter gap than fits.
     """
 
     gap: str = dataclasses.field(default="30m", kw_only=True)
@@ -28,10 +22,6 @@ class Sessions(Aggregation):
     takes = ANY_KIND
     needs_field = False
     growing = True
-    error = (
-        f"none up to {MAX_OPEN} sessions; beyond, "
-        f"an event later than {MAX_OPEN} newer sessions counts as one of its own"
-    )
     cells = (Cell.BLOB,)
 
     def __post_init__(self) -> None:
@@ -41,26 +31,34 @@ class Sessions(Aggregation):
     def gap_ms(self) -> int:
         return seconds(self.gap) * 1000
 
+    def most_bytes(self, tile_s: int | None, value_bytes: int) -> int | None:
+        return None if tile_s is None else 3 + (tile_s * 1000 // self.gap_ms + 2) * EVENT_BYTES
+
+    def weight(self, state: State, size: int, most: int) -> int:
+        """Sessions join, but the stretches of one gap's length that they touch only ever increase."""
+        gap_ms = self.gap_ms
+        touched: int = sum(
+            end // gap_ms - start // gap_ms + 1 for start, end in zip(state[::2], state[1::2], strict=True)
+        )
+        return 3 + touched * EVENT_BYTES
+
     def zero(self) -> State:
-        return ZERO
+        return ()
 
     def update(self, state: Sequence[int], value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
-        if len(state) == len(ZERO) or time_ms - state[-1] > self.gap_ms:
-            return close_oldest((*state, time_ms, time_ms))
+        if not state or time_ms - state[-1] > self.gap_ms:
+            return (*state, time_ms, time_ms)
         if time_ms < state[-2]:  # before the newest session
-            return self.combine((state, (0, 0, time_ms, time_ms)))
+            return self.combine((state, (time_ms, time_ms)))
         return state if time_ms <= state[-1] else (*state[:-1], time_ms)
 
     def merge(self, a: Sequence[int], b: Sequence[int]) -> State:
         return self.combine((a, b))
 
     def combine(self, states: Iterable[Sequence[int]]) -> State:
-        closed = closed_ms = 0
         spans: list[tuple[int, int]] = []
         for state in states:
-            closed += state[0]
-            closed_ms += state[1]
-            spans += zip(state[2::2], state[3::2], strict=True)
+            spans += zip(state[::2], state[1::2], strict=True)
         spans.sort()
         bounds: list[int] = []
         for start, end in spans:
@@ -68,17 +66,4 @@ class Sessions(Aggregation):
                 bounds += (start, end)
             elif end > bounds[-1]:
                 bounds[-1] = end
-        return close_oldest((closed, closed_ms, *bounds))
-
-    def count(self, state: Sequence[int]) -> int:
-        """The number of sessions."""
-        return state[0] + (len(state) - len(ZERO)) // 2
-
-
-def close_oldest(state: Sequence[int]) -> State:
-    """The state with no more than the newest sessions open."""
-    if len(state) <= MAX_ITEMS:
-        return state
-    keep = len(state) - MAX_ITEMS + len(ZERO)
-    ended, begun = state[len(ZERO) + 1 : keep : 2], state[len(ZERO) : keep : 2]
-    return (state[0] + len(ended), state[1] + sum(ended) - sum(begun), *state[keep:])
+        return bounds

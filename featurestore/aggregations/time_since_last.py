@@ -13,7 +13,7 @@ class TimeSinceLast(Aggregation):
     An event ahead of now counts as now: 0.
 
     >>> since = TimeSinceLast()
-    >>> since.finish(since.merge(4_000, since.update(since.zero(), None, 2_500, 0)), now_ms=10_000)
+    >>> since.answer(since.merge(4_000, since.update(since.zero(), None, 2_500, 0)), now_ms=10_000)
     6.0
     """
 
@@ -21,6 +21,7 @@ class TimeSinceLast(Aggregation):
     answers = Answers.SECONDS
     takes = ANY_KIND
     needs_field = False
+    keeps = 1
     cells = (Cell.INT,)
 
     def zero(self) -> None:

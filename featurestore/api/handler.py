@@ -26,7 +26,7 @@ from featurestore.definitions import FeatureService
 from featurestore.permission import Denial
 from featurestore.serving.answer import Answer
 from featurestore.serving.as_of import AsOfTooEarly, TooEarlyView
-from featurestore.serving.reader import FeatureReader
+from featurestore.serving.reader import FeatureReader, ReadTooSlow
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
 
@@ -169,6 +169,9 @@ class FeatureHandler:
         except StoreUnavailable as error:
             call.log_fields["store"] = str(error)
             raise Unavailable("The store did not answer in time. Nothing was read.") from None
+        except ReadTooSlow as error:
+            call.log_fields["read"] = str(error)
+            raise Unavailable("The values could not be computed in time. Ask for fewer customers at a time.") from None
         hide_unknown_customers(read)
         self.access_log.add_read(credential, service.name, query.purpose, distinct, read, call.now_ms, call.request_id)
         if too_early:  # recorded as well: the problem states which views have later events

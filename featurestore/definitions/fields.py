@@ -8,7 +8,7 @@ import msgspec
 from msgspec import inspect
 
 from featurestore.aggregations.answers import DIMENSIONLESS
-from featurestore.aggregations.base import Kind
+from featurestore.aggregations.base import NUMBER_BYTES, TEXT_BYTES, Kind
 
 T = TypeVar("T")
 
@@ -33,6 +33,8 @@ LARGEST = 10**12
 """Size of a number, in its field's smallest unit: 9.2 million of the largest sum up within signed 64 bits."""
 
 DEFAULT_PLACES = 4
+UTF8_BYTES = 4  # of a character, at most
+encode = msgspec.msgpack.Encoder().encode
 EXACT = Context(prec=40, traps=[Inexact, InvalidOperation, Overflow])
 PYTHON_TYPES: dict[Kind, tuple[type, ...]] = {
     Kind.INTEGER: (int,),
@@ -52,6 +54,7 @@ class Field(NamedTuple):
     literals: tuple[Any, ...] = ()  # the only values, if the type lists them
     personal: bool = False
     unit: str | None = None  # of a number; "1" by default
+    most_bytes: int = NUMBER_BYTES  # of a value as msgpack
 
     @property
     def convert(self) -> Callable[[Any], Any] | None:
@@ -99,12 +102,15 @@ def _field(name: str, type_: inspect.Type) -> Field | None:
         options = [option for option in type_.types if not isinstance(option, inspect.NoneType)]
         return _field(name, options[0]) if len(options) == 1 else None
     if isinstance(type_, inspect.LiteralType):
-        return Field(name, Kind.TEXT if isinstance(type_.values[0], str) else Kind.INTEGER, 0, tuple(type_.values))
+        kind = Kind.TEXT if isinstance(type_.values[0], str) else Kind.INTEGER
+        return Field(name, kind, 0, tuple(type_.values), most_bytes=max(map(len, map(encode, type_.values))))
+    if isinstance(type_, inspect.StrType):
+        longest = TEXT_BYTES if type_.max_length is None else min(UTF8_BYTES * type_.max_length, TEXT_BYTES)
+        return Field(name, Kind.TEXT, most_bytes=longest + 3)
     for kind, types in {
         Kind.BOOLEAN: inspect.BoolType,
         Kind.INTEGER: inspect.IntType,
         Kind.FLOAT: inspect.FloatType,
-        Kind.TEXT: inspect.StrType,
     }.items():
         if isinstance(type_, types):
             return Field(name, kind)
@@ -135,8 +141,8 @@ def finite_float(value: float) -> float:
 
 
 def bounded_text(value: str) -> str:
-    if len(value) > 256:
-        raise ValueError(f"text has {len(value)} characters, at most 256 can be aggregated")
+    if len(value) * UTF8_BYTES > TEXT_BYTES and (size := len(value.encode())) > TEXT_BYTES:
+        raise ValueError(f"text has {size} bytes in UTF-8, at most {TEXT_BYTES} can be aggregated")
     return value
 
 

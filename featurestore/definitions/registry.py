@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import NamedTuple
 
+from featurestore.definitions.bounds import RECORD_BYTES
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.source import EventSource
 from featurestore.definitions.view import Feature, FeatureView
@@ -48,6 +49,7 @@ class Registry:
             *self._absent(),
             *self._undeclared(frozenset(purposes)),
             *self._changed(recorded),
+            *self._too_large(),
         ]
 
     def fingerprints(self, recorded: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
@@ -107,3 +109,14 @@ class Registry:
                     f"raise version={view.version + 1} and run `manage.py features lock`, or undo the change"
                 )
                 yield Problem(view.defined_at, message)
+
+    def _too_large(self) -> Iterable[Problem]:
+        for source in self._sources:
+            views = self.views_of(source.name)
+            most_bytes = sum(len(view.purposes) * view.bounds.view_bytes for view in views)
+            if most_bytes > RECORD_BYTES:
+                yield Problem(
+                    source.defined_at,
+                    f"source {source.name}: a customer's views may take {most_bytes:,} bytes, each once a purpose, "
+                    f"at most {RECORD_BYTES:,}: give views fewer purposes or windows, or let another source feed some",
+                )

@@ -9,13 +9,14 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from featurestore.aggregations.answers import ValueType
-from featurestore.aggregations.base import Aggregation, WindowedAggregation
+from featurestore.aggregations.base import NUMBER_BYTES, Aggregation, WindowedAggregation
+from featurestore.definitions.bounds import Bounded, ViewBounds, view_bounds
 from featurestore.definitions.errors import DefinitionError, caller_line, file_line
 from featurestore.definitions.source import EventSource
 from featurestore.definitions.windows import Resolution, resolution_of, resolutions_of, window_seconds
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
-STATE_FORMAT = 2
+STATE_FORMAT = 3
 """Raise it whenever stored states get another meaning: when the ``cells`` or the algorithm of an aggregation change.
 The fingerprint has an aggregation's name and parameters, not its code; without a raise, new code reads old states.
 """
@@ -73,11 +74,26 @@ class FeatureView:
         if unknown:
             raise self._error(f"defaults name no feature of the view: {', '.join(sorted(unknown))}")
         self.resolutions: tuple[Resolution, ...] = resolutions_of(feature.window_s for feature in self.features)
+        self.bounds = self._bounds()
 
     def _error(self, message: str, windowed: WindowedAggregation | None = None) -> DefinitionError:
         return DefinitionError(
             f"view {self.name}: {message}", self._defined_at(windowed) if windowed else self.defined_at
         )
+
+    def _bounds(self) -> ViewBounds:
+        bounded = [
+            Bounded(one.aggregation, self.value_bytes(one.position), self.longest_window_s(i))
+            for i, one in enumerate(self.aggregations)
+        ]
+        try:
+            return view_bounds(bounded, self.resolutions)
+        except ValueError as error:
+            raise self._error(str(error)) from None
+
+    def value_bytes(self, position: int | None) -> int:
+        """The most bytes of a field's value as msgpack; ``position`` is the field's among the event's values."""
+        return NUMBER_BYTES if position is None else list(self.source.fields.values())[position].most_bytes
 
     def _defined_at(self, windowed: WindowedAggregation) -> str:
         return file_line(*windowed.defined_at) if windowed.defined_at else self.defined_at
@@ -161,7 +177,10 @@ class FeatureView:
     def fingerprint(self) -> int:
         """Hash of the view's definition and STATE_FORMAT, 32 bits. Under another fingerprint a view starts empty."""
         who = [STATE_FORMAT, self.name, self.version, sorted(self.purposes), self.source.name]
-        states = [(self._spec(one), self.finest_resolution_s(i)) for i, one in enumerate(self.aggregations)]
+        states = [
+            (self._spec(one), self.finest_resolution_s(i), self.longest_window_s(i))
+            for i, one in enumerate(self.aggregations)
+        ]
         text = json.dumps([who, self.resolutions, states], sort_keys=True)
         return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big")
 
@@ -169,6 +188,11 @@ class FeatureView:
         """The resolution of the shortest window that an aggregation is read over; None if it has lifetime alone."""
         windowed = (feature for feature in self.features if feature.window_s is not None)
         return min((f.resolution_s for f in windowed if f.aggregation_index == aggregation_index), default=None)
+
+    def longest_window_s(self, aggregation_index: int) -> int | None:
+        """The longest window that an aggregation is read over; None for lifetime."""
+        windows = [f.window_s for f in self.features if f.aggregation_index == aggregation_index]
+        return None if None in windows else max(window_s for window_s in windows if window_s is not None)
 
     @property
     def longest_s(self) -> int | None:

@@ -15,6 +15,11 @@ from featurestore.aggregations.duration import seconds
 LIFETIME = "lifetime"
 SHORTEST_S = 60
 LONGEST_S = 400 * 86_400
+MAX_CLOCK_SKEW_S = 300
+"""Tolerance of event times, for three uses: 1. an event's time is at most this far ahead of its Kafka timestamp, or the
+event is a dead letter; 2. a read is for a time at most this far before the newest counted event, or the view is stale;
+3. a view that is new to a partition covers events from this far ahead of the worker's clock.
+"""
 RESOLUTIONS_S = (1, 5, 15, 60, 300, 900, 3_600, 7_200, 21_600, 43_200, 86_400)
 
 
@@ -51,3 +56,13 @@ def resolutions_of(windows_s: Iterable[int | None]) -> tuple[Resolution, ...]:
     distinct = set(windows_s)
     finite = sorted(w for w in distinct if w is not None)
     return tuple(Resolution(w, resolution_of(w)) for w in finite) + ((Resolution(None, 0),) if None in distinct else ())
+
+
+def levels_of(resolutions: Iterable[Resolution]) -> tuple[Resolution, ...]:
+    """The longest window of each resolution, the shortest first: its tiles serve shorter ones of that resolution, too.
+
+    >>> levels_of(resolutions_of(map(window_seconds, ("90d", "365d", "1m"))))
+    (Resolution(window_s=60, resolution_s=1), Resolution(window_s=31536000, resolution_s=86400))
+    """
+    longest = {resolution.resolution_s: resolution for resolution in resolutions}
+    return tuple(longest.values())

@@ -26,6 +26,12 @@ class ViewAnswer(msgspec.Struct, frozen=True, omit_defaults=False):
         bool | msgspec.UnsetType,
         msgspec.Meta(description="True: nothing is known, and the features are their declared defaults, as requested."),
     ] = msgspec.UNSET
+    unchecked_until: Annotated[
+        str | msgspec.UnsetType,
+        msgspec.Meta(
+            description="Events before this time (RFC 3339, UTC) may have counted twice: one came too late to check."
+        ),
+    ] = msgspec.UNSET
 
 
 class Answer(msgspec.Struct, frozen=True):

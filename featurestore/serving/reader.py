@@ -3,7 +3,8 @@
 The plan names the fields (VIEW/PURPOSE) and the sources whose watermarks are read; it is the same for every subject.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,9 +22,11 @@ from featurestore.serving.answer import Answer, Status, ViewAnswer
 from featurestore.serving.guard import carries_grant, decide_access
 from featurestore.store.protocol import OnlineStore, StoredSubject, Watermark
 from featurestore.tiles.layout_id import layout_id_of
-from featurestore.tiles.stored_field import field_name
+from featurestore.tiles.stored_field import field_name, unchecked_s_of
 from featurestore.tiles.view_codec import ViewCodec
-from featurestore.tiles.view_reader import ReaderClockBehind, WindowQuery, open_view
+from featurestore.tiles.view_reader import ReaderClockBehind, ViewReader, WindowQuery, open_view
+
+CUT = "more values than a view keeps: earlier events are not in every window"
 
 
 class PlannedView(NamedTuple):
@@ -48,11 +51,15 @@ class Plan(NamedTuple):
     not_served: ViewAnswer  # of each view that does not serve the purpose
 
 
+class ReadTooSlow(RuntimeError):
+    """Read of several subjects whose values take longer than the time-out: ask for fewer at a time."""
+
+
 class FeatureReader:
     """Reader of subjects' features for a service and purpose. Keeps no answer and no permission."""
 
-    def __init__(self, store: OnlineStore, partitions: int):
-        self.store, self.partitions = store, partitions
+    def __init__(self, store: OnlineStore, partitions: int, clock: Callable[[], float] = time.monotonic):
+        self.store, self.partitions, self.clock = store, partitions, clock
 
     def read(
         self,
@@ -76,8 +83,9 @@ class FeatureReader:
         counted event is more than MAX_CLOCK_SKEW_S ahead of now.
 
         Raises StoreUnavailable within the time-out if no node of the subjects answers; the subjects of one that does
-        not are withheld.
+        not are withheld. Raises ReadTooSlow if the time-out is over before the values of the last subject are computed.
         """
+        deadline = self.clock() + timeout_ms / 1000
         plan = _plan(service, purpose, None if features is None else frozenset(features), with_defaults)
         partitions = [partition_of(subject, self.partitions) for subject in subjects]
         indexes = {key: i for i, key in enumerate((s, p) for p in dict.fromkeys(partitions) for s in plan.sources)}
@@ -87,6 +95,8 @@ class FeatureReader:
         answers: list[Answer] = []
         too_early: list[as_of.TooEarlyView] = []
         for stored, partition in zip(result.subjects, partitions, strict=True):
+            if answers and self.clock() > deadline:
+                raise ReadTooSlow(f"{len(answers)} of {len(subjects)} subjects computed within {timeout_ms} ms")
             incarnation, found = stored.node
             watermarks = [found[indexes[source, partition]] for source in plan.sources]
             access = decide_access(stored.permission, purpose, vouched=bool(incarnation), now_ms=now_ms)
@@ -144,12 +154,25 @@ def _answer(
                     features |= opened.values(planned.query, at_ms)
                 except ReaderClockBehind as error:
                     answer = ViewAnswer(Status.STALE, answer.start, None, str(error), plan.mark)
+                assert raw is not None
+                if opened.cuts or unchecked_s_of(raw):
+                    answer = _qualified(answer, planned.view, opened, unchecked_s_of(raw), at_ms)
             elif answer.status is Status.MISSING:
                 features |= planned.defaults
             else:
                 answer = replace(answer, defaults=plan.mark)
             views[planned.view.name] = answer
     return Answer(service, purpose, at, features, views)
+
+
+def _qualified(answer: ViewAnswer, view: FeatureView, opened: ViewReader, unchecked_s: int, at_ms: int) -> ViewAnswer:
+    """The answer with what its values lack: events before a cut, or a check for duplicates."""
+    since_s = opened.complete_since_s(at_ms // 1000)
+    if since_s and (start := rfc3339(since_s * 1000)) > (answer.start or ""):
+        answer = replace(answer, start=start, reason=answer.reason or CUT)
+    if unchecked_s * 1000 >= max(_window_start_ms(view, at_ms), 1):
+        answer = replace(answer, unchecked_until=rfc3339((unchecked_s + 1) * 1000))
+    return answer
 
 
 def _status(

@@ -54,8 +54,8 @@ class SourceFold:
         ``permissions`` has the purposes that may use this subject's values now and those that are paused
         (featurestore.permission.held): for the paused ones nothing is folded. Tiles of other purposes are dropped.
         ``coverage_starts_ms`` has, by a view's fingerprint, since when the partition folds the view. ``counts`` is
-        raised by the outcomes of the events: events, skipped, duplicate, denied, late, expired, unchecked. The record
-        given is not changed.
+        raised by the outcomes of the events: events, skipped, duplicate, denied, late, expired, unchecked; and by the
+        number of views that were cut. The record given is not changed.
         """
         live = [
             (view, updates)
@@ -84,17 +84,20 @@ class SourceFold:
                 if not allowed:
                     counts["denied"] += 1
                 continue  # or no view aggregates it
-            if deduplication.contains(window, event.event_id_hash):
+            entry = deduplication.entry_of(event.time_ms // 1000, event.event_id_hash)
+            if deduplication.contains(window, entry):
                 counts["duplicate"] += 1
                 continue
-            time_s = event.time_ms // 1000
-            if not deduplication.covers(window, time_s, event.event_id_hash):
+            checked = deduplication.covers(window, entry)
+            if not checked:
                 counts["unchecked"] += 1
-            window = deduplication.add(window, time_s, event.event_id_hash)
-            for outcome in {update.add(event, changes) for update, changes in to_change} - IN_ORDER:
+            window = deduplication.add(window, entry)
+            for outcome in {update.add(event, changes, checked) for update, changes in to_change} - IN_ORDER:
                 counts[outcome] += 1
         suffix_aggregates: dict[bytes, bytes] = {}
-        views = {view.name: stored for view, updates in live if (stored := store_once(updates, suffix_aggregates))}
+        views = {
+            view.name: stored for view, updates in live if (stored := store_once(updates, suffix_aggregates, counts))
+        }
         return FoldResult(StateRecord(offset, window if views else b"", views), suffix_aggregates)
 
 
@@ -145,11 +148,11 @@ class ViewFold:
         for purpose in self.purposes:
             if (permission := permissions.get(purpose)) is None:
                 continue
-            before = b""
+            before, unchecked_s = b"", 0
             for one in stored:
                 if one.grant_ids.get(purpose) == permission.grant_id and layout_id_in(one.tiles) == layout_id:
-                    before = one.tiles
-            update = ViewUpdate(self.codec, layout_id, permission, coverage_start_ms, before)
+                    before, unchecked_s = one.tiles, one.unchecked_s
+            update = ViewUpdate(self.codec, layout_id, permission, coverage_start_ms, before, unchecked_s)
             for other in updates:
                 if other.is_equal(update, arrivals):
                     other.grant_ids[purpose] = permission.grant_id
@@ -161,7 +164,10 @@ class ViewFold:
 
 
 class ViewUpdate:
-    """Tiles of a view while events are folded into them. ``grant_ids`` has the purposes that hold them."""
+    """Tiles of a view while events are folded into them. ``grant_ids`` has the purposes that hold them.
+
+    ``cut`` tells whether ``encode`` cut them (featurestore.tiles.cuts).
+    """
 
     def __init__(
         self,
@@ -170,8 +176,10 @@ class ViewUpdate:
         permission: PurposePermission,
         coverage_start_ms: int,
         before: bytes,
+        unchecked_s: int,
     ):
         self.codec, self.layout_id, self.before = codec, layout_id, before
+        self.unchecked_s, self.cut = unchecked_s, False
         self.grant_ids: dict[str, int] = {}
         self.since_ms = NEVER_MS if permission.paused else permission.since_ms
         self.from_ms = max(self.since_ms, coverage_start_ms)
@@ -180,15 +188,18 @@ class ViewUpdate:
 
     def is_equal(self, other: "ViewUpdate", arrivals: Sequence[Arrival]) -> bool:
         """Whether both have equal states and count the same of some arrivals."""
-        if self.before != other.before:
+        if self.before != other.before or self.unchecked_s != other.unchecked_s:
             return False
         if self.since_ms == other.since_ms:
             return True
         from_ms = max(self.from_ms, other.from_ms)
         return all(event.time_ms >= from_ms and kafka_ms >= from_ms for _, kafka_ms, event in arrivals)
 
-    def add(self, event: Event, changes: Iterable[Change]) -> str:
-        """Fold one event. The outcome: "late" or "expired" if it came out of order, otherwise ""."""
+    def add(self, event: Event, changes: Iterable[Change], checked: bool) -> str:
+        """Fold one event. The outcome: "late" or "expired" if it came out of order, otherwise "".
+
+        ``checked`` tells whether it is known to be no duplicate.
+        """
         if self.tiles is None:
             self.tiles = self.codec.decode(self.before) if self.before else self.codec.empty()
             self.before_s = self.tiles.newest_s
@@ -196,9 +207,11 @@ class ViewUpdate:
         time_s = time_ms // 1000
         outcome = "" if time_s >= tiles.newest_s else "late"
         tiles.newest_s = max(tiles.newest_s, time_s)
-        start = tile_start(self.codec.resolutions, time_s, tiles.newest_s)
+        start = tile_start(self.codec.levels, time_s, tiles.newest_s, tiles.cuts)
         if start is None:
             return "expired"
+        if not checked and time_s > self.unchecked_s:
+            self.unchecked_s = time_s
         row, cells = self.codec.row(tiles, start), tiles.cells
         for states, value in changes:
             states.put(cells, row, states.aggregation.update(states.get(cells, row), value, time_ms, event_id_hash))
@@ -210,22 +223,30 @@ class ViewUpdate:
             return None
         if len(self.tiles.starts) > 1 or self.before:  # a first and only tile has the right start already
             self.codec.coarsen(self.tiles, self.before_s)
-        return self.codec.encode(self.layout_id, self.tiles)
+        cuts = self.tiles.cuts
+        encoded = self.codec.encode(self.layout_id, self.tiles)
+        self.cut = self.tiles.cuts is not cuts
+        return encoded
 
 
-def store_once(updates: Iterable[ViewUpdate], suffix_aggregates: dict[bytes, bytes]) -> list[StoredTiles]:
+def store_once(
+    updates: Iterable[ViewUpdate], suffix_aggregates: dict[bytes, bytes], counts: Counter[str]
+) -> list[StoredTiles]:
     """The tiles of updates, in their order, once for all purposes that hold equal ones.
 
-    Adds the suffix aggregates of changed tiles to ``suffix_aggregates``.
+    Adds the suffix aggregates of changed tiles to ``suffix_aggregates``, and those that were cut to ``counts``.
     """
-    stored: dict[bytes, dict[str, int]] = {}
+    stored: dict[tuple[bytes, int], dict[str, int]] = {}
     for update in updates:
         tiles = update.before
         if encoded := update.encode():
             tiles = encoded.tiles
             suffix_aggregates[tiles] = encoded.suffix_aggregates
-        if tiles in stored:  # equal since this fold
-            stored[tiles] = dict(sorted((stored[tiles] | update.grant_ids).items()))
+            if update.cut:
+                counts["cut"] += 1
+        key = tiles, update.unchecked_s
+        if key in stored:  # equal since this fold
+            stored[key] = dict(sorted((stored[key] | update.grant_ids).items()))
         elif tiles:
-            stored[tiles] = update.grant_ids
-    return [StoredTiles(grant_ids, tiles) for tiles, grant_ids in stored.items()]
+            stored[key] = update.grant_ids
+    return [StoredTiles(grant_ids, tiles, unchecked_s) for (tiles, unchecked_s), grant_ids in stored.items()]

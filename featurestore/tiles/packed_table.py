@@ -81,10 +81,9 @@ def pack_table(packers: Sequence[Packer], columns: Sequence[Sequence[Any]]) -> b
     numbers: dict[bytes, int] = {}
     for number, (packer, values) in enumerate(zip(packers, columns, strict=True)):
         code, raw = packer(values) if no_runs else cell_codecs.pack(packer, values)
-        if len(raw) > 1 and number < MAX_DUPLICABLE:
-            earlier = numbers.setdefault(raw, number)
-            if earlier < number and codes[earlier] == code:
-                code, raw = DUPLICATE_COLUMN, bytes((earlier,))
+        earlier = numbers.setdefault(raw, number) if len(raw) > 1 else number
+        if earlier < number and earlier < MAX_DUPLICABLE and codes[earlier] == code:
+            code, raw = DUPLICATE_COLUMN, bytes((earlier,))
         codes += code
         (variable if code in VARIABLE_LENGTH else fixed).append(raw)
     return b"".join((codes.encode(), *fixed, *variable))

@@ -3,30 +3,43 @@
 Let t be the time of the newest counted event (of the view and purpose) less MAX_CLOCK_SKEW_S. An event is kept in the
 tiles of the shortest window that still contains it at t; so a read at t or later never needs a part of a tile. The rule
 depends on t alone, and coarser resolutions are multiples of finer ones: when a tile is coarsened, and in which order
-events come, makes no difference.
+events come, makes no difference. ``levels`` are the view's (``levels_of``), the finest first.
 
->>> resolutions = (Resolution(window_s=60, resolution_s=1), Resolution(window_s=3_600, resolution_s=60))
->>> [tile_start(resolutions, time_s, newest_s=10_000) for time_s in (9_999, 9_640, 9_639, 6_059)]
+A *cut* of a level is a time before which events belong to the next level already, because they are too many
+(featurestore.tiles.cuts). ``cuts`` has one for each finite level, 0 where there is none; it is empty without any.
+
+>>> levels = (Resolution(window_s=60, resolution_s=1), Resolution(window_s=3_600, resolution_s=60))
+>>> [tile_start(levels, time_s, newest_s=10_000) for time_s in (9_999, 9_640, 9_639, 6_059)]
 [9999, 9640, 9600, None]
+>>> [tile_start(levels, time_s, newest_s=10_000, cuts=[9_999, 0]) for time_s in (9_999, 9_998)]
+[9999, 9960]
 """
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import chain, repeat
 
-from featurestore.definitions.windows import Resolution, window_start_s
+from featurestore.definitions.windows import MAX_CLOCK_SKEW_S, Resolution, window_start_s
 
-MAX_CLOCK_SKEW_S = 300
-"""Tolerance of event times, for three uses: 1. an event's time is at most this far ahead of its Kafka timestamp, or the
-event is a dead letter; 2. a read is for a time at most this far before the newest counted event, or the view is stale;
-3. a view that is new to a partition covers events from this far ahead of the worker's clock.
-"""
-LIFETIME_START_S = 0
+LIFETIME_START_S = -1  # before every other tile
+NO_CUTS: Sequence[int] = ()
+
+Group = tuple[int | None, int, int]
+"""Rows to merge, or to drop: (start of their tile, or None; first row; row after the last)."""
 
 
-def tile_start(resolutions: Sequence[Resolution], time_s: int, newest_s: int) -> int | None:
-    """The start of the tile that an event's time belongs to; None if it is older than the longest window."""
+def tile_start(levels: Sequence[Resolution], time_s: int, newest_s: int, cuts: Sequence[int] = NO_CUTS) -> int | None:
+    """The start of the tile that an event's time belongs to; None if it is older than the last finite level."""
     earliest_read_s = newest_s - MAX_CLOCK_SKEW_S
-    for window_s, resolution_s in resolutions:
+    if cuts:
+        for (window_s, resolution_s), cut_s in zip(levels, chain(cuts, repeat(0)), strict=False):
+            if window_s is None:
+                return LIFETIME_START_S
+            start = time_s - time_s % resolution_s
+            if start >= cut_s and start >= window_start_s(window_s, resolution_s, earliest_read_s):
+                return start
+        return None
+    for window_s, resolution_s in levels:
         if window_s is None:
             return LIFETIME_START_S
         start = time_s - time_s % resolution_s
@@ -35,38 +48,52 @@ def tile_start(resolutions: Sequence[Resolution], time_s: int, newest_s: int) ->
     return None
 
 
-def oldest_starts(resolutions: Sequence[Resolution], newest_s: int) -> list[int]:
-    """For each finite resolution, the start before which a tile is too old for it."""
+def oldest_starts(levels: Sequence[Resolution], newest_s: int) -> list[int]:
+    """For each finite level, the start before which a tile is too old for it."""
     earliest_read_s = newest_s - MAX_CLOCK_SKEW_S
-    return [
-        (at := earliest_read_s - window_s) - at % length_s for window_s, length_s in resolutions if window_s is not None
-    ]
+    return [(at := earliest_read_s - window_s) - at % length_s for window_s, length_s in levels if window_s is not None]
 
 
-def regroup(
-    starts: Sequence[int], resolutions: Sequence[Resolution], before_s: int, newest_s: int
-) -> list[tuple[int | None, int, int]]:
+def regroup(starts: Sequence[int], levels: Sequence[Resolution], before_s: int, newest_s: int) -> list[Group]:
     """The rows to merge or drop of sorted tiles, when the newest counted event moves from ``before_s`` to ``newest_s``.
 
-    Each item is (start, first row, row after the last): those rows become the tile of that start, or none if it is
-    None. In order of rows; rows that stay as they are may be left out.
+    In order of rows; rows that stay as they are may be left out. For tiles without cuts.
     """
-    earlier, now = oldest_starts(resolutions, before_s), oldest_starts(resolutions, newest_s)
     oldest, newest = starts[0], starts[-1]
-    for old, new in zip(earlier, now, strict=True):
-        if new > oldest and old <= newest and bisect_left(starts, old) < bisect_left(starts, new):
+    for window_s, length_s in levels:
+        if window_s is None:
+            return []
+        new = (at := newest_s - MAX_CLOCK_SKEW_S - window_s) - at % length_s
+        if new <= oldest:
+            continue
+        old = (at := before_s - MAX_CLOCK_SKEW_S - window_s) - at % length_s
+        if old < new and old <= newest and bisect_left(starts, old) < bisect_left(starts, new):
             break
     else:
         return []  # no tile has become too old for its resolution
+    earlier, now = oldest_starts(levels, before_s), oldest_starts(levels, newest_s)
     if bisect_left(starts, earlier[-1]) < bisect_left(starts, now[-1]):
         unchanged = 0
     else:  # of the coarsest resolution, or of lifetime, and stays there
         unchanged = bisect_left(starts, earlier[-2]) if len(earlier) > 1 else len(starts)
-    groups: list[tuple[int | None, int, int]] = []
-    for row in range(max(unchanged - 1, 0), len(starts)):
-        start = tile_start(resolutions, starts[row], newest_s)
+    return regroup_from(max(unchanged - 1, 0), starts, levels, newest_s)
+
+
+def regroup_from(
+    row: int, starts: Sequence[int], levels: Sequence[Resolution], newest_s: int, cuts: Sequence[int] = NO_CUTS
+) -> list[Group]:
+    """The rows to merge, to drop or to leave, from one of sorted tiles on."""
+    groups: list[Group] = []
+    for at in range(row, len(starts)):
+        start = tile_start(levels, starts[at], newest_s, cuts)
         if groups and groups[-1][0] == start:
-            groups[-1] = (start, groups[-1][1], row + 1)
+            groups[-1] = (start, groups[-1][1], at + 1)
         else:
-            groups.append((start, row, row + 1))
+            groups.append((start, at, at + 1))
     return groups
+
+
+def cuts_in_force(cuts: Sequence[int], levels: Sequence[Resolution], newest_s: int) -> list[int]:
+    """The cuts that are later than what their level loses to the next by its age; none if no one is."""
+    found = [cut_s if cut_s > start else 0 for cut_s, start in zip(cuts, oldest_starts(levels, newest_s), strict=True)]
+    return found if any(found) else []

@@ -1,17 +1,21 @@
 """State record: the streams' state of one subject for one source, as a table and its changelog hold it. Pure.
 
 Its bytes are msgpack in a canonical order, so they are a function of the set of events that counted, whatever
-their order, batching or replay (float sums and sketches: within their stated error).
+their order, batching or replay; but for what states in which order they came: ``offset`` and ``unchecked_s``.
 """
 
 import msgspec
 
 
 class StoredTiles(msgspec.Struct, array_like=True):
-    """Tiles of one view as ``EncodedTiles.tiles`` (featurestore.tiles.view_codec), with each purpose's grant id."""
+    """Tiles of one view as ``EncodedTiles.tiles`` (featurestore.tiles.view_codec), with each purpose's grant id.
+
+    ``unchecked_s`` is the second of the newest event that counted though it was too old for the deduplication window.
+    """
 
     grant_ids: dict[str, int]
     tiles: bytes
+    unchecked_s: int = 0
 
 
 class StateRecord(msgspec.Struct, array_like=True):

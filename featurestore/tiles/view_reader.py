@@ -10,10 +10,9 @@ from typing import Any
 
 from featurestore.aggregations.base import State
 from featurestore.definitions.view import Feature
-from featurestore.definitions.windows import window_start_s
+from featurestore.definitions.windows import MAX_CLOCK_SKEW_S, window_start_s
 from featurestore.tiles.layout_id import layout_id_in
 from featurestore.tiles.packed_table import PackedTable
-from featurestore.tiles.resolutions import MAX_CLOCK_SKEW_S
 from featurestore.tiles.stored_field import VALUES_START
 from featurestore.tiles.view_codec import AGGREGATES_HEADER, ViewCodec
 
@@ -47,7 +46,7 @@ class ViewReader:
 
     def __init__(self, codec: ViewCodec, raw: bytes):
         self.codec = codec
-        self.newest_s, self.ages, self.table = codec.unpack_suffix_aggregates(raw, VALUES_START)
+        self.newest_s, self.cuts, self.ages, self.table = codec.unpack_suffix_aggregates(raw, VALUES_START)
 
     def values(self, query: WindowQuery, now_ms: int) -> dict[str, Any]:
         """Each feature's value at a time; its default where nothing was counted. Raises ReaderClockBehind."""
@@ -63,6 +62,17 @@ class ViewReader:
             else:
                 answer[name] = default
         return answer
+
+    def complete_since_s(self, at_s: int) -> int:
+        """The second since when every event is in every window that reaches so far; 0 if no cut is within a window."""
+        if not self.cuts:
+            return 0
+        cut_of = {level.resolution_s: cut_s for level, cut_s in zip(self.codec.levels, self.cuts, strict=False)}
+        within = [0]
+        for window_s, resolution_s in self.codec.view.resolutions:
+            if window_s is not None and window_start_s(window_s, resolution_s, at_s) < cut_of[resolution_s]:
+                within.append(cut_of[resolution_s])
+        return max(within)
 
     def _rows_within(self, now_s: int, window_s: int | None, resolution_s: int) -> int:
         """The number of rows, from the newest, that begin within a window."""

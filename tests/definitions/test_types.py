@@ -86,7 +86,7 @@ def test_aggregations_cover_all_kinds_of_answers() -> None:
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_answer_fits_its_type(aggregation: Aggregation, data: st.DataObject) -> None:
-    value = aggregation.finish(fold(aggregation, data.draw(events_for(aggregation))), NOW_MS)
+    value = aggregation.answer(fold(aggregation, data.draw(events_for(aggregation))), NOW_MS)
     assert (value is None and aggregation.empty is None) or aggregation.answer_type().fits(value)
     assert aggregation.empty is None or aggregation.answer_type().fits(aggregation.empty)
 

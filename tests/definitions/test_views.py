@@ -7,8 +7,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from featurestore.aggregations import Count, Last, Mean, Quantile, Sum, TopK, WindowedAggregation
+from featurestore.aggregations import (
+    Count,
+    Last,
+    LastN,
+    Mean,
+    Quantile,
+    SessionCount,
+    Sum,
+    TopK,
+    WindowedAggregation,
+)
 from featurestore.definitions import DefinitionError, EventSource, FeatureService, FeatureView
+from featurestore.definitions.bounds import VIEW_BYTES
 from tests.definitions.sample_source import purchases
 
 
@@ -66,6 +77,29 @@ def message_of_invalid_feature(make: Callable[[], WindowedAggregation]) -> str:
 )  # fmt: skip
 def test_invalid_feature_names_its_own_line(make: Callable[[], WindowedAggregation], message: str) -> None:
     assert message_of_invalid_feature(make).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: view(SessionCount().over("30d"), Count().over("lifetime")), None),
+        (lambda: view(SessionCount().over("lifetime")),
+         "view spend: sessions has no bound over lifetime: take windows of up to 400 days"),
+        (lambda: view(SessionCount(gap="1m").over("365d")),
+         "view spend: sessions: one state may take 25,959 bytes, at most 4,096: give the field a smaller max_length, "),
+        (lambda: view(LastN("note", n=8).over("1d")), "view spend: last_8 of note: one state may take 4,267 bytes"),
+        (lambda: view(LastN("pieces", n=100).over("1d")), None),
+        (lambda: view(*[Sum("amount", where={"pieces": n}).over("1m", "1h", "1d", "30d", name=f"sum_{n}")
+                        for n in range(20)]), "tiles of a customer may take"),
+    ],
+)  # fmt: skip
+def test_view_whose_bounds_can_not_hold_is_refused(make: Callable[[], FeatureView], message: str | None) -> None:
+    if message is None:
+        assert make().bounds.view_bytes <= VIEW_BYTES
+    else:
+        with pytest.raises(DefinitionError) as refused:
+            make()
+        assert message in str(refused.value.message)
 
 
 @pytest.mark.parametrize(

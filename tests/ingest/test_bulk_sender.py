@@ -79,6 +79,6 @@ def test_not_delivered_names_the_oldest_unacknowledged_event(conf: Settings, mon
     monkeypatch.setattr("featurestore.ingest.bulk_sender.DELIVERY_TIMEOUT_MS", 1_000)
     sender = BulkEventSender(conf.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"}))
     with pytest.raises(NotDelivered, match="Kafka did not acknowledge an event: ") as failed:
-        send_many(sender, range(5, 1_000))
+        send_many(sender, range(5, 2_000))
     assert failed.value.first == 5
     assert sender.sent == DEDUPLICATION_EVENTS, "no more in flight than the deduplication window holds"

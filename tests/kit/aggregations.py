@@ -21,10 +21,11 @@ from featurestore.aggregations import (
     TopK,
     Variance,
 )
+from featurestore.tiles.state_cells import StateCells, state_cells
 
 FIELD = "field"
 PLACES = 2
-LARGEST = 10**15  # a thousand times what sources let in
+LARGEST = 10**12  # what sources let in
 START_MS = 1_750_000_000_000
 NOW_MS = START_MS + 400 * 86_400_000
 
@@ -109,7 +110,7 @@ def many_values(kind: Kind | None, chance: random.Random, distinct: int) -> Any:
     if kind is Kind.FLOAT:
         return drawn / 7 - 3
     if kind is Kind.TEXT:
-        return f"value {drawn}"
+        return f"value {drawn}" if drawn % 3 else f"a longer value {drawn}" * 4
     if kind is Kind.BOOLEAN:
         return drawn % 2 == 0
     return None if kind is None else drawn * 1_000_003 - 7
@@ -117,13 +118,13 @@ def many_values(kind: Kind | None, chance: random.Random, distinct: int) -> Any:
 
 @st.composite
 def many_events(draw: Callable[..., Any], kind: Kind | None) -> list[Event]:
-    """100 to 400 events from a seed: enough for every sketch and bound."""
+    """100 to 600 events from a seed: enough for every sketch and bound."""
     chance = random.Random(draw(st.integers(0, 2**32)))
     within_ms = draw(st.sampled_from(WITHIN_MS))
     distinct = draw(st.sampled_from([10, 300, 100_000]))
     return [
         Event(many_values(kind, chance, distinct), START_MS + chance.randint(0, within_ms), chance.getrandbits(63))
-        for _ in range(draw(st.integers(100, 400)))
+        for _ in range(draw(st.integers(100, 600)))
     ]
 
 
@@ -132,13 +133,21 @@ def events_for(aggregation: Aggregation) -> st.SearchStrategy[list[Event]]:
     return few_events(kind) | many_events(kind)
 
 
-def encoded(state: Any) -> bytes:
-    return msgspec.msgpack.encode(state)
+def cells_of(aggregation: Aggregation) -> StateCells:
+    return state_cells(aggregation, 0, 0)
 
 
-def stored(state: Any) -> Any:
-    """A state as read from a changelog or from Redis."""
-    return msgspec.msgpack.decode(encoded(state))
+def encoded(aggregation: Aggregation, state: Any) -> bytes:
+    """A state's cells, as a table holds them."""
+    cells = cells_of(aggregation)
+    columns: list[list[Any]] = [[None] for _ in aggregation.cells]
+    cells.put(columns, 0, state)
+    return msgspec.msgpack.encode(columns)
+
+
+def stored(aggregation: Aggregation, state: Any) -> Any:
+    """A state as read from a table."""
+    return cells_of(aggregation).get(msgspec.msgpack.decode(encoded(aggregation, state)), 0)
 
 
 def fold(aggregation: Aggregation, events: Events, state: Any = None) -> Any:

@@ -47,21 +47,28 @@ recent = FeatureView(
     source=purchases,
     purposes={"service"},
     features=[
-        LastN("item", n=3).over("1h", "lifetime"),
-        TopK("item", k=2).over("1m", "lifetime"),
         Last("amount").over("lifetime"),
         Sum("amount").over("10m", "lifetime"),
-        Count().over("1m", "2d"),
+        Count().over("10m", "2d"),
         Mean("amount").over("2d"),
         Variance("amount").over("2d"),
         StdDev("amount", sample=True).over("1h"),
-        Quantile("amount", q=0.9).over("1h"),
         TimeSinceLast(where={"kind": "returned"}).over("1h", "lifetime"),
+    ],
+)
+grown = FeatureView(
+    "grown",
+    source=purchases,
+    purposes={"service"},
+    features=[
+        LastN("item", n=3).over("1h", "lifetime"),
+        TopK("item", k=2).over("1h", "lifetime"),
+        Quantile("amount", q=0.9).over("1h"),
         SessionMeanDuration(gap="10m").over("2d"),
         DecayedSum("amount", half_life="1h").over("2d"),
     ],
 )
-VIEWS = [spend, recent, refunds]
+VIEWS = [spend, recent, grown, refunds]
 SERVICE = FeatureService("chat", VIEWS, purpose="service")
 FOLD = SourceFold(VIEWS)
 ALLOWED = PurposePermission(True, 1, SINCE_MS)

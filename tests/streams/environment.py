@@ -149,8 +149,16 @@ class ProcessingEnvironment:
         permission = Permission(1, self.sequence, {"service": PurposePermission(**KEPT | held)})
         return bool(self.store.publish_permissions({subject: permission}, now_ms=self.now_ms)[subject].recreated)
 
-    def raw(self, subject: str = ANN, *, number: int | None = None, at_ms: int = NOW_MS, amount: int = 5) -> bytes:
-        data = Purchase(kind="bought", amount=Decimal(amount))
+    def raw(
+        self,
+        subject: str = ANN,
+        *,
+        number: int | None = None,
+        at_ms: int = NOW_MS,
+        amount: int = 5,
+        item: str | None = None,
+    ) -> bytes:
+        data = Purchase(kind="bought", amount=Decimal(amount), item=item)
         event_id = f"e{self.offset if number is None else number}"
         return purchases.encode(id=event_id, source="shop", subject=subject, time=iso(at_ms), data=data)
 

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from faust.types import TP
 
 from featurestore.serving.answer import Status
+from featurestore.serving.reader import rfc3339
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, WriteOutcome
 from featurestore.tiles.state_record import UnknownFormat, decode
 from streams import coverage
+from streams.metrics import OUTCOMES
 from tests.kit.purchases import spend
 from tests.kit.stores import vouch
 from tests.streams.environment import ANN, BOB, NOW_MS, TOPIC, ProcessingEnvironment, fill
@@ -276,3 +279,33 @@ def test_invalid_event_becomes_a_dead_letter_and_others_count(
     assert rejection.record.offset == 1
     assert rejection.detail.startswith(reason)
     assert env.count() == 2
+
+
+def test_view_with_too_many_values_is_cut_and_says_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spend, "bounds", spend.bounds._replace(level_bytes=2_000))  # three texts of 535 bytes
+    env = ProcessingEnvironment()
+    env.permit()
+    cut = OUTCOMES["cut"].labels("purchases")._value.get()
+    for number in range(32):
+        at_ms = NOW_MS - 30_000 + number * 1_000
+        env.fold(env.record(env.raw(at_ms=at_ms, item=f"item {number}")))
+        answer = env.read()
+        assert answer.features["spend_count_lifetime"] == number + 1
+        view = answer.views["spend"]
+        assert view.status is Status.PRESENT
+        if number < 3:
+            assert (view.start, view.reason) == ("1970-01-01T00:00:00.000Z", None)
+        else:
+            assert view.start == rfc3339(at_ms - 2_000), "three seconds have tiles of their own"
+            assert view.reason == "more values than a view keeps: earlier events are not in every window"
+    assert OUTCOMES["cut"].labels("purchases")._value.get() - cut == 29
+    assert env.read().features["spend_item_first_lifetime"] == "item 0"
+
+
+def test_event_too_late_for_a_check_is_told_in_the_answer(env: ProcessingEnvironment) -> None:
+    env.fold(env.record(env.raw()))
+    assert env.read().views["spend"].unchecked_until is msgspec.UNSET
+    late_ms = NOW_MS - 8 * 86_400_000
+    env.fold(env.record(env.raw(at_ms=late_ms)), env.record(env.raw(at_ms=late_ms - 60_000)))
+    assert env.read().views["spend"].unchecked_until == rfc3339(late_ms + 1_000)
+    assert b"unchecked_until" in msgspec.json.encode(env.read())

@@ -18,12 +18,25 @@ from featurestore.tiles.state_record import StateRecord, UnknownFormat, decode
 from featurestore.tiles.stored_field import fencing_header_of, pack_field
 from featurestore.tiles.view_codec import ViewCodec
 from featurestore.tiles.view_reader import ReaderClockBehind, WindowQuery, open_view
-from tests.kit.purchases import EPOCH_S, arrivals, both, expected, purchase, purchases, refunds, spend
+from tests.kit.purchases import (
+    EPOCH_S,
+    arrivals,
+    both,
+    expected,
+    habits,
+    purchase,
+    purchases,
+    refunds,
+    spend,
+    weights,
+)
 
-FOLD = SourceFold([spend])
+VIEWS = [spend, habits, weights]
+FOLD = SourceFold(VIEWS)
 CODEC = ViewCodec(spend)
+CODECS = {view.name: ViewCodec(view) for view in VIEWS}
 PERMISSIONS = {"service": PurposePermission(True, 1, 0)}
-COVERAGE = {spend.fingerprint: 0}
+COVERAGE = {view.fingerprint: 0 for view in VIEWS}
 LAYOUT_ID = layout_id_of(spend.fingerprint, 0)
 DAY_MS = 86_400_000
 
@@ -48,12 +61,21 @@ times = st.one_of(
 def event_lists(draw: st.DrawFn, most: int = 40) -> list[Event]:
     rows = draw(
         st.lists(
-            st.tuples(times, st.integers(-(10**9), 10**9), st.booleans(), st.sampled_from([None, "a", "b", "c"])),
+            st.tuples(
+                times,
+                st.integers(-(10**9), 10**9),
+                st.booleans(),
+                st.sampled_from([None, "a", "b", "c"]),
+                st.none() | st.floats(-(10**12), 10**12),
+            ),
             min_size=1,
             max_size=most,
         )
     )
-    return [purchase(i, at, amount, returned=back, item=item) for i, (at, amount, back, item) in enumerate(rows, 1)]
+    return [
+        purchase(i, at, amount, returned=back, item=item, weight=weight)
+        for i, (at, amount, back, item, weight) in enumerate(rows, 1)
+    ]
 
 
 def fold(
@@ -70,24 +92,30 @@ def fold(
     return decode(result.record.encode())
 
 
-def field(record: StateRecord, generation: int = 1) -> bytes:
+def field(record: StateRecord, generation: int = 1, view: FeatureView = spend) -> bytes:
     """The field that the store would hold."""
-    (stored,) = record.views["spend"]
-    return pack_field(generation, record.offset, stored.grant_ids["service"], CODEC.suffix_aggregates(stored.tiles))
+    (stored,) = record.views[view.name]
+    aggregates = CODECS[view.name].suffix_aggregates(stored.tiles)
+    return pack_field(generation, record.offset, stored.grant_ids["service"], aggregates)
 
 
-def values(record: StateRecord, now_ms: int) -> dict[str, object]:
-    reader = open_view(CODEC, field(record), LAYOUT_ID)
+def values(record: StateRecord, now_ms: int, view: FeatureView = spend) -> dict[str, object]:
+    reader = open_view(CODECS[view.name], field(record, view=view), layout_id_of(view.fingerprint, 0))
     assert reader is not None
-    return reader.values(WindowQuery(reader.codec, spend.features), now_ms)
+    return reader.values(WindowQuery(reader.codec, view.features), now_ms)
 
 
 laters = st.one_of(st.integers(-300_000, 3 * DAY_MS), st.integers(-300_000, 120_000))
 
 
+def expected_values(view: FeatureView, events: list[Event], now_ms: int) -> dict[str, object]:
+    return {feature.name: expected(feature, events, now_ms, view) for feature in view.features}
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 @given(event_lists(), laters, st.data())
 def test_every_window_at_any_time_equals_the_raw_events(
-    events: list[Event], later_ms: int, data: st.DataObject
+    view: FeatureView, events: list[Event], later_ms: int, data: st.DataObject
 ) -> None:
     now_ms = max(event.time_ms for event in events) + later_ms
     record = StateRecord()
@@ -95,7 +123,8 @@ def test_every_window_at_any_time_equals_the_raw_events(
     while rest:
         size = data.draw(st.integers(1, len(rest)))
         record, rest = fold(record, rest[:size]), rest[size:]
-    assert values(record, now_ms) == {f.name: expected(f, events, now_ms) for f in spend.features}
+    found = values(record, now_ms, view) if view.name in record.views else expected_values(view, [], now_ms)
+    assert found == expected_values(view, events, now_ms)
 
 
 @given(event_lists(), st.data())
@@ -110,7 +139,8 @@ def test_bytes_do_not_depend_on_order_batches_or_replay(events: list[Event], dat
         piecewise = fold(piecewise, shuffled[start:position]) if start <= piecewise.offset + 1 else piecewise
         position = piecewise.offset + 1
     assert piecewise.encode() == at_once.encode()
-    assert field(piecewise) == field(at_once)
+    for view in piecewise.views:
+        assert field(piecewise, view=CODECS[view].view) == field(at_once, view=CODECS[view].view)
 
 
 @given(event_lists(), st.data())
@@ -222,7 +252,7 @@ def test_fingerprint_depends_on_the_finest_window_of_each_aggregation(windows: t
 def test_single_tile_without_a_value_answers_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TopK, "growing", False)  # blobs whose suffix aggregates are made when packed
     record = fold(StateRecord(), arrivals([purchase(1, EPOCH_S * 1000, 5)]))
-    assert values(record, EPOCH_S * 1000)["favourites_1h"] == []
+    assert values(record, EPOCH_S * 1000, habits)["favourites_1h"] == []
 
 
 def test_record_of_an_earlier_version_is_refused_with_advice() -> None:
@@ -243,12 +273,30 @@ def test_events_before_the_coverage_start_do_not_count() -> None:
 def test_deduplication_window_is_bounded_and_older_events_unchecked() -> None:
     counts: Counter[str] = Counter()
     record = fold(
-        StateRecord(), arrivals([purchase(i, EPOCH_S * 1000 + i * 1000, 1) for i in range(1, 301)]), counts=counts
+        StateRecord(), arrivals([purchase(i, EPOCH_S * 1000 + i * 1000, 1) for i in range(1, 1_101)]), counts=counts
     )
     assert len(record.deduplication_window) == deduplication.DEDUPLICATION_EVENTS * deduplication.ENTRY_SIZE
     assert counts["unchecked"] == 0
-    fold(record, arrivals([purchase(1, EPOCH_S * 1000 + 1000, 1)], 300), counts=counts)
+    late = purchase(1, EPOCH_S * 1000 - 86_400_000, 1)
+    record = fold(record, arrivals([late], 1_100), counts=counts)
     assert counts["unchecked"] == 1
+    assert {stored.unchecked_s for states in record.views.values() for stored in states} == {late.time_ms // 1000}
+
+
+def test_replay_of_three_hundred_events_of_one_customer_counts_each_once() -> None:
+    events = [purchase(i, EPOCH_S * 1000 + i * 1000, 1) for i in range(1, 301)]
+    counts: Counter[str] = Counter()
+    record = fold(fold(StateRecord(), arrivals(events)), arrivals(events, 300), counts=counts)
+    assert counts["duplicate"] == 300
+    assert values(record, EPOCH_S * 1000 + 300_000)["spend_count_lifetime"] == 300
+
+
+def test_events_of_the_first_steps_of_1970_are_no_lifetime_row() -> None:
+    events = [purchase(1, 500, 1), purchase(2, 20_000, 2), purchase(3, 70_000, 3)]
+    for now_ms in (500, 20_000, 70_000, 4_000_000, 5 * DAY_MS):
+        counted = [event for event in events if event.time_ms <= now_ms]
+        record = fold(StateRecord(), arrivals(counted))
+        assert values(record, now_ms) == expected_values(spend, counted, now_ms)
 
 
 def test_query_over_five_minutes_before_the_newest_event_raises() -> None:
@@ -265,10 +313,13 @@ def test_field_begins_with_its_fencing_header() -> None:
 
 @given(event_lists(), st.integers(2, 2**60))
 def test_numbers_of_any_size_are_packed(events: list[Event], size: int) -> None:
-    events = [event._replace(values=(event.values[0], event.values[1] * 0 + size // 64, None)) for event in events]
+    events = [event._replace(values=(event.values[0], size // 64, None, None)) for event in events]
     now_ms = max(event.time_ms for event in events)
-    record = fold(StateRecord(), arrivals(events))
-    assert values(record, now_ms) == {f.name: expected(f, events, now_ms) for f in spend.features}
+    numbers_alone = SourceFold([spend])
+    record = numbers_alone.fold_events(
+        StateRecord(), arrivals(events), PERMISSIONS, coverage_starts_ms=COVERAGE, counts=Counter()
+    ).record
+    assert values(record, now_ms) == expected_values(spend, events, now_ms)
 
 
 @given(event_lists(), times, times, st.data())

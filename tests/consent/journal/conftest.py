@@ -1,3 +1,0 @@
-from tests.kit.journal import comparer, journal
-
-__all__ = ["comparer", "journal"]
