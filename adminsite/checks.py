@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -17,6 +17,7 @@ from featurestore.config import INSECURE, Settings, settings
 log = structlog.get_logger(__name__)
 
 SECRET_MIN_LENGTH = 32
+REPLICATION_QUERY = "SELECT current_setting('synchronous_standby_names'), current_setting('synchronous_commit')"
 
 
 def unsafe(conf: Settings) -> list[CheckMessage]:
@@ -42,6 +43,8 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
          "Serve through TLS, then turn it on."),
         (conf.kafka_embedded, "E007", "RAPPORT_KAFKA_EMBEDDED is on: the demo's broker keeps no event on disk.",
          "Point RAPPORT_KAFKA_BOOTSTRAP at a real cluster and turn it off."),
+        (not conf.journal_topic, "E010", "RAPPORT_JOURNAL_TOPIC is empty: lost commits would be noticed less well.",
+         "Leave it out, or name a topic; then run `python -m streams topics apply`."),
         (conf.celery_eager, "E008", "RAPPORT_CELERY_EAGER is on: tasks would run inside requests.", "Turn it off."),
     ]  # fmt: skip
     return [Error(message, hint=hint, id=f"rapport.{code}") for found, code, message, hint in findings if found]
@@ -69,6 +72,39 @@ def outdated_database(
         for alias in databases or []
         if "privacy" in _migrated_apps(alias)
     ]
+
+
+def asynchronous_replication(
+    app_configs: Sequence[Any] | None = None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """A warning for each PostgreSQL that acknowledges a commit which one server alone holds."""
+    found: list[CheckMessage] = []
+    for alias in databases or []:
+        if connections[alias].vendor == "postgresql" and (weak := _replication_weakness(alias)):
+            found.append(
+                Warning(
+                    f"{weak}: the loss of that server, or a fail-over, may lose decisions that were acknowledged.",
+                    hint="Set synchronous_standby_names and synchronous_commit = on, with two standbys or more "
+                    "(docs/operating.md, PostgreSQL). What the store or the consent journal holds is noticed, and "
+                    "denies every read until it was taken over.",
+                    id="rapport.W001",
+                )
+            )
+    return found
+
+
+def _replication_weakness(alias: str) -> str:
+    """Why a commit may be lost with one server; empty if it may not, or if the database can't be asked."""
+    try:
+        with connections[alias].cursor() as cursor:
+            cursor.execute(REPLICATION_QUERY)
+            standbys, commit = cursor.fetchone()
+    except DatabaseError as error:
+        log.warning("database not checked", reason=str(error))
+        return ""
+    if not standbys:
+        return "PostgreSQL has no synchronous replication"
+    return f"PostgreSQL's synchronous_commit is {commit}" if commit in ("off", "local") else ""
 
 
 def _migrated_apps(alias: str) -> set[str]:

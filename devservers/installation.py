@@ -59,7 +59,8 @@ class Installation:
             "control_url": store.replace("/0", "/1"),
             "kafka_bootstrap": kafka,
             "partitions": 4,
-            "generation": time.time_ns() // 1_000_000_000,  # topics of its own on a broker that tests share
+            "generation": (number := time.time_ns() // 1_000_000_000),  # topics of its own on a broker that tests share
+            "journal_topic": f"consent.journal.{number}" if kafka != NO_SERVER else "",
             "stream_data_dir": folder / "streams",
             "stream_health_port": free_port(),
             "log_level": "INFO",

@@ -1,4 +1,4 @@
-"""A local PostgreSQL server in a new folder, on a free port of loopback."""
+"""A local PostgreSQL server in a new folder, on a free port of loopback; base backups and standbys of it."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -43,21 +44,13 @@ class PostgresServer(Server):
 
     def start(self) -> None:
         """Initialise the folder if it is new, start, and return when the server answers."""
-        bin_ = programs()
-        if not bin_:
-            raise DidNotStart("PostgreSQL's server programs are not installed")
         data = self.folder / "data"
-        owner = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+        if not (data / "PG_VERSION").exists():  # the folder may be a disk of its own, mounted before
+            self._run("initdb", "-D", data, "-U", "rapport", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        serve = ["-D", data, "-p", str(self.port), "-h", "127.0.0.1", "-k", self.folder, "-F"]
         with (self.folder / "output.log").open("ab") as log:
-            if not (data / "PG_VERSION").exists():  # the folder may be a disk of its own, mounted before
-                if owner:
-                    shutil.chown(self.folder, "postgres", "postgres")
-                initialise = ["-U", "rapport", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-                command = [bin_ / "initdb", "-D", data, *initialise]
-                subprocess.run(command, check=True, stdout=log, stderr=log, cwd=self.folder, **owner)
-            serve = ["-D", data, "-p", str(self.port), "-h", "127.0.0.1", "-k", self.folder, "-F"]
             self.process = subprocess.Popen(
-                [bin_ / "postgres", *serve], stdout=log, stderr=log, cwd=self.folder, **owner
+                [_program("postgres"), *serve], stdout=log, stderr=log, cwd=self.folder, **_owner()
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self.process.poll() is None:
@@ -75,3 +68,55 @@ class PostgresServer(Server):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(timeout=30)
+
+    def base_backup(self) -> "PostgresServer":
+        """A server with a base backup of this one, not started. Started, it is this one as it was then."""
+        return self._copied()
+
+    def standby(self) -> "PostgresServer":
+        """A streaming standby of this server, not started."""
+        return self._copied("--write-recovery-conf")
+
+    def cut_off(self) -> None:
+        """Let this standby lag: it receives nothing any more, as if the network to its primary were away."""
+        self.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        self.execute("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self.execute("SELECT count(*) FROM pg_stat_wal_receiver") != 0:
+            assert time.monotonic() < deadline, "the standby still receives"
+            time.sleep(0.05)
+
+    def promote(self) -> None:
+        """Make this standby a primary; return when it accepts writes."""
+        assert self.execute("SELECT pg_promote(wait => true)") is True
+
+    def execute(self, statement: str) -> Any:
+        """Run one statement; the first column of its first row, if it has any."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            done = connection.execute(statement)  # type: ignore[call-overload]
+            row = done.fetchone() if done.description else None
+            return row[0] if row else None
+
+    def _copied(self, *options: str) -> "PostgresServer":
+        copy = PostgresServer(port=free_port())
+        where = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "rapport", "-D", copy.folder / "data"]
+        copy._run("pg_basebackup", *where, "-X", "stream", "-c", "fast", "--no-sync", *options)
+        return copy
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        """Run one of PostgreSQL's programs on this server's folder, which is its user's from then on."""
+        if os.getuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
+        with (self.folder / "output.log").open("ab") as log:
+            command = [_program(program), *arguments]
+            subprocess.run(command, check=True, stdout=log, stderr=log, cwd=self.folder, **_owner())
+
+
+def _program(name: str) -> Path:
+    if not (folder := programs()):
+        raise DidNotStart("PostgreSQL's server programs are not installed")
+    return folder / name
+
+
+def _owner() -> dict[str, Any]:
+    return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}

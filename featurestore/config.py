@@ -85,10 +85,17 @@ class Settings(BaseSettings):
     generation: int = Field(
         1, description="Number in the names of topics and tables. Raise it when topics are made anew or repartitioned."
     )
-
     generation_start: AwareDatetime | None = Field(
         None,
         description="Time from which events count, if this generation replaces one whose events are not sent again.",
+    )
+    journal_topic: str = Field(
+        "consent.journal",
+        description="Topic of the consent journal. Empty: there is none, and commits that the database lost are "
+        "noticed less well; production refuses that.",
+    )
+    journal_retention_days: int = Field(
+        90, gt=0, description="Days for which Kafka keeps the consent journal: longer than any backup that is restored."
     )
 
     stream_tables: Literal["memory", "rocksdb"] = Field("rocksdb", description="Kind of a stream worker's tables.")

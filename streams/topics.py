@@ -4,7 +4,7 @@
     python -m streams topics apply      take the steps; those that only a person can take are printed
 
 Every event topic, its changelog and the purge topic have the same number of partitions, because partition n of all of
-them belongs to one worker.
+them belongs to one worker. The consent journal has one partition and belongs to no generation.
 """
 
 import json
@@ -130,7 +130,11 @@ def required_topics(settings: Settings, sources: Iterable[str]) -> list[Topic]:
     by_name[names.purge(settings.generation)] = events
     by_name[names.dead_letters(settings.generation)] = {**events, "max.message.bytes": str(LARGEST_REQUEST_BYTES)}
     by_name[names.clock(settings.generation)] = {**events, "retention.ms": str(DAY_MS)}
-    return [Topic(name, settings.partitions, settings.replication, config) for name, config in by_name.items()]
+    topics = [Topic(name, settings.partitions, settings.replication, config) for name, config in by_name.items()]
+    if settings.journal_topic:
+        journal = {**events, "retention.ms": str(settings.journal_retention_days * DAY_MS)}
+        topics.append(Topic(settings.journal_topic, 1, settings.replication, journal))
+    return topics
 
 
 def plan(settings: Settings, sources: Iterable[str]) -> Plan:
@@ -264,7 +268,11 @@ def with_allowed_session(settings: Settings) -> Settings:
 
 
 def _refuse_other_partitions(topics: list[Topic], present: dict[str, int], settings: Settings) -> None:
-    other = [f"{t.name} has {present[t.name]}" for t in topics if present.get(t.name, t.partitions) != t.partitions]
+    other = [
+        f"{t.name} has {present[t.name]}"
+        for t in topics
+        if t.name != settings.journal_topic and present.get(t.name, t.partitions) != t.partitions
+    ]
     if other:
         raise TopicsError(
             f"{'; '.join(other)}; all of them need {settings.partitions} partitions. Keys cannot move between "

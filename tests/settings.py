@@ -12,6 +12,7 @@ for name, value in {
     "STORE_URL": "redis://127.0.0.1:1/0",
     "CONTROL_URL": "redis://127.0.0.1:1/1",
     "KAFKA_BOOTSTRAP": "127.0.0.1:1",
+    "JOURNAL_TOPIC": "",
     "CELERY_EAGER": "true",
     "LOG_LEVEL": "WARNING",
 }.items():

@@ -14,6 +14,7 @@ from featurestore.api.draining import drain_state
 from featurestore.api.reply import Reply, encode
 from featurestore.config import settings
 from featurestore.consent import metrics as consent_metrics
+from featurestore.consent.journal import metrics as journal_metrics
 from featurestore.ingest import metrics as dead_letter_metrics
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
@@ -65,6 +66,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Metrics of this process, and gauges of the database and the control Redis."""
     consent_metrics.measure()
     dead_letter_metrics.measure()
+    journal_metrics.measure()
     records.measure()
     return _response(process_metrics())
 

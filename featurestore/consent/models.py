@@ -280,15 +280,20 @@ class SubjectVersion(models.Model):
 
 
 class PermissionChange(models.Model):
-    """Row of the outbox: a change to publish to the store and, with ``purge``, to send to the streams."""
+    """Row of the outbox: a change for the store, the journal and, with ``purge``, the streams."""
 
     personal_data = "A subject (pseudonym) and when its permission changed."
     erased_by = "Deleted by retention, 30 days after it took effect."
+
+    class Kind(models.TextChoices):
+        CHANGE = "change", _("Change")
+        ERASURE = "erasure", _("Erasure")
 
     sequence = models.BigIntegerField(unique=True)
     token = models.BigIntegerField(
         default=new_token, editable=False, help_text="Distinguishes it from a change of the same number that was lost."
     )
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.CHANGE, editable=False)
     subject = models.CharField(max_length=32, db_index=True)
     purge = models.BooleanField(
         help_text="Values may exist that are no longer allowed, or may be missing: the streams must act."
@@ -298,6 +303,7 @@ class PermissionChange(models.Model):
         null=True, blank=True, help_text="When the store held it and was vouched for: in effect."
     )
     purge_sent_at = models.DateTimeField(null=True, blank=True)
+    journaled_at = models.DateTimeField(null=True, blank=True, help_text="When the consent journal acknowledged it.")
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField()
     reserved_by = models.CharField(max_length=32, blank=True, editable=False, help_text="The relay call that took it.")
@@ -308,8 +314,56 @@ class PermissionChange(models.Model):
         indexes = [
             models.Index(name="change_due", fields=["next_attempt_at"], condition=PENDING),
             models.Index(name="change_unpublished", fields=["sequence"], condition=models.Q(published_at=None)),
+            models.Index(name="change_unjournaled", fields=["sequence"], condition=models.Q(journaled_at=None)),
             models.Index(name="change_reserved_by", fields=["reserved_by"], condition=~models.Q(reserved_by="")),
         ]
 
     def __str__(self) -> str:
         return str(self.sequence)
+
+
+class JournalCheckpoint(models.Model):
+    """The one row that says up to which offset the consent journal was compared with this database.
+
+    A database that was restored from a backup has the offset of the backup's time, so that what the journal holds since
+    is read again, and compared. A take-over moves it to the journal's end.
+    """
+
+    personal_data = "None."
+    erased_by = "Never."
+
+    topic = models.CharField(max_length=249)
+    offset = models.BigIntegerField(default=0)
+    compared_at = models.DateTimeField(null=True, help_text="Every record that the journal had by then is in here.")
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="one_journal_checkpoint", condition=models.Q(id=1))]
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.offset}"
+
+
+class KeptDenial(models.Model):
+    """A lost denial of a subject and purpose that the database does not know. It is applied once it knows both."""
+
+    personal_data = "A subject (pseudonym): which purpose was denied, when, how, by whom, under which notice."
+    erased_by = "An erasure of the subject deletes it; so does its application, which makes a consent record of it."
+
+    subject = models.CharField(max_length=32)
+    purpose = models.CharField(max_length=64, help_text="The purpose's name.")
+    state = models.CharField(max_length=8, help_text="refused or paused")
+    decision = models.CharField(max_length=16)
+    decided_at = models.DateTimeField(help_text="Time of the decision, which orders decisions about a purpose.")
+    recorded_at = models.DateTimeField(help_text="Time of the lost recording.")
+    since = models.DateTimeField(help_text="Time from which the decision counts.")
+    method = models.CharField(max_length=16)
+    actor = models.CharField(max_length=150)
+    notice = models.CharField(max_length=128, blank=True, help_text="The notice's reference.")
+    reason = models.CharField(max_length=500)
+    kept_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="one_kept_denial", fields=["subject", "purpose", "state"])]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {self.state}"

@@ -9,7 +9,8 @@ from django.db import transaction
 from featurestore.clock import milliseconds
 from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.change_writer import ChangeWriter
-from featurestore.consent.models import PermissionChange, Purpose
+from featurestore.consent.journal.kept_denials import KeptDenials
+from featurestore.consent.models import KeptDenial, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.permission_derivation import Basis, Import, after_registration, check_date
 from featurestore.customers.models import Customer
@@ -87,12 +88,15 @@ def _register_batch(registrations: Sequence[Registration], now: datetime | None)
             if subject not in known
         )
         bases = {purpose: Basis(purpose.lawful_basis) for purpose in Purpose.objects.filter(active=True)}
+        kept = KeptDenials(KeptDenial.objects.filter(subject__in=[customer.subject for customer in new]))
         for customer in new:
             imported = wanted[customer.subject].imported
             states = {
                 p: after_registration(basis, writer.next_sequence, now_ms, imported) for p, basis in bases.items()
             }
-            writer.add_change(customer, {purpose: state for purpose, state in states.items() if state})
+            first = {purpose: state for purpose, state in states.items() if state}
+            writer.add_change(customer, kept.first_states(customer.subject, first))
+            kept.apply(writer, customer, bases)
         writer.write()
     effective = publish({customer.subject for customer in new}, now) | _effective_subjects(known.values())
     return [

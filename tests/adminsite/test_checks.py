@@ -13,6 +13,9 @@ from django.db import ProgrammingError
 from adminsite import checks
 from adminsite.checks import unsafe
 from featurestore.config import INSECURE, ROOT, Settings
+from tests.kit.databases import database
+
+__all__ = ["database"]
 
 SAFE = {
     "environment": "production",
@@ -22,6 +25,7 @@ SAFE = {
     "allowed_hosts": ["features.example.org"],
     "https": True,
     "celery_eager": False,
+    "journal_topic": "consent.journal",
 }
 
 
@@ -47,6 +51,7 @@ def test_safe_settings_pass() -> None:
         ({"https": False}, "E006"),
         ({"kafka_embedded": True}, "E007"),
         ({"celery_eager": True}, "E008"),
+        ({"journal_topic": ""}, "E010"),
     ],
 )
 def test_each_unsafe_setting_is_reported(changed: dict[str, object], code: str) -> None:
@@ -109,3 +114,21 @@ def test_unsafe_settings_are_refused_before_the_database_is_asked(monkeypatch: p
     monkeypatch.setattr(checks, "settings", lambda: Settings(**{**SAFE, "debug": True}))
     with pytest.raises(SystemExit, match=r"rapport\.E003"):
         checks.refuse_if_unsafe()
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_postgresql_without_synchronous_replication_is_a_warning(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = checks.asynchronous_replication(databases=["default"])
+    assert found.id == "rapport.W001"
+    assert "no synchronous replication" in found.msg
+    monkeypatch.setattr(checks, "REPLICATION_QUERY", "SELECT 'ANY 1 (a, b)', 'local'")
+    assert "synchronous_commit is local" in checks.asynchronous_replication(databases=["default"])[0].msg
+    monkeypatch.setattr(checks, "REPLICATION_QUERY", "SELECT 'ANY 1 (a, b)', 'on'")
+    assert checks.asynchronous_replication(databases=["default"]) == []
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_sqlite_gives_no_warning_of_replication(database: str) -> None:
+    assert checks.asynchronous_replication(databases=["default"]) == []

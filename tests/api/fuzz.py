@@ -28,7 +28,10 @@ def api_of_a_shop(folder: Path) -> Iterator[tuple[Installation, httpx.Client]]:
     redis = RedisServer(folder / "redis")
     redis.start()
     try:
-        with embedded_broker(folder) as kafka, installation(folder, kafka=kafka, store=redis.url) as made:
+        with (
+            embedded_broker(folder) as kafka,
+            installation(folder, kafka=kafka, store=redis.url, journal_topic="") as made,
+        ):
             made.prepare_database()
             made.start_store_verifier()
             client = made.start_api()

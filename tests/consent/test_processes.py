@@ -6,12 +6,10 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from django.core.management import call_command
 
 from adminsite.celery import SCHEDULE, app
 from featurestore.audit.models import AuditRun
 from featurestore.consent import tasks
-from featurestore.consent.models import ChangeSequence
 from featurestore.consent.outbox import purge_producer
 from featurestore.consent.outbox.purge_producer import KafkaPurgeProducer, Purge
 from featurestore.consent.outbox.relay import RelayResult
@@ -89,10 +87,3 @@ def test_purges_to_an_unreachable_broker_fail_in_time() -> None:
     failures = KafkaPurgeProducer("127.0.0.1:1", 1, 4).send([Purge("a" * 32, 1)])
     assert failures.keys() == {1}
     assert time.monotonic() - began < 10
-
-
-def test_command_raises_the_epoch(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    before = ChangeSequence.objects.get().epoch
-    call_command("raise_epoch")
-    assert ChangeSequence.objects.get().epoch > before
-    assert "publishes every permission again" in capsys.readouterr().out

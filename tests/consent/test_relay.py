@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from django.db import connections
 
-from featurestore.consent.models import PermissionChange
+from featurestore.config import Settings
+from featurestore.consent.models import JournalCheckpoint, PermissionChange
 from featurestore.consent.outbox import relay
 from featurestore.consent.outbox.purge_producer import Purge
 from featurestore.consent.outbox.relay import RelayResult, prune, relay_due, retry_delay
@@ -123,8 +124,28 @@ def test_concurrent_relays_finish_each_change_once(shop: Shop, monkeypatch: pyte
     assert count_pending() == 0
 
 
-def test_finished_changes_are_deleted_after_30_days(shop: Shop, withdrawn: Purge) -> None:
+def test_finished_changes_are_deleted_after_30_days(
+    shop: Shop, withdrawn: Purge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "KEPT_CHANGES", 1)
+    newest = shop.register("bob").customer.subject
     assert prune(at(40 * 86_400)) == 2  # not the withdrawal, whose purge was not sent
     relay_due(at(6))
     assert prune(at(29 * 86_400)) == 0
     assert prune(at(40 * 86_400)) == 1
+    assert PermissionChange.objects.get().subject == newest
+
+
+def test_changes_that_the_journal_was_not_compared_with_stay(
+    shop: Shop, withdrawn: Purge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "KEPT_CHANGES", 1)
+    monkeypatch.setattr(relay, "settings", lambda: Settings(journal_topic="consent.journal"))
+    relay_due(at(6))
+    assert prune(at(40 * 86_400)) == 0
+    PermissionChange.objects.update(journaled_at=at(6))
+    checkpoint = JournalCheckpoint.objects.create(pk=1, topic="consent.journal", compared_at=at(5))
+    assert prune(at(40 * 86_400)) == 0
+    checkpoint.compared_at = at(7)
+    checkpoint.save()
+    assert prune(at(40 * 86_400)) == 2

@@ -21,6 +21,7 @@ from featurestore.audit.comparison import DifferenceKind
 from featurestore.config import ROOT
 from featurestore.consent import metrics as consent_metrics
 from featurestore.consent.errors import ConsentError, ImmutableRecord, NotPaused, PurposeChanged
+from featurestore.consent.journal import metrics as journal_metrics
 from featurestore.consent.permission_derivation import Basis
 from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.ingest import metrics as dead_letter_metrics
@@ -53,6 +54,7 @@ def metric_names() -> set[str]:
         access_log_metrics,
         writer,
         stream_metrics,
+        journal_metrics,
     )
     counted = [metric for module in modules for metric in vars(module).values()]
     families = [family for metric in counted if isinstance(metric, METRIC_TYPES) for family in metric.collect()]

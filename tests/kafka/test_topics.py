@@ -49,6 +49,17 @@ def test_new_source_and_changed_setting_are_steps(make_harness: MakeHarness) -> 
     eventually(lambda: topics.plan(later, harness.sources).lines() == [], "the cluster as planned")
 
 
+def test_journal_has_one_partition_and_is_kept_as_long_as_backups(make_harness: MakeHarness) -> None:
+    harness = make_harness(settings={"RAPPORT_JOURNAL_TOPIC": f"journal.{next(generations)}"})
+    conf = harness.conf()
+    assert topics.plan(conf, harness.sources).lines() == []
+    config = described(harness, conf.journal_topic)
+    assert (config["cleanup.policy"], config["retention.ms"]) == ("delete", str(90 * topics.DAY_MS))
+    later = conf.model_copy(update={"generation": next(generations), "journal_retention_days": 120})
+    assert conf.journal_topic not in {topic.name for topic in topics.plan(later, harness.sources).create}
+    assert topics.plan(later, harness.sources).alter[conf.journal_topic] == {"retention.ms": str(120 * topics.DAY_MS)}
+
+
 def streams(harness: WorkerHarness, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line, for the catalog's sources."""
     return subprocess.run(

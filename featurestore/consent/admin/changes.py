@@ -38,6 +38,7 @@ class PermissionChangeAdmin(SubjectRowAdmin):
     fieldsets = [
         (None, {"fields": ["sequence", "customer", "subject", "created_at", "state", "published_at", "delay"]}),
         ("Purge by the streams", {"fields": ["purge_state", "purge_sent_at"]}),
+        ("Consent journal", {"fields": ["journaled_at"]}),
         ("Attempts", {"fields": ["attempts", "next_attempt_at", "last_error"]}),
     ]
 

@@ -14,7 +14,8 @@ import structlog
 from django.db.models import F
 
 from featurestore.clock import database_now
-from featurestore.consent.models import PENDING, PermissionChange
+from featurestore.config import settings
+from featurestore.consent.models import PENDING, JournalCheckpoint, PermissionChange
 from featurestore.consent.outbox import purge_producer
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.outbox.purge_producer import Purge
@@ -26,6 +27,7 @@ MAX_BATCHES = 20  # of one call, so that a task stays short: the next one contin
 RESERVATION_S = 60  # rows reserved by a relay that died are free again after this long
 MAX_RETRY_DELAY_S = 300
 RETENTION = timedelta(days=30)
+KEPT_CHANGES = 100
 
 
 class RelayResult(NamedTuple):
@@ -90,6 +92,15 @@ def retry_delay(attempts: int) -> timedelta:
 
 
 def prune(now: datetime | None = None) -> int:
-    """Delete the finished changes that were recorded 30 days ago or earlier; return their number."""
+    """Delete the finished changes that were recorded 30 days ago or earlier; return their number.
+
+    The newest changes stay, and so do those that the journal lacks or was not compared with yet: by them the store
+    verifier knows that the database has lost none.
+    """
     old = PermissionChange.objects.exclude(PENDING).filter(created_at__lt=(now or database_now()) - RETENTION)
-    return old.delete()[0]
+    if settings().journal_topic:
+        compared_at = JournalCheckpoint.objects.values_list("compared_at", flat=True).first()
+        old = old.filter(journaled_at__lt=compared_at) if compared_at else old.none()
+    newest = PermissionChange.objects.order_by("-sequence").values_list("sequence", flat=True)
+    kept = newest[KEPT_CHANGES - 1 : KEPT_CHANGES].first()
+    return old.filter(sequence__lt=kept).delete()[0] if kept else 0

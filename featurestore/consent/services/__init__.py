@@ -3,7 +3,7 @@
 from featurestore.consent.services.choice import Choice
 from featurestore.consent.services.decisions import RecordedDecision, give, record_decisions, withdraw
 from featurestore.consent.services.expiry import expire_due
-from featurestore.consent.services.fences import raise_epoch, raise_versions
+from featurestore.consent.services.fences import raise_epoch, raise_versions, record_erasure
 from featurestore.consent.services.pauses import lift, pause
 from featurestore.consent.services.purposes import (
     Retirement,
@@ -29,6 +29,7 @@ __all__ = [
     "raise_epoch",
     "raise_versions",
     "record_decisions",
+    "record_erasure",
     "request_key",
     "retire_purpose",
     "withdraw",

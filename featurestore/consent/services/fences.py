@@ -1,4 +1,4 @@
-"""Fences raised, so that the store takes the database's permissions again: after a restore, or on an audit's finding.
+"""Fences raised, so that the store takes the database's permissions again: on a take-over or an audit's finding.
 
 A fence is (epoch, sequence): the epoch is the database's, the sequence a subject's version.
 """
@@ -10,7 +10,7 @@ from django.db import transaction
 
 from featurestore.clock import milliseconds
 from featurestore.consent.change_sequence import lock_change_sequence, take_number
-from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
+from featurestore.consent.models import ChangeSequence, KeptDenial, PermissionChange, SubjectVersion
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.vouching.latch import clear_latch
 
@@ -18,12 +18,15 @@ SEQUENCE_LEAP = 1_000_000
 """More changes than a restore may have lost, so that no lost grant id is used again."""
 
 
-def raise_epoch(now: datetime | None = None) -> ChangeSequence:
-    """Raise the database epoch above the lost database's. The store verifier then publishes every permission again."""
+def raise_epoch(now: datetime | None = None, above: tuple[int, int] = (0, 0)) -> ChangeSequence:
+    """Raise the database epoch above the lost database's. The store verifier then publishes every permission again.
+
+    ``above``: the highest (epoch, sequence) that was found anywhere.
+    """
     with transaction.atomic():
         change_sequence = lock_change_sequence(now)
-        change_sequence.epoch = max(change_sequence.epoch + 1, milliseconds(change_sequence.at) // 1000)
-        change_sequence.sequence += SEQUENCE_LEAP
+        change_sequence.epoch = max(change_sequence.epoch + 1, above[0] + 1, milliseconds(change_sequence.at) // 1000)
+        change_sequence.sequence = max(change_sequence.sequence, above[1]) + SEQUENCE_LEAP
         clear_latch(change_sequence)
         change_sequence.save()
     return change_sequence
@@ -35,23 +38,43 @@ def raise_versions(subjects: Collection[str], now: datetime | None = None) -> se
     For a subject without a customer this is a versioned denial. The streams are sent a purge in any case.
     """
     with transaction.atomic(durable=True):
-        change_sequence = lock_change_sequence(now)
-        versions = {subject: take_number(change_sequence) for subject in sorted(subjects)}
-        SubjectVersion.objects.bulk_create(
-            [SubjectVersion(subject=subject, sequence=sequence) for subject, sequence in versions.items()],
-            update_conflicts=True,
-            unique_fields=["subject"],
-            update_fields=["sequence"],
-        )
-        PermissionChange.objects.bulk_create(
-            PermissionChange(
-                sequence=sequence,
-                subject=subject,
-                purge=True,
-                created_at=change_sequence.at,
-                next_attempt_at=change_sequence.at,
-            )
-            for subject, sequence in versions.items()
-        )
-        change_sequence.save(update_fields=["sequence", "at"])
+        versions = write_versions(lock_change_sequence(now), subjects)
     return publish(versions.keys(), now)
+
+
+def write_versions(
+    change_sequence: ChangeSequence,
+    subjects: Collection[str],
+    kind: PermissionChange.Kind = PermissionChange.Kind.CHANGE,
+) -> dict[str, int]:
+    """Write a new version of subjects, and a change with a purge each, in the caller's transaction; the versions."""
+    versions = {subject: take_number(change_sequence) for subject in sorted(subjects)}
+    SubjectVersion.objects.bulk_create(
+        [SubjectVersion(subject=subject, sequence=sequence) for subject, sequence in versions.items()],
+        update_conflicts=True,
+        unique_fields=["subject"],
+        update_fields=["sequence"],
+    )
+    PermissionChange.objects.bulk_create(
+        PermissionChange(
+            sequence=sequence,
+            kind=kind,
+            subject=subject,
+            purge=True,
+            created_at=change_sequence.at,
+            next_attempt_at=change_sequence.at,
+        )
+        for subject, sequence in versions.items()
+    )
+    change_sequence.save(update_fields=["sequence", "at"])
+    return versions
+
+
+def record_erasure(change_sequence: ChangeSequence, subjects: Collection[str]) -> dict[str, int]:
+    """Record that subjects were erased, for the store, the streams and the journal, in the caller's transaction.
+
+    It deletes the caller's customers in the same transaction: what is left is a versioned denial. A database that is
+    restored from an earlier backup learns from the journal that they were erased. Returns the versions.
+    """
+    KeptDenial.objects.filter(subject__in=subjects).delete()
+    return write_versions(change_sequence, subjects, PermissionChange.Kind.ERASURE)

@@ -13,6 +13,7 @@ from featurestore.clock import milliseconds
 from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.errors import ImmutableRecord, PurposeChanged, UnknownPurpose, WrongNotice
+from featurestore.consent.journal.kept_denials import apply_to_new_purpose
 from featurestore.consent.models import CurrentPermission, Notice, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.permission_derivation import Basis, after_registration
@@ -42,7 +43,8 @@ def define_purpose(
     Raises PurposeChanged for another basis or a retired purpose, ValidationError for an invalid field.
     """
     with transaction.atomic():
-        lock_change_sequence()  # so that a registration either grants the purpose or is found by the backfill
+        # With the lock a registration either grants the purpose or is found by the backfill.
+        change_sequence = lock_change_sequence()
         found = Purpose.objects.filter(name=name).first()
         if found and not found.active:
             raise PurposeChanged(f"Purpose {name} is retired, and its customers have seen that: define a new purpose.")
@@ -52,6 +54,10 @@ def define_purpose(
         purpose.title, purpose.description, purpose.validity_days = title, description, validity_days
         purpose.full_clean(validate_unique=False)
         purpose.save()
+        if not found:
+            apply_to_new_purpose(writer := ChangeWriter(change_sequence), purpose)
+            if writer.outbox:
+                writer.write()
     return purpose
 
 

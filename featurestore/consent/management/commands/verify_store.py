@@ -2,12 +2,15 @@
 
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS
 
 from featurestore.config import settings
+from featurestore.consent.journal.comparison import JournalComparer
+from featurestore.consent.journal.topic import configured_journal
 from featurestore.consent.vouching.store_verifier import StoreVerifier
 from featurestore.store.configured import store
 
@@ -20,4 +23,8 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        StoreVerifier(store(), settings().vouch_expiry_ms, stop).run()
+        comparer = JournalComparer(configured_journal())
+        with ThreadPoolExecutor(1, thread_name_prefix="journal") as threads:
+            journal = threads.submit(comparer.run, stop)
+            StoreVerifier(store(), settings().vouch_expiry_ms, stop, journal=comparer).run()
+        journal.result()  # an error of its thread has ended this process

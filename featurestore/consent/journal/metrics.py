@@ -1,0 +1,49 @@
+"""Prometheus gauges of the consent journal. They are read from the database, so every process reports the same."""
+
+from collections.abc import Callable
+from time import monotonic
+
+import structlog
+from django.db import DatabaseError
+from prometheus_client import Gauge
+
+from featurestore.clock import database_now
+from featurestore.config import settings
+from featurestore.consent.models import JournalCheckpoint, KeptDenial, PermissionChange
+
+WAITING = Gauge("rapport_journal_waiting", "Permission changes that the consent journal has not acknowledged yet.")
+OLDEST = Gauge("rapport_journal_oldest_seconds", "Age of the oldest of them; 0 without any.")
+UNCOMPARED = Gauge("rapport_journal_uncompared_seconds", "Time since the database was last compared with the journal.")
+KEPT = Gauge("rapport_kept_denials", "Denials taken over for subjects that are not registered again yet.")
+
+MIN_INTERVAL_S = 15
+"""Between two queries: scrapes are no load, and a database that hangs delays one scrape in three at most."""
+
+_due_s = 0.0
+log = structlog.get_logger(__name__)
+
+
+def measure(clock: Callable[[], float] = monotonic) -> None:
+    """Update the gauges. Without the database they are NaN; without a journal they stay 0."""
+    global _due_s
+    if clock() < _due_s or not settings().journal_topic:
+        return
+    _read()
+    _due_s = clock() + MIN_INTERVAL_S
+
+
+def _read() -> None:
+    try:
+        waiting = PermissionChange.objects.filter(journaled_at=None)
+        count, oldest_at = waiting.count(), waiting.order_by("sequence").values_list("created_at", flat=True).first()
+        compared_at = JournalCheckpoint.objects.values_list("compared_at", flat=True).first()
+        kept, now = KeptDenial.objects.count(), database_now()
+    except DatabaseError as error:
+        log.warning("journal not measured: the database is unavailable", error=str(error))
+        for gauge in (WAITING, OLDEST, UNCOMPARED, KEPT):
+            gauge.set(float("nan"))
+        return
+    WAITING.set(count)
+    OLDEST.set((now - oldest_at).total_seconds() if oldest_at else 0)
+    UNCOMPARED.set((now - compared_at).total_seconds() if compared_at else float("inf"))
+    KEPT.set(kept)

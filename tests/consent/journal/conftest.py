@@ -1,0 +1,3 @@
+from tests.kit.journal import comparer, journal
+
+__all__ = ["comparer", "journal"]

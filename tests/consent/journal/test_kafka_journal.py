@@ -1,0 +1,81 @@
+"""The journal in a real Kafka: in order, within time limits, with a remedy where it can't be read."""
+
+import threading
+import time
+
+import pytest
+
+from devservers.waiting import eventually
+from featurestore.consent.journal import topic
+from featurestore.consent.journal.comparison import JournalComparer
+from featurestore.consent.journal.records import JournaledState, JournalRecord
+from featurestore.consent.journal.topic import JournalUnreadable, KafkaJournal
+from featurestore.consent.models import PermissionChange
+from featurestore.profiles.services import register
+from featurestore.store.memory import MemoryStore
+from featurestore.store.protocol import Run
+from tests.consent.journal.servers import new_topic
+
+
+def record(number: int) -> JournalRecord:
+    states = {"service": JournaledState(allowed=True, paused=False, grant_id=number, since_ms=1)}
+    return JournalRecord("change", 1000 + number, 1, number, 5, f"{number:032x}", states)
+
+
+def test_records_are_read_in_order(kafka: str) -> None:
+    journal = KafkaJournal(kafka, new_topic(kafka))
+    records = [record(number) for number in range(1, 1201)]
+    assert journal.bounds() == range(0)
+    for start in range(0, 1200, 400):
+        assert journal.append(records[start : start + 400]) == {}
+    assert journal.bounds() == range(1200)
+    found = [entry for entries in journal.read(range(1200)) for entry in entries]
+    assert [entry.offset for entry in found] == list(range(1200))
+    assert [entry.record for entry in found] == records
+    assert [entry.offset for entries in journal.read(range(700, 703)) for entry in entries] == [700, 701, 702]
+
+
+def test_missing_topic_names_the_command_that_makes_it(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic, "DELIVERY_TIMEOUT_MS", 1_000)
+    journal = KafkaJournal(kafka, "consent.journal.missing")
+    with pytest.raises(JournalUnreadable, match="python -m streams topics apply"):
+        journal.bounds()
+    assert journal.append([record(1)]).keys() == {1001}
+
+
+def test_unreachable_broker_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic, "DELIVERY_TIMEOUT_MS", 1_000)
+    monkeypatch.setattr(topic, "TIMEOUT_S", 1)
+    journal, began = KafkaJournal("127.0.0.1:1", "consent.journal"), time.monotonic()
+    assert journal.append([record(1)]).keys() == {1001}
+    with pytest.raises(JournalUnreadable, match=r"127\.0\.0\.1:1 does not answer"):
+        journal.bounds()
+    assert time.monotonic() - began < 15
+
+
+def test_record_of_another_program_is_named(kafka: str) -> None:
+    journal = KafkaJournal(kafka, new_topic(kafka))
+    journal._producer.produce(journal.name, b"no journal record", partition=0)
+    journal._producer.flush(10)
+    with pytest.raises(JournalUnreadable, match=r"offset 0 .* is no record of the journal"):
+        list(journal.read(journal.bounds()))
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_change_is_journaled_about_a_second_after_its_commit(database: str, kafka: str, store: MemoryStore) -> None:
+    comparer, stop = JournalComparer(KafkaJournal(kafka, new_topic(kafka))), threading.Event()
+    thread = threading.Thread(target=comparer.run, args=[stop])
+    thread.start()
+    try:
+        register("first", "eu", "acme")
+        unjournaled = PermissionChange.objects.filter(journaled_at=None)
+        eventually(lambda: not unjournaled.exists(), "the first change is journaled")
+        register("ann", "eu", "acme")
+        eventually(lambda: not unjournaled.exists(), "it is journaled")
+        newest = PermissionChange.objects.order_by("-sequence")[0]
+        assert newest.journaled_at
+        assert (newest.journaled_at - newest.created_at).total_seconds() < 5, "a second, on a machine that is not busy"
+        eventually(lambda: not comparer.is_ahead(Run("one", "1")), "it is compared")
+    finally:
+        stop.set()
+        thread.join()
