@@ -78,6 +78,7 @@ def _read_journal(losses: Losses, journal: Journal, accept_gap: bool) -> None:
 
 
 def _read_store(losses: Losses, store: OnlineStore) -> None:
+    """Compare the store's permissions. The store is read first: what it holds was committed before."""
     epoch, now_ms = load_change_sequence().epoch, milliseconds(database_now())
     for node in store.nodes():
         record = node.vouching_record()
@@ -85,9 +86,10 @@ def _read_store(losses: Losses, store: OnlineStore) -> None:
         losses.highest = max(losses.highest, (record.latched_epoch, 0), *numbers)
         for subjects in batches(node.subjects(), BATCH_SIZE):
             wanted = [subject for subject in subjects if is_subject(subject.encode())]
+            found = node.read(wanted, [], [], READ_TIMEOUT_MS).subjects
             versions = dict(SubjectVersion.objects.filter(subject__in=wanted).values_list("subject", "sequence"))
             losses.unknown.update(set(wanted) - versions.keys())
-            for subject, stored in zip(wanted, node.read(wanted, [], [], READ_TIMEOUT_MS).subjects, strict=True):
+            for subject, stored in zip(wanted, found, strict=True):
                 if (permission := stored.permission) is None:
                     continue
                 losses.highest = max(losses.highest, permission.fence)

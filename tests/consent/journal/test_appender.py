@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from featurestore.clock import database_now
+from featurestore.consent import tasks
 from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.journal.appender import append_due
 from featurestore.consent.journal.records import Evidence, JournaledState
@@ -62,6 +63,19 @@ def test_relay_appends_only_what_waits(shop: Shop, journal: MemoryJournal) -> No
     assert append_due(journal, waiting=timedelta(seconds=5)) == 0
     PermissionChange.objects.update(created_at=database_now() - timedelta(seconds=6))
     assert append_due(journal, waiting=timedelta(seconds=5)) == 1
+
+
+def test_relay_appends_while_the_store_verifier_is_away(
+    shop: Shop, journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.topic, "configured_journal", lambda: journal)
+    shop.register(when=0)
+    PermissionChange.objects.update(created_at=database_now())
+    tasks.relay_changes()
+    assert journal.records == []
+    PermissionChange.objects.update(created_at=database_now() - tasks.JOURNAL_DELAY)
+    tasks.relay_changes()
+    assert len(journal.records) == 1
 
 
 def test_erasure_is_a_record_without_states(shop: Shop, journal: MemoryJournal) -> None:

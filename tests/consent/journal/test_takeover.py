@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -25,7 +26,7 @@ from featurestore.consent.outbox.publication import permissions_of
 from featurestore.consent.services import backfill_purposes, define_purpose, pause, record_erasure
 from featurestore.customers.models import Customer
 from featurestore.permission import PurposePermission
-from featurestore.store.protocol import Run
+from featurestore.store.protocol import ReadResult, Run
 from tests.kit.backups import back_up, restore
 from tests.kit.clock import Clock, at, ms
 from tests.kit.journal import MemoryJournal
@@ -279,6 +280,20 @@ def test_command_without_kafka_names_the_way_out(
     journal.available = False
     with pytest.raises(CommandError, match="--without journal"):
         call_command("take_over_denials")
+
+
+def test_decision_that_is_made_meanwhile_is_no_loss(
+    shop: Shop, journal: MemoryJournal, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = shop.store.read
+
+    def read(*arguments: Any) -> ReadResult:
+        monkeypatch.setattr(shop.store, "read", original)
+        assert shop.withdraw(when=60).effective
+        return original(*arguments)
+
+    monkeypatch.setattr(shop.store, "read", read)
+    assert find_losses(journal, shop.store).records == {}
 
 
 def test_losses_are_empty_without_a_loss(shop: Shop, journal: MemoryJournal, backup: Path) -> None:
