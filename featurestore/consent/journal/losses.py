@@ -34,6 +34,7 @@ class Losses:
     unknown: set[str] = field(default_factory=set)
     first: int = 0
     highest: tuple[int, int] = (0, 0)
+    latched_epoch: int = 0  # the highest for which a node of the store is latched
     journal_end: int | None = None
     journal_is_incomplete: bool = False
 
@@ -83,6 +84,7 @@ def _read_store(losses: Losses, store: OnlineStore) -> None:
     for node in store.nodes():
         record = node.vouching_record()
         numbers = [(claim.epoch, claim.sequence) for claim in (record.claim, record.highest) if claim]
+        losses.latched_epoch = max(losses.latched_epoch, record.latched_epoch)
         losses.highest = max(losses.highest, (record.latched_epoch, 0), *numbers)
         for subjects in batches(node.subjects(), BATCH_SIZE):
             wanted = [subject for subject in subjects if is_subject(subject.encode())]

@@ -26,6 +26,7 @@ from featurestore.consent.outbox.publication import permissions_of
 from featurestore.consent.services import backfill_purposes, define_purpose, pause, record_erasure
 from featurestore.customers.models import Customer
 from featurestore.permission import PurposePermission
+from featurestore.store import configured
 from featurestore.store.protocol import ReadResult, Run
 from tests.kit.backups import back_up, restore
 from tests.kit.clock import Clock, at, ms
@@ -257,6 +258,7 @@ def test_command_shows_then_applies(
     shop: Shop, journal: MemoryJournal, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(take_over_denials, "configured_journal", lambda: journal)
+    monkeypatch.setattr(configured, "store_at", lambda *_: shop.store)
     out = io.StringIO()
     shop.withdraw(when=60, method="chat", actor="bot")
     restored(backup, journal)
@@ -273,10 +275,21 @@ def test_command_shows_then_applies(
     assert "There is nothing to take over" in again.getvalue()
 
 
+def test_command_opens_a_latch_of_the_store_alone(
+    shop: Shop, journal: MemoryJournal, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(take_over_denials, "configured_journal", lambda: journal)
+    monkeypatch.setattr(configured, "store_at", lambda *_: shop.store)
+    shop.store.latch(5_000_000_000)
+    call_command("take_over_denials", "--apply", stdout=io.StringIO())
+    assert ChangeSequence.objects.get().epoch == 5_000_000_001
+
+
 def test_command_without_kafka_names_the_way_out(
     shop: Shop, journal: MemoryJournal, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(take_over_denials, "configured_journal", lambda: journal)
+    monkeypatch.setattr(configured, "store_at", lambda *_: shop.store)
     journal.available = False
     with pytest.raises(CommandError, match="--without journal"):
         call_command("take_over_denials")

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from featurestore.clock import moment
+from featurestore.config import settings
 from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.journal.losses import JournalGap, find_losses
 from featurestore.consent.journal.lost_denials import LostDenial
@@ -14,6 +15,9 @@ from featurestore.consent.journal.topic import JournalUnreadable, configured_jou
 from featurestore.consent.vouching.latch import is_latched
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
+
+STORE_TIMEOUT_MS = 5000
+"""An operator waits longer for the store than a conversation."""
 
 
 class Command(BaseCommand):
@@ -39,9 +43,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         journal = None if "journal" in options["without"] else configured_journal()
-        store = None if "store" in options["without"] else configured.store()
+        store = configured.store_at(settings().store_url, STORE_TIMEOUT_MS)
         try:
-            losses = find_losses(journal, store, accept_gap=options["accept_gap"])
+            losses = find_losses(
+                journal, None if "store" in options["without"] else store, accept_gap=options["accept_gap"]
+            )
         except JournalGap as error:
             raise CommandError(f"{error} To go on without them: --accept-gap") from None
         except JournalUnreadable as error:
@@ -49,7 +55,9 @@ class Command(BaseCommand):
         except StoreUnavailable as error:
             raise CommandError(f"{error}. If the store is lost for good: --without store") from None
         plan = plan_take_over(losses)
-        if not (losses.records or losses.journal_is_incomplete or is_latched(load_change_sequence())):
+        change_sequence = load_change_sequence()
+        is_open = not is_latched(change_sequence) and losses.latched_epoch < change_sequence.epoch
+        if is_open and not losses.records and not losses.journal_is_incomplete:
             self.stdout.write("The database holds all that journal and store hold. There is nothing to take over.")
             return
         if options["apply"]:
