@@ -138,9 +138,7 @@ class World:
             verifier = self.draw.choice(free)
             self.busy.add(verifier)
             state = verifier.step()
-            self.log.append(
-                f"{'  ' * self.depth}{self.name_of(verifier)} {state.name}"
-            )
+            self.log.append(f"{'  ' * self.depth}{self.name_of(verifier)} {state.name}")
             self.busy.discard(verifier)
 
     def name_of(self, verifier: NodeVerifier) -> str:
