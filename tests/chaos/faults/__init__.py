@@ -1,7 +1,7 @@
 """Faults of a chaos run, by name: the rows of its table."""
 
 from tests.chaos.disturbance import Fault
-from tests.chaos.faults import clock_faults, server_faults, store_faults, topic_faults, worker_faults
+from tests.chaos.faults import clock_faults, database_faults, server_faults, store_faults, topic_faults, worker_faults
 from tests.chaos.faults.server_faults import killed
 from tests.chaos.process_clock import missing_library
 from tests.chaos.servers import BROKER, CONTROL, DATABASE, STORE
@@ -29,6 +29,8 @@ FAULTS: dict[str, Fault] = {
     "two store verifiers": Fault(store_faults.second_verifier),
     "store verifier's clock wrong": Fault(clock_faults.verifier_clock_wrong, lacks=missing_library),
     "database killed": Fault(killed(DATABASE), late_effects=False),
+    "lagging standby promoted": Fault(database_faults.standby_promoted),
+    "backup restored": Fault(database_faults.backup_restored),
     "database's disk full": Fault(server_faults.database_disk_full, lacks=missing_right_to_mount),
     "API killed": Fault(killed("api"), late_effects=False),
     "API's clock wrong": Fault(clock_faults.api_clock_wrong, lacks=missing_library),
