@@ -26,6 +26,9 @@ from featurestore.tiles.stored_field import field_name, unchecked_s_of
 from featurestore.tiles.view_codec import ViewCodec
 from featurestore.tiles.view_reader import ReaderClockBehind, ViewReader, WindowQuery, open_view
 
+MAX_AHEAD_MS = 2_000
+"""So far ahead of now a watermark may be: twice what a stream worker tolerates between its clock and the brokers'."""
+AHEAD = "of unknown age: this server's clock is behind, or a stream worker's is ahead"
 CUT = "more values than a view keeps: earlier events are not in every window"
 
 
@@ -102,7 +105,7 @@ class FeatureReader:
             access = decide_access(stored.permission, purpose, vouched=bool(incarnation), now_ms=now_ms)
             if as_of_ms is not None:
                 too_early += _too_early(len(answers), plan, stored, access, watermarks, as_of_ms)
-            answers.append(_answer(service.name, purpose, at, plan, stored, access, watermarks, at_ms))
+            answers.append(_answer(service.name, purpose, at, plan, stored, access, watermarks, at_ms, now_ms))
         if too_early:
             raise as_of.AsOfTooEarly(too_early, answers)
         return answers
@@ -134,6 +137,7 @@ def _answer(
     access: PurposePermission | Denial,
     watermarks: Sequence[Watermark | None],
     at_ms: int,
+    now_ms: int,
 ) -> Answer:
     features: dict[str, Any] = {}
     views: dict[str, ViewAnswer] = {}
@@ -148,7 +152,7 @@ def _answer(
             start_ms = watermark.coverage_starts_ms.get(planned.view.fingerprint) if watermark else None
             if start_ms is not None and raw is not None and carries_grant(raw, access):
                 opened = open_view(planned.codec, raw, layout_id_of(planned.view.fingerprint, start_ms))
-            answer = _status(planned.view, opened is not None, access, watermark, stored, at_ms)
+            answer = _status(planned.view, opened is not None, access, watermark, stored, at_ms, now_ms)
             if opened is not None:
                 try:
                     features |= opened.values(planned.query, at_ms)
@@ -182,6 +186,7 @@ def _status(
     watermark: Watermark | None,
     stored: StoredSubject,
     at_ms: int,
+    now_ms: int,
 ) -> ViewAnswer:
     """A view's status, start and age, by the watermark of its subject's partition."""
     coverage_start_ms = watermark.coverage_starts_ms.get(view.fingerprint) if watermark else None
@@ -195,6 +200,8 @@ def _status(
     if stored.recreation_mark is not None:
         reason = "the store had no permission of this customer for a while; the values are being pushed to it again"
         return ViewAnswer(Status.STALE, start, None, reason)
+    if watermark.folded_to_ms > now_ms + MAX_AHEAD_MS:
+        return ViewAnswer(Status.STALE, start, None, AHEAD)
     age_s = max(at_ms - watermark.folded_to_ms, 0) / 1000
     if age_s > view.max_age_s:
         return ViewAnswer(Status.STALE, start, age_s, f"older than the view's {view.max_age_s} s")

@@ -32,7 +32,7 @@ class SmallDisk:
 
     def mount(self) -> None:
         self.folder.mkdir(parents=True)
-        self._mount(f"size={ROOMY_BYTES},mode=0700", "rapport-chaos")
+        self._mount(f"size={ROOMY_BYTES},mode=0700", f"chaos-{os.getpid()}")
 
     def fill(self) -> None:
         """Leave no free page: every write that needs one fails with ENOSPC."""

@@ -92,6 +92,16 @@ def test_values_have_status_start_and_age(harness: ReadHarness) -> None:
     assert answer.at == "2023-11-14T22:13:21.500Z"
 
 
+def test_watermark_ahead_of_now_makes_a_view_stale_since_its_age_is_unknown(harness: ReadHarness) -> None:
+    harness.advance_watermark(folded_to_ms=NOW_MS + 2_000)
+    assert harness.read(ANN)[0].views["visits"].status is Status.PRESENT
+    harness.advance_watermark(folded_to_ms=NOW_MS + 2_001)
+    (answer,) = harness.read(ANN)
+    assert (answer.views["visits"].status, answer.views["visits"].age_s) == (Status.STALE, None)
+    assert answer.features["visits_count_1d"] == 3
+    assert harness.read(ANN, now_ms=NOW_MS + 1)[0].views["visits"].status is Status.PRESENT
+
+
 def test_windows_are_finished_at_the_time_of_the_read(harness: ReadHarness) -> None:
     harness.advance_watermark(folded_to_ms=NOW_MS + 2 * 86_400_000)
     assert harness.read(ANN, now_ms=NOW_MS + 60_000)[0].features["visits_count_1m"] == 1

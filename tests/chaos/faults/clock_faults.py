@@ -12,13 +12,13 @@ ERRORS_S = (-30, 30)
 
 
 def worker_clock_wrong(context: FaultContext) -> Iterator[Disturbance]:
-    """It ends when it notices. While it is away, others serve its partitions."""
+    """It ends when it notices, at the latest in a minute. While it is away, others serve its partitions."""
     clock, process = context.env.clocks[FIRST_WORKER], context.env.processes[FIRST_WORKER]
     clock.set_wrong(context.choices.choice(ERRORS_S))
     disturbance = Disturbance()
     over_at = disturbance.at + context.outage_s
     eventually(lambda: not process.running or time.monotonic() > over_at, "the worker ended, or the outage is over")
-    process.hold()
+    process.kill_and_hold()
     yield disturbance
     clock.set_right()
     process.release()
