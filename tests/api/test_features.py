@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from featurestore.access.models import ApiKey
 from featurestore.access.selectors import invalidate_credentials
 from featurestore.access.services import create_client, create_key, revoke
+from featurestore.api.handler import feature_handler
 from featurestore.catalog import registry
 from featurestore.config import settings as conf
 from featurestore.store.memory import MemoryStore
@@ -93,6 +95,14 @@ def test_batch_is_answered_in_order(post: Post) -> None:
     results = post(BATCH_PATH, BATCH_QUERY | {"customer_ids": ids}).json()["results"]
     assert [result["views"]["spend"]["status"] for result in results] == ["withheld", "present", "withheld", "present"]
     assert results[1] == results[3] == post(FEATURES_PATH, QUERY).json()
+
+
+def test_batch_that_takes_too_long_to_compute_is_refused(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count()
+    monkeypatch.setattr(feature_handler().reader, "clock", lambda: next(ticks) / 4)  # 250 ms a look at the clock
+    response = post(BATCH_PATH, BATCH_QUERY | {"customer_ids": ["C42", "C43", "unknown"], "timeout_ms": 100})
+    assert response.status_code == 503
+    assert response.json()["detail"] == "The values could not be computed in time. Ask for fewer customers at a time."
 
 
 def test_repeated_customer_is_read_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:

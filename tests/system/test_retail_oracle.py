@@ -114,7 +114,10 @@ def test_every_feature_equals_the_oracles_over_the_raw_rows(
     for service, purpose in READS.items():
         by_time: dict[int, dict[str, dict[str, Any]]] = {}
         for customer, answer in read_all(client, service, purpose, customers):
-            assert {view["status"] for view in answer["views"].values()} <= {"present", "missing"}, answer["views"]
+            views = answer["views"].values()
+            assert {view["status"] for view in views} <= {"present", "missing"}, answer["views"]
+            assert {view["reason"] for view in views} == {None}, "no view of a real customer is cut"
+            assert not any("unchecked_until" in view for view in views)
             by_time.setdefault(ms(answer["at"]), {})[customer] = answer["features"]
         for now_ms, answers in by_time.items():
             for name in specs.keys() & next(iter(answers.values())).keys():
