@@ -35,7 +35,7 @@ from featurestore.ingest.errors import NotAcknowledged
 from featurestore.tiles.deduplication import DEDUPLICATION_SPAN_S
 
 LARGEST_WRITE = 100
-MAX_AGE_S = DEDUPLICATION_SPAN_S - 86_400
+MAX_AGE_S = (DEDUPLICATION_SPAN_S // 86_400 - 1) * 86_400
 """A day less than the deduplication window, which recognises a repeat unless 1,024 newer events came between."""
 
 WRITABLE = {name: source for name, source in registry.sources.items() if source.writable}

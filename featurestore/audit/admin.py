@@ -31,6 +31,7 @@ MEANINGS = {
     Finding.Kind.AHEAD: "The store held a version that this database never issued: was the database restored?",
     Finding.Kind.DENIES_MORE: "The store denied reads that the database allows. Nothing leaked; values were withheld.",
     Finding.Kind.MISSING: "The store held no permission of a subject, which denies its reads. Nothing leaked.",
+    Finding.Kind.VALUES_MISSING: "The streams had not pushed a subject's values again: its reads were stale.",
     Finding.Kind.STALE_FENCE: "The store held the same permission under an older version.",
 }
 

@@ -40,8 +40,8 @@ class Address:
 
     name = ""
 
-    def __init__(self, world: "World", store: MemoryStore):
-        self.world, self.store = world, store
+    def __init__(self, simulation: "Simulation", store: MemoryStore):
+        self.simulation, self.store = simulation, store
         self.stopped_at = ""  # the call before which the process is stopped for long, once
 
     def nodes(self) -> tuple["Address"]:
@@ -54,13 +54,13 @@ class Address:
         def call(*arguments: Any) -> Any:
             if name == self.stopped_at:
                 self.stopped_at = ""
-                self.world.pass_over(self)
-            self.world.interleave()
-            if self.store not in self.world.running:
+                self.simulation.pass_over(self)
+            self.simulation.interleave()
+            if self.store not in self.simulation.running:
                 raise StoreUnavailable("the server is gone")
             answer = getattr(self.store, name)(*arguments)
-            self.world.check()
-            self.world.interleave()
+            self.simulation.check()
+            self.simulation.interleave()
             return answer
 
         return call
@@ -69,13 +69,13 @@ class Address:
 class Process:
     """Process of a verifier, which reaches the store at its own address, and the database or not."""
 
-    def __init__(self, world: "World"):
-        self.address, self.busy, self.has_database = Address(world, world.api.store), False, True
-        self.verifier = verifier_of(self.address, world.clock)  # type: ignore[arg-type]
+    def __init__(self, simulation: "Simulation"):
+        self.address, self.busy, self.has_database = Address(simulation, simulation.api.store), False, True
+        self.verifier = verifier_of(self.address, simulation.clock)  # type: ignore[arg-type]
         hold = self.verifier.lease.hold
 
         def hold_or_fail() -> bool:
-            world.interleave()
+            simulation.interleave()
             if not self.has_database:
                 raise OperationalError("no route to host")
             return hold()
@@ -83,12 +83,12 @@ class Process:
         self.verifier.lease.hold = hold_or_fail  # type: ignore[method-assign]
 
 
-class World:
+class Simulation:
     """One customer, some verifiers, and the stores that were ever promoted; each may still have readers."""
 
     def __init__(self, shop: Shop, clock: Clock, seed: int, patch: pytest.MonkeyPatch):
         self.shop, self.clock, self.draw = shop, clock, random.Random(seed)
-        self.depth, self.log = 99, list[str]()  # nothing happens within a call until the world is made
+        self.depth, self.log = 99, list[str]()  # nothing happens within a call until the simulation is made
         self.denied, self.last_given, self.when = False, 0, 10.0
         shop.store.restart(emptied=True)
         self.running = [shop.store]
@@ -255,36 +255,40 @@ class World:
 
 
 @pytest.fixture
-def world(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch, seed: int) -> World:
-    return World(shop, clock, seed, monkeypatch)
+def simulation(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch, seed: int) -> Simulation:
+    return Simulation(shop, clock, seed, monkeypatch)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_at_most_one_run_is_readable_and_none_after_an_acknowledged_withdrawal(world: World) -> None:
+def test_at_most_one_run_is_readable_and_none_after_an_acknowledged_withdrawal(simulation: Simulation) -> None:
     for _ in range(60):
-        world.act()
-    states = world.settle()
-    assert states.count(VerifierState.VOUCHING) == 1, "\n".join(world.log)
-    assert states.count(VerifierState.STANDBY) == 2, "\n".join(world.log)
-    assert isinstance(world.shop.read(world.subject), Denial) or not world.denied
+        simulation.act()
+    states = simulation.settle()
+    assert states.count(VerifierState.VOUCHING) == 1, "\n".join(simulation.log)
+    assert states.count(VerifierState.STANDBY) == 2, "\n".join(simulation.log)
+    assert isinstance(simulation.shop.read(simulation.subject), Denial) or not simulation.denied
     assert ChangeSequence.objects.get().latched_at is None
 
 
 @pytest.mark.parametrize("seed", range(100, 108))
-def test_acknowledged_withdrawal_stays_in_effect_when_the_database_loses_it(world: World, tmp_path: Path) -> None:
+def test_acknowledged_withdrawal_stays_in_effect_when_the_database_loses_it(
+    simulation: Simulation, tmp_path: Path
+) -> None:
     for _ in range(20):
-        world.act()
-    world.settle()
+        simulation.act()
+    simulation.settle()
     back_up(tmp_path / "backup.sqlite3")
-    world.when += 1
-    assert world.shop.withdraw(when=world.when).effective
-    world.denied = True
+    simulation.when += 1
+    assert simulation.shop.withdraw(when=simulation.when).effective
+    simulation.denied = True
     restore(tmp_path / "backup.sqlite3")
-    world.depth, world.last_given = 0, 10**9  # a later withdrawal is not acknowledged
+    simulation.depth, simulation.last_given = 0, 10**9  # a later withdrawal is not acknowledged
     for _ in range(40):
-        if world.draw.random() < 0.3:
-            world.when += 1
-            world.shop.give("personalisation", when=world.when)  # its permission would allow what was withdrawn
-        world.act(["step", "step", "time", "replicate", "relay", "cut", "heal", "stop_holder"])
-    assert VerifierState.VOUCHING not in world.settle()
+        if simulation.draw.random() < 0.3:
+            simulation.when += 1
+            simulation.shop.give(
+                "personalisation", when=simulation.when
+            )  # its permission would allow what was withdrawn
+        simulation.act(["step", "step", "time", "replicate", "relay", "cut", "heal", "stop_holder"])
+    assert VerifierState.VOUCHING not in simulation.settle()
     assert ChangeSequence.objects.get().latched_at is not None

@@ -47,7 +47,8 @@ class Chat:
     def counted(self, customer_id: str = "ann") -> int:
         question = {"service": "support_chat", "purpose": "service", "customer_id": customer_id}
         answer = self.apis[0].post("/v1/features", json=question | {"features": ["customer_messages_1d"]})
-        return int(answer.json()["features"]["customer_messages_1d"]) if answer.status_code == 200 else -1
+        value = answer.json()["features"]["customer_messages_1d"] if answer.status_code == 200 else None
+        return -1 if value is None else int(value)
 
 
 @pytest.fixture

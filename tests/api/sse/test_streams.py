@@ -114,10 +114,10 @@ def test_stream_without_consent_is_withheld_and_closed(shop: StreamEnvironment, 
 
 def test_stream_answers_marked_defaults_on_request(shop: StreamEnvironment) -> None:
     stream = shop.listen("unknown", withheld="defaults")
-    answer = stream.newest().data
+    stream.until_event("closed")
+    answer = stream.received[0].data
     assert {view["defaults"] for view in answer["views"].values()} == {True}
     assert answer["features"][SPENT] == 0
-    stream.until_event("closed")
 
 
 def test_revoked_key_closes_its_streams(shop: StreamEnvironment) -> None:
