@@ -58,8 +58,10 @@ class ChaosEnvironment:
         return self
 
     def _start(self) -> None:
-        self.servers = Servers(self.folder, self._closing, plain=self.single_worker)
-        self.processes |= self.servers.processes
+        self.servers = Servers(self.folder, plain=self.single_worker)
+        self.processes = self.servers.processes
+        self._closing.callback(self.servers.stop)
+        self.servers.start()
         self.installation = Installation(
             self.folder,
             kafka=self.servers.kafka_address,

@@ -18,24 +18,34 @@ BROKER, STORE, CONTROL, DATABASE = "kafka", "store", "control", "database"
 
 
 class Servers:
-    """The servers, started and supervised. The ``database`` may be replaced by another one, at the same address.
+    """The servers, supervised. The ``database`` may be replaced by another one, at the same address.
 
     ``plain``: no proxies and no disks. ``disks`` is empty too where the machine has none.
     """
 
-    def __init__(self, folder: Path, closing: ExitStack, *, plain: bool) -> None:
-        self.plain, self._closing = plain, closing
+    def __init__(self, folder: Path, *, plain: bool) -> None:
+        self.plain, self._closing = plain, ExitStack()  # of proxies, disks and folders
         self.processes: dict[str, SupervisedProcess] = {}
         self.disks: dict[str, SmallDisk] = {}
         self.broker = Broker(folder / BROKER, short_lived=True)
         self.store = RedisServer(folder / STORE, durable=True)  # a restart keeps its data: the harder case
         self.control, self.database = RedisServer(folder / CONTROL, durable=True), PostgresServer()
-        closing.callback(shutil.rmtree, self.database.folder)
+        self._closing.callback(shutil.rmtree, self.database.folder)
         self.kafka_address = f"127.0.0.1:{self.broker.port}"
         self.database_url = self.database.url
-        if not plain:
+
+    def start(self) -> None:
+        if not self.plain:
             self._interpose()
-        self._start()
+        for name, server in {BROKER: self.broker, STORE: self.store, CONTROL: self.control}.items():
+            self.processes[name] = SupervisedProcess(name, lambda server=server: started(server))
+        self.processes[DATABASE] = SupervisedProcess(DATABASE, lambda: started(self.database))
+
+    def stop(self) -> None:
+        """Stop the servers, then unmount their disks. They are supervised no more."""
+        for server in (self.broker, self.store, self.control, self.database):
+            server.stop()
+        self._closing.close()
 
     def _interpose(self) -> None:
         """Put proxies before broker and database, and both on disks of their own."""
@@ -49,13 +59,6 @@ class Servers:
             self._mount(DATABASE, data_of(self.database))
             if os.getuid() == 0:
                 shutil.chown(data_of(self.database), "postgres", "postgres")
-
-    def _start(self) -> None:
-        for name, server in {BROKER: self.broker, STORE: self.store, CONTROL: self.control}.items():
-            self._closing.callback(server.stop)
-            self.processes[name] = SupervisedProcess(name, lambda server=server: started(server))
-        self._closing.callback(lambda: self.database.stop())
-        self.processes[DATABASE] = SupervisedProcess(DATABASE, lambda: started(self.database))
 
     def proxy_of(self, port: int) -> Proxy:
         """A proxy before a port, until the end of the run."""
