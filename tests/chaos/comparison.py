@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
 import duckdb
@@ -10,10 +11,11 @@ import httpx
 from devservers.waiting import eventually
 from tests.chaos.customers import SERVICES, Customer, batches, milliseconds, read, results_of, start_of
 from tests.chaos.leak_monitor import disclosures
-from tests.chaos.written_events import create_counted_events
+from tests.chaos.written_events import counted_too, create_counted_events, kafka_times
 from tests.kit.oracle import Mismatch, Spec, mismatches
 
 UP_TO_DATE_WITHIN_S = 180
+MAX_UNCLEAR_EVENTS = 20
 Answers = dict[str, dict[str, Any]]  # by customer
 
 
@@ -66,7 +68,7 @@ def is_up_to_date(result: dict[str, Any], allowed: bool, now_ms: float) -> bool:
 
 
 def adopt_starts(client: httpx.Client, customers: Sequence[Customer]) -> list[Difference]:
-    """Adopt the answers' starts where the store may have had a grant late; the other starts that are not as expected.
+    """Adopt the answers' starts where the store may have had a grant late. Returns other starts that are not expected.
 
     A start that is too early claims events that were not counted.
     """
@@ -78,7 +80,8 @@ def adopt_starts(client: httpx.Client, customers: Sequence[Customer]) -> list[Di
                 expected, start_ms = customer.expected[purpose], start_of(answered)
                 assert expected.since_ms is not None
                 if expected.late and start_ms > expected.since_ms:
-                    customer.expected[purpose] = expected._replace(since_ms=start_ms)
+                    unclear = (expected.since_ms, start_ms)
+                    customer.expected[purpose] = expected._replace(since_ms=start_ms, unclear=unclear)
                 elif start_ms != expected.since_ms:
                     wrong.append(
                         Difference(
@@ -129,8 +132,10 @@ def compare(client: httpx.Client, customers: list[Customer], db: duckdb.DuckDBPy
                         result.leaked.append(view_difference(customer, purpose, answered))
         for now_ms, answers in by_time.items():
             result = result._replace(compared=result.compared + len(specs) * len(answers))
-            for mismatch, spec in mismatches_of(db, purpose, specs, answers, now_ms):
+            for mismatch, spec in list(mismatches_of(db, purpose, specs, answers, now_ms)):
                 customer = by_id[mismatch.customer]
+                if counts_unclear_events(db, customer, purpose, spec, mismatch, now_ms):
+                    continue
                 more = counted_more(spec, mismatch)
                 difference = Difference(
                     customer.subject,
@@ -154,6 +159,24 @@ def mismatches_of(
             if spec["source"] == source:
                 served = {customer: features[spec["name"]] for customer, features in answers.items()}
                 yield from ((mismatch, spec) for mismatch in mismatches(db, spec, served, now_ms))
+
+
+def counts_unclear_events(
+    db: duckdb.DuckDBPyConnection, customer: Customer, purpose: str, spec: Spec, mismatch: Mismatch, now_ms: int
+) -> bool:
+    """Whether the value is right with some events from before the grant's later start: those of a stretch of time.
+
+    The streams passed some by until the store had the grant, and counted some until it had the later start.
+    """
+    if not (unclear := customer.expected[purpose].unclear):
+        return False
+    times = kafka_times(db, spec["source"], customer, *unclear)[:MAX_UNCLEAR_EVENTS]
+    for first, last in combinations_with_replacement(times, 2):
+        with counted_too(db, customer, purpose, (unclear[0], first, last + 1)):
+            create_counted_events(db, spec["source"], purpose)
+            if not list(mismatches(db, spec, {customer.customer_id: mismatch.served}, now_ms)):
+                return True
+    return False
 
 
 def counted_more(spec: Spec, mismatch: Mismatch) -> bool:

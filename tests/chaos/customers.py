@@ -39,12 +39,14 @@ class ExpectedPermission(NamedTuple):
     ``denied_from``: the monotonic time from which no read may serve a value, until a new grant is requested.
     ``before``: earlier intervals (since, until) whose events count too; later on, events passed by and ``since_ms``
     moved. ``late``: the store had the grant late, perhaps, and then it starts later than its decision's answer says.
+    ``unclear``: then, from its first start until its later one, any events may have been counted, and stay.
     """
 
     since_ms: int | None
     denied_from: float
     before: tuple[tuple[int, int], ...] = ()
     late: bool = False
+    unclear: tuple[int, int] | None = None
 
 
 @dataclass(eq=False)

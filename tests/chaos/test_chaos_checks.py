@@ -12,7 +12,7 @@ import pytest
 
 from featurestore import names
 from tests.chaos import poison_records
-from tests.chaos.comparison import adopt_starts, counted_more, is_up_to_date
+from tests.chaos.comparison import adopt_starts, counted_more, counts_unclear_events, is_up_to_date
 from tests.chaos.customers import NEVER, SERVICES, Customer, ExpectedPermission
 from tests.chaos.dead_letters import DeadLetter, check
 from tests.chaos.faults import FAULTS
@@ -121,6 +121,25 @@ def test_events_passed_by_between_two_starts_of_a_grant_do_not_count(tmp_path: P
         written.add("behavior", "c1", f"e{number}", time_ms, kafka_ms, {"kind": "checkout"})
     create_counted_events(db := written.database([customer]), "behavior", "service")
     assert db.execute("SELECT t_ms FROM events ORDER BY t_ms").fetchall() == [(1_999,), (3_000,)]
+
+
+@pytest.mark.parametrize(
+    ("served", "right"),
+    [("543", True), ("5432", True), ("54321", True), ("5421", True), ("5431", False), ("53", False), ("5321", False)],
+)
+def test_events_before_a_later_start_may_have_been_counted_in_one_stretch(
+    tmp_path: Path, served: str, right: bool
+) -> None:
+    written = WrittenEvents(tmp_path / "written")
+    late = ExpectedPermission(4_000, NEVER, unclear=(1_000, 4_000))
+    customer = Customer("c1", "ab" * 16, changes_consent=True, expected={"service": late})
+    for second in range(1, 6):
+        data = {"kind": "solved", "topic": f"{second}"}
+        written.add("support", "c1", f"e{second}", second * 1_000, second * 1_000, data)
+    spec = {"name": "topics", "source": "support", "aggregation": "LastN", "field": "topic", "filter": {},
+            "parameters": {"n": 9}, "window_s": None, "default": []}  # fmt: skip
+    db, wrong = written.database([customer]), Mismatch("c1", "topics", list(served), None)
+    assert counts_unclear_events(db, customer, "service", spec, wrong, now_ms=9_000) is right
 
 
 def test_start_that_claims_events_that_were_passed_by_is_refused() -> None:

@@ -1,6 +1,8 @@
 """Log of events that Kafka has acknowledged: a file of JSON lines a source, which DuckDB reads afterwards."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,7 @@ class WrittenEvents:
     def database(self, customers: list[Customer]) -> duckdb.DuckDBPyConnection:
         """A table a source, and ``grants``: from when on each customer's events count for each purpose.
 
-        ``until_ms``: those that Kafka had later do not count under this row.
+        Those that Kafka had before ``from_ms`` or from ``until_ms`` on do not count under a row.
         """
         db = duckdb.connect()
         for name, source in registry.sources.items():
@@ -55,15 +57,17 @@ class WrittenEvents:
             fields = ", ".join(f"{column}: '{type_}'" for column, type_ in columns(source).items())
             file = self.folder / f"{name}.jsonl"
             db.execute(f"CREATE TABLE {name} AS SELECT * FROM read_json('{file}', columns={{{fields}}})")
-        db.execute("CREATE TABLE grants (customer VARCHAR, purpose VARCHAR, since_ms BIGINT, until_ms BIGINT)")
+        db.execute(
+            "CREATE TABLE grants (customer VARCHAR, purpose VARCHAR, since_ms BIGINT, from_ms BIGINT, until_ms BIGINT)"
+        )
         grants = [
-            (customer.customer_id, purpose, *interval)
+            (customer.customer_id, purpose, since_ms, since_ms, until_ms)
             for customer in customers
             for purpose, permission in customer.expected.items()
             if permission.since_ms is not None
-            for interval in (*permission.before, (permission.since_ms, NO_END_MS))
+            for since_ms, until_ms in (*permission.before, (permission.since_ms, NO_END_MS))
         ]
-        db.executemany("INSERT INTO grants VALUES (?, ?, ?, ?)", grants)
+        db.executemany("INSERT INTO grants VALUES (?, ?, ?, ?, ?)", grants)
         return db
 
 
@@ -72,6 +76,28 @@ def create_counted_events(db: duckdb.DuckDBPyConnection, source: str, purpose: s
     db.execute(
         f"""
         CREATE OR REPLACE TEMP VIEW events AS SELECT written.* FROM {source} AS written JOIN grants USING (customer)
-        WHERE purpose = '{purpose}' AND t_ms >= since_ms AND kafka_ms >= since_ms AND kafka_ms < until_ms
+        WHERE purpose = '{purpose}' AND t_ms >= since_ms AND kafka_ms >= from_ms AND kafka_ms < until_ms
         """
     )
+
+
+def kafka_times(
+    db: duckdb.DuckDBPyConnection, source: str, customer: Customer, from_ms: int, until_ms: int
+) -> list[int]:
+    """Kafka's timestamps of a customer's events of a source, from one time until before another."""
+    found = db.execute(
+        f"SELECT DISTINCT kafka_ms FROM {source} WHERE customer = ? AND kafka_ms >= ? AND kafka_ms < ? ORDER BY 1",
+        [customer.customer_id, from_ms, until_ms],
+    )
+    return [row[0] for row in found.fetchall()]
+
+
+@contextmanager
+def counted_too(
+    db: duckdb.DuckDBPyConnection, customer: Customer, purpose: str, row: tuple[int, int, int]
+) -> Iterator[None]:
+    """Count, until the block ends, further events of a customer: ``row`` is since, from and until."""
+    db.execute("INSERT INTO grants VALUES (?, ?, ?, ?, ?)", [customer.customer_id, purpose, *row])
+    yield
+    db.execute("DELETE FROM grants WHERE (customer, purpose, since_ms, from_ms, until_ms) = (?, ?, ?, ?, ?)",
+               [customer.customer_id, purpose, *row])  # fmt: skip

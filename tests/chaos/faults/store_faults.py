@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from featurestore.store.redis import subject_key
-from tests.chaos.comparison import wait_until_up_to_date
+from tests.chaos.comparison import adopt_starts, wait_until_up_to_date
 from tests.chaos.customers import SERVICES, read_served, start_of
 from tests.chaos.disturbance import Disturbance, FaultContext
 
@@ -57,6 +57,7 @@ def hashes_deleted(context: FaultContext) -> Iterator[Disturbance]:
             for customer in chosen:
                 quiet.enter_context(customer.without_events())
             wait_until_up_to_date(context.client, chosen)
+            assert not adopt_starts(context.client, chosen)
             deleted_ms = round(time.time() * 1000)
             redis.delete(*(subject_key(customer.subject) for customer in chosen))
             disturbance = Disturbance(partitions=frozenset(), customers=chosen)
