@@ -1,12 +1,10 @@
 """A store that is emptied between any two calls of the verifier is never vouched for without its permissions."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from devservers.redis_server import RedisServer
 from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.permission import PurposePermission
 from featurestore.store import configured
@@ -34,18 +32,16 @@ def flush(store: Node) -> None:
 
 @pytest.fixture(params=["memory", "redis"])
 def node(
-    request: pytest.FixtureRequest, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[RedisStore | MemoryStore]:
     if request.param == "memory":
         yield shop.store
         return
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    store = RedisStore(server.url, 1_000)
+    store = RedisStore(request.getfixturevalue("redis_server"), 1_000)
     monkeypatch.setattr(configured, "store", lambda: store)
     monkeypatch.setattr(shop, "store", store)
     yield store
-    server.kill()
+    flush(store)
 
 
 @pytest.fixture
