@@ -78,11 +78,19 @@ class Customer:
         self.decided[purpose] = time.monotonic()
         since_ms = milliseconds(body["since"])
         if decision == "given":
-            self.expected[purpose] = ExpectedPermission(since_ms, NEVER, late=answer.status_code == 202)
+            self.expected[purpose] = ExpectedPermission(since_ms, NEVER)
         else:
             pending_s = 0 if answer.status_code == 201 else PENDING_S
             self.expected[purpose] = ExpectedPermission(None, time.monotonic() + pending_s)
+        if answer.status_code == 202:
+            self.expect_late_grants()
         self.history.append(f"{purpose} {decision} {body['since']} ({answer.status_code}, record {body['record']})")
+
+    def expect_late_grants(self) -> None:
+        """The store may have been empty, or had no decision in time: each grant may start later from now on."""
+        for purpose, expected in self.expected.items():
+            if expected.since_ms is not None:
+                self.expected[purpose] = expected._replace(late=True)
 
     def may_be_read(self, purpose: str) -> bool:
         return self.expected[purpose].since_ms is not None
