@@ -102,4 +102,5 @@ class ConsentTraffic:
                     f"{decision} {purpose} was answered {answer.status_code}: {answer.text}"
                 )
                 self.counts[f"answered {answer.status_code}"] += 1
+            customer.expect_late_grants()  # it may be recorded, and have met an empty store
             time.sleep(RETRY_S)
