@@ -33,13 +33,14 @@ class WorkerProcess:
     def __init__(self, harness: "WorkerHarness", member: str, **environment: str) -> None:
         self.member = member
         self.port = free_port()
+        self.log = harness.folder / f"{member}.log"
         own = {"RAPPORT_STREAM_MEMBER": member, "RAPPORT_STREAM_HEALTH_PORT": str(self.port)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.kafka.counting_worker", *harness.sources],
             env={**os.environ, **harness.environment, **own, **environment},
             cwd=ROOT,
             stdout=subprocess.PIPE,
-            stderr=(harness.folder / f"{member}.log").open("ab"),
+            stderr=self.log.open("ab"),
             text=True,
         )
         self.lines: list[list[str]] = []
@@ -49,6 +50,10 @@ class WorkerProcess:
         assert self.process.stdout
         for line in self.process.stdout:
             self.lines.append(line.split(" "))
+
+    def log_end(self) -> str:
+        """The last 20 lines of its log."""
+        return "\n".join(self.log.read_text().splitlines()[-20:])
 
     def printed(self, word: str) -> list[list[str]]:
         """The other words of each line whose first word ends with ``word``."""
@@ -77,7 +82,7 @@ class WorkerProcess:
 
     def wait_ready(self) -> "WorkerProcess":
         eventually(lambda: self.ready()[0] or self.process.poll() is not None, f"{self.member} ready")
-        assert self.process.poll() is None, f"{self.member} ended with {self.process.returncode}"
+        assert self.process.poll() is None, f"{self.member} ended with {self.process.returncode}: {self.log_end()}"
         return self
 
     def kill(self) -> None:
