@@ -14,7 +14,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from streams.metrics import LAG, WAITING
+from streams.metrics import LAG, REREAD, WAITING
 from streams.partition_queues import PartitionQueues
 
 INTERVAL_S = 1.0
@@ -83,6 +83,8 @@ class FreshnessTracker:
         }
         if overdue:
             log.warning("events overdue, reading again", partitions=[f"{t}:{p}" for t, p in overdue])
+            for tp in overdue:
+                REREAD.labels(tp.topic).inc()
             await consumer.rewind(overdue)
 
     def _settle(self) -> FoldedTo:

@@ -45,7 +45,7 @@ PARTITION_PURGED = Counter(
     "rapport_stream_partition_purged_subjects", "Subjects purged because purges may have been lost."
 )
 UNREAD = Counter("rapport_stream_unread_records", "Records that retention deleted before they were read.", ["topic"])
-REREAD = Counter("rapport_stream_reread", "Fetch batches lost in a rebalance and read again.", ["topic"])
+REREAD = Counter("rapport_stream_reread", "Fetch batches that were lost, as in a rebalance, and read again.", ["topic"])
 LAG = Gauge("rapport_stream_lag", "Events of a partition not folded yet.", ["topic", "partition"])
 WAITING = Gauge("rapport_stream_waiting_records", "Fetched events that wait to be folded.")
 COMMITTED = Gauge("rapport_stream_committed_offset", "Committed offset.", ["topic", "partition"])

@@ -1,7 +1,9 @@
 """Fixtures: the administration and the API in one live server on a real Redis, and a browser that logs in."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import httpx
 import pytest
 from django.contrib.auth.models import Group, User
 from playwright.sync_api import Browser, Page
@@ -68,3 +70,24 @@ def log_in(browser: Browser, env: BrowserEnvironment, live_server: object) -> It
     for context in contexts:
         context.close()
     assert errors == []
+
+
+Read = Callable[[], dict[str, Any]]
+
+
+@pytest.fixture
+def read(env: BrowserEnvironment, live_server: object) -> Read:
+    """A function that reads C42 for support chat through the API, while every view is fresh."""
+    bot = access.create_client("support-bot", owner="chat", actor="test")
+    may = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"]}
+    key = access.create_key(bot, **may, actor="test")[1]
+    query = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
+
+    def ask() -> dict[str, Any]:
+        env.advance_watermarks()
+        headers = {"Authorization": f"Bearer {key}"}
+        answer = httpx.post(f"{live_server}/v1/features", json=query, headers=headers, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    return ask

@@ -1,6 +1,7 @@
 """Environment of the browser tests: a real Redis with values of a customer."""
 
 from datetime import UTC, datetime, timedelta
+from time import time
 
 from featurestore.catalog import registry
 from featurestore.config import settings
@@ -27,14 +28,19 @@ class BrowserEnvironment(ServingEnvironment):
         change_sequence = load_change_sequence()
         vouch_for_database(self.store, change_sequence.epoch, change_sequence.sequence)
 
-    def fold(self) -> None:
+    def advance_watermarks(self) -> None:
+        """Advance all watermarks to now: every view is fresh."""
+        now_ms = round(time() * 1000)
         incarnation = self.store.read([], [], [], 1000).nodes[0].incarnation
         for source in registry.sources:
             coverage_starts_ms = {view.fingerprint: 0 for view in registry.views_of(source)}
             for partition in range(settings().partitions):
                 assert self.store.advance_watermark(
-                    source, partition, Watermark(1, 1, self.now_ms + 3_600_000, coverage_starts_ms, incarnation)
+                    source, partition, Watermark(1, 1, now_ms, coverage_starts_ms, incarnation)
                 )
+
+    def fold(self) -> None:
+        self.advance_watermarks()
         yesterday = (self.now - timedelta(days=1)).replace(tzinfo=None).isoformat()
         self.fold_events("C42", "orders", (yesterday, LINE))
 

@@ -2,29 +2,10 @@
 
 from typing import Any
 
-import httpx
-import pytest
 from playwright.sync_api import Page, expect
 
-from featurestore.access import services as access
 from featurestore.consent.models import ConsentRecord
-from tests.browser.conftest import LogIn
-from tests.browser.environment import BrowserEnvironment
-
-
-@pytest.fixture
-def key(env: BrowserEnvironment) -> str:
-    bot = access.create_client("support-bot", owner="chat", actor="test")
-    may = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"]}
-    return access.create_key(bot, **may, actor="test")[1]
-
-
-def read(live_server: Any, key: str) -> dict[str, Any]:
-    query = {"service": "support_chat", "purpose": "service", "customer_id": "C42"}
-    headers = {"Authorization": f"Bearer {key}"}
-    answer = httpx.post(f"{live_server}/v1/features", json=query, headers=headers, timeout=10)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+from tests.browser.conftest import LogIn, Read
 
 
 def find(page: Page) -> None:
@@ -45,17 +26,17 @@ def withdraw(page: Page) -> None:
     page.get_by_role("button", name="Withdraw now").click()
 
 
-def test_next_read_after_a_withdrawal_is_withheld(live_server: Any, key: str, log_in: LogIn) -> None:
+def test_next_read_after_a_withdrawal_is_withheld(log_in: LogIn, read: Read) -> None:
     page = log_in("olivia")
     find(page)
     expect(row(page)).to_contain_text("Allowed")
     expect(row(page)).to_contain_text("In the store")
-    before = read(live_server, key)
+    before = read()
     assert before["views"]["spend"]["status"] == "present"
     assert "49.00" in str(before["features"]) or 49 in before["features"].values()
 
     withdraw(page)
-    after = read(live_server, key)
+    after = read()
 
     assert {view["status"] for view in after["views"].values()} == {"withheld"}
     assert "49" not in str(after["features"])
@@ -68,7 +49,7 @@ def test_next_read_after_a_withdrawal_is_withheld(live_server: Any, key: str, lo
     expect(newest).to_contain_text("recorded by olivia")
 
 
-def test_withdrawal_needs_a_reason(live_server: Any, key: str, log_in: LogIn) -> None:
+def test_withdrawal_needs_a_reason(log_in: LogIn, read: Read) -> None:
     page = log_in("olivia")
     find(page)
     row(page).get_by_role("link", name="Withdraw").click()
@@ -76,11 +57,11 @@ def test_withdrawal_needs_a_reason(live_server: Any, key: str, log_in: LogIn) ->
     expect(page.get_by_text("This field is required.")).to_have_count(2)
     page.get_by_role("link", name="Cancel").click()
     expect(row(page)).to_contain_text("Allowed")
-    assert read(live_server, key)["views"]["spend"]["status"] == "present"
+    assert read()["views"]["spend"]["status"] == "present"
     assert ConsentRecord.objects.count() == 1
 
 
-def test_consent_given_again_starts_without_values(live_server: Any, key: str, log_in: LogIn) -> None:
+def test_consent_given_again_starts_without_values(log_in: LogIn, read: Read) -> None:
     page = log_in("olivia")
     find(page)
     withdraw(page)
@@ -89,6 +70,6 @@ def test_consent_given_again_starts_without_values(live_server: Any, key: str, l
     page.get_by_label("How the customer informed us").select_option("phone")
     page.get_by_role("button", name="Record the consent").click()
     expect(page.get_by_text("given, and in effect")).to_be_visible()
-    answer = read(live_server, key)
+    answer = read()
     assert answer["views"]["spend"]["status"] == "missing"
     assert "49" not in str(answer["features"])
