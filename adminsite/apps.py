@@ -5,7 +5,7 @@ from importlib import import_module
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
-from adminsite.checks import asynchronous_replication, outdated_database, production
+from adminsite.checks import asynchronous_replication, outdated_database, production, unusable_catalog
 from featurestore.config import settings
 
 
@@ -15,6 +15,7 @@ class AdminsiteConfig(AppConfig):
 
     def ready(self) -> None:
         register(production, "rapport")
+        register(unusable_catalog, "rapport")
         register(outdated_database, Tags.database)
         register(asynchronous_replication, Tags.database)
         if settings().serves_admin:  # an API process starts no task, and needs 17 MB less without Celery

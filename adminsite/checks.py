@@ -13,6 +13,8 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.recorder import MigrationRecorder
 
 from featurestore.config import INSECURE, Settings, settings
+from featurestore.definitions import DefinitionError
+from featurestore.installed_catalog import CatalogError, catalog
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +54,15 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
 
 def production(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
     return unsafe(settings())
+
+
+def unusable_catalog(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """An error if RAPPORT_CATALOG names no catalog, or one with faults."""
+    try:
+        catalog()
+    except (CatalogError, DefinitionError) as error:
+        return [Error(str(error), hint="`manage.py features check` shows every problem.", id="rapport.E011")]
+    return []
 
 
 def outdated_database(
@@ -117,7 +128,7 @@ def _migrated_apps(alias: str) -> set[str]:
 
 def refuse_if_unsafe(**_: Any) -> None:
     """Exit with every error. Also a receiver of Celery's start signals, which swallow any other exception."""
-    found = unsafe(settings())  # first: no trouble with the database may hide it
+    found = [*unsafe(settings()), *unusable_catalog()]  # first: no trouble with the database may hide them
     if not found:
         found = outdated_database(databases=[DEFAULT_DB_ALIAS])
         connections[DEFAULT_DB_ALIAS].close()

@@ -5,7 +5,7 @@ from typing import Any
 import dj_database_url
 from django.templatetags.static import static
 
-from featurestore.config import ROOT, settings
+from featurestore.config import CODE, ROOT, settings
 from featurestore.logs import configure_logs
 
 conf = settings()
@@ -59,7 +59,7 @@ if not conf.serves_admin:
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [ROOT / "adminsite" / "templates"],
+        "DIRS": [CODE / "adminsite" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

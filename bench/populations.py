@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,11 +11,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from adminsite.demo.simulated_shop import CustomerEvent, SimulatedShop
 from devservers.results import ROOT
 from featurestore.catalog.orders import orders
 from featurestore.catalog.retail import Sale, sales
+from featurestore.catalog.simulation import SimulatedShop
 from featurestore.definitions import EventSource
+from featurestore.definitions.simulation import CustomerEvent
 
 DATA = Path(os.environ.get("RAPPORT_TEST_DATA", ROOT.parent / "shared" / "data"))
 RETAIL = DATA / "online_retail_2010-12_to_2011-05.csv.gz"
@@ -64,7 +66,7 @@ def busiest(moments: Iterable[datetime], customers: int) -> list[TimedEvent]:
 
     Nobody withdraws: that would make values smaller.
     """
-    actions = SimulatedShop([f"C{n}" for n in range(1, SHOP_CUSTOMERS + 1)], seed=1).actions()
+    actions = SimulatedShop([f"C{n}" for n in range(1, SHOP_CUSTOMERS + 1)], random.Random(1)).actions()
     timed = ((at, one) for at, one in zip(moments, actions, strict=False) if isinstance(one, CustomerEvent))
     events = [TimedEvent(one.customer_id, one.source, at, one.data) for at, one in timed]
     most = {customer for customer, _ in Counter(one.customer_id for one in events).most_common(customers)}

@@ -33,10 +33,10 @@ for command in ("migrate", "seed"):
 MAKE_KEY = """
 from featurestore.access.scopes import Scope
 from featurestore.access.services import create_client, create_key
-from featurestore.catalog import registry
-from featurestore.catalog.purposes import PURPOSES
+from featurestore.installed_catalog import catalog
 client = create_client({client!r}, owner="tests", actor="tests")
-allowance = {{"services": list(registry.services), "purposes": [p.name for p in PURPOSES], "scopes": list(Scope)}}
+services, purposes = list(catalog().registry.services), [purpose.name for purpose in catalog().purposes]
+allowance = {{"services": services, "purposes": purposes, "scopes": list(Scope)}}
 open({path!r}, "w").write(create_key(client, actor="tests", **allowance)[1])
 """
 

@@ -11,7 +11,10 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-ROOT = Path(__file__).resolve().parent.parent
+CODE = Path(__file__).resolve().parent.parent
+ROOT = CODE if (CODE / "manage.py").exists() else Path.cwd()
+"""Folder of the installation, with ``.env`` and ``var``: the checkout, or of the installed package the current one."""
+
 INSECURE = "insecure-development-only"
 
 
@@ -29,6 +32,9 @@ class Settings(BaseSettings):
     )
     serves: Literal["all", "api", "admin"] = Field(
         "all", description="Part that a web process serves: `api`, `admin`, or `all` (small installations)."
+    )
+    catalog: str = Field(
+        "featurestore.catalog", description="Module with the definitions: the shipped one, or a team's own."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     secret_key: str = Field(INSECURE, description="Key that signs sessions and access tokens.")

@@ -10,8 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from featurestore.catalog import registry
 from featurestore.config import settings
+from featurestore.definitions import DefinitionError
+from featurestore.installed_catalog import CatalogError, catalog
 from featurestore.store.configured import store
 from featurestore.store.protocol import StoreUnavailable
 from streams import embedded, topics, worker
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         embedded.serve(options.address_file)
         return 0
     if options.command == "worker":
+        registry = catalog().registry
         worker.run(settings(), registry.sources, lambda app: build_pipeline(app, settings(), registry, store()))
         return 0
     if options.command == "republish":
@@ -46,14 +48,16 @@ def write_line(line: str) -> None:
 
 
 def republish_everything() -> int:
-    partitions = [(source, partition) for source in registry.sources for partition in range(settings().partitions)]
+    partitions = [
+        (source, partition) for source in catalog().registry.sources for partition in range(settings().partitions)
+    ]
     republish(store(), partitions, write_line)
     return 0
 
 
 def show_topics(step: str) -> int:
     """Print the steps, taken already if ``step`` is ``apply``; 2 if a plan has any."""
-    steps = {"plan": topics.plan, "apply": topics.apply}[step](settings(), registry.sources)
+    steps = {"plan": topics.plan, "apply": topics.apply}[step](settings(), catalog().registry.sources)
     lines = steps.lines() or ["the cluster's topics are as they should be"]
     write_line("\n".join(lines))
     return STEPS_DUE if step == "plan" and steps.due else 0
@@ -62,5 +66,5 @@ def show_topics(step: str) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (topics.TopicsError, StoreUnavailable) as error:
+    except (topics.TopicsError, StoreUnavailable, CatalogError, DefinitionError) as error:
         sys.exit(str(error))

@@ -69,7 +69,7 @@ def environment_variables(servers: ServerAddresses, health_port: int) -> dict[st
 def create_database(environment: dict[str, str], url: str) -> Credentials:
     """Create and fill the database. Raises DemoError."""
     output = LOGS / "seed.log"
-    command = [sys.executable, "manage.py", "seed_demo", str(CREDENTIALS), "--url", url]
+    command = [sys.executable, "-m", "adminsite", "seed_demo", str(CREDENTIALS), "--url", url]
     with output.open("wb") as log:
         ended = subprocess.run(command, env=environment, cwd=ROOT, stdout=log, stderr=log, check=False)
     if ended.returncode:

@@ -49,7 +49,7 @@ def process_manager(environment: dict[str, str], folder: Path, port: int, sse_po
         "sse": f"-m adminsite.sse --port {sse_port}",
         "celery": "-m celery --app adminsite worker --loglevel WARNING --concurrency 2",
         "beat": f"-m celery --app adminsite beat --loglevel WARNING --schedule {shlex.quote(str(folder / 'beat'))}",
-        "store-verifier": "manage.py verify_store",
+        "store-verifier": "-m adminsite verify_store",
         SHOWN: f"-m adminsite.demo.simulator {shlex.quote(str(folder / 'credentials.json'))} --rate {rate}",
     }.items():
         manager.add_process(name, f"exec {python} {command}", env=environment, cwd=str(ROOT))

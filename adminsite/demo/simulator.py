@@ -1,4 +1,4 @@
-"""Process of the simulated shop: sends events to Kafka, and consent decisions to the API.
+"""Process of simulated customers: sends events to Kafka, and consent decisions to the API.
 
 python -m adminsite.demo.simulator CREDENTIALS --rate 20
 """
@@ -10,18 +10,20 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
 from adminsite.demo.api import ApiClient
 from adminsite.demo.credentials import Credentials
-from adminsite.demo.simulated_shop import ConsentDecision, CustomerEvent, ShopAction, SimulatedShop
-from featurestore.catalog import registry
+from adminsite.demo.random_events import NoRandomEvents, random_actions
 from featurestore.config import settings
+from featurestore.definitions.simulation import Action, ConsentDecision, CustomerEvent
 from featurestore.ingest.bulk_sender import BulkEventSender
+from featurestore.installed_catalog import catalog
 
 PROGRESS_S = 5.0
-SERVICES = {"service": "support_chat", "personalisation": "sales_chat"}
 
 
 class Simulator:
@@ -33,7 +35,7 @@ class Simulator:
         self.counts: Counter[str] = Counter()
         self.latest = ""
 
-    def run_action(self, action: ShopAction) -> None:
+    def run_action(self, action: Action) -> None:
         if isinstance(action, CustomerEvent):
             self.send_event(action)
         else:
@@ -56,7 +58,7 @@ class Simulator:
         self.counts[what] += 1
         self.latest = f"{customer_id} has {what} {purpose}"
         if what == "withdrawn":
-            answer = self.api.read_features(customer_id, SERVICES[purpose], purpose).body
+            answer = self.api.read_features(customer_id, service_of(purpose), purpose).body
             views, features = answer.get("views", {}), answer.get("features", {})
             shown = [name for name, view in views.items() if view["status"] != "withheld"]
             shown += [name for name, value in features.items() if value is not None]
@@ -65,11 +67,26 @@ class Simulator:
 
     def progress(self, took_s: float) -> str:
         counts = self.counts
-        sources = ", ".join(f"{source} {counts[source]:,}" for source in registry.sources)
+        sources = ", ".join(f"{source} {counts[source]:,}" for source in catalog().registry.sources)
         decisions = f"{counts['given']} given, {counts['withdrawn']} withdrawn, {counts['leaked']} leaked"
         rate = f"{self.sender.sent:,} events, {self.sender.sent / took_s:.0f}/s"
         latest, self.latest = self.latest, ""
         return f"{datetime.now(UTC):%H:%M:%S}  {rate} ({sources})  |  consents: {decisions}  |  {latest}"
+
+
+def service_of(purpose: str) -> str:
+    """The service that is usually read for a purpose, or else the first one."""
+    services = catalog().registry.services
+    return next((name for name, service in services.items() if service.purpose == purpose), next(iter(services)))
+
+
+def simulated_actions(customer_ids: list[str], random: Random) -> Iterator[Action]:
+    """The actions of the catalog's own simulation, or random ones. Raises NoRandomEvents."""
+    simulation = catalog().part("simulation")
+    if simulation is None:
+        return random_actions(catalog(), customer_ids, random)
+    actions: Iterator[Action] = simulation.actions(customer_ids, random)
+    return actions
 
 
 def main() -> None:
@@ -82,10 +99,14 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     credentials = Credentials.load(arguments.credentials)
+    try:
+        actions = simulated_actions(credentials.customers, Random(arguments.seed))
+    except NoRandomEvents as error:
+        sys.exit(str(error))
     api = ApiClient(credentials.url, credentials.api_key)
     simulator = Simulator(BulkEventSender(settings()), api, credentials.notice)
     began = shown = time.monotonic()
-    for done, action in enumerate(SimulatedShop(credentials.customers, arguments.seed).actions(), 1):
+    for done, action in enumerate(actions, 1):
         simulator.run_action(action)
         now = time.monotonic()
         if now - shown > PROGRESS_S:

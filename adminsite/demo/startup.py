@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from adminsite.demo.api import ApiClient
 from adminsite.demo.credentials import Credentials
+from featurestore.definitions.simulation import ShownFeatures
+from featurestore.installed_catalog import catalog
 
-SERVICE, PURPOSE = "sales_chat", "personalisation"
-FEATURES = ("seconds_since_visit", "page_views_5m", "viewed_categories_1h", "cart_intent", "cart_last_sku")
+SHOWN_FEATURES = 5
 
 
 class ReadyCondition(NamedTuple):
@@ -37,8 +38,19 @@ def ready_conditions(credentials: Credentials, sse_url: str, health_url: str) ->
 
 def has_values(api: ApiClient, customer_id: str) -> bool:
     """Whether a read serves values."""
-    views = api.read_features(customer_id, SERVICE, PURPOSE).body.get("views", {})
+    service = catalog().registry.services[shown_features().service]
+    views = api.read_features(customer_id, service.name, service.purpose).body.get("views", {})
     return any(view["status"] == "present" for view in views.values())
+
+
+def shown_features() -> ShownFeatures:
+    """The service and features that the instructions read: those of the catalog's simulation, or the first."""
+    simulation = catalog().part("simulation")
+    if simulation is not None:
+        shown: ShownFeatures = simulation.SHOWN
+        return shown
+    service = next(iter(catalog().registry.services.values()))
+    return ShownFeatures(service.name, tuple(service.defaults())[:SHOWN_FEATURES])
 
 
 def first_unmet(conditions: list[ReadyCondition], timeout_s: float, stop: threading.Event) -> str | None:
@@ -53,11 +65,12 @@ def first_unmet(conditions: list[ReadyCondition], timeout_s: float, stop: thread
 
 def instructions(credentials: Credentials, sse_url: str, environment_file: str, logs: str) -> str:
     """Addresses, credentials and commands to try."""
+    shown = shown_features()
     query = {
-        "service": SERVICE,
-        "purpose": PURPOSE,
+        "service": shown.service,
+        "purpose": catalog().registry.services[shown.service].purpose,
         "customer_id": credentials.customers[0],
-        "features": FEATURES,
+        "features": shown.features,
     }
     return f"""
 Rapport is running; Ctrl-C stops it.

@@ -10,9 +10,9 @@ from featurestore.access.scopes import PURPOSE, SCOPE_DESCRIPTIONS
 from featurestore.api.errors import PROBLEM_JSON, Internal, Problem, ProblemDocument, TooManyRequests
 from featurestore.api.examples import Example
 from featurestore.api.reply import JSON
-from featurestore.catalog.purposes import PURPOSES
 from featurestore.definitions import FeatureService
 from featurestore.definitions.description import features_schema
+from featurestore.installed_catalog import catalog
 
 REF = "#/components/schemas/{name}"
 SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"token": []}]
@@ -29,7 +29,8 @@ SECURITY_SCHEMES = {
         "flows": {
             "clientCredentials": {
                 "tokenUrl": "/oauth/token",
-                "scopes": SCOPE_DESCRIPTIONS | {f"{PURPOSE}{purpose.name}": purpose.title for purpose in PURPOSES},
+                "scopes": SCOPE_DESCRIPTIONS
+                | {f"{PURPOSE}{purpose.name}": purpose.title for purpose in catalog().purposes},
             }
         },
     },

@@ -25,20 +25,20 @@ from featurestore.api.errors import (
 )
 from featurestore.api.examples import EVENTS
 from featurestore.api.reply import Call, Reply, encode
-from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.definitions import EventSource, InvalidEvent
 from featurestore.definitions.source import ms_of
 from featurestore.definitions.windows import MAX_CLOCK_SKEW_S
 from featurestore.ingest.acknowledged_writer import EncodedEvent, acknowledged_event_writer
 from featurestore.ingest.errors import NotAcknowledged
+from featurestore.installed_catalog import catalog
 from featurestore.tiles.deduplication import DEDUPLICATION_SPAN_S
 
 LARGEST_WRITE = 100
 MAX_AGE_S = (DEDUPLICATION_SPAN_S // 86_400 - 1) * 86_400
 """A day less than the deduplication window, which recognises a repeat unless 1,024 newer events came between."""
 
-WRITABLE = {name: source for name, source in registry.sources.items() if source.writable}
+WRITABLE = {name: source for name, source in catalog().registry.sources.items() if source.writable}
 
 
 class EventFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -20,9 +20,9 @@ from featurestore.api.body import BodyDecoder, Identifier, Name, subject_at
 from featurestore.api.errors import TooEarly, Unavailable, UnknownService, Unprocessable
 from featurestore.api.metrics import count_views
 from featurestore.api.reply import Call, Reply, encode
-from featurestore.catalog import registry
 from featurestore.config import settings
 from featurestore.definitions import FeatureService
+from featurestore.installed_catalog import catalog
 from featurestore.permission import Denial
 from featurestore.serving.answer import Answer
 from featurestore.serving.as_of import AsOfTooEarly, TooEarlyView
@@ -212,4 +212,5 @@ def feature_handler() -> FeatureHandler:
     reader = FeatureReader(configured.store(), conf.partitions)
     access_log = access_log_writer()
     access_log.start()  # before the first read, so that a process that read anything is known
-    return FeatureHandler(registry.services, reader, access_log, conf.subject_secret.encode(), conf.store_timeout_ms)
+    services = catalog().registry.services
+    return FeatureHandler(services, reader, access_log, conf.subject_secret.encode(), conf.store_timeout_ms)

@@ -10,8 +10,8 @@ from featurestore.api.documents import operation
 from featurestore.api.errors import Unauthorised, Unavailable
 from featurestore.api.examples import NO_KEY, Example
 from featurestore.api.reply import Call, Reply, encode
-from featurestore.catalog import registry
 from featurestore.definitions.description import ServiceSpec, service_spec
+from featurestore.installed_catalog import catalog
 
 
 class ServiceList(msgspec.Struct):
@@ -21,7 +21,7 @@ class ServiceList(msgspec.Struct):
     services: list[ServiceSpec]
 
 
-SERVICE_SPECS = {name: msgspec.convert(service_spec(s), ServiceSpec) for name, s in registry.services.items()}
+SERVICE_SPECS = {name: msgspec.convert(service_spec(s), ServiceSpec) for name, s in catalog().registry.services.items()}
 SMALLEST = min(SERVICE_SPECS.values(), key=lambda service: sum(len(view["features"]) for view in service["views"]))
 LISTED = Example(
     "listed",

@@ -3,27 +3,7 @@
 Every view and service names purposes of this list. `manage.py seed` records them in the database, for consent to them.
 """
 
-from enum import StrEnum
-from typing import NamedTuple
-
-
-class LawfulBasis(StrEnum):
-    """Lawful basis on which a purpose processes personal data (GDPR, Article 6)."""
-
-    CONSENT = "consent"  # until the customer withdraws it
-    CONTRACT = "contract"  # needed for the customer's order
-    LEGAL_OBLIGATION = "legal_obligation"  # a law demands it: no consent, no objection
-    LEGITIMATE_INTEREST = "legitimate_interest"  # until the customer objects
-
-
-class Purpose(NamedTuple):
-    """Use of data, described for the customer."""
-
-    name: str
-    title: str
-    basis: LawfulBasis
-    description: str
-
+from featurestore.definitions import LawfulBasis, Purpose
 
 PURPOSES = (
     Purpose("service", "Help in conversations", LawfulBasis.CONSENT,

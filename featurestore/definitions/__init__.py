@@ -2,6 +2,7 @@
 
 from featurestore.definitions.errors import DefinitionError
 from featurestore.definitions.fields import Label, Money, Personal, unit
+from featurestore.definitions.purpose import LawfulBasis, Purpose
 from featurestore.definitions.registry import Problem, Registry
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.source import Event, EventSource, InvalidEvent
@@ -16,9 +17,11 @@ __all__ = [
     "FeatureView",
     "InvalidEvent",
     "Label",
+    "LawfulBasis",
     "Money",
     "Personal",
     "Problem",
+    "Purpose",
     "Registry",
     "unit",
 ]

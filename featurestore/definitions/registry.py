@@ -40,15 +40,18 @@ class Registry:
         return [view for view in self._views if view.source.name == source]
 
     def check(self, purposes: Iterable[str], recorded: Mapping[str, Mapping[str, int]]) -> list[Problem]:
-        """Clashes: equal names, undeclared purposes, definitions that changed without a new version.
+        """Every problem: faults, and definitions that changed without a new version.
 
         ``recorded`` maps a view's name to the fingerprints of its versions, as ``features lock`` wrote them.
         """
+        return [*self.faults(purposes), *self._changed(recorded)]
+
+    def faults(self, purposes: Iterable[str]) -> list[Problem]:
+        """Problems with which no process starts: equal names, undeclared purposes, absent sources, too much state."""
         return [
             *self._clashes(),
             *self._absent(),
             *self._undeclared(frozenset(purposes)),
-            *self._changed(recorded),
             *self._too_large(),
         ]
 

@@ -4,13 +4,13 @@ import re
 from hashlib import sha256
 
 from featurestore import first_timestamp, names
-from featurestore.catalog import registry
 from featurestore.clock import moment
 from featurestore.definitions import EventSource
 from featurestore.definitions.source import LARGEST_EVENT_BYTES
 from featurestore.identity import is_subject
 from featurestore.ingest.dead_letter_topic import TopicRecord
 from featurestore.ingest.models import DeadLetter
+from featurestore.installed_catalog import catalog
 
 TOPIC = re.compile(rb"[\w.-]{1,249}", re.ASCII)
 REASON = re.compile(rb"[a-z_]{1,32}")
@@ -65,7 +65,7 @@ def digest(value: bytes) -> str:
 
 def source_of(dead_letter: DeadLetter) -> EventSource | None:
     """The source of the catalog that reads the record's topic."""
-    return registry.sources.get(names.source_of(dead_letter.topic) or "")
+    return catalog().registry.sources.get(names.source_of(dead_letter.topic) or "")
 
 
 def replay_obstacle(dead_letter: DeadLetter) -> str | None:

@@ -1,6 +1,7 @@
 """The command `manage.py features`."""
 
 import json
+import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -12,6 +13,7 @@ from adminsite.management.commands import features
 from featurestore.accesslog.writer import AccessLogWriter
 from featurestore.config import settings
 from featurestore.identity import partition_of, subject_of
+from featurestore.installed_catalog import catalog, load_catalog
 from featurestore.permission import Permission, PurposePermission
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import Watermark
@@ -34,7 +36,8 @@ def access_log(monkeypatch: pytest.MonkeyPatch) -> MemoryStream:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    monkeypatch.setattr(features, "FINGERPRINTS", tmp_path / "fingerprints.json")
+    unlocked = catalog()._replace(fingerprints=tmp_path / "fingerprints.json")
+    monkeypatch.setattr(features, "catalog", lambda: unlocked)
 
     def call(*arguments: str) -> str:
         out = StringIO()
@@ -82,8 +85,8 @@ def test_check_reports_a_definition_that_fails_to_import(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "misspelt.py").write_text(MISSPELT)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(features, "CATALOG", "misspelt")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(features, "catalog", lambda: load_catalog("misspelt", tmp_path))
     assert command("check") == (
         f"{tmp_path}/misspelt.py:11: view spend: source orders has no field 'quantty'; "
         "it has kind, order_id, sku, quantity, amount, category\nexit 1"

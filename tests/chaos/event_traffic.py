@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
-from adminsite.demo.simulated_shop import CustomerEvent, SimulatedShop
 from devservers.waiting import eventually
 from featurestore import names
+from featurestore.catalog.simulation import SimulatedShop
 from featurestore.definitions import EventSource
+from featurestore.definitions.simulation import CustomerEvent
 from tests.chaos import poison_records
 from tests.chaos.customers import Customer
 from tests.chaos.poison_records import PoisonRecord
@@ -56,7 +57,7 @@ class EventTraffic:
         self.generation, self.customers, self.written, self.rate = generation, customers, written, rate
         self.by_id = {customer.customer_id: customer for customer in customers}
         self.random = random.Random(f"traffic {seed}")
-        self.shop = SimulatedShop(list(self.by_id), seed)
+        self.shop = SimulatedShop(list(self.by_id), random.Random(seed))
         self.counts: Counter[str] = Counter()
         self.poison_records: dict[tuple[str, int, int], PoisonRecord] = {}  # by topic, partition, offset
         self.error: BaseException | None = None

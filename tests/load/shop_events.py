@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from confluent_kafka import Producer
 
-from adminsite.demo.simulated_shop import CustomerEvent, SimulatedShop
 from featurestore import names
+from featurestore.catalog.simulation import SimulatedShop
+from featurestore.definitions.simulation import CustomerEvent
 from featurestore.identity import partition_of, subject_of
 from tests.chaos.environment import PARTITIONS
 
@@ -22,7 +23,7 @@ class ShopEvents(threading.Thread):
         super().__init__(name="shop events", daemon=True)
         self.generation, self.rate, self.sent = generation, rate, 0
         self._subjects = {name: subject_of(name, secret.encode()) for name in customer_ids}
-        self._shop = SimulatedShop(random.sample(customer_ids, len(customer_ids)), seed=1)
+        self._shop = SimulatedShop(random.sample(customer_ids, len(customer_ids)), random.Random(1))
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "acks": "all", "log_level": 0})
         self._stopping = threading.Event()
 

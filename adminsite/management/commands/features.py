@@ -6,25 +6,22 @@ import uuid
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from datetime import datetime
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError
 
 from featurestore.accesslog.writer import access_log_writer
-from featurestore.config import ROOT, settings
-from featurestore.definitions import DefinitionError, Problem, Registry
+from featurestore.config import settings
+from featurestore.definitions import DefinitionError, Problem
 from featurestore.definitions.description import feature_spec, service_spec, view_spec
 from featurestore.definitions.pages import feature_page, registry_page, service_page, view_page
 from featurestore.identity import IdentifierError, subject_of
+from featurestore.installed_catalog import CatalogError, catalog
 from featurestore.serving.as_of import AsOfTooEarly
 from featurestore.serving.reader import FeatureReader
 from featurestore.store.configured import store
 from featurestore.store.protocol import StoreUnavailable
-
-CATALOG = "featurestore.catalog"
-FINGERPRINTS = ROOT / "featurestore" / "catalog" / "fingerprints.json"
 
 
 class Operator(NamedTuple):
@@ -54,29 +51,32 @@ class Command(BaseCommand):
         read.add_argument("--at", help="as of a time after the newest event's, with its zone: 2011-05-31T12:00:00Z")
 
     def handle(self, *args: Any, command: str, **options: Any) -> None:
-        for line in {"check": check, "list": list_, "show": show, "lock": lock, "read": read}[command](options):
-            self.stdout.write(line)
+        try:
+            for line in {"check": check, "list": list_, "show": show, "lock": lock, "read": read}[command](options):
+                self.stdout.write(line)
+        except (CatalogError, DefinitionError) as error:
+            raise CommandError(str(error)) from error
 
 
 def check(options: dict[str, Any]) -> Iterator[str]:
     try:
-        problems = problems_of(catalog())
+        problems = catalog().problems()
     except DefinitionError as error:
         problems = [Problem(error.defined_at, error.message)]
     for defined_at, message in problems:
         yield f"{defined_at}: {message}"
     if problems:
         raise SystemExit(1)
-    views = catalog().views.values()
+    views = catalog().registry.views.values()
     yield f"{len(views)} views, {sum(len(view.features) for view in views)} features, no problem"
 
 
 def list_(options: dict[str, Any]) -> Iterator[str]:
-    yield from registry_page(catalog())
+    yield from registry_page(catalog().registry)
 
 
 def show(options: dict[str, Any]) -> Iterator[str]:
-    registry, name = catalog(), options["name"]
+    registry, name = catalog().registry, options["name"]
     features = {feature.name: (view, feature) for view in registry.views.values() for feature in view.features}
     if name in registry.services:
         spec, page = service_spec(registry.services[name]), service_page(registry.services[name])
@@ -90,18 +90,18 @@ def show(options: dict[str, Any]) -> Iterator[str]:
 
 
 def lock(options: dict[str, Any]) -> Iterator[str]:
-    before, registry = recorded(), catalog()
-    after = registry.fingerprints(before)
-    FINGERPRINTS.write_text(json.dumps(after, indent=2, sort_keys=True) + "\n")
+    before = catalog().recorded()
+    after = catalog().registry.fingerprints(before)
+    catalog().fingerprints.write_text(json.dumps(after, indent=2, sort_keys=True) + "\n")
     for view, versions in after.items():
         for version in versions.keys() - before.get(view, {}).keys():
             yield f"recorded view {view} version {version}"
-    for defined_at, message in problems_of(registry):
+    for defined_at, message in catalog().problems():
         yield f"{defined_at}: {message}"
 
 
 def read(options: dict[str, Any]) -> Iterator[str]:
-    services, conf, read_ms = catalog().services, settings(), time.time_ns() // 1_000_000
+    services, conf, read_ms = catalog().registry.services, settings(), time.time_ns() // 1_000_000
     if options["service"] not in services:
         raise CommandError(f"No service {options['service']}. The services are {', '.join(services)}.")
     try:
@@ -136,19 +136,3 @@ def milliseconds(text: str) -> int:
     if moment is None or moment.tzinfo is None:
         raise CommandError(f"{text} is not a time with a zone: write it as 2011-05-31T12:00:00Z")
     return round(moment.timestamp() * 1000)
-
-
-def catalog() -> Registry:
-    """The registry. It is imported here, so that `check` can report a definition that can't be imported."""
-    registry: Registry = import_module(CATALOG).registry
-    return registry
-
-
-def problems_of(registry: Registry) -> list[Problem]:
-    purposes = import_module(f"{CATALOG}.purposes").PURPOSES
-    return registry.check([purpose.name for purpose in purposes], recorded())
-
-
-def recorded() -> dict[str, dict[str, int]]:
-    """The fingerprints that `lock` wrote, by view and version."""
-    return json.loads(FINGERPRINTS.read_text()) if FINGERPRINTS.exists() else {}

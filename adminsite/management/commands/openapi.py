@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from featurestore.api.compatibility import breaking
 from featurestore.api.documents import with_features
 from featurestore.api.urls import api
-from featurestore.catalog import registry
 from featurestore.config import ROOT
+from featurestore.installed_catalog import catalog
 
 ACCEPTED = ROOT / "docs" / "openapi.json"
 
@@ -21,7 +21,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--service", action="append", choices=list(registry.services), help="may be repeated")
+        parser.add_argument(
+            "--service", action="append", choices=list(catalog().registry.services), help="may be repeated"
+        )
         parser.add_argument("--accept", action="store_true", help=f"write {ACCEPTED.name}, if no client would break")
 
     def handle(self, *args: Any, service: list[str] | None, accept: bool, **options: Any) -> None:
@@ -30,7 +32,7 @@ class Command(BaseCommand):
             return
         found = json.loads(json.dumps(api.get_openapi_schema()))
         if service:
-            found = with_features(found, [registry.services[name] for name in service])
+            found = with_features(found, [catalog().registry.services[name] for name in service])
         self.stdout.write(json.dumps(found, indent=2))
 
     def accept(self) -> None:

@@ -12,11 +12,11 @@ from django.core.management.base import BaseCommand
 from adminsite.demo.credentials import Credentials
 from featurestore.access.scopes import Scope
 from featurestore.access.services import create_client, create_key
-from featurestore.catalog import registry
-from featurestore.catalog.purposes import PURPOSES, LawfulBasis
 from featurestore.consent.models import Notice
 from featurestore.consent.permission_derivation import Decision
 from featurestore.consent.services import Choice, record_decisions
+from featurestore.definitions import LawfulBasis
+from featurestore.installed_catalog import catalog
 from featurestore.profiles.services import Registration, register_many
 
 ACTOR = "demo"
@@ -43,8 +43,8 @@ class Command(BaseCommand):
         client = create_client("demo", owner="the demo", actor=ACTOR, description="The simulated shop, and your curl.")
         _, key = create_key(
             client,
-            services=registry.services,
-            purposes=[purpose.name for purpose in PURPOSES],
+            services=catalog().registry.services,
+            purposes=[purpose.name for purpose in catalog().purposes],
             scopes=list(Scope),
             actor=ACTOR,
         )
@@ -54,7 +54,7 @@ class Command(BaseCommand):
 def register_with_consents(customers: list[str], notice: str) -> None:
     """Register the customers and record their consents."""
     register_many(Registration(c, REGIONS[i % len(REGIONS)], "demo") for i, c in enumerate(customers))
-    purposes = [purpose.name for purpose in PURPOSES if purpose.basis is LawfulBasis.CONSENT]
+    purposes = [purpose.name for purpose in catalog().purposes if purpose.basis is LawfulBasis.CONSENT]
     record_decisions(
         [Choice(c, purpose, Decision.GIVEN, "web", ACTOR, notice) for c in customers for purpose in purposes]
     )

@@ -23,8 +23,8 @@ from featurestore.access.admin.keys import NewCredentialAdmin, state_of
 from featurestore.access.errors import AccessError
 from featurestore.access.models import ApiClient
 from featurestore.access.scopes import SCOPE_DESCRIPTIONS
-from featurestore.catalog import registry
 from featurestore.consent.models import Purpose
+from featurestore.installed_catalog import catalog
 
 # The toolkit's own pages check no roles, and would write clients without our services.
 admin.site.unregister([ApiClient, AccessToken, Grant, IDToken, RefreshToken])
@@ -52,7 +52,7 @@ class AllowanceForm(forms.Form):
     )
     services = forms.MultipleChoiceField(
         required=False,
-        choices=[(name, f"{name}: {service.description}") for name, service in registry.services.items()],
+        choices=lambda: [(name, f"{name}: {s.description}") for name, s in catalog().registry.services.items()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
     purposes = forms.MultipleChoiceField(widget=UnfoldAdminCheckboxSelectMultipleWidget)

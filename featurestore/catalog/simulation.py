@@ -1,29 +1,33 @@
-"""Generator of a simulated shop's events and consent decisions.
+"""Simulated shop: endless events and consent decisions of customers, for the demo. Pure.
 
 Actions are consistent with those before: only bought products are returned, only solved tickets reopened. The same
-seed gives the same actions.
+random numbers give the same actions.
 """
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from featurestore.catalog.behavior import Act, behavior
 from featurestore.catalog.chat import Message, chat
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.catalog.profile import ProfileUpdate, profile
 from featurestore.catalog.support import TicketChange, support
-from featurestore.definitions import EventSource
+from featurestore.definitions.simulation import Action, ConsentDecision, CustomerEvent, ShownFeatures
+
+if TYPE_CHECKING:
+    from random import Random
 
 Tier = Literal["bronze", "silver", "gold"]
 
 CONSENT_PURPOSES = ("service", "personalisation")
 TOPICS = ("delivery", "damaged", "wrong size", "refund", "invoice")
 INTENTS = ("where is my order", "return", "advice", "complaint", "opening hours")
+SHOWN = ShownFeatures(
+    "sales_chat",
+    ("seconds_since_visit", "page_views_5m", "viewed_categories_1h", "cart_intent", "cart_last_sku"),
+)
 FIRST_CUSTOMER_SHARE = 0.3
 """The first customer's share of all actions. This customer's consents never change, so it can be watched."""
 
@@ -35,24 +39,6 @@ class Product(NamedTuple):
     category: str
     price: Decimal
 
-
-class CustomerEvent(NamedTuple):
-    """An event of one customer."""
-
-    customer_id: str
-    source: EventSource
-    data: msgspec.Struct
-
-
-class ConsentDecision(NamedTuple):
-    """A customer's decision about one purpose."""
-
-    customer_id: str
-    purpose: str
-    decision: Literal["given", "withdrawn"]
-
-
-ShopAction = CustomerEvent | ConsentDecision
 
 PRODUCTS = [
     Product(f"{category[:2].upper()}-{number:02}", category, Decimal(price + 7 * number) + Decimal("0.95"))
@@ -80,12 +66,12 @@ class Customer:
 class SimulatedShop:
     """Endless source of actions of these customers."""
 
-    def __init__(self, customer_ids: Sequence[str], seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, customer_ids: Sequence[str], random: "Random") -> None:
+        self.random = random
         self.customers = [Customer(customer_id) for customer_id in customer_ids]
         self.number = 0
 
-    def actions(self) -> Iterator[ShopAction]:
+    def actions(self) -> Iterator[Action]:
         """The next actions, without end."""
         while True:
             first = self.random.random() < FIRST_CUSTOMER_SHARE
@@ -93,7 +79,7 @@ class SimulatedShop:
             choices = self.weighted_choices(customer)
             yield from self.random.choices(list(choices), list(choices.values()))[0](customer)
 
-    def weighted_choices(self, customer: Customer) -> dict[Callable[[Customer], Iterator[ShopAction]], float]:
+    def weighted_choices(self, customer: Customer) -> dict[Callable[[Customer], Iterator[Action]], float]:
         """The methods that the customer's state allows, with their weights."""
         has_withdrawn = not all(customer.consents.values())
         changes_consent = 0 if customer is self.customers[0] else 1.5 if has_withdrawn else 0.3
@@ -111,22 +97,22 @@ class SimulatedShop:
             self.change_consent: changes_consent,
         }
 
-    def view_product(self, customer: Customer) -> Iterator[ShopAction]:
+    def view_product(self, customer: Customer) -> Iterator[Action]:
         if self.random.random() < 0.4:
             customer.viewed = self.random.choice(PRODUCTS)
         sku, category, _ = customer.viewed
         kind: Literal["page_view", "search"] = "page_view" if self.random.random() < 0.8 else "search"
         yield CustomerEvent(customer.customer_id, behavior, Act(kind=kind, category=category, sku=sku))
 
-    def add_to_cart(self, customer: Customer) -> Iterator[ShopAction]:
+    def add_to_cart(self, customer: Customer) -> Iterator[Action]:
         customer.cart.append(customer.viewed)
         yield cart_event(customer, "add_to_cart", customer.viewed)
 
-    def remove_from_cart(self, customer: Customer) -> Iterator[ShopAction]:
+    def remove_from_cart(self, customer: Customer) -> Iterator[Action]:
         product = customer.cart.pop(self.random.randrange(len(customer.cart)))
         yield cart_event(customer, "remove_from_cart", product)
 
-    def order(self, customer: Customer) -> Iterator[ShopAction]:
+    def order(self, customer: Customer) -> Iterator[Action]:
         yield CustomerEvent(customer.customer_id, behavior, Act(kind="checkout"))
         order_id = self.new_id("order")
         for product in customer.cart:
@@ -138,30 +124,30 @@ class SimulatedShop:
             customer.tier = tier
             yield CustomerEvent(customer.customer_id, profile, ProfileUpdate(tier=tier))
 
-    def return_product(self, customer: Customer) -> Iterator[ShopAction]:
+    def return_product(self, customer: Customer) -> Iterator[Action]:
         order_id, product = customer.bought.pop(self.random.randrange(len(customer.bought)))
         customer.spent -= product.price
         yield order_line(customer, "returned", order_id, product)
 
-    def open_ticket(self, customer: Customer) -> Iterator[ShopAction]:
+    def open_ticket(self, customer: Customer) -> Iterator[Action]:
         ticket = (self.new_id("ticket"), self.random.choice(TOPICS))
         customer.open.append(ticket)
         customer.sentiment -= 0.5
         yield ticket_change(customer, "opened", ticket)
 
-    def solve_ticket(self, customer: Customer) -> Iterator[ShopAction]:
+    def solve_ticket(self, customer: Customer) -> Iterator[Action]:
         ticket = customer.open.pop(0)
         customer.solved.append(ticket)
         customer.sentiment += 0.4
         yield ticket_change(customer, "solved", ticket, solved_after_s=self.random.randrange(600, 86_400))
 
-    def reopen_ticket(self, customer: Customer) -> Iterator[ShopAction]:
+    def reopen_ticket(self, customer: Customer) -> Iterator[Action]:
         ticket = customer.solved.pop()
         customer.open.append(ticket)
         customer.sentiment -= 0.6
         yield ticket_change(customer, "reopened", ticket)
 
-    def exchange_messages(self, customer: Customer) -> Iterator[ShopAction]:
+    def exchange_messages(self, customer: Customer) -> Iterator[Action]:
         customer.sentiment = max(-1.0, min(1.0, 0.95 * customer.sentiment))
         sentiment = max(-1.0, min(1.0, round(self.random.gauss(customer.sentiment, 0.2), 3)))
         intent, conversation = self.random.choice(INTENTS), self.new_id("chat")
@@ -170,11 +156,11 @@ class SimulatedShop:
         yield CustomerEvent(customer.customer_id, chat, question)
         yield CustomerEvent(customer.customer_id, chat, answer)
 
-    def update_profile(self, customer: Customer) -> Iterator[ShopAction]:
+    def update_profile(self, customer: Customer) -> Iterator[Action]:
         update = ProfileUpdate(language=self.random.choice(["en", "de", "fr"]), newsletter=self.random.random() < 0.5)
         yield CustomerEvent(customer.customer_id, profile, update)
 
-    def change_consent(self, customer: Customer) -> Iterator[ShopAction]:
+    def change_consent(self, customer: Customer) -> Iterator[Action]:
         withdrawn = [purpose for purpose in CONSENT_PURPOSES if not customer.consents[purpose]]
         purpose = self.random.choice(withdrawn or CONSENT_PURPOSES)
         given = customer.consents[purpose] = not customer.consents[purpose]
@@ -183,6 +169,11 @@ class SimulatedShop:
     def new_id(self, prefix: str) -> str:
         self.number += 1
         return f"{prefix}-{self.number}"
+
+
+def actions(customer_ids: Sequence[str], random: "Random") -> Iterator[Action]:
+    """The actions of a simulated shop's customers, without end."""
+    return SimulatedShop(customer_ids, random).actions()
 
 
 def tier_of(spent: Decimal) -> Tier:
