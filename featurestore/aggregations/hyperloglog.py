@@ -22,6 +22,7 @@ True
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, reduce
+from itertools import repeat
 from operator import mul
 from struct import Struct
 from typing import NamedTuple
@@ -48,7 +49,7 @@ def sketch_of(digests: Sequence[int]) -> bytes:
     lengths = bytearray([UNNAMED]) * REGISTERS
     for start in range(0, len(digests), LANES):
         some = digests[start : start + LANES]
-        for register, length in hashed((*some, *some[:1] * (LANES - len(some)))):
+        for register, length in hashed((*some, *repeat(some[0], LANES - len(some)))):
             if length < lengths[register]:
                 lengths[register] = length
     return with_header(lengths.translate(VALUES))
