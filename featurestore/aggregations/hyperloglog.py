@@ -14,7 +14,7 @@ for which that sum is the expected one. Its standard error is 2.3 %.
 
 >>> thousand = sketch_of(range(1_000))
 >>> len(thousand), thousand[:8].hex(), round(estimate(thousand))
-(2088, '0a01070b0038000a', 1008)
+(2088, '0a01070b0038000a', 993)
 >>> union([sketch_of(range(600)), sketch_of(range(500, 1_000))]) == thousand
 True
 """
@@ -150,7 +150,7 @@ def mixed(half: int, words: int) -> int:
 
 
 class Lanes(NamedTuple):
-    """Lanes of 128 bits in one integer: 1 in each, the lower half of each, and codecs of numbers in the lower halves."""
+    """Lanes of 128 bits in one integer: 1 in each, the lower half of each, codecs of numbers in lower halves."""
 
     ones: int
     words: int
