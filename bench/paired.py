@@ -1,11 +1,11 @@
 """Paired runs of two checkouts: the ratio of each of our own figures, this checkout's by the other's.
 
-    python -m bench.paired OTHER [--bench serving streaming] [--runs 7] [--figures cpu_us ninja_cpu_us cpu_us_per_event]
+    python -m bench.paired OTHER [--bench serving streaming] [--runs 7]
 
-A pair is one run of ``python -m bench.NAME --own`` in each checkout, with the same interpreter; every other pair begins
-with the other checkout, so that a machine that slows down favours neither. Each checkout starts its own processes and
-fills its own servers, and so needs nothing of the other but that option. Printed are the ratios of each pair and their
-median; a ratio below 1 means that this checkout takes less.
+Serving: both checkouts' servers run at once and are loaded in bursts of three seconds in turns. Streaming: a pair is
+one run of ``python -m bench.streaming --own`` in each checkout. The interpreter is the same; every other pair begins
+with the other checkout, so that a machine that slows down favours neither. Printed are the ratios of each pair and
+their median; a ratio below 1 means that this checkout takes less.
 """
 
 import argparse
@@ -14,33 +14,79 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+from bench import bursts
 from devservers.results import ROOT
 
-BENCHES = {"serving": ["--rounds", "1", "--seconds", "5"], "streaming": ["--rounds", "1"]}
-COMPARED = ["cpu_us", "ninja_cpu_us", "cpu_us_per_event"]
+EVENT = "cpu_us_per_event"
+Pair = tuple[str, float, float]  # the figure, this checkout's value, the other's
 
 
-def measure(checkout: Path, bench: str, file: Path) -> dict[str, float]:
-    """The figures of one run of a checkout's bench."""
-    command = [sys.executable, "-m", f"bench.{bench}", "--own", "--figures", str(file), *BENCHES[bench]]
-    subprocess.run(
-        command, cwd=checkout, env=os.environ | {"PYTHONPATH": str(checkout)}, stdout=subprocess.DEVNULL, check=True
-    )
-    figures: dict[str, float] = json.loads(file.read_text(encoding="utf-8"))["figures"]
-    return figures
+def environment(checkout: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(checkout)}
 
 
-def pair(other: Path, bench: str, other_first: bool) -> dict[str, float]:
-    """This checkout's figures by the other's, measured one after the other."""
-    figures: dict[Path, dict[str, float]] = {}
+class Bursts:
+    """Servers of a checkout that are loaded on request."""
+
+    def __init__(self, checkout: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, bursts.__file__],
+            cwd=checkout,
+            env=environment(checkout),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._requests, self._answers = self._process.stdin, self._process.stdout
+        assert self._answers.readline() == "ready\n", f"the servers of {checkout} did not start"
+
+    def measure(self, adapter: str) -> float:
+        """Microseconds of processor time of an answer."""
+        self._requests.write(f"{adapter}\n")
+        self._requests.flush()
+        return float(self._answers.readline())
+
+    def stop(self) -> None:
+        self._requests.close()
+        self._process.wait()
+
+
+def serving_pairs(other: Path, runs: int) -> Iterator[Pair]:
+    """A read by each adapter, both checkouts' servers at once."""
+    sides = [Bursts(ROOT), Bursts(other)]
+    for adapter in bursts.ADAPTERS:
+        for side in sides:
+            side.measure(adapter)  # warms up
+        for number in range(runs):
+            found = {side: side.measure(adapter) for side in (sides if number % 2 == 0 else sides[::-1])}
+            yield adapter, found[sides[0]], found[sides[1]]
+    for side in sides:
+        side.stop()
+
+
+def streaming_pairs(other: Path, runs: int) -> Iterator[Pair]:
+    """An event, one checkout after the other."""
+    for number in range(runs):
+        order = [ROOT, other] if number % 2 == 0 else [other, ROOT]
+        found = {checkout: _cpu_us_of_an_event(checkout) for checkout in order}
+        yield EVENT, found[ROOT], found[other]
+
+
+def _cpu_us_of_an_event(checkout: Path) -> float:
     with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder:
-        for checkout in (other, ROOT) if other_first else (ROOT, other):
-            figures[checkout] = measure(checkout, bench, Path(folder) / "figures.json")
-    return {name: value / figures[other][name] for name, value in figures[ROOT].items() if name in figures[other]}
+        file = Path(folder) / "figures.json"
+        command = [sys.executable, "-m", "bench.streaming", "--own", "--rounds", "1", "--figures", str(file)]
+        subprocess.run(command, cwd=checkout, env=environment(checkout), stdout=subprocess.DEVNULL, check=True)
+        return float(json.loads(file.read_text(encoding="utf-8"))["figures"][EVENT])
+
+
+BENCHES = {"serving": serving_pairs, "streaming": streaming_pairs}
 
 
 def main() -> None:
@@ -48,15 +94,12 @@ def main() -> None:
     parser.add_argument("other", type=Path, help="the other checkout")
     parser.add_argument("--bench", nargs="+", choices=BENCHES, default=list(BENCHES))
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--figures", nargs="+", default=COMPARED)
     options = parser.parse_args()
-    ratios: defaultdict[str, list[float]] = defaultdict(list)
-    for number in range(options.runs):
-        for bench in options.bench:
-            for name, ratio in pair(options.other.resolve(), bench, other_first=number % 2 == 1).items():
-                if name in options.figures:
-                    ratios[name].append(ratio)
-                    print(f"pair {number + 1}: {name:<24}{ratio:.3f}", flush=True)
+    ratios: dict[str, list[float]] = {}
+    for bench in options.bench:
+        for name, this, that in BENCHES[bench](options.other.resolve(), options.runs):
+            ratios.setdefault(name, []).append(this / that)
+            print(f"{name:<18}{this:9.1f} us  {that:9.1f} us  ratio {this / that:.3f}", flush=True)
     for name, values in ratios.items():
         print(f"median of {len(values)}: {name:<18}{median(values):.3f}")
 
