@@ -46,15 +46,26 @@ def wait_until_up_to_date(client: httpx.Client, customers: Sequence[Customer]) -
     now_ms = time.time() * 1000
     for purpose in SERVICES:
         for batch in batches(customers):
+            waiting: list[object] = []
 
-            def up_to_date(purpose: str = purpose, batch: Sequence[Customer] = batch) -> bool:
+            def up_to_date(
+                purpose: str = purpose, batch: Sequence[Customer] = batch, waiting: list[object] = waiting
+            ) -> bool:
                 answer = read(client, purpose, batch)
-                return answer.status_code == 200 and all(
-                    is_up_to_date(result, customer.may_be_read(purpose), now_ms)
+                if answer.status_code != 200:
+                    waiting[:] = [answer.text]
+                    return False
+                waiting[:] = [
+                    (customer.subject, customer.expected[purpose], customer.history, result)
                     for customer, result in zip(batch, results_of(answer), strict=True)
-                )
+                    if not is_up_to_date(result, customer.may_be_read(purpose), now_ms)
+                ]
+                return not waiting
 
-            eventually(up_to_date, f"all is up to date for {purpose}", UP_TO_DATE_WITHIN_S, 0.2)
+            try:
+                eventually(up_to_date, f"all is up to date for {purpose}", UP_TO_DATE_WITHIN_S, 0.2)
+            except AssertionError as error:
+                raise AssertionError(f"{error}: {waiting[:3]}") from None
 
 
 def is_up_to_date(result: dict[str, Any], allowed: bool, now_ms: float) -> bool:

@@ -13,6 +13,8 @@ from tests.chaos.environment import ChaosEnvironment
 
 DENIED_CUSTOMERS, OTHER_CUSTOMERS = 12, 4
 """Customers in one read."""
+PRINTED_LEAKS = 5
+"""So many are printed when they are found; the report has them all."""
 
 
 class Leak(NamedTuple):
@@ -64,10 +66,10 @@ class LeakMonitor:
                     self._record_leaks(customer, purpose, read_at - expected.denied_from, result)
 
     def _record_leaks(self, customer: Customer, purpose: str, after_s: float, result: dict[str, Any]) -> None:
-        self.leaks += [
-            Leak(customer.subject, purpose, disclosed, served, after_s, list(customer.history))
-            for disclosed, served in disclosures(result).items()
-        ]
+        for disclosed, served in disclosures(result).items():
+            self.leaks.append(Leak(customer.subject, purpose, disclosed, served, after_s, list(customer.history)))
+            if len(self.leaks) <= PRINTED_LEAKS:
+                print(f"  {self.leaks[-1]}", flush=True)
 
     def _run(self) -> None:
         try:

@@ -7,10 +7,10 @@ denied until the denials are taken over from the journal and the store.
 import time
 from collections.abc import Iterator
 from itertools import count
+from typing import LiteralString
 
 import psycopg
 
-from devservers.postgres_server import PostgresServer
 from devservers.waiting import eventually
 from tests.chaos.customers import NEVER, Customer, ExpectedPermission, make_customers
 from tests.chaos.disturbance import ALL_PARTITIONS, Disturbance, FaultContext
@@ -34,19 +34,28 @@ def standby_promoted(context: FaultContext) -> Iterator[Disturbance]:
     disturbance = Disturbance(purges=True)
     standby.promote()
     standby.stop()
-    yield from continue_with(context, standby, disturbance, newcomer, began_at)
+    servers.replace_database(standby)
+    yield from continue_with(context, disturbance, newcomer, began_at)
 
 
 def backup_restored(context: FaultContext) -> Iterator[Disturbance]:
-    """The database is replaced by a backup while everything runs; perhaps the store is emptied as well."""
+    """The database is replaced by a backup while everything runs; perhaps the store is emptied as well.
+
+    Then the journal alone knows what was lost, and by contract it lacks what was decided within the last second.
+    """
     servers = context.env.servers
     backup = servers.database.base_backup()
     newcomer, began_at = lose_decisions(context)
     disturbance = Disturbance(purges=True)
     if context.choices.random() < 0.5:
-        with context.env.redis() as redis:
-            redis.flushall()
-    yield from continue_with(context, backup, disturbance, newcomer, began_at)
+        with context.consent_traffic.paused():
+            eventually(lambda: is_journaled(context), "the journal holds every change", every_s=0.1)
+            with context.env.redis() as redis:
+                redis.flushall()
+            servers.replace_database(backup)
+    else:
+        servers.replace_database(backup)
+    yield from continue_with(context, disturbance, newcomer, began_at)
 
 
 def lose_decisions(context: FaultContext) -> tuple[Customer, float]:
@@ -71,11 +80,10 @@ def lose_decisions(context: FaultContext) -> tuple[Customer, float]:
 
 
 def continue_with(
-    context: FaultContext, database: PostgresServer, disturbance: Disturbance, newcomer: Customer, began_at: float
+    context: FaultContext, disturbance: Disturbance, newcomer: Customer, began_at: float
 ) -> Iterator[Disturbance]:
-    """Let a database without the last commits answer, and take the denials over as an operator does."""
+    """Let a database without the last commits be noticed, and take the denials over as an operator does."""
     env = context.env
-    env.servers.replace_database(database)
     eventually(lambda: is_latched(context), "the loss is noticed, and every read is denied", every_s=0.2)
     with context.consent_traffic.paused():
         for arguments in ((COMMAND,), (COMMAND, "--apply")):
@@ -106,9 +114,18 @@ def succeeds(context: FaultContext, *arguments: str) -> bool:
 
 
 def is_latched(context: FaultContext) -> bool:
+    return is_true(context, "SELECT latched_at IS NOT NULL FROM consent_changesequence")
+
+
+def is_journaled(context: FaultContext) -> bool:
+    return is_true(context, "SELECT NOT EXISTS (SELECT FROM consent_permissionchange WHERE journaled_at IS NULL)")
+
+
+def is_true(context: FaultContext, query: LiteralString) -> bool:
+    """What a query of one truth value finds; False while the database starts."""
     try:
         with psycopg.connect(context.env.servers.database.url, connect_timeout=2) as connection:
-            row = connection.execute("SELECT latched_at IS NOT NULL FROM consent_changesequence").fetchone()
-    except psycopg.OperationalError:  # it is starting
+            row = connection.execute(query).fetchone()
+    except psycopg.OperationalError:
         return False
     return bool(row and row[0])
