@@ -83,7 +83,6 @@ def continue_with(
     context: FaultContext, disturbance: Disturbance, newcomer: Customer, began_at: float
 ) -> Iterator[Disturbance]:
     """Let a database without the last commits be noticed, and take the denials over as an operator does."""
-    env = context.env
     eventually(lambda: is_latched(context), "the loss is noticed, and every read is denied", every_s=0.2)
     with context.consent_traffic.paused():
         for arguments in ((COMMAND,), (COMMAND, "--apply")):
