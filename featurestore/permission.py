@@ -90,4 +90,4 @@ def held(permission: Permission | None, purpose: str, now_ms: int) -> PurposePer
     found = permission.purposes.get(purpose) if permission else None
     if found is None or found.paused:
         return found
-    return found if isinstance(current(permission, purpose, now_ms), PurposePermission) else None
+    return found if found.allowed and not 0 < found.until_ms <= now_ms else None

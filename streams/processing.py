@@ -208,7 +208,9 @@ class SourceBatch:
                 changes[key] = self.stored[key] = raw
             every = again or subject in self.purged or arrivals[0].offset <= before.offset
             fields = processor.writes(subject, record, EMPTY if every else before, aggregates)
-            writes += (field for field in fields if kept[field.purpose].allowed)
+            if any(permission.paused for permission in kept.values()):
+                fields = (field for field in fields if kept[field.purpose].allowed)
+            writes += fields
         if not again:
             self.outcomes = counts
         return changes, writes
@@ -314,7 +316,7 @@ class MicroBatchProcessor:
             # does not allow the write. If it vanished, the subject is passed by, and nothing of it is written.
             stored = dict(zip(pending, await self.store.read_subjects(pending), strict=True))
             permissions = {subject: one.permission for subject, one in stored.items()}
-            marks |= {subject: one.recreation_mark for subject, one in stored.items()}
+            marks.update((subject, one.recreation_mark) for subject, one in stored.items())
             now_ms = self.clock()
             folded, writes = [], list[FieldWrite]()
             for part in parts:

@@ -26,7 +26,7 @@ from typing import NamedTuple
 from featurestore.definitions.bounds import level_of
 from featurestore.definitions.view import FeatureView
 from featurestore.definitions.windows import Resolution
-from featurestore.tiles.resolutions import cuts_in_force, oldest_starts
+from featurestore.tiles.resolutions import cuts_in_force, earliest_starts
 from featurestore.tiles.state_cells import Cells, StateCells, encode
 
 
@@ -71,14 +71,14 @@ class CutRule:
         if len(self.levels) == 1:
             finer = len(starts)
         else:
-            oldest = oldest_starts(self.levels, newest_s)[-2]
+            oldest = earliest_starts(self.levels, newest_s)[-2]
             finer = bisect_left(starts, max(oldest, cuts[-2]) if cuts else oldest)
         return sum(heaviest(one, cells, finer) for one in self.weighed) > self.level_bytes
 
     def cuts(self, starts: Sequence[int], cells: Cells, newest_s: int, cuts: Sequence[int]) -> list[int]:
         """The cuts of tiles whose present cuts are ``cuts``."""
         found = list(cuts) or [0] * len(self.levels)
-        for level, oldest in enumerate(oldest_starts(self.levels, newest_s)):
+        for level, oldest in enumerate(earliest_starts(self.levels, newest_s)):
             found[level] = self._cut(level, max(oldest, found[level]), starts, cells) or found[level]
         found = list(accumulate(reversed(found), max))[::-1]
         return cuts_in_force(found, self.levels, newest_s)

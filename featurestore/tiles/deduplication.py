@@ -53,7 +53,9 @@ def add(window: bytes, entry: bytes) -> bytes:
     else:
         offset = _offset(window, entry)
         window = window[:offset] + entry + window[offset:]
-    first, oldest_step = max(len(window) - DEDUPLICATION_EVENTS * ENTRY_SIZE, 0), _oldest_step(window)
+    oldest_step, first = _oldest_step(window), len(window) - DEDUPLICATION_EVENTS * ENTRY_SIZE
+    if first < 0:
+        first = 0
     if _step(window, first) < oldest_step:
         first = _offset(window, (oldest_step << HASH_BITS).to_bytes(ENTRY_SIZE, "big"))
     return window[first:] if first else window

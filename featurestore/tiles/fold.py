@@ -16,7 +16,7 @@ from featurestore.tiles.layout_id import layout_id_in, layout_id_of
 from featurestore.tiles.resolutions import tile_start
 from featurestore.tiles.state_cells import StateCells
 from featurestore.tiles.state_record import StateRecord, StoredTiles
-from featurestore.tiles.view_codec import EncodedTiles, Tiles, ViewCodec
+from featurestore.tiles.view_codec import Tiles, ViewCodec
 
 
 class Arrival(NamedTuple):
@@ -92,8 +92,9 @@ class SourceFold:
             if not checked:
                 counts["unchecked"] += 1
             window = deduplication.add(window, entry)
-            for outcome in {update.add(event, changes, checked) for update, changes in to_change} - IN_ORDER:
-                counts[outcome] += 1
+            outcomes = {update.add(event, changes, checked) for update, changes in to_change}
+            if outcomes != IN_ORDER:
+                counts.update(outcomes - IN_ORDER)
         suffix_aggregates: dict[bytes, bytes] = {}
         views = {
             view.name: stored for view, updates in live if (stored := store_once(updates, suffix_aggregates, counts))
@@ -164,10 +165,7 @@ class ViewFold:
 
 
 class ViewUpdate:
-    """Tiles of a view while events are folded into them. ``grant_ids`` has the purposes that hold them.
-
-    ``cut`` tells whether ``encode`` cut them (featurestore.tiles.cuts).
-    """
+    """Tiles of a view while events are folded into them. ``grant_ids`` has the purposes that hold them."""
 
     def __init__(
         self,
@@ -179,10 +177,10 @@ class ViewUpdate:
         unchecked_s: int,
     ):
         self.codec, self.layout_id, self.before = codec, layout_id, before
-        self.unchecked_s, self.cut = unchecked_s, False
+        self.unchecked_s = unchecked_s
         self.grant_ids: dict[str, int] = {}
-        self.since_ms = NEVER_MS if permission.paused else permission.since_ms
-        self.from_ms = max(self.since_ms, coverage_start_ms)
+        since_ms = NEVER_MS if permission.paused else permission.since_ms
+        self.since_ms, self.from_ms = since_ms, max(since_ms, coverage_start_ms)
         self.tiles: Tiles | None = None  # unpacked by the first event
         self.before_s = 0  # the newest counted event's second before this update
 
@@ -217,36 +215,37 @@ class ViewUpdate:
             states.put(cells, row, states.aggregation.update(states.get(cells, row), value, time_ms, event_id_hash))
         return outcome
 
-    def encode(self) -> EncodedTiles | None:
-        """The tiles, if an event changed them."""
-        if self.tiles is None or not self.tiles.starts:
-            return None
-        if len(self.tiles.starts) > 1 or self.before:  # a first and only tile has the right start already
-            self.codec.coarsen(self.tiles, self.before_s)
-        cuts = self.tiles.cuts
-        encoded = self.codec.encode(self.layout_id, self.tiles)
-        self.cut = self.tiles.cuts is not cuts
-        return encoded
+    def stored(self, suffix_aggregates: dict[bytes, bytes], counts: Counter[str]) -> StoredTiles | None:
+        """The tiles to store, if there are any.
+
+        If an event changed them, their suffix aggregates are added to ``suffix_aggregates``, and "cut" to ``counts``
+        if they were cut (featurestore.tiles.cuts).
+        """
+        tiles = self.tiles
+        if tiles is None or not tiles.starts:
+            return StoredTiles(self.grant_ids, self.before, self.unchecked_s) if self.before else None
+        if len(tiles.starts) > 1 or self.before:  # a first and only tile has the right start already
+            self.codec.coarsen(tiles, self.before_s)
+        cuts = tiles.cuts
+        encoded = self.codec.encode(self.layout_id, tiles)
+        if tiles.cuts is not cuts:
+            counts["cut"] += 1
+        suffix_aggregates[encoded.tiles] = encoded.suffix_aggregates
+        return StoredTiles(self.grant_ids, encoded.tiles, self.unchecked_s)
 
 
 def store_once(
     updates: Iterable[ViewUpdate], suffix_aggregates: dict[bytes, bytes], counts: Counter[str]
 ) -> list[StoredTiles]:
-    """The tiles of updates, in their order, once for all purposes that hold equal ones.
-
-    Adds the suffix aggregates of changed tiles to ``suffix_aggregates``, and those that were cut to ``counts``.
-    """
-    stored: dict[tuple[bytes, int], dict[str, int]] = {}
+    """What ``ViewUpdate.stored`` gives for each update, in their order, once for all purposes that hold equal tiles."""
+    found: list[StoredTiles] = []
     for update in updates:
-        tiles = update.before
-        if encoded := update.encode():
-            tiles = encoded.tiles
-            suffix_aggregates[tiles] = encoded.suffix_aggregates
-            if update.cut:
-                counts["cut"] += 1
-        key = tiles, update.unchecked_s
-        if key in stored:  # equal since this fold
-            stored[key] = dict(sorted((stored[key] | update.grant_ids).items()))
-        elif tiles:
-            stored[key] = update.grant_ids
-    return [StoredTiles(grant_ids, tiles, unchecked_s) for (tiles, unchecked_s), grant_ids in stored.items()]
+        if (new := update.stored(suffix_aggregates, counts)) is None:
+            continue
+        for other in found:
+            if other.tiles == new.tiles and other.unchecked_s == new.unchecked_s:  # equal since this fold
+                other.grant_ids = dict(sorted((other.grant_ids | new.grant_ids).items()))
+                break
+        else:
+            found.append(new)
+    return found

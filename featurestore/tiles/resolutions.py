@@ -17,9 +17,8 @@ A *cut* of a level is a time before which events belong to the next level alread
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import chain, repeat
 
-from featurestore.definitions.windows import MAX_CLOCK_SKEW_S, Resolution, window_start_s
+from featurestore.definitions.windows import MAX_CLOCK_SKEW_S, Resolution
 
 LIFETIME_START_S = -1  # before every other tile
 NO_CUTS: Sequence[int] = ()
@@ -30,28 +29,33 @@ Group = tuple[int | None, int, int]
 
 def tile_start(levels: Sequence[Resolution], time_s: int, newest_s: int, cuts: Sequence[int] = NO_CUTS) -> int | None:
     """The start of the tile that an event's time belongs to; None if it is older than the last finite level."""
-    earliest_read_s = newest_s - MAX_CLOCK_SKEW_S
     if cuts:
-        for (window_s, resolution_s), cut_s in zip(levels, chain(cuts, repeat(0)), strict=False):
-            if window_s is None:
-                return LIFETIME_START_S
-            start = time_s - time_s % resolution_s
-            if start >= cut_s and start >= window_start_s(window_s, resolution_s, earliest_read_s):
-                return start
-        return None
-    for window_s, resolution_s in levels:
+        return _tile_start(levels, earliest_starts(levels, newest_s, cuts), time_s)
+    earliest_read_s = newest_s - MAX_CLOCK_SKEW_S
+    for window_s, resolution_s in levels:  # as below; the first level is often the right one
         if window_s is None:
             return LIFETIME_START_S
         start = time_s - time_s % resolution_s
-        if start >= window_start_s(window_s, resolution_s, earliest_read_s):
+        if start >= (at := earliest_read_s - window_s) - at % resolution_s:
             return start
     return None
 
 
-def oldest_starts(levels: Sequence[Resolution], newest_s: int) -> list[int]:
-    """For each finite level, the start before which a tile is too old for it."""
+def _tile_start(levels: Sequence[Resolution], earliest: Sequence[int], time_s: int) -> int | None:
+    for (_, resolution_s), earliest_start in zip(levels, earliest, strict=False):
+        start = time_s - time_s % resolution_s
+        if start >= earliest_start:
+            return start
+    return LIFETIME_START_S if levels[-1].window_s is None else None
+
+
+def earliest_starts(levels: Sequence[Resolution], newest_s: int, cuts: Sequence[int] = NO_CUTS) -> list[int]:
+    """For each finite level, the start before which a tile is too old for it, or belongs to the next by a cut."""
     earliest_read_s = newest_s - MAX_CLOCK_SKEW_S
-    return [(at := earliest_read_s - window_s) - at % length_s for window_s, length_s in levels if window_s is not None]
+    found = [
+        (at := earliest_read_s - window_s) - at % length_s for window_s, length_s in levels if window_s is not None
+    ]
+    return list(map(max, found, cuts)) if cuts else found
 
 
 def regroup(starts: Sequence[int], levels: Sequence[Resolution], before_s: int, newest_s: int) -> list[Group]:
@@ -71,29 +75,31 @@ def regroup(starts: Sequence[int], levels: Sequence[Resolution], before_s: int, 
             break
     else:
         return []  # no tile has become too old for its resolution
-    earlier, now = oldest_starts(levels, before_s), oldest_starts(levels, newest_s)
+    earlier, now = earliest_starts(levels, before_s), earliest_starts(levels, newest_s)
     if bisect_left(starts, earlier[-1]) < bisect_left(starts, now[-1]):
         unchanged = 0
     else:  # of the coarsest resolution, or of lifetime, and stays there
         unchanged = bisect_left(starts, earlier[-2]) if len(earlier) > 1 else len(starts)
-    return regroup_from(max(unchanged - 1, 0), starts, levels, newest_s)
+    return regroup_from(max(unchanged - 1, 0), starts, levels, now)
 
 
-def regroup_from(
-    row: int, starts: Sequence[int], levels: Sequence[Resolution], newest_s: int, cuts: Sequence[int] = NO_CUTS
-) -> list[Group]:
-    """The rows to merge, to drop or to leave, from one of sorted tiles on."""
+def regroup_from(row: int, starts: Sequence[int], levels: Sequence[Resolution], earliest: Sequence[int]) -> list[Group]:
+    """The rows to merge, to drop or to leave, from one of sorted tiles on; ``earliest`` as of ``earliest_starts``."""
     groups: list[Group] = []
+    before: int | None = -2  # no tile's start
     for at in range(row, len(starts)):
-        start = tile_start(levels, starts[at], newest_s, cuts)
-        if groups and groups[-1][0] == start:
+        start = _tile_start(levels, earliest, starts[at])
+        if start == before:
             groups[-1] = (start, groups[-1][1], at + 1)
         else:
             groups.append((start, at, at + 1))
+            before = start
     return groups
 
 
 def cuts_in_force(cuts: Sequence[int], levels: Sequence[Resolution], newest_s: int) -> list[int]:
     """The cuts that are later than what their level loses to the next by its age; none if no one is."""
-    found = [cut_s if cut_s > start else 0 for cut_s, start in zip(cuts, oldest_starts(levels, newest_s), strict=True)]
+    found = [
+        cut_s if cut_s > start else 0 for cut_s, start in zip(cuts, earliest_starts(levels, newest_s), strict=True)
+    ]
     return found if any(found) else []

@@ -129,32 +129,49 @@ class NumberCell(StateCells):
 
     def __init__(self, aggregation: Aggregation, first: int, first_column: int):
         super().__init__(aggregation, first, first_column)
-        self.wide = aggregation.cells[0] is Cell.WIDE
+        self.sums_up = aggregation.additive and not self.condenses
 
     @property
     def zeros(self) -> Sequence[Any]:
-        return (to_bytes(self.zero) if self.wide else self.zero,)
+        return (self.zero,)
 
     def get(self, cells: Cells, row: int) -> State:
-        cell = cells[self.first][row]
-        return from_bytes(cell) if self.wide else cell
+        return cells[self.first][row]
 
     def put(self, cells: Cells, row: int, state: State) -> None:
-        cells[self.first][row] = to_bytes(state) if self.wide else state
+        cells[self.first][row] = state
 
     def merged(self, cells: Cells) -> Iterable[State]:
-        values: Iterable[Any] = cells[self.first]
-        if self.wide:
-            values = map(from_bytes, values)
+        values = cells[self.first]
         return accumulate(values) if self.aggregation.additive else accumulate(values, self.aggregation.merge)
 
     def suffix_aggregates(self, cells: Cells) -> Cells:
+        if self.sums_up:
+            return [list(accumulate(cells[self.first]))]
         if self.aggregation.keeps is not None:
             return self.repeated(cells)
         return self.condensed(cells) if self.condenses else [list(self.merged(cells))]
 
     def aggregate(self, table: PackedTable, rows: int) -> State:
         return table.number(self.first_column, rows - 1)
+
+
+class WideCell(NumberCell):
+    """Cell of a state that is one wide integer: its bytes."""
+
+    @property
+    def zeros(self) -> Sequence[Any]:
+        return (to_bytes(self.zero),)
+
+    def get(self, cells: Cells, row: int) -> State:
+        return from_bytes(cells[self.first][row])
+
+    def put(self, cells: Cells, row: int, state: State) -> None:
+        cells[self.first][row] = to_bytes(state)
+
+    def merged(self, cells: Cells) -> Iterable[State]:
+        values = map(from_bytes, cells[self.first])
+        return accumulate(values) if self.aggregation.additive else accumulate(values, self.aggregation.merge)
 
 
 class BlobCell(StateCells):
@@ -289,5 +306,5 @@ def state_cells(aggregation: Aggregation, first: int, first_column: int) -> Stat
     """The cells of an aggregation's states, the first of them a view's cell ``first`` and column ``first_column``."""
     if len(aggregation.cells) > 1:
         return CompositeCells(aggregation, first, first_column)
-    kind = BlobCell if aggregation.cells[0] is Cell.BLOB else NumberCell
+    kind = {Cell.BLOB: BlobCell, Cell.WIDE: WideCell}.get(aggregation.cells[0], NumberCell)
     return kind(aggregation, first, first_column)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 FENCING_HEADER = Struct("<IQQ")
 UNCHECKED = Struct("<I")
-VALUES_START = FENCING_HEADER.size + UNCHECKED.size  # the offset of the suffix aggregates in a field, in bytes
+FIELD_HEADER = Struct("<IQQI")  # both
+VALUES_START = FIELD_HEADER.size  # the offset of the suffix aggregates in a field, in bytes
 
 
 class FencingHeader(NamedTuple):
@@ -27,7 +28,7 @@ class FencingHeader(NamedTuple):
 
 def pack_field(generation: int, offset: int, grant_id: int, suffix_aggregates: bytes, unchecked_s: int = 0) -> bytes:
     """The bytes of a field."""
-    return FENCING_HEADER.pack(generation, offset, grant_id) + UNCHECKED.pack(unchecked_s) + suffix_aggregates
+    return FIELD_HEADER.pack(generation, offset, grant_id, unchecked_s) + suffix_aggregates
 
 
 def fencing_header_of(raw: bytes) -> FencingHeader:

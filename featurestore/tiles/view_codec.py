@@ -39,7 +39,7 @@ from featurestore.tiles.resolutions import (
     NO_CUTS,
     Group,
     cuts_in_force,
-    oldest_starts,
+    earliest_starts,
     regroup,
     regroup_from,
 )
@@ -122,9 +122,9 @@ class ViewCodec:
         """Merge and drop tiles when the newest counted event has moved from ``before_s`` to ``tiles.newest_s``."""
         if tiles.cuts:
             tiles.cuts = cuts_in_force(tiles.cuts, self.levels, tiles.newest_s)
-            self._regroup(tiles, regroup_from(0, tiles.starts, self.levels, tiles.newest_s, tiles.cuts))
-        else:
-            self._regroup(tiles, regroup(tiles.starts, self.levels, before_s, tiles.newest_s))
+            self._regroup(tiles, self._groups(tiles))
+        elif groups := regroup(tiles.starts, self.levels, before_s, tiles.newest_s):
+            self._regroup(tiles, groups)
 
     def _may_cut(self, size: int, tiles: Tiles) -> bool:
         return self.cut_rule.may_cut(size, tiles.starts, tiles.cells, tiles.newest_s, tiles.cuts)
@@ -135,8 +135,11 @@ class ViewCodec:
         if cuts == tiles.cuts:
             return False
         tiles.cuts = cuts
-        self._regroup(tiles, regroup_from(0, tiles.starts, self.levels, tiles.newest_s, cuts))
+        self._regroup(tiles, self._groups(tiles))
         return True
+
+    def _groups(self, tiles: Tiles) -> list[Group]:
+        return regroup_from(0, tiles.starts, self.levels, earliest_starts(self.levels, tiles.newest_s, tiles.cuts))
 
     def _regroup(self, tiles: Tiles, groups: Sequence[Group]) -> None:
         for start, first, end in reversed(groups):
@@ -163,11 +166,9 @@ class ViewCodec:
     def _drop_unread(self, tiles: Tiles) -> None:
         """Make the states empty that no window reads."""
         if self.ending:
-            oldest = oldest_starts(self.levels, tiles.newest_s)
-            if tiles.cuts:
-                oldest = list(map(max, oldest, tiles.cuts))
+            earliest = earliest_starts(self.levels, tiles.newest_s, tiles.cuts)
             for states, level in self.ending:
-                if rows := bisect_left(tiles.starts, oldest[level]):
+                if rows := bisect_left(tiles.starts, earliest[level]):
                     states.clear(tiles.cells, rows)
         for states in self.keeping_newest:
             states.keep_newest(tiles.cells)
@@ -189,7 +190,7 @@ class ViewCodec:
     def _suffix_aggregates(self, layout_id: int, tiles: Tiles) -> bytes:
         starts, rows, finest_s = tiles.starts, len(tiles.starts), self.finest_s
         lifetime = starts[0] == LIFETIME_START_S
-        flags = LIFETIME_FLAG * lifetime + CUTS_FLAG * bool(tiles.cuts)
+        flags = (LIFETIME_FLAG if lifetime else 0) | (CUTS_FLAG if tiles.cuts else 0)
         header = AGGREGATES_HEADER.pack(layout_id, tiles.newest_s, rows, flags)
         if tiles.cuts:
             header += self.cuts_struct.pack(*tiles.cuts)
@@ -203,14 +204,14 @@ class ViewCodec:
         newest_first = [cells[::-1] for cells in tiles.cells]
         columns: list[Sequence[Any]] = []
         ends: dict[int | None, list[int]] = {}
+        few = rows < cell_codecs.MIN_ROWS_FOR_RUNS
         for states, resolution_s in self.read_resolutions:
-            coarser = resolution_s != finest_s and not states.aggregation.growing
-            if rows >= cell_codecs.MIN_ROWS_FOR_RUNS and coarser:
+            if few or resolution_s == finest_s or states.aggregation.growing:
+                columns += states.suffix_aggregates(newest_first)
+            else:
                 if resolution_s not in ends:
                     ends[resolution_s] = read_rows(starts, resolution_s)
                 columns += states.suffix_aggregates_at(newest_first, ends[resolution_s])
-            else:
-                columns += states.suffix_aggregates(newest_first)
         return header + pack_table(self.packers, columns)
 
     def unpack_suffix_aggregates(self, raw: bytes, offset: int) -> tuple[int, Sequence[int], list[int], PackedTable]:

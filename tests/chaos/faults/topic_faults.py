@@ -18,6 +18,7 @@ REMEDY = re.compile(
     r"python (-m streams topics apply)"
 )
 ANSWER_S = 20
+REFUSED_WITHIN_S = 150
 
 
 def topic_made_anew(context: FaultContext) -> Iterator[Disturbance]:
@@ -30,8 +31,12 @@ def topic_made_anew(context: FaultContext) -> Iterator[Disturbance]:
         wait_until_up_to_date(context.client, context.customers)
         make_anew(env.servers.kafka_address, names.events(SOURCE, env.generation))
         disturbance = Disturbance()
-        env.workers[0].process.kill()  # it compares the topics at its next assignment; else within a minute
-        remedy = eventually(lambda: REMEDY.search(env.workers[0].unready_reason()), "the worker refuses the topic")
+        env.workers[0].process.kill()  # who gets its partitions compares the topics; everybody does within a minute
+
+        def named_remedy() -> re.Match[str] | None:
+            return next(filter(None, (REMEDY.search(worker.unready_reason()) for worker in env.workers)), None)
+
+        remedy = eventually(named_remedy, "a worker refuses the topic", REFUSED_WITHIN_S)
         context.start_generation(int(remedy[1]), remedy[2], remedy[3].split())
     yield disturbance
 
