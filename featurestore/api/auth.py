@@ -33,7 +33,10 @@ def charge(call: Call, credential: Credential, cost: int) -> None:
     Raises TooManyRequests, or Unprocessable for a cost above the limit of a whole window.
     """
     if cost > credential.requests_per_s * WINDOW_S:
-        raise Unprocessable(f"This client may read {credential.requests_per_s * WINDOW_S} customers in {WINDOW_S} s.")
+        raise Unprocessable(
+            f"This client may send {credential.requests_per_s * WINDOW_S} customers or events in {WINDOW_S} s: "
+            "send fewer at a time."
+        )
     result = rate_limiter().acquire(credential.client, credential.requests_per_s * WINDOW_S, cost, call.now_ms)
     call.headers["RateLimit-Policy"] = f'"client";q={result.quota};w={WINDOW_S}'
     call.headers["RateLimit"] = f'"client";r={result.remaining};t={result.reset_s}'

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from featurestore.access.scopes import Scope
-from featurestore.api.auth import authenticate
+from featurestore.api.auth import authenticate, charge
 from featurestore.api.body import BodyDecoder, Identifier, Name, full_match, subject_at
 from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
@@ -131,6 +131,7 @@ def write_batch(call: Call) -> Reply:
     received = BODY.decode(call.body).events
     if not 1 <= len(received) <= LARGEST_WRITE:
         raise Unprocessable(f"Send 1 to {LARGEST_WRITE} events at a time - at `$.events`")
+    charge(call, credential, len(received) - 1)  # one is charged already
     call.log_fields["events"] = len(received)
     outgoing = list(encoded_events(received, f"api/{credential.client}", call.now_ms))
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path, re_path
+from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Swagger
 from ninja.openapi.schema import OpenAPISchema
@@ -29,13 +30,20 @@ class Api(NinjaAPI):
 
 
 def not_found(call: Call) -> Reply:
-    raise NotFound("GET /v1/openapi.json lists the addresses.")
+    raise NotFound("GET /v1/openapi.json lists the addresses. None of them ends with a slash.")
 
 
 @csrf_exempt
 def unknown_address(request: HttpRequest) -> HttpResponse:
     """404 for every other address below /v1."""
     return respond_to(request, not_found, "unknown")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404 for an address that no route has. Staff read Django's page, all others a problem document."""
+    if request.path_info.startswith("/admin/"):
+        return defaults.page_not_found(request, exception)
+    return unknown_address(request)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -48,15 +56,22 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def with_problems(view: View) -> View:
-    """A view that refuses a method with a problem document, and needs no CSRF token."""
+    """A view that refuses a method with a problem document, and needs no CSRF token.
+
+    HEAD is answered where GET is (RFC 9110, 9.1): with its headers alone.
+    """
 
     @csrf_exempt
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        head = request.method == "HEAD"
         response = view(request, *args, **kwargs)
+        if head and isinstance(response, HttpResponseNotAllowed) and "GET" in response.headers["Allow"]:
+            request.method = "GET"
+            response = view(request, *args, **kwargs)
         if not isinstance(response, HttpResponseNotAllowed):
-            return response
-        allowed = response.headers["Allow"]
+            return without_body(response) if head else response
+        allowed = with_head(response.headers["Allow"])
 
         def not_allowed(call: Call) -> Reply:
             raise MethodNotAllowed(f"Use {allowed}.", {"Allow": allowed})
@@ -64,6 +79,23 @@ def with_problems(view: View) -> View:
         return respond_to(request, not_allowed, "unknown")
 
     return wrapped
+
+
+def with_head(allowed: str) -> str:
+    """The methods of an Allow header, with HEAD where GET is one.
+
+    >>> with_head("GET, POST")
+    'GET, HEAD, POST'
+    """
+    methods = allowed.split(", ")
+    return ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
+
+
+def without_body(response: HttpResponse) -> HttpResponse:
+    """The answer to HEAD: the headers of GET's, with the length of its body."""
+    response.headers.setdefault("Content-Length", str(len(response.content)))
+    response.content = b""
+    return response
 
 
 def patterns_of(api: Api) -> list[URLPattern]:
@@ -95,8 +127,8 @@ urlpatterns = [
     re_path(r"^v1/?$", unknown_address),  # instead of ninja's page
     path("v1/", v1),
     re_path(r"^v1/", unknown_address),
-    path("oauth/token", with_problems(tokens.token)),
-    path("oauth/revoke", with_problems(tokens.revocation)),
+    re_path(r"^oauth/token/?$", with_problems(tokens.token)),  # with the slash, too: a POST can't be redirected
+    re_path(r"^oauth/revoke/?$", with_problems(tokens.revocation)),
 ]
 health_pages = [
     path("healthz", with_problems(health.healthz)),

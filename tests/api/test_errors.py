@@ -21,6 +21,10 @@ SHAPE = {"type", "title", "status", "detail", "instance"}
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
+        ("get", "/nothing", 404),
+        ("post", "/nothing", 404),
+        ("get", "//v1/services", 404),
+        ("get", "/healthz/", 404),
         ("get", "/v1", 404),
         ("get", "/v1/", 404),
         ("get", "/v1/nothing", 404),
@@ -31,6 +35,7 @@ SHAPE = {"type", "title", "status", "detail", "instance"}
         ("delete", "/v1/services", 405),
         ("options", "/v1/consents", 405),
         ("trace", "/v1/consents", 405),
+        ("get", "/oauth/token/", 405),
     ],
 )
 def test_unknown_address_or_method_is_a_problem(client: Client, method: str, path: str, status: int) -> None:
@@ -39,7 +44,29 @@ def test_unknown_address_or_method_is_a_problem(client: Client, method: str, pat
     assert response["Content-Type"] == "application/problem+json"
     assert set(response.json()) == SHAPE
     if status == 405:
-        assert response["Allow"] in {"GET", "POST"}
+        assert response["Allow"] in {"GET, HEAD", "POST"}
+
+
+@pytest.mark.parametrize("path", ["/v1/services", "/v1/openapi.json", "/v1/docs", "/healthz", "/readyz", "/metrics", "/"])
+def test_head_is_answered_as_get_without_the_body(
+    client: Client, environment: ServingEnvironment, key: str, path: str
+) -> None:
+    authorised = {"Authorization": f"Bearer {key}"}
+    got, head = (getattr(client, method)(path, headers=authorised) for method in ("get", "head"))
+    assert (got.status_code, head.status_code, head.content) == (200, 200, b"")
+    assert head["Content-Type"] == got["Content-Type"]
+    if path != "/metrics":  # which counts its own requests
+        assert int(head["Content-Length"]) == len(got.content)
+
+
+def test_head_where_only_post_is_offered_is_405(client: Client) -> None:
+    response = client.head("/v1/features")
+    assert (response.status_code, response["Allow"]) == (405, "POST")
+
+
+def test_unknown_page_of_the_administration_is_a_page(admin_client: Client) -> None:
+    response = admin_client.get("/admin/nothing/at/all/")
+    assert (response.status_code, response["Content-Type"].partition(";")[0]) == (404, "text/html")
 
 
 def test_internal_error_logs_no_value_of_the_request(

@@ -4,6 +4,8 @@ import pytest
 
 from featurestore.access.models import ApiClient
 from featurestore.access.services import create_client, create_key, save_client
+from tests.api.test_events import MESSAGE
+from tests.api.test_events import PATH as EVENTS_PATH
 from tests.api.test_features import BATCH_PATH, BATCH_QUERY, FEATURES_PATH, QUERY
 from tests.kit.api import Post
 from tests.kit.serving_environment import ServingEnvironment
@@ -43,6 +45,24 @@ def test_each_customer_of_a_batch_is_charged(post: Post, environment: ServingEnv
     assert post(BATCH_PATH, batch)["RateLimit"] == '"client";r=1;t=10'
     assert post(BATCH_PATH, batch).status_code == 429, "above what is left"
     assert post(FEATURES_PATH, QUERY).status_code == 429, "the refused batch took what was left"
+
+
+def test_each_event_of_a_batch_is_charged(post: Post, environment: ServingEnvironment, limited: str) -> None:
+    batch = {"events": [MESSAGE | {"id": f"m/{number}"} for number in range(QUOTA - 1)]}
+    assert post(EVENTS_PATH, batch)["RateLimit"] == '"client";r=1;t=10'
+    assert post(EVENTS_PATH, batch).status_code == 429, "above what is left"
+    assert len(environment.kafka) == QUOTA - 1
+
+
+def test_events_above_a_whole_window_are_422_and_not_sent(
+    post: Post, environment: ServingEnvironment, limited: str
+) -> None:
+    response = post(EVENTS_PATH, {"events": [MESSAGE | {"id": f"m/{number}"} for number in range(QUOTA + 2)]})
+    assert response.status_code == 422
+    assert response.json()["detail"] == (
+        f"This client may send {QUOTA} customers or events in 10 s: send fewer at a time."
+    )
+    assert not environment.kafka
 
 
 def test_batch_above_a_whole_window_is_422_without_retry_after(

@@ -87,6 +87,14 @@ def test_basic_credentials_are_form_decoded_in_any_case(send_form: SendForm, sec
     assert send_form(authorization=basic("chat%2Dbot", secret).replace("Basic", "bAsIc")).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/token/"])
+def test_empty_scope_counts_as_none_given(client: Client, secret: str, path: str) -> None:
+    """RFC 6749, 3.2: a parameter without a value is treated as if it were left out."""
+    form = "grant_type=client_credentials&scope=&resource="
+    answer = client.post(path, form, content_type=FORM, headers={"Authorization": basic("chat-bot", secret)})
+    assert (answer.status_code, answer.json()["scope"]) == (200, EVERYTHING)
+
+
 def test_token_with_a_narrower_scope_may_less(client: Client, send_form: SendForm) -> None:
     answer = send_form(**GRANT, scope="purpose:service features:read").json()
     assert answer["scope"] == "purpose:service features:read"
