@@ -29,6 +29,7 @@ from featurestore.aggregations.duration import seconds
 from featurestore.aggregations.first import First
 from featurestore.aggregations.last import Last
 from featurestore.aggregations.last_n import LastN
+from featurestore.aggregations.last_or_null import LastOrNull
 from featurestore.aggregations.max import Max
 from featurestore.aggregations.mean import Mean
 from featurestore.aggregations.min import Min
@@ -56,6 +57,7 @@ __all__ = [
     "Kind",
     "Last",
     "LastN",
+    "LastOrNull",
     "Max",
     "Mean",
     "Min",

@@ -90,6 +90,7 @@ class Aggregation(ABC):
 
     takes: ClassVar[frozenset[Kind]] = NUMBERS
     needs_field: ClassVar[bool] = True
+    counts_null: ClassVar[bool] = False  # events without the field count too, with the value None
     growing: ClassVar[bool] = False  # a state grows when merged: stored by tile and merged when read
     additive: ClassVar[bool] = False  # merging adds cell by cell: suffix aggregates need no call of merge
     inflation: ClassVar[int | None] = None  # ``weight`` is at most so many times a state's bytes; None: any number
@@ -167,7 +168,10 @@ class Aggregation(ABC):
 
     @abstractmethod
     def update(self, state: State, value: Value, time_ms: int, event_id_hash: EventIdHash) -> State:
-        """The state with one more event: its field's value (never None), its time and the hash of its id."""
+        """The state with one more event: its field's value, its time and the hash of its id.
+
+        The value is None only for an aggregation that ``counts_null``.
+        """
 
     @abstractmethod
     def merge(self, a: State, b: State) -> State:

@@ -11,6 +11,8 @@ from featurestore.aggregations.event_value import EventValue
 class Last(EventValue):
     """Value of the latest event that has the field, exactly; within a millisecond, of the larger event_id_hash.
 
+    An event without the field changes nothing. To unset the value by one, use LastOrNull.
+
     >>> from featurestore.aggregations import Kind
     >>> last = Last("stage").bind(Kind.TEXT)
     >>> last.answer(last.update(last.update(last.zero(), "new", 1_000, 7), "won", 2_000, 3), now_ms=0)

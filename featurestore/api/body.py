@@ -83,14 +83,23 @@ class BodyDecoder(Generic[T]):
         """
         present = sum(getattr(decoded, field.name) is not field.default for field in self.fields)
         if raw.count(b":") > present:
-            try:
-                SCANNER.decode(raw.decode())
-            except UnicodeDecodeError:
-                raise Malformed("The body is not UTF-8.") from None
-            except RecursionError:
-                raise Malformed("The body is nested too deeply.") from None
-            except ValueError:
-                raise Malformed("The body is not JSON.") from None
+            refuse_repeated_fields(raw)
+
+
+class RepeatedField(Malformed):
+    """A field that is sent twice in one object."""
+
+
+def refuse_repeated_fields(raw: bytes) -> None:
+    """Raises RepeatedField for JSON that has a field twice at any depth, Malformed for what is no JSON."""
+    try:
+        SCANNER.decode(raw.decode())
+    except UnicodeDecodeError:
+        raise Malformed("The body is not UTF-8.") from None
+    except RecursionError:
+        raise Malformed("The body is nested too deeply.") from None
+    except ValueError:
+        raise Malformed("The body is not JSON.") from None
 
 
 def no_json_detail(raw: bytes, message: str) -> str | None:
@@ -117,7 +126,7 @@ def python_decodes(raw: bytes) -> bool:
 
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in pairs}) < len(pairs):
-        raise Malformed("A field is repeated: send each once.")
+        raise RepeatedField("A field is repeated: send each once.")
 
 
 SCANNER = json.JSONDecoder(object_pairs_hook=_refuse_repeated, parse_int=len)  # int would refuse thousands of digits

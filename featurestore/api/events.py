@@ -1,7 +1,6 @@
 """POST /v1/events: writes events of conversations to Kafka, and answers when Kafka has acknowledged them."""
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, Union
 
@@ -10,62 +9,50 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from featurestore.access.scopes import Scope
+from featurestore.access.selectors import Credential
 from featurestore.api.auth import authenticate, charge
-from featurestore.api.body import BodyDecoder, Identifier, Name, full_match, subject_at
+from featurestore.api.body import BodyDecoder, RepeatedField, refuse_repeated_fields
 from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
 from featurestore.api.errors import (
     EventTimeRefused,
     Forbidden,
     Malformed,
+    Problem,
     TooLarge,
     Unauthorised,
     Unavailable,
     Unprocessable,
 )
+from featurestore.api.event_checks import WRITABLE, CheckedEvent, EventFields, checked_event
+from featurestore.api.event_permissions import uncounted
+from featurestore.api.event_results import (
+    ACCEPTED,
+    DUPLICATE,
+    NOT_COUNTED,
+    EventResult,
+    EventsAnswer,
+    EventStatus,
+    by_status,
+    refused,
+)
 from featurestore.api.examples import EVENTS
+from featurestore.api.metrics import count_events
 from featurestore.api.reply import Call, Reply, encode
 from featurestore.config import settings
-from featurestore.definitions import EventSource, InvalidEvent
-from featurestore.definitions.source import ms_of
-from featurestore.definitions.windows import MAX_CLOCK_SKEW_S
-from featurestore.ingest.acknowledged_writer import EncodedEvent, acknowledged_event_writer
+from featurestore.definitions import EventSource
+from featurestore.ingest.acknowledged_writer import acknowledged_event_writer
 from featurestore.ingest.errors import NotAcknowledged
-from featurestore.installed_catalog import catalog
-from featurestore.tiles.deduplication import DEDUPLICATION_SPAN_S
+from featurestore.ingest.recent_events import recent_events
 
 LARGEST_WRITE = 100
-MAX_AGE_S = (DEDUPLICATION_SPAN_S // 86_400 - 1) * 86_400
-"""A day less than the deduplication window, which recognises a repeat unless 1,024 newer events came between."""
-
-WRITABLE = {name: source for name, source in catalog().registry.sources.items() if source.writable}
-
-
-class EventFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Fields of every event: its customer, id and time."""
-
-    customer_id: Identifier
-    id: Annotated[
-        str,
-        full_match(
-            r"[!-~]{1,128}", "Your own id of the event, the same when you send it again. It must identify no person."
-        ),
-    ]
-    time: Annotated[datetime, msgspec.Meta(tz=True, description="When it happened, with a time zone.")]
-
-
-class UncheckedEvent(EventFields, forbid_unknown_fields=True, kw_only=True):
-    """An event whose data are not decoded yet: its source decodes them."""
-
-    source: Name
-    data: msgspec.Raw
 
 
 def event_struct(source: EventSource) -> type[msgspec.Struct]:
     """The struct of an event of one source, for the documentation."""
     struct = msgspec.defstruct(
         f"{source.name.title().replace('_', '')}Event",
-        [("source", Literal[source.name]), ("data", source.data)],
+        [("source", Literal[source.name]), ("data", source.accepted)],
         bases=(EventFields,),
         kw_only=True,
         forbid_unknown_fields=True,
@@ -91,12 +78,6 @@ class UncheckedEvents(msgspec.Struct, forbid_unknown_fields=True):
     events: list[msgspec.Raw]
 
 
-class EventsAnswer(msgspec.Struct):
-    """The number of events that Kafka has acknowledged: all of the request."""
-
-    accepted: int
-
-
 BODY = BodyDecoder(UncheckedEvents)
 router = Router(tags=["events"])
 
@@ -105,67 +86,97 @@ router = Router(tags=["events"])
     "",
     auth=None,
     operation_id="writeEvents",
-    response={202: None},
+    response={202: None, 207: None},
     summary="Write up to 100 events",
     openapi_extra=operation(
         EVENTS,
-        {202: EventsAnswer},
+        {202: EventsAnswer, 207: EventsAnswer},
         [Malformed, Unauthorised, Forbidden, TooLarge, Unprocessable, Unavailable],
         EventsRequest,
     ),
 )
 def write_events(request: HttpRequest) -> HttpResponse:
-    """Write events of conversations to sources that are open to clients. All are accepted, or none.
+    """Write events of conversations to sources that are open to clients. Each is judged by itself.
 
-    202: Kafka has acknowledged them on every replica in sync; reads include them within milliseconds. 503: Kafka has
-    not acknowledged them in time, and may have stored some: send all again with the same ids, and none counts twice.
-    The answer does not reveal whether a customer is registered or consents: the streams drop events without permission.
-    Needs the scope `events:write`.
+    202: Kafka has acknowledged all of them on every replica in sync; reads include them within milliseconds. 207: it
+    has acknowledged some, and `results` says which were refused and why: correct these and send them alone, or drop
+    them. 400 or 422: every event was refused, for the reason of the first, and nothing was sent. 503: Kafka has not
+    acknowledged them in time, and may have stored some: send all again with the same ids, and none counts twice.
+    A result is `accepted`, `duplicate` (of an event that was sent before: only one counts), `not_counted` (no purpose
+    of the key was permitted by the customer when it happened: it won't count later either) or `refused`. An
+    unregistered customer and one who did not agree are answered alike. Needs the scope `events:write`.
     """
     return respond_to(request, write_batch, "events")
 
 
 def write_batch(call: Call) -> Reply:
-    """Check every event, then send all of them to Kafka."""
+    """Check every event, then send those that passed to Kafka."""
     credential = authenticate(call, Scope.EVENTS_WRITE)
-    received = BODY.decode(call.body).events
+    received = received_events(call.body)
     if not 1 <= len(received) <= LARGEST_WRITE:
         raise Unprocessable(f"Send 1 to {LARGEST_WRITE} events at a time - at `$.events`")
     charge(call, credential, len(received) - 1)  # one is charged already
-    call.log_fields["events"] = len(received)
-    outgoing = list(encoded_events(received, f"api/{credential.client}", call.now_ms))
+    checked = [checked_or_problem(raw, f"$.events[{i}]", call, credential) for i, raw in enumerate(received)]
+    good = [one for one in checked if isinstance(one, CheckedEvent)]
+    if not good and isinstance(first := checked[0], Problem):
+        call.log_fields["refused"] = len(checked)
+        count_events({EventStatus.REFUSED: len(checked)})
+        raise first
+    written = iter(write_checked(good, call, credential))
+    results = [refused(one) if isinstance(one, Problem) else next(written) for one in checked]
+    found = by_status(results)
+    count_events(found)
+    call.log_fields |= {"events": len(received), **{status: n for status, n in found.items() if n != len(received)}}
+    number = found[EventStatus.REFUSED]
+    status = HTTPStatus.MULTI_STATUS if number else HTTPStatus.ACCEPTED
+    return Reply(status, encode(EventsAnswer(len(good), number, results)))
+
+
+Received = msgspec.Raw | RepeatedField
+
+
+def received_events(body: bytes) -> Sequence[Received]:
+    """The events of a body, or the problem of one that repeats a field. Raises Malformed, TooLarge."""
     try:
-        acknowledged_event_writer().write(outgoing)
+        return BODY.decode(body).events
+    except RepeatedField:
+        events = [raw_or_problem(raw) for raw in BODY.decode_part(body).events]
+        if not any(isinstance(one, RepeatedField) for one in events):
+            raise  # it is the body that repeats its own field
+        return events
+
+
+def raw_or_problem(raw: msgspec.Raw) -> Received:
+    """An event, or the problem that it repeats a field."""
+    try:
+        refuse_repeated_fields(bytes(raw))
+    except RepeatedField as problem:
+        return problem
+    return raw
+
+
+def checked_or_problem(raw: Received, path: str, call: Call, credential: Credential) -> CheckedEvent | Problem:
+    """An event, checked, or what is wrong with it."""
+    if isinstance(raw, RepeatedField):
+        return RepeatedField(f"A field is repeated: send each once - at `{path}`")
+    secret = settings().subject_secret.encode()
+    try:
+        return checked_event(raw, path, f"api/{credential.client}", secret, call.now_ms)
+    except (Malformed, EventTimeRefused) as problem:
+        return problem
+
+
+def write_checked(events: Sequence[CheckedEvent], call: Call, credential: Credential) -> list[EventResult]:
+    """Send events to Kafka; what became of each. Raises Unavailable."""
+    identities = [event.identity for event in events]
+    repeated = recent_events().repeats(credential.client, identities, call.now_ms)
+    not_counted = uncounted(events, credential.purposes, call.now_ms)
+    try:
+        acknowledged_event_writer().write([event.encoded for event in events])
     except NotAcknowledged as error:
         call.log_fields["kafka"] = str(error)
         again = "Send the same events again, with the same ids: none counts twice."
         raise Unavailable(f"Kafka did not acknowledge the events in time. {again}") from None
-    return Reply(HTTPStatus.ACCEPTED, encode(EventsAnswer(len(outgoing))))
-
-
-def encoded_events(received: list[msgspec.Raw], origin: str, now_ms: int) -> Iterator[EncodedEvent]:
-    """Each event, encoded and checked as the streams will check it. Raises Malformed, EventTimeRefused."""
-    secret = settings().subject_secret.encode()
-    for i, raw in enumerate(received):
-        at = f"$.events[{i}]"
-        event = BodyDecoder(UncheckedEvent, at).decode_part(raw)
-        if (source := WRITABLE.get(event.source)) is None:
-            raise Malformed(f"Not a source that is open to clients: {', '.join(WRITABLE)} - at `{at}.source`")
-        subject = subject_at(event.customer_id, secret, f"{at}.customer_id")
-        check_time(event.time, now_ms, f"{at}.time")
-        data = BodyDecoder(source.data, f"{at}.data").decode_part(event.data)
-        value = source.encode(id=event.id, source=origin, subject=subject, time=event.time, data=data)
-        try:
-            source.decode(value)
-        except InvalidEvent as error:
-            raise Malformed(str(error).replace("`$", f"`{at}")) from None
-        yield EncodedEvent(source, subject, value)
-
-
-def check_time(time: datetime, now_ms: int, path: str) -> None:
-    """Raises EventTimeRefused for a time that the streams would quarantine, or past which they could count it twice."""
-    ahead_ms = ms_of(time) - now_ms
-    if ahead_ms > MAX_CLOCK_SKEW_S * 1000:
-        raise EventTimeRefused(f"An event is at most {MAX_CLOCK_SKEW_S} s ahead of the server's clock - at `{path}`")
-    if ahead_ms < -MAX_AGE_S * 1000:
-        raise EventTimeRefused(f"An event is at most {MAX_AGE_S // 86_400} days old - at `{path}`")
+    recent_events().add(credential.client, identities, call.now_ms)
+    results = zip(repeated, not_counted, strict=True)
+    return [DUPLICATE if repeat else NOT_COUNTED if dropped else ACCEPTED for repeat, dropped in results]

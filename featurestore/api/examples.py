@@ -314,14 +314,47 @@ MESSAGE: dict[str, Any] = {
     "data": {"author": "customer", "conversation_id": "conversation-7", "sentiment": -0.4, "intent": "return"},
 }
 EVENTS = [
-    Example("accepted", "A customer's message", {"events": [MESSAGE]}, 202, {"accepted": 1}),
+    Example(
+        "accepted",
+        "A customer's message",
+        {"events": [MESSAGE]},
+        202,
+        {"accepted": 1, "refused": 0, "results": [{"status": "accepted"}]},
+    ),
+    Example(
+        "some-refused",
+        "A message, the same again, one of a customer who refused, and one with a score out of range",
+        {
+            "events": [
+                MESSAGE,
+                MESSAGE,
+                MESSAGE | {"customer_id": "C43"},
+                MESSAGE | {"data": MESSAGE["data"] | {"sentiment": 7}},
+            ]
+        },
+        207,
+        {
+            "accepted": 3,
+            "refused": 1,
+            "results": [
+                {"status": "accepted"},
+                {"status": "duplicate"},
+                {"status": "not_counted", "reason": "no_permission"},
+                {
+                    "status": "refused",
+                    "reason": "malformed",
+                    "detail": "Expected `float` <= 1.0 - at `$.events[3].data.sentiment`",
+                },
+            ],
+        },
+    ),
     NO_KEY,
     Example(
         "wrong-data",
-        "A score out of range",
-        {"events": [MESSAGE, MESSAGE | {"data": MESSAGE["data"] | {"sentiment": 7}}]},
+        "A score out of range, in every event",
+        {"events": [MESSAGE | {"data": MESSAGE["data"] | {"sentiment": 7}}]},
         400,
-        problem(400, "malformed", "The body is malformed", "Expected `float` <= 1.0 - at `$.events[1].data.sentiment`"),
+        problem(400, "malformed", "The body is malformed", "Expected `float` <= 1.0 - at `$.events[0].data.sentiment`"),
     ),
     Example(
         "closed-source",

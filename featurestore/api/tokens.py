@@ -54,8 +54,8 @@ def _answer(call: Call, query: str, endpoint: Endpoint) -> Reply:
         raise TooLarge(f"A body has at most {LARGEST_BODY_BYTES} bytes.")
     if query:  # proxies log it
         return Reply(HTTPStatus.BAD_REQUEST, encode(QUERY_ERROR))
-    # Encoded again: oauthlib refuses a loosely encoded form, such as curl's -d with a space. A parameter without a value
-    # counts as left out (RFC 6749, 3.2): many clients send an empty scope.
+    # Encoded again: oauthlib refuses a loosely encoded form, such as curl's -d with a space. A parameter without a
+    # value counts as left out (RFC 6749, 3.2): many clients send an empty scope.
     form = urlencode(parse_qsl(call.body.decode(errors="replace")))
     headers = {"Authorization": call.authorization}
     server = oauth.server(call.now_ms, call.log_fields, lambda credential: charge(call, credential, 1))

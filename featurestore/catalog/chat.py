@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from featurestore.aggregations import Count, DecayedSum, Last, LastN, Mean, Min, SessionCount, TopK, Variance
+from featurestore.aggregations import Count, DecayedSum, Last, LastN, LastOrNull, Mean, Min, SessionCount, TopK, Variance
 from featurestore.definitions import EventSource, FeatureView, Label, Personal
 
 
@@ -58,4 +58,14 @@ dialogue = FeatureView(
         Count(where={"author": "agent"}).over("15m", "1d", name="agent_messages"),
         SessionCount(where=CUSTOMER, gap="1h").over("30d", name="conversations_30d"),
     ],
+)
+
+asking = FeatureView(
+    "asking",
+    source=chat,
+    purposes={"personalisation"},
+    max_age_s=15,
+    owner="support",
+    description="What the customer's newest message asks for. Null if it asks for nothing that was recognised.",
+    features=[LastOrNull("intent", where=CUSTOMER).over("1d", name="current_intent")],
 )

@@ -1,7 +1,7 @@
 """Services: the views for each kind of conversation."""
 
 from featurestore.catalog.behavior import browsing, cart, visits
-from featurestore.catalog.chat import dialogue, mood
+from featurestore.catalog.chat import asking, dialogue, mood
 from featurestore.catalog.orders import loyalty, order_risk, returns, spend, taste
 from featurestore.catalog.profile import about
 from featurestore.catalog.support import complaints, tickets
@@ -17,7 +17,7 @@ support_chat = FeatureService(
 
 sales_chat = FeatureService(
     "sales_chat",
-    [about, spend, loyalty, taste, browsing, cart, visits, dialogue],
+    [about, spend, loyalty, taste, browsing, cart, visits, dialogue, asking],
     purpose="personalisation",
     owner="shop",
     description="A bot helps a customer to find and decide.",

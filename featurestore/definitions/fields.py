@@ -146,6 +146,11 @@ def bounded_text(value: str) -> str:
     return value
 
 
+def label_or_none(value: str) -> str | None:
+    """The value of an optional label: an empty one is null."""
+    return bounded_text(value) or None
+
+
 CHECKS: dict[Kind, Callable[[Any], Any]] = {
     Kind.FLOAT: finite_float,
     Kind.INTEGER: bounded_integer,

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from featurestore.definitions.empty_labels import accepting_empty
 from featurestore.definitions.errors import DefinitionError, caller_line
-from featurestore.definitions.fields import Field, fields_of
+from featurestore.definitions.fields import Field, fields_of, label_or_none
 
 LARGEST_EVENT_BYTES = 64 * 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,8 +52,9 @@ class InvalidEvent(Exception):
 class EventSource:
     """Kafka topic of one type of event, whose data is a msgspec struct.
 
-    Unknown fields in the data are refused if the struct forbids them, as the shipped ones do. ``writable`` opens the
-    source to clients of the API with the scope ``events:write``.
+    Unknown fields in the data are refused if the struct forbids them, as the shipped ones do. ``accepted`` is the
+    struct that events are decoded into: an empty optional label (of ``optional_labels``) is null. ``writable`` opens
+    the source to clients of the API with the scope ``events:write``.
     """
 
     def __init__(
@@ -75,8 +77,13 @@ class EventSource:
             )
         self.positions = {field: i for i, field in enumerate(self.fields)}
         self._values = operator.attrgetter(*self.fields)
-        self._converters = [(i, f.name, c) for i, f in enumerate(self.fields.values()) if (c := f.convert)]
-        self._decoder = msgspec.json.Decoder(CloudEvent[data])  # type: ignore[valid-type]
+        self.accepted, self.optional_labels = accepting_empty(data)
+        self._converters = [
+            (i, f.name, label_or_none if f.name in self.optional_labels else f.convert)
+            for i, f in enumerate(self.fields.values())
+            if f.convert
+        ]
+        self._decoder = msgspec.json.Decoder(CloudEvent[self.accepted])
 
     @property
     def topic(self) -> str:
@@ -144,6 +151,8 @@ class EventSource:
 
     def encode(self, *, id: str, source: str, subject: str, time: datetime, data: msgspec.Struct) -> bytes:
         """The value of a Kafka record for one event."""
+        empty = {name: None for name in self.optional_labels if getattr(data, name) == ""}
+        data = msgspec.structs.replace(data, **empty) if empty else data
         event = CloudEvent(id=id, source=source, type=self.type, subject=subject, time=time, data=data)
         return msgspec.json.encode(event)
 

@@ -128,7 +128,7 @@ class ViewFold:
             else:
                 for states, position in group:
                     value = None if position is None else values[position]
-                    if value is not None or position is None:
+                    if value is not None or position is None or states.aggregation.counts_null:
                         found.append((states, value))
         return found
 

@@ -24,6 +24,7 @@ from featurestore.aggregations import (
     Kind,
     Last,
     LastN,
+    LastOrNull,
     Max,
     Mean,
     Min,
@@ -130,6 +131,12 @@ def is_nearest_root(root: float, square: Fraction) -> bool:
     below, above = (Fraction(math.nextafter(root, towards)) for towards in (-math.inf, math.inf))
     lower, upper = (Fraction(root) + below) / 2, (Fraction(root) + above) / 2
     return (lower <= 0 or lower**2 <= square) and square <= upper**2
+
+
+@check_of(LastOrNull)
+def last_or_null(aggregation: LastOrNull, state: Any, events: Events, now_ms: int) -> None:
+    latest = max(events, key=age).value if events else None
+    assert aggregation.answer(state, now_ms) == (None if latest is None else in_unit(aggregation, latest))
 
 
 @check_of(First)

@@ -47,7 +47,9 @@ def test_unknown_address_or_method_is_a_problem(client: Client, method: str, pat
         assert response["Allow"] in {"GET, HEAD", "POST"}
 
 
-@pytest.mark.parametrize("path", ["/v1/services", "/v1/openapi.json", "/v1/docs", "/healthz", "/readyz", "/metrics", "/"])
+@pytest.mark.parametrize(
+    "path", ["/v1/services", "/v1/openapi.json", "/v1/docs", "/healthz", "/readyz", "/metrics", "/"]
+)
 def test_head_is_answered_as_get_without_the_body(
     client: Client, environment: ServingEnvironment, key: str, path: str
 ) -> None:

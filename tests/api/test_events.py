@@ -1,4 +1,4 @@
-"""POST /v1/events: checked as by the streams, all or none, without revealing who is a customer."""
+"""POST /v1/events: each checked as by the streams and answered by itself, without revealing who is a customer."""
 
 import json
 import threading
@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError
 from msgspec import structs
 
 from featurestore.access.services import create_client, create_key
-from featurestore.api import events
+from featurestore.api import event_checks, events
 from featurestore.catalog.chat import chat
 from featurestore.definitions import EventSource
 from featurestore.ingest import acknowledged_writer
@@ -40,9 +40,14 @@ def one(**changes: Any) -> dict[str, Any]:
     return {"events": [MESSAGE | changes]}
 
 
+def answer(*results: dict[str, str]) -> dict[str, Any]:
+    refused = sum(result["status"] == "refused" for result in results)
+    return {"accepted": len(results) - refused, "refused": refused, "results": list(results)}
+
+
 def test_event_is_encoded_as_the_streams_decode_it(post: Post, kafka: FakeKafka) -> None:
     response = post(PATH, one())
-    assert (response.status_code, response.json()) == (202, {"accepted": 1})
+    assert (response.status_code, response.json()) == (202, answer({"status": "accepted"}))
     ((source, subject, value),) = kafka
     event = chat.decode(value)
     assert (source, subject, event.subject) == (
@@ -66,18 +71,114 @@ def test_event_id_hash_depends_on_client_and_id_only(post: Post, kafka: FakeKafk
     assert len(set(hashes)) == 3
 
 
-def test_known_and_unknown_customers_are_answered_alike(
+ACCEPTED, DUPLICATE = {"status": "accepted"}, {"status": "duplicate"}
+NOT_COUNTED = {"status": "not_counted", "reason": "no_permission"}
+
+
+def test_refused_and_unknown_customers_are_answered_alike(
     post: Post, kafka: FakeKafka, environment: ServingEnvironment
 ) -> None:
-    environment.permit("C44", service=True)
-    answers = {post(PATH, one(customer_id=customer_id)).content for customer_id in ("C42", "C43", "C44", "unknown")}
+    answers = {post(PATH, one(customer_id=customer_id)).content for customer_id in ("C43", "C45", "unknown")}
     assert len(answers) == 1
-    assert len(kafka) == 4
+    assert post(PATH, one(customer_id="C46")).json() == answer(NOT_COUNTED)
+    assert len(kafka) == 4, "the streams decide"
+
+
+def test_event_of_a_permitted_purpose_is_accepted(
+    post: Post, kafka: FakeKafka, environment: ServingEnvironment
+) -> None:
+    environment.permit("C44", service=False, personalisation=True)
+    assert post(PATH, one(customer_id="C44")).json() == answer(ACCEPTED)
+
+
+def test_permission_of_a_purpose_that_the_key_lacks_is_not_told(
+    post: Post, environment: ServingEnvironment, key: str
+) -> None:
+    environment.permit("C44", service=False, personalisation=True)
+    other = create_client("other-bot", owner="", actor="test")
+    keys = {
+        purposes: create_key(other, services=[], purposes=[purposes], scopes=["events:write"], actor="test")[1]
+        for purposes in ("service", "fraud")
+    }
+    told = {
+        purpose: post(PATH, one(customer_id="C44", id=purpose), authorization=f"Bearer {text}")
+        for purpose, text in keys.items()
+    }
+    assert told["service"].json() == answer(NOT_COUNTED)
+    assert told["fraud"].json() == answer(ACCEPTED), "no view of the source serves that purpose: nothing is known"
+
+
+def test_event_before_the_permission_is_not_counted(post: Post, environment: ServingEnvironment) -> None:
+    environment.since_ms = NOW_MS - 60_000
+    environment.permit("C44", service=True)
+    at_the_start, before = "2026-11-22T11:59:00Z", "2026-11-22T11:58:59.999Z"
+    assert post(PATH, one(customer_id="C44", id="a", time=at_the_start)).json() == answer(ACCEPTED)
+    assert post(PATH, one(customer_id="C44", id="b", time=before)).json() == answer(NOT_COUNTED)
+
+
+@pytest.mark.parametrize("broken", ["unavailable", "unvouched"])
+def test_store_that_can_not_tell_refuses_no_event(
+    post: Post, kafka: FakeKafka, environment: ServingEnvironment, broken: str
+) -> None:
+    if broken == "unavailable":
+        environment.store.available = False
+    else:
+        environment.store.restart()
+    assert post(PATH, one(customer_id="C43")).json() == answer(ACCEPTED)
+    assert len(kafka) == 1
+
+
+def test_repeated_event_is_told_to_be_one_and_sent_again(post: Post, kafka: FakeKafka) -> None:
+    other = MESSAGE | {"id": "m/4"}
+    assert post(PATH, {"events": [MESSAGE, other, MESSAGE]}).json() == answer(ACCEPTED, ACCEPTED, DUPLICATE)
+    response = post(PATH, one(time="2026-11-22T11:00:00Z"))
+    assert (response.status_code, response.json()) == (202, answer(DUPLICATE)), "the id decides"
+    assert post(PATH, one(customer_id="C43")).json() == answer(NOT_COUNTED), "of another customer"
+    assert len(kafka) == 5, "the streams decide"
+
+
+def test_unacknowledged_event_is_no_duplicate_when_it_is_sent_again(post: Post, kafka: FakeKafka) -> None:
+    kafka.available = False
+    assert post(PATH, one()).status_code == 503
+    kafka.available = True
+    assert post(PATH, one()).json() == answer(ACCEPTED)
+
+
+def test_bad_event_among_a_hundred_refuses_no_other(post: Post, kafka: FakeKafka) -> None:
+    many = [MESSAGE | {"id": str(i)} for i in range(100)]
+    many[7] = MESSAGE | {"id": "7", "time": "2026-11-01T00:00:00Z"}
+    many[9] = 5
+    response = post(PATH, {"events": many})
+    assert response.status_code == 207
+    told = response.json()
+    assert (told["accepted"], told["refused"], len(kafka)) == (98, 2, 98)
+    assert told["results"][7] == {
+        "status": "refused",
+        "reason": "event-time",
+        "detail": "An event is at most 6 days old - at `$.events[7].time`",
+    }
+    assert told["results"][9]["detail"] == "Expected `object`, got `int` - at `$.events[9]`"
+    assert {index for index, result in enumerate(told["results"]) if result != ACCEPTED} == {7, 9}
+
+
+def test_write_whose_every_event_is_refused_is_the_problem_of_the_first(post: Post, kafka: FakeKafka) -> None:
+    old, wrong = MESSAGE | {"time": "2026-11-01T00:00:00Z"}, MESSAGE | {"id": ""}
+    assert post(PATH, {"events": [old, wrong]}).json()["type"] == "urn:rapport:problem:event-time"
+    assert post(PATH, {"events": [wrong, old]}).json()["type"] == "urn:rapport:problem:malformed"
+    assert not kafka
+
+
+def test_empty_optional_label_is_null(post: Post, kafka: FakeKafka) -> None:
+    response = post(PATH, one(data=MESSAGE["data"] | {"intent": ""}))
+    assert (response.status_code, response.json()) == (202, answer(ACCEPTED))
+    assert b'"intent":null' in kafka[0].value
+    refused = post(PATH, one(data=MESSAGE["data"] | {"conversation_id": ""})).json()
+    assert refused["detail"] == "Expected `str` of length >= 1 - at `$.events[0].data.conversation_id`"
 
 
 def test_request_has_1_to_100_events(post: Post, kafka: FakeKafka) -> None:
     many = [MESSAGE | {"id": str(i)} for i in range(101)]
-    assert post(PATH, {"events": many[:100]}).json() == {"accepted": 100}
+    assert post(PATH, {"events": many[:100]}).json() == answer(*[ACCEPTED] * 100)
     for wrong in ([], many):
         response = post(PATH, {"events": wrong})
         assert response.status_code == 422
@@ -122,16 +223,17 @@ def test_unavailable_kafka_is_503_with_advice(post: Post, kafka: FakeKafka) -> N
         ({"data": MESSAGE["data"] | {"intent": "x" * 129}}, None),
     ],
 )
-def test_one_wrong_event_refuses_the_whole_request(
+def test_wrong_event_is_refused_with_its_reason(
     post: Post, kafka: FakeKafka, change: dict[str, Any], detail: str | None
 ) -> None:
     response = post(PATH, {"events": [MESSAGE, MESSAGE | change]})
-    problem = response.json()
-    assert (response.status_code, problem["type"]) == (400, "urn:rapport:problem:malformed")
-    assert "at `$.events[1]" in problem["detail"]
-    assert detail is None or problem["detail"] == detail
-    assert "ann" not in problem["detail"]
-    assert not kafka
+    assert response.status_code == 207
+    first, second = response.json()["results"]
+    assert (first, second["status"], second["reason"]) == (ACCEPTED, "refused", "malformed")
+    assert "at `$.events[1]" in second["detail"]
+    assert detail is None or second["detail"] == detail
+    assert "ann" not in second["detail"]
+    assert len(kafka) == 1
 
 
 @pytest.mark.parametrize(
@@ -163,8 +265,16 @@ def test_event_time_out_of_range_is_refused(post: Post, kafka: FakeKafka, time: 
     ],
 )
 def test_repeated_field_at_any_depth_is_refused(post: Post, kafka: FakeKafka, raw: bytes) -> None:
-    assert post(PATH, raw).json()["detail"] == "A field is repeated: send each once."
+    assert post(PATH, raw).json()["detail"].startswith("A field is repeated: send each once")
     assert not kafka
+
+
+def test_event_that_repeats_a_field_refuses_no_other(post: Post, kafka: FakeKafka) -> None:
+    good, bad = json.dumps(MESSAGE), json.dumps(MESSAGE).replace('"id": ', '"id": "m/2", "id": ')
+    results = post(PATH, f'{{"events": [{good}, {bad}]}}'.encode()).json()["results"]
+    why = "A field is repeated: send each once - at `$.events[1]`"
+    assert results == [ACCEPTED, {"status": "refused", "reason": "malformed", "detail": why}]
+    assert len(kafka) == 1
 
 
 def test_writing_needs_the_scope_events_write(post: Post, kafka: FakeKafka) -> None:
@@ -184,7 +294,7 @@ def test_only_writable_sources_are_open() -> None:
 
 def test_documented_and_decoded_event_have_the_same_fields() -> None:
     documented = {field.name for field in structs.fields(events.event_struct(chat))}
-    assert documented == {field.name for field in structs.fields(events.UncheckedEvent)}
+    assert documented == {field.name for field in structs.fields(event_checks.UncheckedEvent)}
 
 
 # -------------------------------------------------------------------------------------------------------- the writer

@@ -130,7 +130,13 @@ def many_events(draw: Callable[..., Any], kind: Kind | None) -> list[Event]:
 
 def events_for(aggregation: Aggregation) -> st.SearchStrategy[list[Event]]:
     kind = None if aggregation.field is None else aggregation.kind
-    return few_events(kind) | many_events(kind)
+    events = few_events(kind) | many_events(kind)
+    return events.map(with_nulls) if aggregation.counts_null else events
+
+
+def with_nulls(events: list[Event]) -> list[Event]:
+    """The events, a third of them without a value; the same event always."""
+    return [event if event.event_id_hash % 3 else event._replace(value=None) for event in events]
 
 
 def cells_of(aggregation: Aggregation) -> StateCells:

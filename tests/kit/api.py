@@ -28,6 +28,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServingEnvironment]
     made = ServingEnvironment()
     monkeypatch.setattr(configured, "store", lambda: made.store)
     monkeypatch.setattr(events, "acknowledged_event_writer", lambda: made.kafka)
+    monkeypatch.setattr(events, "recent_events", lambda: made.recent_events)
     monkeypatch.setattr(request_cycle, "now_ms", lambda: NOW_MS)
     feature_handler.cache_clear()
     made.permit("C42", service=True)

@@ -1,6 +1,7 @@
 """Serving environment of the API's tests: permissions, folded events, and a store and a Kafka that can fail."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from featurestore.config import settings
 from featurestore.identity import partition_of, subject_of
 from featurestore.ingest.acknowledged_writer import EncodedEvent
 from featurestore.ingest.errors import NotAcknowledged
+from featurestore.ingest.recent_events import Identity
 from featurestore.permission import Permission, PurposePermission
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, Watermark, WriteOutcome
@@ -40,11 +42,21 @@ class FakeKafka(list[EncodedEvent]):
         self.extend(events)
 
 
+class FakeRecentEvents(set[Identity]):
+    """The recent events, in memory."""
+
+    def repeats(self, client: str, events: Sequence[Identity], now_ms: int) -> list[bool]:
+        return [event in self or event in events[:i] for i, event in enumerate(events)]
+
+    def add(self, client: str, events: Sequence[Identity], now_ms: int) -> None:
+        self.update(events)
+
+
 class ServingEnvironment:
     """A vouched store with fresh watermarks, in memory and at noon by default, until a test breaks it."""
 
     def __init__(self, store: Any = None, now_ms: int = NOW_MS) -> None:
-        self.kafka = FakeKafka()
+        self.kafka, self.recent_events = FakeKafka(), FakeRecentEvents()
         self.store, self.now_ms = store or MemoryStore(), now_ms
         self.since_ms = now_ms - NOW_MS + SINCE_MS
         self.restore_store()
