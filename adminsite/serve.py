@@ -10,6 +10,7 @@ processed at once. Headers have at most MAX_HEADERS_BYTES; the API limits bodies
 import argparse
 import ctypes
 import os
+import shutil
 import socket
 import threading
 import time
@@ -22,6 +23,7 @@ from granian.net import SocketHolder
 from granian.server.mp import MPServer
 
 from featurestore.api.draining import SIGNAL
+from featurestore.api.process_metrics import make_folder
 from featurestore.config import settings
 from featurestore.logs import configuration
 
@@ -50,6 +52,15 @@ class SharedSocketServer(MPServer):
         self._sso.set_inheritable(True)
         holder: Any = SocketHolder  # Granian's stub lacks the arguments
         self._shd = holder(self._sso.fileno(), uds=False, backlog=self.backlog)
+
+    def serve_with_metrics(self) -> None:
+        """Serve until the end. Several workers tell each other their metrics (featurestore.api.process_metrics)."""
+        folder = make_folder() if self.workers > 1 else None
+        try:
+            self.serve()
+        finally:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class DrainingServer(SharedSocketServer):
@@ -138,7 +149,7 @@ def main(application: str = "adminsite.wsgi:application") -> None:
     )
     server.drain_s = arguments.drain_s
     keep_one_heap()
-    server.serve()
+    server.serve_with_metrics()
 
 
 if __name__ == "__main__":

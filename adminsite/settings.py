@@ -47,6 +47,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "featurestore.api.public_pages.PublicPages",  # before the next one, which refuses unknown hosts
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -54,7 +55,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 if not conf.serves_admin:
-    MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]  # refuses unknown hosts
+    # The second refuses unknown hosts.
+    MIDDLEWARE = ["featurestore.api.public_pages.PublicPages", "django.middleware.common.CommonMiddleware"]
 
 TEMPLATES = [
     {

@@ -22,7 +22,7 @@ def main() -> None:
         interface=Interfaces.ASGI,
         backlog=connections * arguments.workers,
         **options(arguments, connections, STOP_S),
-    ).serve()
+    ).serve_with_metrics()
 
 
 if __name__ == "__main__":

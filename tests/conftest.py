@@ -20,6 +20,7 @@ from devservers.redis_cluster import RedisCluster
 from devservers.redis_server import RedisServer, valkey
 from devservers.server import running
 from featurestore.accesslog import writer
+from featurestore.api import recent_reply
 
 REDISES = dict.fromkeys(("redis_server", "redis_cluster", "valkey_server", "valkey_cluster"), "redis")
 COST_S = {"kafka": 60, "browser": 30, "postgres": 20, "redis": 10}
@@ -48,6 +49,12 @@ def access_records_are_discarded() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer, "RecordStream", lambda *_: DiscardingStream())
         yield
+
+
+@pytest.fixture(autouse=True)
+def public_pages_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test sees what it changed at once. Processes of their own are not affected."""
+    monkeypatch.setattr(recent_reply, "MAX_AGE_S", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,20 @@ from prometheus_client import Gauge
 
 from featurestore.accesslog import selectors
 from featurestore.clock import database_now
+from featurestore.shared_metrics import SHARED
 
-ENTRIES = Gauge("rapport_access_log_stream_entries", "Batches of access records in the control Redis, to be written.")
-OLDEST = Gauge("rapport_access_log_stream_oldest_seconds", "Age of the oldest of these batches; 0 without any.")
-QUARANTINED = Gauge("rapport_access_log_quarantined", "Batches of access records that could not be written.")
-GAPS = Gauge("rapport_access_log_gaps", "Gaps in the access records of the last 24 hours.", ["reason"])
+ENTRIES = Gauge(
+    "rapport_access_log_stream_entries",
+    "Batches of access records in the control Redis, to be written.",
+    registry=SHARED,
+)
+OLDEST = Gauge(
+    "rapport_access_log_stream_oldest_seconds", "Age of the oldest of these batches; 0 without any.", registry=SHARED
+)
+QUARANTINED = Gauge(
+    "rapport_access_log_quarantined", "Batches of access records that could not be written.", registry=SHARED
+)
+GAPS = Gauge("rapport_access_log_gaps", "Gaps in the access records of the last 24 hours.", ["reason"], registry=SHARED)
 
 MEASURE_S = 15
 """Time between two measurements, as of dead letters."""

@@ -152,6 +152,15 @@ class TooManyRequests(Retryable):
         )
 
 
+class TooOften(Retryable):
+    """An address has asked for public pages too often."""
+
+    status, name, title = HTTPStatus.TOO_MANY_REQUESTS, "too-often", "This page is asked for too often"
+
+    def __init__(self) -> None:
+        super().__init__("Ask for it less often: it changes twice a second at most.")
+
+
 class TooManyStreams(Retryable):
     status, name, title = HTTPStatus.TOO_MANY_REQUESTS, "too-many-streams", "Too many event streams"
 

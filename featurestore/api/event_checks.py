@@ -7,11 +7,11 @@ import msgspec
 
 from featurestore.api.body import BodyDecoder, Identifier, Name, full_match, subject_at
 from featurestore.api.errors import EventTimeRefused, Malformed
-from featurestore.installed_catalog import catalog
 from featurestore.definitions import InvalidEvent
 from featurestore.definitions.source import ms_of
 from featurestore.definitions.windows import MAX_CLOCK_SKEW_S
 from featurestore.ingest.acknowledged_writer import EncodedEvent
+from featurestore.installed_catalog import catalog
 from featurestore.tiles.deduplication import DEDUPLICATION_SPAN_S
 
 MAX_AGE_S = (DEDUPLICATION_SPAN_S // 86_400 - 1) * 86_400

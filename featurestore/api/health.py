@@ -10,16 +10,22 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from featurestore.accesslog import metrics as records
+from featurestore.api.django_adapter import respond_to
 from featurestore.api.draining import drain_state
-from featurestore.api.reply import Reply, encode
+from featurestore.api.errors import Unavailable
+from featurestore.api.migrations import unapplied_migrations
+from featurestore.api.process_metrics import process_metrics
+from featurestore.api.recent_reply import RecentReply
+from featurestore.api.reply import Call, Reply, encode
 from featurestore.config import settings
 from featurestore.consent import metrics as consent_metrics
 from featurestore.consent.journal import metrics as journal_metrics
 from featurestore.ingest import metrics as dead_letter_metrics
+from featurestore.shared_metrics import SHARED
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
 
-OK, UNAVAILABLE, UNVOUCHED, DRAINING = "ok", "unavailable", "not vouched for", "draining"
+OK, UNAVAILABLE, UNVOUCHED, DRAINING, UNMIGRATED = "ok", "unavailable", "not vouched for", "draining", "not migrated"
 log = structlog.get_logger(__name__)
 
 
@@ -42,42 +48,37 @@ def ready(checks: Mapping[str, Callable[[], str]]) -> Reply:
     return Reply(200 if all_ok else 503, encode(Readiness(all_ok, found)))
 
 
-def process_metrics() -> Reply:
-    """The process's metrics in Prometheus' text format. For the internal network: they reveal load, no customers."""
-    return Reply(200, generate_latest(), CONTENT_TYPE_LATEST)
+def readiness(recent: RecentReply) -> Reply:
+    """The recent readiness; at once 503 while the process drains."""
+    return ready({"process": process}) if drain_state.draining else recent.get()
 
 
-@require_safe
-def healthz(request: HttpRequest) -> HttpResponse:
-    return _response(alive())
+def own_metrics() -> Reply:
+    """Metrics of the processes behind this port. For the internal network: they reveal load, no customers."""
+    return Reply(200, process_metrics(), CONTENT_TYPE_LATEST)
 
 
-@require_safe
-def readyz(request: HttpRequest) -> HttpResponse:
-    return _response(ready(CHECKS))
-
-
-def _response(reply: Reply) -> HttpResponse:
-    return HttpResponse(reply.body, status=reply.status, content_type=reply.media_type)
-
-
-@require_safe
-def metrics(request: HttpRequest) -> HttpResponse:
-    """Metrics of this process, and gauges of the database and the control Redis."""
+def all_metrics() -> Reply:
+    """Metrics of the processes behind this port, and gauges of the database and the control Redis."""
     consent_metrics.measure()
     dead_letter_metrics.measure()
     journal_metrics.measure()
     records.measure()
-    return _response(process_metrics())
+    return Reply(200, generate_latest(SHARED) + process_metrics(), CONTENT_TYPE_LATEST)
 
 
 def database() -> str:
+    """Whether the database answers and has every table: before `manage.py migrate` no request can be answered."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
+        missing = unapplied_migrations()
     except DatabaseError as error:
         log.warning("not ready: the database does not answer", error=str(error))
         return UNAVAILABLE
+    if missing:
+        log.warning("not ready: run `manage.py migrate`", unapplied=missing[:10], number=len(missing))
+        return UNMIGRATED
     return OK
 
 
@@ -103,3 +104,37 @@ def process() -> str:
 
 
 CHECKS: dict[str, Callable[[], str]] = {"process": process, "database": database, "store": store}
+READY, METRICS = RecentReply(lambda: ready(CHECKS)), RecentReply(all_metrics)
+
+
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    return _response(alive())
+
+
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    return _recent(request, lambda: readiness(READY))
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    return _recent(request, METRICS.get)
+
+
+def _recent(request: HttpRequest, page: Callable[[], Reply]) -> HttpResponse:
+    """A page, or the problem that it is not made yet."""
+    try:
+        return _response(page())
+    except Unavailable as error:
+        problem = error
+
+    def refuse(call: Call) -> Reply:
+        raise problem
+
+    return respond_to(request, refuse, "public")
+
+
+def _response(reply: Reply) -> HttpResponse:
+    headers = {"Cache-Control": "no-store"}
+    return HttpResponse(reply.body, status=reply.status, content_type=reply.media_type, headers=headers)

@@ -1,7 +1,7 @@
 """URL patterns of the API: /v1 with its documentation, tokens, and the health pages."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -18,6 +18,8 @@ from featurestore.api.reply import Call, Reply
 from featurestore.api.sse import operation
 
 View = Callable[..., HttpResponse]
+DESCRIPTION_S = 300
+"""Seconds for which others may keep the API's description: it changes with the version alone."""
 
 
 class Api(NinjaAPI):
@@ -98,11 +100,33 @@ def without_body(response: HttpResponse) -> HttpResponse:
     return response
 
 
+DESCRIPTIONS = ("openapi-json", "openapi-view")
+"""Names of the patterns of the API's description: the document, and its page."""
+
+
+def made_once(view: View) -> View:
+    """A view that is called once in a process: what describes the API is the same for everybody."""
+
+    @cache
+    def made() -> tuple[bytes, str]:
+        response = view(HttpRequest())
+        return response.content, response.headers["Content-Type"]
+
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        content, type_ = made()
+        return HttpResponse(content, content_type=type_, headers={"Cache-Control": f"max-age={DESCRIPTION_S}"})
+
+    return answer
+
+
 def patterns_of(api: Api) -> list[URLPattern]:
     """URL patterns of the API's routes."""
     patterns = [p for p in api.urls[0] if isinstance(p, URLPattern)]
     for pattern in patterns:
-        pattern.callback = with_problems(pattern.callback)
+        view = pattern.callback
+        pattern.callback = with_problems(made_once(view) if pattern.name in DESCRIPTIONS else view)
     return patterns
 
 

@@ -4,7 +4,18 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from featurestore.aggregations import Count, DecayedSum, Last, LastN, LastOrNull, Mean, Min, SessionCount, TopK, Variance
+from featurestore.aggregations import (
+    Count,
+    DecayedSum,
+    Last,
+    LastN,
+    LastOrNull,
+    Mean,
+    Min,
+    SessionCount,
+    TopK,
+    Variance,
+)
 from featurestore.definitions import EventSource, FeatureView, Label, Personal
 
 

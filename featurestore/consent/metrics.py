@@ -8,8 +8,11 @@ from django.db import DatabaseError
 from prometheus_client import Gauge
 
 from featurestore.consent.models import ChangeSequence
+from featurestore.shared_metrics import SHARED
 
-LATCHED = Gauge("rapport_latched", "1 while every read is denied because the database has lost commits, else 0.")
+LATCHED = Gauge(
+    "rapport_latched", "1 while every read is denied because the database has lost commits, else 0.", registry=SHARED
+)
 
 MIN_INTERVAL_S = 5
 """Between two queries."""

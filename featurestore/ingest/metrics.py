@@ -10,10 +10,15 @@ from prometheus_client import Gauge
 from featurestore.clock import database_now
 from featurestore.ingest import selectors
 from featurestore.ingest.models import DeadLetter
+from featurestore.shared_metrics import SHARED
 
-WAITING = Gauge("rapport_dead_letters_waiting", "Dead letters without a final decision.", ["topic", "reason"])
-OLDEST = Gauge("rapport_dead_letters_oldest_seconds", "Age of the oldest of them; 0 without any.")
-UNREAD = Gauge("rapport_dead_letters_unread_seconds", "Time since their topic was last read to its end.")
+WAITING = Gauge(
+    "rapport_dead_letters_waiting", "Dead letters without a final decision.", ["topic", "reason"], registry=SHARED
+)
+OLDEST = Gauge("rapport_dead_letters_oldest_seconds", "Age of the oldest of them; 0 without any.", registry=SHARED)
+UNREAD = Gauge(
+    "rapport_dead_letters_unread_seconds", "Time since their topic was last read to its end.", registry=SHARED
+)
 
 MIN_INTERVAL_S = 15
 """Between two queries: scrapes are no load, and a database that hangs delays one scrape in three at most."""

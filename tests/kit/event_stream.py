@@ -22,12 +22,12 @@ class ReceivedEvent(NamedTuple):
 class Listener:
     """``status`` and ``headers`` of the answer, ``received`` events; ``ended`` after the server closed it."""
 
-    def __init__(self, url: str, key: str, query: dict[str, Any], **headers: str):
+    def __init__(self, url: str, key: str, query: dict[str, Any], client: httpx.Client | None = None, **headers: str):
         self.received: list[ReceivedEvent] = []
         self.comments = 0
         self.ended = False
         self.problem: dict[str, Any] = {}
-        self._client = httpx.Client(timeout=httpx.Timeout(10, read=60))
+        self._client = client or httpx.Client(timeout=httpx.Timeout(10, read=60))
         request = self._client.build_request(
             "POST", f"{url}/v1/features/stream", json=query, headers={"Authorization": f"Bearer {key}"} | headers
         )

@@ -15,9 +15,11 @@ import structlog
 from featurestore.api import health
 from featurestore.api.body import LARGEST_BODY_BYTES
 from featurestore.api.draining import drain_state
-from featurestore.api.errors import Malformed, MethodNotAllowed, NotFound, Problem
+from featurestore.api.errors import Malformed, MethodNotAllowed, NotFound, Problem, TooOften
 from featurestore.api.fast_path import is_allowed_host
 from featurestore.api.handler import feature_handler
+from featurestore.api.public_pages import AddressLimit
+from featurestore.api.recent_reply import RecentReply
 from featurestore.api.reply import Call, Reply
 from featurestore.api.request_cycle import answer_call, call_of, response_headers
 from featurestore.api.sse.events import MEDIA_TYPE, Ending
@@ -32,6 +34,9 @@ BODY_S = 10.0
 """A request whose body takes longer is refused."""
 SEND_S = 10.0
 """The stream of a client that reads nothing for so long, with its connection's buffers full, is closed."""
+
+UNBUFFERED = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
+"""Headers of a stream, for proxies: store nothing, compress nothing (that would hold events back), pass on at once."""
 
 ALIVE, READY, METRICS = PAGES = ("/healthz", "/readyz", "/metrics")
 
@@ -57,10 +62,12 @@ class EventStreamApp:
         await receive()
         self.streams = self.make_streams()
         checks = {**health.CHECKS, "changes": self._changes}
+        readiness = RecentReply(lambda: health.ready(checks))
         self._pages: dict[str, Callable[[], Reply]] = {
-            READY: partial(health.ready, checks),
-            METRICS: health.process_metrics,
+            READY: partial(health.readiness, readiness),
+            METRICS: RecentReply(health.own_metrics).get,
         }
+        self._limit = AddressLimit()
         self._probers = ThreadPoolExecutor(1, "sse-probe")  # opening may wait for a slow store, and no probe for that
         running = asyncio.create_task(self.streams.notifier.run())
         running.add_done_callback(end_process)
@@ -91,6 +98,8 @@ class EventStreamApp:
         call = call_of(b"", authorization, own_id, traceparent)
         path, method = scope["path"], scope["method"]
         refusal = refusal_of(path, method, host)
+        if path in (READY, METRICS) and not self._limit.admits((scope.get("client") or ("",))[0]):
+            refusal = TooOften()
         if refusal is None and path == PATH:
             try:
                 call.body = await body_of(receive)
@@ -116,7 +125,7 @@ class EventStreamApp:
         disconnected = asyncio.ensure_future(receive())
         disconnected.add_done_callback(lambda _: stream.end(Ending.GONE))
         try:
-            await send(start_message(Reply(200, b"", MEDIA_TYPE, {"X-Accel-Buffering": "no"}), call))
+            await send(start_message(Reply(200, b"", MEDIA_TYPE, UNBUFFERED), call))
             async for event in stream.events(reply):
                 async with asyncio.timeout(SEND_S):
                     await send({"type": "http.response.body", "body": event, "more_body": True})

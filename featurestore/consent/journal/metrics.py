@@ -10,11 +10,18 @@ from prometheus_client import Gauge
 from featurestore.clock import database_now
 from featurestore.config import settings
 from featurestore.consent.models import JournalCheckpoint, KeptDenial, PermissionChange
+from featurestore.shared_metrics import SHARED
 
-WAITING = Gauge("rapport_journal_waiting", "Permission changes that the consent journal has not acknowledged yet.")
-OLDEST = Gauge("rapport_journal_oldest_seconds", "Age of the oldest of them; 0 without any.")
-UNCOMPARED = Gauge("rapport_journal_uncompared_seconds", "Time since the database was last compared with the journal.")
-KEPT = Gauge("rapport_kept_denials", "Denials taken over for subjects that are not registered again yet.")
+WAITING = Gauge(
+    "rapport_journal_waiting", "Permission changes that the consent journal has not acknowledged yet.", registry=SHARED
+)
+OLDEST = Gauge("rapport_journal_oldest_seconds", "Age of the oldest of them; 0 without any.", registry=SHARED)
+UNCOMPARED = Gauge(
+    "rapport_journal_uncompared_seconds", "Time since the database was last compared with the journal.", registry=SHARED
+)
+KEPT = Gauge(
+    "rapport_kept_denials", "Denials taken over for subjects that are not registered again yet.", registry=SHARED
+)
 
 MIN_INTERVAL_S = 15
 """Between two queries: scrapes are no load, and a database that hangs delays one scrape in three at most."""

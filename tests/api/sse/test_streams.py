@@ -25,7 +25,7 @@ def test_stream_sends_the_whole_answer_and_each_change(shop: StreamEnvironment) 
     customer = shop.customer()
     stream = shop.listen(customer)
     assert (stream.status, stream.headers["content-type"]) == (200, MEDIA_TYPE)
-    assert stream.headers["cache-control"] == "no-store"
+    assert stream.headers["cache-control"] == "no-store, no-transform"
     first = stream.newest()
     assert (first.event, first.data["features"][SPENT]) == ("features", 10)
     assert first.data.keys() == {"service", "purpose", "at", "features", "views"}
