@@ -12,6 +12,7 @@ import sys
 
 from django.core.management import execute_from_command_line
 
+from featurestore.command_output import quiet_at_a_broken_pipe
 from featurestore.definitions import DefinitionError
 from featurestore.installed_catalog import CatalogError
 
@@ -29,7 +30,8 @@ def main() -> None:
     if program := PROGRAMS.get(sys.argv[1] if len(sys.argv) > 1 else ""):
         os.execv(sys.executable, [sys.executable, "-m", *program, *sys.argv[2:]])
     try:
-        execute_from_command_line(sys.argv)
+        with quiet_at_a_broken_pipe():
+            execute_from_command_line(sys.argv)
     except (CatalogError, DefinitionError) as error:
         sys.exit(str(error))
 

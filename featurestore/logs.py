@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard error, without personal data.
+"""Logs: one JSON object a line on standard error, without personal data; one line of plain text in a terminal.
 
 For every caller: a traceback has no local variables; of an exception's message only the first line is logged (databases
 and validators quote the offending values below it); the value of a field whose name means a person or a secret is
@@ -47,6 +47,30 @@ def cut_messages(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
     return event
 
 
+def as_text(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+    """An event as a person reads it: time, level, text, fields; of exceptions their types, messages and places.
+
+    >>> as_text(None, "", {"timestamp": "2026-11-22T12:00:00Z", "level": "warning", "event": "late", "seconds": 3})
+    '12:00:00 warning late seconds=3'
+    """
+    fields = {name: value for name, value in event.items() if name not in ("timestamp", "level", "event", "exception")}
+    head = f"{str(event.get('timestamp', ''))[11:19]} {event.get('level', '')} {event.get('event', '')}"
+    lines = [" ".join([head, *(f"{name}={value}" for name, value in fields.items())])]
+    for exception in event.get("exception", ()):
+        lines.append(f"  {exception['exc_type']}: {exception['exc_value']}")
+        lines += [f"    {at['filename']}:{at['lineno']} {at['name']}" for at in exception["frames"]]
+    return "\n".join(line.translate(NO_CONTROLS) for line in lines)
+
+
+NO_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "?")
+"""A field's control characters would steer the terminal."""
+
+
+def in_terminal() -> bool:
+    """Whether a person reads standard error as it is written."""
+    return os.isatty(STDERR)
+
+
 SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -59,8 +83,12 @@ RENDER: list[Any] = [
     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
     structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
     cut_messages,
-    structlog.processors.JSONRenderer(),
 ]
+
+
+def as_line(event: MutableMapping[str, Any]) -> bytes:
+    """A request's line in a terminal."""
+    return as_text(None, "", {**event, "timestamp": event["timestamp"].isoformat()}).encode()
 
 
 class RequestLog:
@@ -93,7 +121,8 @@ class RequestLog:
         common = {"event": "request", "level": "info", "logger": REQUEST_LOGGER.name}
         with self._writing:
             lines = [self._lines.popleft() for _ in range(len(self._lines))]
-            encoded = [encode(conceal(None, "info", {**common, **line})) + b"\n" for line in lines]
+            render = as_line if in_terminal() else encode
+            encoded = [render(conceal(None, "info", {**common, **line})) + b"\n" for line in lines]
             written = 0
             try:
                 for together in _writable_at_once(encoded):
@@ -144,12 +173,13 @@ def configure_logs(level: str) -> None:
 
 def configuration(level: str, loggers: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The standard library's configuration, also for servers that apply it themselves and add ``loggers``."""
-    json = {"()": structlog.stdlib.ProcessorFormatter, "foreign_pre_chain": SHARED, "processors": RENDER}
+    last = as_text if in_terminal() else structlog.processors.JSONRenderer()
+    line = {"()": structlog.stdlib.ProcessorFormatter, "foreign_pre_chain": SHARED, "processors": [*RENDER, last]}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": json},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "formatters": {"line": line},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"level": level, "handlers": ["stderr"]},
         "loggers": {**{name: {"level": "WARNING"} for name in QUIET_LOGGERS}, **(loggers or {})},
     }

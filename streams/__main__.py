@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from featurestore.command_output import quiet_at_a_broken_pipe
 from featurestore.config import settings
 from featurestore.definitions import DefinitionError
 from featurestore.installed_catalog import CatalogError, catalog
@@ -65,6 +66,7 @@ def show_topics(step: str) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        with quiet_at_a_broken_pipe():
+            sys.exit(main())
     except (topics.TopicsError, StoreUnavailable, CatalogError, DefinitionError) as error:
         sys.exit(str(error))

@@ -104,3 +104,31 @@ started.start(); started.join()
 """
     done = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, check=True, cwd=os.getcwd())
     assert sorted(json.loads(line)["by"] for line in done.stderr.splitlines()) == ["child", "parent"]
+
+
+def test_text_of_a_terminal_has_no_control_characters_and_no_private_field(
+    monkeypatch: pytest.MonkeyPatch, lines: Any
+) -> None:
+    monkeypatch.setattr(logs, "in_terminal", lambda: True)
+    configure_logs("INFO")
+    (handler,) = logging.getLogger().handlers
+    written = handler.stream = io.StringIO()
+    try:
+        raise ValueError(f"duplicate key\nDETAIL: (email)=({EMAIL})")
+    except ValueError:
+        structlog.get_logger("test").exception("failed", email=EMAIL, reason="a\x1b[2Jb\nc")
+    text = written.getvalue()
+    assert EMAIL not in text
+    assert "error failed email=[private]" in text
+    assert "reason=a?[2Jb?c" in text
+    assert "ValueError: duplicate key" in text
+    assert not text.startswith("{")
+
+
+def test_request_line_in_a_terminal_is_text(pieces: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "in_terminal", lambda: True)
+    log = RequestLog()
+    log.add({"route": "features", "status": 200})
+    log.flush()
+    (piece,) = pieces
+    assert piece.endswith(b"info request logger=featurestore.requests route=features status=200\n")
