@@ -59,6 +59,7 @@ class PublicPages:
         if path != UNLIMITED and not limit.admits(request.META.get("REMOTE_ADDR", "")):
             return respond_to(request, too_often, "public")
         response: HttpResponse = view(request)
+        response.headers.setdefault("Content-Length", str(len(response.content)))
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("X-Frame-Options", "DENY")
         return response
