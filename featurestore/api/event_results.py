@@ -51,6 +51,6 @@ def refused(problem: Problem) -> EventResult:
     return EventResult(EventStatus.REFUSED, problem.name, problem.detail)
 
 
-def by_status(results: Sequence[EventResult]) -> Counter[EventStatus]:
+def by_status(results: Sequence[EventResult]) -> Counter[str]:
     """The number of results of each status."""
-    return Counter(result.status for result in results)
+    return Counter(result.status.value for result in results)

@@ -83,7 +83,7 @@ class EventSource:
             for i, f in enumerate(self.fields.values())
             if f.convert
         ]
-        self._decoder = msgspec.json.Decoder(CloudEvent[self.accepted])
+        self._decoder = msgspec.json.Decoder(CloudEvent[self.accepted])  # type: ignore[name-defined]
 
     @property
     def topic(self) -> str:
