@@ -137,4 +137,6 @@ def _recent(request: HttpRequest, page: Callable[[], Reply]) -> HttpResponse:
 
 def _response(reply: Reply) -> HttpResponse:
     headers = {"Cache-Control": "no-store"}
-    return HttpResponse(reply.body, status=reply.status, content_type=reply.media_type, headers=headers)
+    response = HttpResponse(reply.body, status=reply.status, content_type=reply.media_type, headers=headers)
+    response._has_been_logged = True  # type: ignore[attr-defined]  # with the reason; Django would add an error a probe
+    return response

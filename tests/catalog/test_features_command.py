@@ -52,7 +52,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
 
 def test_check_of_an_unlocked_catalog_reports_every_view(command: Command) -> None:
     lines = command("check").splitlines()
-    assert len(lines) == 13 + 1
+    assert len(lines) == 14 + 1
     assert lines[0].startswith("featurestore/catalog/orders.py:")
     assert lines[0].endswith(": view spend version 1 is not recorded: run `manage.py features lock`")
     assert lines[-1] == "exit 1"
@@ -60,7 +60,7 @@ def test_check_of_an_unlocked_catalog_reports_every_view(command: Command) -> No
 
 def test_check_passes_after_lock(command: Command) -> None:
     assert "recorded view cart version 1" in command("lock")
-    assert command("check").startswith("13 views, ")
+    assert command("check").startswith("14 views, ")
     assert command("lock") == ""
 
 

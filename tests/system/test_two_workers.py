@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, redis_server: str) -> Itera
     made.api_workers = 2
     made.start("api", *made.api_command)
     try:
-        eventually(lambda: answers(made.client("")), "the API answers", 30)
+        eventually(lambda: answers(made.client("none")), "the API answers", 30)
         yield made
     finally:
         made.stop()
