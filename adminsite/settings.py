@@ -27,7 +27,7 @@ _ADMINISTRATION = [
 ]
 INSTALLED_APPS = [
     "adminsite.apps.AdminsiteConfig",
-    *(_ADMINISTRATION if conf.serves_admin else []),
+    *(_ADMINISTRATION if conf.serves_admin else ["django.contrib.staticfiles"]),  # of the API's page, /v1/docs
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "guardian",
@@ -55,8 +55,11 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 if not conf.serves_admin:
-    # The second refuses unknown hosts.
-    MIDDLEWARE = ["featurestore.api.public_pages.PublicPages", "django.middleware.common.CommonMiddleware"]
+    MIDDLEWARE = [
+        "whitenoise.middleware.WhiteNoiseMiddleware",
+        "featurestore.api.public_pages.PublicPages",
+        "django.middleware.common.CommonMiddleware",  # refuses unknown hosts
+    ]
 
 TEMPLATES = [
     {

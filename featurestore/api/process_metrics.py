@@ -60,7 +60,7 @@ def make_folder() -> Path:
 def is_left(folder: Path) -> bool:
     """Whether a folder is of a server that has ended. One of this process's id is: the id was another's before."""
     number = folder.name.removeprefix(PREFIX)
-    if not number.isdigit() or folder.stat().st_uid != os.getuid():
+    if not number.isdigit() or not is_own(folder):
         return False
     try:
         os.kill(int(number), 0)

@@ -1,6 +1,7 @@
 """A server with two workers: its metrics are those of both, whichever is asked; not ready before migrations ran."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,13 @@ def test_either_worker_tells_the_metrics_of_both(server: Installation) -> None:
     for _ in range(10):
         assert set(samples(server, "process_resident_memory_bytes")) == workers(server)
     assert set(samples(server, "rapport_latched")) == {None}, "of the database: told once"
+
+
+def test_page_of_the_api_has_its_files(server: Installation) -> None:
+    """Also where the administration, and its static files, are served by another process."""
+    files = re.findall(r'(?:src|href)="(/[^"]*)"', asked(server, "/v1/docs").text)
+    assert len(files) >= 4
+    assert [(file, asked(server, file).status_code) for file in files] == [(file, 200) for file in files]
 
 
 def test_worker_that_hangs_is_left_out(server: Installation) -> None:
