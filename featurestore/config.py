@@ -118,8 +118,8 @@ class Settings(BaseSettings):
     client_requests_per_s: int = Field(
         1000,
         gt=0,
-        description="Requests a second of a client without a limit of its own, averaged over ten seconds; each customer "
-        "or event of a batch counts as one.",
+        description="Requests a second of a client without a limit of its own, averaged over ten seconds; each "
+        "customer or event of a batch counts as one.",
     )
     decision_max_age_days: int = Field(
         30, gt=0, description="A consent that was given longer ago (`decided_at`) is refused. A withdrawal never is."
