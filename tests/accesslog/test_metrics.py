@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
-from prometheus_client import REGISTRY
 
 from featurestore.accesslog import metrics, selectors, stream
 from featurestore.accesslog import writer as writer_module
 from featurestore.accesslog.consumer import VANISHED_AFTER_MS
 from featurestore.accesslog.stream import FIELD, KEY, QUARANTINE_KEY
 from featurestore.accesslog.writer import AccessLogWriter
+from featurestore.shared_metrics import SHARED
 from tests.accesslog.harness import NOW_MS, ControlRedis, read
 from tests.kit.access_log import MemoryStream
 
 
 def sample(name: str, **labels: str) -> Any:
-    return REGISTRY.get_sample_value(f"rapport_access_log_{name}", labels)
+    return SHARED.get_sample_value(f"rapport_access_log_{name}", labels)
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ from math import inf, isnan
 import pytest
 from django.db import OperationalError
 from django.test import Client
-from prometheus_client import REGISTRY
 
 from featurestore.ingest import metrics, selectors, tasks
 from featurestore.ingest.models import DeadLetter, DeadLetterPosition
+from featurestore.shared_metrics import SHARED
 from tests.ingest.quarantine import Quarantine
 
 
@@ -19,7 +19,7 @@ def measure_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sample(name: str, **labels: str) -> float | None:
-    return REGISTRY.get_sample_value(f"rapport_dead_letters_{name}", labels)
+    return SHARED.get_sample_value(f"rapport_dead_letters_{name}", labels)
 
 
 def dead_letter(offset: int, hours: float, state: str = "open") -> DeadLetter:

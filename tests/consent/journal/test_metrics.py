@@ -5,12 +5,12 @@ from math import inf
 
 import pytest
 from django.test import Client
-from prometheus_client import REGISTRY
 
 from featurestore.clock import database_now
 from featurestore.config import Settings
 from featurestore.consent.journal import metrics
 from featurestore.consent.models import JournalCheckpoint, PermissionChange
+from featurestore.shared_metrics import SHARED
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def measure_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sample(name: str) -> float | None:
-    return REGISTRY.get_sample_value(f"rapport_journal_{name}")
+    return SHARED.get_sample_value(f"rapport_journal_{name}")
 
 
 def change(sequence: int, seconds: float, **fields: object) -> None:
