@@ -62,7 +62,7 @@ def as_text(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
     return "\n".join(line.translate(NO_CONTROLS) for line in lines)
 
 
-NO_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "?")
+NO_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "?") | dict.fromkeys(b"\t\n\r", " ")
 """A field's control characters would steer the terminal."""
 
 

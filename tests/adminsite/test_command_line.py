@@ -12,13 +12,17 @@ import pytest
 from featurestore.command_output import ENDED_BY_SIGPIPE, quiet_at_a_broken_pipe
 from featurestore.config import ROOT
 
-UNREACHABLE = {**os.environ, "RAPPORT_DATABASE_URL": "postgresql://127.0.0.1:1/none"}
+UNREACHABLE = {
+    **os.environ,
+    "DJANGO_SETTINGS_MODULE": "adminsite.settings",  # the tests' own leave logs alone
+    "RAPPORT_DATABASE_URL": "postgresql://127.0.0.1:1/none",
+}
 CHECK = ("manage.py", "check", "--database", "default")
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("manage.py", "features", "list"), ("manage.py", "openapi"), ("-m", "streams", "--help")],
+    [("manage.py", "features", "list"), ("manage.py", "openapi")],
     ids=lambda arguments: " ".join(arguments),
 )
 def test_command_ends_quietly_when_nobody_reads(arguments: Sequence[str]) -> None:

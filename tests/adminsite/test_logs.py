@@ -120,7 +120,7 @@ def test_text_of_a_terminal_has_no_control_characters_and_no_private_field(
     text = written.getvalue()
     assert EMAIL not in text
     assert "error failed email=[private]" in text
-    assert "reason=a?[2Jb?c" in text
+    assert "reason=a?[2Jb c" in text
     assert "ValueError: duplicate key" in text
     assert not text.startswith("{")
 
