@@ -47,13 +47,20 @@ def folder_of(server: int) -> Path:
     return Path(tempfile.gettempdir()) / f"{PREFIX}{server}"
 
 
-def make_folder() -> Path:
-    """Make this server's folder, before it starts workers. Folders of servers that have ended are removed."""
+def make_folder() -> Path | None:
+    """Make this server's folder, before it starts workers. Folders of servers that have ended are removed.
+
+    None if there is one of another user, into which this server puts nothing: then each worker tells its own metrics.
+    """
     for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         if is_left(left):
             shutil.rmtree(left, ignore_errors=True)
     made = folder_of(os.getpid())
-    made.mkdir(mode=0o700)
+    try:
+        made.mkdir(mode=0o700)
+    except OSError as error:
+        log.warning("each worker tells its own metrics alone: no folder for their sockets", error=str(error))
+        return None
     return made
 
 
