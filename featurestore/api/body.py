@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from featurestore.api.errors import Malformed, TooLarge
-from featurestore.identity import MAX_IDENTIFIER_LENGTH, IdentifierError, subject_of
+from featurestore.identity import MAX_IDENTIFIER_LENGTH, PATTERN, IdentifierError, subject_of
 
 LARGEST_BODY_BYTES = 64 * 1024
 BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -21,8 +21,9 @@ Identifier = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=MAX_IDENTIFIER_LENGTH,
-        description="The shop's own id of a customer, without control characters.",
-        extra_json_schema={"pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$"},  # subject_of refuses them
+        description="The shop's own id of a customer, in Unicode's normal form C (NFC): without control characters, and "
+        "without white space or invisible characters at its ends.",
+        extra_json_schema={"pattern": PATTERN},  # subject_of refuses the others
     ),
 ]
 

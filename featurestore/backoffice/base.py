@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.db.models import Model, QuerySet, TextField
 from django.forms import Form
@@ -12,6 +13,8 @@ from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextareaWidget
+
+from featurestore.identity import IdentifierError, check_identifier
 
 
 class SingleCountChangeList(ChangeList):
@@ -27,7 +30,7 @@ class StaffAdmin(ModelAdmin):
     """Page of a model for staff, without deletion or bulk actions.
 
     ``service_errors``: exceptions of services whose message the page shows. ``exact_search_field``: the field that a
-    search must equal, so that an index finds it and a space in the term separates nothing; empty: Django's search.
+    search must equal, so that an index finds it and white space in the term counts; empty: Django's search.
     """
 
     service_errors: ClassVar[tuple[type[Exception], ...]] = ()
@@ -45,9 +48,9 @@ class StaffAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        if not self.exact_search_field or not search_term.strip():
+        if not self.exact_search_field or not search_term:
             return super().get_search_results(request, queryset, search_term)
-        return queryset.filter(**{self.exact_search_field: search_term.strip()}), False
+        return found_exactly(request, queryset.filter(**{self.exact_search_field: search_term}), search_term), False
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -91,6 +94,18 @@ class StaffAdmin(ModelAdmin):
 
     def redirect_to(self, obj: Model | None) -> HttpResponseRedirect:
         return HttpResponseRedirect(self.url_of(obj))
+
+
+def found_exactly(request: HttpRequest, found: QuerySet[Any], search_term: str) -> QuerySet[Any]:
+    """The rows found for a search term as it was entered, white space included; if there is none, and no id can be
+    like the term, the page says why.
+    """
+    try:
+        check_identifier(search_term, "an id")
+    except IdentifierError as error:
+        if not found.exists():
+            messages.warning(request, f"Nothing is stored under exactly what was entered: {error}.")
+    return found
 
 
 class ReadOnlyAdmin(StaffAdmin):

@@ -16,14 +16,14 @@ from featurestore.aggregations import (
     TopK,
     Variance,
 )
-from featurestore.definitions import EventSource, FeatureView, Label, Personal
+from featurestore.definitions import EventSource, FeatureView, Id, Label, Personal
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Message. ``sentiment`` from -1 (furious) to 1 (delighted) and ``intent`` are scored by the source."""
 
     author: Literal["customer", "bot", "agent"]
-    conversation_id: Personal[Label]
+    conversation_id: Personal[Id]
     sentiment: Personal[Annotated[float, msgspec.Meta(ge=-1, le=1)]] | None = None
     intent: Label | None = None
 

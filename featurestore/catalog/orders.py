@@ -18,7 +18,7 @@ from featurestore.aggregations import (
     TimeSinceLast,
     TopK,
 )
-from featurestore.definitions import EventSource, FeatureView, Label, Money, Personal, unit
+from featurestore.definitions import EventSource, FeatureView, Id, Label, Money, Personal, unit
 
 
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +29,7 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     kind: Literal["completed", "returned"]
-    order_id: Personal[Label]
+    order_id: Personal[Id]
     sku: Label
     quantity: int
     amount: Annotated[Money, unit("GBP")]

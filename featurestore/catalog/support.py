@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from featurestore.aggregations import Count, Last, Mean, TimeSinceLast, TopK
-from featurestore.definitions import EventSource, FeatureView, Label, Personal, unit
+from featurestore.definitions import EventSource, FeatureView, Id, Label, Personal, unit
 
 
 class TicketChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -15,7 +15,7 @@ class TicketChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     kind: Literal["opened", "reopened", "solved"]
-    ticket_id: Personal[Label]
+    ticket_id: Personal[Id]
     topic: Label
     open_tickets: Annotated[int, msgspec.Meta(ge=0)]
     solved_after_s: Annotated[int, msgspec.Meta(ge=0), unit("s")] | None = None

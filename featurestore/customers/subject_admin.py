@@ -1,6 +1,5 @@
 """Base class of admin pages whose rows hold a subject. They show its customer to users who may view customers."""
 
-from contextlib import suppress
 from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -9,10 +8,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from featurestore.backoffice.base import ReadOnlyAdmin
+from featurestore.backoffice.base import ReadOnlyAdmin, found_exactly
 from featurestore.customers.models import Customer
-from featurestore.customers.selectors import subject_of_customer
-from featurestore.identity import IdentifierError
+from featurestore.customers.selectors import stored_subject
 
 
 class SubjectRowAdmin(ReadOnlyAdmin):
@@ -24,13 +22,12 @@ class SubjectRowAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        if not (term := search_term.strip()):
+        if not search_term:
             return queryset, False
-        wanted = [term]
+        wanted = [search_term]
         if request.user.has_perm("customers.view_customer"):
-            with suppress(IdentifierError):
-                wanted.append(subject_of_customer(term))
-        return queryset.filter(subject__in=wanted), False
+            wanted.append(stored_subject(search_term))
+        return found_exactly(request, queryset.filter(subject__in=wanted), search_term), False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         customer = Customer.objects.filter(subject=OuterRef("subject"), erased_at=None)

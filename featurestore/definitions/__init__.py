@@ -1,7 +1,7 @@
 """Definitions of features: event sources, feature views, feature services, and the registry of all. Pure."""
 
 from featurestore.definitions.errors import DefinitionError
-from featurestore.definitions.fields import Label, Money, Personal, unit
+from featurestore.definitions.fields import Id, Label, Money, Personal, unit
 from featurestore.definitions.purpose import LawfulBasis, Purpose
 from featurestore.definitions.registry import Problem, Registry
 from featurestore.definitions.service import FeatureService
@@ -15,6 +15,7 @@ __all__ = [
     "Feature",
     "FeatureService",
     "FeatureView",
+    "Id",
     "InvalidEvent",
     "Label",
     "LawfulBasis",

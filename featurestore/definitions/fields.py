@@ -1,6 +1,7 @@
 """Fields of events: the types of their data beyond Python's own, and the kind of each field. Pure."""
 
 from collections.abc import Callable
+from functools import partial
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -9,6 +10,7 @@ from msgspec import inspect
 
 from featurestore.aggregations.answers import DIMENSIONLESS
 from featurestore.aggregations.base import NUMBER_BYTES, TEXT_BYTES, Kind
+from featurestore.identity import PATTERN, check_identifier, is_plain
 
 T = TypeVar("T")
 
@@ -28,6 +30,9 @@ def unit(symbol: str) -> msgspec.Meta:
 
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 """A short text that may become a feature: a category, a code, a language."""
+
+Id = Annotated[Label, msgspec.Meta(extra={"identifier": True}, extra_json_schema={"pattern": PATTERN})]
+"""The id of an order, a ticket and the like. Two that look alike are refused, as they would count as two."""
 
 LARGEST = 10**12
 """Size of a number, in its field's smallest unit: 9.2 million of the largest sum up within signed 64 bits."""
@@ -53,6 +58,7 @@ class Field(NamedTuple):
     places: int = 0
     literals: tuple[Any, ...] = ()  # the only values, if the type lists them
     personal: bool = False
+    identifier: bool = False
     unit: str | None = None  # of a number; "1" by default
     most_bytes: int = NUMBER_BYTES  # of a value as msgpack
 
@@ -61,6 +67,8 @@ class Field(NamedTuple):
         """The function from a decoded value to what aggregations take; it raises ValueError for what they don't."""
         if self.kind is Kind.SCALED:
             return lambda value: scaled(value, self.places)
+        if self.identifier:
+            return partial(checked_identifier, name=self.name)
         return CHECKS.get(self.kind)
 
     def literal(self, value: Any) -> Any:
@@ -90,7 +98,7 @@ def fields_of(data: type[msgspec.Struct]) -> dict[str, Field]:
     return found
 
 
-ANNOTATED = ("places", "personal", "unit")
+ANNOTATED = ("places", "personal", "identifier", "unit")
 
 
 def _field(name: str, type_: inspect.Type) -> Field | None:
@@ -149,6 +157,13 @@ def bounded_text(value: str) -> str:
 def label_or_none(value: str) -> str | None:
     """The value of an optional label: an empty one is null."""
     return bounded_text(value) or None
+
+
+def checked_identifier(value: str, name: str) -> str:
+    """Raises IdentifierError, which is a ValueError."""
+    if not is_plain(value):
+        check_identifier(value, name)
+    return value
 
 
 CHECKS: dict[Kind, Callable[[Any], Any]] = {

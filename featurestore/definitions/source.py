@@ -10,6 +10,7 @@ import msgspec
 from featurestore.definitions.empty_labels import accepting_empty
 from featurestore.definitions.errors import DefinitionError, caller_line
 from featurestore.definitions.fields import Field, fields_of, label_or_none
+from featurestore.identity import IdentifierError, check_identifier, is_plain
 
 LARGEST_EVENT_BYTES = 64 * 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -118,8 +119,17 @@ class EventSource:
         identity = (
             f"{len(event.source)}|{event.source}|{event.id}"  # with its length, since a source may hold any separator
         )
+        if not is_plain(identity):
+            self._check_identifiers(event)
         event_id_hash = int.from_bytes(blake2b(identity.encode(), digest_size=8).digest(), "big") >> 1
         return Event(event.subject, time_ms, event_id_hash, self.values(event.data))
+
+    def _check_identifiers(self, event: CloudEvent[Any]) -> None:
+        for name, identifier in (("id", event.id), ("source", event.source)):
+            try:
+                check_identifier(identifier, name)
+            except IdentifierError as error:
+                raise InvalidEvent(f"{error} - at `$.{name}`") from None
 
     def _reason(self, error: str) -> str:
         """msgspec's message without the sender's text: a wrong value, or the name of an unknown field."""

@@ -4,6 +4,7 @@ python -m tests.api.fuzz --max-examples 1000
 """
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from devservers.redis_server import RedisServer
 from devservers.waiting import eventually
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+HOOKS = Path(__file__).with_name("fuzz_hooks.py")
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
@@ -49,7 +51,11 @@ def fuzz(client: httpx.Client, folder: Path, options: Sequence[str]) -> "subproc
     command = [str(SCHEMATHESIS), "--config-file", str(CONFIG), "run", f"{client.base_url}/v1/openapi.json"]
     allowed = ["--header", f"Authorization: {client.headers['Authorization']}"]
     return subprocess.run(
-        [*command, *allowed, "--checks", "all", "--no-color", *options], cwd=folder, stdout=subprocess.PIPE, text=True
+        [*command, *allowed, "--checks", "all", "--no-color", *options],
+        cwd=folder,
+        env=os.environ | {"SCHEMATHESIS_HOOKS": str(HOOKS)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 

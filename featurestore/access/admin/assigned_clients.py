@@ -15,7 +15,9 @@ from featurestore.backoffice.base import StaffAdmin
 
 
 class AssignedClientAdmin(StaffAdmin):
-    """Page of clients, or of what belongs to one. The role must permit it, or the assignment to the client."""
+    """Page of clients, or of what belongs to one. It shows a row to whom its role shows every row of the page or every
+    client, and to whom the row's client is assigned. Fields are changed by role alone: see ``may_manage``.
+    """
 
     client_path = "pk"  # field that holds the client; "pk" where the object is the client
 
@@ -36,17 +38,19 @@ class AssignedClientAdmin(StaffAdmin):
         if self.by_role(request, "view"):
             return True
         if obj is not None:
-            return self.by_assignment(request, "view", obj)
+            return clients_of(request.user).filter(pk=self.client_of(obj).pk).exists()
         if not hasattr(request, "assigned"):  # the menu and the page ask many times
             known = request.user.is_authenticated  # guardian accepts no anonymous user
             request.assigned = known and clients_of(request.user).exists()  # type: ignore[attr-defined]
         return bool(request.assigned)  # type: ignore[attr-defined]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.by_role(request, "change") or (obj is not None and self.by_assignment(request, "change", obj))
+        return self.by_role(request, "change")
+
+    def may_manage(self, request: HttpRequest, obj: Any) -> bool:
+        """Whether the user may do what ends or renews: rotate, revoke, set inactive. An assignment allows no more."""
+        assigned = request.user.has_perm("access.change_apiclient", self.client_of(obj))
+        return self.by_role(request, "change") or bool(assigned)
 
     def by_role(self, request: HttpRequest, what: str) -> bool:
         return bool(request.user.has_perm(f"{self.opts.app_label}.{what}_{self.opts.model_name}"))
-
-    def by_assignment(self, request: HttpRequest, what: str, obj: Any) -> bool:
-        return bool(request.user.has_perm(f"access.{what}_apiclient", self.client_of(obj)))

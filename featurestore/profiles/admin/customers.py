@@ -7,13 +7,14 @@ from urllib.parse import urlencode
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Model, QuerySet, Value, When
+from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter
 from unfold.decorators import action
 
-from featurestore.backoffice.base import ReadOnlyAdmin
+from featurestore.backoffice.base import ReadOnlyAdmin, found_exactly
 from featurestore.consent import selectors, services
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import Purpose
@@ -91,10 +92,12 @@ class CustomerAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Customers whose id starts with the term, which an index finds; the one with exactly this id first."""
-        if not (term := search_term.strip()):
+        if not search_term:
             return queryset, False
-        exact_first = Case(When(customer_id=term, then=Value(0)), default=Value(1))
-        return queryset.filter(customer_id__startswith=term).order_by(exact_first, "customer_id"), False
+        exact_first = Case(When(customer_id=search_term, then=Value(0)), default=Value(1))
+        begin_so = queryset.filter(customer_id__startswith=search_term)  # in SQLite it takes a for A
+        found = begin_so.alias(beginning=Left("customer_id", len(search_term))).filter(beginning=search_term)
+        return found_exactly(request, found.order_by(exact_first, "customer_id"), search_term), False
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
