@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest
 from django.urls import reverse
 
+from adminsite.work import work_of
 from featurestore.access.selectors import clients_of
 from featurestore.accesslog import selectors as access_log
 from featurestore.audit import selectors as audit
@@ -78,10 +79,11 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         figures.append(_dead_letters())
     if may("accesslog.view_accessgap"):
         figures.append(_access_gaps())
-    context |= {"title": "Overview", "figures": figures}
+    context |= {"title": "Overview", "figures": figures, "work": work_of(request)}
     if may("consent.view_consentrecord"):
         days = consent.decisions_by_day(DAYS)
         context |= {"days": days, "chart": _chart(days), "chart_options": json.dumps(CHART_OPTIONS)}
+    if may("consent.view_consentrecord") and may("customers.view_customer"):
         context["latest"] = ConsentRecord.objects.select_related("customer", "purpose")[:LATEST]
     if may("audit.view_finding"):
         context["findings"] = audit.open_findings()[:LATEST]

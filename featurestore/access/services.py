@@ -4,9 +4,12 @@ import re
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import TypeVar
 
 import structlog
+from django.apps import apps
+from django.conf import settings
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
@@ -38,18 +41,29 @@ def create_client(name: str, *, owner: str, actor: str, description: str = "") -
     return client
 
 
-def save_client(client: ApiClient, *, actor: str) -> None:
-    """Write a new or changed client. The credentials of an inactive one are refused. Raises WrongName."""
+def save_client(client: ApiClient, *, actor: str, fields: Collection[str] | None = None) -> None:
+    """Write a new client, or the named fields of a changed one. The credentials of an inactive one are refused.
+
+    Raises WrongName.
+    """
     try:
         client_name(client.name)
         with transaction.atomic():
-            client.save()
+            client.save(update_fields=fields)
     except ValidationError as error:
         raise WrongName(f"A client's name has {error.message}") from None
     except IntegrityError:
         raise WrongName(f"There is a client {client.name} already: give this one another name.") from None
     invalidate_credentials()
     log.info("client saved", client=client.name, active=client.active, actor=actor)
+
+
+def deactivate(client: ApiClient, *, actor: str) -> None:
+    """Set a client inactive: its credentials are refused by every process."""
+    ApiClient.objects.filter(pk=client.pk).update(active=False)
+    client.refresh_from_db()
+    invalidate_credentials()
+    log.info("client deactivated", client=client.name, actor=actor)
 
 
 def allow(
@@ -216,8 +230,10 @@ def _seed_role(name: str, permissions: Collection[str]) -> Group:
 
 
 def prune() -> None:
-    """Delete expired tokens."""
+    """Delete expired tokens, and expired sessions of staff where this process knows sessions."""
     clear_expired()
+    if apps.is_installed("django.contrib.sessions"):
+        import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
 
 
 def _allowance(services: Collection[str], purposes: Collection[str], scopes: Collection[str]) -> dict[str, list[str]]:

@@ -6,5 +6,5 @@ from featurestore.access import services
 
 
 @shared_task(name="access.prune")
-def prune_tokens() -> None:
+def prune_logins() -> None:
     services.prune()

@@ -12,6 +12,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 from unfold.utils import parse_date_str
 
+from featurestore.access.selectors import clients_of
 from featurestore.accesslog import selectors
 from featurestore.accesslog.models import AccessGap, AccessRecord, ReadContext
 from featurestore.backoffice.base import ReadOnlyAdmin
@@ -25,11 +26,18 @@ SHOWN_GAPS = 10
 log = structlog.get_logger(__name__)
 
 
+def contexts_of(request: HttpRequest) -> QuerySet[ReadContext]:
+    """The read contexts of the clients that the user may see. Contexts outlive their clients: a role sees them all."""
+    if request.user.has_perm("access.view_apiclient"):
+        return ReadContext.objects.all()
+    return ReadContext.objects.filter(client__in=clients_of(request.user).values("name"))
+
+
 class ContextFilter(DropdownFilter):
     """Filter by a field of the read contexts."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        names = ReadContext.objects.order_by(self.parameter_name).values_list(self.parameter_name, flat=True)
+        names = contexts_of(request).order_by(self.parameter_name).values_list(self.parameter_name, flat=True)
         return [(name, name) for name in names.distinct()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -63,7 +71,9 @@ class AccessRecordAdmin(SubjectRowAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AccessRecord]:
-        return super().get_queryset(request).select_related("context")
+        records = super().get_queryset(request).select_related("context")
+        every = request.user.has_perm("access.view_apiclient")
+        return records if every else records.filter(context__in=contexts_of(request))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         first, last = (parse_date_str(request.GET.get(f"at_{end}") or "") for end in ("from", "to"))

@@ -128,6 +128,7 @@ class FindingAdmin(SubjectRowAdmin):
         ("Dismissal", {"fields": ["dismissed_by", "dismissed_reason"]}),
     ]
     actions_detail = ["dismiss"]
+    linked_filters = ("run",)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         shown = super().get_fieldsets(request, obj)

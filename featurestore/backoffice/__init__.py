@@ -1,1 +1,2 @@
-"""Base classes of the administration: ``base.py`` (pages), ``filters.py``, ``paging.py``. No Django app of its own."""
+"""Base classes of the administration: ``base.py`` (pages), ``permitted.py`` (rows that a user may see),
+``filters.py``, ``paging.py``. No Django app of its own."""

@@ -5,8 +5,10 @@ from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import Model, QuerySet, TextField
-from django.forms import Form
+from django.db.models.constants import LOOKUP_SEP
+from django.forms import CharField, Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -14,6 +16,7 @@ from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from featurestore.backoffice.permitted import permitted
 from featurestore.identity import IdentifierError, check_identifier
 
 
@@ -31,10 +34,12 @@ class StaffAdmin(ModelAdmin):
 
     ``service_errors``: exceptions of services whose message the page shows. ``exact_search_field``: the field that a
     search must equal, so that an index finds it and white space in the term counts; empty: Django's search.
+    ``linked_filters``: fields, shown nowhere, by which links of other pages filter the list.
     """
 
     service_errors: ClassVar[tuple[type[Exception], ...]] = ()
     exact_search_field: ClassVar[str] = ""
+    linked_filters: ClassVar[tuple[str, ...]] = ()
     actions: Sequence[str] | None = None
     list_per_page = 50
     list_filter_submit = True
@@ -51,6 +56,43 @@ class StaffAdmin(ModelAdmin):
         if not self.exact_search_field or not search_term:
             return super().get_search_results(request, queryset, search_term)
         return found_exactly(request, queryset.filter(**{self.exact_search_field: search_term}), search_term), False
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Whether an address may filter by a field: only by those that the page shows to the user.
+
+        Django allows every field of the model, such as a key's digest, and every annotation, such as the customer of a
+        subject: whoever filters by the beginning of a value reads it, character by character.
+        """
+        assert request is not None
+        name = lookup.partition(LOOKUP_SEP)[0]
+        if name in self.get_queryset(request).query.annotations:
+            return False
+        fields = {field.name for field in self.opts.get_fields()} | {"pk"}
+        return name not in fields or (
+            name in {*self.shown_fields(request), *self.linked_filters}
+            and super().lookup_allowed(lookup, value, request)
+        )
+
+    def shown_fields(self, request: HttpRequest) -> set[str]:
+        """Fields that the list, its filters or a row's page show to the user."""
+        filters = (one[0] if isinstance(one, tuple) else one for one in self.get_list_filter(request))
+        shown = {*self.get_list_display(request), *flatten_fieldsets(self.get_fieldsets(request, self.model()))}
+        return {name for name in {*shown, *filters} if isinstance(name, str)} | {self.opts.pk.name, "pk"}
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """A name that identifies a row is refused with white space at its ends, not stripped."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.unique and isinstance(field, CharField):
+            field.strip = False
+        return field
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        rows = permitted(request, db_field.remote_field.model)
+        return super().formfield_for_foreignkey(db_field, request, **{"queryset": rows} | kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        rows = permitted(request, db_field.remote_field.model)
+        return super().formfield_for_manytomany(db_field, request, **{"queryset": rows} | kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

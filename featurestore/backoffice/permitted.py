@@ -3,9 +3,8 @@
 from typing import Any, TypeVar
 
 from django.contrib import admin
-from django.contrib.admin import ModelAdmin
 from django.contrib.admin.exceptions import NotRegistered
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
@@ -24,7 +23,7 @@ def permitted(request: HttpRequest, model: type[ModelT]) -> QuerySet[ModelT]:
 class PermittedRelatedFilter(RelatedDropdownFilter):
     """Filter by a related row. It offers those that the user may see; Django's and unfold's offer every row."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[Any, str]]:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
         rows = permitted(request, field.remote_field.model).order_by().values("pk")
         ordering = self.field_admin_ordering(field, request, model_admin)
         choices: list[tuple[Any, str]] = field.get_choices(
@@ -32,8 +31,3 @@ class PermittedRelatedFilter(RelatedDropdownFilter):
         )
         return choices
 
-
-def related_model(field: Field[Any, Any]) -> type[Model]:
-    """The model that a relation points to."""
-    assert field.remote_field is not None
-    return field.remote_field.model  # type: ignore[no-any-return]

@@ -258,6 +258,7 @@ class CurrentPermission(models.Model):
         ]
         indexes = [
             models.Index(name="permission_by_end", fields=["until"], condition=models.Q(allowed=True)),
+            models.Index(name="permission_paused", fields=["customer"], condition=models.Q(paused=True)),
         ]
 
     def __str__(self) -> str:

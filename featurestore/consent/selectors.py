@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, QuerySet
+from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, Min, OuterRef, QuerySet, Subquery
 from django.db.models.functions import TruncDate
 
 from featurestore.clock import database_now
@@ -15,6 +15,10 @@ from featurestore.consent.permission_derivation import Decision
 from featurestore.permission import Permission
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
+
+
+FIRST_CHANGES = 100
+"""Oldest changes, of which one was the first to be in the store."""
 
 
 class DailyDecisions(NamedTuple):
@@ -42,6 +46,13 @@ class OutboxBacklog(NamedTuple):
     unpublished: int
     unsent_purges: int
     oldest_s: float
+
+
+class OpenPauses(NamedTuple):
+    """Number of customers with a paused purpose, and when the oldest of the pauses was recorded."""
+
+    customers: int
+    oldest: datetime | None
 
 
 class StoreStatus(StrEnum):
@@ -108,10 +119,14 @@ def decisions_by_day(days: int = 30, now: datetime | None = None) -> list[DailyD
 
 
 def propagation_delay(now: datetime | None = None) -> PropagationDelay:
-    """The delay of the changes of the last day."""
+    """The delay of the changes of the last day, without those that were recorded before the store was first up: before
+    the first publication, which is one of the oldest changes'. A later time without the store counts.
+    """
     since = (now or database_now()) - timedelta(days=1)
+    oldest = PermissionChange.objects.exclude(published_at=None).order_by("sequence")
+    first = min(oldest.values_list("published_at", flat=True)[:FIRST_CHANGES], default=None)
     delays = (
-        PermissionChange.objects.filter(created_at__gte=since, published_at__isnull=False)
+        PermissionChange.objects.filter(created_at__gte=max(since, first or since), published_at__isnull=False)
         .annotate(delay=ExpressionWrapper(F("published_at") - F("created_at"), output_field=DurationField()))
         .order_by("delay")
         .values_list("delay", flat=True)
@@ -121,6 +136,17 @@ def propagation_delay(now: datetime | None = None) -> PropagationDelay:
         return PropagationDelay(0, None, None)
     p50, p99 = (delays[int((count - 1) * share)].total_seconds() * 1000 for share in (0.5, 0.99))
     return PropagationDelay(count, p50, p99)
+
+
+def open_pauses() -> OpenPauses:
+    """The pauses that are not lifted."""
+    begins = ConsentRecord.objects.filter(
+        customer=OuterRef("customer"), purpose=OuterRef("purpose"), decision=Decision.PAUSED
+    )
+    paused = CurrentPermission.objects.filter(paused=True).annotate(
+        paused_at=Subquery(begins.order_by("-sequence").values("at")[:1])
+    )
+    return OpenPauses(*paused.aggregate(n=Count("customer", distinct=True), at=Min("paused_at")).values())
 
 
 def outbox_backlog(now: datetime | None = None) -> OutboxBacklog:

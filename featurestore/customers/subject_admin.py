@@ -1,6 +1,6 @@
-"""Base class of admin pages whose rows hold a subject. They show its customer to users who may view customers."""
+"""Base classes of admin pages whose rows are about a customer, who is shown to users who may view customers."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
@@ -13,7 +13,27 @@ from featurestore.customers.models import Customer
 from featurestore.customers.selectors import stored_subject
 
 
-class SubjectRowAdmin(ReadOnlyAdmin):
+class CustomerRowAdmin(ReadOnlyAdmin):
+    """Admin page of rows about a customer. Who may not view customers sees neither the column nor the field."""
+
+    customer_column: ClassVar[str] = "customer"
+
+    def may_see_customers(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("customers.view_customer"))
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        shown = list(super().get_list_display(request))
+        return shown if self.may_see_customers(request) else [name for name in shown if name != self.customer_column]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        may = self.may_see_customers(request)
+        return [
+            (title, {**options, "fields": [name for name in options["fields"] if may or name != self.customer_column]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+
+class SubjectRowAdmin(CustomerRowAdmin):
     """Admin page of a model with a field ``subject``. The customer is joined in the page's own query."""
 
     search_fields = ["subject"]
@@ -25,7 +45,7 @@ class SubjectRowAdmin(ReadOnlyAdmin):
         if not search_term:
             return queryset, False
         wanted = [search_term]
-        if request.user.has_perm("customers.view_customer"):
+        if self.may_see_customers(request):
             wanted.append(stored_subject(search_term))
         return found_exactly(request, queryset.filter(subject__in=wanted), search_term), False
 
@@ -39,17 +59,6 @@ class SubjectRowAdmin(ReadOnlyAdmin):
                 customer_name=Subquery(customer.values("customer_id")[:1]),
             )
         )
-
-    def get_list_display(self, request: HttpRequest) -> list[str]:
-        shown = list(super().get_list_display(request))
-        return shown if request.user.has_perm("customers.view_customer") else [n for n in shown if n != "customer"]
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        may = request.user.has_perm("customers.view_customer")
-        return [
-            (title, {**options, "fields": [name for name in options["fields"] if may or name != "customer"]})
-            for title, options in super().get_fieldsets(request, obj)
-        ]
 
     @display(description="Customer", empty_value="unknown")
     def customer(self, row: Any) -> Any:

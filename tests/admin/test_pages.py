@@ -7,7 +7,6 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import reverse
 
-from featurestore.consent.models import PermissionChange
 from tests.admin.environment import AdminEnvironment, text_of
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -62,13 +61,13 @@ def test_roles_see_only_their_pages(full_env: AdminEnvironment, name: str) -> No
         assert added == (200 if label(model) in ADDED[name] else 403), label(model)
 
 
-@pytest.mark.parametrize("name", SEEN)
-def test_no_page_deletes(full_env: AdminEnvironment, name: str) -> None:
-    browser = full_env.log_in(name)
+def test_no_page_deletes(full_env: AdminEnvironment) -> None:
+    """Not even a superuser's. What the roles may post is in test_every_address.py."""
+    browser = full_env.log_in("root")
     for model in MODELS:
         row = model._default_manager.first()
         assert row is not None
-        if model._meta.app_label != "auth" or name != "root":
+        if model._meta.app_label != "auth":
             assert browser.post(address(model, "delete", row.pk), {"post": "yes"}).status_code == 403, label(model)
             action = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
             assert browser.post(address(model, "changelist"), action).status_code in (200, 302, 403), label(model)
@@ -85,17 +84,6 @@ def test_overview_and_menu_show_only_permitted_models(full_env: AdminEnvironment
         reverse("admin:index")
     }
     assert ("C42" in text_of(page)) is (name in ("root", "olivia"))
-
-
-@pytest.mark.parametrize("name", ["petra", "chris"])
-def test_engineers_see_no_customer_id(full_env: AdminEnvironment, name: str) -> None:
-    browser = full_env.log_in(name)
-    for model in MODELS:
-        if label(model) in SEEN[name]:
-            pages = [address(model, "changelist"), address(model, "change", model._default_manager.first().pk)]  # type: ignore[union-attr]
-            assert all("C42" not in text_of(browser.get(page)) for page in pages)
-    found = browser.get(address(PermissionChange, "changelist"), {"q": "C42"})
-    assert found.status_code == 403 or found.context["cl"].result_count == 0, "a customer id finds no subject"
 
 
 @pytest.mark.parametrize("app", ["access", "accesslog", "audit", "auth", "consent", "customers", "ingest"])

@@ -21,8 +21,9 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminS
 from featurestore.access import services, usage
 from featurestore.access.admin.keys import NewCredentialAdmin, state_of
 from featurestore.access.errors import AccessError
-from featurestore.access.models import ApiClient
+from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.access.scopes import SCOPE_DESCRIPTIONS
+from featurestore.backoffice.permitted import permitted
 from featurestore.consent.models import Purpose
 from featurestore.installed_catalog import catalog
 
@@ -44,7 +45,7 @@ class LifetimeForm(forms.Form):
 
 
 class AllowanceForm(forms.Form):
-    """Scopes, services and purposes of a client or key, out of all that exist."""
+    """Scopes, services and purposes of a client or key; ``offered`` are the purposes to choose from."""
 
     scopes = forms.MultipleChoiceField(
         choices=[(scope, f"{scope}: {description}") for scope, description in SCOPE_DESCRIPTIONS.items()],
@@ -57,9 +58,9 @@ class AllowanceForm(forms.Form):
     )
     purposes = forms.MultipleChoiceField(widget=UnfoldAdminCheckboxSelectMultipleWidget)
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, *args: Any, offered: QuerySet[Purpose], **kwargs: Any):
         super().__init__(*args, **kwargs)
-        purposes = Purpose.objects.filter(active=True).values_list("name", "title")
+        purposes = offered.filter(active=True).values_list("name", "title")
         self.fields["purposes"].choices = [(name, f"{name}: {title}") for name, title in purposes]  # type: ignore[attr-defined]
 
 
@@ -95,7 +96,7 @@ class ApiClientAdmin(NewCredentialAdmin):
     search_fields = ["name", "owner"]
     search_help_text = "Name or owner"
     fields = ["name", "owner", "description", "active", "requests_per_s"]
-    actions_detail = ["assign_staff", "create_key", *SECTION_ACTIONS]
+    actions_detail = ["assign_staff", "create_key", "deactivate", *SECTION_ACTIONS]
     list_before_template = "admin/access/apiclient/unknown.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiClient]:
@@ -128,7 +129,7 @@ class ApiClientAdmin(NewCredentialAdmin):
         return ["name"] if obj else []
 
     def save_model(self, request: HttpRequest, obj: ApiClient, form: Any, change: bool) -> None:
-        services.save_client(obj, actor=request.user.get_username())
+        services.save_client(obj, actor=request.user.get_username(), fields=form.changed_data if change else None)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         unknown = usage.client_usage("", datetime.now(UTC)) if self.by_role(request, "view") else []
@@ -138,8 +139,8 @@ class ApiClientAdmin(NewCredentialAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
     ) -> HttpResponse:
         if obj is not None:
-            context["keys"] = [(key, state_of(key)) for key in obj.keys.select_related("client")]
-            context["secrets"] = [(secret, state_of(secret)) for secret in obj.secrets.select_related("client")]
+            for name, model in (("keys", ApiKey), ("secrets", ClientSecret)):
+                context[name] = [(one, state_of(one)) for one in permitted(request, model).filter(client=obj)]
             context["tokens"], context["token_count"] = live_tokens(obj)[:SHOWN_TOKENS], live_tokens(obj).count()
             context["offered"] = {action_key(action) for action in super().get_actions_detail(request, obj.pk)}
             context["usage"] = usage.client_usage(obj.name, datetime.now(UTC))
@@ -160,6 +161,32 @@ class ApiClientAdmin(NewCredentialAdmin):
     @display(description="Last used", ordering="last_used")
     def used(self, client: Any) -> datetime | None:
         return client.last_used
+
+    def has_deactivate_permission(self, request: HttpRequest, object_id: str) -> bool:
+        client = self.get_object(request, object_id)
+        return client is not None and client.active and self.may_manage(request, client)
+
+    @action(description="Set inactive", url_path="deactivate", permissions=["deactivate"], variant=ActionVariant.DANGER)
+    def deactivate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        client = self.get_or_404(request, object_id)
+
+        def then(answers: dict[str, Any]) -> HttpResponse:
+            services.deactivate(client, actor=request.user.get_username())
+            self.log_change(request, client, "Set inactive.")
+            messages.success(request, "Inactive. Every request with its keys, secrets and tokens is refused.")
+            return self.redirect_to(client)
+
+        return self.confirm(
+            request,
+            client,
+            forms.Form,
+            then,
+            title=f"Set {client.name} inactive",
+            button="Set inactive",
+            danger=True,
+            lead="Every request with its keys, secrets and tokens is refused, at once. Only platform engineers can set it "
+            "active again.",
+        )
 
     def has_create_key_permission(self, request: HttpRequest, object_id: str) -> bool:
         """Only by role: assigned staff renew keys, but don't make one that may do more."""
@@ -185,7 +212,7 @@ class ApiClientAdmin(NewCredentialAdmin):
         return self.confirm(
             request,
             client,
-            KeyForm,
+            partial(KeyForm, offered=permitted(request, Purpose)),
             then,
             title=f"Create a key for {client.name}",
             button="Create the key",
@@ -234,7 +261,7 @@ class ApiClientAdmin(NewCredentialAdmin):
         return self.confirm(
             request,
             client,
-            partial(AllowanceForm, initial=now),
+            partial(AllowanceForm, initial=now, offered=permitted(request, Purpose)),
             then,
             title=f"What may tokens of {client.name} do?",
             button="Save",
@@ -243,7 +270,7 @@ class ApiClientAdmin(NewCredentialAdmin):
 
     def has_revoke_tokens_permission(self, request: HttpRequest, object_id: str) -> bool:
         client = self.get_object(request, object_id)
-        return client is not None and self.has_change_permission(request, client) and live_tokens(client).exists()
+        return client is not None and self.may_manage(request, client) and live_tokens(client).exists()
 
     @action(
         description="Revoke all tokens",
@@ -302,5 +329,6 @@ class ApiClientAdmin(NewCredentialAdmin):
             title=f"Staff assigned to {client.name}",
             button="Save",
             lead="People whose role does not cover every client. They see this one, may set it inactive, and rotate "
-            "and revoke its keys, secrets and tokens; they can't make a key or token that may do more.",
+            "and revoke its keys, secrets and tokens. They can't set it active again, change its owner or rate limit, or "
+            "make a key or token that may do more.",
         )

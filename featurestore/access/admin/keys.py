@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
-from unfold.contrib.filters.admin import DropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
@@ -18,6 +18,7 @@ from featurestore.access import services
 from featurestore.access.admin.assigned_clients import AssignedClientAdmin
 from featurestore.access.errors import AccessError
 from featurestore.access.models import ApiKey, ClientSecret
+from featurestore.backoffice.permitted import PermittedRelatedFilter
 
 SOON = timedelta(days=14)
 HOURS = services.OVERLAP // timedelta(hours=1)
@@ -85,7 +86,7 @@ class IssuedAdmin(NewCredentialAdmin):
     service_errors = (AccessError,)
     client_path = "client"
     list_display = ["name", "client", "state", "last_used_at", "expires_at"]
-    list_filter = [StateFilter, ("client", RelatedDropdownFilter)]
+    list_filter = [StateFilter, ("client", PermittedRelatedFilter)]
     search_fields = ["key_id"]
     exact_search_field = "key_id"
     search_help_text = "Id: 12 hex digits"
@@ -121,7 +122,7 @@ class IssuedAdmin(NewCredentialAdmin):
         issued = self.get_object(request, object_id)
         if issued is None or state_of(issued) in ("Revoked", "Expired"):
             return False
-        return self.by_role(request, "change") or self.by_assignment(request, "change", issued)
+        return self.may_manage(request, issued)
 
     @action(description="Rotate", url_path="rotate", permissions=["end"], variant=ActionVariant.PRIMARY)
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:

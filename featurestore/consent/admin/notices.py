@@ -1,13 +1,12 @@
 """Admin page of notices. A published notice never changes; a new text is a new version."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -17,11 +16,16 @@ from unfold.widgets import (
 )
 
 from featurestore.backoffice.base import StaffAdmin
+from featurestore.backoffice.permitted import PermittedRelatedFilter, permitted
 from featurestore.consent import services
 from featurestore.consent.models import Notice, Purpose
 
 
 class NoticeForm(forms.ModelForm):
+    """Form of a new notice; ``offered`` are the purposes that it may explain."""
+
+    offered: ClassVar[QuerySet[Purpose]]
+
     class Meta:
         model = Notice
         fields = ["name", "version", "language", "purposes", "body"]
@@ -36,13 +40,15 @@ class NoticeForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.fields["purposes"].queryset = Purpose.objects.filter(active=True)  # type: ignore[attr-defined]
+        self.fields["purposes"].queryset = self.offered  # type: ignore[attr-defined]
+        for name in ("name", "language"):
+            self.fields[name].strip = False  # type: ignore[attr-defined]  # both identify a notice
 
 
 @admin.register(Notice)
 class NoticeAdmin(StaffAdmin):
     list_display = ["reference", "version", "language", "explains", "published_at", "fingerprint"]
-    list_filter = [("purposes", RelatedDropdownFilter)]
+    list_filter = [("purposes", PermittedRelatedFilter)]
     search_fields = ["reference"]
     search_help_text = "Reference"
     fieldsets = [
@@ -66,8 +72,10 @@ class NoticeAdmin(StaffAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Notice]:
         return super().get_queryset(request).prefetch_related("purposes")
 
-    def get_form(self, *args: Any, **kwargs: Any) -> Any:
-        return super().get_form(*args, **kwargs) if kwargs.get("change") else NoticeForm
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        if change:
+            return super().get_form(request, obj, change, **kwargs)
+        return type("NewNoticeForm", (NoticeForm,), {"offered": permitted(request, Purpose).filter(active=True)})
 
     @display(description="Purposes")
     def explains(self, notice: Notice) -> str:

@@ -7,12 +7,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
-from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.backoffice.filters import DayRangeFilter
+from featurestore.backoffice.permitted import PermittedRelatedFilter
 from featurestore.consent.models import ConsentRecord
+from featurestore.customers.subject_admin import CustomerRowAdmin
 
 COLOURS = {
     "Given": "success",
@@ -24,7 +25,8 @@ COLOURS = {
 
 
 @admin.register(ConsentRecord)
-class ConsentRecordAdmin(ReadOnlyAdmin):
+class ConsentRecordAdmin(CustomerRowAdmin):
+    customer_column = "customer_link"
     list_display = [
         "at",
         "decided_at",
@@ -37,7 +39,7 @@ class ConsentRecordAdmin(ReadOnlyAdmin):
         "notice",
         "reason",
     ]
-    list_filter = [("purpose", RelatedDropdownFilter), ("decision", ChoicesDropdownFilter), ("at", DayRangeFilter)]
+    list_filter = [("purpose", PermittedRelatedFilter), ("decision", ChoicesDropdownFilter), ("at", DayRangeFilter)]
     list_select_related = ["customer", "purpose", "notice"]
     search_fields = ["customer__customer_id"]
     exact_search_field = "customer__customer_id"
@@ -50,6 +52,9 @@ class ConsentRecordAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConsentRecord]:
         return super().get_queryset(request).select_related("customer", "purpose", "notice")
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        return self.search_fields if self.may_see_customers(request) else []
 
     @display(description="Decision", ordering="decision", label=COLOURS)
     def decided(self, record: ConsentRecord) -> str:

@@ -11,13 +11,14 @@ from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from unfold.contrib.filters.admin import AllValuesCheckboxFilter
+from unfold.contrib.filters.admin import AllValuesCheckboxFilter, DropdownFilter
 from unfold.decorators import action
 
 from featurestore.backoffice.base import ReadOnlyAdmin, found_exactly
+from featurestore.backoffice.permitted import permitted
 from featurestore.consent import selectors, services
 from featurestore.consent.errors import ConsentError
-from featurestore.consent.models import Purpose
+from featurestore.consent.models import CurrentPermission, Notice, Purpose
 from featurestore.consent.permission_derivation import Basis, Decision
 from featurestore.consent.services import Choice
 from featurestore.customers.models import Customer
@@ -74,11 +75,25 @@ PAUSE_LEADS = {
 }
 
 
+class PausedFilter(DropdownFilter):
+    """Filter of customers with a paused purpose."""
+
+    title = "pause"
+    parameter_name = "paused"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Paused")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        paused = CurrentPermission.objects.filter(paused=True).values("customer")
+        return queryset.filter(pk__in=paused) if self.value() == "yes" else queryset
+
+
 @admin.register(Customer)
 class CustomerAdmin(ReadOnlyAdmin):
     service_errors = (ConsentError,)
     list_display = ["customer_id", "region", "brand", "since"]
-    list_filter = [("region", AllValuesCheckboxFilter), ("brand", AllValuesCheckboxFilter)]
+    list_filter = [PausedFilter, ("region", AllValuesCheckboxFilter), ("brand", AllValuesCheckboxFilter)]
     search_fields = ["customer_id"]
     search_help_text = "Customer id, or its beginning"
     ordering = ["customer_id"]
@@ -150,7 +165,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         if not self.may_decide(request):
             raise PermissionDenied
         customer = self.get_or_404(request, str(object_id))
-        purpose = get_object_or_404(Purpose, name=purpose_name) if purpose_name else None
+        purpose = get_object_or_404(permitted(request, Purpose), name=purpose_name) if purpose_name else None
         texts, record = PAUSES[decision]
 
         def then(answers: dict[str, Any]) -> HttpResponse:
@@ -175,7 +190,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         if not self.may_decide(request):
             raise PermissionDenied
         customer = self.get_or_404(request, str(object_id))
-        purpose = get_object_or_404(Purpose, name=purpose_name)
+        purpose = get_object_or_404(permitted(request, Purpose), name=purpose_name)
         texts = (OBJECTION if purpose.lawful_basis == Basis.LEGITIMATE_INTEREST else CONSENT)[decision]
 
         def then(answers: dict[str, Any]) -> HttpResponse:
@@ -192,7 +207,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         return self.confirm(
             request,
             customer,
-            partial(GiveForm, purpose=purpose) if decision is Decision.GIVEN else DecisionForm,
+            partial(GiveForm, purpose=purpose, notices=permitted(request, Notice)) if decision is Decision.GIVEN else DecisionForm,
             then,
             title=texts.title,
             button=texts.button,

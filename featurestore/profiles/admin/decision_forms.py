@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from featurestore.consent.models import ConsentRecord, Notice, Purpose
@@ -32,7 +33,10 @@ class DecisionForm(forms.Form):
 
 
 class GiveForm(DecisionForm):
-    """Form of a consent: it requires the notice, since a consent without the text agreed to proves nothing."""
+    """Form of a consent: it requires the notice, since a consent without the text agreed to proves nothing.
+
+    ``notices``: those that the user may see.
+    """
 
     notice = forms.ModelChoiceField(
         Notice.objects.none(),
@@ -43,9 +47,9 @@ class GiveForm(DecisionForm):
     )
     field_order = ["notice", "method", "reason"]
 
-    def __init__(self, *args: Any, purpose: Purpose, **kwargs: Any):
+    def __init__(self, *args: Any, purpose: Purpose, notices: QuerySet[Notice], **kwargs: Any):
         super().__init__(*args, **kwargs)
         notice = self.fields["notice"]
-        notice.queryset = purpose.notices.all()  # type: ignore[attr-defined]  # a ModelChoiceField
+        notice.queryset = notices.filter(purposes=purpose)  # type: ignore[attr-defined]  # a ModelChoiceField
         notice.required = purpose.lawful_basis == Basis.CONSENT
         self.fields["reason"].required = False

@@ -1,0 +1,237 @@
+"""Every address of the administration for every role, found by reflection: what it shows, and what a post changes."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Permission, User
+from django.db import transaction
+from django.db.models import CharField, Model, TextField
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from django.urls import URLPattern, reverse
+from guardian.models import UserObjectPermission
+from oauth2_provider.models import AccessToken, set_token_value
+
+from featurestore.access.models import ApiClient, ApiKey, ClientSecret
+from featurestore.access.services import assign_client
+from featurestore.accesslog.models import ReadContext
+from featurestore.consent.models import CurrentPermission, Purpose
+from tests.admin.environment import AdminEnvironment, text_of
+
+PAGES = sorted(admin.site._registry.items(), key=lambda item: item[0]._meta.label)
+ANNA = "customer-anna"
+CUSTOM = {
+    "rita": ["accesslog.view_accessrecord"],
+    "clara": ["consent.view_consentrecord", "consent.view_permissionchange"],
+    "karl": ["auth.view_user", "auth.change_user", "auth.add_user", "auth.delete_user", "auth.change_group"],
+    "nils": [],
+}
+"""Staff with permissions that no shipped role has alone."""
+STAFF = ["olivia", "petra", "chris", *CUSTOM]
+ASSIGNED = ("chris", "rita")
+POSTED = {
+    "post": "yes", "confirmed": "yes",
+    "active": "on", "requests_per_s": "77", "owner": "thief", "description": "changed", "name": "new_name",
+    "scopes": ["features:read"], "services": ["support_chat"], "purposes": ["service"], "days": "30",
+    "method": "email", "reason": "posted", "notice": "privacy/1/en", "title": "Changed", "lawful_basis": "consent",
+    "username": "new", "password1": "a-long-passphrase-9", "password2": "a-long-passphrase-9", "usable_password": "true",
+    "is_superuser": "on", "is_staff": "on", "is_active": "on", "groups": ["1"], "user_permissions": ["1"],
+    "version": "7", "language": "en", "body": "A text", "permissions": ["1"], "date_joined_0": "2026-01-01",
+    "date_joined_1": "00:00:00",
+}  # fmt: skip
+"""What every form of the administration would need, in one."""
+DECIDED = {f"customers_customer_{what}" for what in ("give", "withdraw", "pause", "pause_all")}
+RENEWED = {"access_apikey_rotate", "access_apikey_revoke", "access_clientsecret_rotate", "access_clientsecret_revoke"}
+ENDED = {"access_apiclient_deactivate", "access_apiclient_revoke_tokens"}
+CHANGES: dict[str, set[str]] = {
+    "olivia": DECIDED
+    | {"consent_purpose_change", "consent_purpose_retire", "consent_purpose_add", "consent_notice_add"}
+    | {"audit_finding_dismiss", "audit_auditrun_run_now"},
+    "petra": RENEWED
+    | ENDED
+    | {f"access_apiclient_{what}" for what in ("add", "change", "allow", "assign_staff", "create_key", "create_secret")}
+    | {f"ingest_deadletter_{what}" for what in ("replay", "discard", "replay_selected", "discard_selected")},
+    "chris": RENEWED | ENDED,
+    "rita": RENEWED | ENDED,
+    "karl": {"auth_user_change", "auth_user_add", "auth_user_password_change"},
+}
+"""Addresses at which a post of each changes anything. Of the assigned: only their client's."""
+
+
+class Address(NamedTuple):
+    """An address of a model's page, by name, and the row that it is about."""
+
+    name: str
+    url: str
+    row: Model | None
+
+
+@pytest.fixture
+def full(env: AdminEnvironment) -> AdminEnvironment:
+    """Two rows or more of every model; one of two clients is assigned to chris and rita."""
+    env.register(ANNA)
+    env.give(ANNA)
+    env.finding(customer_id=ANNA)
+    env.dead_letter(ANNA, b"no event")
+    env.access_record(ANNA)
+    for number, (name, owner) in enumerate({"support-bot": "chat", "sales-bot": "sales team"}.items()):
+        env.secret(name)
+        client = ApiClient.objects.get(name=name)
+        ApiClient.objects.filter(pk=client.pk).update(owner=owner)
+        ReadContext.objects.create(digest=f"{number:032}", client=name, credential="k", service="s", purpose="p")
+        token = AccessToken(application=client, scope="features:read", expires=datetime.now(UTC) + timedelta(minutes=5))
+        set_token_value(token, name)
+        token.save()
+    for name, permissions in CUSTOM.items():
+        person = User.objects.create_user(name, password="pw", is_staff=True)
+        for permission in permissions:
+            app, codename = permission.split(".")
+            person.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+    for name in ASSIGNED:
+        person = User.objects.get(username=name)
+        assign_client(ApiClient.objects.get(name="support-bot"), person, actor="petra")
+    return env
+
+
+def hidden_from(name: str) -> set[str]:
+    """Texts that no page may show a person, and that no filter or search of theirs may find."""
+    issued = [*ApiKey.objects.all(), *ClientSecret.objects.all()]
+    words = {one.digest for one in issued}
+    if name != "olivia":
+        words.add(ANNA)
+    if name in ("olivia", "petra"):
+        return words
+    unseen = [one for one in issued if name not in ASSIGNED or one.client.name != "support-bot"]
+    return words | {"sales-bot", "sales team"} | {one.key_id for one in unseen}
+
+
+def addresses(model: type[Model], page: Any) -> Iterator[Address]:
+    """Every named address of a model's page; those about a row for each row."""
+    for pattern in page.get_urls():
+        if isinstance(pattern, URLPattern) and pattern.name:
+            parameters = pattern.pattern.converters
+            key = next((one for one in ("object_id", "id") if one in parameters), None)
+            rows: list[Model | None] = [None] if key is None else [*model._default_manager.all()]
+            for row in rows:
+                filled: dict[str, Any] = {"purpose": "service"} if "purpose" in parameters else {}
+                filled |= {key: row.pk} if key and row else {}
+                yield Address(pattern.name, reverse(f"admin:{pattern.name}", kwargs=filled), row)
+
+
+def site_addresses(model: type[Model]) -> Iterator[str]:
+    """Addresses of the site that take a model or a row: the list of its app, the search, and the shortcut."""
+    yield reverse("admin:app_list", args=[model._meta.app_label])
+    yield f"{reverse('admin:search')}?s={model._meta.verbose_name}"
+    content_type = apps.get_model("contenttypes", "ContentType").objects.get_for_model(model)
+    yield reverse("admin:view_on_site", args=[content_type.pk, 1])
+
+
+def shown(response: HttpResponse, hidden: set[str]) -> set[str]:
+    text = text_of(response) if not response.streaming else ""
+    return {word for word in hidden if word in text}
+
+
+def snapshot() -> dict[str, list[dict[str, Any]]]:
+    """Every row that a page could change."""
+    rights = [User.groups.through, User.user_permissions.through, UserObjectPermission]
+    models = [*dict(PAGES), AccessToken, CurrentPermission, *rights]
+    return {one._meta.label: [*one._default_manager.order_by("pk").values()] for one in models}
+
+
+def post(browser: Client, url: str, data: dict[str, Any]) -> tuple[HttpResponse, bool]:
+    """A post, undone afterwards, and whether it changed anything."""
+    before, undone, cookies = snapshot(), transaction.atomic(), deepcopy(browser.cookies)
+    undone._from_testcase = True  # services demand the outermost transaction
+    with undone:
+        response = browser.post(url, data)
+        changed = response.status_code != 403 and snapshot() != before
+        transaction.set_rollback(True)
+    browser.cookies = cookies  # a changed password starts another session
+    return response, changed
+
+
+@pytest.mark.parametrize("name", STAFF)
+def test_no_address_shows_what_its_user_may_not_see(full: AdminEnvironment, name: str) -> None:
+    browser, hidden = full.log_in(name), hidden_from(name)
+    urls = [reverse("admin:index"), reverse("admin:jsi18n")]
+    for model, page in PAGES:
+        assert model._default_manager.exists(), f"{model._meta.label}: a row is needed"
+        urls += [*(address.url for address in addresses(model, page)), *site_addresses(model)]
+    for url in urls:
+        response = browser.get(url)
+        assert response.status_code in (200, 302, 403, 404, 405), url
+        assert not shown(response, hidden), url
+
+
+@pytest.mark.parametrize("name", STAFF)
+def test_no_filter_or_search_finds_what_its_user_may_not_see(full: AdminEnvironment, name: str) -> None:
+    browser, hidden = full.log_in(name), hidden_from(name)
+    request = request_of(name)
+    for model, page in PAGES:
+        if not page.has_view_permission(request):
+            continue
+        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        texts = {one.name for one in model._meta.fields if isinstance(one, CharField | TextField)}
+        related = {
+            f"{one.name}__{other.name}"
+            for one in model._meta.fields
+            if one.remote_field
+            for other in one.remote_field.model._meta.fields
+            if isinstance(other, CharField | TextField)
+        }
+        for lookup in texts | related | set(page.get_queryset(request).query.annotations):
+            response = browser.get(url, {f"{lookup}__in": ",".join(hidden)})
+            assert response.status_code in (302, 400) or response.context["cl"].result_count == 0, (url, lookup)
+        for word in hidden if page.get_search_fields(request) else ():
+            assert browser.get(url, {"q": word}).context["cl"].result_count == 0, (url, word)
+
+
+@pytest.mark.parametrize("name", STAFF)
+def test_no_autocomplete_offers_what_its_user_may_not_see(full: AdminEnvironment, name: str) -> None:
+    browser, hidden = full.log_in(name), hidden_from(name)
+    for model in apps.get_models(include_auto_created=True):
+        for field in (*model._meta.fields, *model._meta.many_to_many):
+            if field.remote_field:
+                asked = {"app_label": model._meta.app_label, "model_name": model._meta.model_name, "term": ""}
+                response = browser.get(reverse("admin:autocomplete"), asked | {"field_name": field.name})
+                assert response.status_code in (200, 403, 404)
+                assert not shown(response, hidden), (model, field)
+
+
+@pytest.mark.parametrize("name", STAFF)
+def test_posts_change_only_what_the_role_or_assignment_allows(full: AdminEnvironment, name: str) -> None:
+    browser, hidden = full.log_in(name), hidden_from(name)
+    allowed, changed = CHANGES.get(name, set()), set()
+    posted = POSTED | {"staff": [User.objects.get(username="nils").pk]}
+    of_notice = {"purposes": [Purpose.objects.get(name="service").pk]}
+    for model, page in PAGES:
+        rows = [row.pk for row in model._default_manager.all()]
+        for address in addresses(model, page):
+            posts = [(address.name, posted | (of_notice if address.name == "consent_notice_add" else {}))]
+            if address.name.endswith("_changelist"):
+                posts = [
+                    (f"{address.name.removesuffix('changelist')}{action}",
+                     posted | {"action": action, "_selected_action": rows})
+                    for action in (*page.get_actions(request_of(name)), "delete_selected")
+                ]  # fmt: skip
+            for what, data in posts:
+                response, did = post(browser, address.url, data)
+                assert response.status_code in (200, 302, 403, 404, 405), address
+                assert not shown(response, hidden), address
+                if did:
+                    changed.add(what)
+                    assert what in allowed, address
+                    client = getattr(address.row, "client", address.row)
+                    assert name not in ASSIGNED or client.name == "support-bot", address  # type: ignore[union-attr]
+    assert changed == allowed
+
+
+def request_of(name: str) -> Any:
+    request = RequestFactory().get("/")
+    request.user = User.objects.get(username=name)
+    return request
