@@ -97,6 +97,20 @@ def test_rows_with_customers_are_sent_and_others_counted(file: Path) -> None:
 
 
 @pytest.mark.usefixtures("seeded")
+def test_rows_whose_identifier_looks_like_another_are_skipped_and_counted(file: Path) -> None:
+    more = ["6,A,A,1,2010-12-05 08:26:00,1.00, Ann,France", "7,A,A,1,2010-12-05 08:26:00,1.00,Ann\u00a0,France"]
+    more += ["8 ,A,A,1,2010-12-05 08:26:00,1.00,Ann,France", "9,A,A,1,2010-12-05 08:26:00,1.00,Zoe\u0308,France"]
+    file.write_text(FILE + "\n".join(more), encoding="utf-8")
+    out, err = replay(file)
+    assert out.startswith("3 events in ")
+    assert "1 rows skipped: customer_id must not begin with white space or an invisible character: U+0020" in err
+    assert "1 rows skipped: customer_id must not end with white space or an invisible character: U+00A0" in err
+    assert "1 rows skipped: order_id must not end with white space or an invisible character: U+0020" in err
+    assert "1 rows skipped: customer_id must be in Unicode's normal form C" in err
+    assert Customer.objects.count() == 2
+
+
+@pytest.mark.usefixtures("seeded")
 def test_customers_get_imported_consents_from_the_first_sale(file: Path, store: MemoryStore) -> None:
     replay(file)
     assert {c.customer_id: (c.region, c.brand, c.since) for c in Customer.objects.all()} == {

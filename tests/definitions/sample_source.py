@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from featurestore.definitions import EventSource, Label, Money
+from featurestore.definitions import EventSource, Id, Label, Money
 
 SUBJECT = "0123456789abcdef" * 2
 
@@ -18,6 +18,7 @@ class Purchase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gift: bool | None = None
     category: Label | None = None
     note: str | None = None
+    receipt: Id | None = None
 
 
 purchases = EventSource("purchases", data=Purchase, type="test.purchase")

@@ -265,6 +265,8 @@ INVALID: list[tuple[Callable[[ProcessingEnvironment], bytes | None], str]] = [
     (lambda env: env.raw() + b" " * 2_000_000, "event has 2000"),
     (lambda env: env.raw(BOB), "record's key or partition is not its subject's"),
     (lambda env: b"\xff\xfe", "JSON is malformed"),
+    (lambda env: env.raw().replace(b'"id":"e', b'"id":" e'), "id must not begin with white space or an invisible"),
+    (lambda env: env.raw().replace(b'"shop"', '"shop\u200b"'.encode()), "source must not end with white space"),
     (lambda env: b"", "Input data was truncated"),
     (lambda env: None, "record has no value"),
 ]
