@@ -48,9 +48,7 @@ def check_identifier(identifier: str, kind: str = "customer_id") -> None:
     for where, character in (("begin", identifier[0]), ("end", identifier[-1])):
         if _invisible.match(character):
             code_point = f"U+{ord(character):04X}"
-            raise IdentifierError(
-                f"{kind} must not {where} with white space or an invisible character: {code_point}"
-            )
+            raise IdentifierError(f"{kind} must not {where} with white space or an invisible character: {code_point}")
     if not unicodedata.is_normalized("NFC", identifier):
         raise IdentifierError(
             f"{kind} must be in Unicode's normal form C (NFC): a letter and its accent are one character"

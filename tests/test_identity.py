@@ -22,7 +22,9 @@ def test_identifier_that_looks_like_another_is_refused(identifier: str) -> None:
     assert "C1" not in str(refused.value)
 
 
-@pytest.mark.parametrize("identifier", ["C1", "Ann Lee", "Zoë", "a\u00a0b", "می\u200cخواهم", "❤️", "日本", "x" * 256, "-", "!"])
+@pytest.mark.parametrize(
+    "identifier", ["C1", "Ann Lee", "Zoë", "a\u00a0b", "می\u200cخواهم", "❤️", "日本", "x" * 256, "-", "!"]
+)
 def test_identifier_may_hold_white_space_and_joiners_within(identifier: str) -> None:
     check_identifier(identifier)
     assert subject_of(identifier, SECRET) == hash_identifier(identifier, SECRET)

@@ -21,8 +21,8 @@ Identifier = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=MAX_IDENTIFIER_LENGTH,
-        description="The shop's own id of a customer, in Unicode's normal form C (NFC): without control characters, and "
-        "without white space or invisible characters at its ends.",
+        description="The shop's own id of a customer, in Unicode's normal form C (NFC): without control characters, "
+        "and without white space or invisible characters at its ends.",
         extra_json_schema={"pattern": PATTERN},  # subject_of refuses the others
     ),
 ]

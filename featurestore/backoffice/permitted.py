@@ -30,4 +30,3 @@ class PermittedRelatedFilter(RelatedDropdownFilter):
             include_blank=False, limit_choices_to={"pk__in": rows}, ordering=ordering
         )
         return choices
-

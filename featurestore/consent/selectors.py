@@ -16,7 +16,6 @@ from featurestore.permission import Permission
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
 
-
 FIRST_CHANGES = 100
 """Oldest changes, of which one was the first to be in the store."""
 

@@ -1,8 +1,8 @@
 """Fields of events: the types of their data beyond Python's own, and the kind of each field. Pure."""
 
 from collections.abc import Callable
-from functools import partial
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
+from functools import partial
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec

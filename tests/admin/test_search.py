@@ -36,14 +36,20 @@ def test_term_finds_no_other_id(olivia: Client, page: str) -> None:
     for term, words in LOOKALIKES.items():
         count, response = search(olivia, page, term)
         assert count == 0, ascii(term)
-        assert f"Nothing is stored under exactly what was entered: an id must" in response.content.decode()
+        assert "Nothing is stored under exactly what was entered: an id must" in response.content.decode()
         assert words.split(":")[0] in response.content.decode()
     count, response = search(olivia, page, "C9")
     assert (count, list(response.context["messages"])) == (0, [])
 
 
 def test_beginning_of_an_id_is_compared_with_its_case(env: AdminEnvironment, olivia: Client) -> None:
-    assert [search(olivia, "customers_customer", term)[0] for term in ("C", "c", "C4", "C42", "C421")] == [3, 0, 2, 2, 1]
+    assert [search(olivia, "customers_customer", term)[0] for term in ("C", "c", "C4", "C42", "C421")] == [
+        3,
+        0,
+        2,
+        2,
+        1,
+    ]
 
 
 def test_id_that_an_earlier_version_took_is_found_and_withdrawn(env: AdminEnvironment, olivia: Client) -> None:

@@ -73,7 +73,7 @@ def number(text: str, field: str = "amount") -> bytes:
         (raw(id="\ufeffe1"), "id must not begin with white space or an invisible character: U+FEFF - at `$.id`"),
         (raw(id="Zoe\u0308"), "id must be in Unicode's normal form C (NFC)"),
         (raw(source="till "), "source must not end with white space or an invisible character: U+0020 - at `$.source`"),
-        (raw({"receipt": " r1"}), "receipt must not begin with white space or an invisible character: U+0020 - at `$.d"),
+        (raw({"receipt": " r1"}), "receipt must not begin with white space or an invisible character: U+0020"),
         (raw({"receipt": "Zoe\u0308"}), "receipt must be in Unicode's normal form C (NFC)"),
         (raw(id="x" * 257), "Expected `str` of length <= 256 - at `$.id`"),
         (raw(subject=CANARY), "Expected `str` matching regex '^[0-9a-f]{32}\\\\Z' - at `$.subject`"),

@@ -184,8 +184,8 @@ class ApiClientAdmin(NewCredentialAdmin):
             title=f"Set {client.name} inactive",
             button="Set inactive",
             danger=True,
-            lead="Every request with its keys, secrets and tokens is refused, at once. Only platform engineers can set it "
-            "active again.",
+            lead="Every request with its keys, secrets and tokens is refused, at once. Only platform engineers can "
+            "set it active again.",
         )
 
     def has_create_key_permission(self, request: HttpRequest, object_id: str) -> bool:
@@ -329,6 +329,6 @@ class ApiClientAdmin(NewCredentialAdmin):
             title=f"Staff assigned to {client.name}",
             button="Save",
             lead="People whose role does not cover every client. They see this one, may set it inactive, and rotate "
-            "and revoke its keys, secrets and tokens. They can't set it active again, change its owner or rate limit, or "
-            "make a key or token that may do more.",
+            "and revoke its keys, secrets and tokens. They can't set it active again, change its owner or rate limit, "
+            "or make a key or token that may do more.",
         )

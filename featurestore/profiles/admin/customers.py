@@ -207,7 +207,9 @@ class CustomerAdmin(ReadOnlyAdmin):
         return self.confirm(
             request,
             customer,
-            partial(GiveForm, purpose=purpose, notices=permitted(request, Notice)) if decision is Decision.GIVEN else DecisionForm,
+            partial(GiveForm, purpose=purpose, notices=permitted(request, Notice))
+            if decision is Decision.GIVEN
+            else DecisionForm,
             then,
             title=texts.title,
             button=texts.button,
