@@ -39,8 +39,9 @@ POSTED = {
     "active": "on", "requests_per_s": "77", "owner": "thief", "description": "changed", "name": "new_name",
     "scopes": ["features:read"], "services": ["support_chat"], "purposes": ["service"], "days": "30",
     "method": "email", "reason": "posted", "notice": "privacy/1/en", "title": "Changed", "lawful_basis": "consent",
-    "username": "new", "password1": "a-long-passphrase-9", "password2": "a-long-passphrase-9", 
-    "usable_password": "true", "is_superuser": "on", "is_staff": "on", "is_active": "on", "groups": ["1"], "user_permissions": ["1"],
+    "username": "new", "password1": "a-long-passphrase-9", "password2": "a-long-passphrase-9",
+    "usable_password": "true", "is_superuser": "on", "is_staff": "on", "is_active": "on", "groups": ["1"],
+    "user_permissions": ["1"],
     "version": "7", "language": "en", "body": "A text", "permissions": ["1"], "date_joined_0": "2026-01-01",
     "date_joined_1": "00:00:00",
 }  # fmt: skip
