@@ -26,7 +26,7 @@ def test_assigned_engineer_sets_a_client_inactive_and_not_active_again(assigned:
     page = log_in("chris")
     page.get_by_role("link", name="API keys").click()
     page.locator("a", has_text="Filters").click()
-    expect(page.get_by_text("By client")).to_be_visible()
+    expect(page.get_by_text("By state")).to_be_visible()
     assert "sales-bot" not in page.content()
     page.goto("/admin/access/apiclient/")
     page.locator("#result_list").get_by_role("link", name="support-bot").click()
