@@ -1,13 +1,11 @@
 """What waits for a decision of the user: the first line of the administration's first page."""
 
-from datetime import datetime
 from typing import NamedTuple
 
 from django.http import HttpRequest
 from django.urls import reverse
 
 from featurestore.audit import selectors as audit
-from featurestore.clock import database_now
 from featurestore.consent import selectors as consent
 from featurestore.ingest import selectors as dead_letters
 
@@ -43,7 +41,7 @@ def _kinds(request: HttpRequest) -> list[WorkItem]:
     may = request.user.has_perm
     items = []
     if may("consent.add_consentrecord") and may("customers.view_customer"):
-        items.append(_pauses(database_now()))
+        items.append(_pauses())
     if may("consent.view_permissionchange"):
         items.append(_pending())
     if may("audit.change_finding"):
@@ -53,10 +51,11 @@ def _kinds(request: HttpRequest) -> list[WorkItem]:
     return items
 
 
-def _pauses(now: datetime) -> WorkItem:
+def _pauses() -> WorkItem:
     found = consent.open_pauses()
-    oldest = f", the first since {found.oldest:%-d %B} ({(now - found.oldest).days} days)" if found.oldest else ""
-    text = f"Due: {_counted(found.customers, 'customer')} paused, to be decided and lifted{oldest}"
+    verbs = "is paused and waits" if found.customers == 1 else "are paused and wait"
+    oldest = f", the first since {found.oldest:%-d %B %Y}" if found.oldest else ""
+    text = f"Due: {_counted(found.customers, 'customer')} {verbs} for your decision{oldest}"
     link = reverse("admin:customers_customer_changelist") + "?paused=yes"
     return WorkItem(found.customers, text, "no customer is paused", link)
 

@@ -1,5 +1,7 @@
 """The first line of the administration's first page: what waits for the user, in plain words."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
@@ -35,8 +37,8 @@ def test_officer_sees_what_is_due_and_pending_and_found(env: AdminEnvironment) -
     found = work("olivia")
     assert found is not None
     due, pending, finding = (item.text for item in found.items)
-    assert due.startswith("Due: 2 customers paused, to be decided and lifted, the first since ")
-    assert due.endswith(" (0 days)")
+    assert due.startswith("Due: 2 customers are paused and wait for your decision, the first since ")
+    assert due.endswith(f"{datetime.now(UTC):%-d %B %Y}")
     assert pending == "Pending: 1 decision not in effect yet"
     assert finding == "1 finding of the consent audit to look at"
     assert found.rest == ""

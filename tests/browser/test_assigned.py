@@ -54,5 +54,5 @@ def test_officer_is_led_to_a_paused_customer(log_in: LogIn) -> None:
     expect(page.get_by_text("Nothing waits for you")).to_be_visible()
     services.pause("C42", "service", actor="olivia", method="email", reason="contested")
     page.reload()
-    page.get_by_role("link", name="Due: 1 customer paused").click()
+    page.get_by_role("link", name="Due: 1 customer is paused").click()
     expect(page.get_by_role("link", name="C42", exact=True)).to_be_visible()
