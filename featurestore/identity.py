@@ -30,8 +30,8 @@ class IdentifierError(ValueError):
 
 
 def check_identifier(identifier: str, kind: str = "customer_id") -> None:
-    """Refuse two spellings that look alike. Raises IdentifierError for an identifier that is empty or too long, has
-    control characters, begins or ends with white space or an invisible character, or is not in normal form C.
+    """Refuse an identifier that is empty or too long, has control characters, begins or ends with white space or an
+    invisible character, or is not in normal form C. Raises IdentifierError.
 
     >>> check_identifier("C1"), check_identifier("Ann Lee"), check_identifier("Zoë")
     (None, None, None)
@@ -45,8 +45,13 @@ def check_identifier(identifier: str, kind: str = "customer_id") -> None:
         return
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in identifier):
         raise IdentifierError(f"{kind} must not hold control characters")
+    check_spelling(identifier, kind)
+
+
+def check_spelling(identifier: str, kind: str) -> None:
+    """Refuse two spellings of an identifier that look alike, as ``check_identifier``. Raises IdentifierError."""
     for where, character in (("begin", identifier[0]), ("end", identifier[-1])):
-        if _invisible.match(character):
+        if character.isspace() or _invisible.match(character):
             code_point = f"U+{ord(character):04X}"
             raise IdentifierError(f"{kind} must not {where} with white space or an invisible character: {code_point}")
     if not unicodedata.is_normalized("NFC", identifier):

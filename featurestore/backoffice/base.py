@@ -75,9 +75,9 @@ class StaffAdmin(ModelAdmin):
 
     def shown_fields(self, request: HttpRequest) -> set[str]:
         """Fields that the list, its filters or a row's page show to the user."""
-        filters = (one[0] if isinstance(one, tuple) else one for one in self.get_list_filter(request))
+        filters = {parameter_of(one) for one in self.get_list_filter(request)}
         shown = {*self.get_list_display(request), *flatten_fieldsets(self.get_fieldsets(request, self.model()))}
-        return {name for name in {*shown, *filters} if isinstance(name, str)} | {self.opts.pk.name, "pk"}
+        return {name for name in shown if isinstance(name, str)} | filters | {self.opts.pk.name, "pk"}
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """A name that identifies a row is refused with white space at its ends, not stripped."""
@@ -136,6 +136,12 @@ class StaffAdmin(ModelAdmin):
 
     def redirect_to(self, obj: Model | None) -> HttpResponseRedirect:
         return HttpResponseRedirect(self.url_of(obj))
+
+
+def parameter_of(list_filter: Any) -> str:
+    """The field, or the parameter of its own, by which an entry of ``list_filter`` filters."""
+    named = list_filter[0] if isinstance(list_filter, tuple) else getattr(list_filter, "parameter_name", list_filter)
+    return str(named)
 
 
 def found_exactly(request: HttpRequest, found: QuerySet[Any], search_term: str) -> QuerySet[Any]:

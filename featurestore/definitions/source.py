@@ -10,7 +10,7 @@ import msgspec
 from featurestore.definitions.empty_labels import accepting_empty
 from featurestore.definitions.errors import DefinitionError, caller_line
 from featurestore.definitions.fields import Field, fields_of, label_or_none
-from featurestore.identity import IdentifierError, check_identifier, is_plain
+from featurestore.identity import IdentifierError, check_spelling, is_plain
 
 LARGEST_EVENT_BYTES = 64 * 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -127,7 +127,7 @@ class EventSource:
     def _check_identifiers(self, event: CloudEvent[Any]) -> None:
         for name, identifier in (("id", event.id), ("source", event.source)):
             try:
-                check_identifier(identifier, name)
+                check_spelling(identifier, name)
             except IdentifierError as error:
                 raise InvalidEvent(f"{error} - at `$.{name}`") from None
 
