@@ -123,7 +123,8 @@ def propagation_delay(now: datetime | None = None) -> PropagationDelay:
     """
     since = (now or database_now()) - timedelta(days=1)
     oldest = PermissionChange.objects.exclude(published_at=None).order_by("sequence")
-    first = min(oldest.values_list("published_at", flat=True)[:FIRST_CHANGES], default=None)
+    publications = oldest.values_list("published_at", flat=True)[:FIRST_CHANGES]
+    first = min((at for at in publications if at), default=None)
     delays = (
         PermissionChange.objects.filter(created_at__gte=max(since, first or since), published_at__isnull=False)
         .annotate(delay=ExpressionWrapper(F("published_at") - F("created_at"), output_field=DurationField()))

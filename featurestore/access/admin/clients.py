@@ -139,8 +139,9 @@ class ApiClientAdmin(NewCredentialAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
     ) -> HttpResponse:
         if obj is not None:
-            for name, model in (("keys", ApiKey), ("secrets", ClientSecret)):
-                context[name] = [(one, state_of(one)) for one in permitted(request, model).filter(client=obj)]
+            keys, secrets = permitted(request, ApiKey), permitted(request, ClientSecret)
+            context["keys"] = [(key, state_of(key)) for key in keys.filter(client=obj)]
+            context["secrets"] = [(secret, state_of(secret)) for secret in secrets.filter(client=obj)]
             context["tokens"], context["token_count"] = live_tokens(obj)[:SHOWN_TOKENS], live_tokens(obj).count()
             context["offered"] = {action_key(action) for action in super().get_actions_detail(request, obj.pk)}
             context["usage"] = usage.client_usage(obj.name, datetime.now(UTC))
