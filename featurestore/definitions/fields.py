@@ -71,6 +71,11 @@ class Field(NamedTuple):
             return partial(checked_identifier, name=self.name)
         return CHECKS.get(self.kind)
 
+    @property
+    def convert_or_null(self) -> Callable[[Any], Any]:
+        """As ``convert``, of an optional label: an empty one is null."""
+        return partial(identifier_or_none, name=self.name) if self.identifier else label_or_none
+
     def literal(self, value: Any) -> Any:
         """A value of a definition's filter, as events hold it. Raises ValueError for one that no event can have."""
         if self.literals and value not in self.literals:
@@ -164,6 +169,11 @@ def checked_identifier(value: str, name: str) -> str:
     if not is_plain(value):
         check_identifier(value, name)
     return value
+
+
+def identifier_or_none(value: str, name: str) -> str | None:
+    """As ``label_or_none``, of an optional identifier."""
+    return checked_identifier(value, name) if value else None
 
 
 CHECKS: dict[Kind, Callable[[Any], Any]] = {

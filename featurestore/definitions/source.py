@@ -9,7 +9,7 @@ import msgspec
 
 from featurestore.definitions.empty_labels import accepting_empty
 from featurestore.definitions.errors import DefinitionError, caller_line
-from featurestore.definitions.fields import Field, fields_of, label_or_none
+from featurestore.definitions.fields import Field, fields_of
 from featurestore.identity import IdentifierError, check_spelling, is_plain
 
 LARGEST_EVENT_BYTES = 64 * 1024
@@ -80,7 +80,7 @@ class EventSource:
         self._values = operator.attrgetter(*self.fields)
         self.accepted, self.optional_labels = accepting_empty(data)
         self._converters = [
-            (i, f.name, label_or_none if f.name in self.optional_labels else f.convert)
+            (i, f.name, f.convert_or_null if f.name in self.optional_labels else f.convert)
             for i, f in enumerate(self.fields.values())
             if f.convert
         ]

@@ -22,7 +22,7 @@ def bodies(identifier: str) -> list[tuple[str, dict[str, Any], str]]:
         ("/v1/features/batch", READ | {"customer_ids": ["C42", identifier]}, "$.customer_ids[1]"),
         ("/v1/consents", DECISION | {"customer_id": identifier}, "$.customer_id"),
         ("/v1/customers", {"customer_id": identifier, "region": "eu", "brand": "lamp"}, "$.customer_id"),
-        ("/v1/events", {"events": [EVENT, EVENT | {"customer_id": identifier}]}, "$.events[1].customer_id"),
+        ("/v1/events", {"events": [EVENT | {"customer_id": identifier}]}, "$.events[0].customer_id"),
         (
             "/v1/events",
             {"events": [EVENT | {"data": DATA | {"conversation_id": identifier}}]},
