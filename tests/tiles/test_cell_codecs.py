@@ -56,6 +56,9 @@ def test_run_length_and_constant_codes_save_bytes(packed: tuple[Cell, list[Any]]
         ([7, 7, 7], "B", 1),
         ([None, None], "B", 1),
         ([0] * 10 + [900] * 10, "1", 2 + 4 + 4),
+        ([None], "B", 1),
+        ([-128], "H", 2),
+        ([-(2**63) + 1], "Q", 8),
     ],
 )
 def test_integers_take_the_fewest_bytes(values: list[int | None], code: str, size: int) -> None:
@@ -67,6 +70,14 @@ def test_integers_take_the_fewest_bytes(values: list[int | None], code: str, siz
 def test_integer_of_more_than_64_bits_raises(value: int) -> None:
     with pytest.raises(OverflowError):
         cell_codecs.pack(cell_codecs.pack_integers, [0, value])
+    with pytest.raises(OverflowError, match=f"no integer of {value.bit_length()} bits"):
+        cell_codecs.pack(cell_codecs.pack_integers, [value])
+
+
+@given(st.one_of(integers, floats))
+def test_one_cell_is_packed_as_many_equal_ones(value: Any) -> None:
+    pack = cell_codecs.pack_floats if isinstance(value, float) else cell_codecs.pack_integers
+    assert pack([value]) == pack([value, value])
 
 
 def test_infinite_floats_are_unpacked_unchanged() -> None:
