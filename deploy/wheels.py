@@ -109,8 +109,8 @@ def rows(record: Record) -> Iterator[str]:
             cells = [cell(record["missing"][name][system][version]) for version in VERSIONS]
             yield f"| {use}: {title} | {' | '.join(cells)} |"
     yield ""
-    counted = " and ".join(f"{count} of `{name}`" for name, count in record["packages"].items())
-    yield f"Resolved on {record['date']}: {counted}, not all of which every system needs."
+    counted = ", ".join(f"{count} packages of `{name}`" for name, count in record["packages"].items())
+    yield f"Resolved on {record['date']}: {counted}."
 
 
 def cell(packages: Sequence[str]) -> str:
@@ -119,11 +119,15 @@ def cell(packages: Sequence[str]) -> str:
     return ", ".join(packages[: LISTED - 1]) + ", and others" * (len(packages) == LISTED)
 
 
+def write_page(record: Record) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(MARKERS.sub(lambda found: found[1] + "\n" + table_of(record) + "\n" + found[2], page), "utf-8")
+
+
 def main() -> None:
     record = made()
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(MARKERS.sub(lambda found: found[1] + "\n" + table_of(record) + "\n" + found[2], page), "utf-8")
+    write_page(record)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ of a union: it has no running estimate, which would depend on the order), the su
 32 on by themselves), and the number of registers that are 0.
 
 Python computes with integers of any size at C's speed. So all registers are compared at once, as the bytes of one
-integer; and many digests are hashed at once, a lane of 128 bits each, wide enough for a product of 64-bit numbers.
+integer; and many digests are hashed at once, a slot of 128 bits each, wide enough for a product of 64-bit numbers.
 
 The estimate follows from the number of zeros while these are many, and later from the sum: it is the number of values
 for which that sum is the expected one. Its standard error is 2.3 %.
@@ -36,7 +36,7 @@ LOW = 32  # registers below it are in the first sum
 TOP_BITS = int.from_bytes(b"\x80" * REGISTERS, "little")
 
 SEED = 9_001  # Apache's, of MurmurHash3 (Appleby, 2011)
-LANES, WORD = 64, (1 << 64) - 1
+SLOTS, WORD = 64, (1 << 64) - 1
 UNNAMED = 65  # a bit length that no hash has
 VALUES = bytes([min(UNNAMED - bits, 63) for bits in range(UNNAMED + 1)]).ljust(256)  # registers, by bit length
 
@@ -47,9 +47,9 @@ FEW, MANY = 0.64, 8.0  # values a register: up to FEW the zeros tell more than t
 def sketch_of(digests: Sequence[int]) -> bytes:
     """The sketch of some digests, signed integers of 64 bits."""
     lengths = bytearray([UNNAMED]) * REGISTERS
-    for start in range(0, len(digests), LANES):
-        some = digests[start : start + LANES]
-        for register, length in hashed((*some, *repeat(some[0], LANES - len(some)))):
+    for start in range(0, len(digests), SLOTS):
+        some = digests[start : start + SLOTS]
+        for register, length in hashed((*some, *repeat(some[0], SLOTS - len(some)))):
             if length < lengths[register]:
                 lengths[register] = length
     return with_header(lengths.translate(VALUES))
@@ -123,9 +123,9 @@ def hashed(digests: Sequence[int]) -> Iterator[tuple[int, int]]:
 
     The hash is MurmurHash3's of 128 bits (x64), of the digest's 8 bytes.
     """
-    lanes = lanes_of(len(digests))
-    ones, words = lanes.ones, lanes.words
-    key = int.from_bytes(lanes.signed.pack(*digests), "little")
+    slots = slots_of(len(digests))
+    ones, words = slots.ones, slots.words
+    key = int.from_bytes(slots.signed.pack(*digests), "little")
     key = key * 0x87C37B91114253D5 & words
     key = (key << 31 | key >> 33) & words
     key = key * 0x4CF5AD432745937F & words
@@ -135,13 +135,13 @@ def hashed(digests: Sequence[int]) -> Iterator[tuple[int, int]]:
     first, second = mixed(first, words), mixed(second, words)
     first = first + second & words
     second = first + second & words
-    names = lanes.unsigned.unpack((first & ones * (REGISTERS - 1)).to_bytes(lanes.unsigned.size, "little"))
-    others = lanes.unsigned.unpack(second.to_bytes(lanes.unsigned.size, "little"))
+    names = slots.unsigned.unpack((first & ones * (REGISTERS - 1)).to_bytes(slots.unsigned.size, "little"))
+    others = slots.unsigned.unpack(second.to_bytes(slots.unsigned.size, "little"))
     return zip(names, map(int.bit_length, others), strict=True)
 
 
 def mixed(half: int, words: int) -> int:
-    """MurmurHash3's last step, of each lane."""
+    """MurmurHash3's last step, of each slot."""
     half ^= half >> 33 & words
     half = half * 0xFF51AFD7ED558CCD & words
     half ^= half >> 33 & words
@@ -149,8 +149,8 @@ def mixed(half: int, words: int) -> int:
     return half ^ half >> 33 & words
 
 
-class Lanes(NamedTuple):
-    """Lanes of 128 bits in one integer: 1 in each, the lower half of each, codecs of numbers in lower halves."""
+class Slots(NamedTuple):
+    """Slots of 128 bits in one integer: 1 in each, the lower half of each, codecs of numbers in lower halves."""
 
     ones: int
     words: int
@@ -159,7 +159,7 @@ class Lanes(NamedTuple):
 
 
 @cache
-def lanes_of(count: int) -> Lanes:
-    """So many lanes."""
-    ones = sum(1 << 128 * lane for lane in range(count))
-    return Lanes(ones, ones * WORD, Struct("<" + "q8x" * count), Struct("<" + "Q8x" * count))
+def slots_of(count: int) -> Slots:
+    """So many slots."""
+    ones = sum(1 << 128 * slot for slot in range(count))
+    return Slots(ones, ones * WORD, Struct("<" + "q8x" * count), Struct("<" + "Q8x" * count))

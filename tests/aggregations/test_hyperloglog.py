@@ -14,7 +14,7 @@ from featurestore.aggregations import DistinctCount, Kind
 from featurestore.aggregations.hyperloglog import (
     FEW,
     HEADER,
-    LANES,
+    SLOTS,
     REGISTERS,
     SIZE,
     VALUES,
@@ -28,7 +28,7 @@ from tests.kit.aggregations import START_MS, Event, fold
 
 STANDARD_ERROR = 1.04 / math.sqrt(REGISTERS)
 digests = st.integers(-(2**63), 2**63 - 1)
-some_digests = st.lists(digests, min_size=2, max_size=3 * LANES)
+some_digests = st.lists(digests, min_size=2, max_size=3 * SLOTS)
 
 
 def apache(*parts: Sequence[int]) -> bytes:
