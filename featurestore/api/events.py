@@ -141,8 +141,8 @@ def received_events(body: bytes) -> Sequence[Received]:
         return BODY.decode(body).events
     except RepeatedField:
         events = [raw_or_problem(raw) for raw in BODY.decode_part(body).events]
-        if not any(isinstance(one, RepeatedField) for one in events):
-            raise  # it is the body that repeats its own field
+        if body.count(b'"events"') > 1 or not any(isinstance(one, RepeatedField) for one in events):
+            raise  # it is, or may be, the body that repeats its own field
         return events
 
 
@@ -179,4 +179,4 @@ def write_checked(events: Sequence[CheckedEvent], call: Call, credential: Creden
         raise Unavailable(f"Kafka did not acknowledge the events in time. {again}") from None
     recent_events().add(credential.client, identities, call.now_ms)
     results = zip(repeated, not_counted, strict=True)
-    return [DUPLICATE if repeat else NOT_COUNTED if dropped else ACCEPTED for repeat, dropped in results]
+    return [NOT_COUNTED if dropped else DUPLICATE if repeat else ACCEPTED for repeat, dropped in results]

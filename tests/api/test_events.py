@@ -133,8 +133,10 @@ def test_repeated_event_is_told_to_be_one_and_sent_again(post: Post, kafka: Fake
     assert post(PATH, {"events": [MESSAGE, other, MESSAGE]}).json() == answer(ACCEPTED, ACCEPTED, DUPLICATE)
     response = post(PATH, one(time="2026-11-22T11:00:00Z"))
     assert (response.status_code, response.json()) == (202, answer(DUPLICATE)), "the id decides"
-    assert post(PATH, one(customer_id="C43")).json() == answer(NOT_COUNTED), "of another customer"
-    assert len(kafka) == 5, "the streams decide"
+    refused = MESSAGE | {"customer_id": "C43"}
+    told = post(PATH, {"events": [refused, refused]}).json()
+    assert told == answer(NOT_COUNTED, NOT_COUNTED), "of another customer, and neither counts"
+    assert len(kafka) == 6, "the streams decide"
 
 
 def test_unacknowledged_event_is_no_duplicate_when_it_is_sent_again(post: Post, kafka: FakeKafka) -> None:
@@ -260,6 +262,7 @@ def test_event_time_out_of_range_is_refused(post: Post, kafka: FakeKafka, time: 
     "raw",
     [
         b'{"events": [], "events": []}',
+        b'{"events": [], "events": [{"id": 1, "id": 2}]}',
         json.dumps(one()).replace('"data": {', '"data": {"author": "bot", ').encode(),
         json.dumps(one()).replace('"id": ', '"id": "m/2", "id": ').encode(),
     ],
