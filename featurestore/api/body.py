@@ -13,6 +13,7 @@ from featurestore.identity import MAX_IDENTIFIER_LENGTH, PATTERN, IdentifierErro
 LARGEST_BODY_BYTES = 64 * 1024
 BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 GZIP = b"\x1f\x8b"
+NO_MATCH = "Expected `str` matching regex "
 PATH_SUFFIX = re.compile(r" - at `\$[^`]*`$")
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -28,10 +29,15 @@ Identifier = Annotated[
 ]
 
 
-def full_match(pattern: str, description: str | None = None) -> msgspec.Meta:
+FORMS: dict[str, str] = {}
+"""What a text must be, in words, by its pattern as the decoder's messages have it."""
+
+
+def full_match(pattern: str, form: str, description: str | None = None) -> msgspec.Meta:
     """Constraint of a string that matches to its very end: Python's ``$`` would let a last newline pass."""
-    schema = {"pattern": f"^{pattern}$"}  # a Meta after this one would drop it: this one takes the description too
-    return msgspec.Meta(pattern=f"^{pattern}\\Z", description=description, extra_json_schema=schema)
+    pattern = f"^{pattern}\\Z"
+    FORMS[repr(pattern)] = form
+    return msgspec.Meta(pattern=pattern, description=description)
 
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -72,6 +78,8 @@ class BodyDecoder(Generic[T]):
             message = f"Unknown field: known are {', '.join(f.encode_name for f in self.fields)}{where}"
         elif message.startswith("Invalid enum value"):
             message = f"Not one of the values allowed{where}"
+        elif form := FORMS.get(message.removesuffix(where).removeprefix(NO_MATCH)):
+            message = f"Expected {form}{where}"
         if self.root == "$":
             return message
         return f"{message.removesuffix(where)} - at `{self.root}{where[8:] or '`'}"

@@ -35,12 +35,13 @@ class ConsentRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             str,
             full_match(
                 r"[-\w]{1,64}/[0-9]{1,9}/[-\w]{1,16}",
+                "the reference of a notice, name/version/language",
                 "The notice that was shown, name/version/language. A consent needs one.",
             ),
         ]
         | None
     ) = None
-    reason: Annotated[str, full_match(r"[^\x00-\x1f\x7f]{0,500}")] = ""
+    reason: Annotated[str, full_match(r"[^\x00-\x1f\x7f]{0,500}", "at most 500 characters, no line breaks")] = ""
     until: (
         Annotated[datetime, msgspec.Meta(tz=True, description="When the consent ends without a withdrawal.")] | None
     ) = None

@@ -18,8 +18,8 @@ from featurestore.api.reply import Call, Reply, encode
 from featurestore.identity import IdentifierError
 from featurestore.profiles.services import register
 
-Region = Annotated[str, full_match(r"[^\x00-\x1f\x7f]{1,32}")]
-Brand = Annotated[str, full_match(r"[^\x00-\x1f\x7f]{1,64}")]
+Region = Annotated[str, full_match(r"[^\x00-\x1f\x7f]{1,32}", "1 to 32 characters, no line breaks")]
+Brand = Annotated[str, full_match(r"[^\x00-\x1f\x7f]{1,64}", "1 to 64 characters, no line breaks")]
 
 
 class CustomerRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

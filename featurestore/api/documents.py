@@ -1,5 +1,6 @@
 """The OpenAPI document: schemas of the structs that decode and encode, examples that tests execute."""
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -88,7 +89,16 @@ def operation(
 def components() -> dict[str, Any]:
     """The schemas of all bodies and answers of operations."""
     _, schemas = msgspec.json.schema_components(sorted(_documented, key=lambda type_: type_.__name__), ref_template=REF)
-    return {"schemas": schemas, "securitySchemes": SECURITY_SCHEMES}
+    return {"schemas": _with_ecma_patterns(schemas), "securitySchemes": SECURITY_SCHEMES}
+
+
+def _with_ecma_patterns(schema: Any) -> Any:
+    """A schema with its patterns as JSON Schema has them: Python's end of a text, \\Z, is $ in ECMA-262."""
+    if isinstance(schema, dict):
+        pattern = schema.get("pattern")
+        changed = {"pattern": re.sub(r"\\Z$", "$", pattern)} if isinstance(pattern, str) else {}
+        return {name: _with_ecma_patterns(value) for name, value in schema.items()} | changed
+    return [_with_ecma_patterns(value) for value in schema] if isinstance(schema, list) else schema
 
 
 def with_features(document: dict[str, Any], services: Sequence[FeatureService]) -> dict[str, Any]:

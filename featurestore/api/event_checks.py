@@ -27,7 +27,9 @@ class EventFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     id: Annotated[
         str,
         full_match(
-            r"[!-~]{1,128}", "Your own id of the event, the same when you send it again. It must identify no person."
+            r"[!-~]{1,128}",
+            "1 to 128 printable ASCII characters without spaces",
+            "Your own id of the event, the same when you send it again. It must identify no person.",
         ),
     ]
     time: Annotated[datetime, msgspec.Meta(tz=True, description="When it happened, with a time zone.")]

@@ -29,6 +29,9 @@ from featurestore.tiles.view_reader import ReaderClockBehind, ViewReader, Window
 MAX_AHEAD_MS = 2_000
 """So far ahead of now a watermark may be: twice what a stream worker tolerates between its clock and the brokers'."""
 AHEAD = "of unknown age: this server's clock is behind, or a stream worker's is ahead"
+UNREPORTED = "the store has no report of a stream worker about this view and the customer's partition"
+REPUBLISHING = "the store's permissions were published anew; its values are being pushed to it again"
+RECREATED = "the store had no permission of this customer for a while; the values are being pushed to it again"
 CUT = "more values than a view keeps: earlier events are not in every window"
 
 
@@ -191,15 +194,12 @@ def _status(
     """A view's status, start and age, by the watermark of its subject's partition."""
     coverage_start_ms = watermark.coverage_starts_ms.get(view.fingerprint) if watermark else None
     if watermark is None or coverage_start_ms is None:
-        reason = "no worker has folded this view on the subject's partition yet"
-        return ViewAnswer(Status.STALE, rfc3339(permission.start_ms), None, reason)
+        return ViewAnswer(Status.STALE, rfc3339(permission.start_ms), None, UNREPORTED)
     start = rfc3339(max(coverage_start_ms, permission.start_ms, _window_start_ms(view, at_ms)))
     if watermark.incarnation != stored.node.incarnation:
-        reason = "the store was emptied or restarted; values are being republished to it"
-        return ViewAnswer(Status.STALE, start, None, reason)
+        return ViewAnswer(Status.STALE, start, None, REPUBLISHING)
     if stored.recreation_mark is not None:
-        reason = "the store had no permission of this customer for a while; the values are being pushed to it again"
-        return ViewAnswer(Status.STALE, start, None, reason)
+        return ViewAnswer(Status.STALE, start, None, RECREATED)
     if watermark.folded_to_ms > now_ms + MAX_AHEAD_MS:
         return ViewAnswer(Status.STALE, start, None, AHEAD)
     age_s = max(at_ms - watermark.folded_to_ms, 0) / 1000

@@ -178,6 +178,11 @@ def test_wrong_decision_is_a_problem_and_records_nothing(
     assert "expired" not in problem["detail"], "no value of the request is repeated"
 
 
+def test_text_of_a_wrong_form_is_refused_in_words(post: Post) -> None:
+    detail = post(PATH, GIVEN | {"reason": "first line\nsecond line"}).json()["detail"]
+    assert detail == "Expected at most 500 characters, no line breaks - at `$.reason`"
+
+
 def test_retired_purpose_takes_no_consent(post: Post) -> None:
     retire_purpose("service")
     assert post(PATH, GIVEN).json()["type"] == "urn:rapport:problem:inactive-purpose"

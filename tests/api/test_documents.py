@@ -59,6 +59,12 @@ def test_schemas_state_the_limits(document: dict[str, Any]) -> None:
     assert set(one["required"]) == {"service", "purpose", "customer_id"}
 
 
+def test_patterns_are_those_of_json_schema(document: dict[str, Any]) -> None:
+    notice = document["components"]["schemas"]["ConsentRequest"]["properties"]["notice"]["anyOf"][0]["pattern"]
+    assert notice == r"^[-\w]{1,64}/[0-9]{1,9}/[-\w]{1,16}$"
+    assert r"\Z" not in str(document)
+
+
 def test_documentation_page_loads_only_own_files(client: Client) -> None:
     page = client.get("/v1/docs").content.decode()
     scripts = re.findall(r'(?:src|href)="([^"]+)"', page)
