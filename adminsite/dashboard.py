@@ -106,7 +106,8 @@ def _propagation() -> Figure:
     if found.p50_ms is None or found.p99_ms is None:
         return Figure("From decision to store", "–", "No change in the last 24 hours", link)
     value = f"{_duration(found.p50_ms)} · {_duration(found.p99_ms)}"
-    return Figure("From decision to store", value, f"Median · 99th percentile, {found.changes:,} changes in 24 h", link)
+    counted = f"{found.changes:,} change{'' if found.changes == 1 else 's'}"
+    return Figure("From decision to store", value, f"Median · 99th percentile, {counted} in 24 h", link)
 
 
 def _pending() -> Figure:

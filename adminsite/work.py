@@ -70,7 +70,8 @@ def _pending() -> WorkItem:
 def _findings() -> WorkItem:
     count = audit.open_findings().count()
     text = f"{_counted(count, 'finding')} of the consent audit to look at"
-    return WorkItem(count, text, "no finding is open", reverse("admin:audit_finding_changelist") + "?state__exact=open")
+    none = "no finding is open" if audit.last_audit() else "no audit has ended yet"
+    return WorkItem(count, text, none, reverse("admin:audit_finding_changelist") + "?state__exact=open")
 
 
 def _dead_letters() -> WorkItem:

@@ -22,8 +22,10 @@ def work(name: str) -> Work | None:
 
 
 def test_officer_without_work_is_told_what_was_looked_at(env: AdminEnvironment) -> None:
-    rest = "Nothing waits for you: no customer is paused, every decision is in effect, no finding is open."
+    rest = "Nothing waits for you: no customer is paused, every decision is in effect, no audit has ended yet."
     assert work("olivia") == Work([], rest)
+    env.finding("dismissed")
+    assert work("olivia") == Work([], rest.replace("no audit has ended yet", "no finding is open"))
     assert work("chris") is None
 
 
