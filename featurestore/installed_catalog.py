@@ -37,6 +37,14 @@ class Catalog(NamedTuple):
         """The fingerprints that ``features lock`` wrote, by view and version."""
         return json.loads(self.fingerprints.read_text(encoding="utf-8")) if self.fingerprints.exists() else {}
 
+    def record(self) -> dict[str, set[str]]:
+        """Record the fingerprints of views and versions that lack one; those versions, by view."""
+        before = self.recorded()
+        after = self.registry.fingerprints(before)
+        self.fingerprints.write_text(json.dumps(after, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        new = {view: versions.keys() - before.get(view, {}).keys() for view, versions in after.items()}
+        return {view: versions for view, versions in new.items() if versions}
+
     def problems(self) -> list[Problem]:
         """What ``features check`` reports."""
         return self.registry.check([purpose.name for purpose in self.purposes], self.recorded())

@@ -33,7 +33,7 @@ def empty_folder() -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise DemoError("A demo is running already in this checkout: stop it first.") from error
+            raise DemoError("A demo is running already in this folder: stop it first.") from error
         shutil.rmtree(FOLDER, ignore_errors=True)
         LOGS.mkdir(parents=True)
         yield

@@ -1,4 +1,4 @@
-"""Command that checks, lists and shows the catalog's definitions, and reads a customer's features."""
+"""Command that writes a catalog to begin with, checks and shows its definitions, and reads a customer's features."""
 
 import json
 import time
@@ -6,11 +6,13 @@ import uuid
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError
 
+from adminsite.starter.writer import StarterError, name_for, write_starter
 from featurestore.accesslog.writer import access_log_writer
 from featurestore.config import settings
 from featurestore.definitions import DefinitionError, Problem
@@ -32,11 +34,14 @@ class Operator(NamedTuple):
 
 
 class Command(BaseCommand):
-    help = "Check, list and show the catalog's definitions, record their versions, read a customer's features."
+    help = "Begin a catalog; check, list and show its definitions, record their versions, read a customer's features."
     requires_system_checks = ()  # they import the catalog, whose errors this command reports
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        init = commands.add_parser("init", help="write a catalog of your own to begin with, and what runs it")
+        init.add_argument("folder", metavar="DIR", type=Path, help="new or empty folder; no file is replaced")
+        init.add_argument("--name", help="name of the module; DIR's and _catalog by default")
         commands.add_parser("check", help="report errors of the definitions: file, line and remedy")
         commands.add_parser("list", help="every service, view and feature")
         show = commands.add_parser("show", help="one service, view or feature")
@@ -51,11 +56,20 @@ class Command(BaseCommand):
         read.add_argument("--at", help="as of a time after the newest event's, with its zone: 2011-05-31T12:00:00Z")
 
     def handle(self, *args: Any, command: str, **options: Any) -> None:
+        run = {"init": init, "check": check, "list": list_, "show": show, "lock": lock, "read": read}[command]
         try:
-            for line in {"check": check, "list": list_, "show": show, "lock": lock, "read": read}[command](options):
+            for line in run(options):
                 self.stdout.write(line)
-        except (CatalogError, DefinitionError) as error:
+        except (CatalogError, DefinitionError, StarterError) as error:
             raise CommandError(str(error)) from error
+
+
+def init(options: dict[str, Any]) -> Iterator[str]:
+    folder: Path = options["folder"]
+    name = options["name"] or name_for(folder)
+    for path in write_starter(folder, name):
+        yield f"wrote {folder / path}"
+    yield f"The catalog is {name}; .env names it. Next, in {folder}: rapport features check, then rapport demo."
 
 
 def check(options: dict[str, Any]) -> Iterator[str]:
@@ -90,11 +104,8 @@ def show(options: dict[str, Any]) -> Iterator[str]:
 
 
 def lock(options: dict[str, Any]) -> Iterator[str]:
-    before = catalog().recorded()
-    after = catalog().registry.fingerprints(before)
-    catalog().fingerprints.write_text(json.dumps(after, indent=2, sort_keys=True) + "\n")
-    for view, versions in after.items():
-        for version in versions.keys() - before.get(view, {}).keys():
+    for view, versions in catalog().record().items():
+        for version in sorted(versions):
             yield f"recorded view {view} version {version}"
     for defined_at, message in catalog().problems():
         yield f"{defined_at}: {message}"
