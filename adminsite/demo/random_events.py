@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from featurestore.definitions import EventSource, LawfulBasis
+from featurestore.definitions import EventSource, InvalidEvent, LawfulBasis
 from featurestore.definitions.simulation import Action, ConsentDecision, CustomerEvent
 from featurestore.installed_catalog import Catalog
 
@@ -16,6 +16,7 @@ FIRST_CUSTOMER_SHARE = 0.3
 """The first customer's share of all events. This customer's consents never change, so it can be watched."""
 
 DECISION_SHARE = 0.02
+GIVEN_SHARE = 0.5  # of the decisions, if anything is withdrawn
 ABSENT_SHARE = 0.2  # of the values that may be null
 WORDS = ("alpha", "beta", "gamma", "delta", "epsilon")
 LARGEST = 100
@@ -41,9 +42,11 @@ def _actions(
     first, *others = customer_ids
     while True:
         if purposes and others and random.random() < DECISION_SHARE:
-            subject = random.choice(others), random.choice(purposes)
-            yield ConsentDecision(*subject, "given" if subject in withdrawn else "withdrawn")
-            withdrawn ^= {subject}
+            choice = random.choice(others), random.choice(purposes)
+            if withdrawn and random.random() < GIVEN_SHARE:
+                choice = random.choice(sorted(withdrawn))
+            yield ConsentDecision(*choice, "given" if choice in withdrawn else "withdrawn")
+            withdrawn ^= {choice}
         else:
             customer = first if not others or random.random() < FIRST_CUSTOMER_SHARE else random.choice(others)
             source = random.choice(list(draws))
@@ -67,7 +70,7 @@ def draw_of(source: EventSource) -> Draw:
 
     try:
         source.values(draw(Random(0)))
-    except (msgspec.ValidationError, ValueError) as error:
+    except (msgspec.ValidationError, InvalidEvent) as error:
         raise _refusal(source, str(error)) from error
     return draw
 
@@ -103,7 +106,7 @@ def _draw(type_: inspect.Type) -> Draw:
         case inspect.StrType(pattern=None):
             least, most = type_.min_length or 0, type_.max_length or LARGEST
             return lambda random: random.choice(WORDS).ljust(least, "x")[:most]
-    raise NotImplementedError(type(type_).__name__)
+    raise NotImplementedError("a text with a pattern" if isinstance(type_, inspect.StrType) else type(type_).__name__)
 
 
 def _limits(type_: inspect.IntType | inspect.FloatType) -> tuple[float, float]:

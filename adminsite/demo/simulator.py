@@ -57,13 +57,16 @@ class Simulator:
             return
         self.counts[what] += 1
         self.latest = f"{customer_id} has {what} {purpose}"
-        if what == "withdrawn":
+        if what == "withdrawn" and reply.status == 201:  # 202: the store was unavailable, and may not deny yet
             answer = self.api.read_features(customer_id, service_of(purpose), purpose).body
             views, features = answer.get("views", {}), answer.get("features", {})
             shown = [name for name, view in views.items() if view["status"] != "withheld"]
             shown += [name for name, value in features.items() if value is not None]
-            self.counts["leaked" if shown else "withheld"] += 1
-            self.latest += ", and the next read was withheld" if views and not shown else f", BUT A READ SHOWED {shown}"
+            self.counts["leaked" if shown else "withheld" if views else "unread"] += 1
+            if shown:
+                self.latest += f", BUT A READ SHOWED {shown}"
+            else:
+                self.latest += ", and the next read was withheld" if views else ", and the next read was not answered"
 
     def progress(self, took_s: float) -> str:
         counts = self.counts

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from adminsite.demo.api import ApiClient
 from adminsite.demo.credentials import Credentials
+from featurestore.config import CODE, ROOT
 from featurestore.definitions.simulation import ShownFeatures
 from featurestore.installed_catalog import catalog
 
 SHOWN_FEATURES = 5
+COMMAND = "python manage.py" if ROOT == CODE else "rapport"
 
 
 class ReadyCondition(NamedTuple):
@@ -89,7 +91,7 @@ Or follow every change in an event stream:
 
 Withdraw a consent of {credentials.customers[1]} in the administration and read again: the answer is withheld,
 and a stream of that customer ends.
-In another terminal: set -a; . {environment_file}; set +a; then manage.py features list | show NAME | read ...
+In another terminal: set -a; . {environment_file}; set +a; then {COMMAND} features list | show NAME | read ...
 Logs are in {logs}.
 
 """

@@ -9,7 +9,7 @@ import msgspec
 
 from featurestore.access.scopes import PURPOSE, SCOPE_DESCRIPTIONS
 from featurestore.api.errors import PROBLEM_JSON, Internal, Problem, ProblemDocument, TooManyRequests
-from featurestore.api.examples import Example
+from featurestore.api.examples import QUERY, Example
 from featurestore.api.reply import JSON
 from featurestore.definitions import FeatureService
 from featurestore.definitions.description import features_schema
@@ -57,6 +57,9 @@ occurrence. Every answer has an `X-Request-Id`, by which its line in the logs is
 letters, digits, `-` and `_`, nothing that identifies a customer.
 """
 
+OF_THIS_CATALOG = QUERY["service"] in catalog().registry.services
+"""Whether the catalog has what the examples' requests name: a team's own has not, as a rule."""
+
 _documented: set[type] = {ProblemDocument}
 
 
@@ -67,10 +70,15 @@ def operation(
     request: type[msgspec.Struct] | None = None,
     headers: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The OpenAPI entries of an operation: bodies, answers and their examples; ``headers`` of its own."""
+    """The OpenAPI entries of an operation: bodies, answers and their examples; ``headers`` of its own.
+
+    Examples whose request names another catalog's services, sources and purposes are left out.
+    """
+    statuses_of_examples = {example.status for example in examples}
+    examples = [example for example in examples if OF_THIS_CATALOG or example.request is None]
     _documented.update(answers.values())
     refusals: list[type[Problem]] = [*problems, TooManyRequests, Internal]
-    statuses = sorted({refusal.status for refusal in refusals} | {e.status for e in examples} - answers.keys())
+    statuses = sorted({refusal.status for refusal in refusals} | statuses_of_examples - answers.keys())
     responses = {status: _response(status, JSON, answer, examples) for status, answer in answers.items()}
     responses |= {int(status): _response(status, PROBLEM_JSON, ProblemDocument, examples) for status in statuses}
     described: dict[str, Any] = {

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from django.core.management import get_commands
 
+from adminsite.__main__ import PROGRAMS
 from featurestore.config import ROOT, Settings
 from tests.docs.conftest import Curl
 from tests.docs.pages import PAGES, Block, anchors, blocks, links, name, prose
@@ -92,7 +93,7 @@ def commands(page: Path) -> Iterator[tuple[int, list[str]]]:
                 yield block.line, shlex.split(line)
     for found in re.finditer(r"^    (\S.*)$|`([^`\n]+)`", prose(page), re.MULTILINE):
         typed = found[1] or found[2]
-        if re.match(r"(make|manage\.py|python -m|\S*python (-m|manage)|docker compose) ", typed):
+        if re.match(r"(make|manage\.py|rapport|python -m|\S*python (-m|manage)|docker compose) ", typed):
             yield text.count("\n", 0, text.find(typed)) + 1, shlex.split(typed)
 
 
@@ -111,7 +112,9 @@ def error_of(words: list[str]) -> str | None:
             return None
         case [python, *rest] if python.rpartition("/")[2] == "python":
             return error_of(rest)
-        case ["manage.py", command, *_]:
+        case ["rapport", program, *rest] if program in PROGRAMS:
+            return error_of(["-m", "streams", *rest]) if program == "streams" else None
+        case ["manage.py" | "rapport", command, *_]:
             return None if command in get_commands() else f"no command {command}"
         case ["-m", "streams", command, *_]:
             return None if command in STREAMS_COMMANDS else f"no command {command}"
@@ -136,7 +139,16 @@ def test_commands_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["make nothing", "manage.py nothing", "python -m streams nothing", "python -m no_such", "rm -rf /"]
+    "typed",
+    [
+        "make nothing",
+        "manage.py nothing",
+        "python -m streams nothing",
+        "python -m no_such",
+        "rm -rf /",
+        "rapport nothing",
+        "rapport streams nothing",
+    ],
 )
 def test_unknown_command_is_reported(typed: str) -> None:
     assert error_of(shlex.split(typed))
@@ -176,7 +188,7 @@ def test_every_page_is_linked() -> None:
 def test_lines_are_short_and_settings_exist(page: Path) -> None:
     lines = page.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if len(line) > MAX_LINE_LENGTH and not line.startswith("|")] == []
-    named = set(re.findall(r"RAPPORT_([A-Z_]+)", "\n".join(lines))) - {"TEST_DATA", "HOST"}
+    named = set(re.findall(r"RAPPORT_([A-Z_]+)", "\n".join(lines))) - {"TEST_DATA", "HOST", "IMAGE"}
     assert {setting.lower() for setting in named} <= set(Settings.model_fields)
 
 

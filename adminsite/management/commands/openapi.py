@@ -36,6 +36,8 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(found, indent=2))
 
     def accept(self) -> None:
+        if not ACCEPTED.parent.exists():
+            raise CommandError("The promised API is recorded in a checkout of Rapport, by its developers.")
         document = promised()
         if ACCEPTED.exists() and (broken := breaking(json.loads(ACCEPTED.read_text()), document)):
             raise CommandError("\n".join(["This would break clients of /v1 (docs/versioning.md):", *broken]))

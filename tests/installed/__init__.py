@@ -1,0 +1,1 @@
+"""The installed package and teams' own catalogs, outside of a checkout."""
