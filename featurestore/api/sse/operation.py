@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from featurestore.api.django_adapter import respond_to
-from featurestore.api.documents import operation
+from featurestore.api.documents import OF_THIS_CATALOG, operation
 from featurestore.api.errors import (
     Forbidden,
     Malformed,
@@ -52,7 +52,9 @@ router = Router(tags=["features"])
 def stream_operation() -> dict[str, Any]:
     """The operation; its answer is a stream."""
     described = operation(EXAMPLES, {}, PROBLEMS, FeatureRequest)
-    stream = {"schema": {"type": "string"}, "examples": {"conversation": {"value": CONVERSATION.decode()}}}
+    stream: dict[str, Any] = {"schema": {"type": "string"}}
+    if OF_THIS_CATALOG:
+        stream["examples"] = {"conversation": {"value": CONVERSATION.decode()}}
     described["responses"] |= {HTTPStatus.OK.value: {"description": "Events", "content": {MEDIA_TYPE: stream}}}
     return described
 
