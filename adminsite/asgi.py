@@ -10,8 +10,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
 django.setup()
 refuse_if_unsafe()
 
-from featurestore.api.process_metrics import tell_to_siblings  # noqa: E402  (Django is set up now)
+from featurestore.api.process_metrics import serve_to_other_workers  # noqa: E402  (Django is set up now)
 from featurestore.api.sse.asgi_adapter import event_stream_app  # noqa: E402
 
 application = event_stream_app()
-tell_to_siblings()
+serve_to_other_workers()

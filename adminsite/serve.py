@@ -54,7 +54,7 @@ class SharedSocketServer(MPServer):
         self._shd = holder(self._sso.fileno(), uds=False, backlog=self.backlog)
 
     def serve_with_metrics(self) -> None:
-        """Serve until the end. Several workers tell each other their metrics (featurestore.api.process_metrics)."""
+        """Serve until the end. Several workers collect each other's metrics (featurestore.api.process_metrics)."""
         folder = make_folder() if self.workers > 1 else None
         try:
             self.serve()

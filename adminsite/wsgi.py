@@ -21,13 +21,13 @@ connections.settings["default"]["CONN_MAX_AGE"] = 0
 
 import adminsite.urls  # noqa: E402, F401  (Django is set up now; its first request would import them after the freeze)
 from featurestore.api.fast_path import with_fast_path  # noqa: E402
-from featurestore.api.process_metrics import tell_to_siblings  # noqa: E402
+from featurestore.api.process_metrics import serve_to_other_workers  # noqa: E402
 
 if settings().serves_api:
     application = with_fast_path(application)
 application = close_while_draining(application)
 drain_state.start_on_signal()
-tell_to_siblings()
+serve_to_other_workers()
 # Objects made until now stay alive. Without this, the garbage collector scans all of them again and again while access
 # records are pending, and reads wait for 60 ms.
 gc.collect()

@@ -1,7 +1,7 @@
 """Whether events will count: by the permissions that the store holds when they are written.
 
-It is told to the sender and changes nothing else: every event is sent, and the streams judge it by themselves. Only
-the purposes of the sender's key are looked at, so that it reveals no decision about another one.
+The sender is answered it, and nothing else depends on it: every event is sent, and the streams judge it by themselves.
+Only the purposes of the sender's key are looked at, so that it reveals no decision about another one.
 """
 
 from collections.abc import Sequence

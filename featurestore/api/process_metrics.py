@@ -1,6 +1,6 @@
 """Metrics of all processes behind one port: whichever is asked collects those of the others.
 
-A server with several workers gives each scrape to one of them. So each worker tells its metrics on a Unix socket in
+A server with several workers gives each scrape to one of them. So each worker serves its metrics on a Unix socket in
 its server's folder; the one that is asked reads them all, and adds the label ``process`` with the worker's process id.
 
 Why not prometheus_client's multiprocess mode: it writes each increment to a file (a read has about ten), sums what
@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -26,6 +27,9 @@ PREFIX = "rapport-metrics-"
 LABEL = "process"
 ANSWER_S = 1.0
 """Longest wait for another process's metrics."""
+
+RETRY_S = 0.1
+"""Pause after a connection that failed: without it a process without free descriptors would only log."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +54,7 @@ def folder_of(server: int) -> Path:
 def make_folder() -> Path | None:
     """Make this server's folder, before it starts workers. Folders of servers that have ended are removed.
 
-    None if there is one of another user, into which this server puts nothing: then each worker tells its own metrics.
+    None if there is one of another user, into which this server puts nothing: then each worker answers its own metrics.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         if is_left(left):
@@ -59,7 +63,7 @@ def make_folder() -> Path | None:
     try:
         made.mkdir(mode=0o700)
     except OSError as error:
-        log.warning("each worker tells its own metrics alone: no folder for their sockets", error=str(error))
+        log.warning("each worker answers its own metrics alone: no folder for their sockets", error=str(error))
         return None
     return made
 
@@ -78,17 +82,17 @@ def is_left(folder: Path) -> bool:
     return int(number) == os.getpid()
 
 
-def tell_to_siblings() -> None:
-    """Tell this worker's metrics to the other workers of its server, from a thread; without a folder it has none."""
+def serve_to_other_workers() -> None:
+    """Serve this worker's metrics to the other workers of its server, in a thread; without a folder there are none."""
     folder = folder_of(os.getppid())
     if not is_own(folder):
         return
     try:
         listener = Listener(str(folder / str(os.getpid())), family="AF_UNIX", backlog=16)
     except OSError as error:
-        log.warning("metrics of this process are told by itself alone", error=str(error))
+        log.warning("metrics of this process are answered by itself alone", error=str(error))
         return
-    threading.Thread(target=_tell_forever, args=(listener,), name="metrics", daemon=True).start()
+    threading.Thread(target=_serve_forever, args=(listener,), name="metrics", daemon=True).start()
 
 
 def is_own(folder: Path) -> bool:
@@ -100,13 +104,14 @@ def is_own(folder: Path) -> bool:
     return status.st_uid == os.getuid() and status.st_mode & 0o077 == 0
 
 
-def _tell_forever(listener: Listener) -> None:
+def _serve_forever(listener: Listener) -> None:
     while True:
         try:
             with listener.accept() as connection:
                 connection.send_bytes(ENCODER.encode(families(REGISTRY.collect())))
-        except OSError as error:  # the other worker has ended meanwhile
-            log.warning("metrics not told to another process", error=str(error))
+        except OSError as error:  # the other worker has ended meanwhile, or this one has no free descriptor
+            log.warning("metrics not sent to another process", error=str(error))
+            time.sleep(RETRY_S)
 
 
 def families(metrics: Iterable[Metric]) -> list[Family]:
@@ -134,11 +139,11 @@ def _asked(path: Path) -> list[Family] | None:
         with connected(path) as connection:
             if connection.poll(ANSWER_S):
                 return DECODER.decode(connection.recv_bytes())
-        log.warning("a process behind the same port does not tell its metrics", process=path.name)
+        log.warning("a process behind the same port does not send its metrics", process=path.name)
     except ConnectionRefusedError:  # it has ended, and left its socket
         path.unlink(missing_ok=True)
     except (OSError, EOFError) as error:
-        log.warning("a process behind the same port does not tell its metrics", process=path.name, error=str(error))
+        log.warning("a process behind the same port does not send its metrics", process=path.name, error=str(error))
     return None
 
 

@@ -1,4 +1,4 @@
-"""Recent events: digests of those that a client wrote within minutes, so that a repeat is told to be one.
+"""Recent events: digests of those that a client wrote within minutes, so that a repeat is answered as one.
 
 They are for the answer alone. Every repeat is sent, too, and the streams' deduplication window decides what counts.
 The control Redis holds them, for all processes; without it a repeat is answered as accepted.
@@ -16,7 +16,7 @@ from featurestore.store.protocol import StoreUnavailable
 from featurestore.store.server import Server, complete
 
 WINDOW_S = 600
-"""A repeat is told to be one for this time at least, and at most twice as long."""
+"""A repeat is answered as one for this time at least, and at most twice as long."""
 MOST = 20_000
 """Of a client in a window: further events are not remembered."""
 TIMEOUT_S, RETRY_S = 0.02, 1.0
@@ -56,7 +56,7 @@ class RecentEvents:
             _, replies = complete(self._control.request(commands, time.monotonic() + TIMEOUT_S))
         except StoreUnavailable as error:
             self._retry_at_s = time.monotonic() + RETRY_S
-            log.warning("repeated events are not told to be ones", reason=str(error))
+            log.warning("repeated events are answered as accepted", reason=str(error))
             return []
         return [reply for reply in replies if isinstance(reply, list)]  # an error reply is none
 
