@@ -12,6 +12,7 @@ from celery.signals import beat_init, celeryd_init
 
 from adminsite.checks import refuse_if_unsafe
 from featurestore.config import settings
+from featurestore.servers.celery_broker import celery_broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
 
@@ -35,15 +36,19 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     }.items()
 }
 
+BROKER = celery_broker(settings().control_url)
+
 app = Celery("rapport")
 app.conf.update(
-    broker_url=settings().control_url,
+    broker_url=BROKER.url,
+    broker_use_ssl=BROKER.use_ssl,
     broker_connection_retry_on_startup=True,
     broker_transport_options={
         "visibility_timeout": VISIBILITY_TIMEOUT_S,
         "socket_connect_timeout": 2,
         "socket_timeout": 10,
         "retry_on_timeout": True,
+        **BROKER.transport_options,
     },
     # A request that enqueues must not hang while the control Redis is unavailable: the outbox row is committed.
     task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1},

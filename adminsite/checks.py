@@ -15,6 +15,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from featurestore.config import INSECURE, Settings, settings
 from featurestore.definitions import DefinitionError
 from featurestore.installed_catalog import CatalogError, catalog
+from featurestore.servers.checks import redis_and_kafka_problems
+from featurestore.servers.database import database_problems
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +51,11 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
          "Leave it out, or name a topic; then run `python -m streams topics apply`."),
         (conf.celery_eager, "E008", "RAPPORT_CELERY_EAGER is on: tasks would run inside requests.", "Turn it off."),
     ]  # fmt: skip
-    return [Error(message, hint=hint, id=f"rapport.{code}") for found, code, message, hint in findings if found]
+    servers = [*database_problems(conf), *redis_and_kafka_problems(conf)]
+    return [
+        *(Error(message, hint=hint, id=f"rapport.{code}") for found, code, message, hint in findings if found),
+        *(Error(problem.message, hint=problem.remedy, id=f"rapport.{problem.code}") for problem in servers),
+    ]
 
 
 def production(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:

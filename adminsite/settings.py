@@ -1,14 +1,16 @@
 """Django's settings. Everything that differs between installations comes from ``featurestore.config``."""
 
-from typing import Any
-
-import dj_database_url
 from django.templatetags.static import static
 
 from featurestore.config import CODE, ROOT, settings
 from featurestore.logs import configure_logs
+from featurestore.servers.checks import redis_and_kafka_problems
+from featurestore.servers.database import database_problems, django_database
+from featurestore.servers.problems import refuse_misnamed
 
 conf = settings()
+
+refuse_misnamed([*database_problems(conf), *redis_and_kafka_problems(conf)])  # no client could be told of them
 
 DEBUG = conf.debug
 SECRET_KEY = conf.secret_key
@@ -81,27 +83,9 @@ WSGI_APPLICATION = "adminsite.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # ------------------------------------------------------------------------------------------------------------ database
-_database: dict[str, Any] = dict(dj_database_url.parse(conf.database_url, conn_max_age=60, conn_health_checks=True))
-if _database["ENGINE"].endswith("sqlite3"):
+if conf.database_url.startswith("sqlite"):
     (ROOT / "var").mkdir(exist_ok=True)
-    # Several processes write: readers must not block, and a writer takes its lock when its transaction begins, so that
-    # it waits for the other one instead of failing half-way.
-    _database["OPTIONS"] = {
-        "timeout": 20,
-        "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-    }
-else:
-    _database["OPTIONS"] = {
-        "connect_timeout": 5,
-        "options": "-c statement_timeout=15000 -c lock_timeout=5000",
-        # A lost host closes no connection: without these the kernel would wait for a quarter of an hour.
-        "tcp_user_timeout": 8000,
-        "keepalives_idle": 5,
-        "keepalives_interval": 1,
-        "keepalives_count": 3,
-    }
-DATABASES = {"default": _database}
+DATABASES = {"default": django_database(conf.database_url, conf.database_pgbouncer)}
 
 # ---------------------------------------------------------------------------------------------------------------- time
 USE_TZ = True

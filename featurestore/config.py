@@ -47,13 +47,21 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         f"sqlite:///{ROOT / 'var' / 'rapport.sqlite3'}",
-        description="URL of the database: PostgreSQL, or SQLite on one machine.",
+        description="URL of the database: PostgreSQL, or SQLite on one machine. Every option of libpq's holds.",
+    )
+    database_pgbouncer: bool = Field(
+        False, description="The URL of the database leads to a PgBouncer in transaction mode."
+    )
+    plaintext_servers: list[Literal["database", "store", "control", "kafka"]] = Field(
+        [],
+        description="Servers that production may reach by plaintext over a network, as a JSON list: `database`, "
+        "`store`, `control`, `kafka`.",
     )
 
     store_url: str = Field(
         "redis://127.0.0.1:6379/0",
-        description="URL of the store Redis: features and permissions; rediss:// for TLS. Of a cluster, some of its "
-        "servers: redis+cluster://HOST:PORT,HOST:PORT/ (rediss+cluster://).",
+        description="URL of the store Redis: features and permissions. Its forms: TLS, Unix sockets, Sentinels and "
+        "clusters too, are in servers.md.",
     )
     store_timeout_ms: int = Field(
         250, description="Longest wait for the store in a feature read that states no `timeout_ms`."
@@ -61,7 +69,8 @@ class Settings(BaseSettings):
     vouch_expiry_ms: int = Field(2000, description="Time until a vouch key expires.")
     control_url: str = Field(
         "redis://127.0.0.1:6379/1",
-        description="URL of the control Redis: Celery, unwritten access records, rate limits, cache invalidations.",
+        description="URL of the control Redis: Celery, unwritten access records, rate limits, cache invalidations. "
+        "The same forms, but no cluster.",
     )
     token_lifetime_s: int = Field(600, ge=60, le=900, description="Lifetime of an access token, 60 to 900 seconds.")
 
@@ -77,9 +86,19 @@ class Settings(BaseSettings):
         900, gt=0, description="Longest duration of an event stream. Then its client connects again."
     )
 
-    kafka_bootstrap: str = Field(
-        "127.0.0.1:9092", description="Address of the broker that is contacted first, as host:port."
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Addresses of some brokers, as host:port,host:port.")
+    kafka_security: Literal["plaintext", "ssl", "sasl_ssl"] = Field(
+        "plaintext", description="How Kafka is reached: `plaintext`, `ssl` (TLS), `sasl_ssl` (TLS and a password)."
     )
+    kafka_ca_file: str = Field("", description="File of the authorities of Kafka's certificates. Empty: the system's.")
+    kafka_certificate_file: str = Field("", description="File of this process's certificate for Kafka (mutual TLS).")
+    kafka_key_file: str = Field("", description="File of the certificate's key. Empty: it is in the same file.")
+    kafka_key_password: str = Field("", description="Password of an encrypted key.")
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+        "SCRAM-SHA-512", description="Mechanism of Kafka's password: `SCRAM-SHA-512`, `SCRAM-SHA-256` or `PLAIN`."
+    )
+    kafka_username: str = Field("", description="User of this process in Kafka.")
+    kafka_password: str = Field("", description="Password of that user.")
     kafka_embedded: bool = Field(
         False, description="Kafka is the demo's embedded broker: it creates topics by itself and has no lease."
     )

@@ -14,6 +14,8 @@ from featurestore.command_output import quiet_at_a_broken_pipe
 from featurestore.config import settings
 from featurestore.definitions import DefinitionError
 from featurestore.installed_catalog import CatalogError, catalog
+from featurestore.servers.checks import kafka_problems, redis_problems
+from featurestore.servers.problems import refuse
 from featurestore.store.configured import store
 from featurestore.store.protocol import StoreUnavailable
 from streams import embedded, topics, worker
@@ -34,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "broker":
         embedded.serve(options.address_file)
         return 0
+    refuse([*redis_problems(settings(), "store"), *kafka_problems(settings())])
     if options.command == "worker":
         registry = catalog().registry
         worker.run(settings(), registry.sources, lambda app: build_pipeline(app, settings(), registry, store()))

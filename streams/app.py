@@ -12,6 +12,7 @@ from faust.types import TP
 
 from featurestore import names
 from featurestore.config import Settings
+from featurestore.servers.kafka import kafka_cluster
 from streams.changelog import Changelog
 from streams.clock_check import ClockCheck, ClockError
 from streams.dead_letters import DeadLetterWriter
@@ -129,7 +130,7 @@ def create_app(
     app.lease = Lease(settings.stream_session_ms)
     leased = settings.stream_lease and not settings.kafka_embedded
     clocks = ClockCheck(names.clock(settings.generation), settings.partitions, longest_skew_ms(settings))
-    app.changelog = Changelog(settings.kafka_bootstrap, settings.stream_member, app.lease if leased else None, clocks)
+    app.changelog = Changelog(kafka_cluster(settings), settings.stream_member, app.lease if leased else None, clocks)
     app.dead_letters = DeadLetterWriter(names.dead_letters(settings.generation), app.changelog)
     app.state_tables = {source: state_table(app, settings, source, app.changelog) for source in sources}
     app.health = HealthServer(settings.stream_health_port, app.unready_reasons)

@@ -9,6 +9,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidTimestampError, KafkaError
 
+from featurestore.servers.kafka import KafkaCluster
 from streams.clock_check import ClockCheck
 from streams.lease import Lease
 
@@ -33,9 +34,9 @@ class Changelog:
     Without one records carry the time of the clock.
     """
 
-    def __init__(self, bootstrap: str, client_id: str, lease: Lease | None, clocks: ClockCheck) -> None:
+    def __init__(self, kafka: KafkaCluster, client_id: str, lease: Lease | None, clocks: ClockCheck) -> None:
         self._options: dict[str, Any] = {
-            "bootstrap_servers": bootstrap,
+            **kafka.aiokafka(),
             "client_id": client_id,
             "acks": "all",
             "max_batch_size": LARGEST_BATCH_BYTES,

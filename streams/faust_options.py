@@ -2,7 +2,11 @@
 
 from typing import Any
 
+from faust import SASLCredentials, SSLCredentials
+from faust.types.auth import CredentialsT
+
 from featurestore.config import Settings
+from featurestore.servers.kafka import KafkaCluster, kafka_cluster
 from streams.fetch_batches import FetchBatchScheduler
 from streams.lease import REBALANCE_TIMEOUT_S
 from streams.metrics import Monitor
@@ -13,9 +17,10 @@ DAY_S = 24 * 3600.0
 
 def faust_options(settings: Settings) -> dict[str, Any]:
     """Keyword arguments for ``faust.App``."""
-    session_s = settings.stream_session_ms / 1000
+    session_s, cluster = settings.stream_session_ms / 1000, kafka_cluster(settings)
     return {
-        "broker": [f"kafka://{host.strip()}" for host in settings.kafka_bootstrap.split(",")],
+        "broker": [f"kafka://{address}" for address in cluster.addresses],
+        "broker_credentials": credentials(cluster),
         "datadir": settings.stream_data_dir / settings.stream_member,
         "ConsumerScheduler": FetchBatchScheduler,
         "Monitor": Monitor,
@@ -41,3 +46,15 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "stream_buffer_maxsize": 4,
         "stream_wait_empty": True,  # a rebalance waits for the fetch batches being handled (trap 10)
     }
+
+
+def credentials(cluster: KafkaCluster) -> CredentialsT | None:
+    """Faust's form of the cluster's security; None for plaintext."""
+    if cluster.security == "plaintext":
+        return None
+    context = cluster.tls.context()
+    if cluster.security == "ssl":
+        return SSLCredentials(context)
+    return SASLCredentials(
+        username=cluster.username, password=cluster.password, ssl_context=context, mechanism=cluster.mechanism
+    )

@@ -27,6 +27,7 @@ from confluent_kafka.admin import (
 
 from featurestore import names
 from featurestore.config import Settings
+from featurestore.servers.kafka import kafka_cluster
 from streams.changelog import LARGEST_BATCH_BYTES, LARGEST_REQUEST_BYTES
 from streams.generation import settings_of_next
 from streams.lease import longest_ms
@@ -332,13 +333,13 @@ def _create_on_embedded(settings: Settings, sources: Iterable[str]) -> None:
     """Ask for each topic: the embedded broker creates what it is asked for."""
     if settings.partitions != EMBEDDED_PARTITIONS:
         raise TopicsError(f"the embedded broker has {EMBEDDED_PARTITIONS} partitions: set RAPPORT_PARTITIONS to that")
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    producer = Producer({**kafka_cluster(settings).librdkafka(), "log_level": 0})
     for topic in required_topics(settings, sources):
         producer.list_topics(topic.name, timeout=TIMEOUT_S)
 
 
 def _admin(settings: Settings) -> AdminClient:
-    return AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    return AdminClient({**kafka_cluster(settings).librdkafka(), "log_level": 0})
 
 
 def _text(config: dict[str, str]) -> str:

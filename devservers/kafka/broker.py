@@ -15,8 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -33,12 +35,14 @@ START_TIMEOUT_S, ARCHIVE_TIMEOUT_S = 60, 120
 SHORT_LIVED_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """Bytecode is compiled once, quickly; one thread collects garbage."""
 
-PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
+PLAINTEXT_LISTENERS = """\
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners=PLAINTEXT://127.0.0.1:{advertised_port},CONTROLLER://127.0.0.1:{controller_port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+"""
+COMMON_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
 log.dirs={logs}
@@ -130,6 +134,18 @@ class Broker(Server):
         """The folder of its topics. It may be a disk of its own."""
         return self.folder / "logs"
 
+    def listeners(self) -> str:
+        """The properties of its listeners."""
+        return PLAINTEXT_LISTENERS.format(**vars(self) | {"advertised_port": self.advertised_port or self.port})
+
+    def format_options(self) -> Sequence[str]:
+        """Further options of formatting its folder."""
+        return ()
+
+    def client_options(self) -> dict[str, Any]:
+        """librdkafka's options of a client."""
+        return {"bootstrap.servers": self.bootstrap}
+
     def start(self) -> None:
         """Format the folder if it is new, start, and return when the broker answers."""
         fetch_jars()
@@ -140,15 +156,12 @@ class Broker(Server):
         """Start with options of Java."""
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self.folder / "server.properties"
-        ports = {"port": self.port, "advertised_port": self.advertised_port or self.port}
-        properties.write_text(
-            PROPERTIES.format(**ports, controller_port=self.controller_port, logs=self.logs), encoding="utf-8"
-        )
+        properties.write_text(self.listeners() + COMMON_PROPERTIES.format(**vars(self), logs=self.logs), "utf-8")
         output = self.folder / "output.log"
         with output.open("ab") as log:
             if not (self.logs / "meta.properties").exists():
                 cluster = "rapport-local-cluster0"  # 22 characters of base64: a Kafka uuid
-                arguments = ["format", "--standalone", "-t", cluster, "-c", str(properties)]
+                arguments = ["format", "--standalone", "-t", cluster, "-c", str(properties), *self.format_options()]
                 subprocess.run(self._java("kafka.tools.StorageTool", *arguments), check=True, stdout=log, stderr=log)
             self.process = subprocess.Popen(
                 self._java(*options, "kafka.Kafka", str(properties)),
@@ -165,7 +178,7 @@ class Broker(Server):
 
     def _wait_until_answers(self, output: Path) -> None:
         assert self.process
-        client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        client = AdminClient({**self.client_options(), "log_level": 0})
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self.process.poll() is None:
             try:

@@ -12,6 +12,7 @@ import structlog
 from redis import Redis, RedisError
 
 from featurestore.config import settings
+from featurestore.servers.redis_clients import redis_client
 
 CHANNEL = "rapport:access"
 TIMEOUT_S = 0.5
@@ -22,7 +23,7 @@ log = structlog.get_logger(__name__)
 @cache
 def control_redis() -> Redis:
     """The control Redis, with a short time-out: a request waits for the message to be sent."""
-    return Redis.from_url(settings().control_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+    return redis_client(settings().control_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
 
 
 def publish_invalidation() -> None:
@@ -65,7 +66,7 @@ class InvalidationListener(threading.Thread):
 
     def _listen(self) -> None:
         with (
-            Redis.from_url(self._control_url, socket_connect_timeout=TIMEOUT_S, socket_keepalive=True) as redis,
+            redis_client(self._control_url, socket_connect_timeout=TIMEOUT_S, socket_keepalive=True) as redis,
             redis.pubsub() as pubsub,
         ):
             pubsub.subscribe(CHANNEL)

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from featurestore.config import settings
+from featurestore.servers.redis_clients import redis_client
 
 KEY, QUARANTINE_KEY = "access:records", "access:quarantined"
 FIELD = b"batch"
@@ -48,7 +49,7 @@ class RecordStream:
 
     def __init__(self, url: str, timeout_s: float):
         # No retries: only the callers can decide which calls may be repeated.
-        self._redis: Redis = Redis.from_url(
+        self._redis: Redis = redis_client(
             url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
         )
 

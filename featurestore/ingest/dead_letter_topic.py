@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from featurestore import first_timestamp
 from featurestore.config import settings
 from featurestore.ingest.errors import KafkaUnavailable
+from featurestore.servers.kafka import KafkaCluster, kafka_cluster
 
 TIMEOUT_S = 3.0
 DELIVERY_TIMEOUT_MS = 10_000
@@ -47,11 +48,11 @@ class Replay(NamedTuple):
 class DeadLetterTopic:
     """Connection to Kafka. Methods raise KafkaUnavailable if Kafka does not answer in time."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self.bootstrap = bootstrap
+    def __init__(self, kafka: KafkaCluster) -> None:
+        self.kafka = kafka
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **kafka.librdkafka(),
                 "group.id": "rapport.dead-letters",  # required, but never joined: partitions are assigned here
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
@@ -120,7 +121,7 @@ class DeadLetterTopic:
         failed = {replay.record_id: "no answer" for replay in replays}
         producer = Producer(
             {
-                "bootstrap.servers": self.bootstrap,
+                **self.kafka.librdkafka(),
                 "acks": "all",
                 "enable.idempotence": True,
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
@@ -157,7 +158,7 @@ class DeadLetterTopic:
             raise KafkaUnavailable(self._no_answer(error.args[0].str())) from None
 
     def _no_answer(self, why: str) -> str:
-        return f"Kafka at {self.bootstrap} does not answer: {why}. Is it running?"
+        return f"Kafka at {self.kafka} does not answer: {why}. Is it running?"
 
 
 def _record(message: Message) -> TopicRecord:
@@ -186,7 +187,7 @@ def _runs(offsets: Iterable[int]) -> list[range]:
 @contextmanager
 def connect() -> Iterator[DeadLetterTopic]:
     """A client of the Kafka that the settings name."""
-    kafka = DeadLetterTopic(settings().kafka_bootstrap)
+    kafka = DeadLetterTopic(kafka_cluster(settings()))
     try:
         yield kafka
     finally:

@@ -9,6 +9,7 @@ from featurestore import names
 from featurestore.config import Settings
 from featurestore.definitions import EventSource
 from featurestore.identity import partition_of
+from featurestore.servers.kafka import kafka_cluster
 
 DeliveryCallback = Callable[[KafkaError | None, Message], Any]
 
@@ -20,7 +21,7 @@ class EventProducer:
         self.partitions, self.generation = conf.partitions, conf.generation
         self._producer = Producer(
             {
-                "bootstrap.servers": conf.kafka_bootstrap,
+                **kafka_cluster(conf).librdkafka(),
                 "acks": "all",
                 # The fold recognises duplicates in any order; a producer id from Kafka costs the first write 0.5 s.
                 "enable.idempotence": False,

@@ -70,7 +70,7 @@ def import_dead_letters(now: datetime | None = None) -> int:
 def _existing(kafka: DeadLetterTopic, topic: str) -> dict[int, range]:
     if bounds := kafka.bounds(topic):
         return bounds
-    raise KafkaUnavailable(f"Kafka at {kafka.bootstrap} has no topic {topic}: python -m streams topics apply")
+    raise KafkaUnavailable(f"Kafka at {kafka.kafka} has no topic {topic}: python -m streams topics apply")
 
 
 def _position(generation: int, partition: int, available: range) -> int:

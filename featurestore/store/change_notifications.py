@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 
 import structlog
-from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from featurestore.servers.redis_clients import async_client
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.protocol import StoreUnavailable
 from featurestore.store.redis import RedisNode, RedisStore, subject_key
@@ -102,7 +102,7 @@ class NotificationConnection:
     async def _listen(self) -> None:
         timeout_s = self.node.timeout_ms / 1000
         # Only the connection is redis-py's: its PubSub would reconnect without reporting it.
-        pool = Redis.from_url(
+        pool = async_client(
             self.node.server.url,
             socket_connect_timeout=timeout_s,
             socket_timeout=IDLE_S,

@@ -14,6 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 import structlog
 
 from featurestore.permission import Permission
+from featurestore.servers.redis_url import RedisUrl, parse_redis_url
 from featurestore.store.connection import Replies
 from featurestore.store.protocol import (
     FieldWrite,
@@ -61,17 +62,12 @@ class Topology:
 
 
 class ClusterStore:
-    """Cluster at ``redis[s]+cluster://[user:password@]host:port,host:port/``, which names some of its servers."""
+    """Cluster at a URL, which names some of its servers."""
 
     def __init__(self, url: str, timeout_ms: int):
-        scheme, _, rest = url.partition("+cluster://")
-        authority, _, database = rest.partition("/")
-        if database not in ("", "0"):
-            raise ValueError(f"store_url: a cluster has only database 0, not {database}")
-        user, at, hosts = authority.rpartition("@")
-        self.timeout_ms = timeout_ms
-        self._seeds = [Server(f"{scheme}://{user}{at}{host}/") for host in hosts.split(",")]
-        self._servers: dict[str, Server] = {}  # of the primaries, by URL
+        self.timeout_ms, parsed = timeout_ms, parse_redis_url(url)
+        self._seeds = [Server(parsed.server_at(host)) for host in parsed.hosts]
+        self._servers: dict[RedisUrl, Server] = {}  # of the primaries
         self._topology: Topology | None = None
         self._discovered_s = 0.0
         self._suspects: set[RedisNode] = set()  # did not answer or not vouched for: the topology may have changed
@@ -247,7 +243,7 @@ class ClusterStore:
         """The primaries in a server's answer; those known before are the same objects."""
         before = {(node.name, node.slots): node for node in (self._topology.nodes if self._topology else ())}
         for host, port, slots in sorted(parse_primaries(rows).values()):
-            name = f"{host or asked.host}:{port}"
+            name = f"{host or asked.url.host}:{port}"
             if (node := before.get((name, slots))) is None:
                 url = asked.peer_url(name)
                 node = RedisNode(self._servers.setdefault(url, Server(url)), self.timeout_ms, slots, name)

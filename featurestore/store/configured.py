@@ -3,6 +3,7 @@
 from functools import cache
 
 from featurestore.config import settings
+from featurestore.servers.redis_url import parse_redis_url
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.redis import RedisStore
 
@@ -14,5 +15,6 @@ def store() -> RedisStore | ClusterStore:
 
 
 def store_at(url: str, timeout_ms: int) -> RedisStore | ClusterStore:
-    """The store at a URL, a single server's or a cluster's. No call but a bulk one takes longer than the time-out."""
-    return ClusterStore(url, timeout_ms) if "+cluster://" in url else RedisStore(url, timeout_ms)
+    """The store at a URL, of one server or a cluster. No call but a bulk one takes longer than the time-out."""
+    is_cluster = parse_redis_url(url).kind == "cluster"
+    return ClusterStore(url, timeout_ms) if is_cluster else RedisStore(url, timeout_ms)

@@ -10,23 +10,20 @@ the addresses that the name had. Every address gets its share of the time; the o
 
 import re
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from functools import cache
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote, urlparse
 
 import hiredis
 
+from featurestore.servers.redis_url import Host, RedisUrl
 from featurestore.store.protocol import StoreUnavailable
 
 RUN_ID = re.compile(rb"run_id:(\w+)")
 Command = tuple[str | int | float | bytes | memoryview, ...]
 Replies = list[Any]  # what hiredis makes of them; errors are values too
-Host = tuple[str, int]
 Address = tuple[Any, ...]  # as getaddrinfo returns it
 
 RESOLUTION_S = 30.0
@@ -47,10 +44,10 @@ _lock = threading.Lock()
 
 
 class Connection:
-    """Connected socket, not shared between threads. ``run_id`` names the server process."""
+    """Connected socket to one server, not shared between threads. ``run_id`` names the server process."""
 
-    def __init__(self, url: str, timeout_ms: int):
-        self.url = urlparse(url)
+    def __init__(self, url: RedisUrl, timeout_ms: int):
+        self.url = url
         self.reader = hiredis.Reader(notEnoughData=False)
         deadline = time.monotonic() + timeout_ms / 1000
         try:
@@ -67,26 +64,25 @@ class Connection:
         self.run_id = found[1]
 
     def _connect(self, deadline: float) -> socket.socket:
-        if self.url.scheme == "unix":
+        if self.url.kind == "socket":
             return _connect_to((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", self.url.path), _remaining_s(deadline))
-        if self.url.scheme not in ("redis", "rediss"):
-            schemes = "redis://, rediss:// or unix://"
-            raise StoreUnavailable(f"store_url must begin with {schemes}, not {self.url.scheme}://")
-        name = self.url.hostname or "127.0.0.1"
-        connected = _connect_to_host((name, self.url.port or 6379), deadline)
+        connected = _connect_to_host(self.url.hosts[0], deadline)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.url.scheme == "redis":
+        if self.url.tls is None:
             return connected
-        connected.settimeout(_remaining_s(deadline))
-        return _tls().wrap_socket(connected, server_hostname=name)  # closes it when the handshake fails
+        try:
+            connected.settimeout(_remaining_s(deadline))
+            return self.url.tls.context().wrap_socket(connected, server_hostname=self.url.host)
+        except BaseException:
+            connected.close()
+            raise
 
     def _handshake(self) -> list[Command]:
         commands: list[Command] = []
         if self.url.password:
-            commands.append(("AUTH", unquote(self.url.username or "default"), unquote(self.url.password)))
-        database = parse_qs(self.url.query).get("db", [self.url.path.strip("/")])[0]
-        if self.url.scheme != "unix" and database not in ("", "0"):
-            commands.append(("SELECT", database))
+            commands.append(("AUTH", self.url.username or "default", self.url.password))
+        if self.url.database:
+            commands.append(("SELECT", self.url.database))
         return commands
 
     def run(self, commands: Sequence[Command], deadline: float) -> Replies:
@@ -218,9 +214,3 @@ def _keep(host: Host, resolution: Resolution) -> None:
         _resolutions[host] = resolution
         if len(_resolutions) > MAX_HOSTS:
             del _resolutions[next(iter(_resolutions))]
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Context that verifies a server by the system's authorities, or SSL_CERT_FILE's, which OpenSSL reads itself."""
-    return ssl.create_default_context()

@@ -18,6 +18,7 @@ import hiredis
 import msgspec
 
 from featurestore.permission import Permission, decode
+from featurestore.servers.redis_url import parse_redis_url
 from featurestore.store.connection import Command, Connection, Replies
 from featurestore.store.protocol import (
     NO_LEASE,
@@ -126,6 +127,8 @@ class RedisNode:
         vouch, *rest = _checked(replies[:first])
         found = [None if raw is None else decode_watermark(raw) for raw in rest[0]] if watermarks else []
         node = NodeState(vouch.partition(b" ")[0].decode() if self._is_vouched(vouch, run_id) else "", found)
+        if not node.incarnation:
+            self.server.doubt()
         stored, nodes = [], [node]
         for reply in replies[first:]:
             if isinstance(reply, list):
@@ -201,6 +204,7 @@ class RedisNode:
         server, replication, *cluster = self._execute([("INFO", "server"), ("INFO", "replication"), *about_slots])
         if b"role:master" not in replication:
             # An attempt to vouch for it would count as a vouch key, for whose expiry the next run had to wait.
+            self.server.doubt()
             raise StoreUnavailable("the node is a replica and takes no writes")
         found = dict(IDENTITY.findall((server + replication).decode()))
         slots = ""
@@ -309,10 +313,10 @@ class RedisNode:
 
 
 class RedisStore(RedisNode):
-    """Single server at a URL, ``redis[s]://[user:password@]host:port/db`` or ``unix:///path``: one node."""
+    """Single server at a URL, or the primary that Sentinels name: one node."""
 
     def __init__(self, url: str, timeout_ms: int):
-        super().__init__(Server(url), timeout_ms)
+        super().__init__(Server(parse_redis_url(url)), timeout_ms)
 
 
 def _evalsha(script: str, keys: Sequence[str], *arguments: bytes | str | int) -> Command:

@@ -11,34 +11,37 @@ from collections import deque
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
-from urllib.parse import urlparse
 
+from featurestore.servers.redis_url import RedisUrl
 from featurestore.store.connection import Command, Connection, Replies
 from featurestore.store.protocol import StoreUnavailable
+from featurestore.store.sentinel import connect_to_primary
 
 T = TypeVar("T")
+REDISCOVERY_S = 0.25
+"""A connection so young is not doubted."""
 Wait = tuple[socket.socket | None, float]
 """A socket whose next bytes a call waits for, and the call's deadline. None: it connects next, while others wait."""
 Call = Generator[Wait, None, T]
 
 
 class Server:
-    """Server at a URL, ``redis[s]://[user:password@]host:port/db`` or ``unix:///path``, with its idle connections."""
+    """Server at a URL, or the primary that Sentinels name, with its idle connections."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: RedisUrl):
         self.url = url
         self._idle: deque[Connection] = deque()
+        self._connected_s = 0.0  # when the last connection was made, on the monotonic clock
 
-    @property
-    def host(self) -> str:
-        return urlparse(self.url).hostname or "127.0.0.1"
-
-    def peer_url(self, address: str) -> str:
+    def peer_url(self, address: str) -> RedisUrl:
         """The URL of another server of the same cluster, at host:port."""
-        own = urlparse(self.url)
         host, _, port = address.rpartition(":")
-        user, at, _ = own.netloc.rpartition("@")
-        return f"{own.scheme}://{user}{at}{f'[{host}]' if ':' in host else host}:{port}/"
+        return self.url.server_at((host, int(port)))
+
+    def doubt(self) -> None:
+        """Note that an answer was not vouched for. Sentinels are asked again whether it came from the primary."""
+        if self.url.kind == "sentinel" and time.monotonic() - self._connected_s > REDISCOVERY_S:
+            self.close()
 
     def request(self, commands: Sequence[Command], deadline: float) -> Call[tuple[bytes, Replies]]:
         """The run_id of the server that answered and its replies.
@@ -65,10 +68,17 @@ class Server:
                 self._idle.append(connection)
                 return connection.run_id, replies
         yield None, deadline
-        connection = Connection(self.url, max(int((deadline - time.monotonic()) * 1000), 1))
+        connection = self._connect(deadline)
         replies = connection.run(commands, deadline)
         self._idle.append(connection)
         return connection.run_id, replies
+
+    def _connect(self, deadline: float) -> Connection:
+        if self.url.kind == "sentinel":
+            connection = connect_to_primary(self.url, deadline)
+            self._connected_s = time.monotonic()
+            return connection
+        return Connection(self.url, max(int((deadline - time.monotonic()) * 1000), 1))
 
     def close(self) -> None:
         """Close the idle connections."""

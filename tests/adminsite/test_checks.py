@@ -21,7 +21,7 @@ SAFE = {
     "environment": "production",
     "secret_key": "s" * 40,
     "subject_secret": "t" * 40,
-    "database_url": "postgresql://rapport@db/rapport",
+    "database_url": "postgresql://rapport@db/rapport?sslmode=verify-full",
     "allowed_hosts": ["features.example.org"],
     "https": True,
     "celery_eager": False,

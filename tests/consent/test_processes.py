@@ -15,6 +15,7 @@ from featurestore.consent.outbox.purge_producer import KafkaPurgeProducer, Purge
 from featurestore.consent.outbox.relay import RelayResult
 from featurestore.identity import partition_of
 from featurestore.ingest import dead_letter_topic
+from featurestore.servers.kafka import KafkaCluster
 from tests.kit.shop import Shop
 
 
@@ -46,7 +47,10 @@ def test_task_returns_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_purge_is_sent_to_the_subjects_partition(kafka: str) -> None:
     generation, partitions = 41, 4
-    topic, admin = KafkaPurgeProducer(kafka, generation, partitions), AdminClient({"bootstrap.servers": kafka})
+    topic, admin = (
+        KafkaPurgeProducer(KafkaCluster(kafka), generation, partitions),
+        AdminClient({"bootstrap.servers": kafka}),
+    )
     for created in admin.create_topics([NewTopic(f"consent.purge.g{generation}", partitions)]).values():
         created.result(30)
     purges = [Purge(f"{n * 1_234_567_891:032x}"[::-1], n) for n in range(1, 21)]
@@ -76,7 +80,7 @@ def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("short_timeout")
 def test_purges_to_a_missing_topic_fail_in_time(kafka: str) -> None:
     began = time.monotonic()
-    failures = KafkaPurgeProducer(kafka, 99, 4).send([Purge("a" * 32, 1), Purge("b" * 32, 2)])
+    failures = KafkaPurgeProducer(KafkaCluster(kafka), 99, 4).send([Purge("a" * 32, 1), Purge("b" * 32, 2)])
     assert failures.keys() == {1, 2}
     assert time.monotonic() - began < 20
 
@@ -84,6 +88,6 @@ def test_purges_to_a_missing_topic_fail_in_time(kafka: str) -> None:
 @pytest.mark.usefixtures("short_timeout")
 def test_purges_to_an_unreachable_broker_fail_in_time() -> None:
     began = time.monotonic()
-    failures = KafkaPurgeProducer("127.0.0.1:1", 1, 4).send([Purge("a" * 32, 1)])
+    failures = KafkaPurgeProducer(KafkaCluster("127.0.0.1:1"), 1, 4).send([Purge("a" * 32, 1)])
     assert failures.keys() == {1}
     assert time.monotonic() - began < 10

@@ -19,6 +19,7 @@ from featurestore.identity import partition_of
 from featurestore.ingest import dead_letter_topic
 from featurestore.ingest.errors import KafkaUnavailable
 from featurestore.ingest.models import DeadLetter
+from featurestore.servers.kafka import kafka_cluster
 from streams import topics
 from streams.changelog import Changelog
 from streams.clock_check import ClockCheck
@@ -61,7 +62,7 @@ class Quarantine:
 
     async def _add(self, fetch_batch: FetchBatch, rejected: list[Rejection]) -> None:
         clocks = ClockCheck(names.clock(self.conf.generation), self.conf.partitions, longest_skew_ms(self.conf))
-        changelog = Changelog(self.conf.kafka_bootstrap, "tests", None, clocks)
+        changelog = Changelog(kafka_cluster(self.conf), "tests", None, clocks)
         await changelog.start()
         await DeadLetterWriter(names.dead_letters(self.conf.generation), changelog).put(fetch_batch, rejected)
         await changelog.stop()

@@ -19,7 +19,7 @@ class InMemoryDeadLetterTopic:
     values: dict[tuple[int, int], bytes] = field(default_factory=dict)
     sent: list[Replay] = field(default_factory=list)
     available: bool = True
-    bootstrap: str = "memory:9092"
+    kafka: str = "memory:9092"
 
     @contextmanager
     def connect(self) -> Iterator["InMemoryDeadLetterTopic"]:

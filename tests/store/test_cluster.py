@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlparse
 
 import msgspec
 import pytest
@@ -17,6 +16,8 @@ from devservers.server import running
 from devservers.waiting import eventually
 from featurestore.definitions import FeatureService
 from featurestore.permission import Denial, Permission, PurposePermission
+from featurestore.servers.redis_url import parse_redis_url
+from featurestore.servers.tls import Tls
 from featurestore.serving.reader import FeatureReader
 from featurestore.store.cluster import ClusterStore
 from featurestore.store.connection import Connection
@@ -98,7 +99,7 @@ def test_a_batch_read_is_one_round_trip_a_node(redis_cluster: str, monkeypatch: 
 
 
 def test_a_database_other_than_0_is_refused() -> None:
-    with pytest.raises(ValueError, match="a cluster has only database 0, not 1"):
+    with pytest.raises(ValueError, match="names database 1: a cluster has only database 0"):
         ClusterStore("redis+cluster://127.0.0.1:6379/1", 500)
 
 
@@ -124,9 +125,10 @@ def test_every_node_is_sent_the_password(cluster: RedisCluster) -> None:
 
 @pytest.mark.parametrize("host", ["10.0.0.2", "redis-2.internal", "2001:db8::2"])
 def test_a_peer_url_keeps_scheme_and_credentials(host: str) -> None:
-    beside = urlparse(Server("rediss://app:p%40ss@redis-1.internal:6379/").peer_url(f"{host}:6380"))
-    assert (beside.scheme, beside.username, beside.password) == ("rediss", "app", "p%40ss")
-    assert (beside.hostname, beside.port) == (host, 6380)
+    url = parse_redis_url("rediss+cluster://app:p%40ss@redis-1.internal:6379/?ssl_ca_certs=/ca.pem")
+    beside = Server(url.server_at(url.hosts[0])).peer_url(f"{host}:6380")
+    assert (beside.username, beside.password, beside.hosts) == ("app", "p@ss", ((host, 6380),))
+    assert beside.tls == Tls("/ca.pem")
 
 
 def test_a_cluster_without_a_reachable_seed_is_unavailable() -> None:

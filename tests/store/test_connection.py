@@ -12,6 +12,9 @@ from typing import Any, NoReturn
 
 import pytest
 
+from devservers.certificates import Authority
+from featurestore.servers import tls
+from featurestore.servers.redis_url import parse_redis_url
 from featurestore.store import connection
 from featurestore.store.connection import Connection
 from featurestore.store.protocol import StoreUnavailable
@@ -76,13 +79,13 @@ def refused(url: str, timeout_ms: int) -> str:
     """The reason why a connection is not made, within the time given."""
     started_s = time.perf_counter()
     with pytest.raises(StoreUnavailable) as unavailable:
-        Connection(url, timeout_ms)
+        Connection(parse_redis_url(url), timeout_ms)
     assert time.perf_counter() - started_s < timeout_ms / 1000 + TOLERANCE_S
     return str(unavailable.value)
 
 
 def connect(url: str, timeout_ms: int = 2_000) -> None:
-    made = Connection(url, timeout_ms)
+    made = Connection(parse_redis_url(url), timeout_ms)
     assert made.run_id == b"abc"
     made.close()
 
@@ -181,11 +184,11 @@ def test_tls_verifies_name_and_authority(
     tls_port: int, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-    connection._tls.cache_clear()
+    tls._context.cache_clear()
     connect(f"rediss://localhost:{tls_port}/0")
     assert "mismatch" in refused(f"rediss://127.0.0.1:{tls_port}", 2_000), "a certificate of another name"
     monkeypatch.delenv("SSL_CERT_FILE")
-    connection._tls.cache_clear()
+    tls._context.cache_clear()
     assert "certificate verify failed" in refused(f"rediss://localhost:{tls_port}", 2_000), "no authority has signed it"
 
 
@@ -194,5 +197,12 @@ def test_a_silent_tls_handshake_ends_at_the_deadline() -> None:
         assert "timed out" in refused(f"rediss://127.0.0.1:{silent.getsockname()[1]}", 100)
 
 
-def test_a_url_of_another_scheme_is_refused() -> None:
-    assert refused("http://localhost", 100) == ("store_url must begin with redis://, rediss:// or unix://, not http://")
+def test_a_renewed_authority_is_used_by_the_next_connection(
+    tls_port: int, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    trusted = tmp_path / "authorities.pem"
+    trusted.write_bytes(Authority(tmp_path / "other").file.read_bytes())
+    url = f"rediss://localhost:{tls_port}/0?ssl_ca_certs={trusted}"
+    assert "certificate verify failed" in refused(url, 2_000)
+    trusted.write_bytes(certificate[0].read_bytes())
+    connect(url)

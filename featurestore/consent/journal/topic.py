@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from featurestore.config import settings
 from featurestore.consent.journal.records import JournalRecord, decode, encode
+from featurestore.servers.kafka import KafkaCluster, kafka_cluster
 
 PARTITION = 0
 TIMEOUT_S = 3.0
@@ -48,14 +49,14 @@ class Journal(Protocol):
 class KafkaJournal:
     """The journal in Kafka. A record that is appended twice is harmless. Each thread that reads has its own object."""
 
-    def __init__(self, bootstrap: str, topic: str):
-        self.bootstrap, self.name = bootstrap, topic
+    def __init__(self, kafka: KafkaCluster, topic: str):
+        self.kafka, self.name = kafka, topic
 
     @cached_property
     def _producer(self) -> Producer:
         return Producer(
             {
-                "bootstrap.servers": self.bootstrap,
+                **self.kafka.librdkafka(),
                 "acks": "all",
                 "linger.ms": 2,
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
@@ -67,7 +68,7 @@ class KafkaJournal:
     def _consumer(self) -> Consumer:
         return Consumer(
             {
-                "bootstrap.servers": self.bootstrap,
+                **self.kafka.librdkafka(),
                 "group.id": "rapport.journal",  # required, but never joined: the partition is assigned here
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
@@ -110,7 +111,7 @@ class KafkaJournal:
             while position < offsets.stop:
                 messages = self._consumer.consume(FETCHED_RECORDS, TIMEOUT_S)
                 if not messages:
-                    raise JournalUnreadable(f"Kafka at {self.bootstrap} sent no record of {self.name} in {TIMEOUT_S} s")
+                    raise JournalUnreadable(f"Kafka at {self.kafka} sent no record of {self.name} in {TIMEOUT_S} s")
                 for message in messages:
                     if error := message.error():
                         raise self._unavailable(error)
@@ -137,7 +138,7 @@ class KafkaJournal:
     def _unavailable(self, error: KafkaError) -> JournalUnreadable:
         if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC):
             return JournalUnreadable(f"{self.name} does not exist. Run: python -m streams topics apply")
-        return JournalUnreadable(f"Kafka at {self.bootstrap} does not answer for {self.name}: {error.str()}")
+        return JournalUnreadable(f"Kafka at {self.kafka} does not answer for {self.name}: {error.str()}")
 
 
 def _offset(message: Message) -> int:
@@ -148,4 +149,4 @@ def _offset(message: Message) -> int:
 def configured_journal() -> Journal | None:
     """The process's journal, made once from the settings; None if the settings name none."""
     conf = settings()
-    return KafkaJournal(conf.kafka_bootstrap, conf.journal_topic) if conf.journal_topic else None
+    return KafkaJournal(kafka_cluster(conf), conf.journal_topic) if conf.journal_topic else None

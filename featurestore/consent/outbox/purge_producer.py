@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from featurestore import names
 from featurestore.config import settings
 from featurestore.identity import partition_of
+from featurestore.servers.kafka import KafkaCluster, kafka_cluster
 
 DELIVERY_TIMEOUT_MS = 5000
 
@@ -31,11 +32,11 @@ class PurgeProducer(Protocol):
 class KafkaPurgeProducer:
     """Producer of the topic ``consent.purge.g{generation}``. A purge that is sent twice is harmless."""
 
-    def __init__(self, bootstrap: str, generation: int, partitions: int):
+    def __init__(self, kafka: KafkaCluster, generation: int, partitions: int):
         self.topic, self.partitions = names.purge(generation), partitions
         self.producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                **kafka.librdkafka(),
                 "acks": "all",
                 "linger.ms": 2,
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
@@ -75,4 +76,4 @@ class KafkaPurgeProducer:
 def purge_producer() -> PurgeProducer:
     """The process's producer of purges, made once from the settings."""
     conf = settings()
-    return KafkaPurgeProducer(conf.kafka_bootstrap, conf.generation, conf.partitions)
+    return KafkaPurgeProducer(kafka_cluster(conf), conf.generation, conf.partitions)

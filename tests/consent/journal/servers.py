@@ -17,6 +17,7 @@ from featurestore.consent.journal.losses import find_losses
 from featurestore.consent.journal.takeover import TakeOver, take_over
 from featurestore.consent.journal.topic import KafkaJournal
 from featurestore.consent.vouching.node_verifier import NodeVerifier, VerifierState
+from featurestore.servers.kafka import KafkaCluster
 from featurestore.store.memory import MemoryStore
 from tests.kit.clock import Clock, at
 from tests.kit.databases import use
@@ -57,7 +58,7 @@ class LossyInstallation:
 
     def start_verifier(self) -> None:
         """Start another process of the store verifier, which remembers nothing."""
-        self.comparer = JournalComparer(KafkaJournal(self.kafka, self.topic), self.clock)
+        self.comparer = JournalComparer(KafkaJournal(KafkaCluster(self.kafka), self.topic), self.clock)
         self.verifier = verifier_of(self.store, self.clock, journal=self.comparer)
 
     def step(self) -> VerifierState:
@@ -86,7 +87,7 @@ class LossyInstallation:
         use(replacement.url)
 
     def take_over(self, when: float = 5000) -> TakeOver:
-        journal = KafkaJournal(self.kafka, self.topic)
+        journal = KafkaJournal(KafkaCluster(self.kafka), self.topic)
         return take_over(find_losses(journal, self.store), journal, "petra", now=at(when))
 
     def added(self, server: PostgresServer) -> PostgresServer:

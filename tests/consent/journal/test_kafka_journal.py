@@ -12,6 +12,7 @@ from featurestore.consent.journal.records import JournaledState, JournalRecord
 from featurestore.consent.journal.topic import JournalUnreadable, KafkaJournal
 from featurestore.consent.models import PermissionChange
 from featurestore.profiles.services import register
+from featurestore.servers.kafka import KafkaCluster
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import Run
 from tests.consent.journal.servers import new_topic
@@ -23,7 +24,7 @@ def record(number: int) -> JournalRecord:
 
 
 def test_records_are_read_in_order(kafka: str) -> None:
-    journal = KafkaJournal(kafka, new_topic(kafka))
+    journal = KafkaJournal(KafkaCluster(kafka), new_topic(kafka))
     records = [record(number) for number in range(1, 1201)]
     assert journal.bounds() == range(0)
     for start in range(0, 1200, 400):
@@ -37,7 +38,7 @@ def test_records_are_read_in_order(kafka: str) -> None:
 
 def test_missing_topic_names_the_command_that_makes_it(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topic, "DELIVERY_TIMEOUT_MS", 1_000)
-    journal = KafkaJournal(kafka, "consent.journal.missing")
+    journal = KafkaJournal(KafkaCluster(kafka), "consent.journal.missing")
     with pytest.raises(JournalUnreadable, match="python -m streams topics apply"):
         journal.bounds()
     assert journal.append([record(1)]).keys() == {1001}
@@ -46,7 +47,7 @@ def test_missing_topic_names_the_command_that_makes_it(kafka: str, monkeypatch: 
 def test_unreachable_broker_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topic, "DELIVERY_TIMEOUT_MS", 1_000)
     monkeypatch.setattr(topic, "TIMEOUT_S", 1)
-    journal, began = KafkaJournal("127.0.0.1:1", "consent.journal"), time.monotonic()
+    journal, began = KafkaJournal(KafkaCluster("127.0.0.1:1"), "consent.journal"), time.monotonic()
     assert journal.append([record(1)]).keys() == {1001}
     with pytest.raises(JournalUnreadable, match=r"127\.0\.0\.1:1 does not answer"):
         journal.bounds()
@@ -54,7 +55,7 @@ def test_unreachable_broker_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_record_of_another_program_is_named(kafka: str) -> None:
-    journal = KafkaJournal(kafka, new_topic(kafka))
+    journal = KafkaJournal(KafkaCluster(kafka), new_topic(kafka))
     journal._producer.produce(journal.name, b"no journal record", partition=0)
     journal._producer.flush(10)
     with pytest.raises(JournalUnreadable, match=r"offset 0 .* is no record of the journal"):
@@ -63,7 +64,7 @@ def test_record_of_another_program_is_named(kafka: str) -> None:
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
 def test_change_is_journaled_about_a_second_after_its_commit(database: str, kafka: str, store: MemoryStore) -> None:
-    comparer, stop = JournalComparer(KafkaJournal(kafka, new_topic(kafka))), threading.Event()
+    comparer, stop = JournalComparer(KafkaJournal(KafkaCluster(kafka), new_topic(kafka))), threading.Event()
     thread = threading.Thread(target=comparer.run, args=[stop])
     thread.start()
     try:
