@@ -5,7 +5,14 @@ from importlib import import_module
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
-from adminsite.checks import asynchronous_replication, outdated_database, production, unusable_catalog
+from adminsite.checks import (
+    asynchronous_replication,
+    outdated_database,
+    production,
+    untimed_statements,
+    unusable_catalog,
+    unverified_database,
+)
 from adminsite.host_checks import untested_host
 from featurestore.config import settings
 
@@ -20,5 +27,7 @@ class AdminsiteConfig(AppConfig):
         register(untested_host, "rapport")
         register(outdated_database, Tags.database)
         register(asynchronous_replication, Tags.database)
+        register(untimed_statements, Tags.database)
+        register(unverified_database, "rapport")
         if settings().serves_admin:  # an API process starts no task, and needs 17 MB less without Celery
             import_module("adminsite.celery")

@@ -16,11 +16,12 @@ from featurestore.config import INSECURE, Settings, settings
 from featurestore.definitions import DefinitionError
 from featurestore.installed_catalog import CatalogError, catalog
 from featurestore.servers.checks import redis_and_kafka_problems
-from featurestore.servers.database import database_problems
+from featurestore.servers.database import database_problems, is_unverified
 
 log = structlog.get_logger(__name__)
 
 SECRET_MIN_LENGTH = 32
+LIMITS_QUERY = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
 REPLICATION_QUERY = "SELECT current_setting('synchronous_standby_names'), current_setting('synchronous_commit')"
 
 
@@ -110,15 +111,53 @@ def asynchronous_replication(
     return found
 
 
-def _replication_weakness(alias: str) -> str:
-    """Why a commit may be lost with one server; empty if it may not, or if the database can't be asked."""
+def untimed_statements(
+    app_configs: Sequence[Any] | None = None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """A warning for each PostgreSQL without time limits: behind PgBouncer this process can't set them itself."""
+    found: list[CheckMessage] = []
+    for alias in databases or []:
+        if connections[alias].vendor == "postgresql" and "0" in _row(alias, LIMITS_QUERY):
+            found.append(
+                Warning(
+                    "PostgreSQL has no limit of a statement's or a lock's time, and through PgBouncer this process "
+                    "sets none: one slow statement may occupy a pooled connection for ever.",
+                    hint="ALTER ROLE rapport SET statement_timeout = '15s'; ALTER ROLE rapport SET lock_timeout = '5s'",
+                    id="rapport.W020",
+                )
+            )
+    return found
+
+
+def unverified_database(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """A warning if the database's connection is encrypted, and may lead to anyone."""
+    if not is_unverified(settings().database_url):
+        return []
+    return [
+        Warning(
+            "RAPPORT_DATABASE_URL encrypts, and does not verify which server answers.",
+            hint="Use sslmode=verify-full, with sslrootcert=FILE or sslrootcert=system.",
+            id="rapport.W021",
+        )
+    ]
+
+
+def _row(alias: str, query: str) -> tuple[Any, ...]:
+    """The first row of a query; empty if the database can't be asked."""
     try:
         with connections[alias].cursor() as cursor:
-            cursor.execute(REPLICATION_QUERY)
-            standbys, commit = cursor.fetchone()
+            cursor.execute(query)
+            return tuple(cursor.fetchone())
     except DatabaseError as error:
         log.warning("database not checked", reason=str(error))
+        return ()
+
+
+def _replication_weakness(alias: str) -> str:
+    """Why a commit may be lost with one server; empty if it may not, or if the database can't be asked."""
+    if not (found := _row(alias, REPLICATION_QUERY)):
         return ""
+    standbys, commit = found
     if not standbys:
         return "PostgreSQL has no synchronous replication"
     return f"PostgreSQL's synchronous_commit is {commit}" if commit in ("off", "local") else ""

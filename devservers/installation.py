@@ -19,6 +19,8 @@ import httpx
 
 from devservers.ports import free_port
 from devservers.waiting import eventually
+from featurestore.config import Settings
+from featurestore.servers.kafka import kafka_cluster
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_SERVER = "127.0.0.1:1"
@@ -142,6 +144,11 @@ class Installation:
         self.start("sse", "-m", "adminsite.sse", "--port", str(self.sse_port), serves="api")
         ready = f"http://127.0.0.1:{self.sse_port}/readyz"
         eventually(lambda: succeeds(ready), "event streams are served")
+
+    def kafka_options(self) -> dict[str, Any]:
+        """librdkafka's options of a client that is no process of the installation."""
+        named = {name: value for name, value in self.settings.items() if name.startswith("kafka_")}
+        return kafka_cluster(Settings.model_validate(named)).librdkafka()
 
     def make_key(self, client: str = CLIENT) -> str:
         """Create a client with a key for everything; the key."""

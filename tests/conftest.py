@@ -13,19 +13,31 @@ import pytest
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
+from devservers.certificates import Authority
 from devservers.kafka.broker import Broker, missing_programs
+from devservers.kafka.secure_broker import SecureBroker
+from devservers.pgbouncer import PgBouncer
+from devservers.pgbouncer import executable as pgbouncer_program
 from devservers.ports import use_share
 from devservers.postgres_server import PostgresServer, programs
 from devservers.redis_cluster import RedisCluster
 from devservers.redis_server import RedisServer, valkey
+from devservers.secure_redis import SecureRedis
 from devservers.server import running
 from featurestore.accesslog import writer
 from featurestore.api import recent_reply
 
-REDISES = dict.fromkeys(("redis_server", "redis_cluster", "valkey_server", "valkey_cluster"), "redis")
+REDISES = dict.fromkeys(
+    ("redis_server", "redis_cluster", "valkey_server", "valkey_cluster", "secure_store", "secure_control"), "redis"
+)
 COST_S = {"kafka": 60, "browser": 30, "postgres": 20, "redis": 10}
 """Order of magnitude of a test's seconds by its mark."""
-MARKED_BY_FIXTURE = {**REDISES, "kafka": "kafka", "postgres": "postgres", "browser": "browser"}
+MARKED_BY_FIXTURE = {
+    **REDISES,
+    **dict.fromkeys(("kafka", "secure_kafka"), "kafka"),
+    **dict.fromkeys(("postgres", "pgbouncer"), "postgres"),
+    "browser": "browser",
+}
 settings.register_profile("tests", settings(), deadline=None)  # a machine that is busy makes no example wrong
 settings.load_profile("tests")
 CHROMIUM_FLAGS = (
@@ -112,6 +124,51 @@ def postgres() -> Iterator[str]:
             yield server.url
     finally:
         shutil.rmtree(server.folder)
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: str) -> Iterator[PgBouncer]:
+    """A PgBouncer in transaction mode before ``postgres``."""
+    if not pgbouncer_program():
+        pytest.skip("pgbouncer is not installed")
+    server = PgBouncer(postgres)
+    try:
+        with running(server):
+            yield server
+    finally:
+        shutil.rmtree(server.folder)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that signed the certificates of the secure servers."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[SecureBroker]:
+    """A real Apache Kafka that takes SCRAM over TLS, and mutual TLS."""
+    if reason := missing_programs():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("secure-kafka")
+    with running(SecureBroker(folder, short_lived=True, authority=authority)) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def secure_store(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[SecureRedis]:
+    """A store Redis that takes TLS and a Unix socket alone, with the users of deploy/redis/store.acl."""
+    folder = tmp_path_factory.mktemp("store")
+    with running(SecureRedis(folder, authority=authority, acl="store")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def secure_control(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[SecureRedis]:
+    """A control Redis of the same kind, with the users of deploy/redis/control.acl."""
+    folder = tmp_path_factory.mktemp("control")
+    with running(SecureRedis(folder, authority=authority, acl="control")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

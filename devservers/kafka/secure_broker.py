@@ -35,7 +35,7 @@ class SecureBroker(Broker):
     identity: Identity = field(init=False)
 
     def __post_init__(self) -> None:
-        self.identity = self.authority.identity("kafka", "localhost", "127.0.0.1")
+        self.identity = self.authority.identity("kafka", "127.0.0.1")
 
     @property
     def mutual_bootstrap(self) -> str:
@@ -47,9 +47,7 @@ class SecureBroker(Broker):
 
     def format_options(self) -> Sequence[str]:
         mechanisms = ("SCRAM-SHA-512", "SCRAM-SHA-256")
-        return [
-            word for name in mechanisms for word in ("--add-scram", f'{name}=[name={USER},password={PASSWORD}]')
-        ]
+        return [word for name in mechanisms for word in ("--add-scram", f"{name}=[name={USER},password={PASSWORD}]")]
 
     def client_options(self) -> dict[str, Any]:
         return {

@@ -104,5 +104,10 @@ def encrypted(options: dict[str, str]) -> bool:
     return options.get("sslmode") in ("require", "verify-ca", "verify-full")
 
 
+def is_unverified(url: str) -> bool:
+    """Whether the URL encrypts and accepts the certificate of any server, or of any authority's server."""
+    return url.startswith(POSTGRES_SCHEMES) and postgres_options(url).get("sslmode") in ("require", "verify-ca")
+
+
 def hosts(options: dict[str, str]) -> list[str]:
     return (options.get("hostaddr") or options.get("host") or "").split(",")

@@ -2,33 +2,41 @@
 
 from typing import Any
 
-from redis import Redis
-from redis import asyncio as redis_asyncio
-from redis.asyncio.sentinel import Sentinel as AsyncSentinel
-from redis.sentinel import Sentinel
+from redis import Redis, asyncio, connection, sentinel
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from featurestore.servers.redis_url import RedisUrl, parse_redis_url
 
+SENTINEL_TIMEOUT_S = 0.5
+
 
 def redis_client(url: str, **options: Any) -> Redis:
-    """A client of the server at a URL, or of the primary that its Sentinels name at each connection."""
+    """A client of the server at a URL, or of the primary that its Sentinels name at each connection.
+
+    ``options`` are redis-py's of a connection; it has no default of them, such as a time-out.
+    """
     parsed = parse_redis_url(url)
+    options |= _credentials(parsed)
     if parsed.kind == "sentinel":
-        sentinel: Any = Sentinel(list(parsed.hosts), sentinel_kwargs=_of_sentinel(parsed, options), **tls_of(parsed))
-        client: Redis = sentinel.master_for(parsed.service, **_credentials(parsed), **options)
+        asked: Any = sentinel.Sentinel(parsed.hosts, sentinel_kwargs=sentinel_arguments(parsed), **tls_of(parsed))
+        client: Redis = asked.master_for(parsed.service, **options)
         return client
-    return Redis(**_address(parsed), **_credentials(parsed), **tls_of(parsed), **options)
+    options |= _address(parsed) | {name: value for name, value in tls_of(parsed).items() if name != "ssl"}
+    return Redis.from_pool(connection.ConnectionPool(getattr(connection, _class_of(parsed)), **options))
 
 
-def async_client(parsed: RedisUrl, **options: Any) -> "redis_asyncio.Redis":
+def async_client(parsed: RedisUrl, **options: Any) -> asyncio.Redis:
     """As ``redis_client``, for asyncio."""
+    options |= _credentials(parsed)
     if parsed.kind == "sentinel":
-        sentinel: Any = AsyncSentinel(
-            list(parsed.hosts), sentinel_kwargs=_of_sentinel(parsed, options), **tls_of(parsed)
-        )
-        client: redis_asyncio.Redis = sentinel.master_for(parsed.service, **_credentials(parsed), **options)
+        arguments = sentinel_arguments(parsed) | {"retry": AsyncRetry(NoBackoff(), 0)}
+        asked: Any = asyncio.Sentinel(parsed.hosts, sentinel_kwargs=arguments, **tls_of(parsed))
+        client: asyncio.Redis = asked.master_for(parsed.service, **options)
         return client
-    return redis_asyncio.Redis(**_address(parsed), **_credentials(parsed), **tls_of(parsed), **options)
+    options |= _address(parsed) | {name: value for name, value in tls_of(parsed).items() if name != "ssl"}
+    return asyncio.Redis.from_pool(asyncio.ConnectionPool(getattr(asyncio, _class_of(parsed)), **options))
 
 
 def tls_of(parsed: RedisUrl) -> dict[str, Any]:
@@ -45,19 +53,27 @@ def tls_of(parsed: RedisUrl) -> dict[str, Any]:
 
 
 def sentinel_arguments(parsed: RedisUrl) -> dict[str, Any]:
-    """redis-py's arguments of the connections to Sentinels. Their TLS is not that of the servers by itself."""
+    """redis-py's arguments of the connections to Sentinels, also those that Celery makes.
+
+    redis-py takes neither the servers' TLS for them nor a time-out, and retries a dead one for five seconds before it
+    asks the next.
+    """
     credentials = {"username": parsed.sentinel_username, "password": parsed.sentinel_password}
-    return {name: value for name, value in credentials.items() if value} | tls_of(parsed)
+    timeouts = {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S}
+    given = {name: value for name, value in credentials.items() if value}
+    return given | timeouts | tls_of(parsed) | {"retry": Retry(NoBackoff(), 0)}
 
 
-def _of_sentinel(parsed: RedisUrl, options: dict[str, Any]) -> dict[str, Any]:
-    timeouts = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout") if name in options}
-    return sentinel_arguments(parsed) | timeouts
+def _class_of(parsed: RedisUrl) -> str:
+    """The name of the class of connections, in both of redis-py's modules."""
+    if parsed.kind == "socket":
+        return "UnixDomainSocketConnection"
+    return "SSLConnection" if parsed.tls else "Connection"
 
 
 def _address(parsed: RedisUrl) -> dict[str, Any]:
     if parsed.kind == "socket":
-        return {"unix_socket_path": parsed.path}
+        return {"path": parsed.path}
     host, port = parsed.hosts[0]
     return {"host": host, "port": port}
 

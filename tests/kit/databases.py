@@ -18,6 +18,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from featurestore.consent import services
 from featurestore.consent.models import ChangeSequence
+from featurestore.servers.database import django_database
 from tests.kit.clock import at
 
 SQLITE_OPTIONS = {
@@ -28,9 +29,9 @@ SQLITE_OPTIONS = {
 NUMBERS = count()
 
 
-def use(url: str) -> None:
+def use(url: str, *, pgbouncer: bool = False) -> None:
     """Make a database the default one, in this and in later threads."""
-    config: dict = dict(dj_database_url.parse(url))
+    config: dict = django_database(url, pgbouncer) if pgbouncer else dict(dj_database_url.parse(url))
     if config["ENGINE"].endswith("sqlite3"):
         config["OPTIONS"] = SQLITE_OPTIONS
     connections.settings["default"] = connections.configure_settings({"default": config})["default"]
@@ -80,8 +81,12 @@ def database(
     tmp_path_factory: pytest.TempPathFactory,
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[str]:
-    """The kind of a new database that is the default one during the test. ``sqlite-empty`` has no purposes."""
-    template, name = "template_" + request.param.replace("-", "_"), f"rapport_{next(NUMBERS)}"
+    """The kind of a new database that is the default one during the test. ``sqlite-empty`` has no purposes.
+
+    ``pgbouncer`` is one of PostgreSQL's, through the pooler.
+    """
+    kind = request.param.replace("-", "_").replace("pgbouncer", "postgres")
+    template, name = f"template_{kind}", f"rapport_{next(NUMBERS)}"
     before, kept = connections.settings["default"], connections["default"]
     with django_db_blocker.unblock(), ExitStack() as cleaning:
         if request.param.startswith("sqlite"):
@@ -99,7 +104,8 @@ def database(
             statement(server, f"CREATE DATABASE {name} TEMPLATE {template}")
             cleaning.callback(statement, server, f"DROP DATABASE {name} WITH (FORCE)")
             url = server.replace("/postgres", f"/{name}")
-        use(url)
+        pooled = request.param == "pgbouncer"
+        use(request.getfixturevalue("pgbouncer").url_of(name) if pooled else url, pgbouncer=pooled)
         yield request.param
         connections["default"].close()
         connections.settings["default"], connections["default"] = before, kept

@@ -27,7 +27,7 @@ class Shop:
 
     def __init__(self, made: Installation) -> None:
         self.made, self.api = made, made.start_api()
-        self.producer = Producer({"bootstrap.servers": str(made.settings["kafka_bootstrap"]), "log_level": 0})
+        self.producer = Producer({**made.kafka_options(), "log_level": 0})
 
     def subject(self, customer: str) -> str:
         return subject_of(customer, str(self.made.settings["subject_secret"]).encode())
