@@ -61,8 +61,9 @@ async def brokers_of(make: Callable[[], Any]) -> int:
     client = make()
     try:
         await client.start()
-        found = client.client if hasattr(client, "client") else client._client
-        return len(found.cluster.brokers())
+        metadata = client.client if isinstance(client, aiokafka.AIOKafkaProducer) else client._client
+        await metadata.fetch_all_metadata()
+        return len(metadata.cluster.brokers())
     finally:
         await client.stop()
 
@@ -145,7 +146,7 @@ def test_an_installation_on_secure_servers_serves_with_least_rights(
     client = authority.identity("streams")
     scram = {
         "kafka_security": "sasl_ssl", "kafka_username": USER, "kafka_password": PASSWORD,
-        "kafka_ca_file": authority.file,
+        "kafka_ca_file": str(authority.file),
     }  # fmt: skip
     mutual = {
         "kafka_bootstrap": secure_kafka.mutual_bootstrap, "kafka_security": "ssl", "kafka_username": "",
@@ -161,30 +162,34 @@ def test_an_installation_on_secure_servers_serves_with_least_rights(
         **scram,
     ) as made:
         made.prepare()
-        of_celery = {"store_url": secure_store.url_of("celery"), "control_url": secure_control.url_of("celery")}
-        made.start("verifier", "manage.py", "verify_store", store_url=secure_store.url_of("verifier"))
-        made.start_worker(store_url=secure_store.url_of("streams"), **mutual)
-        made.start("celery", "-m", "celery", "--app", "adminsite", "worker", "--pool", "solo", **of_celery)
-        made.start("beat", "-m", "celery", "--app", "adminsite", "beat", "--schedule", tmp_path / "beat", **of_celery)
-        made.start_sse()
-        shop = Shop(made)
-        eventually(lambda: shop.api.get("/readyz").status_code == 200, "the API is ready")
-        shop.give_consent("ann", "bob")
-        shop.buy("ann")
-        eventually(lambda: shop.spend("ann") == ("present", 10), "the streams folded the order")
-        assert shop.decide("bob", "withdrawn").status_code == 201
-        assert shop.spend("bob")[0] == "withheld"
-        assert shop.api.get("/metrics").status_code == 200
-        recorded = "SELECT count(*) FROM accesslog_accessrecord"
-        eventually(lambda: value(database, recorded) >= 2, "Celery wrote the access records into the database")
-        purged = "SELECT count(*) FROM consent_permissionchange WHERE purge AND purge_sent_at IS NULL"
-        eventually(lambda: value(database, purged) == 0, "Celery relayed the purge")
-        audited = "SELECT count(*) FROM audit_auditrun WHERE finished_at IS NOT NULL AND error = ''"
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(made.environment, "RAPPORT_CONTROL_URL", secure_control.url_of("admin"))
-            made.manage("shell", "-c", "from featurestore.audit.tasks import audit_consent; audit_consent.delay()")
-        eventually(lambda: value(database, audited) >= 1, "Celery audited the store")
-        assert secure_store.denials() + secure_control.denials() == []
+        try:
+            of_celery = {"store_url": secure_store.url_of("celery"), "control_url": secure_control.url_of("celery")}
+            made.start("verifier", "manage.py", "verify_store", store_url=secure_store.url_of("verifier"))
+            made.start_worker(store_url=secure_store.url_of("streams"), **mutual)
+            made.start("celery", "-m", "celery", "--app", "adminsite", "worker", "--pool", "solo", **of_celery)
+            made.start(
+                "beat", "-m", "celery", "--app", "adminsite", "beat", "--schedule", tmp_path / "beat", **of_celery
+            )
+            made.start_sse()
+            shop = Shop(made)
+            eventually(lambda: shop.api.get("/readyz").status_code == 200, "the API is ready")
+            shop.give_consent("ann", "bob")
+            shop.buy("ann")
+            eventually(lambda: shop.spend("ann") == ("present", 10), "the streams folded the order")
+            assert shop.decide("bob", "withdrawn").status_code == 201
+            assert shop.spend("bob")[0] == "withheld"
+            assert shop.api.get("/metrics").status_code == 200
+            recorded = "SELECT count(*) FROM accesslog_accessrecord"
+            eventually(lambda: value(database, recorded) >= 2, "Celery wrote the access records into the database")
+            purged = "SELECT count(*) FROM consent_permissionchange WHERE purge AND purge_sent_at IS NULL"
+            eventually(lambda: value(database, purged) == 0, "Celery relayed the purge")
+            audited = "SELECT count(*) FROM audit_auditrun WHERE finished_at IS NOT NULL AND error = ''"
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setitem(made.environment, "RAPPORT_CONTROL_URL", secure_control.url_of("admin"))
+                made.manage("shell", "-c", "from featurestore.audit.tasks import audit_consent; audit_consent.delay()")
+            eventually(lambda: value(database, audited) >= 1, "Celery audited the store")
+        finally:  # also when something waits in vain: it says for what
+            assert secure_store.denials() + secure_control.denials() == []
 
 
 def value(database: str, query: str) -> int:

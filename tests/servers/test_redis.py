@@ -16,8 +16,10 @@ from devservers.secure_redis import SecureRedis
 from featurestore.servers.celery_broker import celery_broker
 from featurestore.servers.redis_clients import async_client, redis_client
 from featurestore.servers.redis_url import parse_redis_url
+from featurestore.store.configured import store_at
 from featurestore.store.protocol import StoreUnavailable
 from featurestore.store.server import Server, complete
+from tests.kit.stores import vouch
 
 DATABASE = 3
 Client = Callable[[str], Any]
@@ -124,3 +126,14 @@ def test_no_user_may_do_what_others_do(
         client.execute_command(*command.split())
     with redis_client({"store": secure_store, "control": secure_control}[server].url) as operator:
         operator.acl_log_reset()
+
+
+@pytest.mark.parametrize("user", ["api", "celery", "verifier"])
+def test_whoever_finds_lost_commits_may_deny_every_read(user: str, secure_store: SecureRedis) -> None:
+    store = store_at(secure_store.url_of(user), 500)
+    vouch(store_at(secure_store.url, 500))
+    assert store.read([], [], [], 500).vouched
+    store.latch(epoch=1)
+    assert not store.read([], [], [], 500).vouched
+    with redis_client(secure_store.url) as operator:
+        operator.flushall()
