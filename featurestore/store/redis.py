@@ -126,8 +126,10 @@ class RedisNode:
         first = len(commands) - len(subjects)
         vouch, *rest = _checked(replies[:first])
         found = [None if raw is None else decode_watermark(raw) for raw in rest[0]] if watermarks else []
-        node = NodeState(vouch.partition(b" ")[0].decode() if self._is_vouched(vouch, run_id) else "", found)
-        if not node.incarnation:
+        if self._is_vouched(vouch, run_id):
+            node = NodeState(vouch.partition(b" ")[0].decode(), found)
+        else:
+            node = NodeState("", found)
             self.server.doubt()
         stored, nodes = [], [node]
         for reply in replies[first:]:
