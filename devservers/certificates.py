@@ -1,8 +1,7 @@
 """A certificate authority of its own, and certificates of servers and clients that it signs, as PEM files."""
 
 import os
-import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from ipaddress import ip_address
@@ -28,17 +27,18 @@ class Identity(NamedTuple):
 
 @dataclass
 class Authority:
-    """An authority with its files in ``folder``."""
+    """An authority with its files in ``folder``: ca.pem, those of its identities, and a list of revoked ones."""
 
     folder: Path
     name: str = "Rapport's test authority"
+    _issued: dict[str, x509.Certificate] = field(default_factory=dict, init=False)
 
     @property
     def file(self) -> Path:
         """The authority's certificate: what a client must trust."""
         return self._signed[0]
 
-    def identity(self, name: str, *hosts: str, readable_by: str = "", password: str = "") -> Identity:
+    def identity(self, name: str, *hosts: str, password: str = "") -> Identity:
         """A new certificate for a server at ``hosts``, or of a client without any. A password encrypts the key."""
         _, issuer, authority_key = self._signed
         key = ec.generate_private_key(ec.SECP256R1())
@@ -49,12 +49,23 @@ class Authority:
         certificate = builder.sign(authority_key, hashes.SHA256())
         encryption = serialization.BestAvailableEncryption(password.encode()) if password else None
         pem_key = key.private_bytes(PEM, PKCS8, encryption or serialization.NoEncryption())
-        pem = certificate.public_bytes(PEM)
+        self._issued[name], pem = certificate, certificate.public_bytes(PEM)
         return Identity(
-            _write(self.folder / f"{name}.crt", pem, readable_by),
-            _write(self.folder / f"{name}.key", pem_key, readable_by),
-            _write(self.folder / f"{name}.pem", pem_key + pem, readable_by),
+            _write(self.folder / f"{name}.crt", pem),
+            _write(self.folder / f"{name}.key", pem_key),
+            _write(self.folder / f"{name}.pem", pem_key + pem),
         )
+
+    def revoke(self, *names: str) -> Path:
+        """Write the list of revoked certificates, with those of these names."""
+        _, issuer, authority_key = self._signed
+        now = datetime.now(UTC) - timedelta(hours=1)
+        builder = x509.CertificateRevocationListBuilder(issuer.subject, last_update=now, next_update=now + LIFETIME)
+        for name in names:
+            entry = x509.RevokedCertificateBuilder(self._issued[name].serial_number, now).build()
+            builder = builder.add_revoked_certificate(entry)
+        listed = builder.sign(authority_key, hashes.SHA256()).public_bytes(PEM)
+        return _write(self.folder / "revoked.crl", listed)
 
     @cached_property
     def _signed(self) -> tuple[Path, x509.Certificate, ec.EllipticCurvePrivateKey]:
@@ -63,7 +74,7 @@ class Authority:
         builder = _builder(self.name, subject, key).add_extension(x509.BasicConstraints(True, None), True)
         certificate = builder.sign(key, hashes.SHA256())
         self.folder.mkdir(parents=True, exist_ok=True)
-        return _write(self.folder / "authority.crt", certificate.public_bytes(PEM), ""), certificate, key
+        return _write(self.folder / "ca.pem", certificate.public_bytes(PEM)), certificate, key
 
 
 def _builder(name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
@@ -90,10 +101,8 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _write(path: Path, content: bytes, owner: str) -> Path:
+def _write(path: Path, content: bytes) -> Path:
     """Write a file that its owner alone reads, as PostgreSQL demands of a key."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
-    if owner and os.getuid() == 0:
-        shutil.chown(path, owner, owner)
     return path

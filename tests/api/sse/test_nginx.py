@@ -9,13 +9,13 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from devservers.certificates import Authority
 from devservers.nginx_server import NginxServer, executable
 from devservers.server import running
 from devservers.waiting import eventually
 from featurestore.config import ROOT
 from tests.api.sse.conftest import QUERY, Serve, StreamEnvironment
 from tests.docs.pages import blocks
-from tests.kit.certificates import Authority
 from tests.kit.event_stream import Listener
 
 HOST = "features.example.org"
@@ -80,9 +80,10 @@ def proxied(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     shop.made.start("api", *shop.made.api_command, serves="api")
     folder = tmp_path_factory.mktemp("nginx")
     authority = Authority(folder / "certificates")
-    authority.issue("server", HOST)
-    authority.issue("bot")
-    authority.revoke(authority.issue("former"))
+    authority.identity("server", HOST)
+    authority.identity("bot")
+    authority.identity("former")
+    authority.revoke("former")
     nginx = NginxServer(folder)
     nginx.http = configuration(authority.folder, nginx.port, shop.made.api_port, shop.made.sse_port)
     with running(nginx):
