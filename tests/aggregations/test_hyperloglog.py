@@ -14,9 +14,9 @@ from featurestore.aggregations import DistinctCount, Kind
 from featurestore.aggregations.hyperloglog import (
     FEW,
     HEADER,
-    SLOTS,
     REGISTERS,
     SIZE,
+    SLOTS,
     VALUES,
     estimate,
     load_of,
