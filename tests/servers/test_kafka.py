@@ -143,6 +143,8 @@ def test_an_installation_on_secure_servers_serves_with_least_rights(
     authority: Authority,
     tmp_path: Path,
 ) -> None:
+    with redis_client(secure_store.url) as operator:
+        operator.flushall()  # a latch of another test
     client = authority.identity("streams")
     scram = {
         "kafka_security": "sasl_ssl", "kafka_username": USER, "kafka_password": PASSWORD,

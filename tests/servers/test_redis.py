@@ -130,10 +130,10 @@ def test_no_user_may_do_what_others_do(
 
 @pytest.mark.parametrize("user", ["api", "celery", "verifier"])
 def test_whoever_finds_lost_commits_may_deny_every_read(user: str, secure_store: SecureRedis) -> None:
+    with redis_client(secure_store.url) as operator:
+        operator.flushall()
     store = store_at(secure_store.url_of(user), 500)
     vouch(store_at(secure_store.url, 500))
     assert store.read([], [], [], 500).vouched
     store.latch(epoch=1)
     assert not store.read([], [], [], 500).vouched
-    with redis_client(secure_store.url) as operator:
-        operator.flushall()
