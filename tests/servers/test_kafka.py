@@ -21,6 +21,7 @@ from devservers.kafka.secure_broker import PASSWORD, USER, SecureBroker
 from devservers.secure_redis import SecureRedis
 from devservers.waiting import eventually
 from featurestore.servers.kafka import KafkaCluster
+from featurestore.servers.redis_clients import redis_client
 from featurestore.servers.tls import Tls
 from streams.faust_options import credentials
 from tests.servers.test_database import encrypted
