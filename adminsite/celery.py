@@ -30,6 +30,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "audit.audit": float(AUDIT_S),
         "accesslog.prune": float(HOUR_S),
         "access.prune": 600.0,
+        "logins.prune": 600.0,
         "consent.prune": float(DAY_S),
         "ingest.prune_dead_letters": float(DAY_S),
         "audit.prune": float(DAY_S),

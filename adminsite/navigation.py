@@ -15,6 +15,7 @@ from featurestore.audit.models import AuditRun, Finding
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
 from featurestore.customers.models import Customer
 from featurestore.ingest.models import DeadLetter
+from featurestore.logins.models import LoginEvent
 
 GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
     (
@@ -45,7 +46,10 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
             ("Client secrets", "password", ClientSecret),
         ],
     ),
-    ("Staff", [("People", "person", User), ("Roles", "badge", Group)]),
+    (
+        "Staff",
+        [("People", "person", User), ("Roles", "badge", Group), ("Login events", "login", LoginEvent)],
+    ),
 ]
 
 

@@ -1,6 +1,8 @@
 """Django's settings. Everything that differs between installations comes from ``featurestore.config``."""
 
+from csp import constants as csp
 from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 from featurestore.config import CODE, ROOT, settings
 from featurestore.logs import configure_logs
@@ -26,6 +28,10 @@ _ADMINISTRATION = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "featurestore.logins",
 ]
 INSTALLED_APPS = [
     "adminsite.apps.AdminsiteConfig",
@@ -48,6 +54,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "featurestore.api.public_pages.PublicPages",  # before the next one, which refuses unknown hosts
     "django.middleware.common.CommonMiddleware",
@@ -55,6 +62,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "adminsite.login_rules.LoginRulesMiddleware",
 ]
 if not conf.serves_admin:
     MIDDLEWARE = [
@@ -73,6 +82,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "adminsite.login_rules.login_pages",
             ]
         },
     }
@@ -104,18 +114,60 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+if conf.serves_admin:  # a process of the API hashes no password
+    PASSWORD_HASHERS = ["featurestore.logins.password_hasher.QueuedPBKDF2PasswordHasher"]
+    # In the database, so that limits hold for all processes, and logins work while the control Redis is away.
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+            "LOCATION": "logins_loginlimit",
+            "OPTIONS": {"MAX_ENTRIES": 100_000},  # beyond them, rows that still count would be dropped
+        }
+    }
+ACCOUNT_ADAPTER = "featurestore.logins.adapters.StaffAccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True  # to the session's age, and never longer
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+# Failed attempts; the second factor's codes count by the same rates. The longer ones make a patient guesser slower.
+ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "20/5m/ip,200/d/ip,5/5m/key,20/h/key,60/d/key"}
+ALLAUTH_TRUSTED_PROXY_COUNT = conf.proxies
+MFA_ADAPTER = "featurestore.logins.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Rapport"
+MFA_TOTP_TOLERANCE = 1  # half a minute either way, for telephones whose clock is not exact
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not conf.https  # http://localhost, for a demo
 # featurestore/access/oauth.py has the one grant. Only a token's digest is stored (RFC 9700).
 OAUTH2_PROVIDER_APPLICATION_MODEL = "access.ApiClient"
 OAUTH2_PROVIDER = {"COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True}
-LOGIN_URL = "admin:login"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = conf.https
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_AGE = conf.session_hours * 3600
 SECURE_HSTS_SECONDS = 365 * 86400 if conf.https else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if conf.https else None
 X_FRAME_OPTIONS = "DENY"
+# No inline script and no eval. unfold sets widths in style attributes; its one style element carries the nonce.
+CONTENT_SECURITY_POLICY = {
+    "EXCLUDE_URL_PREFIXES": ["/v1/"],  # the API's own documentation
+    "DIRECTIVES": {
+        "default-src": [csp.NONE],
+        "script-src": [csp.SELF],
+        "style-src": [csp.SELF, csp.NONCE],
+        "style-src-attr": [csp.UNSAFE_INLINE],
+        "img-src": [csp.SELF, "data:"],
+        "font-src": [csp.SELF],
+        "connect-src": [csp.SELF],
+        "form-action": [csp.SELF],
+        "frame-ancestors": [csp.NONE],
+        "base-uri": [csp.NONE],
+    },
+}
 
 # --------------------------------------------------------------------------------------------------------------- files
 STATIC_URL = "/static/"
@@ -139,6 +191,13 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "adminsite.dashboard.dashboard",
     "SIDEBAR": {"navigation": "adminsite.navigation.navigation"},
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("rapport/icon.svg")}],
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Change password", "link": reverse_lazy("admin:password_change")},
+            {"title": "Your second factor", "link": reverse_lazy("mfa_index")},
+        ]
+    },
+    "SCRIPTS": [lambda request: static("rapport/alpine_data.js")],
     "STYLES": [lambda request: static("rapport/admin.css")],
     # A quiet teal instead of unfold's purple. 600 on white, and 500 on the dark ground, are above 4.5:1.
     "COLORS": {

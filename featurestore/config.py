@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     allowed_hosts: list[str] = Field(
         ["localhost", "127.0.0.1", "[::1]"], description="Host names under which requests are accepted, as a JSON list."
     )
+    proxies: int = Field(
+        0,
+        ge=0,
+        description="Number of proxies before the administration that add to X-Forwarded-For. Login limits "
+        "count by the address that the outermost of them saw.",
+    )
     csrf_trusted_origins: list[str] = Field(
         [], description="Origins whose forms the administration accepts besides its own, as a JSON list."
     )
@@ -140,6 +146,19 @@ class Settings(BaseSettings):
         description="Requests a second of a client without a limit of its own, averaged over ten seconds; each "
         "customer or event of a batch counts as one.",
     )
+    second_factor: Literal["required", "optional"] = Field(
+        "required",
+        description="Whether staff who can see customers need a second factor to log in. Production refuses "
+        "`optional`.",
+    )
+    session_hours: int = Field(12, gt=0, le=24, description="Hours after which staff log in again.")
+    reauthentication_s: int = Field(
+        600,
+        ge=30,
+        le=3600,
+        description="Seconds after which a dangerous page asks for password or second factor again.",
+    )
+    login_event_days: int = Field(90, gt=0, description="Days for which login events are kept.")
     decision_max_age_days: int = Field(
         30, gt=0, description="A consent that was given longer ago (`decided_at`) is refused. A withdrawal never is."
     )

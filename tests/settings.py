@@ -15,6 +15,7 @@ for name, value in {
     "JOURNAL_TOPIC": "",
     "CELERY_EAGER": "true",
     "LOG_LEVEL": "WARNING",
+    "SECOND_FACTOR": "optional",
 }.items():
     os.environ.setdefault(f"RAPPORT_{name}", value)
 

@@ -4,6 +4,16 @@ A permission is APP.CODENAME; * matches any text. A chat engineer is also assign
 django-guardian). No role may delete consent: records are append-only.
 """
 
+SECOND_FACTOR_PERMISSIONS = (
+    "customers.view_customer",
+    "consent.view_consentrecord",
+    "accesslog.view_accessrecord",
+    "access.add_apikey",
+    "access.add_clientsecret",
+    "auth.change_user",
+)
+"""Permissions for which a password is not enough: they show customers, or make a credential or login that does."""
+
 PRIVACY_OFFICER = "Privacy officer"
 CHAT_ENGINEER = "Chat engineer"
 PLATFORM_ENGINEER = "Platform engineer"
@@ -20,6 +30,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "access.view_*",
         "accesslog.view_*",
         "ingest.view_deadletter",
+        "logins.view_loginevent",
     ),
     CHAT_ENGINEER: ("consent.view_purpose", "consent.view_notice"),
     PLATFORM_ENGINEER: (

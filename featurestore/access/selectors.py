@@ -9,6 +9,7 @@ from guardian.shortcuts import get_objects_for_user
 from featurestore.access.cache_invalidation import publish_invalidation
 from featurestore.access.credential_cache import Credential, Rejection, credential_cache
 from featurestore.access.models import ApiClient
+from featurestore.access.roles import SECOND_FACTOR_PERMISSIONS
 
 __all__ = ["Credential", "Rejection", "client_credential", "clients_of", "credential", "invalidate_credentials"]
 
@@ -46,3 +47,11 @@ def _invalidate_everywhere() -> None:
 def clients_of(staff: Any) -> QuerySet[ApiClient]:
     """The clients that a staff member may see: all by role, or those assigned to them."""
     return get_objects_for_user(staff, "access.view_apiclient", ApiClient)
+
+
+def needs_second_factor(staff: Any) -> bool:
+    """Whether a staff member can see customers: themselves, or through a key, secret or login that they can make.
+
+    Whoever is assigned a client may rotate its keys, and then read what they read.
+    """
+    return any(map(staff.has_perm, SECOND_FACTOR_PERMISSIONS)) or clients_of(staff).exists()

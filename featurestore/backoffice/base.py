@@ -17,6 +17,7 @@ from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from featurestore.backoffice.permitted import permitted
+from featurestore.backoffice.reauthentication import ask_again
 from featurestore.identity import IdentifierError, check_identifier
 
 
@@ -97,6 +98,11 @@ class StaffAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        """A page that adds asks for recent authentication before it opens, any other before it saves."""
+        again = ask_again(request) if object_id is None or request.method == "POST" else None
+        return again or super().changeform_view(request, object_id, *args, **kwargs)
+
     def get_or_404(self, request: HttpRequest, object_id: str) -> Any:
         """The object, if the user may view it. Raises Http404."""
         obj = self.get_object(request, object_id)
@@ -113,9 +119,12 @@ class StaffAdmin(ModelAdmin):
         **context: Any,
     ) -> HttpResponse:
         """A page with a form and a button: ``then`` acts on the valid form's data. Service errors are shown above it.
+        Asks for password or second factor first, unless they were shown recently.
 
         ``make_form`` takes the posted data, or None. ``context``: title, button (its text), lead, facts, danger.
         """
+        if again := ask_again(request):
+            return again
         form = make_form(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             try:

@@ -22,6 +22,7 @@ from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
 from featurestore.serving.guard import decide_access
 from featurestore.store.memory import MemoryStore
+from tests.kit import logins
 from tests.kit.dead_letter_topic import InMemoryDeadLetterTopic, quarantine
 
 PURPOSES = {
@@ -115,6 +116,5 @@ class AdminEnvironment:
 
     @staticmethod
     def log_in(name: str) -> Client:
-        client = Client()
-        assert client.login(username=name, password="pw")
-        return client
+        """A client that has just shown its password."""
+        return logins.log_in(name)

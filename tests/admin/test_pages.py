@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import reverse
 
+from featurestore.logins.models import LoginEvent
 from tests.admin.environment import AdminEnvironment, text_of
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -14,12 +15,12 @@ OFFICER = {
     "accesslog.AccessGap", "accesslog.AccessRecord",
     "access.ApiClient", "access.ApiKey", "access.ClientSecret", "consent.ConsentRecord", "consent.Notice",
     "consent.PermissionChange", "consent.Purpose", "ingest.DeadLetter", "audit.AuditRun", "audit.Finding",
-    "customers.Customer",
+    "customers.Customer", "logins.LoginEvent",
 }  # fmt: skip
 SEEN = {
     "root": OFFICER | {"auth.User", "auth.Group"},
     "olivia": OFFICER,
-    "petra": OFFICER - {"accesslog.AccessRecord", "consent.ConsentRecord", "customers.Customer"},
+    "petra": OFFICER - {"logins.LoginEvent", "accesslog.AccessRecord", "consent.ConsentRecord", "customers.Customer"},
     "chris": {"consent.Notice", "consent.Purpose"},
 }
 ADDED = {
@@ -41,6 +42,7 @@ def full_env(env: AdminEnvironment) -> AdminEnvironment:
     env.finding()
     env.dead_letter()
     env.access_record()
+    LoginEvent.objects.create(kind="failed")
     return env
 
 
@@ -86,7 +88,7 @@ def test_overview_and_menu_show_only_permitted_models(full_env: AdminEnvironment
     assert ("C42" in text_of(page)) is (name in ("root", "olivia"))
 
 
-@pytest.mark.parametrize("app", ["access", "accesslog", "audit", "auth", "consent", "customers", "ingest"])
+@pytest.mark.parametrize("app", ["access", "accesslog", "audit", "auth", "consent", "customers", "ingest", "logins"])
 def test_app_pages_open(full_env: AdminEnvironment, app: str) -> None:
     assert full_env.log_in("root").get(reverse("admin:app_list", args=[app])).status_code == 200
 
@@ -96,7 +98,7 @@ def test_anonymous_user_is_asked_to_log_in(full_env: AdminEnvironment, client: A
         assert client.get(address(model, "changelist")).status_code == 302
     login = client.get(reverse("admin:login"))
     assert login.status_code == 200
-    entered = client.post(reverse("admin:login"), {"username": "olivia", "password": "pw"})
+    entered = client.post(reverse("admin:login"), {"login": "olivia", "password": "pw"})
     assert entered.headers["Location"] == reverse("admin:index")
 
 

@@ -37,6 +37,7 @@ def env(
     for name, role in STAFF.items():
         person = User.objects.create_user(name, password="pw", is_staff=True)
         person.groups.add(Group.objects.get(name=role))
+    User.objects.create_superuser("root", password="pw")
     made = BrowserEnvironment(store)
     made.set_up()
     yield made
@@ -49,9 +50,15 @@ LogIn = Callable[[str], Page]
 
 
 @pytest.fixture
-def log_in(browser: Browser, env: BrowserEnvironment, live_server: object) -> Iterator[LogIn]:
+def errors() -> list[str]:
+    """What the browser's console reports; it must be empty when the test ends."""
+    return []
+
+
+@pytest.fixture
+def log_in(browser: Browser, env: BrowserEnvironment, live_server: object, errors: list[str]) -> Iterator[LogIn]:
     """A function that logs a user in and returns the page. Errors in the browser's console fail the test."""
-    contexts, errors = [], []
+    contexts = []
 
     def open_page(name: str) -> Page:
         context = browser.new_context(base_url=str(live_server), viewport=VIEWPORT)  # type: ignore[arg-type]

@@ -1,30 +1,61 @@
-"""Staff and their roles. Only a superuser gives roles, permissions and the superuser's rights."""
+"""Staff and their roles; the reset of a second factor. Only a superuser gives roles and rights, and resets."""
 
 from typing import Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
-from unfold.decorators import display
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminTextInputWidget
 
+from featurestore.backoffice.base import StaffAdmin
 from featurestore.backoffice.permitted import PermittedRelatedFilter
+from featurestore.backoffice.reauthentication import ask_again
+from featurestore.logins.second_factor import has_second_factor
+from featurestore.logins.services import reset_second_factor
 
 admin.site.unregister([User, Group])
 RIGHTS = ("is_superuser", "groups", "user_permissions")
 
 
+class ResetForm(forms.Form):
+    """Why a second factor is reset."""
+
+    reason = forms.CharField(
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="How you made sure that this person asks, for example: showed their badge. Kept in the login events.",
+    )
+
+
+class RightsAdmin(StaffAdmin):
+    """Page that gives or takes rights: each asks for password or second factor before it opens."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return ModelAdmin.has_delete_permission(self, request, obj)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return ask_again(request) or super().changeform_view(request, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return ask_again(request) or super().delete_view(request, *args, **kwargs)
+
+
 @admin.register(User)
-class StaffMemberAdmin(UserAdmin, ModelAdmin):
+class StaffMemberAdmin(UserAdmin, RightsAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ["username", "roles", "is_active", "is_superuser", "last_login"]
     list_filter = [("groups", PermittedRelatedFilter), "is_active", "is_superuser"]
     actions = None
+    actions_detail = ["reset_factor"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
@@ -40,13 +71,51 @@ class StaffMemberAdmin(UserAdmin, ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_superuser) and super().has_delete_permission(request, obj)
 
+    def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return ask_again(request) or super().user_change_password(request, *args, **kwargs)
+
     @display(description="Roles", label=True)
     def roles(self, user: User) -> list[str]:
         return [group.name for group in user.groups.all()]
 
+    def has_reset_factor_permission(self, request: HttpRequest, object_id: str) -> bool:
+        """Of others: one's own is changed at "Your second factor", with the factor itself."""
+        staff = self.get_object(request, object_id)
+        return (
+            staff is not None and staff != request.user and bool(request.user.is_superuser) and has_second_factor(staff)
+        )
+
+    @action(
+        description="Reset the second factor",
+        url_path="reset-second-factor",
+        permissions=["reset_factor"],
+        variant=ActionVariant.DANGER,
+    )
+    def reset_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        staff = self.get_or_404(request, object_id)
+
+        def then(answers: dict[str, Any]) -> HttpResponse:
+            reset_second_factor(staff, actor=request.user.get_username(), reason=answers["reason"])
+            self.log_change(request, staff, "Second factor reset.")
+            messages.success(request, "Reset. All sessions have ended; the next login asks to set up a second factor.")
+            return self.redirect_to(staff)
+
+        return self.confirm(
+            request,
+            staff,
+            ResetForm,
+            then,
+            title=f"Reset the second factor of {staff.get_username()}",
+            button="Reset now",
+            danger=True,
+            lead="For a person who has lost telephone, passkey and recovery codes. Their factors are deleted and their "
+            "sessions end. Until they have set up a new one, their password alone opens the page that does that: "
+            "set a new password too if it may be known.",
+        )
+
 
 @admin.register(Group)
-class RoleAdmin(GroupAdmin, ModelAdmin):
+class RoleAdmin(GroupAdmin, RightsAdmin):
     list_display = ["name", "members"]
     actions = None
 
