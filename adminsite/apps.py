@@ -9,6 +9,7 @@ from adminsite.checks import (
     asynchronous_replication,
     outdated_database,
     production,
+    unknown_addresses,
     untimed_statements,
     unusable_catalog,
     unverified_database,
@@ -25,6 +26,7 @@ class AdminsiteConfig(AppConfig):
         register(production, "rapport")
         register(unusable_catalog, "rapport")
         register(untested_host, "rapport")
+        register(unknown_addresses, "rapport")
         register(outdated_database, Tags.database)
         register(asynchronous_replication, Tags.database)
         register(untimed_statements, Tags.database)

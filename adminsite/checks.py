@@ -50,7 +50,7 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
          "Point RAPPORT_KAFKA_BOOTSTRAP at a real cluster and turn it off."),
         (not conf.journal_topic, "E010", "RAPPORT_JOURNAL_TOPIC is empty: lost commits would be noticed less well.",
          "Leave it out, or name a topic; then run `python -m streams topics apply`."),
-        (conf.second_factor == "optional", "E011", "RAPPORT_SECOND_FACTOR is optional: a stolen password shows customers.",
+        (conf.second_factor == "optional", "E030", "RAPPORT_SECOND_FACTOR is optional: a password shows customers.",
          "Leave it out; staff set up their second factor at the next login."),
         (conf.celery_eager, "E008", "RAPPORT_CELERY_EAGER is on: tasks would run inside requests.", "Turn it off."),
     ]  # fmt: skip
@@ -58,6 +58,20 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
     return [
         *(Error(message, hint=hint, id=f"rapport.{code}") for found, code, message, hint in findings if found),
         *(Error(problem.message, hint=problem.remedy, id=f"rapport.{problem.code}") for problem in servers),
+    ]
+
+
+def unknown_addresses(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """A warning where login limits count every attempt for the proxy, so that one guesser shuts everybody out."""
+    conf = settings()
+    if not (conf.production and conf.serves_admin) or conf.proxies:
+        return []
+    return [
+        Warning(
+            "RAPPORT_PROXIES is 0: all logins seem to come from the proxy, and 20 failed ones refuse everybody's.",
+            hint="Set it to the number of proxies that add to X-Forwarded-For.",
+            id="rapport.W030",
+        )
     ]
 
 
@@ -125,7 +139,7 @@ def untimed_statements(
                     "PostgreSQL has no limit of a statement's or a lock's time, and through PgBouncer this process "
                     "sets none: one slow statement may occupy a pooled connection for ever.",
                     hint="ALTER ROLE rapport SET statement_timeout = '15s'; ALTER ROLE rapport SET lock_timeout = '5s'",
-                    id="rapport.W020",
+                    id="rapport.W030",
                 )
             )
     return found

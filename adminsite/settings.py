@@ -136,6 +136,7 @@ ALLAUTH_TRUSTED_PROXY_COUNT = conf.proxies
 MFA_ADAPTER = "featurestore.logins.adapters.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_FORMS = {"add_webauthn": "featurestore.logins.forms.AddPasskeyForm"}
 MFA_TOTP_ISSUER = "Rapport"
 MFA_TOTP_TOLERANCE = 1  # half a minute either way, for telephones whose clock is not exact
 MFA_RECOVERY_CODES_SHOW_ONCE = True

@@ -7,6 +7,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 
@@ -25,7 +26,12 @@ CHANGES = {
     "mfa/email/recovery_codes_generated": (Kind.CODES_MADE, ""),
 }
 """Events by the e-mail that django-allauth would send about them."""
-SILENT = "account/messages/"
+WAYS = {
+    "reauthenticate": "Use your password",
+    "mfa_reauthenticate": "Use a code",
+    "mfa_reauthenticate:webauthn": "Use a passkey",
+}
+SILENT = ("account/messages/", "mfa/messages/recovery_codes_generated")
 log = structlog.get_logger(__name__)
 
 
@@ -65,6 +71,10 @@ class StaffAccountAdapter(DefaultAccountAdapter):
         """Before a change of one's own second factors. A login just now counts, so that a new one needs no second."""
         return not recently_authenticated(context.request)
 
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        methods = super().get_reauthentication_methods(user)
+        return [{**method, "description": WAYS[method["id"]]} for method in methods]
+
     def add_message(self, request: Any, level: int, message_template: str | None = None, *args: Any, **kw: Any) -> None:
         if not (message_template or "").startswith(SILENT):
             super().add_message(request, level, message_template, *args, **kw)
@@ -80,6 +90,9 @@ class StaffAccountAdapter(DefaultAccountAdapter):
 
 class SecondFactorAdapter(DefaultMFAAdapter):
     """Second factors, encrypted where they are stored."""
+
+    def generate_authenticator_name(self, user: Any, type: Authenticator.Type) -> str:
+        return f"Passkey {Authenticator.objects.filter(user=user, type=type).count() + 1}"
 
     def encrypt(self, text: str) -> str:
         return SecretBox(settings().secret_key).encrypt(text)

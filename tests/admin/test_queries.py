@@ -14,7 +14,8 @@ from tests.admin.environment import AdminEnvironment
 LISTS = [
     "consent_consentrecord", "consent_notice", "consent_permissionchange", "consent_purpose", "customers_customer",
     "ingest_deadletter", "audit_auditrun", "audit_finding", "access_apiclient", "access_apikey",
-    "access_clientsecret", "accesslog_accessrecord", "accesslog_accessgap", "auth_user", "auth_group", "logins_loginevent",
+    "access_clientsecret", "accesslog_accessrecord", "accesslog_accessgap", "auth_user", "auth_group",
+    "logins_loginevent",
 ]  # fmt: skip
 MAX_QUERIES = 14
 """Session, user and its permissions, the page's rows, their count, choices of filters."""

@@ -26,6 +26,7 @@ SAFE = {
     "https": True,
     "celery_eager": False,
     "journal_topic": "consent.journal",
+    "second_factor": "required",
 }
 
 
@@ -52,6 +53,7 @@ def test_safe_settings_pass() -> None:
         ({"kafka_embedded": True}, "E007"),
         ({"celery_eager": True}, "E008"),
         ({"journal_topic": ""}, "E010"),
+        ({"second_factor": "optional"}, "E030"),
     ],
 )
 def test_each_unsafe_setting_is_reported(changed: dict[str, object], code: str) -> None:

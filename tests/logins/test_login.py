@@ -20,8 +20,8 @@ WRONG = "The name or the password is wrong."
 
 
 def attempt(name: str = "olivia", password: str = "wrong", address: str = "192.0.2.1") -> HttpResponse:
-    answer = Client(REMOTE_ADDR=address).post(reverse("account_login"), {"login": name, "password": password})
-    return answer  # type: ignore[return-value]
+    form = {"login": name, "password": password}
+    return Client(REMOTE_ADDR=address).post(reverse("account_login"), form)  # type: ignore[return-value]
 
 
 def events() -> list[tuple[str, str, str | None]]:
