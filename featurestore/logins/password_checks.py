@@ -58,7 +58,7 @@ class PasswordChecks:
             try:
                 process.stdin.write(line)
                 process.stdin.flush()
-                if wait([process.stdout], self._answer_s) and (text := process.stdout.readline()):
+                if wait([process.stdout.fileno()], self._answer_s) and (text := process.stdout.readline()):
                     return bytes.fromhex(text.decode())
             except BrokenPipeError:
                 log.warning("password process ended", returncode=process.poll())

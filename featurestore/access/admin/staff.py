@@ -48,7 +48,7 @@ class RightsAdmin(StaffAdmin):
 
 
 @admin.register(User)
-class StaffMemberAdmin(UserAdmin, RightsAdmin):
+class StaffMemberAdmin(UserAdmin, RightsAdmin):  # type: ignore[misc]  # the stubs of the bases disagree
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -115,7 +115,7 @@ class StaffMemberAdmin(UserAdmin, RightsAdmin):
 
 
 @admin.register(Group)
-class RoleAdmin(GroupAdmin, RightsAdmin):
+class RoleAdmin(GroupAdmin, RightsAdmin):  # type: ignore[misc]  # as above
     list_display = ["name", "members"]
     actions = None
 
