@@ -21,6 +21,7 @@ from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.access.services import assign_client
 from featurestore.accesslog.models import ReadContext
 from featurestore.consent.models import CurrentPermission, Purpose
+from featurestore.logins.models import LoginEvent
 from tests.admin.environment import AdminEnvironment, text_of
 
 PAGES = sorted(admin.site._registry.items(), key=lambda item: item[0]._meta.label)
@@ -83,6 +84,7 @@ def full(env: AdminEnvironment) -> AdminEnvironment:
     env.finding(customer_id=ANNA)
     env.dead_letter(ANNA, b"no event")
     env.access_record(ANNA)
+    LoginEvent.objects.create(kind="failed")
     for number, (name, owner) in enumerate({"support-bot": "chat", "sales-bot": "sales team"}.items()):
         env.secret(name)
         client = ApiClient.objects.get(name=name)
