@@ -132,3 +132,11 @@ def test_no_process_starts_with_a_misnamed_server(command: list[str]) -> None:
     assert "rapport.E020: RAPPORT_STORE_URL has a database that is no number" in run.stderr
     assert PASSWORD not in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_no_stream_worker_reaches_a_store_by_plaintext_in_production() -> None:
+    environment = {**os.environ, "RAPPORT_ENVIRONMENT": "production", "RAPPORT_STORE_URL": "redis://store/0"}
+    command = [sys.executable, "-m", "streams", "worker"]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.startswith("rapport.E021: RAPPORT_STORE_URL")
