@@ -7,6 +7,7 @@ from django.core.checks import Tags, register
 
 from adminsite.checks import (
     asynchronous_replication,
+    expiring,
     outdated_database,
     production,
     unknown_addresses,
@@ -31,5 +32,6 @@ class AdminsiteConfig(AppConfig):
         register(asynchronous_replication, Tags.database)
         register(untimed_statements, Tags.database)
         register(unverified_database, "rapport")
+        register(expiring, "rapport")
         if settings().serves_admin:  # an API process starts no task, and needs 17 MB less without Celery
             import_module("adminsite.celery")

@@ -5,6 +5,7 @@ Django's commands run them; servers that are no command (Granian, Celery) call `
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from featurestore.definitions import DefinitionError
 from featurestore.installed_catalog import CatalogError, catalog
 from featurestore.servers.checks import redis_and_kafka_problems
 from featurestore.servers.database import database_problems, is_unverified
+from featurestore.servers.expiry import expiring_certificates
 
 log = structlog.get_logger(__name__)
 
@@ -155,6 +157,14 @@ def unverified_database(app_configs: Sequence[Any] | None = None, **kwargs: Any)
             hint="Use sslmode=verify-full, with sslrootcert=FILE or sslrootcert=system.",
             id="rapport.W021",
         )
+    ]
+
+
+def expiring(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """A warning for each certificate, of an authority or of this process, that expires within 30 days."""
+    return [
+        Warning(f"{text}.", hint="Renew it, and restart what speaks to Kafka.", id="rapport.W022")
+        for text in expiring_certificates(settings(), datetime.now(UTC))
     ]
 
 

@@ -3,15 +3,17 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from adminsite.checks import unverified_database
-from devservers.certificates import Authority
+from devservers.certificates import LIFETIME, Authority
 from featurestore.config import ROOT, Settings
 from featurestore.servers.checks import redis_and_kafka_problems
 from featurestore.servers.database import database_problems
+from featurestore.servers.expiry import expiring_certificates
 from featurestore.servers.problems import is_local
 
 PASSWORD = "s3cret"
@@ -101,6 +103,27 @@ def test_encryption_without_verification_is_a_warning(mode: str, warned: int, mo
     conf = Settings.model_validate({**LOCAL, "database_url": f"postgresql://u@db/rapport?sslmode={mode}"})
     monkeypatch.setattr("adminsite.checks.settings", lambda: conf)
     assert [found.id for found in unverified_database()] == ["rapport.W021"] * warned
+
+
+def test_certificate_is_a_warning_thirty_days_before_its_end(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    client = authority.identity("client")
+    conf = Settings.model_validate(
+        LOCAL
+        | {
+            "store_url": f"rediss://store?ssl_ca_certs={authority.file}",
+            "database_url": f"postgresql://u@db/x?sslmode=verify-full&sslrootcert=system&sslcert={client.certificate}",
+            "kafka_security": "ssl",
+            "kafka_certificate_file": str(client.both),
+        }
+    )
+    end = datetime.now(UTC) + LIFETIME
+    assert expiring_certificates(conf, end - timedelta(days=31)) == []
+    found = expiring_certificates(conf, end - timedelta(days=29))
+    assert [text.partition(":")[0] for text in found] == sorted(
+        map(str, (authority.file, client.both, client.certificate))
+    )
+    assert f"{client.both}: the certificate of CN=client expires at {end:%Y-%m-%d}" in "".join(found)
 
 
 def test_encrypted_key_needs_its_password(tmp_path: Path) -> None:
