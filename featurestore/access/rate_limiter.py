@@ -16,7 +16,6 @@ from typing import NamedTuple
 import structlog
 
 from featurestore.config import settings
-from featurestore.servers.redis_url import parse_redis_url
 from featurestore.store.protocol import StoreUnavailable
 from featurestore.store.server import Server, complete
 
@@ -98,4 +97,4 @@ class RateLimiter:
 @cache
 def rate_limiter() -> RateLimiter:
     """The rate limiter of this process."""
-    return RateLimiter(Server(parse_redis_url(settings().control_url)))
+    return RateLimiter(Server(settings().control_url))

@@ -18,7 +18,6 @@ import hiredis
 import msgspec
 
 from featurestore.permission import Permission, decode
-from featurestore.servers.redis_url import parse_redis_url
 from featurestore.store.connection import Command, Connection, Replies
 from featurestore.store.protocol import (
     NO_LEASE,
@@ -318,7 +317,7 @@ class RedisStore(RedisNode):
     """Single server at a URL, or the primary that Sentinels name: one node."""
 
     def __init__(self, url: str, timeout_ms: int):
-        super().__init__(Server(parse_redis_url(url)), timeout_ms)
+        super().__init__(Server(url), timeout_ms)
 
 
 def _evalsha(script: str, keys: Sequence[str], *arguments: bytes | str | int) -> Command:

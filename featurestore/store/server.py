@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from featurestore.servers.redis_url import RedisUrl
+from featurestore.servers.redis_url import RedisUrl, parse_redis_url
 from featurestore.store.connection import Command, Connection, Replies
 from featurestore.store.protocol import StoreUnavailable
 from featurestore.store.sentinel import connect_to_primary
@@ -28,8 +28,8 @@ Call = Generator[Wait, None, T]
 class Server:
     """Server at a URL, or the primary that Sentinels name, with its idle connections."""
 
-    def __init__(self, url: RedisUrl):
-        self.url = url
+    def __init__(self, url: str | RedisUrl):
+        self.url = parse_redis_url(url) if isinstance(url, str) else url
         self._idle: deque[Connection] = deque()
         self._connected_s = 0.0  # when the last connection was made, on the monotonic clock
 

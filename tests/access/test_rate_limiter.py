@@ -10,7 +10,6 @@ from redis import Redis
 
 from featurestore.access import rate_limiter as module
 from featurestore.access.rate_limiter import LEASES_PER_WINDOW, WINDOW_S, RateLimiter
-from featurestore.servers.redis_url import parse_redis_url
 from featurestore.store.protocol import StoreUnavailable
 from featurestore.store.server import Server
 
@@ -106,7 +105,7 @@ def test_process_counts_alone_without_the_control_redis(monkeypatch: pytest.Monk
 
 def test_threads_and_servers_share_one_quota(redis_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIMEOUT_S", 10)  # a busy machine must not time out
-    limiters = [RateLimiter(Server(parse_redis_url(redis_server))) for _ in range(4)]
+    limiters = [RateLimiter(Server(redis_server)) for _ in range(4)]
     with ThreadPoolExecutor(8) as threads:
         admissions = threads.map(lambda i: limiters[i % 4].acquire("shared", 500, 1, NOON_MS).admitted, range(1_000))
         admitted = sum(admissions)
@@ -121,6 +120,6 @@ def test_threads_and_servers_share_one_quota(redis_server: str, monkeypatch: pyt
 def test_error_reply_counts_as_an_absent_control_redis(redis_server: str) -> None:
     with Redis.from_url(redis_server) as redis:
         redis.lpush(f"limit:odd:{NOON_MS // WINDOW_MS}", "no number")
-    one = RateLimiter(Server(parse_redis_url(redis_server)))
+    one = RateLimiter(Server(redis_server))
     assert one.acquire("odd", 1, 1, NOON_MS).admitted
     assert not one.acquire("odd", 1, 1, NOON_MS).admitted

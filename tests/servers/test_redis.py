@@ -26,7 +26,7 @@ Client = Callable[[str], Any]
 
 
 def by_own_connection(url: str) -> Any:
-    with closing(Server(parse_redis_url(url))) as server:
+    with closing(Server(url)) as server:
         _, (found,) = complete(server.request([("GET", "limit:at")], time.monotonic() + 5))
         return found
 

@@ -11,7 +11,6 @@ import pytest
 from redis import Redis
 
 from devservers.waiting import eventually
-from featurestore.servers.redis_url import parse_redis_url
 from featurestore.store.protocol import StoreUnavailable
 from featurestore.store.server import Call, Server, complete, complete_all
 
@@ -111,7 +110,7 @@ def concurrent_ids(server: Server, url: str, calls: int) -> list[int]:
 
 
 def test_concurrent_calls_have_connections_that_are_reused(redis_server: str) -> None:
-    server = Server(parse_redis_url(redis_server))
+    server = Server(redis_server)
     first = client_id(server)
     assert client_id(server) == first
     found = concurrent_ids(server, redis_server, 3)
@@ -121,7 +120,7 @@ def test_concurrent_calls_have_connections_that_are_reused(redis_server: str) ->
 
 
 def test_all_broken_connections_are_replaced_at_the_first_call(redis_server: str) -> None:
-    server = Server(parse_redis_url(redis_server))
+    server = Server(redis_server)
     broken = concurrent_ids(server, redis_server, 3)
     with Redis.from_url(redis_server) as other:
         for number in broken:
@@ -131,7 +130,7 @@ def test_all_broken_connections_are_replaced_at_the_first_call(redis_server: str
 
 
 def test_an_abandoned_call_leaves_no_reply_to_the_next(redis_server: str) -> None:
-    server = Server(parse_redis_url(redis_server))
+    server = Server(redis_server)
     first = client_id(server)
     call = server.request([("ECHO", "a reply to other commands")], time.monotonic() + 5)
     next(call)
