@@ -55,10 +55,15 @@ class RecentEvents:
         try:
             _, replies = complete(self._control.request(commands, time.monotonic() + TIMEOUT_S))
         except StoreUnavailable as error:
-            self._retry_at_s = time.monotonic() + RETRY_S
-            log.warning("repeated events are answered as accepted", reason=str(error))
-            return []
-        return [reply for reply in replies if isinstance(reply, list)]  # an error reply is none
+            return self._unknown(str(error))
+        if wrong := [reply for reply in replies if not isinstance(reply, list)]:
+            return self._unknown(str(wrong[0]))  # an error reply: a user without the rights, a full server
+        return replies
+
+    def _unknown(self, reason: str) -> list[list[int]]:
+        self._retry_at_s = time.monotonic() + RETRY_S
+        log.warning("repeated events are answered as accepted", reason=reason)
+        return []
 
 
 def keys_of(client: str, now_ms: int) -> list[str]:

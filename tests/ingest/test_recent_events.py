@@ -55,3 +55,12 @@ def test_no_repeat_is_told_while_the_control_redis_is_away() -> None:
     away = RecentEvents(Server("redis://127.0.0.1:1/0"))
     away.add("bot", [ONE], NOON_MS)
     assert away.repeats("bot", [ONE, ONE], NOON_MS) == [False, True]
+
+
+def test_control_redis_that_refuses_is_logged_and_refuses_no_event(
+    recent: RecentEvents, redis_server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Redis.from_url(redis_server.replace("/0", "/5")) as redis:
+        redis.set(recent_events.keys_of("bot", NOON_MS)[0], "of another type")
+    assert recent.repeats("bot", [ONE], NOON_MS) == [False]
+    assert "WRONGTYPE" in caplog.text
