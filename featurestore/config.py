@@ -151,7 +151,12 @@ class Settings(BaseSettings):
         description="Whether staff who can see customers need a second factor to log in. Production refuses "
         "`optional`.",
     )
-    session_hours: int = Field(12, gt=0, le=24, description="Hours after which staff log in again.")
+    session_hours: int = Field(
+        12,
+        gt=0,
+        le=24,
+        description="Hours after which staff log in again, from when they last showed password or second factor.",
+    )
     reauthentication_s: int = Field(
         600,
         ge=30,

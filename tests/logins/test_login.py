@@ -78,6 +78,14 @@ def test_address_is_limited_over_all_names(env: AdminEnvironment) -> None:
     assert attempt("olivia", "pw", "198.51.100.7").status_code == 302
 
 
+def test_flood_from_an_address_is_answered_429_in_the_administrations_look(env: AdminEnvironment) -> None:
+    answers = [attempt("olivia", "", "192.0.2.1") for _ in range(61)]
+    assert [answer.status_code for answer in answers] == [200] * 60 + [429]
+    assert "Wait a minute" in answers[-1].content.decode()
+    assert "rapport/admin.css" in answers[-1].content.decode()
+    assert not LoginEvent.objects.exists(), "without a password nothing was checked"
+
+
 def test_right_password_does_not_free_the_address(env: AdminEnvironment) -> None:
     for number in range(20):
         attempt(f"name{number}")
