@@ -82,7 +82,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "adminsite.login_rules.login_pages",
+                *(["adminsite.login_rules.login_pages"] if conf.serves_admin else []),
             ]
         },
     }
