@@ -20,7 +20,7 @@ One small algebra under the tiles is the pattern of chronon; one statistic a fil
 import dataclasses
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import reduce
@@ -176,6 +176,10 @@ class Aggregation(ABC):
     @abstractmethod
     def merge(self, a: State, b: State) -> State:
         """The state of the events of both."""
+
+    def merge_all(self, states: Sequence[State]) -> State:
+        """The state of the events of several states, at least one."""
+        return reduce(self.merge, states)
 
     def combine(self, states: Iterable[State]) -> State:
         """The state of the events of several tiles, for an answer: that of growing states has no bound."""

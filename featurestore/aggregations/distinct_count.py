@@ -62,7 +62,10 @@ class DistinctCount(Aggregation):
         return bounded((*state[:at], digest, *state[at:]))
 
     def merge(self, a: State, b: State) -> State:
-        merged = self.combine((a, b))
+        return self.merge_all((a, b))
+
+    def merge_all(self, states: Sequence[State]) -> State:
+        merged = self.combine(states)
         return merged if isinstance(merged, bytes) else bounded(sorted(merged))
 
     def combine(self, states: Iterable[State]) -> State:

@@ -85,11 +85,15 @@ class Quantile(Aggregation):
         return bounded((*state[:at], key, *state[at : at + size], 1, *state[at + size :]))
 
     def merge(self, a: State, b: State) -> State:
-        if not a or not b:
-            return a or b
-        coarseness = max(a[0], b[0])
+        return self.merge_all((a, b))
+
+    def merge_all(self, states: Sequence[State]) -> State:
+        counted = [state for state in states if state]
+        if len(counted) < 2:
+            return counted[0] if counted else ()
+        coarseness = max([state[0] for state in counted])
         counts: dict[Any, int] = {}
-        for state in (a, b):
+        for state in counted:
             for key, count in zip(coarser(state, coarseness), state[len(state) // 2 + 1 :], strict=True):
                 counts[key] = counts.get(key, 0) + count
         keys = sorted(counts)

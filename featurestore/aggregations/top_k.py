@@ -86,7 +86,10 @@ class TopK(Aggregation):
         return bounded((*state[:at], value, *state[at : at + size], 1, *state[at + size :]))
 
     def merge(self, a: Sequence[Value], b: Sequence[Value]) -> State:
-        left_out, bound, counts = summed((a, b))
+        return self.merge_all((a, b))
+
+    def merge_all(self, states: Sequence[Sequence[Value]]) -> State:
+        left_out, bound, counts = summed(states)
         values = sorted(counts)
         return bounded((left_out, bound, *values, *map(counts.__getitem__, values)))
 

@@ -19,7 +19,6 @@ A reader is told the cuts: they make the answer's ``start`` later (featurestore.
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from functools import reduce
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
@@ -116,5 +115,5 @@ def weight(weighed: Weighed, level: int, rows: Sequence[int], cells: Cells) -> i
     found = [states.get(cells, row) for row in rows if not states.is_zero(cells, row)]
     if not found:
         return 0
-    state = found[0] if len(found) == 1 else reduce(aggregation.merge, found)
+    state = found[0] if len(found) == 1 else aggregation.merge_all(found)
     return aggregation.weight(state, len(encode(state)), most_bytes)

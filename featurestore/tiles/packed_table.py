@@ -92,14 +92,15 @@ def pack_table(packers: Sequence[Packer], columns: Sequence[Sequence[Any]]) -> b
 class PackedTable:
     """Table that begins at a byte offset. Cells are unpacked when they are read.
 
-    ``decoded`` has the first states of a column of blobs, as far as they were read: a longer window reads them again.
+    ``decoded`` is for reading windows of growing states: of a column, the number of its first rows that were read last,
+    their states, and these combined. A longer window reads on, and one of as many tiles has the same state.
     """
 
     __slots__ = ("codes", "decoded", "offset", "raw", "rows", "shape")
 
     def __init__(self, raw: bytes, offset: int, columns: int, rows: int):
         self.raw, self.rows = raw, rows
-        self.decoded: dict[int, list[Any]] = {}
+        self.decoded: dict[int, tuple[int, list[Any], Any]] = {}
         self.codes = raw[offset : offset + columns].decode()
         self.shape = table_shape(self.codes, rows)
         self.offset = offset + columns  # of the first column

@@ -12,7 +12,6 @@ where a zero state has that part. A state of one part has one cell; a state of s
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
 from itertools import accumulate, repeat
 from typing import Any
 
@@ -25,6 +24,7 @@ from featurestore.tiles.packed_table import PackedTable
 Cells = Sequence[list[Any]]  # of a view: a list a cell, all with a row a tile
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder().decode
+NOTHING_READ: tuple[int, list[Any], Any] = (0, [], None)
 
 
 class StateCells(ABC):
@@ -79,8 +79,8 @@ class StateCells(ABC):
 
     def merge(self, cells: Cells, first: int, end: int) -> None:
         """Merge the states of some rows into the first of them."""
-        states = (self.get(cells, row) for row in range(first, end))
-        self.put(cells, first, reduce(self.aggregation.merge, states))
+        states = [self.get(cells, row) for row in range(first, end)]
+        self.put(cells, first, self.aggregation.merge_all(states))
 
     def clear(self, cells: Cells, rows: int) -> None:
         """Make the states of the first rows empty."""
@@ -216,10 +216,14 @@ class BlobCell(StateCells):
         if not self.aggregation.growing:
             raw = table.column(self.first_column)[rows - 1]
             return decode(raw) if raw else self.zero  # a single tile's state may be zero
-        states = table.decoded.setdefault(self.first_column, [])
-        if (known := len(states)) < rows:
-            states += [decode(raw) if raw else None for raw in table.column(self.first_column)[known:rows]]
-        return self.aggregation.combine([state for state in states[:rows] if state is not None])
+        known, states, combined = table.decoded.get(self.first_column, NOTHING_READ)
+        if known != rows:
+            if known > rows:
+                known, states = 0, []
+            states = states + [decode(raw) for raw in table.column(self.first_column)[known:rows] if raw]
+            combined = self.aggregation.combine(states)
+            table.decoded[self.first_column] = rows, states, combined
+        return combined
 
 
 class CompositeCells(StateCells):

@@ -100,6 +100,8 @@ def test_order_and_partition_of_events_do_not_matter(kind: type[Aggregation], da
         updated,
         reduce(aggregation.merge, folded, aggregation.zero()),
         reduce(aggregation.merge, [stored(aggregation, part) for part in reversed(folded)]),
+        aggregation.merge_all(folded),
+        aggregation.merge_all([stored(aggregation, part) for part in reversed(folded)]),
     )
 
 
