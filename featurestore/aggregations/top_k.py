@@ -102,8 +102,12 @@ class TopK(Aggregation):
         size = len(state) // 2 - 1
         values, counts = state[2 : size + 2], state[size + 2 :]
         least = sorted(counts)[-self.k] if size > self.k else 0  # of the values that are answered
-        ranked = sorted([(-count, value) for count, value in zip(counts, values, strict=True) if count >= least])
-        return [self.unscale(value) for _, value in ranked[: self.k]]
+        ranked = [
+            value for _, value in sorted([(-n, value) for n, value in zip(counts, values, strict=True) if n > least])
+        ]
+        if least:  # many values may have it: these are sorted by themselves
+            ranked += sorted([value for n, value in zip(counts, values, strict=True) if n == least])
+        return list(map(self.unscale, ranked[: self.k]))
 
 
 def summed(states: Iterable[Sequence[Value]]) -> tuple[int, int, dict[Value, int]]:
