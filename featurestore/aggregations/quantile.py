@@ -102,14 +102,14 @@ class Quantile(Aggregation):
     def combine(self, states: Iterable[State]) -> State:
         """As ``merge``, but a value may be there several times, and there may be more buckets than MAX_BUCKETS."""
         counted = [state for state in states if state]
-        coarseness = max([state[0] for state in counted], default=0)
+        if len(counted) < 2:
+            return counted[0] if counted else ()
+        coarseness = max([state[0] for state in counted])
         keys: list[Any] = []
         counts: list[int] = []
         for state in counted:
             keys += coarser(state, coarseness)
             counts += state[len(state) // 2 + 1 :]
-        if not keys:
-            return ()
         total = sum(counts)
         if total <= 2 * len(keys):  # faster than sorting pairs
             if total > len(keys):

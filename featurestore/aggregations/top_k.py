@@ -95,19 +95,18 @@ class TopK(Aggregation):
 
     def combine(self, states: Iterable[Sequence[Value]]) -> State:
         """As ``merge``, but without a bound and with the values in any order."""
+        states = list(states)
+        if len(states) == 1:
+            return states[0]
         left_out, bound, counts = summed(states)
         return (left_out, bound, *counts, *counts.values())
 
     def finish(self, state: Sequence[Value], now_ms: int) -> list[Value]:
         size = len(state) // 2 - 1
         values, counts = state[2 : size + 2], state[size + 2 :]
-        least = sorted(counts)[-self.k] if size > self.k else 0  # of the values that are answered
-        ranked = [
-            value for _, value in sorted([(-n, value) for n, value in zip(counts, values, strict=True) if n > least])
-        ]
-        if least:  # many values may have it: these are sorted by themselves
-            ranked += sorted([value for n, value in zip(counts, values, strict=True) if n == least])
-        return list(map(self.unscale, ranked[: self.k]))
+        count_of = dict(zip(values, counts, strict=True)).__getitem__
+        ranked = sorted(sorted(values), key=count_of, reverse=True)  # stable: of equals the smaller stays first
+        return list(map(self.unscale, ranked[: self.k])) if self.kind is Kind.SCALED else ranked[: self.k]
 
 
 def summed(states: Iterable[Sequence[Value]]) -> tuple[int, int, dict[Value, int]]:

@@ -96,7 +96,7 @@ class PackedTable:
     their states, and these combined. A longer window reads on, and one of as many tiles has the same state.
     """
 
-    __slots__ = ("codes", "decoded", "offset", "raw", "rows", "shape")
+    __slots__ = ("codes", "decoded", "offset", "offsets", "raw", "rows", "shape")
 
     def __init__(self, raw: bytes, offset: int, columns: int, rows: int):
         self.raw, self.rows = raw, rows
@@ -104,6 +104,7 @@ class PackedTable:
         self.codes = raw[offset : offset + columns].decode()
         self.shape = table_shape(self.codes, rows)
         self.offset = offset + columns  # of the first column
+        self.offsets = [self.offset + self.shape.size]  # of the columns of variable length, as far as they are known
 
     def number(self, column: int, row: int) -> Any:
         """One cell of a column of numbers."""
@@ -125,12 +126,11 @@ class PackedTable:
         return cell_codecs.unpack(self.codes[number], self.raw, self._offset(number), self.rows)[0]
 
     def _offset(self, column: int) -> int:
-        offset = self.offset
         if (found := self.shape.numbers[column]) is not None:
-            return offset + found.offset
-        offset += self.shape.size
-        for other in self.shape.variable:
-            if other == column:
-                break
-            offset = cell_codecs.column_end(self.codes[other], self.raw, offset, self.rows)
-        return offset
+            return self.offset + found.offset
+        variable, offsets = self.shape.variable, self.offsets
+        at = variable.index(column)
+        while len(offsets) <= at:
+            code = self.codes[variable[len(offsets) - 1]]
+            offsets.append(cell_codecs.column_end(code, self.raw, offsets[-1], self.rows))
+        return offsets[at]
