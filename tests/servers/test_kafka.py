@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -179,6 +180,15 @@ def test_an_installation_on_secure_servers_serves_with_least_rights(
             shop.give_consent("ann", "bob")
             shop.buy("ann")
             eventually(lambda: shop.spend("ann") == ("present", 10), "the streams folded the order")
+            message = {"author": "customer", "conversation_id": "conversation-1"}
+            event = {
+                "source": "chat",
+                "customer_id": "ann",
+                "id": "1",
+                "time": datetime.now(UTC).isoformat(),
+                "data": message,
+            }
+            assert shop.api.post("/v1/events", json={"events": [event]}).status_code == 202
             assert shop.decide("bob", "withdrawn").status_code == 201
             assert shop.spend("bob")[0] == "withheld"
             assert shop.api.get("/metrics").status_code == 200
