@@ -45,6 +45,9 @@ class RedisUrl(NamedTuple):
     sentinel_username: str = ""
     sentinel_password: str = ""
 
+    def __repr__(self) -> str:
+        return f"<RedisUrl {self.kind} {self.hosts or self.path} {self.service}>"  # no password
+
     @property
     def host(self) -> str:
         return self.hosts[0][0]

@@ -18,6 +18,9 @@ class Tls(NamedTuple):
     key_file: str = ""
     key_password: str = ""
 
+    def __repr__(self) -> str:
+        return f"<Tls {' '.join(self.files)}>"  # no password
+
     def context(self) -> ssl.SSLContext:
         """The context of these files as they are now. Raises OSError; ``unusable`` says which file is the cause."""
         return _context(self, tuple(Path(file).stat().st_mtime_ns for file in self.files))

@@ -73,6 +73,12 @@ def test_sentinels_and_servers_have_passwords_of_their_own() -> None:
     assert sentinel == RedisUrl("server", (("a", 26379),), "", Tls("/ca.pem"), "", "other")
 
 
+def test_no_text_of_a_url_shows_its_passwords() -> None:
+    url = parse_redis_url(f"rediss+sentinel://app:{SECRET}@a/rapport?sentinel_password={SECRET}")
+    assert SECRET not in f"{url} {url!r}"
+    assert SECRET not in repr(Tls("/ca.pem", key_password=SECRET))
+
+
 def test_celery_has_its_own_schemes() -> None:
     assert celery_broker("redis://h/1") == ("redis://h:6379/1", {}, None)
     assert celery_broker("redis://[::1]/1").url == "redis://[::1]:6379/1"
