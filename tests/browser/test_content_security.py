@@ -1,5 +1,6 @@
 """Every page of the administration in a browser that reports what the content security policy forbids."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -82,3 +83,22 @@ def test_menus_work_without_eval(log_in: LogIn) -> None:
     page.goto(reverse("admin:access_apikey_changelist"))
     page.get_by_text("Filters").first.click()
     expect(page.get_by_text("By state").first).to_be_visible()
+    page.keyboard.press("Escape")
+    page.locator("[x-data*=openUserLinks]").first.click()
+    page.get_by_text("Dark", exact=True).click()
+    expect(page.locator("html")).to_have_class(re.compile("dark"))
+    menu = page.get_by_role("link", name="Customers")
+    expect(menu).to_be_visible()
+    page.get_by_text("dock_to_right").locator("visible=true").click()
+    expect(menu).to_be_hidden()
+    page.reload()
+    expect(menu).to_be_hidden()
+    expect(page.locator("html")).to_have_class(re.compile("dark"))
+    page.keyboard.press("Control+k")
+    search = page.get_by_placeholder("Type to search")
+    search.press_sequentially("Purpo")
+    found = page.locator("#command-results-list").get_by_text("Purposes")
+    expect(found.first).to_be_visible()
+    search.press("ArrowDown")
+    search.press("Enter")
+    page.wait_for_url("**/consent/purpose/")
