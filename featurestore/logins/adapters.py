@@ -55,6 +55,10 @@ class StaffAccountAdapter(DefaultAccountAdapter):
             log.warning("login refused", reason="limit of the account or address")
             raise
 
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """The name alone. django-allauth's has the Host header too: as many attempts more as there are allowed hosts."""
+        return f"name:{credentials.get('username', '').lower()}"
+
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         services.record(Kind.FAILED, credentials.get("username", ""), address=self.get_client_ip(request))
 

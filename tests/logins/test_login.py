@@ -56,6 +56,13 @@ def test_sixth_failure_of_an_account_is_not_checked(env: AdminEnvironment) -> No
     assert len(events()) == 6, "what is not checked writes no row"
 
 
+def test_other_host_names_give_no_further_attempts(env: AdminEnvironment) -> None:
+    form = {"login": "olivia", "password": "wrong"}
+    hosts = ["localhost", "127.0.0.1", "testserver"] * 2
+    answers = [Client(HTTP_HOST=host).post(reverse("account_login"), form).content.decode() for host in hosts]
+    assert [LIMITED in answer for answer in answers] == [False] * 5 + [True]
+
+
 def test_wait_ends_a_limit(env: AdminEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(6):
         attempt()
