@@ -56,7 +56,7 @@ class StaffAccountAdapter(DefaultAccountAdapter):
             raise
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        """The name alone. django-allauth's key has the Host header too, so that each allowed host gave attempts of its own."""
+        """The name alone: with the Host header, as in django-allauth, each allowed host gives attempts of its own."""
         return f"name:{credentials.get('username', '').lower()}"
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
