@@ -13,6 +13,7 @@ from django.db import ProgrammingError
 from adminsite import checks
 from adminsite.checks import unsafe
 from featurestore.config import INSECURE, ROOT, Settings
+from featurestore.installed_catalog import load_catalog
 from tests.kit.databases import database
 
 __all__ = ["database"]
@@ -32,6 +33,15 @@ SAFE = {
 
 def codes(**changed: object) -> list[str]:
     return [finding.id.removeprefix("rapport.") for finding in unsafe(Settings(**{**SAFE, **changed}))]
+
+
+def test_a_catalog_that_does_not_exist_is_an_error_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "catalog", lambda: load_catalog("no_such_catalog", ROOT))
+    (found,) = checks.unusable_catalog()
+    assert found.id == "rapport.E011"
+    assert "there is no such module" in found.msg
+    with pytest.raises(SystemExit, match=r"rapport\.E011: RAPPORT_CATALOG names no_such_catalog"):
+        checks.refuse_if_unsafe()
 
 
 def test_safe_settings_pass() -> None:

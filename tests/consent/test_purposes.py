@@ -4,14 +4,18 @@ import hashlib
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
+from adminsite.management.commands import seed
 from featurestore.consent import services
 from featurestore.consent.errors import ImmutableRecord, InactivePurpose, PurposeChanged, UnknownPurpose, WrongNotice
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.outbox.relay import relay_due
 from featurestore.consent.services import expiry, purposes
+from featurestore.definitions import LawfulBasis
+from featurestore.definitions import Purpose as CatalogPurpose
+from featurestore.installed_catalog import catalog
 from featurestore.permission import Denial, PurposePermission
 from tests.kit.clock import at
 from tests.kit.shop import Shop
@@ -153,3 +157,21 @@ def test_seed_command_is_idempotent(capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert Notice.objects.get().reference == "privacy/1/en"
     assert "4 purposes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("database", ["sqlite-empty"], indirect=True)
+@pytest.mark.usefixtures("database", "store")
+def test_seed_after_a_change_of_the_catalog_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    call_command("seed")
+    shipped = catalog()
+    added = shipped._replace(purposes=(*shipped.purposes, CatalogPurpose("news", "News", LawfulBasis.CONSENT, "News.")))
+    monkeypatch.setattr(seed, "catalog", lambda: added)
+    with pytest.raises(CommandError, match=r"purposes have changed since: manage.py seed --notice-version 2"):
+        call_command("seed")
+    call_command("seed", notice_version=2)
+    assert set(Notice.objects.values_list("reference", flat=True)) == {"privacy/1/en", "privacy/2/en"}
+    assert Notice.objects.get(version=2).purposes.filter(name="news").exists()
+    other_basis = shipped.purposes[0]._replace(basis=LawfulBasis.CONTRACT)
+    monkeypatch.setattr(seed, "catalog", lambda: shipped._replace(purposes=(other_basis,)))
+    with pytest.raises(CommandError, match=r"rests on consent for good.* Rename it in the catalog's PURPOSES"):
+        call_command("seed", notice_version=3)
