@@ -108,9 +108,10 @@ def larger(a: int, b: int) -> int:
     return b + (difference & not_less - (not_less >> 7))
 
 
-def with_header(registers: bytes) -> bytes:
+def with_header(registers: bytes | bytearray) -> bytes:
     """The sketch that has some registers."""
-    counts, left = [], REGISTERS
+    counts: list[int] = []
+    left = REGISTERS
     while left:
         counts.append(registers.count(len(counts)))
         left -= counts[-1]
