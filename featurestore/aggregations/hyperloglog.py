@@ -52,7 +52,7 @@ def sketch_of(digests: Sequence[int]) -> bytes:
         for register, length in hashed((*some, *repeat(some[0], SLOTS - len(some)))):
             if length < lengths[register]:
                 lengths[register] = length
-    return with_header(lengths.translate(VALUES))
+    return with_header(bytes(lengths.translate(VALUES)))
 
 
 def union(sketches: Iterable[bytes]) -> bytes:
