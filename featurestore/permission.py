@@ -86,8 +86,18 @@ def current(permission: Permission | None, purpose: str, now_ms: int) -> Purpose
 
 
 def held(permission: Permission | None, purpose: str, now_ms: int) -> PurposePermission | None:
-    """The permission under which a purpose's values are kept: it allows them at a time, or is paused."""
+    """The permission under which a purpose's values are kept at a time: it allows them, or is paused.
+
+    One whose time is over is answered as paused: nothing is counted under it, and what was counted is kept until the
+    database has recorded the end. It may have been renewed in time, and the renewal not be in the store yet.
+    """
     found = permission.purposes.get(purpose) if permission else None
     if found is None or found.paused:
         return found
-    return found if found.allowed and not 0 < found.until_ms <= now_ms else None
+    if not found.allowed:
+        return None
+    return found if not 0 < found.until_ms <= now_ms else _paused(found)
+
+
+def _paused(one: PurposePermission) -> PurposePermission:
+    return PurposePermission(False, one.grant_id, one.since_ms, one.until_ms, True, one.complete_from_ms)

@@ -124,7 +124,8 @@ class SourceProcessor:
         return event
 
     def held_purposes(self, permission: Permission, now_ms: int) -> dict[str, PurposePermission]:
-        """The purposes whose state is kept: those that a permission allows now, and paused ones."""
+        """The purposes whose state is kept: those that a permission allows now, and paused ones (also: those whose time
+        is over without a recorded end)."""
         return {purpose: found for purpose in self.purposes if (found := held(permission, purpose, now_ms))}
 
     def writes(

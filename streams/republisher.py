@@ -19,6 +19,7 @@ from streams.processing import SourceProcessor, clock_ms
 from streams.retrying_store import RetryingStore
 
 PAGE_SUBJECTS = 100
+WHATEVER_ITS_END = 0  # the time of a write: a grant that is over may have been renewed, and its values are kept
 CONCURRENT_PUSHES = 2  # one page is written while another is prepared
 PROGRESS_SUBJECTS = 50_000  # between two lines of the log
 
@@ -91,7 +92,7 @@ class Republisher:
                 owned = [key for key in keys if not key.startswith(b"\0") and node.owns(key.decode())]
                 writes = list(processor.stored_fields(tp.partition, owned))
                 if writes:
-                    results = await self.store.call(self.store.online.write, writes, self.clock())
+                    results = await self.store.call(self.store.online.write, writes, WHATEVER_ITS_END)
                     written = sum(result is WriteOutcome.DONE for result in results)
                     fields += written
                     REPUBLISHED.labels(processor.source.name).inc(written)

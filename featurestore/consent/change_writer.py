@@ -23,7 +23,7 @@ from featurestore.consent.permission_derivation import ConsentState, Decision, a
 from featurestore.customers.models import Customer
 
 STATE_FIELDS = (
-    "allowed paused grant_id since complete_from until ended_at sequence start_sequence newest_decision".split()
+    "allowed paused late_pause grant_id since complete_from until ended_at sequence start_sequence newest_decision".split()
 )
 
 
@@ -57,6 +57,11 @@ class ChangeWriter:
 
     def state_of(self, customer: Customer, purpose: Purpose) -> ConsentState | None:
         return self.states.get((customer.pk, purpose.pk))
+
+    @property
+    def has_pauses(self) -> bool:
+        """Whether any of the states loaded is paused."""
+        return any(state.paused for state in self.states.values())
 
     @property
     def next_sequence(self) -> int:
@@ -150,6 +155,7 @@ class ChangeWriter:
                 purpose=purpose,
                 allowed=after.allowed,
                 paused=after.paused,
+                late_pause=after.late_pause,
                 grant_id=after.grant_id,
                 since=moment_or_none(after.since_ms),
                 complete_from=moment_or_none(after.complete_from_ms),
@@ -189,11 +195,12 @@ class ChangeWriter:
 
 def state_of_row(row: CurrentPermission) -> ConsentState:
     times = row.since, row.until, row.ended_at, row.complete_from
-    return consent_state(row.allowed, row.paused, row.grant_id, *times)
+    return consent_state(row.allowed, row.paused, row.grant_id, *times)._replace(late_pause=row.late_pause)
 
 
-def _start_of(state: ConsentState) -> tuple[int, int, int]:
-    return state.grant_id, state.since_ms, state.complete_from_ms
+def _start_of(state: ConsentState) -> tuple[int, int, int, bool]:
+    """What a change of begins the counting anew, or ends it. A lifting may leave the times as they are."""
+    return state.grant_id, state.since_ms, state.complete_from_ms, state.paused
 
 
 def moment_or_none(ms: int) -> datetime | None:

@@ -235,6 +235,9 @@ class CurrentPermission(models.Model):
     purpose = models.ForeignKey(Purpose, models.PROTECT, related_name="permissions")
     allowed = models.BooleanField(help_text="So decided. A paused purpose is denied all the same.")
     paused = models.BooleanField(default=False, help_text="Nothing is counted or answered until the pause is lifted.")
+    late_pause = models.BooleanField(
+        default=False, help_text="The store got the pause late: when it is lifted, a new grant begins."
+    )
     grant_id = models.BigIntegerField(default=0, help_text="Raised by each new grant; 0: never granted.")
     since = models.DateTimeField(null=True, blank=True)
     complete_from = models.DateTimeField(
@@ -243,7 +246,7 @@ class CurrentPermission(models.Model):
     until = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     sequence = models.BigIntegerField(help_text="The last change of this row.")
-    start_sequence = models.BigIntegerField(default=0, help_text="The change that set since and complete_from.")
+    start_sequence = models.BigIntegerField(default=0, help_text="The change that set since, complete_from or paused.")
     newest_decision = models.BigIntegerField(
         null=True, blank=True, help_text="The record of the newest decision, by the time at which it was made."
     )

@@ -6,9 +6,11 @@ also after an erasure or the restore of a database.
 
 >>> given = after_consent(Basis.CONSENT, None, 7, now_ms=60_000)
 >>> given
-ConsentState(allowed=True, grant_id=7, since_ms=61000, until_ms=0, ended_ms=0, complete_from_ms=0, paused=False)
+ConsentState(allowed=True, grant_id=7, since_ms=61000, until_ms=0, ended_ms=0, complete_from_ms=0, paused=False,
+             late_pause=False)
 >>> after_withdrawal(Basis.CONSENT, given, now_ms=90_000)
-ConsentState(allowed=False, grant_id=7, since_ms=61000, until_ms=0, ended_ms=90000, complete_from_ms=0, paused=False)
+ConsentState(allowed=False, grant_id=7, since_ms=61000, until_ms=0, ended_ms=90000, complete_from_ms=0, paused=False,
+             late_pause=False)
 
 A pause (restriction of processing, GDPR Art 18) depends on no lawful basis and no decision: it lasts until it is
 lifted. Meanwhile a grant and what was counted under it are kept, even if its time is over: then it ends at the lifting.
@@ -70,6 +72,7 @@ class ConsentState(NamedTuple):
     ended_ms: int = 0  # end of the last grant, or time of the refusal; a later grant begins after it
     complete_from_ms: int = 0  # 0: since; else later than it
     paused: bool = False
+    late_pause: bool = False  # events may have been counted after the pause was recorded, before the store had it
 
     def in_force_at(self, now_ms: int) -> bool:
         return self.allowed and not (self.until_ms and now_ms >= self.until_ms)
@@ -147,23 +150,28 @@ def after_withdrawal(
 
 def after_end(state: ConsentState, ended_ms: int) -> ConsentState:
     """The state after a grant's end by withdrawal, by expiry or because its purpose was retired. A pause stays."""
-    return state._replace(allowed=False, until_ms=0, ended_ms=max(state.ended_ms, ended_ms))
+    return state._replace(allowed=False, until_ms=0, ended_ms=max(state.ended_ms, ended_ms), late_pause=False)
 
 
 def after_pause(state: ConsentState | None) -> ConsentState:
     """The state after a pause, on any lawful basis. Without a state it is paused too, and so is a later consent."""
-    return (state or ConsentState(allowed=False))._replace(paused=True)
+    before = state or ConsentState(allowed=False)
+    return before if before.paused else before._replace(paused=True, late_pause=False)
 
 
-def after_lift(state: ConsentState | None, now_ms: int) -> ConsentState:
+def after_lift(state: ConsentState | None, grant_id: int, now_ms: int) -> ConsentState:
     """The state after the end of a pause: a grant counts again, the events from then on. Raises NotPaused.
 
-    The caller ends a grant whose time was over meanwhile, or whose purpose was retired.
+    After a late pause it is a new grant, which starts empty: what was counted may hold events of the pause.
+    ``grant_id``: of that new grant. The caller ends a grant whose time was over meanwhile, or whose purpose was retired.
     """
     if state is None or not state.paused:
         raise NotPaused("The purpose is not paused: there is nothing to lift.")
     if not state.allowed:
-        return state._replace(paused=False)
+        return state._replace(paused=False, late_pause=False)
+    if state.late_pause:
+        begun = _begin(state._replace(paused=False), grant_id, now_ms, None)
+        return begun._replace(until_ms=state.until_ms)
     since_ms = max(now_ms + START_DELAY_MS, state.since_ms)
     complete_from_ms = state.complete_from_ms if state.complete_from_ms > since_ms else 0
     return state._replace(paused=False, since_ms=since_ms, complete_from_ms=complete_from_ms)

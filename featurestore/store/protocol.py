@@ -181,7 +181,10 @@ class OnlineStore(Protocol):
         """
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
-        """Write values where permission, grant id and fence allow it; the outcomes, in order."""
+        """Write values where permission, grant id and fence allow it; the outcomes, in order.
+
+        With ``now_ms`` 0 the end of a grant is not looked at: values of one that is over are kept, and never answered.
+        """
 
     def publish_permissions(
         self,

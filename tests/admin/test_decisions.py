@@ -196,7 +196,7 @@ def test_lifting_without_a_pause_is_refused_on_the_page(env: AdminEnvironment, o
 
 def test_decision_is_shown_after_its_grant_started_later(env: AdminEnvironment, olivia: Client) -> None:
     row = CurrentPermission.objects.get(purpose__name="service", customer__customer_id="C42")
-    restart_counting([row], {})
+    restart_counting([row.customer.subject], [row.customer.subject])
     assert line(olivia.get(page_of(env)), "service").why == "Consent given, via web."
 
 

@@ -120,7 +120,7 @@ class Stream:
             self._temporary = any(view.status == Status.STALE or view.reason == Denial.UNVOUCHED for view in views)
             if any(view.reason in PERMANENT for view in views):
                 self.end(Ending.WITHHELD)
-            content = answer.features, [(view.status, view.reason) for view in views]
+            content = answer.features, [(view.status, view.reason, view.start, view.unchecked_until) for view in views]
             return self._unless_repeated(content, Event.FEATURES, reply)
         self._temporary = True
         if reply.status < HTTPStatus.INTERNAL_SERVER_ERROR and reply.status != HTTPStatus.TOO_MANY_REQUESTS:

@@ -15,6 +15,7 @@ class JournaledState(msgspec.Struct, frozen=True):
     until_ms: int = 0
     ended_ms: int = 0
     complete_from_ms: int = 0
+    late_pause: bool = False
 
 
 class Evidence(msgspec.Struct, frozen=True):

@@ -31,7 +31,8 @@ from featurestore.consent.models import (
     Purpose,
 )
 from featurestore.consent.permission_derivation import START_DELAY_MS, ConsentState, Decision, after_end, after_pause
-from featurestore.consent.services.fences import raise_epoch, write_versions
+from featurestore.consent.services.fences import raise_epoch
+from featurestore.consent.subject_versions import write_versions
 from featurestore.customers.models import Customer
 from featurestore.jobs.batches import batches
 

@@ -1,17 +1,19 @@
 """Publication of permissions from the database to the store. The store fences it, so that it may be repeated."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
+from django.db import transaction
 from django.db.models.functions import Now
 
 from featurestore.clock import database_now, milliseconds
-from featurestore.consent.change_sequence import load_change_sequence
-from featurestore.consent.late_grants import Unpublished, late_grants, restart_counting
+from featurestore.consent.change_sequence import load_change_sequence, lock_change_sequence
+from featurestore.consent.late_grants import Unpublished, late_grants, note_late_pauses, restart_counting
 from featurestore.consent.models import CurrentPermission, PermissionChange, SubjectVersion
 from featurestore.consent.permission_derivation import START_DELAY_MS, ConsentState, consent_state, derive_permission
+from featurestore.consent.subject_versions import write_versions
 from featurestore.consent.vouching.latch import Latched
 from featurestore.consent.vouching.publication_check import check_publication, open_subjects
 from featurestore.consent.vouching.store_history import tokens_of
@@ -22,10 +24,13 @@ from featurestore.store.protocol import OnlineStore, PublishResult, StoreUnavail
 
 log = structlog.get_logger(__name__)
 
+READ_TIMEOUT_MS = 1_000
 UNVOUCHED = "the node is unavailable or not vouched for: is `manage.py verify_store` running?"
 TOO_SLOW = "the store takes permissions too slowly: grants had begun each time before it had them"
 RESTART_DELAYS_MS = [START_DELAY_MS * 2**n for n in range(5)]
 """Delays after which late grants start, tried in turn, until the store has them before."""
+PUBLISHED_WITHIN = timedelta(milliseconds=START_DELAY_MS / 4)
+"""A grant that begins so soon is not published with this start: it would perhaps have begun when the store got it."""
 
 
 def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[str, Permission]:
@@ -66,7 +71,7 @@ class Publication(NamedTuple):
 def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:
     """Publish the current permissions of subjects; those returned are in effect, and the relay tries the others.
 
-    Grants that the store gets too late start later and are published again. Never raises StoreUnavailable: the changes
+    Grants that the store would get too late, or got too late, start later. Never raises StoreUnavailable: the changes
     are recorded, and an unavailable store denies.
     """
     effective: set[str] = set()
@@ -74,7 +79,9 @@ def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:
         reason, pending = UNVOUCHED, set(batch)
         try:
             for delay_ms in RESTART_DELAYS_MS:
-                publication = send(configured.store(), open_subjects(pending), now)
+                reached = open_subjects(pending)
+                restart_late_grants(configured.store(), reached, now, delay_ms)
+                publication = send(configured.store(), reached, now)
                 check_publication(publication.permissions, publication.tokens, publication.results)
                 done, restarted = settle(publication, now, delay_ms)
                 effective |= done
@@ -88,6 +95,21 @@ def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:
             log.warning("permissions not published yet", subjects=len(left), reason=reason)
             PermissionChange.objects.filter(subject__in=left, published_at=None).update(last_error=reason[:300])
     return effective
+
+
+def restart_late_grants(
+    store: OnlineStore, subjects: Collection[str], now: datetime | None = None, delay_ms: int = START_DELAY_MS
+) -> None:
+    """Start grants later that a store would get too late, before it gets them: so no answer claims the earlier start.
+
+    In a store that is not vouched for nothing is answered or passed by: they can wait. Raises StoreUnavailable.
+    """
+    at = (now or database_now()) + PUBLISHED_WITHIN
+    late = sorted({row.customer.subject for row in late_grants(subjects, at=at)})
+    if late:
+        read = store.read(late, (), (), READ_TIMEOUT_MS).subjects
+        vouched = [subject for subject, stored in zip(late, read, strict=True) if stored.vouched]
+        restart_counting(vouched, now=now, delay_ms=delay_ms, at=at)
 
 
 def send(store: OnlineStore, subjects: Collection[str], now: datetime | None = None) -> Publication:
@@ -137,7 +159,7 @@ def settle(
     """
     _, _, results, unpublished = publication
     done = {subject for subject, result in results.items() if result.vouched or vouched}
-    recreated = {subject for subject, result in results.items() if result.recreated}
+    recreated = {subject for subject, result in results.items() if result.recreated and result.vouched | vouched}
     restarted = mark_published({subject: unpublished[subject] for subject in done}, recreated, now, delay_ms)
     return done - restarted, restarted
 
@@ -148,13 +170,23 @@ def mark_published(
     now: datetime | None = None,
     delay_ms: int = START_DELAY_MS,
 ) -> set[str]:
-    """Start late grants again, then record that subjects' changes are in effect; the subjects of the late grants."""
+    """Start late grants again, then record that subjects' changes are in effect; the subjects to publish again.
+
+    A permission that was put where none was may be an earlier one, which a slow process had read before: a stored one
+    would have refused it. Purges were passed by meanwhile. So all of ``recreated`` get a new version, and a purge.
+    """
     changes = {sequence: at for by_sequence in unpublished.values() for sequence, at in by_sequence.items()}
     if not changes and not recreated:
         return set()
-    late = late_grants({*unpublished, *recreated}, changes, recreated, now)
-    restarted = restart_counting(late, changes, delay_ms, now) if late else set()
+    note_late_pauses(changes, now)
+    subjects = {*unpublished, *recreated}
+    restarted = set[str]()
+    if late_grants(subjects, recreated, now):
+        restarted = restart_counting(subjects, recreated, now, delay_ms)
+    if renewed := set(recreated) - restarted:
+        with transaction.atomic(durable=True):
+            write_versions(lock_change_sequence(now), renewed)
     for sequences in batches(changes):
         rows = PermissionChange.objects.filter(sequence__in=sequences, published_at=None)
         rows.update(published_at=now or Now(), last_error="")
-    return restarted
+    return restarted | renewed

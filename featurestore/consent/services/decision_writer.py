@@ -12,7 +12,7 @@ from featurestore.consent import permission_derivation
 from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.decision_order import Rank, check_decided_at, rank_now, rank_of
 from featurestore.consent.errors import InactivePurpose, WrongDate, WrongNotice
-from featurestore.consent.models import ConsentRecord, Notice, Purpose
+from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
 from featurestore.consent.permission_derivation import Basis, ConsentState, Decision
 from featurestore.consent.services.choice import Choice
 from featurestore.consent.services.request_keys import RequestKey
@@ -30,6 +30,7 @@ class DecisionWriter:
     purpose: Purpose
     choice: Choice
     notice: Notice | None
+    paused_altogether: bool = False  # every purpose of the customer, so a new one begins paused
 
     def add(self) -> ConsentRecord:
         """Add the decision to the changes; return its consent record. Raises ConsentError."""
@@ -47,8 +48,9 @@ class DecisionWriter:
 
     @property
     def state(self) -> ConsentState | None:
-        """The state so far."""
-        return self.writer.state_of(self.customer, self.purpose)
+        """The state so far; None without one."""
+        state = self.writer.state_of(self.customer, self.purpose)
+        return ConsentState(allowed=False, paused=True) if state is None and self.paused_altogether else state
 
     @property
     def now_ms(self) -> int:
@@ -97,7 +99,9 @@ class DecisionWriter:
 
     def _lift(self) -> ConsentRecord:
         before = self.state
-        after = permission_derivation.after_lift(before, self.now_ms)
+        if before and self._pause_is_unpublished():
+            before = before._replace(late_pause=True)
+        after = permission_derivation.after_lift(before, self.writer.next_sequence, self.now_ms)
         record = self._add(after, after.since_ms if after.allowed else self.now_ms)
         if before and after.allowed and not before.in_force_at(self.now_ms):
             reason = "the grant expired while it was paused"
@@ -105,6 +109,11 @@ class DecisionWriter:
         elif after.allowed and not self.purpose.active:
             self.writer.add_expiry(self.customer, self.purpose, self.now_ms, "the purpose was retired")
         return record
+
+    def _pause_is_unpublished(self) -> bool:
+        key = self.customer.pk, self.purpose.pk
+        started = self.writer.start_sequences.get(key)
+        return PermissionChange.objects.filter(sequence=started, published_at=None).exists()
 
     def _rank(self, until_ms: int) -> Rank:
         """The place of the decision among those about its purpose. Raises WrongDate."""

@@ -8,12 +8,14 @@ from django.db import transaction
 
 from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.change_writer import ChangeWriter
+from featurestore.consent.decision_order import ORDERED
 from featurestore.consent.errors import UnknownCustomer, UnknownPurpose, WrongNotice
 from featurestore.consent.models import ConsentRecord, CurrentPermission, Notice, Purpose
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.permission_derivation import ConsentState, Decision
 from featurestore.consent.services.choice import Choice, check_choice
 from featurestore.consent.services.decision_writer import DecisionWriter
+from featurestore.consent.services.paused_altogether import customers_paused_altogether
 from featurestore.consent.services.request_keys import RecordedRequests
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import find_customers
@@ -24,11 +26,13 @@ class RecordedDecision(NamedTuple):
     """A recorded decision. ``effective``: published to a vouched store; else the relay publishes it soon.
 
     ``since``: the time from which it counts, which is later than the record's if the publication took longer than
-    START_DELAY_MS. ``paused``: the purpose is paused after it. A superseded decision is never effective.
+    START_DELAY_MS. ``paused``: the purpose is paused after it. ``superseded``: a newer decision about the purpose is
+    recorded, when the answer is given; such a decision is not effective.
     """
 
     record: ConsentRecord
     effective: bool
+    superseded: bool
     repeated: bool  # nothing changed but the record (and, for a consent given again, its end)
     since: datetime
     paused: bool
@@ -96,10 +100,10 @@ def record_decisions(choices: Sequence[Choice], now: datetime | None = None) -> 
 
 def _recorded(entry: ConsentRecord, row: CurrentPermission, effective: bool, repeated: bool) -> RecordedDecision:
     """``row``: read after the publication, which moves the start of a grant if it was late."""
-    newest = entry.decision == Decision.GIVEN and row.newest_decision == entry.sequence
-    begins = (newest or entry.decision == Decision.LIFTED) and row.allowed
+    superseded = entry.decision in ORDERED and row.newest_decision != entry.sequence
+    begins = entry.decision in (Decision.GIVEN, Decision.LIFTED) and not superseded and row.allowed
     since = row.since if begins and row.since else entry.since
-    return RecordedDecision(entry, effective and not entry.superseded, repeated, since, row.paused)
+    return RecordedDecision(entry, effective and not superseded, superseded, repeated, since, row.paused)
 
 
 def _write(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Customer, ConsentRecord, bool]]:
@@ -113,6 +117,7 @@ def _write(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Custom
     writer.load_states(customers.values())
     writer.load_newest_decisions()
     known = RecordedRequests(choice.request for choice in choices)
+    altogether = customers_paused_altogether(customers.values()) if writer.has_pauses else set()
     written = []
     for choice in choices:
         if choice.customer_id not in customers:
@@ -125,7 +130,7 @@ def _write(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Custom
             continue
         notice = _notice(choice, purpose, notices)
         before = writer.state_of(customer, purpose)
-        entry = DecisionWriter(writer, customer, purpose, choice, notice).add()
+        entry = DecisionWriter(writer, customer, purpose, choice, notice, customer.pk in altogether).add()
         known.add(entry)
         after = writer.state_of(customer, purpose)
         repeated = bool(before and after and _decided(before) == _decided(after))

@@ -9,9 +9,10 @@ from datetime import datetime
 from django.db import transaction
 
 from featurestore.clock import milliseconds
-from featurestore.consent.change_sequence import lock_change_sequence, take_number
-from featurestore.consent.models import ChangeSequence, KeptDenial, PermissionChange, SubjectVersion
+from featurestore.consent.change_sequence import lock_change_sequence
+from featurestore.consent.models import ChangeSequence, KeptDenial, PermissionChange
 from featurestore.consent.outbox.publication import publish
+from featurestore.consent.subject_versions import write_versions
 from featurestore.consent.vouching.latch import clear_latch
 
 SEQUENCE_LEAP = 1_000_000
@@ -40,34 +41,6 @@ def raise_versions(subjects: Collection[str], now: datetime | None = None) -> se
     with transaction.atomic(durable=True):
         versions = write_versions(lock_change_sequence(now), subjects)
     return publish(versions.keys(), now)
-
-
-def write_versions(
-    change_sequence: ChangeSequence,
-    subjects: Collection[str],
-    kind: PermissionChange.Kind = PermissionChange.Kind.CHANGE,
-) -> dict[str, int]:
-    """Write a new version of subjects, and a change with a purge each, in the caller's transaction; the versions."""
-    versions = {subject: take_number(change_sequence) for subject in sorted(subjects)}
-    SubjectVersion.objects.bulk_create(
-        [SubjectVersion(subject=subject, sequence=sequence) for subject, sequence in versions.items()],
-        update_conflicts=True,
-        unique_fields=["subject"],
-        update_fields=["sequence"],
-    )
-    PermissionChange.objects.bulk_create(
-        PermissionChange(
-            sequence=sequence,
-            kind=kind,
-            subject=subject,
-            purge=True,
-            created_at=change_sequence.at,
-            next_attempt_at=change_sequence.at,
-        )
-        for subject, sequence in versions.items()
-    )
-    change_sequence.save(update_fields=["sequence", "at"])
-    return versions
 
 
 def record_erasure(change_sequence: ChangeSequence, subjects: Collection[str]) -> dict[str, int]:

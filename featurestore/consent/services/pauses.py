@@ -27,7 +27,11 @@ def pause(
     Must not be called within a transaction. Raises ConsentError.
     """
     names = [purpose] if purpose is not None else _all_purposes(customer_id)
-    return _record(Decision.PAUSED, customer_id, names, method, actor, reason, now)
+    recorded = _record(Decision.PAUSED, customer_id, names, method, actor, reason, now)
+    if purpose is None:  # one that was defined and granted meanwhile
+        granted = [name for name in _all_purposes(customer_id) if name not in names]
+        recorded += _record(Decision.PAUSED, customer_id, granted, method, actor, reason, now) if granted else []
+    return recorded
 
 
 def lift(

@@ -18,6 +18,7 @@ from featurestore.consent.models import CurrentPermission, Notice, PermissionCha
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.permission_derivation import Basis, after_registration
 from featurestore.consent.services.expiry import expire_due
+from featurestore.consent.services.paused_altogether import customers_paused_altogether
 from featurestore.customers.models import Customer
 from featurestore.jobs.batches import BATCH_SIZE
 
@@ -96,7 +97,7 @@ def _backfill_batch(purpose: Purpose, now: datetime | None) -> list[str]:
         writer = ChangeWriter(lock_change_sequence(now))
         has = CurrentPermission.objects.filter(customer=OuterRef("pk"), purpose=purpose)
         customers = list(Customer.objects.filter(~Exists(has), erased_at=None).order_by("pk")[:BATCH_SIZE])
-        paused = _customers_paused_altogether(customers)
+        paused = customers_paused_altogether(customers)
         for customer in customers:
             state = after_registration(
                 Basis(purpose.lawful_basis),
@@ -111,15 +112,6 @@ def _backfill_batch(purpose: Purpose, now: datetime | None) -> list[str]:
             Purpose.objects.filter(pk=purpose.pk).update(backfilled=True)
             log.info("purpose backfilled", purpose=purpose.name)
     return [customer.subject for customer in customers]
-
-
-def _customers_paused_altogether(customers: Collection[Customer]) -> set[int]:
-    """Keys of the customers of whom every purpose is paused: a new one begins paused."""
-    paused: dict[int, bool] = {}
-    rows = CurrentPermission.objects.filter(customer__in=customers).values_list("customer_id", "paused")
-    for customer_id, one_paused in rows:
-        paused[customer_id] = one_paused and paused.get(customer_id, True)
-    return {customer_id for customer_id, every_one in paused.items() if every_one}
 
 
 def publish_notice(

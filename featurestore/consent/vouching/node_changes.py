@@ -7,7 +7,7 @@ import structlog
 
 from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.models import PermissionChange, SubjectVersion
-from featurestore.consent.outbox.publication import Publication, permissions_of, send
+from featurestore.consent.outbox.publication import Publication, permissions_of, restart_late_grants, send
 from featurestore.consent.vouching.store_history import lost_by_publication, tokens_of
 from featurestore.jobs.batches import BATCH_SIZE
 from featurestore.permission import Permission
@@ -54,6 +54,7 @@ class NodeChanges:
 
         Raises LostCommit if the node held a newer permission that is not the database's.
         """
+        restart_late_grants(self.node, subjects)
         publication = send(self.node, subjects)
         self._check(*publication[:3])
         return publication
