@@ -61,7 +61,8 @@ class ConsentRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class ConsentAnswer(msgspec.Struct):
     """The recorded decision. ``effective``: every read from now on obeys it; else the store does not have it yet.
 
-    ``superseded``: a newer decision about this purpose had been recorded before, and this one changed nothing.
+    ``superseded``: a newer decision about this purpose is recorded. Then ``effective`` is false and stays so, and
+    ``since`` has no meaning. ``paused``: reads stay withheld until the purpose's pause is lifted.
     """
 
     record: int
@@ -72,6 +73,7 @@ class ConsentAnswer(msgspec.Struct):
     effective: bool
     decided_at: datetime
     superseded: bool
+    paused: bool
 
 
 BODY = BodyDecoder(ConsentRequest)
@@ -106,8 +108,8 @@ def record_consent(request: HttpRequest) -> HttpResponse:
     could not publish it, or the store is not vouched for. The relay and, twice a second, the store verifier try again.
     Until one of them succeeds or the vouch key has expired (2 s; 32 s if only the database is out of the verifier's
     reach), reads that reach the store are answered as before. 200: recorded, but a newer decision about this purpose
-    had been recorded before (`decided_at`): this one changed nothing. With an `Idempotency-Key`, a repeat of the
-    request records nothing and is answered as the first one; with another body, the key is refused. Needs the scope
+    is recorded, too: this one changes nothing (any more). With an `Idempotency-Key`, a repeat of the request records
+    nothing; `effective`, `superseded` and `paused` are those of the moment. With another body, the key is refused. Needs the scope
     `consent:write`. Unlike a read, the answer reveals whether a customer is registered: a decision that could not be
     recorded must not look recorded.
     """
@@ -148,7 +150,8 @@ def record_decision(call: Call) -> Reply:
         entry.until,
         effective=recorded.effective,
         decided_at=entry.decided_at,
-        superseded=entry.superseded,
+        superseded=recorded.superseded,
+        paused=recorded.paused,
     )
     pending_or_in_effect = HTTPStatus.CREATED if recorded.effective else HTTPStatus.ACCEPTED
-    return Reply(HTTPStatus.OK if entry.superseded else pending_or_in_effect, encode(answer))
+    return Reply(HTTPStatus.OK if recorded.superseded else pending_or_in_effect, encode(answer))

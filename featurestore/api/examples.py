@@ -254,6 +254,7 @@ RECORDED = {
     "effective": True,
     "decided_at": "2026-11-22T12:00:00Z",
     "superseded": False,
+    "paused": False,
 }
 WITHDRAWN = RECORDED | {"record": 8, "decision": "withdrawn", "since": "2026-11-22T12:00:00Z"}
 OLDER = "2026-11-22T11:58:00Z"

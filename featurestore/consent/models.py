@@ -339,6 +339,9 @@ class JournalCheckpoint(models.Model):
     topic = models.CharField(max_length=249)
     offset = models.BigIntegerField(default=0)
     compared_at = models.DateTimeField(null=True, help_text="Every record that the journal had by then is in here.")
+    database_ahead_ms = models.IntegerField(
+        null=True, help_text="How far this database's clock was ahead of the brokers' (below 0: behind), at worst."
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(name="one_journal_checkpoint", condition=models.Q(id=1))]

@@ -258,3 +258,14 @@ def test_queues_that_deliver_at_once_end_in_the_newest_decision(shop: Shop) -> N
 
     at_once(*[lambda shift=shift: queue(shift) for shift in range(4)])
     assert {shop.read(subject) for subject in subjects} == {Denial.REFUSED}
+
+
+def test_repeated_request_is_answered_by_the_newest_decision(shop: Shop) -> None:
+    shop.register()
+    deliver(shop, "ann", QueuedDecision(1, GIVEN), 5)
+    first = deliver(shop, "ann", QueuedDecision(2, WITHDRAWN), 10, key="k")
+    assert (first.effective, first.superseded) == (True, False)
+    deliver(shop, "ann", QueuedDecision(3, GIVEN), 20)
+    again = deliver(shop, "ann", QueuedDecision(2, WITHDRAWN), 30, key="k")
+    assert again.record == first.record
+    assert (again.effective, again.superseded) == (False, True)

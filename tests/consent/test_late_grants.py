@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from featurestore.consent import late_grants, services
 from featurestore.consent.models import CurrentPermission, PermissionChange
 from featurestore.consent.outbox import publication
 from featurestore.consent.outbox.relay import relay_due
-from featurestore.permission import Permission, PurposePermission
+from featurestore.permission import Denial, Permission, PurposePermission
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import PublishResult
 from tests.kit.clock import at, ms
@@ -125,9 +126,10 @@ def test_late_lifting_starts_later(shop: Shop) -> None:
 def test_grant_withdrawn_meanwhile_is_not_started_again(shop: Shop) -> None:
     ann = shop.register().customer
     shop.give()
-    (row,) = CurrentPermission.objects.filter(purpose__name="service")
+    shop.withdraw("analytics", when=5)
     shop.withdraw(when=5)
-    assert late_grants.restart_counting([row], {}, now=at(6)) == set()
+    late = late_grants.late_grants([ann.subject], [ann.subject], at(6))
+    assert {row.purpose.name for row in late} == {"delivery", "fraud"}
     assert not isinstance(shop.read(ann.subject), PurposePermission)
 
 
@@ -153,3 +155,45 @@ def test_vanished_permission_is_complete_from_its_return_on(shop: Shop) -> None:
     assert publication.publish([ann.subject], at(60)) == {ann.subject}
     grant = granted(shop, ann.subject)
     assert (grant.since_ms, grant.start_ms) == (ms(at(1)), ms(at(61)))
+
+
+def test_late_grant_starts_later_though_a_repeat_comes_between(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann = shop.register().customer
+    restart = publication.restart_counting
+
+    def repeat_first(*args: Any, **more: Any) -> set[str]:
+        monkeypatch.setattr(publication, "restart_counting", restart)
+        with monkeypatch.context() as patch:  # another process, whose publication comes a little later
+            patch.setattr("featurestore.consent.services.decisions.publish", lambda *_: set())
+            shop.give(when=3, until=at(99_999))
+        return restart(*args, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("featurestore.consent.services.decisions.publish", lambda *_: set())
+        shop.give()
+    monkeypatch.setattr(publication, "restart_counting", repeat_first)
+    publication.publish({ann.subject}, at(3))
+    assert granted(shop, ann.subject).start_ms == ms(at(4))
+    assert not PermissionChange.objects.filter(published_at=None).exists()
+
+
+def test_withdrawal_survives_a_stalled_publication_and_a_deleted_hash(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for purpose in ("analytics", "delivery", "fraud"):
+        services.retire_purpose(purpose, at(-10))  # all that is left rests on consent
+    ann = shop.register().customer
+    shop.give()
+    publish_permissions, stalled = shop.store.publish_permissions, []
+
+    def stall(permissions: Mapping[str, Permission], *rest: Any) -> dict[str, PublishResult]:
+        if not stalled:
+            stalled.append(1)
+            assert shop.withdraw(when=20).effective
+            shop.store.delete(ann.subject)
+        return publish_permissions(permissions, *rest)
+
+    monkeypatch.setattr(shop.store, "publish_permissions", stall)
+    assert publication.publish({ann.subject}, at(30)) == {ann.subject}
+    assert shop.read(ann.subject) is Denial.REFUSED
+    assert PermissionChange.objects.latest("sequence").purge, "purges of before were passed by"

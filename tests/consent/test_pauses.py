@@ -171,3 +171,26 @@ def test_pause_that_the_store_misses_is_published_by_the_relay(shop: Shop) -> No
     shop.store.available = True
     relay_due(at(12))
     assert shop.read(ann.subject) is Denial.PAUSED
+
+
+def test_new_purpose_begins_paused_whatever_was_retired_before(shop: Shop) -> None:
+    services.define_purpose("old", title="Old", lawful_basis="legitimate_interest")
+    ann = shop.register().customer
+    services.retire_purpose("old", at(5))
+    pause()
+    services.define_purpose("scoring", title="Scoring", lawful_basis="legitimate_interest")
+    services.backfill_purposes(at(20))
+    assert shop.read(ann.subject, "scoring") is Denial.PAUSED
+
+
+def test_first_consent_of_a_customer_paused_altogether_stays_paused(shop: Shop) -> None:
+    ann = shop.register().customer
+    pause()
+    for name in ("scoring", "letters"):
+        services.define_purpose(name, title=name, lawful_basis="consent")
+    services.publish_notice("new", 1, "en", "Text", ["scoring", "letters"], at(15))
+    shop.withdraw("letters", when=20)
+    assert shop.give("scoring", when=30, notice="new/1/en").paused
+    assert shop.read(ann.subject, "scoring") is Denial.PAUSED
+    lift(when=40)
+    assert isinstance(shop.read(ann.subject, "scoring"), PurposePermission)

@@ -92,3 +92,15 @@ def test_pause_of_one_purpose_leaves_the_other() -> None:
     env.fold(env.record(env.raw()))
     assert env.store._fields[ANN]["both/service"] == kept
     assert [stored.grant_ids for stored in env.state().views["both"]] == [{"personalisation": 2}, {"service": 1}]
+
+
+def test_values_of_a_grant_that_is_over_are_pushed_to_an_emptied_store() -> None:
+    env = ProcessingEnvironment()
+    env.permit(until_ms=NOW_MS + 10_000)
+    env.fold(env.record(env.raw()))
+    env.empty()
+    env.permit(until_ms=NOW_MS + 10_000)
+    env.now_ms = NOW_MS + 10_050
+    assert env.published() is Status.WITHHELD
+    env.permit(until_ms=NOW_MS + 10**9)  # renewed in time, published now
+    assert env.count() == 1

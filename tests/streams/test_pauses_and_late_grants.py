@@ -1,10 +1,12 @@
 """Consent's services and a stream processor on one store: what counts around a pause, and before a late publication."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from featurestore.consent import services
+from featurestore.consent.outbox import publication
 from featurestore.consent.outbox.relay import relay_due
 from featurestore.customers.selectors import subject_of_customer
 from featurestore.identity import partition_of
@@ -140,3 +142,113 @@ def test_withdrawal_while_paused_deletes_the_state(installation: Installation) -
     installation.lift(30)
     assert installation.answer(40).views["spend"].status is Status.MISSING
     assert installation.counted(40)[1] == 0
+
+
+def without_publication(monkeypatch: pytest.MonkeyPatch, decide: Callable[[], object]) -> None:
+    """Decide in a process that ends between commit and publication."""
+    with monkeypatch.context() as patch:
+        patch.setattr("featurestore.consent.services.decisions.publish", lambda *_: set())
+        decide()
+
+
+@pytest.mark.parametrize("reason", ["late publication", "worker's clock ahead"])
+def test_consent_renewed_at_its_end_keeps_what_was_counted(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    def renew() -> None:
+        installation.shop.give(when=99.8, customer_id=installation.customer, until=at(10_000))
+
+    installation.shop.give(when=0, customer_id=installation.customer, until=at(100))
+    installation.send(5, number=1)
+    if reason == "late publication":
+        without_publication(monkeypatch, renew)
+        installation.send(99.9, received=100.1, number=2)
+        assert installation.answer(100.2).views["spend"].reason == "expired", "reads deny at the end"
+        installation.relay(100.4)
+    else:
+        installation.send(99, received=100.1, number=2)  # at 99.1, by a worker whose clock is 1 s ahead
+        renew()
+        installation.relay(99.9)
+    installation.send(103, number=3)
+    start, count = installation.counted(110)
+    assert count == 2
+    assert start == rfc3339(ms(at(101.4 if reason == "late publication" else 100.8)))
+
+
+def test_consent_renewed_in_time_keeps_its_start(installation: Installation) -> None:
+    installation.shop.give(when=0, customer_id=installation.customer, until=at(100))
+    installation.shop.give(when=90, customer_id=installation.customer, until=at(10_000))
+    installation.send(103)
+    assert installation.counted(110) == (rfc3339(ms(at(1))), 1)
+
+
+def test_expired_grant_is_dropped_when_its_end_is_recorded(installation: Installation) -> None:
+    installation.shop.give(when=0, customer_id=installation.customer, until=at(100))
+    installation.send(5)
+    installation.streams.now_ms = ms(at(101))
+    installation.streams.purge(installation.subject)
+    assert installation.streams.state(installation.subject).views
+    services.expire_due(at(102))
+    installation.relay(103)
+    assert not installation.streams.state(installation.subject).views
+
+
+def test_late_pause_of_a_grant_at_its_end_keeps_the_state(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.shop.give(when=0, customer_id=installation.customer, until=at(100))
+    installation.send(5)
+    without_publication(monkeypatch, lambda: installation.pause(99.8))
+    installation.send(99.7, received=100.1)
+    installation.relay(100.4)
+    assert installation.streams.state(installation.subject).views
+
+
+@pytest.mark.parametrize("published", [15, 20.5])
+def test_events_of_a_pause_that_was_published_late_are_not_answered(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, published: float
+) -> None:
+    installation.give()
+    installation.send(5)
+    without_publication(monkeypatch, lambda: installation.pause(10))
+    installation.send(12)  # counted: the store does not have the pause
+    if published < 20:
+        installation.relay(published)
+        assert installation.answer(16).views["spend"].reason == "paused"
+        installation.lift(20)
+    else:
+        without_publication(monkeypatch, lambda: installation.lift(20))
+    installation.relay(20.5)
+    installation.send(40)
+    assert installation.counted(50) == (rfc3339(ms(at(21))), 1)
+
+
+def test_late_lifting_within_the_delay_of_a_late_grant_starts_later(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_publication(monkeypatch, installation.give)
+    with monkeypatch.context() as patch:
+        patch.setattr(publication, "RESTART_DELAYS_MS", [16_000])
+        publication.publish({installation.subject}, at(3))
+    installation.pause(4)
+    without_publication(monkeypatch, lambda: installation.lift(5))
+    installation.send(25)  # denied: the store has the pause
+    installation.shop.sent.sent.clear()
+    publication.publish({installation.subject}, at(30))
+    installation.send(40)
+    assert installation.counted(50) == (rfc3339(ms(at(31))), 1)
+
+
+def test_no_answer_claims_the_start_of_a_late_grant(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_publication(monkeypatch, installation.give)
+    settle, starts = publication.settle, []
+
+    def read_before(*args: Any, **more: Any) -> Any:
+        starts.append(installation.answer(10).views["spend"].start)
+        return settle(*args, **more)
+
+    monkeypatch.setattr(publication, "settle", read_before)
+    publication.publish({installation.subject}, at(10))
+    assert starts == [rfc3339(ms(at(11)))]

@@ -19,6 +19,11 @@ OLDEST = Gauge("rapport_journal_oldest_seconds", "Age of the oldest of them; 0 w
 UNCOMPARED = Gauge(
     "rapport_journal_uncompared_seconds", "Time since the database was last compared with the journal.", registry=SHARED
 )
+DATABASE_AHEAD = Gauge(
+    "rapport_database_clock_ahead_seconds",
+    "How far the database's clock is ahead of the brokers', at worst.",
+    registry=SHARED,
+)
 KEPT = Gauge(
     "rapport_kept_denials", "Denials taken over for subjects that are not registered again yet.", registry=SHARED
 )
@@ -43,14 +48,16 @@ def _read() -> None:
     try:
         waiting = PermissionChange.objects.filter(journaled_at=None)
         count, oldest_at = waiting.count(), waiting.order_by("sequence").values_list("created_at", flat=True).first()
-        compared_at = JournalCheckpoint.objects.values_list("compared_at", flat=True).first()
+        checkpoint = JournalCheckpoint.objects.values_list("compared_at", "database_ahead_ms").first()
         kept, now = KeptDenial.objects.count(), database_now()
     except DatabaseError as error:
         log.warning("journal not measured: the database is unavailable", error=str(error))
-        for gauge in (WAITING, OLDEST, UNCOMPARED, KEPT):
+        for gauge in (WAITING, OLDEST, UNCOMPARED, DATABASE_AHEAD, KEPT):
             gauge.set(float("nan"))
         return
     WAITING.set(count)
     OLDEST.set((now - oldest_at).total_seconds() if oldest_at else 0)
+    compared_at, ahead_ms = checkpoint or (None, None)
+    DATABASE_AHEAD.set((ahead_ms or 0) / 1000)
     UNCOMPARED.set((now - compared_at).total_seconds() if compared_at else float("inf"))
     KEPT.set(kept)

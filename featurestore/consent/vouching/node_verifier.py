@@ -46,6 +46,7 @@ class VerifierState(StrEnum):
     STORE_OUTDATED = "store holds data of a version before 0.2. Empty it with redis-cli FLUSHDB. Reads are denied"
     LATCHED = "latched: the database has lost commits. Reads are denied until an operator takes the denials over"
     JOURNAL_UNAVAILABLE = "the journal can't be read, to compare this database with it. Reads are denied"
+    CLOCK_BEHIND = "the database's clock is behind the brokers' by more than 1 s. Reads are denied"
     DATABASE_UNAVAILABLE = "database unavailable, vouching for the known run"
     DATABASE_LOST = "database unavailable for too long. Reads are denied"
 
@@ -55,6 +56,7 @@ class NodeVerifier:
 
     ``clock`` counts seconds. ``stopping`` ends a long publication early. ``lease`` is shared by the verifiers of a
     process; without it the verifier has one of its own. Without ``journal`` there is none to compare.
+    ``clock_is_behind``: whether the database's clock is so far behind the brokers' that nothing may be vouched for.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class NodeVerifier:
         stopping: Callable[[], bool] = lambda: False,
         lease: HeldLease | None = None,
         journal: JournalComparison | None = None,
+        clock_is_behind: Callable[[], bool] = lambda: False,
     ):
         self.node, self.clock, self.stopping, self.journal = node, clock, stopping, journal
+        self.clock_is_behind = clock_is_behind
         self.lease = lease or HeldLease(lambda: [node], expiry_ms, clock)
         self.changes = NodeChanges(node)
         self.log = log.bind(node=node.name) if node.name else log
@@ -109,6 +113,9 @@ class NodeVerifier:
             return self._latch(reason, change_sequence, record)
         if not held:
             return VerifierState.STANDBY
+        if self.clock_is_behind():  # events from before a consent would count
+            self._up_to_date = None
+            return VerifierState.CLOCK_BEHIND
         if self.journal and self.journal.is_ahead(run):
             return self._latch("the journal holds a change that the database never numbered", change_sequence, record)
         try:

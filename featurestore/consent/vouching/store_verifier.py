@@ -1,7 +1,7 @@
 """Verifier of the whole store: a thread with a NodeVerifier for each node, so that no node delays another."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
@@ -27,7 +27,9 @@ class StoreVerifier:
         expiry_ms: int,
         stop: threading.Event,
         journal: JournalComparison | None = None,
+        clock_is_behind: Callable[[], bool] = lambda: False,
     ):
+        self.clock_is_behind = clock_is_behind
         self.store, self.expiry_ms, self.stop, self.journal = store, expiry_ms, stop, journal
         self._nodes: Sequence[Node] = ()
         self.lease = HeldLease(lambda: self._nodes, expiry_ms)
@@ -71,7 +73,12 @@ class StoreVerifier:
     def _verify(self, node: Node) -> None:
         try:
             verifier = NodeVerifier(
-                node, self.expiry_ms, stopping=lambda: self._is_over(node), lease=self.lease, journal=self.journal
+                node,
+                self.expiry_ms,
+                stopping=lambda: self._is_over(node),
+                lease=self.lease,
+                journal=self.journal,
+                clock_is_behind=self.clock_is_behind,
             )
             while not self._is_over(node):
                 verifier.step()

@@ -212,3 +212,11 @@ def test_disconnected_client_is_sent_nothing() -> None:
         assert await harness.is_over()
 
     run_scenario(scenario)
+
+
+async def test_later_start_of_a_view_is_an_event() -> None:
+    harness = StreamHarness(answer(), SLOW)
+    assert await harness.next_bytes() == BEGINNING
+    assert await harness.next_name() == b"features"
+    harness.change(answer(view=ViewAnswer(Status.PRESENT, "later", 0.1)))
+    assert await harness.next_name() == b"features"

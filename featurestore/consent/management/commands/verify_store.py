@@ -8,7 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS
 
+from featurestore import names
 from featurestore.config import settings
+from featurestore.consent.journal.clock_comparison import ClockComparer, KafkaClocks
 from featurestore.consent.journal.comparison import JournalComparer
 from featurestore.consent.journal.topic import configured_journal
 from featurestore.consent.vouching.store_verifier import StoreVerifier
@@ -24,7 +26,11 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         comparer = JournalComparer(configured_journal())
-        with ThreadPoolExecutor(1, thread_name_prefix="journal") as threads:
-            journal = threads.submit(comparer.run, stop)
-            StoreVerifier(store(), settings().vouch_expiry_ms, stop, journal=comparer).run()
-        journal.result()  # an error of its thread has ended this process
+        conf = settings()
+        brokers = KafkaClocks(conf.kafka_bootstrap, names.clock(conf.generation)) if conf.journal_topic else None
+        clocks = ClockComparer(brokers, conf.partitions)
+        with ThreadPoolExecutor(2, thread_name_prefix="comparison") as threads:
+            comparisons = [threads.submit(comparer.run, stop), threads.submit(clocks.run, stop)]
+            StoreVerifier(store(), conf.vouch_expiry_ms, stop, comparer, clocks.is_behind).run()
+        for comparison in comparisons:
+            comparison.result()  # an error of its thread has ended this process
