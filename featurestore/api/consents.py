@@ -109,9 +109,9 @@ def record_consent(request: HttpRequest) -> HttpResponse:
     Until one of them succeeds or the vouch key has expired (2 s; 32 s if only the database is out of the verifier's
     reach), reads that reach the store are answered as before. 200: recorded, but a newer decision about this purpose
     is recorded, too: this one changes nothing (any more). With an `Idempotency-Key`, a repeat of the request records
-    nothing; `effective`, `superseded` and `paused` are those of the moment. With another body, the key is refused. Needs the scope
-    `consent:write`. Unlike a read, the answer reveals whether a customer is registered: a decision that could not be
-    recorded must not look recorded.
+    nothing; `effective`, `superseded` and `paused` are those of the moment. With another body, the key is refused.
+    Needs the scope `consent:write`. Unlike a read, the answer reveals whether a customer is registered: a decision that
+    could not be recorded must not look recorded.
     """
     return respond_to(request, record_decision, "consents")
 

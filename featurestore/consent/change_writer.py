@@ -23,7 +23,8 @@ from featurestore.consent.permission_derivation import ConsentState, Decision, a
 from featurestore.customers.models import Customer
 
 STATE_FIELDS = (
-    "allowed paused late_pause grant_id since complete_from until ended_at sequence start_sequence newest_decision".split()
+    *("allowed", "paused", "late_pause", "grant_id", "since", "complete_from", "until", "ended_at"),
+    *("sequence", "start_sequence", "newest_decision"),
 )
 
 

@@ -111,8 +111,10 @@ def restart_counting(
         writer.load_states(by_customer)
         start_ms = milliseconds(writer.change_sequence.at) + delay_ms
         for customer, rows in by_customer.items():
-            counted = {row.purpose: row.start_sequence not in changes for row in rows}
-            states = {row.purpose: after_restart(state_of_row(row), start_ms, counted=counted[row.purpose]) for row in rows}
+            states = {
+                row.purpose: after_restart(state_of_row(row), start_ms, counted=row.start_sequence not in changes)
+                for row in rows
+            }
             writer.add_change(customer, states)
         if by_customer:
             writer.write()

@@ -163,7 +163,8 @@ def after_lift(state: ConsentState | None, grant_id: int, now_ms: int) -> Consen
     """The state after the end of a pause: a grant counts again, the events from then on. Raises NotPaused.
 
     After a late pause it is a new grant, which starts empty: what was counted may hold events of the pause.
-    ``grant_id``: of that new grant. The caller ends a grant whose time was over meanwhile, or whose purpose was retired.
+    ``grant_id``: of that new grant. The caller ends a grant whose time was over meanwhile, or whose purpose was
+    retired.
     """
     if state is None or not state.paused:
         raise NotPaused("The purpose is not paused: there is nothing to lift.")

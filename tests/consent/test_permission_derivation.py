@@ -77,7 +77,7 @@ def test_permission_equals_the_naive_model_of_all_decisions(basis: Basis, steps:
             elif kind == "pause":
                 state, naive.paused = after_pause(state), True
             elif kind == "lift":
-                state = ended_if_over(after_lift(state, now_ms), state, now_ms)
+                state = ended_if_over(after_lift(state, sequence, now_ms), state, now_ms)
                 naive.paused = False
             elif kind == "restart" and state and state.in_force_at(now_ms) and not state.paused:
                 state = after_restart(state, now_ms + START_DELAY_MS, counted=sequence % 3 == 0)
@@ -142,7 +142,7 @@ def test_every_basis_can_be_paused_and_lifted(basis: Basis) -> None:
     paused = after_pause(given)
     assert paused == given._replace(paused=True)
     assert current(derive_permission(1, 5, {"p": paused}), "p", BEGIN_MS) is Denial.PAUSED
-    lifted = after_lift(paused, BEGIN_MS + 60_000)
+    lifted = after_lift(paused, 9, BEGIN_MS + 60_000)
     assert lifted == given._replace(since_ms=BEGIN_MS + 60_000 + START_DELAY_MS)
     assert requires_purge(paused, lifted), "the streams push what the store may have lost meanwhile"
 
@@ -163,7 +163,25 @@ def test_withdrawal_while_paused_ends_the_grant_and_keeps_the_pause() -> None:
     again = after_consent(CONSENT, withdrawn, 9, BEGIN_MS + 6000)
     permission = derive_permission(1, 9, {"p": again})
     assert (permission.purposes["p"].paused, permission.purposes["p"].grant_id) == (True, 9)
-    assert after_lift(again, BEGIN_MS + 7000).in_force_at(BEGIN_MS + 7000)
+    assert after_lift(again, 10, BEGIN_MS + 7000).in_force_at(BEGIN_MS + 7000)
+
+
+def test_lifting_of_a_late_pause_begins_a_new_grant_with_the_same_end() -> None:
+    given = after_consent(CONSENT, None, 7, BEGIN_MS, until_ms=BEGIN_MS + 90_000)
+    late = after_pause(given)._replace(late_pause=True)
+    assert after_pause(late) == late, "a repeated pause"
+    lifted = after_lift(late, 9, BEGIN_MS + 60_000)
+    assert lifted == ConsentState(True, 9, BEGIN_MS + 60_000 + START_DELAY_MS, BEGIN_MS + 90_000)
+    assert requires_purge(late, lifted)
+
+
+def test_grant_whose_time_is_over_keeps_its_state_and_counts_nothing() -> None:
+    permission = derive_permission(1, 8, {"p": after_consent(CONSENT, None, 7, BEGIN_MS, until_ms=BEGIN_MS + 5000)})
+    assert held(permission, "p", BEGIN_MS + 4999) == permission.purposes["p"]
+    over = held(permission, "p", BEGIN_MS + 5000)
+    assert over is not None
+    assert (over.allowed, over.paused, over.grant_id) == (False, True, 7)
+    assert current(permission, "p", BEGIN_MS + 5000) is Denial.EXPIRED
 
 
 def test_first_consent_of_a_paused_purpose_stays_paused() -> None:
@@ -181,7 +199,7 @@ def test_retired_purpose_keeps_its_pause() -> None:
 @pytest.mark.parametrize("state", [None, ConsentState(True, 7, BEGIN_MS)])
 def test_what_is_not_paused_is_not_lifted(state: ConsentState | None) -> None:
     with pytest.raises(NotPaused, match="nothing to lift"):
-        after_lift(state, BEGIN_MS)
+        after_lift(state, 9, BEGIN_MS)
 
 
 def test_import_is_complete_from_its_recording_on() -> None:
