@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import pytest
-from prometheus_client import REGISTRY
 
 from featurestore.config import Settings
 from featurestore.consent.journal import metrics
@@ -11,6 +10,7 @@ from featurestore.consent.journal.checkpoint import load_checkpoint
 from featurestore.consent.journal.clock_comparison import ClockComparer, ClockUnreadable
 from featurestore.consent.models import JournalCheckpoint
 from featurestore.consent.vouching.node_verifier import VerifierState
+from featurestore.shared_metrics import SHARED
 from tests.kit.clock import Clock, at, ms
 from tests.kit.shop import Shop
 from tests.kit.verifier import verifier_of
@@ -73,7 +73,7 @@ def test_metric_states_how_far_the_clocks_are_apart(db: None, monkeypatch: pytes
     monkeypatch.setattr(metrics, "_due_s", 0.0)
     monkeypatch.setattr(metrics, "settings", lambda: Settings(journal_topic="consent.journal"))
     metrics.measure()
-    assert REGISTRY.get_sample_value("rapport_database_clock_ahead_seconds") == -2
+    assert SHARED.get_sample_value("rapport_database_clock_ahead_seconds") == -2
 
 
 def test_nothing_is_vouched_for_while_the_database_is_behind(shop: Shop, clock: Clock) -> None:
