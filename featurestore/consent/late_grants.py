@@ -102,6 +102,8 @@ def restart_counting(
     of the subject again.
     """
     by_customer = defaultdict(list)
+    if not late_grants(subjects, recreated, at or now):
+        return set()
     with transaction.atomic(durable=True):
         writer = ChangeWriter(lock_change_sequence(now))
         unpublished = PermissionChange.objects.filter(subject__in=subjects, published_at=None)

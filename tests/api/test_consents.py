@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from featurestore.access.services import create_client, create_key
 from featurestore.consent.models import ConsentRecord
-from featurestore.consent.services import decisions, define_purpose, publish_notice, retire_purpose
+from featurestore.consent.services import decisions, define_purpose, pause, publish_notice, retire_purpose
 from featurestore.profiles.services import register
 from tests.api.test_features import FEATURES_PATH, QUERY
 from tests.kit.api import Post
@@ -82,7 +82,9 @@ def test_repeat_with_its_idempotency_key_is_answered_alike(post: Post) -> None:
         assert (again.status_code, again.content) == (first.status_code, first.content) == (201, first.content)
     assert ConsentRecord.objects.count() == 1
     assert post(PATH, WITHDRAWN).status_code == 201
-    assert post(PATH, GIVEN, **key).json() == first.json()
+    superseded = post(PATH, GIVEN, **key)
+    assert superseded.status_code == 200
+    assert superseded.json() == first.json() | {"effective": False, "superseded": True}
     assert status_of_spend(post) == "withheld", "a repeat does nothing again"
 
 
@@ -194,3 +196,11 @@ def test_decision_needs_the_scope_consent_write(post: Post) -> None:
         reader, services=["support_chat"], purposes=["service"], scopes=["features:read"], actor="test"
     )
     assert post(PATH, GIVEN, authorization=f"Bearer {text}").status_code == 403
+
+
+def test_consent_to_a_paused_purpose_says_so(post: Post) -> None:
+    assert post(PATH, GIVEN).json()["paused"] is False
+    pause("C7", "service", method="email", actor="petra", reason="contested")
+    answer = post(PATH, GIVEN)
+    assert (answer.status_code, answer.json()["effective"], answer.json()["paused"]) == (201, True, True)
+    assert status_of_spend(post) == "withheld"

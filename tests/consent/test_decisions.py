@@ -197,7 +197,8 @@ def test_decisions_are_recorded_in_order_all_or_none(shop: Shop) -> None:
     given = Choice("ann", "service", Decision.GIVEN, "import", "backfill", "privacy/1/en", since=at(-60))
     choices = [given, given._replace(customer_id="bob"), given._replace(decision=Decision.WITHDRAWN, since=None)]
     decided = services.record_decisions(choices, at())
-    assert [entry.effective for entry in decided] == [True, True, True]
+    assert [entry.effective for entry in decided] == [False, True, True]
+    assert [entry.superseded for entry in decided] == [True, False, False]
     assert [entry.record.sequence for entry in decided] == sorted(entry.record.sequence for entry in decided)
     assert [row.allowed for row in CurrentPermission.objects.filter(purpose__name="service").order_by("customer")] == [
         False,

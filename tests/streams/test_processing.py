@@ -122,6 +122,10 @@ def test_expired_permission_is_not_folded_under(env: ProcessingEnvironment) -> N
     env.now_ms += 10
     assert env.read().views["spend"].reason == "expired"
     env.fold(env.record(env.raw()))
+    env.permit(until_ms=NOW_MS + 10**9)  # renewed in time, published only now
+    assert env.count() == 1
+    env.permit(allowed=False)
+    env.purge(ANN)
     assert decode(env.table.values[ANN.encode()]).views == {}
 
 

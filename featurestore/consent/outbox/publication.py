@@ -159,7 +159,7 @@ def settle(
     """
     _, _, results, unpublished = publication
     done = {subject for subject, result in results.items() if result.vouched or vouched}
-    recreated = {subject for subject, result in results.items() if result.recreated and result.vouched | vouched}
+    recreated = {subject for subject, result in results.items() if result.recreated}
     restarted = mark_published({subject: unpublished[subject] for subject in done}, recreated, now, delay_ms)
     return done - restarted, restarted
 
@@ -180,9 +180,7 @@ def mark_published(
         return set()
     note_late_pauses(changes, now)
     subjects = {*unpublished, *recreated}
-    restarted = set[str]()
-    if late_grants(subjects, recreated, now):
-        restarted = restart_counting(subjects, recreated, now, delay_ms)
+    restarted = restart_counting(subjects, recreated, now, delay_ms)
     if renewed := set(recreated) - restarted:
         with transaction.atomic(durable=True):
             write_versions(lock_change_sequence(now), renewed)

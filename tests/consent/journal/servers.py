@@ -27,10 +27,10 @@ from tests.kit.verifier import verifier_of
 NUMBERS = itertools.count(os.getpid() * 100)
 
 
-def new_topic(kafka: str) -> str:
+def new_topic(kafka: str, **config: str) -> str:
     name = f"consent.journal.{next(NUMBERS)}"
     admin = AdminClient({"bootstrap.servers": kafka})
-    for created in admin.create_topics([NewTopic(name, 1)]).values():
+    for created in admin.create_topics([NewTopic(name, 1, config=config)]).values():
         created.result(30)
     return name
 

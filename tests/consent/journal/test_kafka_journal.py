@@ -6,7 +6,8 @@ import time
 import pytest
 
 from devservers.waiting import eventually
-from featurestore.consent.journal import topic
+from featurestore.consent.journal import clock_comparison, topic
+from featurestore.consent.journal.clock_comparison import ClockUnreadable, KafkaClocks
 from featurestore.consent.journal.comparison import JournalComparer
 from featurestore.consent.journal.records import JournaledState, JournalRecord
 from featurestore.consent.journal.topic import JournalUnreadable, KafkaJournal
@@ -52,6 +53,20 @@ def test_unreachable_broker_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(JournalUnreadable, match=r"127\.0\.0\.1:1 does not answer"):
         journal.bounds()
     assert time.monotonic() - began < 15
+
+
+def test_brokers_clock_is_the_append_time(kafka: str) -> None:
+    clocks = KafkaClocks(kafka, new_topic(kafka, **{"message.timestamp.type": "LogAppendTime"}))
+    before_ms = time.time_ns() // 1_000_000
+    assert before_ms <= clocks.now_ms(0) <= time.time_ns() // 1_000_000
+
+
+def test_clock_of_a_sender_does_not_pass_for_the_brokers(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock_comparison, "TIMEOUT_S", 1.0)
+    with pytest.raises(ClockUnreadable, match="topics apply"):
+        KafkaClocks(kafka, new_topic(kafka)).now_ms(0)
+    with pytest.raises(ClockUnreadable, match=r"127\.0\.0\.1:1"):
+        KafkaClocks("127.0.0.1:1", "rapport.clock.g1").now_ms(0)
 
 
 def test_record_of_another_program_is_named(kafka: str) -> None:
