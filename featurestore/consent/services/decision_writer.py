@@ -111,8 +111,7 @@ class DecisionWriter:
         return record
 
     def _pause_is_unpublished(self) -> bool:
-        key = self.customer.pk, self.purpose.pk
-        started = self.writer.start_sequences.get(key)
+        started = self.writer.start_sequences.get((self.customer.pk, self.purpose.pk), 0)
         return PermissionChange.objects.filter(sequence=started, published_at=None).exists()
 
     def _rank(self, until_ms: int) -> Rank:

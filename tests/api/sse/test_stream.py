@@ -217,7 +217,6 @@ def test_disconnected_client_is_sent_nothing() -> None:
 def test_later_start_of_a_view_is_an_event() -> None:
     async def scenario(harness: StreamHarness) -> None:
         await harness.next_bytes()
-        await harness.next_bytes()
         harness.change(answer(view=ViewAnswer(Status.PRESENT, "later", 0.1)))
         assert b'"later"' in await harness.next_bytes()
 
