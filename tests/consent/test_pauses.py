@@ -3,7 +3,7 @@
 import pytest
 
 from featurestore.consent import errors, services
-from featurestore.consent.models import ConsentRecord, CurrentPermission
+from featurestore.consent.models import ConsentRecord, CurrentPermission, KeptDenial
 from featurestore.consent.outbox.relay import relay_due
 from featurestore.permission import Denial, PurposePermission
 from tests.kit.clock import at, ms
@@ -194,3 +194,15 @@ def test_first_consent_of_a_customer_paused_altogether_stays_paused(shop: Shop) 
     assert shop.read(ann.subject, "scoring") is Denial.PAUSED
     lift(when=40)
     assert isinstance(shop.read(ann.subject, "scoring"), PurposePermission)
+
+
+def test_kept_denial_of_a_new_purpose_leaves_a_customer_paused_altogether(shop: Shop) -> None:
+    ann = shop.register().customer
+    pause()
+    evidence = {"decision": "withdrawn", "decided_at": at(1), "recorded_at": at(1), "since": at(1), "method": "web"}
+    KeptDenial.objects.create(subject=ann.subject, purpose="old", state="refused", actor="ann", **evidence)
+    for name in ("old", "new"):
+        services.define_purpose(name, title=name, lawful_basis="legitimate_interest")
+    services.backfill_purposes(at(20))
+    assert shop.read(ann.subject, "old") is Denial.REFUSED
+    assert shop.read(ann.subject, "new") is Denial.PAUSED

@@ -15,6 +15,7 @@ from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.decision_order import ORDERED, rank_of
 from featurestore.consent.journal.lost_denials import LostDenial
 from featurestore.consent.models import ConsentRecord, KeptDenial, Notice, Purpose
+from featurestore.consent.paused_altogether import customers_paused_altogether
 from featurestore.consent.permission_derivation import ConsentState, Decision, after_end, after_pause
 from featurestore.customers.models import Customer
 
@@ -63,6 +64,8 @@ class KeptDenials:
         for row in rows:
             if purpose := by_name.get(row.purpose):
                 before = writer.state_of(customer, purpose)
+                if before is None and customers_paused_altogether([customer]):
+                    before = ConsentState(allowed=False, paused=True)
                 refused = after_end(before or ConsentState(allowed=False), milliseconds(row.since))
                 decision = Decision(row.decision)
                 writer.add_decision(

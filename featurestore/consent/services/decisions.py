@@ -12,10 +12,10 @@ from featurestore.consent.decision_order import ORDERED
 from featurestore.consent.errors import UnknownCustomer, UnknownPurpose, WrongNotice
 from featurestore.consent.models import ConsentRecord, CurrentPermission, Notice, Purpose
 from featurestore.consent.outbox.publication import publish
+from featurestore.consent.paused_altogether import customers_paused_altogether
 from featurestore.consent.permission_derivation import ConsentState, Decision
 from featurestore.consent.services.choice import Choice, check_choice
 from featurestore.consent.services.decision_writer import DecisionWriter
-from featurestore.consent.services.paused_altogether import customers_paused_altogether
 from featurestore.consent.services.request_keys import RecordedRequests
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import find_customers

@@ -16,9 +16,9 @@ from featurestore.consent.errors import ImmutableRecord, PurposeChanged, Unknown
 from featurestore.consent.journal.kept_denials import apply_to_new_purpose
 from featurestore.consent.models import CurrentPermission, Notice, PermissionChange, Purpose
 from featurestore.consent.outbox.publication import publish
+from featurestore.consent.paused_altogether import customers_paused_altogether
 from featurestore.consent.permission_derivation import Basis, after_registration
 from featurestore.consent.services.expiry import expire_due
-from featurestore.consent.services.paused_altogether import customers_paused_altogether
 from featurestore.customers.models import Customer
 from featurestore.jobs.batches import BATCH_SIZE
 
