@@ -102,14 +102,20 @@ def restart_late_grants(
 ) -> None:
     """Start grants later that a store would get too late, before it gets them: so no answer claims the earlier start.
 
-    In a store that is not vouched for nothing is answered or passed by: they can wait. Raises StoreUnavailable.
+    In a store that is not vouched for nothing is answered or passed by: they can wait. Where the store holds a later
+    permission than the database, no number is taken before the publication shows that. Raises StoreUnavailable.
     """
     at = (now or database_now()) + PUBLISHED_WITHIN
     late = sorted({row.customer.subject for row in late_grants(subjects, at=at)})
     if late:
         read = store.read(late, (), (), READ_TIMEOUT_MS).subjects
-        vouched = [subject for subject, stored in zip(late, read, strict=True) if stored.vouched]
-        restart_counting(vouched, now=now, delay_ms=delay_ms, at=at)
+        ours = permissions_of(late)  # after the store: it may hold a later one only if the database lost a commit
+        known = [
+            subject
+            for subject, stored in zip(late, read, strict=True)
+            if stored.vouched and not (stored.permission and stored.permission.fence > ours[subject].fence)
+        ]
+        restart_counting(known, now=now, delay_ms=delay_ms, at=at)
 
 
 def send(store: OnlineStore, subjects: Collection[str], now: datetime | None = None) -> Publication:

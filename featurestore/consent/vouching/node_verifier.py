@@ -22,7 +22,6 @@ import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from featurestore.consent.change_sequence import load_change_sequence
-from featurestore.consent.late_grants import restart_counting
 from featurestore.consent.models import ChangeSequence
 from featurestore.consent.outbox.publication import Publication, mark_published, settle
 from featurestore.consent.vouching.journal_comparison import JournalComparison, JournalUnavailable
@@ -170,8 +169,6 @@ class NodeVerifier:
             if not self.node.write_claim(begun, claim):
                 return VerifierState.STORE_CHANGED
             self.log.info("publishing permissions to a new run", after=start, epoch=epoch)
-            for late in self.changes.unpublished():  # the run before had them not: their start is moved first
-                restart_counting(late)
         self.lease.fenced(run)
 
         def goes_on(reached: int) -> bool:
