@@ -35,12 +35,14 @@ class Permission(msgspec.Struct, array_like=True, frozen=True):
     """Permission of one subject for each purpose, with its fence: the store refuses a lower (database epoch, sequence).
 
     A purpose without an entry has no consent record, which is denial; an entry that is neither allowed nor paused is a
-    refusal.
+    refusal. ``token``: that of the change which gave the sequence, since a database that lost commits gives the same
+    numbers to other changes; 0: unknown, since the change has left the outbox, or of an earlier version.
     """
 
     epoch: int
     sequence: int
     purposes: dict[str, PurposePermission] = {}
+    token: int = 0
 
     def encode(self) -> bytes:
         return ENCODER.encode(self)

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -28,6 +28,7 @@ from confluent_kafka.admin import (
 from featurestore import names
 from featurestore.config import Settings
 from featurestore.servers.kafka import kafka_cluster
+from featurestore.topic_ids import topic_ids
 from streams.changelog import LARGEST_BATCH_BYTES, LARGEST_REQUEST_BYTES
 from streams.generation import settings_of_next
 from streams.lease import longest_ms
@@ -240,18 +241,7 @@ def describe(settings: Settings, wanted: Collection[str]) -> dict[str, str]:
     """The ids of the topics that exist, by name, with one call; "" on brokers that have none. Raises KafkaException."""
     if settings.kafka_embedded:
         return dict.fromkeys(wanted, "")
-    found: dict[str, str] = {}
-    admin = _admin(settings)  # kept until it has answered
-    for name, future in admin.describe_topics(TopicCollection(list(wanted))).items():
-        try:
-            topic_id = future.result(TIMEOUT_S).topic_id
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise
-        else:
-            bits = (topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits())
-            found[name] = str(topic_id) if any(bits) else ""
-    return found
+    return topic_ids(_admin(settings), wanted, TIMEOUT_S)
 
 
 def with_allowed_session(settings: Settings) -> Settings:

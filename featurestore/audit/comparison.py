@@ -45,9 +45,9 @@ def differences(
                 f"database: {_describe(want)}; store: {_describe(have)}; versions {_fence(ours)} and {_fence(stored)}"
             )
             found.append(Difference(kind, purpose, detail))
-    if stored.fence > ours.fence:
+    if stored.fence > ours.fence or (stored.fence == ours.fence and 0 != stored.token != ours.token != 0):
         found.append(Difference(DifferenceKind.AHEAD, "", f"database: {_fence(ours)}; store: {_fence(stored)}"))
-    elif not found and stored != ours:
+    elif not found and (stored.fence, stored.purposes) != (ours.fence, ours.purposes):
         found.append(Difference(DifferenceKind.STALE_FENCE, "", f"database: {_fence(ours)}; store: {_fence(stored)}"))
     if not found and recreated_ms is not None and now_ms - recreated_ms > PUSHED_WITHIN_MS:
         detail = f"its permission was put again {(now_ms - recreated_ms) // 1000} s ago"

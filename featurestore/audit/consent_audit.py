@@ -22,6 +22,7 @@ from featurestore.consent.models import PermissionChange, SubjectVersion
 from featurestore.consent.outbox.publication import permissions_of, publish
 from featurestore.consent.services import raise_versions
 from featurestore.consent.vouching.latch import latch
+from featurestore.consent.vouching.store_history import change_of, foreign_changes
 from featurestore.identity import is_subject
 from featurestore.jobs.batches import BATCH_SIZE, batches
 from featurestore.jobs.job_leases import hold_job_lease
@@ -130,16 +131,18 @@ def _repair(found: Mapping[str, Sequence[Difference]], now: datetime | None) -> 
 
 
 def _latch_if_ahead(subjects: Collection[str]) -> bool:
-    """Latch if the store holds a later version of a subject than the database: nothing is repaired on its word.
+    """Latch if the store holds a version of a subject that the database never issued: nothing is repaired on its word.
 
     The store is read first. What it holds was committed before, so that the database has it, unless it lost commits.
     """
     stored, change_sequence = _stored(subjects), load_change_sequence()
     permissions = permissions_of(subjects, change_sequence.epoch)
+    foreign = foreign_changes((change_of(p) for one in stored.values() if (p := one.permission)), change_sequence)
     lost = [
         p
         for subject, one in stored.items()
-        if (p := one.permission) and (subject not in permissions or p.fence > permissions[subject].fence)
+        if (p := one.permission)
+        and (subject not in permissions or p.fence > permissions[subject].fence or change_of(p) in foreign)
     ]
     ahead = [permission for permission in lost if permission.epoch >= change_sequence.epoch]
     if ahead:

@@ -142,6 +142,9 @@ class VerifierLease(models.Model):
         help_text="Until then earlier holders may vouch for a run that the holder has not reached."
     )
     vouched_runs = models.TextField(blank=True, help_text="The last Redis run vouched for, of each node, one per line.")
+    last_claims = models.JSONField(
+        default=dict, help_text="Of each: the store incarnation and how often its vouch key was renewed."
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(name="one_verifier_lease", condition=models.Q(id=1))]
@@ -337,7 +340,17 @@ class JournalCheckpoint(models.Model):
     erased_by = "Never."
 
     topic = models.CharField(max_length=249)
+    topic_id = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Of a topic that is made anew it is another one.",
+    )
     offset = models.BigIntegerField(default=0)
+    last_token = models.BigIntegerField(
+        default=0, db_default=0, help_text="The token of the last compared record; 0: unknown."
+    )
     compared_at = models.DateTimeField(null=True, help_text="Every record that the journal had by then is in here.")
     database_ahead_ms = models.IntegerField(
         null=True, help_text="How far this database's clock was ahead of the brokers' (below 0: behind), at worst."
@@ -367,6 +380,9 @@ class KeptDenial(models.Model):
     actor = models.CharField(max_length=150)
     notice = models.CharField(max_length=128, blank=True, help_text="The notice's reference.")
     reason = models.CharField(max_length=500)
+    newest = models.JSONField(
+        null=True, editable=False, help_text="Evidence of the newest lost decision, if the denial is an expiry."
+    )
     kept_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

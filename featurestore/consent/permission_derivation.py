@@ -201,7 +201,7 @@ def requires_purge(before: ConsentState | None, after: ConsentState) -> bool:
 
 
 def derive_permission(
-    epoch: int, sequence: int, states: Mapping[str, ConsentState], retired: Collection[str] = ()
+    epoch: int, sequence: int, states: Mapping[str, ConsentState], retired: Collection[str] = (), token: int = 0
 ) -> Permission:
     """A subject's permission from the states of its purposes, by name. A retired purpose is denied in any state."""
     return Permission(
@@ -218,6 +218,7 @@ def derive_permission(
             )
             for name, s in sorted(states.items())
         },
+        token,
     )
 
 

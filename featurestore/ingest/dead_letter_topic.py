@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from featurestore import first_timestamp
 from featurestore.config import settings
 from featurestore.ingest.errors import KafkaUnavailable
 from featurestore.servers.kafka import KafkaCluster, kafka_cluster
+from featurestore.topic_ids import topic_ids
 
 TIMEOUT_S = 3.0
 DELIVERY_TIMEOUT_MS = 10_000
@@ -46,10 +48,13 @@ class Replay(NamedTuple):
 
 
 class DeadLetterTopic:
-    """Connection to Kafka. Methods raise KafkaUnavailable if Kafka does not answer in time."""
+    """Connection to Kafka. Methods raise KafkaUnavailable if Kafka does not answer in time.
 
-    def __init__(self, kafka: KafkaCluster) -> None:
-        self.kafka = kafka
+    ``has_ids``: whether the brokers can be asked for the ids of topics.
+    """
+
+    def __init__(self, kafka: KafkaCluster, *, has_ids: bool = True) -> None:
+        self.kafka, self.has_ids = kafka, has_ids
         self._consumer = Consumer(
             {
                 **kafka.librdkafka(),
@@ -64,6 +69,14 @@ class DeadLetterTopic:
 
     def close(self) -> None:
         self._consumer.close()
+
+    def topic_id(self, topic: str) -> str:
+        """The id of a topic; "" on brokers that have none."""
+        if not self.has_ids:
+            return ""
+        with self._translated_errors():
+            admin = AdminClient({**self.kafka.librdkafka(), "log_level": 0})
+            return topic_ids(admin, [topic], TIMEOUT_S).get(topic, "")
 
     def bounds(self, topic: str) -> dict[int, range]:
         """The offsets that Kafka has of each partition; empty if there is no such topic."""
@@ -156,6 +169,8 @@ class DeadLetterTopic:
             yield
         except KafkaException as error:
             raise KafkaUnavailable(self._no_answer(error.args[0].str())) from None
+        except TimeoutError:
+            raise KafkaUnavailable(self._no_answer(f"no answer in {TIMEOUT_S:.0f} s")) from None
 
     def _no_answer(self, why: str) -> str:
         return f"Kafka at {self.kafka} does not answer: {why}. Is it running?"
@@ -187,7 +202,7 @@ def _runs(offsets: Iterable[int]) -> list[range]:
 @contextmanager
 def connect() -> Iterator[DeadLetterTopic]:
     """A client of the Kafka that the settings name."""
-    kafka = DeadLetterTopic(kafka_cluster(settings()))
+    kafka = DeadLetterTopic(kafka_cluster(settings()), has_ids=not settings().kafka_embedded)
     try:
         yield kafka
     finally:

@@ -68,7 +68,7 @@ class DeadLetter(models.Model):
 
 
 class DeadLetterPosition(models.Model):
-    """Next offset to import from a partition of dead letters, and the time of the last import."""
+    """Next offset to import from a partition of dead letters, the topic's id, and the time of the last import."""
 
     personal_data = "None."
     erased_by = "Never: one a partition and generation."
@@ -76,6 +76,13 @@ class DeadLetterPosition(models.Model):
     generation = models.PositiveBigIntegerField()
     partition = models.PositiveIntegerField()
     next_offset = models.PositiveBigIntegerField()
+    topic_id = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Of a topic that is made anew it is another one.",
+    )
     read_at = models.DateTimeField()
 
     class Meta:

@@ -52,13 +52,14 @@ def import_dead_letters(now: datetime | None = None) -> int:
     generation, left = settings().generation, 0
     topic = names.dead_letters(generation)
     with dead_letter_topic.connect() as kafka:
-        for partition, available in _existing(kafka, topic).items():
-            start = _position(generation, partition, available)
+        partitions, topic_id = _existing(kafka, topic), kafka.topic_id(topic)
+        for partition, available in partitions.items():
+            start = _position(generation, partition, available, topic_id)
             end = min(available.stop, start + MAX_RECORDS_READ)
             dead_letters = [
                 dead_letter_of(record, generation) for record in kafka.read(topic, partition, range(start, end))
             ]
-            values = {"next_offset": end, "read_at": now or database_now()}
+            values = {"next_offset": end, "topic_id": topic_id, "read_at": now or database_now()}
             with transaction.atomic():
                 for batch in batches(dead_letters, BATCH_ROWS):
                     DeadLetter.objects.bulk_create(batch, ignore_conflicts=True)  # a repeated one
@@ -73,9 +74,12 @@ def _existing(kafka: DeadLetterTopic, topic: str) -> dict[int, range]:
     raise KafkaUnavailable(f"Kafka at {kafka.kafka} has no topic {topic}: python -m streams topics apply")
 
 
-def _position(generation: int, partition: int, available: range) -> int:
-    """The next offset to read; the first one where it has expired or, in a topic made anew, does not exist yet."""
+def _position(generation: int, partition: int, available: range, topic_id: str) -> int:
+    """The next offset to read; the first one where it has expired, or where the topic was made anew."""
     known = DeadLetterPosition.objects.filter(generation=generation, partition=partition).first()
+    if known and known.topic_id and topic_id and known.topic_id != topic_id:
+        log.warning("the topic of dead letters was made anew: it is imported from its beginning", partition=partition)
+        return available.start
     return known.next_offset if known and available.start <= known.next_offset <= available.stop else available.start
 
 

@@ -8,6 +8,7 @@ over at the time asked for, the event may be later.
 
 from collections.abc import Sequence
 from enum import StrEnum
+from struct import error as StructError  # noqa: N812 it is a class
 from typing import NamedTuple
 
 from featurestore.definitions.view import FeatureView
@@ -16,6 +17,7 @@ from featurestore.serving.answer import Answer
 from featurestore.serving.guard import carries_grant
 from featurestore.store.protocol import Watermark
 from featurestore.tiles.layout_id import layout_id_of
+from featurestore.tiles.stored_field import VALUES_START
 from featurestore.tiles.view_reader import newest_event_s
 
 
@@ -56,9 +58,12 @@ def too_early_reason(
         return None  # the view is stale, as of any time
     if at_ms < coverage_start_ms:
         return TooEarlyReason.BEFORE_COVERAGE
-    if raw is None or not carries_grant(raw, permission):
+    if raw is None or len(raw) < VALUES_START or not carries_grant(raw, permission):
         return None
-    newest_s = newest_event_s(raw, layout_id_of(view.fingerprint, coverage_start_ms))
+    try:
+        newest_s = newest_event_s(raw, layout_id_of(view.fingerprint, coverage_start_ms))
+    except StructError:
+        return None  # it can't be read: the view is stale, as of any time
     if newest_s is not None and at_ms + 1 < (newest_s + 1) * 1000:
         return TooEarlyReason.LATER_EVENTS
     return None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from struct import error as StructError  # noqa: N812 it is a class
 from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType
@@ -20,6 +21,7 @@ from featurestore.permission import Denial, PurposePermission
 from featurestore.serving import as_of
 from featurestore.serving.answer import Answer, Status, ViewAnswer
 from featurestore.serving.guard import carries_grant, decide_access
+from featurestore.store.metrics import DAMAGED
 from featurestore.store.protocol import OnlineStore, StoredSubject, Watermark
 from featurestore.tiles.layout_id import layout_id_of
 from featurestore.tiles.stored_field import field_name, unchecked_s_of
@@ -32,6 +34,8 @@ AHEAD = "of unknown age: this server's clock is behind, or a stream worker's is 
 UNREPORTED = "the store has no report of a stream worker about this view and the customer's partition"
 REPUBLISHING = "the store's permissions were published anew; its values are being pushed to it again"
 RECREATED = "the store had no permission of this customer for a while; the values are being pushed to it again"
+UNREADABLE = "the stored values can't be read: another program wrote to the store"
+UNREADABLE_ERRORS = (StructError, ValueError, IndexError, OverflowError)  # of values that no worker wrote
 CUT = "more values than a view keeps: earlier events are not in every window"
 
 
@@ -153,21 +157,30 @@ def _answer(
         else:
             raw, watermark, opened = stored.fields[planned.field_index], watermarks[planned.source_index], None
             start_ms = watermark.coverage_starts_ms.get(planned.view.fingerprint) if watermark else None
-            if start_ms is not None and raw is not None and carries_grant(raw, access):
-                opened = open_view(planned.codec, raw, layout_id_of(planned.view.fingerprint, start_ms))
+            is_damaged = False
+            try:
+                if start_ms is not None and raw is not None and carries_grant(raw, access):
+                    opened = open_view(planned.codec, raw, layout_id_of(planned.view.fingerprint, start_ms))
+            except UNREADABLE_ERRORS:
+                is_damaged = True
             answer = _status(planned.view, opened is not None, access, watermark, stored, at_ms, now_ms)
             if opened is not None:
                 try:
                     features |= opened.values(planned.query, at_ms)
                 except ReaderClockBehind as error:
                     answer = ViewAnswer(Status.STALE, answer.start, None, str(error), plan.mark)
+                except UNREADABLE_ERRORS:
+                    is_damaged = True
                 assert raw is not None
-                if opened.cuts or unchecked_s_of(raw):
+                if not is_damaged and (opened.cuts or unchecked_s_of(raw)):
                     answer = _qualified(answer, planned.view, opened, unchecked_s_of(raw), at_ms)
-            elif answer.status is Status.MISSING:
+            elif answer.status is Status.MISSING and not is_damaged:
                 features |= planned.defaults
             else:
                 answer = replace(answer, defaults=plan.mark)
+            if is_damaged:
+                DAMAGED.labels("values").inc()
+                answer = ViewAnswer(Status.STALE, answer.start, None, UNREADABLE, plan.mark)
             views[planned.view.name] = answer
     return Answer(service, purpose, at, features, views)
 

@@ -108,16 +108,13 @@ class ClusterStore:
         return [outcomes[i] for i in range(len(writes))]
 
     def publish_permissions(
-        self,
-        permissions: Mapping[str, Permission],
-        tokens: Mapping[int, int] | None = None,
-        now_ms: int | None = None,
+        self, permissions: Mapping[str, Permission], now_ms: int | None = None
     ) -> dict[str, PublishResult]:
         subjects = list(permissions)
 
         def publish(node: RedisNode, indexes: Sequence[int]) -> Call[dict[str, PublishResult]]:
             owned = {subjects[i]: permissions[subjects[i]] for i in indexes}
-            return node.publish_call(owned, tokens or {}, now_ms)
+            return node.publish_call(owned, now_ms)
 
         answers = self._call_owners(subjects, publish)
         _raise_if_none(answers)

@@ -12,6 +12,7 @@ import msgspec
 from featurestore.permission import Permission, PurposePermission, current
 from featurestore.store.protocol import (
     MARK_DECODER,
+    NEW_INCARNATION_EPOCH,
     FieldWrite,
     NodeState,
     PublishResult,
@@ -87,17 +88,14 @@ class MemoryStore:
         return WriteOutcome.DONE
 
     def publish_permissions(
-        self,
-        permissions: Mapping[str, Permission],
-        tokens: Mapping[int, int] | None = None,
-        now_ms: int | None = None,
+        self, permissions: Mapping[str, Permission], now_ms: int | None = None
     ) -> dict[str, PublishResult]:
         with self._available_lock():
             before = self._highest
             if permissions:
-                epoch, sequence = max(permission.fence for permission in permissions.values())
-                if before is None or (epoch, sequence) > before[:2]:
-                    self._highest = StoredChange(epoch, sequence, (tokens or {}).get(sequence, 0))
+                newest = max(permissions.values(), key=lambda permission: permission.fence)
+                if before is None or newest.fence > before[:2]:
+                    self._highest = StoredChange(*newest.fence, newest.token)
             return {subject: self._publish(subject, one, now_ms, before) for subject, one in permissions.items()}
 
     def _publish(
@@ -164,6 +162,8 @@ class MemoryStore:
             if expected and claim.lease != expected.lease and claim.lease[:2] <= expected.lease[:2]:
                 return False
             self._claim = claim
+            if claim.epoch == NEW_INCARNATION_EPOCH:
+                self._vouch = None
             return True
 
     def vouch(self, claim: StoreClaim, until_ms: int) -> bool:
@@ -171,6 +171,7 @@ class MemoryStore:
             if claim.run != self.run() or self._claim != claim or claim.epoch <= self._latched_epoch:
                 return False
             self._vouch = claim, until_ms / 1000
+            self._claim = claim._replace(renewals=claim.renewals + 1)
             return True
 
     def latch(self, epoch: int) -> None:

@@ -56,6 +56,7 @@ class StoreClaim(NamedTuple):
     sequence: int
     started: str = ""  # names the store incarnation
     lease: LeaseFence = NO_LEASE
+    renewals: int = 0  # of the vouch key, in this incarnation: a run that went back to earlier contents has fewer
 
 
 class StoredChange(NamedTuple):
@@ -119,8 +120,13 @@ class StoredSubject(NamedTuple):
 
     @property
     def recreated_ms(self) -> int | None:
-        """When a permission was stored again, if values may be missing since."""
-        return None if self.recreation_mark is None else MARK_DECODER.decode(self.recreation_mark)[0]
+        """When a permission was stored again, if values may be missing since; 0 if the mark can't be read."""
+        if self.recreation_mark is None:
+            return None
+        try:
+            return MARK_DECODER.decode(self.recreation_mark)[0]
+        except msgspec.MsgspecError:
+            return 0
 
     @property
     def vouched(self) -> bool:
@@ -187,15 +193,11 @@ class OnlineStore(Protocol):
         """
 
     def publish_permissions(
-        self,
-        permissions: Mapping[str, Permission],
-        tokens: Mapping[int, int] | None = None,
-        now_ms: int | None = None,
+        self, permissions: Mapping[str, Permission], now_ms: int | None = None
     ) -> dict[str, PublishResult]:
         """Store permissions (fenced) and in the same step drop every field that they neither allow nor pause.
 
-        Before them, each node's highest change is raised to the highest of theirs, with its token. ``tokens``: those
-        of changes, by sequence, as far as they are known.
+        Before them, each node's highest change is raised to the highest of theirs, with its token.
 
         ``now_ms``: a subject without a stored permission gets a recreation mark if a grant of the new one had begun by
         then. None fills a new store incarnation, to which the streams push every value anyway.
@@ -241,14 +243,17 @@ class Node(OnlineStore, Protocol):
         """What the node stores about vouching."""
 
     def write_claim(self, claim: StoreClaim, expected: StoreClaim | None) -> bool:
-        """Replace the stored claim; False if that is not the expected one (None: none), if its lease is a later one, or
-        if the claim's run is not the one that answers.
+        """Replace the stored claim. One that begins an incarnation deletes the vouch key.
+
+        False if the stored one is not the expected one (None: none), if its lease is a later one, or if the claim's run
+        is not the one that answers.
         """
 
     def vouch(self, claim: StoreClaim, until_ms: int) -> bool:
         """State until a time of the node's clock that the claim's run holds the database's permissions.
 
-        False if the claim is not stored as it is, or if the node is latched for its epoch.
+        The stored claim then has one renewal more. False if the claim is not stored as it is, or if the node is
+        latched for its epoch.
         """
 
     def latch(self, epoch: int) -> None:

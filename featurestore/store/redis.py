@@ -8,17 +8,19 @@ of one of its slots.
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha1
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import hiredis
 import msgspec
+import structlog
 
 from featurestore.permission import Permission, decode
 from featurestore.store.connection import Command, Connection, Replies
+from featurestore.store.metrics import DAMAGED
 from featurestore.store.protocol import (
     NO_LEASE,
     FieldWrite,
@@ -38,6 +40,8 @@ from featurestore.store.protocol import (
 from featurestore.store.server import Call, Server, complete
 from featurestore.store.slots import hash_tag, parse_primaries, parse_slots, slot_of
 
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
 SCRIPTS = {path.stem: path.read_text() for path in (Path(__file__).parent / "scripts").glob("*.lua")}
 SCRIPT_SHAS = {name: sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in SCRIPTS.items()}
 SCRIPTS_BY_SHA = {SCRIPT_SHAS[name]: text for name, text in SCRIPTS.items()}
@@ -68,6 +72,7 @@ class ClaimRecord(NamedTuple):
     lease_epoch: int = 0
     lease_number: int = 0
     holder: str = ""
+    renewals: int = 0
 
 
 CLAIM_DECODER = msgspec.msgpack.Decoder(ClaimRecord)
@@ -76,8 +81,8 @@ WATERMARK_DECODER = msgspec.msgpack.Decoder(Watermark)
 
 
 @lru_cache(maxsize=1_024)  # a watermark moves once a second, and every read asks for some
-def decode_watermark(raw: bytes) -> Watermark:
-    return WATERMARK_DECODER.decode(raw)
+def decode_watermark(raw: bytes) -> Watermark | None:
+    return _decoded(WATERMARK_DECODER.decode, raw, "watermark")
 
 
 def subject_key(subject: str) -> str:
@@ -134,7 +139,11 @@ class RedisNode:
         for reply in replies[first:]:
             if isinstance(reply, list):
                 permission, mark, *values = reply
-                stored.append(StoredSubject(decode(permission) if permission else None, values, node, mark))
+                found_permission = _decoded(decode, permission, "permission") if permission else None
+                stored.append(StoredSubject(found_permission, values, node, mark))
+            elif _is_error(reply, "WRONGTYPE "):  # another program's key: it counts as an empty hash
+                DAMAGED.labels("hash").inc()
+                stored.append(StoredSubject(None, [None] * len(fields), node))
             elif _is_ask(reply):  # migrating to a node that is not vouched for with this slot
                 nodes.append(NodeState("", [None] * len(watermarks)))
                 stored.append(StoredSubject(None, [None] * len(fields), nodes[-1]))
@@ -161,31 +170,30 @@ class RedisNode:
         return [outcomes[i] for i in range(len(writes))]
 
     def publish_permissions(
-        self,
-        permissions: Mapping[str, Permission],
-        tokens: Mapping[int, int] | None = None,
-        now_ms: int | None = None,
+        self, permissions: Mapping[str, Permission], now_ms: int | None = None
     ) -> dict[str, PublishResult]:
-        return complete(self.publish_call(permissions, tokens or {}, now_ms))
+        return complete(self.publish_call(permissions, now_ms))
 
-    def publish_call(
-        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int], now_ms: int | None
-    ) -> Call[dict[str, PublishResult]]:
+    def publish_call(self, permissions: Mapping[str, Permission], now_ms: int | None) -> Call[dict[str, PublishResult]]:
         results: dict[str, PublishResult] = {}
         subjects, now = list(permissions), "" if now_ms is None else now_ms
         for start in range(0, len(subjects), PIPELINE_COMMANDS):
             batch = subjects[start : start + PIPELINE_COMMANDS]
-            epoch, sequence = max(permissions[subject].fence for subject in batch)
+            newest = max((permissions[subject] for subject in batch), key=lambda permission: permission.fence)
             # As text: a server that has the other script alone must not run that one without this one before it.
-            highest = ("EVAL", SCRIPTS["highest"], 1, self.highest_key, epoch, sequence, tokens.get(sequence, 0))
+            highest = ("EVAL", SCRIPTS["highest"], 1, self.highest_key, *newest.fence, newest.token)
             applied = [
                 _evalsha("apply_permission", [subject_key(subject)], permissions[subject].encode(), now, "")
                 for subject in batch
             ]
             run_id, (raw, *answers, vouch) = yield from self._run_pipeline([highest, *applied, ("GET", self.vouch_key)])
-            before, vouched = raw and CHANGE_DECODER.decode(raw), self._is_vouched(vouch, run_id)
+            before = raw and _decoded(CHANGE_DECODER.decode, raw, "highest_change")
+            vouched = self._is_vouched(vouch, run_id)
             for subject, answer in zip(batch, answers, strict=True):
-                results[subject] = PublishResult(vouched, answer == 0, before, answer == 2)
+                results[subject] = PublishResult(vouched, answer == 0, before, answer in (2, 3))
+            if repaired := answers.count(3):
+                DAMAGED.labels("hash").inc(repaired)
+                log.error("the store held what no version writes: it was replaced", subjects=repaired, node=self.name)
         return results
 
     def drop_disallowed(self, subjects: Mapping[str, bytes | None]) -> None:
@@ -227,19 +235,20 @@ class RedisNode:
         run_id = dict(IDENTITY.findall(server.decode()))["run_id"].encode()
         return VouchingRecord(
             claim and self._decode_claim(claim, replication),
-            highest and CHANGE_DECODER.decode(highest),
+            highest and _decoded(CHANGE_DECODER.decode, highest, "highest_change"),
             int(latch or 0),
             _lease_of(vouch) if self._is_vouched(vouch, run_id) else None,
         )
 
     def _decode_claim(self, raw: bytes, replication: bytes) -> StoreClaim | None:
-        stored = CLAIM_DECODER.decode(raw)
+        if (stored := _decoded(CLAIM_DECODER.decode, raw, "claim")) is None:
+            return None
         own = stored.slots == self.slots and stored.replication_id in LINEAGE.findall(replication.decode())
         if self.slots and not own:
             return None  # it was migrated with a slot, and does not cover the others
         run = Run(stored.run_id, stored.replication_id, stored.slots)
         lease = LeaseFence(stored.lease_epoch, stored.lease_number, stored.holder)
-        return StoreClaim(run, stored.epoch, stored.sequence, stored.started, lease)
+        return StoreClaim(run, stored.epoch, stored.sequence, stored.started, lease, stored.renewals)
 
     def write_claim(self, claim: StoreClaim, expected: StoreClaim | None) -> bool:
         return self._run_vouch_script(claim.run, expected, 0, _encode_claim(claim))
@@ -325,8 +334,9 @@ def _evalsha(script: str, keys: Sequence[str], *arguments: bytes | str | int) ->
 
 
 def _encode_claim(claim: StoreClaim) -> bytes:
-    run, epoch, sequence, started, lease = claim
-    return ENCODER.encode(ClaimRecord(run.run_id, run.replication_id, epoch, sequence, started, run.slots, *lease))
+    run, epoch, sequence, started, lease, renewals = claim
+    identity = run.run_id, run.replication_id
+    return ENCODER.encode(ClaimRecord(*identity, epoch, sequence, started, run.slots, *lease, renewals))
 
 
 def _lease_of(vouch: bytes) -> LeaseFence:
@@ -336,6 +346,15 @@ def _lease_of(vouch: bytes) -> LeaseFence:
         return NO_LEASE
     epoch, number, holder = lease.split("/", 2)
     return LeaseFence(int(epoch), int(number), holder)
+
+
+def _decoded(decode: Callable[[bytes], T], raw: bytes, content: str) -> T | None:
+    """The content of a field or key; None if it can't be read, which is counted."""
+    try:
+        return decode(raw)
+    except msgspec.MsgspecError:
+        DAMAGED.labels(content).inc()
+        return None
 
 
 def _is_error(reply: object, start: str) -> bool:

@@ -8,7 +8,7 @@ from featurestore.consent.models import ChangeSequence, PermissionChange, Subjec
 from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.customers.selectors import subject_of_customer
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import Run
+from featurestore.store.protocol import Run, new_incarnation
 from featurestore.store.slots import SLOTS, format_slots, parse_slots, slot_of
 from tests.kit.clock import Clock
 from tests.kit.shop import Shop
@@ -70,7 +70,7 @@ def test_promoted_node_gets_everything_if_its_slots_had_moved(
     half_driver.steps()
     shop.store._permissions.pop(ours)  # shows whether it is published again
     if slots == "moved":
-        assert half_driver.verifier.lease.record_run(Run("x", "y", "5-7"))
+        assert half_driver.verifier.lease.record_run(new_incarnation(Run("x", "y", "5-7")))
     shop.store.restart()  # a replica with the same claim
     assert half_driver.until_vouching() > 0
     assert (shop.stored(ours) is None) == (slots == "kept")
@@ -88,7 +88,7 @@ def test_vouch_keys_of_other_slots_are_not_waited_for(shop: Shop, half_driver: V
 def test_vouched_run_is_recorded_until_another_has_its_slots(half_driver: VerifierDriver) -> None:
     lease = half_driver.verifier.lease
     for run in (Run("a", "1", "0-5"), Run("b", "1", "6-9,12-12"), Run("c", "1", "10-11"), Run("d", "1", "5-6")):
-        assert lease.record_run(run)
+        assert lease.record_run(new_incarnation(run))
     assert vouched_runs() == ["c/1/10-11", "d/1/5-6"]
-    assert lease.record_run(Run("single", "1"))
+    assert lease.record_run(new_incarnation(Run("single", "1")))
     assert vouched_runs() == ["single/1/"]

@@ -12,7 +12,7 @@ from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.permission import Denial, PurposePermission
 from featurestore.store import configured
 from featurestore.store.memory import MemoryStore
-from featurestore.store.protocol import StoreUnavailable
+from featurestore.store.protocol import StoreUnavailable, new_incarnation
 from tests.kit.clock import Clock
 from tests.kit.shop import Shop
 from tests.kit.verifier import VerifierDriver, verifier_of
@@ -203,7 +203,7 @@ def test_run_of_a_deposed_verifier_is_not_recorded(
     driver.clock.pass_s(3)
     assert second.steps() == [VOUCHING]
     promoted = promote(shop.store, driver.clock)
-    assert not driver.verifier.lease.record_run(promoted.run())
+    assert not driver.verifier.lease.record_run(new_incarnation(promoted.run()))
     assert VerifierLease.objects.get().vouched_runs == "/".join(shop.store.run())
 
 

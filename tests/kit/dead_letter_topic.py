@@ -25,6 +25,9 @@ class InMemoryDeadLetterTopic:
     def connect(self) -> Iterator["InMemoryDeadLetterTopic"]:
         yield self
 
+    def topic_id(self, topic: str) -> str:
+        return "one"
+
     def bounds(self, topic: str) -> dict[int, range]:
         if not self.available:
             raise KafkaUnavailable("Kafka at memory:9092 does not answer: away. Is it running?")

@@ -19,12 +19,16 @@ class MemoryJournal:
     records: list[bytes] = field(default_factory=list)
     available: bool = True
     first: int = 0
+    id: str = "one"
 
     def append(self, records: Sequence[JournalRecord]) -> dict[int, str]:
         if not self.available:
             return {record.token: "broker unavailable" for record in records}
         self.records += map(encode, records)
         return {}
+
+    def topic_id(self) -> str:
+        return self.id
 
     def bounds(self) -> range:
         if not self.available:

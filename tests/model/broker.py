@@ -88,6 +88,9 @@ class DeadLetterTopicInMemory:
     def connect(self) -> Iterator["DeadLetterTopicInMemory"]:
         yield self
 
+    def topic_id(self, topic: str) -> str:
+        return "one"
+
     def bounds(self, topic: str) -> dict[int, range]:
         return {PARTITION: range(len(self.broker.logs[TP(topic, PARTITION)]))}
 

@@ -29,6 +29,9 @@ class GatedJournal:
         self.gate("appended to the journal")
         return {}
 
+    def topic_id(self) -> str:
+        return "one"
+
     def bounds(self) -> range:
         self.gate("read the journal")
         if not self.available:

@@ -7,6 +7,6 @@ def load_checkpoint(topic: str) -> JournalCheckpoint:
     """The checkpoint. Of a database that never had one, or had one of another topic, it is that topic's beginning."""
     checkpoint, _ = JournalCheckpoint.objects.get_or_create(pk=1, defaults={"topic": topic})
     if checkpoint.topic != topic:
-        checkpoint.topic, checkpoint.offset = topic, 0
-        checkpoint.save(update_fields=["topic", "offset"])
+        checkpoint.topic, checkpoint.topic_id, checkpoint.offset, checkpoint.last_token = topic, "", 0, 0
+        checkpoint.save(update_fields=["topic", "topic_id", "offset", "last_token"])
     return checkpoint

@@ -26,6 +26,7 @@ from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.journal.appender import append_due
 from featurestore.consent.journal.checkpoint import load_checkpoint
 from featurestore.consent.journal.topic import Entry, Journal, JournalUnreadable
+from featurestore.consent.journal.topic_identity import ComparedTopic, compared_topic
 from featurestore.consent.models import JournalCheckpoint, PermissionChange, VerifierLease
 from featurestore.consent.vouching.journal_comparison import JournalUnavailable
 from featurestore.consent.vouching.lease import name_of
@@ -77,7 +78,7 @@ class JournalComparer:
         self._compared = ""  # identity of the database that was last compared with the whole journal
         self._compared_s = float("-inf")
         self._runs: set[str] = set()  # names of those vouched for while it was compared, by whichever process
-        self._position = 0  # of the first record that was not compared
+        self._topic = ComparedTopic("", 0, 0)  # as this process compared it
         self._epoch = 0
         self._checkpoint_s = clock()
         self._failure = "it was not read yet"
@@ -135,15 +136,17 @@ class JournalComparer:
         began_s, began = self.clock(), database_now()
         with self._lock, _one_server():
             state = self._look()
-            start = self._position if self._compared == state.identity else state.checkpoint.offset
+            is_known = self._compared == state.identity
+            topic = self._topic if is_known else compared_topic(state.checkpoint)
             if self._lost:
                 return
-        bounds = journal.bounds()
-        if start > bounds.stop:
-            raise JournalUnreadable(
-                f"{journal.name} ends at offset {bounds.stop} and was compared up to {start}: it lost records, or was "
-                "made anew. Run: manage.py take_over_denials"
-            )
+        bounds, start = journal.bounds(), topic.offset
+        is_due = self.clock() >= self._checkpoint_s + CHECKPOINT_S
+        if is_due or not is_known or start != bounds.stop:
+            topic_id = journal.topic_id()
+            if fault := topic.fault(journal, topic_id, bounds):
+                raise JournalUnreadable(f"{journal.name} {fault}. Run: manage.py take_over_denials")
+            topic = topic._replace(id=topic_id or topic.id)
         if start < bounds.start:
             self._lose(state, f"its backup is older than the first record of {journal.name}: what it lost is not known")
             return
@@ -153,16 +156,20 @@ class JournalComparer:
                 self._lose(state, f"it lacks change {fence[0]}/{fence[1]}, which the journal holds")
                 return
             self._see(entries)
+            topic = topic._replace(token=entries[-1].record.token)
         with self._lock, _one_server():
             now = self._look()
             if self._lost or now[:2] != state[:2]:
                 return  # not the database that was compared: the next step compares it
             if self._compared != state.identity:
                 self._runs.clear()
-            self._compared, self._compared_s, self._position = state.identity, began_s, bounds.stop
-            if self.clock() >= self._checkpoint_s + CHECKPOINT_S:
+            self._compared, self._compared_s = state.identity, began_s
+            self._topic = topic._replace(offset=bounds.stop)
+            if is_due:
                 rows = JournalCheckpoint.objects.filter(topic=journal.name, offset__lte=bounds.stop)
-                rows.update(offset=bounds.stop, compared_at=began)
+                rows.update(
+                    topic_id=topic.id, offset=self._topic.offset, last_token=self._topic.token, compared_at=began
+                )
                 self._runs |= _vouched_runs()
                 self._checkpoint_s = self.clock()
 
@@ -206,7 +213,7 @@ class JournalComparer:
 
 
 def lost_entries(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries whose change the database does not hold."""
+    """The entries whose change the database does not hold. It holds those since its checkpoint, however old."""
     sequences = {entry.record.sequence for entry in entries}
     rows = PermissionChange.objects.filter(sequence__in=sequences).values_list("sequence", "token")
     held = set(rows)

@@ -8,12 +8,14 @@ purpose, apply what was kept, in their own transaction.
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
+import msgspec
 from django.db.models import QuerySet
 
 from featurestore.clock import milliseconds, moment
 from featurestore.consent.change_writer import ChangeWriter
 from featurestore.consent.decision_order import ORDERED, rank_of
-from featurestore.consent.journal.lost_denials import LostDenial
+from featurestore.consent.journal.lost_denials import LostDenial, rank_of_evidence
+from featurestore.consent.journal.records import Evidence
 from featurestore.consent.models import ConsentRecord, KeptDenial, Notice, Purpose
 from featurestore.consent.paused_altogether import customers_paused_altogether
 from featurestore.consent.permission_derivation import ConsentState, Decision, after_end, after_pause
@@ -38,7 +40,36 @@ def keep_denial(subject: str, denial: LostDenial, actor: str, reason: str) -> No
             "actor": evidence.actor if evidence else actor,
             "notice": evidence.notice if evidence else "",
             "reason": reason,
+            "newest": msgspec.to_builtins(denial.newest) if denial.newest else None,
         },
+    )
+
+
+def add_lost_decision(
+    writer: ChangeWriter,
+    customer: Customer,
+    purpose: Purpose,
+    evidence: Evidence,
+    ended: ConsentState,
+    reason: str,
+    notices: Mapping[str, Notice],
+) -> None:
+    """Record a lost decision whose grant is over, for its place in the order, unless a newer one is known."""
+    rank = rank_of_evidence(evidence)
+    if writer.has_newer_decision(customer, purpose, rank):
+        return
+    writer.add_decision(
+        customer,
+        purpose,
+        Decision(evidence.decision),
+        ended,
+        evidence.since_ms,
+        rank=rank,
+        until_ms=evidence.until_ms,
+        method=evidence.method,
+        actor=evidence.actor,
+        reason=f"{reason}; recorded at {moment(evidence.at_ms).isoformat(timespec='milliseconds')}",
+        notice=notices.get(evidence.notice),
     )
 
 
@@ -68,6 +99,11 @@ class KeptDenials:
                     before = ConsentState(allowed=False, paused=True)
                 refused = after_end(before or ConsentState(allowed=False), milliseconds(row.since))
                 decision = Decision(row.decision)
+                newest = msgspec.convert(row.newest, Evidence) if row.newest else None
+                references = {row.notice, newest.notice if newest else ""} - {""}
+                notices = {notice.reference: notice for notice in Notice.objects.filter(reference__in=references)}
+                if newest:
+                    add_lost_decision(writer, customer, purpose, newest, refused, row.reason, notices)
                 writer.add_decision(
                     customer,
                     purpose,
@@ -78,7 +114,7 @@ class KeptDenials:
                     method=row.method,
                     actor=row.actor,
                     reason=f"{row.reason}; recorded at {row.recorded_at.isoformat(timespec='milliseconds')}",
-                    notice=Notice.objects.filter(reference=row.notice).first() if row.notice else None,
+                    notice=notices.get(row.notice),
                 )
                 applied.append(row.pk)
         KeptDenial.objects.filter(pk__in=applied).delete()

@@ -1,6 +1,7 @@
 """What a database lost: the journal's records and the store's permissions that it does not hold. Nothing is changed."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from featurestore.clock import database_now, milliseconds
@@ -8,12 +9,14 @@ from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.journal.checkpoint import load_checkpoint
 from featurestore.consent.journal.comparison import lost_entries
 from featurestore.consent.journal.records import JournaledState, JournalRecord
-from featurestore.consent.journal.topic import Journal
+from featurestore.consent.journal.topic import Entry, Journal
+from featurestore.consent.journal.topic_identity import ComparedTopic, compared_topic
 from featurestore.consent.models import PermissionChange, SubjectVersion
+from featurestore.consent.vouching.store_history import change_of, foreign_changes
 from featurestore.identity import is_subject
 from featurestore.jobs.batches import BATCH_SIZE, batches
 from featurestore.permission import Permission
-from featurestore.store.protocol import OnlineStore
+from featurestore.store.protocol import OnlineStore, StoredChange
 
 READ_TIMEOUT_MS = 5000
 
@@ -24,18 +27,20 @@ class JournalGap(Exception):
 
 @dataclass
 class Losses:
-    """What was lost, by subject, in order. ``journal_end``: the offset up to which the journal was read.
+    """What was lost, by subject, in order. ``journal_topic``: the journal as it was read.
 
-    ``highest``: the highest (epoch, sequence) found anywhere. ``first``: the first sequence that was lost; 0: none.
-    ``unknown``: subjects that the store holds and the database does not know.
+    ``highest``: the highest (epoch, sequence) found anywhere. ``first``: the first sequence that was found lost; 0:
+    none. ``shared``: up to it nothing was lost, for certain. ``unknown``: subjects that the store holds and the
+    database does not know.
     """
 
     records: defaultdict[str, list[JournalRecord]] = field(default_factory=lambda: defaultdict(list))
     unknown: set[str] = field(default_factory=set)
     first: int = 0
+    shared: int = 0
     highest: tuple[int, int] = (0, 0)
     latched_epoch: int = 0  # the highest for which a node of the store is latched
-    journal_end: int | None = None
+    journal_topic: ComparedTopic | None = None
     journal_is_incomplete: bool = False
 
     def add(self, record: JournalRecord) -> None:
@@ -54,33 +59,47 @@ def find_losses(journal: Journal | None, store: OnlineStore | None, *, accept_ga
     losses = Losses()
     if journal:
         _read_journal(losses, journal, accept_gap)
-    for history in losses.records.values():
-        history.sort(key=lambda record: record.fence)
     if store:
         _read_store(losses, store)
+    for history in losses.records.values():
+        history.sort(key=lambda record: record.fence)
     return losses
 
 
 def _read_journal(losses: Losses, journal: Journal, accept_gap: bool) -> None:
-    bounds, start = journal.bounds(), load_checkpoint(journal.name).offset
-    losses.journal_is_incomplete = start > bounds.stop
-    if not bounds.start <= start <= bounds.stop:
-        if not accept_gap:
-            raise JournalGap(
-                f"{journal.name} holds offsets {bounds.start} to {bounds.stop}, and the database was compared up to "
-                f"{start}. " + ("It lost records, or was made anew." if losses.journal_is_incomplete else
-                                "The records between have expired: denials among them can't be taken over.")
-            )  # fmt: skip
-        start = bounds.stop if losses.journal_is_incomplete else bounds.start
+    topic, topic_id, bounds = compared_topic(load_checkpoint(journal.name)), journal.topic_id(), journal.bounds()
+    fault = topic.fault(journal, topic_id, bounds)
+    losses.journal_is_incomplete, start = bool(fault), topic.offset
+    if (fault or start < bounds.start) and not accept_gap:
+        raise JournalGap(
+            f"{journal.name} {fault}." if fault else
+            f"{journal.name} holds offsets {bounds.start} to {bounds.stop}, and the database was compared up to "
+            f"{start}. The records between have expired: denials among them can't be taken over."
+        )  # fmt: skip
+    start = bounds.start if fault else max(start, bounds.start)
+    token = topic.token if start == bounds.stop else 0
     for entries in journal.read(range(start, bounds.stop)):
-        for _, record in lost_entries(entries):
+        for _, record in foreign_entries(entries) if fault else lost_entries(entries):
             losses.add(record)
-    losses.journal_end = bounds.stop
+        token = entries[-1].record.token
+    losses.journal_topic = ComparedTopic(topic_id or topic.id, bounds.stop, token)
+    if losses.first and not accept_gap:
+        losses.shared = losses.first - 1  # it is appended to in order
+
+
+def foreign_entries(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries whose change the database never made. Those that have left its outbox count as its own."""
+    change_sequence = load_change_sequence()
+    foreign = foreign_changes((StoredChange(*record.fence, record.token) for _, record in entries), change_sequence)
+    return [entry for entry in entries if (*entry.record.fence, entry.record.token) in foreign]
 
 
 def _read_store(losses: Losses, store: OnlineStore) -> None:
-    """Compare the store's permissions. The store is read first: what it holds was committed before."""
-    epoch, now_ms = load_change_sequence().epoch, milliseconds(database_now())
+    """Compare the store's permissions. The store is read first: what it holds was committed before.
+
+    By their tokens: the restored database may have given a customer a higher version than the lost one.
+    """
+    now_ms = milliseconds(database_now())
     for node in store.nodes():
         record = node.vouching_record()
         numbers = [(claim.epoch, claim.sequence) for claim in (record.claim, record.highest) if claim]
@@ -89,16 +108,23 @@ def _read_store(losses: Losses, store: OnlineStore) -> None:
         for subjects in batches(node.subjects(), BATCH_SIZE):
             wanted = [subject for subject in subjects if is_subject(subject.encode())]
             found = node.read(wanted, [], [], READ_TIMEOUT_MS).subjects
+            change_sequence = load_change_sequence()
             versions = dict(SubjectVersion.objects.filter(subject__in=wanted).values_list("subject", "sequence"))
             losses.unknown.update(set(wanted) - versions.keys())
-            for subject, stored in zip(wanted, found, strict=True):
-                if (permission := stored.permission) is None:
-                    continue
+            permissions = {name: one.permission for name, one in zip(wanted, found, strict=True) if one.permission}
+            foreign = foreign_changes(map(change_of, permissions.values()), change_sequence)
+            for subject, permission in permissions.items():
                 losses.highest = max(losses.highest, permission.fence)
-                ours = (epoch, versions[subject]) if subject in versions else (0, 0)
-                journaled = losses.records[subject][-1].fence if subject in losses.records else (0, 0)
-                if permission.fence > max(ours, journaled):
+                if not permission.token:  # its number has to do
+                    ours = (change_sequence.epoch, versions[subject]) if subject in versions else (0, 0)
+                    journaled = max((record.fence for record in losses.records.get(subject, ())), default=(0, 0))
+                    is_lost = permission.fence > max(ours, journaled)
+                else:
+                    is_lost = subject not in versions or change_of(permission) in foreign
+                if is_lost:
                     losses.add(_record_of(subject, permission, now_ms))
+                elif permission.epoch == change_sequence.epoch and permission.token:
+                    losses.shared = max(losses.shared, permission.sequence)
 
 
 def _record_of(subject: str, permission: Permission, now_ms: int) -> JournalRecord:
@@ -116,4 +142,4 @@ def _record_of(subject: str, permission: Permission, now_ms: int) -> JournalReco
         for name, p in permission.purposes.items()
     }
     kind = PermissionChange.Kind.CHANGE.value
-    return JournalRecord(kind, 0, *permission.fence, at_ms=now_ms, subject=subject, states=states)
+    return JournalRecord(kind, permission.token, *permission.fence, at_ms=now_ms, subject=subject, states=states)

@@ -5,15 +5,19 @@ A denial is a refusal (withdrawn, objected, expired) or a pause. For each purpos
 - A refusal that the lost history ends with is taken over. So is one that the customer took back later in that history,
   if the database still allows the grant that it ended: values from before it must not come back. What the customer
   allowed in the lost history is not taken over: it has to be asked for again.
+- An expiry is no decision, but it may hide one: the newest lost decision before it is taken over too, for its place in
+  the order of decisions. An older consent that arrives late must not overtake it.
 - A pause that the lost history ends with is taken over.
 - A decision of the database that was made later is newer, and stays. If it only repeated a grant that the lost history
   had ended, the grant gets a new id. An expiry is no decision: it ends the grant that it ended, and no newer one.
-- Of a grant that both know, the later start and the earlier end count.
+- Of a grant that both know, the later start and the earlier end count. If its id may have been issued twice, and the
+  starts differ, it gets a new id.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from featurestore.consent.decision_order import ORDERED, Rank, rank_of
 from featurestore.consent.journal.records import Evidence, JournaledState, JournalRecord
 from featurestore.consent.permission_derivation import ConsentState, Decision
 
@@ -29,13 +33,17 @@ class KnownState(NamedTuple):
 
 
 class LostDenial(NamedTuple):
-    """A refusal or a pause that the database lost. Without evidence it is known from the store or a later record."""
+    """A refusal or a pause that the database lost. Without evidence it is known from the store or a later record.
+
+    ``newest``: of an expiry, the newest lost decision about the purpose.
+    """
 
     purpose: str
     paused: bool  # else refused
     recorded_ms: int
     since_ms: int
     evidence: Evidence | None = None
+    newest: Evidence | None = None
 
     @property
     def decision(self) -> Decision:
@@ -56,11 +64,16 @@ class LostChanges(NamedTuple):
     narrowed: dict[str, ConsentState]
 
 
-def lost_changes(history: Sequence[JournalRecord], known: Mapping[str, KnownState], first_lost: int) -> LostChanges:
+def lost_changes(
+    history: Sequence[JournalRecord], known: Mapping[str, KnownState], first_lost: int, shared: int | None = None
+) -> LostChanges:
     """What a subject lost. ``history``: the lost records since its last erasure, in order.
 
-    ``first_lost``: the first sequence that was lost; a grant with a lower id was allowed before the loss.
+    ``first_lost``: the first sequence that was found lost; a grant with a lower id counts as allowed before the loss.
+    ``shared``: the last sequence that was not lost for certain, if it may be lower than the one before ``first_lost``:
+    the ids of grants between may be issued twice.
     """
+    shared = first_lost - 1 if shared is None else shared
     found = LostChanges([], [], {})
     for purpose in sorted({name for record in history for name in _purposes_of(record)}):
         ours = known.get(purpose)
@@ -76,6 +89,8 @@ def lost_changes(history: Sequence[JournalRecord], known: Mapping[str, KnownStat
                     found.denials.append(refusal)
             elif allows_old:
                 found.renewed.append(purpose)
+        elif allows_old and ours and final and _may_be_another(ours.state, final, shared):
+            found.renewed.append(purpose)
         elif allows_old and ours and final:
             narrowed = _narrowed(ours, final, history[-1].at_ms)
             if narrowed != ours.state:
@@ -89,6 +104,8 @@ def _holds(refusal: LostDenial, ours: KnownState | None, allows_old: bool) -> bo
     """Whether a lost refusal is newer than what the database knows; at equal times the refusal wins."""
     if ours is None:
         return True
+    if refusal.newest and ours.decided_ms <= refusal.newest.decided_ms:
+        return True
     if refusal.decision is Decision.EXPIRED and ours.state.allowed and not allows_old:
         return False
     return ours.decided_ms <= refusal.decided_ms
@@ -100,7 +117,8 @@ def _purposes_of(record: JournalRecord) -> set[str]:
 
 def _last_refusal(history: Sequence[JournalRecord], purpose: str) -> LostDenial | None:
     """The last refusal, by its evidence if there is any."""
-    found, ended_ms = None, 0
+    found: LostDenial | None = None
+    ended_ms = 0
     for record in history:
         state = record.states.get(purpose)
         decided = [e for e in record.evidence if e.purpose == purpose and e.decision in REFUSALS and not e.superseded]
@@ -109,7 +127,20 @@ def _last_refusal(history: Sequence[JournalRecord], purpose: str) -> LostDenial 
             ended_ms = max(ended_ms, state.ended_ms if state else 0)
         elif state and not state.allowed and state.ended_ms > ended_ms:
             found, ended_ms = LostDenial(purpose, False, record.at_ms, state.ended_ms), state.ended_ms
+    if found and found.decision is Decision.EXPIRED:
+        found = found._replace(newest=_newest_decision(history, purpose))
     return found
+
+
+def _newest_decision(history: Sequence[JournalRecord], purpose: str) -> Evidence | None:
+    decisions = (one for record in history for one in record.evidence if one.purpose == purpose)
+    ordered = (one for one in decisions if Decision(one.decision) in ORDERED)
+    return max(ordered, key=rank_of_evidence, default=None)
+
+
+def rank_of_evidence(evidence: Evidence) -> Rank:
+    """The place of a journaled decision among those about its purpose."""
+    return rank_of(Decision(evidence.decision), evidence.decided_ms, evidence.until_ms)
 
 
 def _last_pause(history: Sequence[JournalRecord], purpose: str) -> LostDenial | None:
@@ -125,6 +156,11 @@ def _last_pause(history: Sequence[JournalRecord], purpose: str) -> LostDenial | 
             if evidence.purpose == purpose and evidence.decision == Decision.PAUSED and state and state.paused:
                 found = LostDenial(purpose, True, evidence.at_ms, evidence.since_ms, evidence)
     return found
+
+
+def _may_be_another(ours: ConsentState, lost: JournaledState, shared: int) -> bool:
+    """Whether two grants of one id may be different ones."""
+    return lost.allowed and lost.grant_id == ours.grant_id > shared and lost.since_ms != ours.since_ms
 
 
 def _narrowed(ours: KnownState, lost: JournaledState, lost_ms: int) -> ConsentState:

@@ -17,7 +17,7 @@ from django.db import transaction
 from featurestore.clock import milliseconds, moment
 from featurestore.consent.change_writer import ChangeWriter, state_of_row
 from featurestore.consent.decision_order import ORDERED, rank_of
-from featurestore.consent.journal.kept_denials import keep_denial
+from featurestore.consent.journal.kept_denials import add_lost_decision, keep_denial
 from featurestore.consent.journal.losses import Losses
 from featurestore.consent.journal.lost_denials import KnownState, LostDenial, lost_changes
 from featurestore.consent.journal.records import JournalRecord
@@ -73,7 +73,7 @@ def plan_take_over(losses: Losses) -> TakeOver:
             elif erased_ms and milliseconds(customer.created_at) <= erased_ms:
                 plan.erased.append(customer)
                 continue
-            lost = lost_changes(history, ours, losses.first)
+            lost = lost_changes(history, ours, losses.first, losses.shared)
             plan.consents += _lost_consents(history, ours)
             for denial in lost.denials:
                 purpose = purposes.get(denial.purpose)
@@ -106,8 +106,9 @@ def take_over(losses: Losses, journal: Journal | None, actor: str, now: datetime
         write_versions(change_sequence, plan.unknown)
         for subject, denial in plan.kept:
             keep_denial(subject, denial, actor, REASON)
-        if journal and losses.journal_end is not None:
-            JournalCheckpoint.objects.filter(pk=1).update(topic=journal.name, offset=losses.journal_end)
+        if journal and (topic := losses.journal_topic):
+            checkpoint = JournalCheckpoint.objects.filter(pk=1)
+            checkpoint.update(topic=journal.name, topic_id=topic.id, offset=topic.offset, last_token=topic.token)
         if losses.journal_is_incomplete:
             PermissionChange.objects.update(journaled_at=None)  # so that it holds again what the database knows
     log.warning(
@@ -176,11 +177,14 @@ def _renewed_grants(plan: TakeOver, wanted: set[tuple[int, str]]) -> list[Curren
 
 def _record_denials(writer: ChangeWriter, denials: Iterable[tuple[Customer, Purpose, LostDenial]], actor: str) -> None:
     denials = list(denials)
-    references = {denial.evidence.notice for _, _, denial in denials if denial.evidence and denial.evidence.notice}
+    evidences = [one for _, _, denial in denials for one in (denial.evidence, denial.newest) if one and one.notice]
+    references = {evidence.notice for evidence in evidences}
     notices = {notice.reference: notice for notice in Notice.objects.filter(reference__in=references)}
     for customer, purpose, denial in denials:
         before, evidence = writer.state_of(customer, purpose), denial.evidence
         ended = after_end(before or ConsentState(allowed=False), denial.since_ms)
+        if denial.newest:
+            add_lost_decision(writer, customer, purpose, denial.newest, ended, REASON, notices)
         writer.add_decision(
             customer,
             purpose,

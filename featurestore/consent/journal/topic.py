@@ -9,10 +9,12 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from featurestore.config import settings
 from featurestore.consent.journal.records import JournalRecord, decode, encode
 from featurestore.servers.kafka import KafkaCluster, kafka_cluster
+from featurestore.topic_ids import topic_ids
 
 PARTITION = 0
 TIMEOUT_S = 3.0
@@ -39,6 +41,9 @@ class Journal(Protocol):
     def append(self, records: Sequence[JournalRecord]) -> dict[int, str]:
         """Append records and wait for the broker. Returns the failures: the error by the record's token."""
 
+    def topic_id(self) -> str:
+        """The id of the topic; "" on brokers that have none. Raises JournalUnreadable."""
+
     def bounds(self) -> range:
         """The offsets that the topic has now. Raises JournalUnreadable."""
 
@@ -47,10 +52,17 @@ class Journal(Protocol):
 
 
 class KafkaJournal:
-    """The journal in Kafka. A record that is appended twice is harmless. Each thread that reads has its own object."""
+    """The journal in Kafka. A record that is appended twice is harmless. Each thread that reads has its own object.
 
-    def __init__(self, kafka: KafkaCluster, topic: str):
-        self.kafka, self.name = kafka, topic
+    ``has_ids``: whether the brokers can be asked for the ids of topics.
+    """
+
+    def __init__(self, kafka: KafkaCluster, topic: str, *, has_ids: bool = True):
+        self.kafka, self.name, self.has_ids = kafka, topic, has_ids
+
+    @cached_property
+    def _admin(self) -> AdminClient:
+        return AdminClient({**self.kafka.librdkafka(), "log_level": 0})
 
     @cached_property
     def _producer(self) -> Producer:
@@ -95,6 +107,18 @@ class KafkaJournal:
                 failures[record.token] = str(error)
         self._producer.flush(DELIVERY_TIMEOUT_MS / 1000 + 1)
         return failures
+
+    def topic_id(self) -> str:
+        if not self.has_ids:
+            return ""
+        try:
+            return topic_ids(self._admin, [self.name], TIMEOUT_S).get(self.name, "")
+        except KafkaException as error:
+            raise self._unavailable(error.args[0]) from None
+        except TimeoutError:
+            raise JournalUnreadable(
+                f"Kafka at {self.kafka} did not describe {self.name} in {TIMEOUT_S} s"
+            ) from None
 
     def bounds(self) -> range:
         try:
@@ -149,4 +173,6 @@ def _offset(message: Message) -> int:
 def configured_journal() -> Journal | None:
     """The process's journal, made once from the settings; None if the settings name none."""
     conf = settings()
-    return KafkaJournal(kafka_cluster(conf), conf.journal_topic) if conf.journal_topic else None
+    if not conf.journal_topic:
+        return None
+    return KafkaJournal(kafka_cluster(conf), conf.journal_topic, has_ids=not conf.kafka_embedded)

@@ -16,7 +16,6 @@ from featurestore.consent.permission_derivation import START_DELAY_MS, ConsentSt
 from featurestore.consent.subject_versions import write_versions
 from featurestore.consent.vouching.latch import Latched
 from featurestore.consent.vouching.publication_check import check_publication, open_subjects
-from featurestore.consent.vouching.store_history import tokens_of
 from featurestore.jobs.batches import batches
 from featurestore.permission import Permission
 from featurestore.store import configured
@@ -42,10 +41,12 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
     """
     epoch = load_change_sequence().epoch if epoch is None else epoch
     versions = dict(SubjectVersion.objects.filter(subject__in=subjects).values_list("subject", "sequence"))
+    changes = PermissionChange.objects.filter(sequence__in=versions.values())
+    tokens = dict(changes.values_list("sequence", "token"))
     states: dict[str, dict[str, ConsentState]] = {subject: {} for subject in versions}
     retired: set[str] = set()
-    rows = CurrentPermission.objects.filter(customer__subject__in=versions)
-    for subject, purpose, active, *state in rows.values_list(
+    current = CurrentPermission.objects.filter(customer__subject__in=versions)
+    for subject, purpose, active, *state in current.values_list(
         *("customer__subject", "purpose__name", "purpose__active"),
         *("allowed", "paused", "grant_id", "since", "until", "ended_at", "complete_from"),
     ):
@@ -53,17 +54,15 @@ def permissions_of(subjects: Collection[str], epoch: int | None = None) -> dict[
         if not active:
             retired.add(purpose)
     return {
-        subject: derive_permission(epoch, sequence, states[subject], retired) for subject, sequence in versions.items()
+        subject: derive_permission(epoch, sequence, states[subject], retired, tokens.get(sequence, 0))
+        for subject, sequence in versions.items()
     }
 
 
 class Publication(NamedTuple):
-    """Permissions that were sent to a store, with the tokens of their changes; its answers; and the changes that were
-    unpublished before, by subject.
-    """
+    """Permissions that were sent to a store; its answers; and the changes that were unpublished before, by subject."""
 
     permissions: dict[str, Permission]
-    tokens: dict[int, int]
     results: dict[str, PublishResult]
     unpublished: dict[str, dict[int, datetime]]
 
@@ -82,7 +81,7 @@ def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:
                 reached = open_subjects(pending)
                 restart_late_grants(configured.store(), reached, now, delay_ms)
                 publication = send(configured.store(), reached, now)
-                check_publication(publication.permissions, publication.tokens, publication.results)
+                check_publication(publication.permissions, publication.results)
                 done, restarted = settle(publication, now, delay_ms)
                 effective |= done
                 if not (pending := restarted):
@@ -131,13 +130,13 @@ def send(store: OnlineStore, subjects: Collection[str], now: datetime | None = N
     for subject, sequence, created_at in changes.values_list("subject", "sequence", "created_at"):
         unpublished[subject][sequence] = created_at
     permissions = permissions_of(subjects, change_sequence.epoch)
-    tokens, first, results = tokens_of(permissions), _first_publications(permissions, unpublished), {}
+    first, results = _first_publications(permissions, unpublished), {}
     if new := {subject: ours for subject, ours in permissions.items() if subject in first}:
-        answers = store.publish_permissions(new, tokens)
+        answers = store.publish_permissions(new)
         results = {subject: answer._replace(recreated=False) for subject, answer in answers.items()}
     if known := {subject: ours for subject, ours in permissions.items() if subject not in first}:
-        results |= store.publish_permissions(known, tokens, milliseconds(now or database_now()))
-    return Publication(permissions, tokens, results, unpublished)
+        results |= store.publish_permissions(known, milliseconds(now or database_now()))
+    return Publication(permissions, results, unpublished)
 
 
 def _first_publications(permissions: Mapping[str, Permission], unpublished: Mapping[str, Unpublished]) -> set[str]:
@@ -163,7 +162,7 @@ def settle(
     """Record which changes are in effect, and start late grants again: the subjects in effect, and those to publish
     again. ``vouched``: the store has been vouched for since its answers.
     """
-    _, _, results, unpublished = publication
+    _, results, unpublished = publication
     done = {subject for subject, result in results.items() if result.vouched or vouched}
     recreated = {subject for subject, result in results.items() if result.recreated}
     restarted = mark_published({subject: unpublished[subject] for subject in done}, recreated, now, delay_ms)

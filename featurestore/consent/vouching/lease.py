@@ -24,7 +24,7 @@ from django.db.models import QuerySet
 
 from featurestore.clock import database_now
 from featurestore.consent.models import VerifierLease
-from featurestore.store.protocol import LeaseFence, Node, Run, StoreUnavailable
+from featurestore.store.protocol import LeaseFence, Node, Run, StoreClaim, StoreUnavailable
 from featurestore.store.slots import overlap
 
 log = structlog.get_logger(__name__)
@@ -52,6 +52,7 @@ class HeldLease:
         self._confirmed_at = self._acquired_at = self._predecessors_until = -float("inf")
         self._fenced_at: dict[Run, float] = {}
         self._vouched_at: dict[Run, float] = {}
+        self._last_claims: dict[str, tuple[str, int]] = {}  # by run: its incarnation, its vouch key's renewals
         self._lock = threading.Lock()
 
     @property
@@ -85,7 +86,7 @@ class HeldLease:
     def release(self) -> None:
         """Give the lease up, so that a successor takes over at once. No vouch key may be written afterwards."""
         if self.number is not None:
-            self._row().update(released=True)
+            self._row().update(released=True, last_claims=dict(self._last_claims))
             self.number = None
 
     def vouched_runs(self) -> set[str]:
@@ -93,19 +94,36 @@ class HeldLease:
         row = VerifierLease.objects.filter(pk=1).first()
         return set(row.vouched_runs.split()) if row else set()
 
-    def record_run(self, run: Run) -> bool:
-        """Record in the database that this run is the last one vouched for, of those with its slots.
+    def record_run(self, claim: StoreClaim) -> bool:
+        """Record in the database that this claim's run is the last one vouched for, of those with its slots.
 
         False if the lease was lost: then the run must not be vouched for. A successor reads all that was recorded.
         """
         with transaction.atomic():
-            row = self._row().select_for_update().first()
+            row, run = self._row().select_for_update().first(), claim.run
             if row is None:
                 return False
             others = [other for other in row.vouched_runs.split() if not overlap(_slots_of(other), run.slots)]
             row.vouched_runs = "\n".join([*others, name_of(run)])
-            row.save(update_fields=["vouched_runs"])
+            self.remember(claim)
+            for gone in self._last_claims.keys() - {*others, name_of(run)}:
+                del self._last_claims[gone]
+            row.last_claims = dict(self._last_claims)
+            row.save(update_fields=["vouched_runs", "last_claims"])
         return True
+
+    def remember(self, claim: StoreClaim) -> None:
+        """Note the last claim that a run is known to have had. The next renewal records it in the database."""
+        self._last_claims[name_of(claim.run)] = claim.started, claim.renewals
+
+    def continues(self, claim: StoreClaim) -> bool:
+        """Whether a stored claim is the last one that its run is known to have had, or a later one.
+
+        If not, the run went back to earlier contents, as a virtual machine that is set back to a snapshot does. What it
+        had in the half second before its last holder ended may not be known.
+        """
+        started, renewals = self._last_claims.get(name_of(claim.run), (claim.started, 0))
+        return claim.started == started and claim.renewals >= renewals
 
     def fenced(self, run: Run) -> None:
         """Note that the run's claim is of this lease."""
@@ -134,7 +152,7 @@ class HeldLease:
 
     def _renew(self) -> None:
         began = self._clock()
-        if self._row().update(renewed_at=self._now()):
+        if self._row().update(renewed_at=self._now(), last_claims=dict(self._last_claims)):
             self._confirmed_at = began
         else:
             log.warning("another store verifier has taken the verifier lease over", number=self.number)
@@ -163,6 +181,7 @@ class HeldLease:
             predecessors_until=until,
         ):
             self._fenced_at, self._vouched_at = {}, {}
+            self._last_claims = {name: (started, renewals) for name, (started, renewals) in row.last_claims.items()}
             self._confirmed_at = self._acquired_at = began
             self._predecessors_until = began + (until - now).total_seconds()
             self.number = row.number + 1

@@ -8,7 +8,7 @@ import structlog
 from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.models import PermissionChange, SubjectVersion
 from featurestore.consent.outbox.publication import Publication, permissions_of, restart_late_grants, send
-from featurestore.consent.vouching.store_history import lost_by_publication, tokens_of
+from featurestore.consent.vouching.store_history import lost_by_publication
 from featurestore.jobs.batches import BATCH_SIZE
 from featurestore.permission import Permission
 from featurestore.store.protocol import Node, PublishResult
@@ -56,19 +56,16 @@ class NodeChanges:
         """
         restart_late_grants(self.node, subjects)
         publication = send(self.node, subjects)
-        self._check(*publication[:3])
+        self._check(publication.permissions, publication.results)
         return publication
 
     def _publish_to_new_run(self, subjects: Collection[str]) -> None:
         """As ``publish``, to an incarnation that has no values yet."""
         permissions = permissions_of(subjects)
-        tokens = tokens_of(permissions)
-        self._check(permissions, tokens, self.node.publish_permissions(permissions, tokens))
+        self._check(permissions, self.node.publish_permissions(permissions))
 
-    def _check(
-        self, permissions: Mapping[str, Permission], tokens: Mapping[int, int], results: Mapping[str, PublishResult]
-    ) -> None:
-        if reason := lost_by_publication(permissions, tokens, results, load_change_sequence()):
+    def _check(self, permissions: Mapping[str, Permission], results: Mapping[str, PublishResult]) -> None:
+        if reason := lost_by_publication(permissions, results, load_change_sequence()):
             raise LostCommit(reason)
 
     def unpublished(self, last: int | None = None) -> Iterator[dict[str, dict[int, datetime]]]:

@@ -3,7 +3,8 @@
 Readers deny without the vouch key, which expires after two seconds. Only the holder of the verifier lease vouches
 (``lease.py``). Before it renews the key, the verifier looks whether the store or the journal is ahead of the database,
 which latches denial (``latch.py``), and publishes every change of the node's subjects that is not in the store yet. A
-run is new to it if it restarted, was promoted or emptied, or owns other slots. Then the verifier
+run is new to it if it restarted, was promoted, emptied or set back to earlier contents, or owns other slots. Then the
+verifier
 
 1. waits until the vouch key of every other run of the same slots has expired, so that no reader trusts two runs;
 2. begins a new store incarnation, by a store claim of epoch 0, and publishes what the run may lack: all that changed
@@ -127,7 +128,8 @@ class NodeVerifier:
         self, run: Run, claim: StoreClaim | None, change_sequence: ChangeSequence, vouched_runs: Collection[str]
     ) -> VerifierState:
         epoch, lease = change_sequence.epoch, self.lease.fence(change_sequence.epoch)
-        if claim is None or (claim.run, claim.epoch) != (run, epoch) or name_of(run) not in vouched_runs:
+        is_known = claim is not None and (claim.run, claim.epoch) == (run, epoch) and name_of(run) in vouched_runs
+        if claim is None or not is_known or not self.lease.continues(claim):
             return self._publish_to_new_run(run, claim, change_sequence, vouched_runs)
         if claim.lease != lease:
             earlier, claim = claim, claim._replace(lease=lease)
@@ -138,8 +140,9 @@ class NodeVerifier:
         for changes in self.changes.unpublished():
             self._up_to_date = None
             publications.append(self.changes.publish(changes))
-        if not self._vouch(claim):
+        if (vouched := self._vouch(claim)) is None:
             return VerifierState.STORE_CHANGED
+        claim = vouched
         late = [settle(publication, vouched=True)[1] for publication in publications]
         last = self.changes.published_up_to()
         if last > claim.sequence:
@@ -164,7 +167,11 @@ class NodeVerifier:
         if self._interrupted and self._interrupted[0] == claim and claim.lease == lease:
             begun, start = self._interrupted
         else:
+            is_set_back = claim is not None and claim.run == run and not self.lease.continues(claim)
+            if is_set_back:
+                self.log.error("the store went back to earlier contents: everything is published and pushed again")
             is_usable = claim is not None and claim.epoch == epoch and _lacks_only_later(claim, vouched_runs)
+            is_usable = is_usable and not is_set_back
             begun, start = new_incarnation(run, lease), claim.sequence if claim and is_usable else 0
             if not self.node.write_claim(begun, claim):
                 return VerifierState.STORE_CHANGED
@@ -183,9 +190,9 @@ class NodeVerifier:
         if record.claim != begun or change_sequence.epoch != epoch or is_latched(change_sequence):
             return VerifierState.STORE_CHANGED
         # An old primary may come back as the run it was, without later changes: only the last run is trusted.
-        if not self.lease.record_run(run):
-            return VerifierState.STANDBY
         claimed = begun._replace(epoch=epoch, sequence=last)
+        if not self.lease.record_run(claimed):
+            return VerifierState.STANDBY
         if not (self.node.write_claim(claimed, begun) and self._vouch(claimed)):
             return VerifierState.STORE_CHANGED
         self._interrupted = None
@@ -194,20 +201,24 @@ class NodeVerifier:
                 self._up_to_date = None
         return VerifierState.VOUCHING
 
-    def _vouch(self, claim: StoreClaim) -> bool:
-        """Write the vouch key. It expires at a time of the node's clock, which is asked before the lease's limit is
-        looked at: however late the call is executed, the key expires in time.
+    def _vouch(self, claim: StoreClaim) -> StoreClaim | None:
+        """Write the vouch key; the claim with this renewal, or None if the store refused.
+
+        It expires at a time of the node's clock, which is asked before the lease's limit is looked at: however late the
+        call is executed, the key expires in time.
         """
         now_ms = self.node.now_ms()
         left_s = self.lease.vouch_limit() - self.clock()
         if left_s <= 0:
-            return False
+            return None
         try:
             vouched = self.node.vouch(claim, now_ms + int(left_s * 1000))
         finally:  # a call whose answer was lost may have set the key
             self.lease.vouched(claim.run)
-        self._up_to_date = claim if vouched else None
-        return vouched
+        self._up_to_date = claim._replace(renewals=claim.renewals + 1) if vouched else None
+        if self._up_to_date:
+            self.lease.remember(self._up_to_date)
+        return self._up_to_date
 
     def _vouch_without_database(self) -> VerifierState:
         """Keep vouching for DATABASE_GRACE_S: the run holds all that was committed, and nothing commits meanwhile."""
@@ -216,12 +227,11 @@ class NodeVerifier:
             return VerifierState.DATABASE_LOST
         try:
             run, record = self.node.run(), self.node.vouching_record()
-            known = self._up_to_date.run == run and record.claim == self._up_to_date
-            return (
-                VerifierState.DATABASE_UNAVAILABLE
-                if known and self._vouch(self._up_to_date)
-                else VerifierState.DATABASE_LOST
-            )
+            claim = record.claim
+            is_known = claim is not None and claim._replace(renewals=0) == self._up_to_date._replace(renewals=0)
+            if claim and is_known and claim.run == run and self.lease.continues(claim) and self._vouch(claim):
+                return VerifierState.DATABASE_UNAVAILABLE
+            return VerifierState.DATABASE_LOST
         except StoreUnavailable:
             return VerifierState.STORE_UNAVAILABLE
 

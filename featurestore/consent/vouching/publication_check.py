@@ -42,12 +42,10 @@ def open_subjects(subjects: Collection[str]) -> list[str]:
     return reached
 
 
-def check_publication(
-    permissions: Mapping[str, Permission], tokens: Mapping[int, int], results: Mapping[str, PublishResult]
-) -> None:
+def check_publication(permissions: Mapping[str, Permission], results: Mapping[str, PublishResult]) -> None:
     """Raises Latched if a publication shows that the database has lost a commit: it is latched now."""
     change_sequence = load_change_sequence()
-    if reason := lost_by_publication(permissions, tokens, results, change_sequence):
+    if reason := lost_by_publication(permissions, results, change_sequence):
         epochs = [result.highest_before.epoch for result in results.values() if result.highest_before]
         latch(reason, change_sequence, max(epochs, default=0))
         raise Latched(reason)

@@ -5,7 +5,7 @@ change of the store in the database, unless the database lost it. A number alone
 same numbers are given to other changes. So the store holds the token of its highest change beside the number.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion, VerifierLease
 from featurestore.permission import Permission
@@ -59,7 +59,6 @@ def latched_epoch_of(record: VouchingRecord) -> int:
 
 def lost_by_publication(
     permissions: Mapping[str, Permission],
-    tokens: Mapping[int, int],
     results: Mapping[str, PublishResult],
     change_sequence: ChangeSequence,
 ) -> str:
@@ -74,12 +73,28 @@ def lost_by_publication(
             return f"the store holds a later permission of a subject than the database's, {permissions[subject].fence}"
     changes = {result.highest_before for result in results.values()}
     if results:
-        epoch, sequence = max(permissions[subject].fence for subject in results)
-        changes.add(StoredChange(epoch, sequence, tokens.get(sequence, 0)))
+        newest = max((permissions[subject] for subject in results), key=lambda permission: permission.fence)
+        changes.add(change_of(newest))
     return next((reason for change in changes if (reason := lost_change(change, change_sequence))), "")
 
 
-def tokens_of(permissions: Mapping[str, Permission]) -> dict[int, int]:
-    """The tokens of the permissions' changes, by sequence, as far as the outbox still has them."""
-    sequences = [permission.sequence for permission in permissions.values()]
-    return dict(PermissionChange.objects.filter(sequence__in=sequences).values_list("sequence", "token"))
+def change_of(permission: Permission) -> StoredChange:
+    """The change that gave a permission its version."""
+    return StoredChange(*permission.fence, permission.token)
+
+
+def foreign_changes(stored: Iterable[StoredChange], change_sequence: ChangeSequence) -> set[StoredChange]:
+    """The changes that the database never made, by numbers and tokens.
+
+    The change sequence was read after them. One of an earlier epoch is known to be older: an operator has decided.
+    """
+    changes = set(stored)
+    present = {change for change in changes if change.epoch == change_sequence.epoch and change.token}
+    numbers = {change.sequence for change in present}
+    tokens = dict(PermissionChange.objects.filter(sequence__in=numbers).values_list("sequence", "token"))
+    return {
+        change
+        for change in changes
+        if change[:2] > (change_sequence.epoch, change_sequence.sequence)
+        or (change in present and tokens.get(change.sequence, change.token) != change.token)
+    }

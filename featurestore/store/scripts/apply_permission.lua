@@ -5,14 +5,49 @@
 -- The recreation mark, field r, tells that a permission was stored where none was, though a grant of it had begun: values
 -- may be lost, and events were skipped. It is (that time in ms, that permission's sequence). It is open while a grant of
 -- the stored permission begins by that time. Then, and until every value was pushed, it stays.
--- Answers 0 where a newer permission was stored and stays; 2 where none was stored before, or an open mark is; else 1.
--- Subscribers to the subject are notified.
-local stored = redis.call('HGET', KEYS[1], 'p')
+-- What can't be read is deleted: a key that is no hash, a permission, a mark, a field without a header. A subject with a
+-- deleted permission or field counts as one without a stored permission.
+-- Answers 0 where a newer permission was stored and stays; 2 where none was stored before, or an open mark is; 3 as 2,
+-- where something was deleted that could not be read; else 1. Subscribers to the subject are notified.
+local damaged = redis.call('TYPE', KEYS[1]).ok
+damaged = damaged ~= 'hash' and damaged ~= 'none'
+if damaged then redis.call('DEL', KEYS[1]) end
+local function unpacked(field, is_right) -- a field, and its content if that is right
+  local raw = redis.call('HGET', KEYS[1], field)
+  if not raw then return false, nil end
+  local readable, content = pcall(cmsgpack.unpack, raw)
+  if readable and type(content) == 'table' and is_right(content) then return raw, content end
+  redis.call('HDEL', KEYS[1], field)
+  damaged = true
+  return false, nil
+end
+local function are_numbers(content, first, last)
+  for i = first, last do
+    if type(content[i]) ~= 'number' then return false end
+  end
+  return true
+end
+local stored, old = unpacked('p', function(content)
+  if not are_numbers(content, 1, 2) or type(content[3]) ~= 'table' then return false end
+  for _, held in pairs(content[3]) do
+    if type(held) ~= 'table' or not are_numbers(held, 2, 3) then return false end
+  end
+  return true
+end)
+local mark, marked = unpacked('r', function(content) return are_numbers(content, 1, 2) end)
+local fields = redis.call('HGETALL', KEYS[1])
+for i = 1, #fields, 2 do
+  local name = fields[i]
+  if name ~= 'p' and name ~= 'r' and string.find(name, '/', 1, true) and #fields[i + 1] < 24 then
+    redis.call('HDEL', KEYS[1], name)
+    damaged = true
+  end
+end
 local raw, answer = stored, 1
 if ARGV[1] ~= '' then
   raw = ARGV[1]
   if stored then
-    local old, new = cmsgpack.unpack(stored), cmsgpack.unpack(raw)
+    local new = cmsgpack.unpack(raw)
     if old[1] > new[1] or (old[1] == new[1] and old[2] > new[2]) then
       raw, answer = stored, 0
     end
@@ -27,25 +62,27 @@ local function has_begun(time)
   end
   return false
 end
-if permission and not stored then
-  answer = 2
+if permission and (not stored or damaged) then
+  if answer == 1 then answer = damaged and 3 or 2 end
   local now = tonumber(ARGV[2])
-  if now and has_begun(now) then redis.call('HSET', KEYS[1], 'r', cmsgpack.pack({now, permission[2]})) end
+  if now and has_begun(now) then
+    marked = {now, permission[2]}
+    mark = cmsgpack.pack(marked)
+    redis.call('HSET', KEYS[1], 'r', mark)
+  end
 end
-local mark = redis.call('HGET', KEYS[1], 'r')
 if mark and permission then
-  if has_begun(cmsgpack.unpack(mark)[1]) then
+  if has_begun(marked[1]) then
     if answer == 1 then answer = 2 end
   elseif mark == ARGV[3] then
     redis.call('HDEL', KEYS[1], 'r')
   end
 end
-local fields = redis.call('HGETALL', KEYS[1])
 for i = 1, #fields, 2 do
   local name = fields[i]
   if name ~= 'p' and name ~= 'r' then
     local purpose = string.match(name, '/([^/]*)$')
-    local _, _, grant_id = struct.unpack('<I4I8I8', fields[i + 1])
+    local grant_id = #fields[i + 1] >= 24 and select(3, struct.unpack('<I4I8I8', fields[i + 1]))
     local permission = purpose and purposes[purpose] -- allowed, grant id, since, until, paused
     local held = permission and (permission[1] or permission[5]) and permission[2] == grant_id
     if not held then redis.call('HDEL', KEYS[1], name) end

@@ -2,22 +2,27 @@
 -- value of the same grant is stored.
 -- KEYS[1] the subject's hash. ARGV[1] now, ms. Then for each field: name, purpose, value.
 -- Answers for each field 1 done, 0 superseded, -1 not allowed. Numbers are compared, never strings.
+-- Where the key is no hash, or its permission can't be read, nothing is allowed; a stored field without a header is
+-- replaced.
 -- Subscribers to the subject are notified once a call, on the channel named as the hash. Without a subscriber nothing
 -- is published: PUBLISH is sent to replicas and, in a cluster, to every other server.
 local now = tonumber(ARGV[1])
-local raw = redis.call('HGET', KEYS[1], 'p')
-local purposes = raw and cmsgpack.unpack(raw)[3] or {}
+local raw = redis.pcall('HGET', KEYS[1], 'p')
+local readable, stored_permission = pcall(cmsgpack.unpack, raw)
+local purposes = readable and type(stored_permission) == 'table' and stored_permission[3]
+if type(purposes) ~= 'table' then purposes = {} end
 local outcomes, changed = {}, {}
 for i = 2, #ARGV, 3 do
   local name, purpose, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local generation, offset, grant_id = struct.unpack('<I4I8I8', value)
   local permission = purposes[purpose] -- allowed, grant id, since, until
   local outcome = 1
+  if type(permission) ~= 'table' then permission = nil end
   if not (permission and permission[1] and permission[2] == grant_id and (permission[4] == 0 or now < permission[4])) then
     outcome = -1
   else
     local stored = redis.call('HGET', KEYS[1], name)
-    if stored then
+    if stored and #stored >= 24 then
       local stored_generation, stored_offset, stored_grant_id = struct.unpack('<I4I8I8', stored)
       if stored_generation > generation or (stored_generation == generation and stored_offset > offset) then
         if stored_grant_id == grant_id then outcome = 0 end
