@@ -1,5 +1,7 @@
 """Verifier of one node: a run is vouched for only while it holds the database's permissions."""
 
+import copy
+
 import pytest
 from django.db import OperationalError
 
@@ -14,6 +16,9 @@ from featurestore.store.protocol import Run, StoreUnavailable
 from tests.kit.clock import Clock, at
 from tests.kit.shop import Shop
 from tests.kit.verifier import VerifierDriver, read_claim, verifier_of
+
+SET_BACK = ("_permissions", "_fields", "_recreation_marks", "_watermarks", "_vouch", "_claim", "_highest")
+"""What an earlier snapshot of the store changes; the run stays the same."""
 
 
 def test_new_run_waits_until_a_dead_verifiers_vouch_key_expires(shop: Shop, driver: VerifierDriver) -> None:
@@ -280,3 +285,45 @@ def test_only_changes_of_state_are_logged(shop: Shop, driver: VerifierDriver, mo
         VerifierState.VOUCHING.value,
         VerifierState.STORE_UNAVAILABLE.value,
     ]
+
+
+@pytest.mark.parametrize("later", ["a withdrawal", "values alone"])
+@pytest.mark.parametrize("verified_by", ["the same process", "a successor"])
+def test_run_that_went_back_to_earlier_contents_gets_everything_again(
+    shop: Shop, driver: VerifierDriver, later: str, verified_by: str
+) -> None:
+    ann = shop.register().customer.subject
+    shop.give()
+    driver.until_vouching()
+    driver.steps()
+    contents = {name: copy.deepcopy(found) for name, found in vars(shop.store).items() if name in SET_BACK}
+    incarnation = shop.store.read([], [], [], 100).nodes[0].incarnation
+    if later == "a withdrawal":
+        shop.withdraw(when=5)
+    driver.steps(2)
+    if verified_by == "a successor":
+        driver.verifier.lease.release()
+        driver = VerifierDriver(verifier_of(shop.store, driver.clock), driver.clock)
+    vars(shop.store).update(contents)
+    shop.store._permissions.pop(ann)  # shows that everything is published
+    assert driver.until_vouching() <= 2.0
+    assert isinstance(shop.read(ann), PurposePermission if later == "values alone" else Denial)
+    assert shop.store.read([], [], [], 100).nodes[0].incarnation != incarnation, "its values are pushed again"
+
+
+def test_vouch_whose_answer_was_lost_is_no_set_back(
+    shop: Shop, driver: VerifierDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.until_vouching()
+    incarnation = shop.store.read([], [], [], 100).nodes[0].incarnation
+    original = shop.store.vouch
+
+    def lose_the_answer(*arguments: object) -> bool:
+        original(*arguments)
+        raise StoreUnavailable("store did not answer in time")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.store, "vouch", lose_the_answer)
+        assert driver.steps(2) == [VerifierState.STORE_UNAVAILABLE] * 2
+    assert driver.steps(2) == [VerifierState.VOUCHING] * 2
+    assert shop.store.read([], [], [], 100).nodes[0].incarnation == incarnation

@@ -224,3 +224,39 @@ def test_store_of_an_earlier_version_is_denied_until_it_is_emptied(env: RedisEnv
     env.verifier.step()
     now_s[0] += EXPIRY_MS / 1000
     env.until_vouching()
+
+
+def test_redis_set_back_to_earlier_contents_denies_what_was_withdrawn(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = RedisServer(tmp_path / "set-back", options=("--enable-debug-command", "yes"))
+    server.start()
+    try:
+        env = RedisEnvironment(server, monkeypatch)
+        env.give()
+        env.until_vouching()
+        with Redis.from_url(server.url) as client:
+            client.save()
+            assert env.withdraw().effective
+            env.verifier.step()
+            client.execute_command("DEBUG", "RELOAD", "NOSAVE")  # the file of before, under the same run
+        env.until_vouching()
+        assert env.read() is Denial.REFUSED
+    finally:
+        server.kill()
+
+
+def test_damaged_hash_stops_nobody_else(env: RedisEnvironment) -> None:
+    bob = register("bob", "eu", "acme").customer.subject
+    env.until_vouching()
+    with Redis.from_url(env.server.url) as client:
+        client.hset(f"fs:{{{env.subject}}}", "spend/service", b"short")
+        env.give()
+        assert not client.hexists(f"fs:{{{env.subject}}}", "spend/service")
+        client.delete(f"fs:{{{bob}}}")
+        client.set(f"fs:{{{bob}}}", "of another program")
+    reading = env.store.read([bob, env.subject], [], [], 1000)
+    assert [bool(one.permission) for one in reading.subjects] == [False, True]
+    services.give("bob", "service", notice="privacy/1/en", method="web", actor="shop")
+    assert env.verifier.step() is VerifierState.VOUCHING
+    assert env.store.read([bob], [], [], 1000).subjects[0].permission

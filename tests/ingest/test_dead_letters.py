@@ -343,3 +343,18 @@ def test_missing_topic_is_reported_with_the_command_that_creates_it(
     monkeypatch.setattr(services, "settings", lambda: quarantine.conf.model_copy(update={"generation": 1}))
     with pytest.raises(KafkaUnavailable, match=r"no topic dead-letters\.g1: python -m streams topics apply"):
         services.import_dead_letters()
+
+
+def test_topic_made_anew_and_grown_past_the_position_is_imported_from_its_beginning(
+    quarantine: Quarantine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarantine.add(b"1", b"2")
+    services.import_dead_letters()
+    known = DeadLetterPosition.objects.get(partition=quarantine.home)
+    assert known.topic_id
+    assert services.import_dead_letters() == 0
+    DeadLetter.objects.all().delete()
+    DeadLetterPosition.objects.update(topic_id="of the topic before")
+    services.import_dead_letters()
+    assert DeadLetter.objects.count() == 2
+    assert DeadLetterPosition.objects.get(partition=quarantine.home).topic_id == known.topic_id

@@ -10,11 +10,11 @@ from featurestore.definitions import FeatureService, FeatureView
 from featurestore.identity import partition_of
 from featurestore.permission import Permission, PurposePermission
 from featurestore.serving.answer import Answer, Status
-from featurestore.serving.reader import REPUBLISHING, FeatureReader
+from featurestore.serving.reader import REPUBLISHING, UNREADABLE, FeatureReader
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import FieldWrite, StoreUnavailable, Watermark
 from featurestore.tiles.layout_id import layout_id_of
-from featurestore.tiles.stored_field import field_name, pack_field
+from featurestore.tiles.stored_field import VALUES_START, field_name, pack_field
 from featurestore.tiles.view_codec import Tiles, ViewCodec
 from tests.kit.purchases import EPOCH_S, purchases
 from tests.kit.stores import vouch
@@ -256,3 +256,19 @@ def test_no_value_is_answered_without_its_own_grant(
     expected = None if not may else 1 if held[1] == stored_grant_id else 0
     assert answer.features["visits_count_1d"] == expected
     assert (answer.views["visits"].status is Status.WITHHELD) == (expected is None)
+
+
+@pytest.mark.parametrize("raw", [b"short", b"cut after its header"], ids=["without a header", "without values"])
+def test_unreadable_values_make_one_view_of_one_subject_stale(harness: ReadHarness, raw: bytes) -> None:
+    for subject in (ANN, BOB):
+        harness.permit(subject)
+        harness.write(subject)
+        harness.advance_watermark(subject)
+    name = field_name("visits", "service")
+    whole = harness.store._fields[ANN][name]
+    harness.store._fields[ANN][name] = raw if raw == b"short" else whole[:VALUES_START] + whole[VALUES_START:][:4]
+    ann, bob = harness.read(ANN, BOB)
+    assert (ann.views["visits"].status, bob.views["visits"].status) == (Status.STALE, Status.PRESENT)
+    assert ann.views["visits"].reason == UNREADABLE
+    assert ann.features["visits_count_1m"] is None
+    assert harness.reader.read(SERVICE, "service", [ANN], now_ms=NOW_MS, timeout_ms=100, as_of_ms=NOW_MS)

@@ -131,7 +131,7 @@ def test_only_a_later_lease_replaces_the_lease_of_a_claim(store: OnlineStore) ->
             assert not node.write_claim(first._replace(lease=earlier), first)
         assert node.vouch(first, node.now_ms() + 60_000)
         assert node.vouching_record().vouched_under == LeaseFence(5, 2, "one")
-        later = first
+        later = first = first._replace(renewals=1)
         for lease in (LeaseFence(5, 3, "two"), LeaseFence(6, 1, "two")):
             earlier_claim, later = later, later._replace(lease=lease)
             assert node.write_claim(later, earlier_claim)
@@ -151,8 +151,9 @@ def test_a_latched_node_is_vouched_for_under_a_later_epoch_only(store: OnlineSto
         node.latch(3)
         record = node.vouching_record()
         assert (record.latched_epoch, record.vouched_under) == (5, None)
-        assert not node.vouch(under[1], node.now_ms() + 60_000)
-        assert node.write_claim(under[2], under[1])
+        renewed = under[1]._replace(renewals=1)
+        assert not node.vouch(renewed, node.now_ms() + 60_000)
+        assert node.write_claim(under[2], renewed)
         assert node.vouch(under[2], node.now_ms() + 60_000)
         node.latch(5)  # by a process that learnt of it late
         assert node.vouching_record().vouched_under == LeaseFence(6, 1, "one")
@@ -174,3 +175,17 @@ def test_highest_change_is_kept_with_the_token_that_came_first(store: OnlineStor
     assert highest() == StoredChange(1, 2**52, 2**52)
     store.publish_permissions({BOB: permission(False, 1, epoch=2)})
     assert highest() == StoredChange(2, 1, 0)
+
+
+def test_each_vouch_is_counted_in_the_claim(store: OnlineStore) -> None:
+    for node in store.nodes():
+        first = claim(node, 1, 1)
+        for renewals in range(3):
+            found = node.vouching_record().claim
+            assert found == first._replace(renewals=renewals)
+            assert not node.vouch(first._replace(renewals=renewals + 1), node.now_ms() + 5_000)
+            assert node.vouch(found, node.now_ms() + 5_000)
+        taken = found._replace(renewals=3, lease=LeaseFence(1, 2, "two"))
+        assert node.write_claim(taken, node.vouching_record().claim)
+        assert node.write_claim(new_incarnation(node.run(), taken.lease), taken)
+        assert node.vouching_record().claim.renewals == 0

@@ -7,6 +7,7 @@ A denial is a refusal (withdrawn, objected, expired) or a pause. For each purpos
   allowed in the lost history is not taken over: it has to be asked for again.
 - An expiry is no decision, but it may hide one: the newest lost decision before it is taken over too, for its place in
   the order of decisions. An older consent that arrives late must not overtake it.
+- A purpose that the lost history ends without was erased with its customer: it is refused.
 - A pause that the lost history ends with is taken over.
 - A decision of the database that was made later is newer, and stays. If it only repeated a grant that the lost history
   had ended, the grant gets a new id. An expiry is no decision: it ends the grant that it ended, and no newer one.
@@ -75,13 +76,19 @@ def lost_changes(
     """
     shared = first_lost - 1 if shared is None else shared
     found = LostChanges([], [], {})
-    for purpose in sorted({name for record in history for name in _purposes_of(record)}):
+    gone = (
+        {name for name, ours in known.items() if ours.state.allowed and name not in history[-1].states}
+        if history
+        else set()
+    )
+    for purpose in sorted({name for record in history for name in _purposes_of(record)} | gone):
         ours = known.get(purpose)
         states = [record.states[purpose] for record in history if purpose in record.states]
         final = states[-1] if states else None
         refusal, pause = _last_refusal(history, purpose), _last_pause(history, purpose)
         allows_old = ours is not None and ours.state.allowed and ours.state.grant_id < first_lost
-        if refusal is None and allows_old and ours and final and final.grant_id != ours.state.grant_id:
+        is_gone = purpose in gone or (final is not None and ours is not None and final.grant_id != ours.state.grant_id)
+        if refusal is None and allows_old and is_gone:
             refusal = LostDenial(purpose, False, history[-1].at_ms, history[-1].at_ms)  # it ended, nobody knows how
         if refusal and (allows_old or not (final and final.allowed)):
             if _holds(refusal, ours, allows_old):

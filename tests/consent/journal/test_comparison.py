@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from featurestore.consent.journal.comparison import CHECKPOINT_S, READABLE_S, JournalComparer
-from featurestore.consent.models import ChangeSequence, JournalCheckpoint
+from featurestore.consent.models import ChangeSequence, JournalCheckpoint, PermissionChange
 from featurestore.consent.services import raise_epoch
 from featurestore.consent.vouching.journal_comparison import JournalUnavailable
 from featurestore.store.protocol import Run
@@ -187,3 +187,24 @@ def test_without_a_journal_what_the_process_saw_is_compared(shop: Shop, clock: C
     assert not comparer.is_ahead(RUN)
     restore(tmp_path / "backup")
     assert comparer.is_ahead(RUN)
+
+
+@pytest.mark.parametrize("told_by", ["its id", "its last compared record"])
+def test_journal_made_anew_and_grown_past_the_compared_offset_is_noticed(
+    shop: Shop, compared: JournalComparer, journal: MemoryJournal, clock: Clock, told_by: str
+) -> None:
+    clock.pass_s(CHECKPOINT_S)
+    compared.step()
+    before = JournalCheckpoint.objects.get()
+    assert (before.topic_id, before.last_token) == ("one", PermissionChange.objects.last().token)
+    journal.records.clear()
+    journal.id = "another" if told_by == "its id" else ""
+    for n in range(before.offset + 2):
+        shop.register(f"c{n}", when=70 + n)
+    for process in (compared, JournalComparer(journal, clock)):
+        process.step()
+        clock.pass_s(CHECKPOINT_S + 1)
+        process.step()
+        with pytest.raises(JournalUnavailable, match="made anew"):
+            process.is_ahead(Run("new", "1"))
+    assert JournalCheckpoint.objects.get().offset == before.offset

@@ -28,6 +28,7 @@ def test_records_are_read_in_order(kafka: str) -> None:
     journal = KafkaJournal(KafkaCluster(kafka), new_topic(kafka))
     records = [record(number) for number in range(1, 1201)]
     assert journal.bounds() == range(0)
+    assert journal.topic_id() not in ("", KafkaJournal(kafka, new_topic(kafka)).topic_id())
     for start in range(0, 1200, 400):
         assert journal.append(records[start : start + 400]) == {}
     assert journal.bounds() == range(1200)
@@ -42,6 +43,7 @@ def test_missing_topic_names_the_command_that_makes_it(kafka: str, monkeypatch: 
     journal = KafkaJournal(KafkaCluster(kafka), "consent.journal.missing")
     with pytest.raises(JournalUnreadable, match="python -m streams topics apply"):
         journal.bounds()
+    assert journal.topic_id() == ""
     assert journal.append([record(1)]).keys() == {1001}
 
 
@@ -52,6 +54,8 @@ def test_unreachable_broker_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> No
     assert journal.append([record(1)]).keys() == {1001}
     with pytest.raises(JournalUnreadable, match=r"127\.0\.0\.1:1 does not answer"):
         journal.bounds()
+    with pytest.raises(JournalUnreadable, match=r"127\.0\.0\.1:1"):
+        journal.topic_id()
     assert time.monotonic() - began < 15
 
 

@@ -23,7 +23,7 @@ from featurestore.consent.models import (
     SubjectVersion,
 )
 from featurestore.consent.outbox.publication import permissions_of
-from featurestore.consent.services import backfill_purposes, define_purpose, pause, record_erasure
+from featurestore.consent.services import backfill_purposes, define_purpose, expire_due, pause, record_erasure
 from featurestore.customers.models import Customer
 from featurestore.permission import PurposePermission
 from featurestore.store import configured
@@ -312,3 +312,59 @@ def test_decision_that_is_made_meanwhile_is_no_loss(
 def test_losses_are_empty_without_a_loss(shop: Shop, journal: MemoryJournal, backup: Path) -> None:
     losses: Losses = find_losses(journal, shop.store)
     assert (losses.records, losses.first, losses.unknown) == ({}, 0, set())
+
+
+def test_journal_made_anew_is_a_gap_however_long_it_is(shop: Shop, journal: MemoryJournal, backup: Path) -> None:
+    token = PermissionChange.objects.get(sequence=2).token
+    JournalCheckpoint.objects.create(pk=1, topic=journal.name, topic_id="one", offset=2, last_token=token)
+    back_up(backup)
+    journal.records.clear()
+    journal.id = "another"
+    for n in range(3):
+        shop.register(f"c{n}", when=50)
+    shop.withdraw(when=60)
+    restored(backup, journal)
+    with pytest.raises(JournalGap, match="made anew"):
+        find_losses(journal, None)
+    losses = find_losses(journal, None, accept_gap=True)
+    assert [len(history) for history in losses.records.values()] == [1] * 4
+    take_over(losses, journal, "petra", now=at(1000))
+    assert not permission(subject_of()).allowed, "what the new topic holds is taken over"
+    checkpoint = JournalCheckpoint.objects.get()
+    assert (checkpoint.topic_id, checkpoint.offset) == ("another", 4)
+    assert append_due(journal) == PermissionChange.objects.count(), "it holds again what the database knows"
+
+
+@pytest.mark.parametrize("registered", ["before the loss", "after the loss"])
+def test_old_yes_does_not_overtake_a_no_that_a_lost_expiry_hides(
+    shop: Shop, journal: MemoryJournal, backup: Path, registered: str
+) -> None:
+    who = "ann" if registered == "before the loss" else "bob"
+    if who == "bob":
+        shop.register(who, when=50)
+        shop.give(customer_id=who, when=51)
+    shop.withdraw(when=60, customer_id=who)
+    shop.give(when=70, until=at(100), customer_id=who)
+    expire_due(at(120))
+    restored(backup, journal)
+    decide(shop, journal)
+    if who == "bob":
+        shop.register(who, when=1050)
+    late = shop.give(when=1100, decided_at=at(55), customer_id=who)
+    assert late.record.superseded
+    assert not permission(subject_of(who)).allowed
+    assert shop.give(when=1200, customer_id=who).record.superseded is False
+
+
+def test_old_yes_of_after_the_restore_ends_by_the_no_that_a_lost_expiry_hides(
+    shop: Shop, journal: MemoryJournal, backup: Path
+) -> None:
+    shop.withdraw(when=60)
+    shop.give(when=70, until=at(100))
+    expire_due(at(120))
+    restored(backup, journal)
+    shop.withdraw(when=200, decided_at=at(40))
+    shop.give(when=201, decided_at=at(50))
+    assert permission(subject_of()).allowed
+    decide(shop, journal)
+    assert not permission(subject_of()).allowed
