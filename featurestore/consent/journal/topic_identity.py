@@ -19,7 +19,7 @@ class ComparedTopic(NamedTuple):
 
     def fault(self, journal: Journal, topic_id: str, bounds: range) -> str:
         """Why the topic is not the same any more; "" if it is. Raises JournalUnreadable."""
-        if self.id and topic_id and self.id != topic_id:
+        if self.offset and self.id and topic_id and self.id != topic_id:
             return "was deleted and made anew"
         if self.offset > bounds.stop:
             return (
