@@ -114,6 +114,8 @@ def test_erasure_that_the_store_alone_knows_refuses_what_it_ended(
     services.record_erasure(lock_change_sequence(at(60)), [ann])
     publish([ann])
     restore(backup)
-    shop.give("personalisation", when=70)
+    given = shop.give("personalisation", when=70).sequence
     decide(shop, journal)
-    assert not any(purpose.allowed for purpose in permissions_of([ann])[ann].purposes.values())
+    allowed = {name: one for name, one in permissions_of([ann])[ann].purposes.items() if one.allowed}
+    assert allowed.keys() == {"personalisation"}, "given after the erasure and the restore"
+    assert allowed["personalisation"].grant_id > given
