@@ -116,9 +116,7 @@ class KafkaJournal:
         except KafkaException as error:
             raise self._unavailable(error.args[0]) from None
         except TimeoutError:
-            raise JournalUnreadable(
-                f"Kafka at {self.kafka} did not describe {self.name} in {TIMEOUT_S} s"
-            ) from None
+            raise JournalUnreadable(f"Kafka at {self.kafka} did not describe {self.name} in {TIMEOUT_S} s") from None
 
     def bounds(self) -> range:
         try:

@@ -28,7 +28,7 @@ def test_records_are_read_in_order(kafka: str) -> None:
     journal = KafkaJournal(KafkaCluster(kafka), new_topic(kafka))
     records = [record(number) for number in range(1, 1201)]
     assert journal.bounds() == range(0)
-    assert journal.topic_id() not in ("", KafkaJournal(kafka, new_topic(kafka)).topic_id())
+    assert journal.topic_id() not in ("", KafkaJournal(KafkaCluster(kafka), new_topic(kafka)).topic_id())
     for start in range(0, 1200, 400):
         assert journal.append(records[start : start + 400]) == {}
     assert journal.bounds() == range(1200)
