@@ -167,11 +167,10 @@ class NodeVerifier:
         if self._interrupted and self._interrupted[0] == claim and claim.lease == lease:
             begun, start = self._interrupted
         else:
-            is_set_back = claim is not None and claim.run == run and not self.lease.continues(claim)
-            if is_set_back:
-                self.log.error("the store went back to earlier contents: everything is published and pushed again")
             is_usable = claim is not None and claim.epoch == epoch and _lacks_only_later(claim, vouched_runs)
-            is_usable = is_usable and not is_set_back
+            if claim and is_usable and claim.run == run and not self.lease.continues(claim):
+                self.log.error("the store went back to earlier contents: everything is published and pushed again")
+                is_usable = False
             begun, start = new_incarnation(run, lease), claim.sequence if claim and is_usable else 0
             if not self.node.write_claim(begun, claim):
                 return VerifierState.STORE_CHANGED
