@@ -31,6 +31,7 @@ SQL = {
     "StdDev": "stddev_pop({field}::DOUBLE)",
     "First": "arg_min({field}, (t_ms, event_id_hash))",
     "Last": "arg_max({field}, (t_ms, event_id_hash))",
+    "LastOrNull": "list({field} ORDER BY t_ms DESC, event_id_hash DESC)[1]",
     "TimeSinceLast": f"({AS_OF_MS} - max(t_ms)) / 1000.0",
     "DistinctCount": "count(DISTINCT {field})",
     "DecayedCount": f"sum(pow(2, (t_ms - {{now_ms}}) / {{half_life_ms}})) * {LEAD}",
@@ -69,7 +70,7 @@ def recomputed(db: duckdb.DuckDBPyConnection, spec: Spec, customers: Sequence[st
         edge_s = now_ms // 1000 - spec["window_s"]
         conditions.append(f"t_ms >= {(edge_s - edge_s % spec['step_s']) * 1000}")
     conditions += [f"{field} IN ({', '.join(map(literal, values))})" for field, values in spec["filter"].items()]
-    if spec["field"]:
+    if spec["field"] and spec["aggregation"] != "LastOrNull":
         conditions.append(f"{spec['field']} IS NOT NULL")
     parameters = dict(spec["parameters"])
     for name in {"half_life", "gap"} & parameters.keys():
