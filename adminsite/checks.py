@@ -141,7 +141,7 @@ def untimed_statements(
                     "PostgreSQL has no limit of a statement's or a lock's time, and through PgBouncer this process "
                     "sets none: one slow statement may occupy a pooled connection for ever.",
                     hint="ALTER ROLE rapport SET statement_timeout = '15s'; ALTER ROLE rapport SET lock_timeout = '5s'",
-                    id="rapport.W030",
+                    id="rapport.W020",
                 )
             )
     return found
