@@ -38,7 +38,8 @@ class HealthClients:
     """Clients in threads: some keep their connection, some open one a request. ``failed`` counts failures by kind.
 
     A new connection may be closed unanswered once: a worker can accept it in its last moment, and clients and proxies
-    repeat a GET then. With ``balanced``, as behind a load balancer, a client whose connection is closed in order does not return.
+    repeat a GET then. With ``balanced``, as behind a load balancer, a client whose connection is closed in order does
+    not return.
     """
 
     def __init__(self, port: int, *, balanced: bool = False) -> None:
