@@ -335,9 +335,20 @@ def _evalsha(script: str, keys: Sequence[str], *arguments: bytes | str | int) ->
 
 def _encode_claim(claim: StoreClaim) -> bytes:
     run, epoch, sequence, started, lease, renewals = claim
-    identity = run.run_id, run.replication_id
-    fence = lease.epoch, lease.number, lease.holder
-    return ENCODER.encode(ClaimRecord(*identity, epoch, sequence, started, run.slots, *fence, renewals))
+    return ENCODER.encode(
+        ClaimRecord(
+            run.run_id,
+            run.replication_id,
+            epoch,
+            sequence,
+            started,
+            run.slots,
+            lease.epoch,
+            lease.number,
+            lease.holder,
+            renewals,
+        )
+    )
 
 
 def _lease_of(vouch: bytes) -> LeaseFence:
