@@ -21,6 +21,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from featurestore.clock import database_now, milliseconds
 from featurestore.consent.models import JournalCheckpoint
 from featurestore.consent.permission_derivation import START_DELAY_MS
+from featurestore.servers.kafka import KafkaCluster
 
 log = structlog.get_logger(__name__)
 
@@ -42,15 +43,13 @@ class BrokerClocks(Protocol):
 class KafkaClocks:
     """The clocks of the brokers that lead the partitions of a topic (``featurestore.names.clock``)."""
 
-    def __init__(self, bootstrap: str, topic: str):
-        self.bootstrap, self.topic = bootstrap, topic
+    def __init__(self, kafka: KafkaCluster, topic: str):
+        self.kafka, self.topic = kafka, topic
 
     @cached_property
     def _producer(self) -> Producer:
         timeout_ms = int(TIMEOUT_S * 1000)
-        return Producer(
-            {"bootstrap.servers": self.bootstrap, "linger.ms": 0, "delivery.timeout.ms": timeout_ms, "log_level": 0}
-        )
+        return Producer({**self.kafka.librdkafka(), "linger.ms": 0, "delivery.timeout.ms": timeout_ms, "log_level": 0})
 
     def now_ms(self, partition: int) -> int:
         found: list[int] = []
@@ -71,7 +70,7 @@ class KafkaClocks:
         except (BufferError, KafkaException) as error:
             failures.append(str(error))
         if not found:
-            raise ClockUnreadable(f"{self.topic} of Kafka at {self.bootstrap}: {failures[-1]}")
+            raise ClockUnreadable(f"{self.topic} of Kafka at {self.kafka}: {failures[-1]}")
         return found[0]
 
 

@@ -131,7 +131,8 @@ class KafkaJournal:
             self._consumer.assign([self._at(offsets.start)])
             position = offsets.start
             while position < offsets.stop:
-                messages = self._consumer.consume(FETCHED_RECORDS, TIMEOUT_S)
+                # For so many it waits, whatever has arrived.
+                messages = self._consumer.consume(min(FETCHED_RECORDS, offsets.stop - position), TIMEOUT_S)
                 if not messages:
                     raise JournalUnreadable(f"Kafka at {self.kafka} sent no record of {self.name} in {TIMEOUT_S} s")
                 for message in messages:

@@ -59,8 +59,16 @@ def test_unreachable_broker_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> No
     assert time.monotonic() - began < 15
 
 
+def test_read_ends_with_the_last_record_that_is_asked_for(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic, "TIMEOUT_S", 60.0)
+    journal, began_s = KafkaJournal(KafkaCluster(kafka), new_topic(kafka)), time.monotonic()
+    assert journal.append([record(1), record(2), record(3)]) == {}
+    assert [[entry.offset for entry in entries] for entries in journal.read(range(1, 2))] == [[1]]
+    assert time.monotonic() - began_s < 30
+
+
 def test_brokers_clock_is_the_append_time(kafka: str) -> None:
-    clocks = KafkaClocks(kafka, new_topic(kafka, **{"message.timestamp.type": "LogAppendTime"}))
+    clocks = KafkaClocks(KafkaCluster(kafka), new_topic(kafka, **{"message.timestamp.type": "LogAppendTime"}))
     before_ms = time.time_ns() // 1_000_000
     assert before_ms <= clocks.now_ms(0) <= time.time_ns() // 1_000_000
 
@@ -68,9 +76,9 @@ def test_brokers_clock_is_the_append_time(kafka: str) -> None:
 def test_clock_of_a_sender_does_not_pass_for_the_brokers(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock_comparison, "TIMEOUT_S", 1.0)
     with pytest.raises(ClockUnreadable, match="topics apply"):
-        KafkaClocks(kafka, new_topic(kafka)).now_ms(0)
+        KafkaClocks(KafkaCluster(kafka), new_topic(kafka)).now_ms(0)
     with pytest.raises(ClockUnreadable, match=r"127\.0\.0\.1:1"):
-        KafkaClocks("127.0.0.1:1", "rapport.clock.g1").now_ms(0)
+        KafkaClocks(KafkaCluster("127.0.0.1:1"), "rapport.clock.g1").now_ms(0)
 
 
 def test_record_of_another_program_is_named(kafka: str) -> None:

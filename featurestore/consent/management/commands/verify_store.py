@@ -14,6 +14,7 @@ from featurestore.consent.journal.clock_comparison import ClockComparer, KafkaCl
 from featurestore.consent.journal.comparison import JournalComparer
 from featurestore.consent.journal.topic import configured_journal
 from featurestore.consent.vouching.store_verifier import StoreVerifier
+from featurestore.servers.kafka import kafka_cluster
 from featurestore.store.configured import store
 
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         comparer = JournalComparer(configured_journal())
         conf = settings()
-        brokers = KafkaClocks(conf.kafka_bootstrap, names.clock(conf.generation)) if conf.journal_topic else None
+        brokers = KafkaClocks(kafka_cluster(conf), names.clock(conf.generation)) if conf.journal_topic else None
         clocks = ClockComparer(brokers, conf.partitions)
         with ThreadPoolExecutor(2, thread_name_prefix="comparison") as threads:
             comparisons = [threads.submit(comparer.run, stop), threads.submit(clocks.run, stop)]
