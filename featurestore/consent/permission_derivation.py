@@ -5,12 +5,11 @@ milliseconds since 1970. The grant id is the sequence of the change that granted
 also after an erasure or the restore of a database.
 
 >>> given = after_consent(Basis.CONSENT, None, 7, now_ms=60_000)
->>> given
-ConsentState(allowed=True, grant_id=7, since_ms=61000, until_ms=0, ended_ms=0, complete_from_ms=0, paused=False,
-             late_pause=False)
->>> after_withdrawal(Basis.CONSENT, given, now_ms=90_000)
-ConsentState(allowed=False, grant_id=7, since_ms=61000, until_ms=0, ended_ms=90000, complete_from_ms=0, paused=False,
-             late_pause=False)
+>>> given.allowed, given.grant_id, given.since_ms, given.ended_ms
+(True, 7, 61000, 0)
+>>> withdrawn = after_withdrawal(Basis.CONSENT, given, now_ms=90_000)
+>>> withdrawn.allowed, withdrawn.grant_id, withdrawn.since_ms, withdrawn.ended_ms
+(False, 7, 61000, 90000)
 
 A pause (restriction of processing, GDPR Art 18) depends on no lawful basis and no decision: it lasts until it is
 lifted. Meanwhile a grant and what was counted under it are kept, even if its time is over: then it ends at the lifting.

@@ -335,20 +335,7 @@ def _evalsha(script: str, keys: Sequence[str], *arguments: bytes | str | int) ->
 
 def _encode_claim(claim: StoreClaim) -> bytes:
     run, epoch, sequence, started, lease, renewals = claim
-    return ENCODER.encode(
-        ClaimRecord(
-            run.run_id,
-            run.replication_id,
-            epoch,
-            sequence,
-            started,
-            run.slots,
-            lease.epoch,
-            lease.number,
-            lease.holder,
-            renewals,
-        )
-    )
+    return ENCODER.encode([run.run_id, run.replication_id, epoch, sequence, started, run.slots, *lease, renewals])
 
 
 def _lease_of(vouch: bytes) -> LeaseFence:
