@@ -104,7 +104,7 @@ def test_every_client_shows_its_certificate(client: Client, urls: dict[str, str]
     ("server", "user", "command"),
     [
         ("store", "api", "SET fs:vouch x"),
-        ("store", "api", "DEL fs:{s}"),
+        ("store", "api", "DEL fs:highest-change"),
         ("store", "api", "KEYS *"),
         ("store", "streams", "SET fs:vouch x"),
         ("store", "streams", "DEL fs:latch"),
