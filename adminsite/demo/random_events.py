@@ -28,6 +28,10 @@ class NoRandomEvents(Exception):
     """Source without random events. The message names the field, and what to do."""
 
 
+class UndrawableType(Exception):
+    """Type of a field of which no random value is drawn. The message names it."""
+
+
 def random_actions(catalog: Catalog, customer_ids: Sequence[str], random: Random) -> Iterator[Action]:
     """Events of every source, and decisions about every purpose that rests on consent. Raises NoRandomEvents."""
     draws = {source: draw_of(source) for source in catalog.registry.sources.values()}
@@ -61,7 +65,7 @@ def draw_of(source: EventSource) -> Draw:
     for field in info.fields:
         try:
             draws[field.encode_name] = _draw(field.type)
-        except NotImplementedError as error:
+        except UndrawableType as error:
             if field.required:
                 raise _refusal(source, f"field {field.name} is {error}") from None
 
@@ -83,7 +87,7 @@ def _refusal(source: EventSource, why: str) -> NoRandomEvents:
 
 
 def _draw(type_: inspect.Type) -> Draw:
-    """The function that draws a value of a type. Raises NotImplementedError with the type's name."""
+    """The function that draws a value of a type. Raises UndrawableType."""
     match type_:
         case inspect.Metadata():
             return _draw(type_.type)
@@ -106,7 +110,7 @@ def _draw(type_: inspect.Type) -> Draw:
         case inspect.StrType(pattern=None):
             least, most = type_.min_length or 0, type_.max_length or LARGEST
             return lambda random: random.choice(WORDS).ljust(least, "x")[:most]
-    raise NotImplementedError("a text with a pattern" if isinstance(type_, inspect.StrType) else type(type_).__name__)
+    raise UndrawableType("a text with a pattern" if isinstance(type_, inspect.StrType) else type(type_).__name__)
 
 
 def _limits(type_: inspect.IntType | inspect.FloatType) -> tuple[float, float]:

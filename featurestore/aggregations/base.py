@@ -187,7 +187,7 @@ class Aggregation(ABC):
 
     def newest(self, state: State, count: int) -> tuple[State, int]:
         """The state of its newest events, up to ``count``, and how many these are; for a blob that ``keeps`` events."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not define newest, which a blob that keeps events needs")
 
     def most_bytes(self, tile_s: int | None, value_bytes: int) -> int | None:
         """The bytes of the largest state of a tile of that length (None: lifetime), whose field's values have at most
