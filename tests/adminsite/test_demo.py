@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,14 +39,15 @@ def demo(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
 
 
 def find_output(process: "subprocess.Popen[bytes]", output: Path, pattern: str, within_s: float) -> re.Match[str]:
-    deadline = time.monotonic() + within_s
-    while not (found := re.search(pattern, output.read_text())):
+    """The first match in what the demo printed."""
+
+    def found() -> re.Match[str] | None:
         if "A demo is running already" in output.read_text():
             pytest.skip("a demo is running in this checkout")
         assert process.poll() is None, output.read_text()
-        assert time.monotonic() < deadline, output.read_text()
-        time.sleep(0.2)
-    return found
+        return re.search(pattern, output.read_text())
+
+    return eventually(found, f"the demo prints {pattern}", within_s, 0.2)
 
 
 def fresh_features(curl: str) -> dict[str, Any]:

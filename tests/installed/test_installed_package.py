@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import time
 import venv
 import zipfile
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from devservers.ports import free_port
+from devservers.waiting import eventually
 from featurestore.config import ROOT
 from tests.docs.pages import Block, blocks
 from tests.installed.environments import without_settings
@@ -141,10 +141,16 @@ def apply(block: Block, folder: Path) -> None:
 def check(block: Block, terminal: Terminal) -> None:
     """Run a block's commands; each prints what the page shows. A read is repeated until its event has arrived."""
     for command, expected in transcript(block):
-        deadline = time.monotonic() + (READ_AGAIN_S if "/v1/features " in command else 0)
-        while not re.fullmatch(pattern_of(expected.rstrip("\n")), (got := terminal.run(command)).rstrip("\n")):
-            assert time.monotonic() < deadline, f"{PAGE.name}:{block.line}: {command}\n{got}"
-            time.sleep(0.5)
+        printed: list[str] = []
+
+        def is_as_shown(command: str = command, expected: str = expected, printed: list[str] = printed) -> bool:
+            printed.append(terminal.run(command))
+            return re.fullmatch(pattern_of(expected.rstrip("\n")), printed[-1].rstrip("\n")) is not None
+
+        if "/v1/features " in command:
+            eventually(is_as_shown, f"{PAGE.name}:{block.line}: {command}", READ_AGAIN_S, 0.5)
+        else:
+            assert is_as_shown(), f"{PAGE.name}:{block.line}: {command}\n{printed[-1]}"
 
 
 @pytest.mark.timeout(300)
@@ -159,10 +165,7 @@ def test_own_catalog_page_works_in_an_empty_folder(wheel: Path, installed: Path,
     ((command, _),) = transcript(demo)
     api_port, sse_port = terminal.ports.values()
     with terminal.background(f"{command} --port {api_port} --sse-port {sse_port}") as output:
-        deadline = time.monotonic() + READY_S
-        while "Rapport is running" not in output.read_text():
-            assert time.monotonic() < deadline, output.read_text()
-            time.sleep(0.3)
+        eventually(lambda: "Rapport is running" in output.read_text(), f"the demo of {output} runs", READY_S, 0.3)
         for block in rest[rest.index(demo) + 1 :]:
             check(block, terminal)
         page = terminal.run("curl -s localhost:8000/static/rapport/admin.css; curl -sL localhost:8000/admin/")
