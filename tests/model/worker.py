@@ -6,7 +6,7 @@ changelog and dead letters it waits at a gate; pumping opens a number of gates.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -23,6 +23,7 @@ from streams.processing import MicroBatchProcessor, SourceProcessor
 from streams.republisher import Republisher
 from streams.retrying_store import RetryingStore
 from streams.watermarks import WatermarkPublisher
+from tests.kit.state_tables import MemoryStateTable
 from tests.model.broker import DEAD_LETTERS, EVENTS, GENERATION, PARTITION, PURGES, Broker
 from tests.model.interleaving import Process
 
@@ -184,21 +185,12 @@ class GatedStore(RetryingStore):
         await self.worker.gate()
 
 
-class WorkerTable:
-    """The worker's copy of the table, recovered from the changelog; it is its own ``contents``."""
+class WorkerTable(MemoryStateTable):
+    """The worker's copy of the table, recovered from the changelog."""
 
     def __init__(self, worker: StreamWorker) -> None:
-        self.worker, self.contents = worker, self
-        self.values = dict(worker.broker.changelog)
-
-    def read(self, partition: int, key: bytes) -> bytes | None:
-        return self.values.get(key)
-
-    def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        return {key: self.values[key] for key in keys if key in self.values}
-
-    def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
-        return sorted(key for key in self.values if key > last)[:most]
+        super().__init__()
+        self.worker, self.values = worker, dict(worker.broker.changelog)
 
     async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
         if not changes:
@@ -211,11 +203,7 @@ class WorkerTable:
             worker.on_commit(key, worker.broker.changelog.get(key), value)
         worker.broker.write_changelog(changes)
         await worker.gate()
-        for key, value in changes.items():
-            if value is None:
-                self.values.pop(key, None)
-            else:
-                self.values[key] = value
+        await super().commit(partition, changes)
 
 
 class DeadLetterChangelog:

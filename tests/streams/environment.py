@@ -1,7 +1,7 @@
 """Environment of processing tests: table, store, processor and reader of one partition, without Kafka."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +23,7 @@ from streams.republisher import Republisher
 from streams.retrying_store import RetryingStore
 from streams.watermarks import WatermarkPublisher
 from tests.kit.purchases import EPOCH_S, Purchase, iso, purchases, spend
+from tests.kit.state_tables import MemoryStateTable
 from tests.kit.stores import begin_incarnation, vouch
 
 NOW_MS = EPOCH_S * 1000
@@ -30,32 +31,6 @@ ANN, BOB = "00000000" + "a" * 24, "00000000" + "b" * 24  # both of partition 0
 SERVICE = FeatureService("chat", [spend], purpose="service")
 TOPIC, PURGE = "events.purchases.g1", "purge.g1"
 KEPT: dict[str, Any] = {"allowed": True, "grant_id": 1, "since_ms": 0}
-
-
-class MemoryStateTable:
-    """A state table of one partition, in memory, that lists its commits; it is its own ``contents``."""
-
-    def __init__(self) -> None:
-        self.values: dict[bytes, bytes] = {}
-        self.contents = self
-        self.commits: list[dict[bytes, bytes | None]] = []
-
-    def read(self, partition: int, key: bytes) -> bytes | None:
-        return self.values.get(key)
-
-    def read_many(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        return {key: self.values[key] for key in keys if key in self.values}
-
-    def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
-        return sorted(key for key in self.values if key > last)[:most]
-
-    async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
-        self.commits.append(dict(changes))
-        for key, value in changes.items():
-            if value is None:
-                self.values.pop(key, None)
-            else:
-                self.values[key] = value
 
 
 class DeadLetterCollector:

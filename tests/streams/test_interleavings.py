@@ -28,8 +28,9 @@ from streams.republisher import Republisher
 from streams.retrying_store import RetryingStore
 from streams.watermarks import WatermarkPublisher
 from tests.kit.purchases import EPOCH_S, Purchase, both, expected, iso, purchases, refunds, spend
+from tests.kit.state_tables import MemoryStateTable
 from tests.kit.stores import vouch
-from tests.streams.environment import PURGE, TOPIC, DeadLetterCollector, MemoryStateTable
+from tests.streams.environment import PURGE, TOPIC, DeadLetterCollector
 
 EVENTS, PURGES = TP(TOPIC, 0), TP(PURGE, 0)
 SUBJECTS = ["00000000" + digit * 24 for digit in "abcd"]  # of partition 0

@@ -16,7 +16,8 @@ from streams.partition_purge import PartitionPurge
 from streams.partition_queues import PartitionQueues
 from streams.topic_check import KEY, TopicCheck, TopicRefused
 from streams.topic_watch import TopicWatch
-from tests.streams.environment import ANN, BOB, MemoryStateTable, ProcessingEnvironment
+from tests.kit.state_tables import MemoryStateTable
+from tests.streams.environment import ANN, BOB, ProcessingEnvironment
 
 pytestmark = pytest.mark.anyio
 
