@@ -8,7 +8,6 @@ A broker's clock is read from the time at which it appends a record to the topic
 The database's is read before and after it, so a slow answer can't pass for a difference.
 """
 
-import threading
 from collections.abc import Callable
 from datetime import datetime
 from functools import cached_property
@@ -16,7 +15,7 @@ from typing import Protocol
 
 import structlog
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
-from django.db import DatabaseError, InterfaceError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from featurestore.clock import database_now, milliseconds
 from featurestore.consent.models import JournalCheckpoint
@@ -75,7 +74,7 @@ class KafkaClocks:
 
 
 class ClockComparer:
-    """Comparison of one process. ``run`` compares in a thread of its own; node verifiers ask ``is_behind``."""
+    """Comparison of one process. ``step`` is called in a thread of its own; node verifiers ask ``is_behind``."""
 
     def __init__(self, brokers: BrokerClocks | None, partitions: int, clock: Callable[[], datetime] = database_now):
         self.brokers, self.partitions, self.clock = brokers, partitions, clock
@@ -85,16 +84,6 @@ class ClockComparer:
     def is_behind(self) -> bool:
         """Whether the database's clock was so far behind a broker's that events before a consent would count."""
         return self._behind_ms > START_DELAY_MS
-
-    def run(self, stop: threading.Event) -> None:
-        """Compare until ``stop`` is set. An error sets it: the process must end."""
-        try:
-            while not stop.is_set():
-                self.step()
-                stop.wait(STEP_S)
-        finally:
-            stop.set()
-            connections.close_all()
 
     def step(self) -> None:
         """Compare once. A failure is logged once and tried again; what was found before holds until then."""

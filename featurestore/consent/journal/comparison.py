@@ -19,7 +19,7 @@ from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import structlog
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection, connections, transaction
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection, transaction
 
 from featurestore.clock import database_now
 from featurestore.consent.change_sequence import load_change_sequence
@@ -65,7 +65,7 @@ class DatabaseState(NamedTuple):
 
 
 class JournalComparer:
-    """Comparison of one process. ``run`` appends and reads in a thread of its own; node verifiers call ``is_ahead``.
+    """Comparison of one process. ``step`` is called in a thread of its own; node verifiers call ``is_ahead``.
 
     Without a journal only what this process saw is compared. ``clock`` counts seconds.
     """
@@ -106,16 +106,6 @@ class JournalComparer:
             elif name_of(run) not in self._runs:
                 raise JournalUnavailable(f"this run was not compared with the journal: {self._failure}")
             return False
-
-    def run(self, stop: threading.Event) -> None:
-        """Append and compare until ``stop`` is set. An error sets it: the process must end."""
-        try:
-            while not stop.is_set():
-                self.step()
-                stop.wait(STEP_S)
-        finally:
-            stop.set()
-            connections.close_all()
 
     def step(self) -> None:
         """Append what the journal lacks, then compare what it holds. A failure is logged once and tried again."""

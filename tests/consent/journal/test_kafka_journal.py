@@ -8,9 +8,10 @@ import pytest
 from devservers.waiting import eventually
 from featurestore.consent.journal import clock_comparison, topic
 from featurestore.consent.journal.clock_comparison import ClockUnreadable, KafkaClocks
-from featurestore.consent.journal.comparison import JournalComparer
+from featurestore.consent.journal.comparison import STEP_S, JournalComparer
 from featurestore.consent.journal.records import JournaledState, JournalRecord
 from featurestore.consent.journal.topic import JournalUnreadable, KafkaJournal
+from featurestore.consent.management.commands.verify_store import repeat
 from featurestore.consent.models import PermissionChange
 from featurestore.profiles.services import register
 from featurestore.servers.kafka import KafkaCluster
@@ -92,7 +93,7 @@ def test_record_of_another_program_is_named(kafka: str) -> None:
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
 def test_change_is_journaled_about_a_second_after_its_commit(database: str, kafka: str, store: MemoryStore) -> None:
     comparer, stop = JournalComparer(KafkaJournal(KafkaCluster(kafka), new_topic(kafka))), threading.Event()
-    thread = threading.Thread(target=comparer.run, args=[stop])
+    thread = threading.Thread(target=repeat, args=[stop, comparer.step, STEP_S])
     thread.start()
     try:
         register("first", "eu", "acme")

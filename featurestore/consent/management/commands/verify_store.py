@@ -2,14 +2,16 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from featurestore import names
 from featurestore.config import settings
+from featurestore.consent.journal import clock_comparison, comparison
 from featurestore.consent.journal.clock_comparison import ClockComparer, KafkaClocks
 from featurestore.consent.journal.comparison import JournalComparer
 from featurestore.consent.journal.topic import configured_journal
@@ -31,7 +33,21 @@ class Command(BaseCommand):
         brokers = KafkaClocks(kafka_cluster(conf), names.clock(conf.generation)) if conf.journal_topic else None
         clocks = ClockComparer(brokers, conf.partitions)
         with ThreadPoolExecutor(2, thread_name_prefix="comparison") as threads:
-            comparisons = [threads.submit(comparer.run, stop), threads.submit(clocks.run, stop)]
+            comparisons = [
+                threads.submit(repeat, stop, comparer.step, comparison.STEP_S),
+                threads.submit(repeat, stop, clocks.step, clock_comparison.STEP_S),
+            ]
             StoreVerifier(store(), conf.vouch_expiry_ms, stop, comparer, clocks.is_behind).run()
-        for comparison in comparisons:
-            comparison.result()  # an error of its thread has ended this process
+        for thread in comparisons:
+            thread.result()  # an error of its thread has ended this process
+
+
+def repeat(stop: threading.Event, step: Callable[[], object], every_s: float) -> None:
+    """Call ``step`` until ``stop`` is set. An error sets it: the process must end."""
+    try:
+        while not stop.is_set():
+            step()
+            stop.wait(every_s)
+    finally:
+        stop.set()
+        connections.close_all()
