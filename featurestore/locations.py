@@ -90,7 +90,7 @@ class Person(NamedTuple):
         False
         """
         kept_for = frozenset(purposes)
-        return (self.purposes is None or bool(kept_for) and kept_for <= self.purposes) and (
+        return (self.purposes is None or (bool(kept_for) and kept_for <= self.purposes)) and (
             self.sources is None or source in self.sources
         )
 
