@@ -31,6 +31,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "accesslog.prune": float(HOUR_S),
         "access.prune": 600.0,
         "logins.prune": 600.0,
+        "requests.prune": 600.0,
         "consent.prune": float(DAY_S),
         "ingest.prune_dead_letters": float(DAY_S),
         "audit.prune": float(DAY_S),

@@ -22,6 +22,7 @@ from featurestore.servers.expiry import expiring_certificates
 
 log = structlog.get_logger(__name__)
 
+SECRETS = ("secret_key", "subject_secret", "contact_key")
 SECRET_MIN_LENGTH = 32
 LIMITS_QUERY = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
 REPLICATION_QUERY = "SELECT current_setting('synchronous_standby_names'), current_setting('synchronous_commit')"
@@ -33,14 +34,16 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
         return []
     weak = [
         f"RAPPORT_{name.upper()}"
-        for name in ("secret_key", "subject_secret")
+        for name in SECRETS
         if (secret := getattr(conf, name)) == INSECURE or len(secret) < SECRET_MIN_LENGTH
     ]
+    values = [getattr(conf, name) for name in SECRETS]
+    equal = [f"RAPPORT_{name.upper()}" for name, value in zip(SECRETS, values, strict=True) if values.count(value) > 1]
     findings = [
         (weak, "E001", f"{' and '.join(weak)}: the development default, or under {SECRET_MIN_LENGTH} characters.",
          "Give each its own random text, as deploy/write_env.py does."),
-        (conf.secret_key == conf.subject_secret, "E002", "RAPPORT_SECRET_KEY and RAPPORT_SUBJECT_SECRET are the same.",
-         "One signs sessions, the other pseudonymises customers: a leak of one must not be a leak of both."),
+        (equal, "E002", f"{' and '.join(equal)} are the same.",
+         "One signs sessions, one pseudonymises customers, one encrypts contacts: none must leak with another."),
         (conf.debug, "E003", "RAPPORT_DEBUG is on: errors would show settings and data to anyone.", "Turn it off."),
         (conf.database_url.startswith("sqlite"), "E004", "RAPPORT_DATABASE_URL is SQLite.",
          "Use PostgreSQL: several hosts write consents."),

@@ -49,6 +49,7 @@ INSTALLED_APPS = [
     "featurestore.ingest",
     "featurestore.jobs",
     "featurestore.profiles",
+    "featurestore.requests",
 ]
 
 MIDDLEWARE = [

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     secret_key: str = Field(INSECURE, description="Key that signs sessions and access tokens.")
     subject_secret: str = Field(INSECURE, description="Key of the HMAC that turns an identifier into a subject.")
+    contact_key: str = Field(
+        INSECURE, description="Key that encrypts contacts of customers and the texts of their requests."
+    )
     allowed_hosts: list[str] = Field(
         ["localhost", "127.0.0.1", "[::1]"], description="Host names under which requests are accepted, as a JSON list."
     )
@@ -166,6 +169,9 @@ class Settings(BaseSettings):
     login_event_days: int = Field(90, gt=0, description="Days for which login events are kept.")
     decision_max_age_days: int = Field(
         30, gt=0, description="A consent that was given longer ago (`decided_at`) is refused. A withdrawal never is."
+    )
+    refusals_need_approval: bool = Field(
+        False, description="A refusal of a verified request needs a second person, who approves it."
     )
     audit_interval_s: int = Field(300, description="Seconds from one consent audit to the next.")
     access_record_days: int = Field(

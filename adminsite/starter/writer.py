@@ -15,6 +15,7 @@ PACKAGE = "CATALOG"  # the folder of templates that gets the catalog's name
 HIDDEN = {"gitignore", "dockerignore"}  # without their dot, so that no tool takes the templates for its own
 ENVIRONMENT = ".env"
 NAME_SUFFIX = "_catalog"
+SECRETS = ("SECRET_KEY", "SUBJECT_SECRET", "CONTACT_KEY")
 
 
 class StarterError(Exception):
@@ -80,5 +81,5 @@ def version() -> str:
 
 def environment(name: str) -> str:
     """Settings of the installation: its catalog, and secrets of its own."""
-    lines = [f"RAPPORT_{setting}={secrets.token_urlsafe(48)}" for setting in ("SECRET_KEY", "SUBJECT_SECRET")]
+    lines = [f"RAPPORT_{setting}={secrets.token_urlsafe(48)}" for setting in SECRETS]
     return "\n".join([f"RAPPORT_CATALOG={name}", *lines, ""])

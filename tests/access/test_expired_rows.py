@@ -15,7 +15,7 @@ KEPT = {
     "access.ApiKey": "who was given which key stays known",
     "access.ClientSecret": "as a key",
 }
-PRUNED = {"sessions.Session", "oauth2_provider.AccessToken", "logins.LoginLimit"}
+PRUNED = {"sessions.Session", "oauth2_provider.AccessToken", "logins.LoginLimit", "requests.VerificationCode"}
 UNUSED = {"oauth2_provider.Grant", "oauth2_provider.IDToken", "oauth2_provider.DeviceGrant"}
 """Tables of the toolkit that the one grant served here never writes."""
 DAY = timedelta(days=1)

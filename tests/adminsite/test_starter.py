@@ -52,7 +52,7 @@ def test_secrets_are_readable_by_their_owner_only_and_differ(starter: Path) -> N
     assert file.stat().st_mode & 0o777 == 0o600
     settings = dict(line.split("=", 1) for line in file.read_text().splitlines())
     assert settings["RAPPORT_CATALOG"] == "test_secrets_are_readable_by_their_owner_only_and_differ_catalog"
-    assert len({settings["RAPPORT_SECRET_KEY"], settings["RAPPORT_SUBJECT_SECRET"]}) == 2
+    assert len({settings[f"RAPPORT_{name}"] for name in ("SECRET_KEY", "SUBJECT_SECRET", "CONTACT_KEY")}) == 3
     assert all(len(value) > 32 for value in settings.values())
 
 

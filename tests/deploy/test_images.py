@@ -48,9 +48,8 @@ def test_every_setting_in_use_exists(services: dict[str, Any]) -> None:
 
 
 def test_streams_have_neither_secrets_nor_a_database(services: dict[str, Any]) -> None:
-    assert not {"RAPPORT_SECRET_KEY", "RAPPORT_SUBJECT_SECRET", "RAPPORT_DATABASE_URL"} & set(
-        services["streams"]["environment"]
-    )
+    secrets = {"RAPPORT_SECRET_KEY", "RAPPORT_SUBJECT_SECRET", "RAPPORT_CONTACT_KEY", "RAPPORT_DATABASE_URL"}
+    assert not secrets & set(services["streams"]["environment"])
 
 
 def test_ports_are_on_loopback_and_images_pinned(services: dict[str, Any]) -> None:

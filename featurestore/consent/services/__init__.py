@@ -1,10 +1,18 @@
 """Writers of consent: decisions, purposes, notices, expiry and fences. Every change is recorded, then published."""
 
 from featurestore.consent.services.choice import Choice
-from featurestore.consent.services.decisions import RecordedDecision, give, record_decisions, withdraw
+from featurestore.consent.services.decisions import (
+    RecordedDecision,
+    WrittenDecision,
+    give,
+    publish_written,
+    record_decisions,
+    withdraw,
+    write_decisions,
+)
 from featurestore.consent.services.expiry import expire_due
 from featurestore.consent.services.fences import raise_epoch, raise_versions, record_erasure
-from featurestore.consent.services.pauses import lift, pause
+from featurestore.consent.services.pauses import lift, pause, purposes_to_pause
 from featurestore.consent.services.purposes import (
     Retirement,
     backfill_purposes,
@@ -19,6 +27,7 @@ __all__ = [
     "RecordedDecision",
     "RequestKey",
     "Retirement",
+    "WrittenDecision",
     "backfill_purposes",
     "define_purpose",
     "expire_due",
@@ -26,6 +35,8 @@ __all__ = [
     "lift",
     "pause",
     "publish_notice",
+    "publish_written",
+    "purposes_to_pause",
     "raise_epoch",
     "raise_versions",
     "record_decisions",
@@ -33,4 +44,5 @@ __all__ = [
     "request_key",
     "retire_purpose",
     "withdraw",
+    "write_decisions",
 ]

@@ -42,6 +42,14 @@ class RecordedDecision(NamedTuple):
         return self.record.sequence
 
 
+class WrittenDecision(NamedTuple):
+    """A decision that is written and not published. ``repeated``: as of RecordedDecision."""
+
+    customer: Customer
+    record: ConsentRecord
+    repeated: bool
+
+
 def give(
     customer_id: str,
     purpose: str,
@@ -88,7 +96,12 @@ def record_decisions(choices: Sequence[Choice], now: datetime | None = None) -> 
     if len(choices) > BATCH_SIZE:
         raise ValueError(f"{len(choices)} choices: record at most {BATCH_SIZE} in one transaction")
     with transaction.atomic(durable=True):
-        written = _write(choices, now)
+        written = write_decisions(choices, now)
+    return publish_written(written, now)
+
+
+def publish_written(written: Sequence[WrittenDecision], now: datetime | None = None) -> list[RecordedDecision]:
+    """Publish decisions that ``write_decisions`` has written, once their transaction is committed."""
     effective = publish({customer.subject for customer, _, _ in written}, now)
     rows = CurrentPermission.objects.filter(customer__in={customer for customer, _, _ in written})
     current = {(row.customer_id, row.purpose_id): row for row in rows}
@@ -106,7 +119,11 @@ def _recorded(entry: ConsentRecord, row: CurrentPermission, effective: bool, rep
     return RecordedDecision(entry, effective and not superseded, superseded, repeated, since, row.paused)
 
 
-def _write(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Customer, ConsentRecord, bool]]:
+def write_decisions(choices: Sequence[Choice], now: datetime | None = None) -> list[WrittenDecision]:
+    """Write decisions within the caller's transaction, which commits before ``publish_written``. Raises ConsentError.
+
+    The change sequence is locked here, or was before; the caller locks no row of consent before it.
+    """
     for choice in choices:
         check_choice(choice)
     writer = ChangeWriter(lock_change_sequence(now))
@@ -118,7 +135,7 @@ def _write(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Custom
     writer.load_newest_decisions()
     known = RecordedRequests(choice.request for choice in choices)
     altogether = customers_paused_altogether(customers.values()) if writer.has_pauses else set()
-    written = []
+    written = list[WrittenDecision]()
     for choice in choices:
         if choice.customer_id not in customers:
             raise UnknownCustomer("No such customer. Register the customer first.")
@@ -126,7 +143,7 @@ def _write(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Custom
             raise UnknownPurpose(f"No purpose {choice.purpose[:64]!r}. The administration lists the purposes.")
         customer, purpose = customers[choice.customer_id], purposes[choice.purpose]
         if (recorded := known.find(choice.request)) is not None:
-            written.append((customer, recorded, True))
+            written.append(WrittenDecision(customer, recorded, True))
             continue
         notice = _notice(choice, purpose, notices)
         before = writer.state_of(customer, purpose)
@@ -134,7 +151,7 @@ def _write(choices: Sequence[Choice], now: datetime | None) -> list[tuple[Custom
         known.add(entry)
         after = writer.state_of(customer, purpose)
         repeated = bool(before and after and _decided(before) == _decided(after))
-        written.append((customer, entry, repeated))
+        written.append(WrittenDecision(customer, entry, repeated))
     writer.write()
     return written
 

@@ -26,10 +26,10 @@ def pause(
 
     Must not be called within a transaction. Raises ConsentError.
     """
-    names = [purpose] if purpose is not None else _all_purposes(customer_id)
+    names = [purpose] if purpose is not None else purposes_to_pause(customer_id)
     recorded = _record(Decision.PAUSED, customer_id, names, method, actor, reason, now)
     if purpose is None:  # one that was defined and granted meanwhile
-        granted = [name for name in _all_purposes(customer_id) if name not in names]
+        granted = [name for name in purposes_to_pause(customer_id) if name not in names]
         recorded += _record(Decision.PAUSED, customer_id, granted, method, actor, reason, now) if granted else []
     return recorded
 
@@ -54,6 +54,13 @@ def lift(
     return _record(Decision.LIFTED, customer_id, names, method, actor, reason, now)
 
 
+def purposes_to_pause(customer_id: str) -> list[str]:
+    """The purposes that are active, or whose grant is in force although they were retired."""
+    in_force = Q(permissions__customer__customer_id=customer_id, permissions__allowed=True)
+    found = Purpose.objects.filter(Q(active=True) | in_force).order_by("name").distinct()
+    return list(found.values_list("name", flat=True))
+
+
 def _record(
     decision: Decision,
     customer_id: str,
@@ -65,13 +72,6 @@ def _record(
 ) -> list[RecordedDecision]:
     choices = [Choice(customer_id, name, decision, method, actor, reason=reason) for name in purposes]
     return record_decisions(choices, now)
-
-
-def _all_purposes(customer_id: str) -> list[str]:
-    """The purposes that are active, or whose grant is in force although they were retired."""
-    in_force = Q(permissions__customer__customer_id=customer_id, permissions__allowed=True)
-    found = Purpose.objects.filter(Q(active=True) | in_force).order_by("name").distinct()
-    return list(found.values_list("name", flat=True))
 
 
 def _paused_purposes(customer_id: str) -> list[str]:

@@ -1,0 +1,52 @@
+"""Writers of subject requests. Each takes the actor and, from tests, the time."""
+
+from featurestore.requests.services.answers import Answered, Effect, answer, effect_of
+from featurestore.requests.services.handling import (
+    approve_refusal,
+    assign,
+    close,
+    continue_work,
+    extend,
+    refuse,
+    remaining,
+    return_refusal,
+    wait_for_customer,
+    withdraw,
+)
+from featurestore.requests.services.intake import Intake, ReceivedRequest, receive
+from featurestore.requests.services.verification import (
+    attest,
+    confirm_code,
+    issue_code,
+    lapse_unverified,
+    prune_codes,
+    record_contact,
+    verify_by_hand,
+)
+
+__all__ = [
+    "Answered",
+    "Effect",
+    "Intake",
+    "ReceivedRequest",
+    "answer",
+    "approve_refusal",
+    "assign",
+    "attest",
+    "close",
+    "confirm_code",
+    "continue_work",
+    "effect_of",
+    "extend",
+    "issue_code",
+    "lapse_unverified",
+    "prune_codes",
+    "receive",
+    "record_contact",
+    "refuse",
+    "remaining",
+    "return_refusal",
+    "verify_by_hand",
+    "wait_for_customer",
+    "withdraw",
+]

@@ -1,0 +1,19 @@
+"""Fixture of subject requests over a vouched store in memory."""
+
+import pytest
+
+from featurestore.consent.change_sequence import load_change_sequence
+from featurestore.store import configured
+from featurestore.store.memory import MemoryStore
+from tests.kit.requests import RequestsEnvironment
+from tests.kit.stores import vouch_for_database
+
+
+@pytest.fixture
+def env(db: None, monkeypatch: pytest.MonkeyPatch) -> RequestsEnvironment:
+    store = MemoryStore()
+    monkeypatch.setattr(configured, "store", lambda: store)
+    vouch_for_database(store, load_change_sequence().epoch)
+    made = RequestsEnvironment(store)
+    made.set_up()
+    return made
