@@ -175,8 +175,3 @@ def test_answer_and_decisions_are_one_transaction(env: RequestsEnvironment) -> N
     request.refresh_from_db()
     assert request.state == "open"
     assert not ConsentRecord.objects.filter(decision="paused").exists()
-    unknown = env.verified("opt-out", purposes=["no_such_purpose"])
-    with pytest.raises(Exception, match="No purpose"):
-        services.answer(unknown.reference, OLIVIA, "You are out.", "done", day(1))
-    unknown.refresh_from_db()
-    assert unknown.state == "open"

@@ -80,7 +80,8 @@ def test_request_before_every_rule_or_of_no_regime_is_refused(env: RequestsEnvir
 @pytest.mark.parametrize(
     "wrong",
     [{"type": "nonsense"}, {"language": "fr"}, {"customer_id": "a\0b"}, {"customer_id": " C1"}, {"details": "\0"},
-     {"details": "x" * 4001}, {"purposes": ["x"] * 51}, {"customer_id": "", "attested": True}],
+     {"details": "x" * 4001}, {"purposes": ["service"] * 51}, {"purposes": ["unknown"]},
+     {"customer_id": "", "attested": True}],
 )  # fmt: skip
 def test_wrong_request_is_refused(env: RequestsEnvironment, wrong: dict) -> None:
     with pytest.raises(WrongRequest):

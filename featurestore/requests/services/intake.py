@@ -8,6 +8,7 @@ from typing import NamedTuple
 from django.db import IntegrityError, transaction
 
 from featurestore.clock import database_now
+from featurestore.consent.models import Purpose
 from featurestore.consent.services import RequestKey
 from featurestore.customers.selectors import subject_of_customer
 from featurestore.identity import IdentifierError
@@ -126,4 +127,7 @@ def _check(intake: Intake) -> None:
     if len(intake.purposes) > MAX_PURPOSES or any(len(name) > MAX_PURPOSE_LENGTH for name in intake.purposes):
         raise WrongRequest(f"At most {MAX_PURPOSES} purposes of at most {MAX_PURPOSE_LENGTH} characters.")
     check_text("".join(intake.purposes))
+    known = Purpose.objects.filter(name__in=intake.purposes).values_list("name", flat=True)
+    if unknown := sorted(set(intake.purposes) - set(known)):
+        raise WrongRequest(f"No purpose {unknown[0]!r}. The administration lists the purposes.")
     check_text(intake.details, MAX_DETAILS_LENGTH)
