@@ -80,6 +80,13 @@ class VouchingRecord(NamedTuple):
     latched_epoch: int
     vouched_under: LeaseFence | None
 
+    @property
+    def is_unfilled(self) -> bool:
+        """Whether the store verifier has yet to publish every permission before it can vouch for the node: it was
+        emptied, or is being filled."""
+        is_filled = self.claim is not None and self.claim.epoch != NEW_INCARNATION_EPOCH
+        return self.vouched_under is None and not is_filled
+
 
 def new_incarnation(run: Run, lease: LeaseFence = NO_LEASE) -> StoreClaim:
     """The claim that begins a new store incarnation."""

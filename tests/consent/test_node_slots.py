@@ -7,25 +7,12 @@ import pytest
 from featurestore.consent.models import ChangeSequence, PermissionChange, SubjectVersion
 from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.customers.selectors import subject_of_customer
-from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import Run, new_incarnation
-from featurestore.store.slots import SLOTS, format_slots, parse_slots, slot_of
+from featurestore.store.slots import SLOTS
 from tests.kit.clock import Clock
 from tests.kit.shop import Shop
-from tests.kit.stores import record_vouched_runs, vouched_runs
+from tests.kit.stores import HalfStore, record_vouched_runs, vouched_runs
 from tests.kit.verifier import VerifierDriver, verifier_of
-
-
-class HalfStore(MemoryStore):
-    """Store of a node with half of the slots."""
-
-    slots = format_slots([(0, SLOTS // 2 - 1)])
-
-    def run(self) -> Run:
-        return super().run()._replace(slots=self.slots)
-
-    def owns(self, subject: str) -> bool:
-        return slot_of(subject) in parse_slots(self.slots)
 
 
 @pytest.fixture

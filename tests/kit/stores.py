@@ -6,7 +6,22 @@ from featurestore.consent.models import VerifierLease
 from featurestore.store import configured
 from featurestore.store.memory import MemoryStore
 from featurestore.store.protocol import NO_LEASE, Node, Run, StoreClaim, new_incarnation
+from featurestore.store.slots import SLOTS, format_slots, parse_slots, slot_of
 from tests.kit.clock import Clock, at
+
+
+class HalfStore(MemoryStore):
+    """Store of a node with one half of the slots: 0 or 1."""
+
+    def __init__(self, clock: Clock, half: int = 0):
+        super().__init__(clock)
+        self.slots = format_slots([(half * SLOTS // 2, (half + 1) * SLOTS // 2 - 1)])
+
+    def run(self) -> Run:
+        return super().run()._replace(slots=self.slots)
+
+    def owns(self, subject: str) -> bool:
+        return slot_of(subject) in parse_slots(self.slots)
 
 
 def claim(node: Node, epoch: int = 1, sequence: int = 0) -> StoreClaim:

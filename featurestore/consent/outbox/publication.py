@@ -15,7 +15,7 @@ from featurestore.consent.models import CurrentPermission, PermissionChange, Sub
 from featurestore.consent.permission_derivation import START_DELAY_MS, ConsentState, consent_state, derive_permission
 from featurestore.consent.subject_versions import write_versions
 from featurestore.consent.vouching.latch import Latched
-from featurestore.consent.vouching.publication_check import check_publication, open_subjects
+from featurestore.consent.vouching.publication_check import check_publication, open_subjects, still_unfilled
 from featurestore.jobs.batches import batches
 from featurestore.permission import Permission
 from featurestore.store import configured
@@ -78,9 +78,9 @@ def publish(subjects: Collection[str], now: datetime | None = None) -> set[str]:
         reason, pending = UNVOUCHED, set(batch)
         try:
             for delay_ms in RESTART_DELAYS_MS:
-                reached = open_subjects(pending)
+                reached, unfilled = open_subjects(pending)
                 restart_late_grants(configured.store(), reached, now, delay_ms)
-                publication = send(configured.store(), reached, now)
+                publication = send(configured.store(), reached, now, unfilled)
                 check_publication(publication.permissions, publication.results)
                 done, restarted = settle(publication, now, delay_ms)
                 effective |= done
@@ -117,10 +117,14 @@ def restart_late_grants(
         restart_counting(known, now=now, delay_ms=delay_ms, at=at)
 
 
-def send(store: OnlineStore, subjects: Collection[str], now: datetime | None = None) -> Publication:
+def send(
+    store: OnlineStore, subjects: Collection[str], now: datetime | None = None, unfilled: Collection[str] = ()
+) -> Publication:
     """Send the current permissions of subjects to a store or to one of its nodes. Raises StoreUnavailable.
 
-    A subject whose first publication this is has no values that the store may have lost.
+    A subject whose first publication this is has no values that the store may have lost. ``unfilled``: subjects of
+    nodes that were emptied, or are being filled. If they still are after the publication, it counts as a part of the
+    filling: the store verifier publishes all permissions before it vouches, and until then the streams wait.
     """
     change_sequence = load_change_sequence()  # read first: the permissions include every change that it numbers
     unpublished: dict[str, dict[int, datetime]] = {subject: {} for subject in subjects}
@@ -131,10 +135,15 @@ def send(store: OnlineStore, subjects: Collection[str], now: datetime | None = N
         unpublished[subject][sequence] = created_at
     permissions = permissions_of(subjects, change_sequence.epoch)
     first, results = _first_publications(permissions, unpublished), {}
-    if new := {subject: ours for subject, ours in permissions.items() if subject in first}:
+    unmarked = first.union(unfilled)
+    if new := {subject: ours for subject, ours in permissions.items() if subject in unmarked}:
         answers = store.publish_permissions(new)
-        results = {subject: answer._replace(recreated=False) for subject, answer in answers.items()}
-    if known := {subject: ours for subject, ours in permissions.items() if subject not in first}:
+        spared = first | still_unfilled(unfilled)
+        results = {
+            subject: answer._replace(recreated=answer.recreated and subject not in spared)
+            for subject, answer in answers.items()
+        }
+    if known := {subject: ours for subject, ours in permissions.items() if subject not in unmarked}:
         results |= store.publish_permissions(known, milliseconds(now or database_now()))
     return Publication(permissions, results, unpublished)
 

@@ -5,6 +5,8 @@ after finds what was published meanwhile by a process that still used the lost d
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
+from typing import NamedTuple
 
 from featurestore.consent.change_sequence import load_change_sequence
 from featurestore.consent.vouching.latch import Latched, check_not_latched, latch
@@ -14,13 +16,21 @@ from featurestore.store import configured
 from featurestore.store.protocol import PublishResult, StoreUnavailable, VouchingRecord
 
 
-def open_subjects(subjects: Collection[str]) -> list[str]:
+class OpenSubjects(NamedTuple):
+    """Subjects whose node answers. ``unfilled``: those of nodes that were emptied, or are being filled."""
+
+    reached: list[str]
+    unfilled: set[str]
+
+
+def open_subjects(subjects: Collection[str]) -> OpenSubjects:
     """The subjects whose node answers. Raises Latched if database or node is latched, or is to be latched now;
     StoreUnavailable if no node answers.
 
     The nodes are read first and the database after them (``store_history.py``).
     """
     reached: list[str] = []
+    unfilled: set[str] = set()
     records: list[VouchingRecord] = []
     unavailable: StoreUnavailable | None = None
     for node in configured.store().nodes():
@@ -31,6 +41,8 @@ def open_subjects(subjects: Collection[str]) -> list[str]:
                 unavailable = error
                 continue
             reached += owned
+            if records[-1].is_unfilled:
+                unfilled.update(owned)
     if unavailable and not records:
         raise unavailable
     change_sequence = load_change_sequence()
@@ -39,7 +51,18 @@ def open_subjects(subjects: Collection[str]) -> list[str]:
         if reason := lost_commit(record, change_sequence):
             latch(reason, change_sequence, latched_epoch_of(record))
             raise Latched(reason)
-    return reached
+    return OpenSubjects(reached, unfilled)
+
+
+def still_unfilled(subjects: Collection[str]) -> set[str]:
+    """Those of subjects that are of an unfilled node now. One that does not answer may have been filled meanwhile."""
+    found: set[str] = set()
+    for node in configured.store().nodes() if subjects else ():
+        if owned := [subject for subject in subjects if node.owns(subject)]:
+            with suppress(StoreUnavailable):
+                if node.vouching_record().is_unfilled:
+                    found.update(owned)
+    return found
 
 
 def check_publication(permissions: Mapping[str, Permission], results: Mapping[str, PublishResult]) -> None:
