@@ -10,6 +10,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_init, celeryd_init
 
+from adminsite.celery_health import watch
 from adminsite.checks import refuse_if_unsafe
 from featurestore.config import settings
 from featurestore.servers.celery_broker import celery_broker
@@ -69,5 +70,6 @@ app.conf.update(
     beat_schedule=SCHEDULE,
 )
 app.autodiscover_tasks()
+watch(app)
 celeryd_init.connect(refuse_if_unsafe, weak=False)
 beat_init.connect(refuse_if_unsafe, weak=False)

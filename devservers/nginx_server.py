@@ -1,4 +1,4 @@
-"""A local nginx in front of web processes, with the configuration of a test or page."""
+"""A local nginx in front of web processes, with the configuration of a test."""
 
 import shutil
 import socket
@@ -11,21 +11,6 @@ from devservers.ports import free_port
 from devservers.server import DidNotStart, Server
 
 START_TIMEOUT_S = 10
-CONFIGURATION = """daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log info;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {http}
-}}
-"""
 
 
 def executable() -> str | None:
@@ -35,10 +20,10 @@ def executable() -> str | None:
 
 @dataclass
 class NginxServer(Server):
-    """One nginx with its files in ``folder``. ``http`` is what its http block holds; it must listen at ``port``."""
+    """One nginx with its files in ``folder``. Its ``configuration`` must have it listen at ``port``."""
 
     folder: Path
-    http: str = ""
+    configuration: str = ""
     port: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
@@ -48,11 +33,12 @@ class NginxServer(Server):
             raise DidNotStart("No nginx: install it.")
         self.folder.mkdir(parents=True, exist_ok=True)
         configuration = self.folder / "nginx.conf"
-        configuration.write_text(CONFIGURATION.format(folder=self.folder, http=self.http))
+        configuration.write_text(self.configuration, "utf-8")
         output = self.folder / "output.log"
         with output.open("ab") as log:
+            files = ["-p", str(self.folder), "-e", str(self.folder / "error.log"), "-c", str(configuration)]
             self.process = subprocess.Popen(
-                [program, "-p", str(self.folder), "-e", str(self.folder / "error.log"), "-c", str(configuration)],
+                [program, *files, "-g", "daemon off;"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

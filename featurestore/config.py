@@ -135,12 +135,22 @@ class Settings(BaseSettings):
     stream_tables: Literal["memory", "rocksdb"] = Field("rocksdb", description="Kind of a stream worker's tables.")
     stream_data_dir: Path = Field(ROOT / "var" / "streams", description="Folder of the RocksDB tables.")
     stream_member: str = Field(
-        "worker-1", description="Static member id of this stream worker in the consumer group; each has its own."
+        "worker-1",
+        description="Static member id of this stream worker in the consumer group; each has its own. Empty: one that "
+        "is made once and kept in its data folder.",
     )
     stream_session_ms: int = Field(3000, description="A worker without a heartbeat for so long loses its partitions.")
     stream_health_port: int = Field(6066, description="Port of a stream worker's health pages and metrics.")
     stream_lease: bool = Field(
         True, description="Changelog batches carry the heartbeat time, so that the broker refuses a replaced worker's."
+    )
+
+    health_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of health page and metrics of a Celery worker, of beat, of a store verifier; each has its "
+        "own. 0: none.",
     )
 
     client_requests_per_s: int = Field(

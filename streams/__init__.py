@@ -3,6 +3,7 @@
 In reading order:
 
 - ``__main__``, ``worker``, ``faust_options``, ``app``: the command line, the process, Faust's settings, the Faust app
+- ``member``: which member of the consumer group a worker is
 - ``wiring``: which parts a worker's pipeline has
 - ``fetch_batches``, ``transport``: all records of a fetch as one Faust message; offsets, and what rebalances drop
 - ``partition_queues``: queues of fetch batches, emptied in micro-batches

@@ -19,6 +19,7 @@ from featurestore.servers.problems import refuse
 from featurestore.store.configured import store
 from featurestore.store.protocol import StoreUnavailable
 from streams import embedded, topics, worker
+from streams.member import MemberError
 from streams.republish_command import republish
 from streams.wiring import build_pipeline
 
@@ -71,5 +72,5 @@ if __name__ == "__main__":
     try:
         with quiet_at_a_broken_pipe():
             sys.exit(main())
-    except (topics.TopicsError, StoreUnavailable, CatalogError, DefinitionError) as error:
+    except (topics.TopicsError, StoreUnavailable, CatalogError, DefinitionError, MemberError) as error:
         sys.exit(str(error))

@@ -13,6 +13,7 @@ from featurestore.config import Settings
 from featurestore.logs import configure_logs
 from streams import topics
 from streams.app import App, Pipeline, create_app
+from streams.member import member_id
 
 VERBOSE_LOGGERS = ("aiokafka", "faust", "mode")
 SWITCH_INTERVAL_S = 0.0005
@@ -36,6 +37,9 @@ def run(settings: Settings, sources: Iterable[str], build_pipeline: Callable[[Ap
     configure_logs(settings.log_level)
     for name in VERBOSE_LOGGERS:  # Faust's tables and banners only when debugging
         logging.getLogger(name).setLevel("DEBUG" if settings.log_level == "DEBUG" else "WARNING")
+    settings = settings.model_copy(
+        update={"stream_member": member_id(settings.stream_member, settings.stream_data_dir)}
+    )
     topics.wait_for_cluster(settings)
     topics.check(settings, sources)
     mode.loop.use("uvloop")

@@ -43,6 +43,10 @@ class Family(msgspec.Struct, array_like=True):
     samples: list[tuple[str, dict[str, str], float]]
 
 
+_collecting = threading.Lock()
+"""Held while this process's metrics are collected: a fork in between would copy metrics that are locked for ever."""
+os.register_at_fork(before=_collecting.acquire, after_in_parent=_collecting.release, after_in_child=_collecting.release)
+
 ENCODER, DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(list[Family])
 
 
@@ -108,10 +112,16 @@ def _serve_forever(listener: Listener) -> None:
     while True:
         try:
             with listener.accept() as connection:
-                connection.send_bytes(ENCODER.encode(families(REGISTRY.collect())))
+                connection.send_bytes(ENCODER.encode(own_families()))
         except OSError as error:  # the other worker has ended meanwhile, or this one has no free descriptor
             log.warning("metrics not sent to another process", error=str(error))
             time.sleep(RETRY_S)
+
+
+def own_families() -> list[Family]:
+    """The metrics of this process."""
+    with _collecting:
+        return families(REGISTRY.collect())
 
 
 def families(metrics: Iterable[Metric]) -> list[Family]:
@@ -121,15 +131,20 @@ def families(metrics: Iterable[Metric]) -> list[Family]:
     ]
 
 
-def process_metrics() -> bytes:
-    """The metrics of all workers of this worker's server in Prometheus' text format; of this process, if alone."""
-    folder = folder_of(os.getppid())
+def process_metrics(server: int | None = None) -> bytes:
+    """The metrics of all workers of a server in Prometheus' text format; of this process, if alone.
+
+    ``server`` is this worker's own, which is its parent, unless it is named: a server that has no port but this one
+    asks for its own workers.
+    """
+    folder = folder_of(os.getppid() if server is None else server)
     others = sorted(path for path in folder.glob("*") if path.name != str(os.getpid())) if is_own(folder) else []
     found = {path.name: metrics for path in others if (metrics := _asked(path)) is not None}
     if not found:
-        return generate_latest(REGISTRY)
+        with _collecting:
+            return generate_latest(REGISTRY)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Labelled({str(os.getpid()): families(REGISTRY.collect()), **found}))
+    registry.register(Labelled({str(os.getpid()): own_families(), **found}))
     return generate_latest(registry)
 
 

@@ -2,10 +2,13 @@
 
 import os
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generate_latest
+from prometheus_client.registry import Collector
 
 from featurestore.api import process_metrics
 from featurestore.api.process_metrics import DECODER, ENCODER, Labelled, families, folder_of, is_own, make_folder
@@ -59,3 +62,27 @@ def test_samples_of_several_processes_differ_by_their_process() -> None:
     assert 'asked_total{process="7",route="a"} 2.0' in text
     assert 'asked_total{process="8",route="a"} 3.0' in text
     assert 'open{process="8"} +Inf' in text
+
+
+def test_fork_waits_until_no_metric_is_locked_by_a_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Celery worker forks task processes while its metrics are asked for."""
+    metric, entered, released = threading.Lock(), threading.Event(), threading.Event()
+
+    class Locking(Collector):
+        def collect(self) -> Iterator[Metric]:
+            with metric:
+                entered.set()
+                released.wait(30)
+            yield from ()
+
+    monkeypatch.setattr(process_metrics, "REGISTRY", registry := CollectorRegistry(auto_describe=False))
+    registry.register(Locking())
+    scrape = threading.Thread(target=process_metrics.own_families)
+    scrape.start()
+    assert entered.wait(30)
+    threading.Timer(0.2, released.set).start()
+    if not (child := os.fork()):
+        os._exit(0 if metric.acquire(timeout=5) else 1)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    scrape.join()

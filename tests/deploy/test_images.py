@@ -52,10 +52,50 @@ def test_streams_have_neither_secrets_nor_a_database(services: dict[str, Any]) -
     assert not secrets & set(services["streams"]["environment"])
 
 
-def test_ports_are_on_loopback_and_images_pinned(services: dict[str, Any]) -> None:
+def test_only_the_api_is_published_and_images_are_pinned(services: dict[str, Any]) -> None:
     for service in services.values():
-        assert all(port["host_ip"] == "127.0.0.1" for port in service.get("ports", []))
         assert re.search(r":\D*\d+\.?\d*", service["image"]), service["image"]
+    published = {
+        (name, port["published"])
+        for name, service in services.items()
+        for port in service.get("ports", [])
+        if port.get("host_ip") != "127.0.0.1"
+    }
+    assert published == {("proxy", "443")}
+
+
+@pytest.mark.parametrize("name", ["api", "sse", "celery", "streams", "store-verifier"])
+def test_service_may_have_copies(services: dict[str, Any], name: str) -> None:
+    """No port of the host, no name, no volume that two would share."""
+    service = services[name]
+    assert not service.get("ports")
+    assert not service.get("container_name")
+    assert not [volume for volume in service.get("volumes", []) if volume.get("source")]
+
+
+def test_every_service_of_ours_is_hardened(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert "no-new-privileges:true" in service["security_opt"], name
+        if name not in {"kafka", "postgres"}:  # their images write to their own folders
+            assert (service["read_only"], service["cap_drop"], service["init"]) == (True, ["ALL"], True), name
+
+
+def test_what_a_service_writes_is_in_a_volume(services: dict[str, Any]) -> None:
+    """Every path below /data in a command or setting, of a container that is read-only elsewhere."""
+    for name, service in services.items():
+        told = [*(service.get("command") or []), *map(str, (service.get("environment") or {}).values())]
+        if any(text.startswith("/data") for text in told):
+            assert "/data" in {volume["target"] for volume in service["volumes"]}, name
+
+
+def test_env_file_has_every_secret_that_is_random(tmp_path: Path) -> None:
+    """Not who the host is and where its certificates are: Compose names these."""
+    command = [sys.executable, "-m", "deploy.write_env", tmp_path / "env", "--compose"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    written = dict(line.split("=", 1) for line in (tmp_path / "env").read_text("utf-8").splitlines())
+    assert set(SECRETS) - set(written) == {"RAPPORT_HOST", "CERTIFICATES"}
+    run = compose(**written, RAPPORT_HOST="features.example.org", CERTIFICATES="/etc/certificates")
+    assert run.returncode == 0, run.stderr
 
 
 def test_every_service_except_the_jobs_restarts(services: dict[str, Any]) -> None:

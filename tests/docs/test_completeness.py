@@ -25,6 +25,7 @@ from featurestore.consent.journal import metrics as journal_metrics
 from featurestore.consent.permission_derivation import Basis
 from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.ingest import metrics as dead_letter_metrics
+from featurestore.jobs import metrics as task_metrics
 from featurestore.permission import Denial
 from featurestore.serving.answer import Status
 from streams import metrics as stream_metrics
@@ -55,6 +56,7 @@ def metric_names() -> set[str]:
         writer,
         stream_metrics,
         journal_metrics,
+        task_metrics,
     )
     counted = [metric for module in modules for metric in vars(module).values()]
     families = [family for metric in counted if isinstance(metric, METRIC_TYPES) for family in metric.collect()]

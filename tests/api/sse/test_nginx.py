@@ -1,5 +1,6 @@
-"""nginx's configuration of docs/running.md with a real nginx: TLS, clients' certificates, streams under compression."""
+"""The proxy's configuration, deploy/nginx, with a real nginx: TLS, clients' certificates, streams under compression."""
 
+import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -11,15 +12,15 @@ import pytest
 
 from devservers.certificates import Authority
 from devservers.nginx_server import NginxServer, executable
+from devservers.ports import free_port
 from devservers.server import running
 from devservers.waiting import eventually
 from featurestore.config import ROOT
 from tests.api.sse.conftest import QUERY, Serve, StreamEnvironment
-from tests.docs.pages import blocks
 from tests.kit.event_stream import Listener
 
 HOST = "features.example.org"
-PAGE = ROOT / "docs" / "running.md"
+DEPLOYED = ROOT / "deploy" / "nginx"
 COMPRESSION = "gzip on; gzip_types *; gzip_proxied any; gzip_min_length 1;"
 SPENT = "spend_amount_sum_1h"
 pytestmark = [pytest.mark.redis, pytest.mark.skipif(executable() is None, reason="nginx is not installed")]
@@ -56,22 +57,25 @@ class ToLoopback(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-def configuration(folder: Path, port: int, api_port: int, sse_port: int) -> str:
-    """The page's server, with the page's location of event streams, at a test's ports and with its certificates."""
-    server, streams = (block.text for block in blocks(PAGE) if block.language == "nginx")
-    at = server.index("    location / {")
-    text = server[:at] + streams + server[at:]
+def configuration(nginx: NginxServer, certificates: Path, api_port: int, sse_port: int) -> str:
+    """The deployed configuration with mutual TLS, at a test's ports and with its certificates."""
+    text = (DEPLOYED / "nginx.conf").read_text("utf-8")
+    mutual_tls = (DEPLOYED / "mutual-tls.conf").read_text("utf-8")
     for old, new in {
-        "127.0.0.1:8000": f"127.0.0.1:{api_port}",
-        "proxy_pass http://127.0.0.1:8002": f"proxy_pass http://127.0.0.1:{sse_port}",
-        "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
-        "/etc/rapport/server": f"{folder}/server",
-        "/etc/rapport/clients-ca.pem": f"{folder}/ca.pem",
-        "/etc/rapport/clients.crl": f"{folder}/revoked.crl",
+        "# include /etc/rapport/mutual-tls.conf;": mutual_tls,
+        "include /tmp/resolver.conf;": COMPRESSION,
+        "api:8000": f"127.0.0.1:{api_port}",
+        "sse:8002": f"127.0.0.1:{sse_port}",
+        "listen 8443 ssl": f"listen 127.0.0.1:{nginx.port} ssl",
+        "listen 8444 ssl": f"listen 127.0.0.1:{free_port()} ssl",
+        "/tmp/": f"{nginx.folder}/",
+        "/etc/rapport-certificates/clients-ca.pem": f"{certificates}/ca.pem",
+        "/etc/rapport-certificates/clients.crl": f"{certificates}/revoked.crl",
+        "/etc/rapport-certificates/": f"{certificates}/",
     }.items():
         assert old in text
         text = text.replace(old, new)
-    return COMPRESSION + text
+    return text
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +89,7 @@ def proxied(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     authority.identity("former")
     authority.revoke("former")
     nginx = NginxServer(folder)
-    nginx.http = configuration(authority.folder, nginx.port, shop.made.api_port, shop.made.sse_port)
+    nginx.configuration = configuration(nginx, authority.folder, shop.made.api_port, shop.made.sse_port)
     with running(nginx):
         made = Proxied(shop, nginx, authority)
         eventually(lambda: made.client().get(made.url).status_code == 200, "the API answers through nginx", 30)
@@ -113,6 +117,13 @@ def test_api_is_reached_under_its_public_name_and_compressed(proxied: Proxied) -
     assert (read.status_code, read.headers["content-encoding"]) == (200, "gzip")
     assert client.get(f"{proxied.url}/v1/services").status_code == 200
     assert client.post(f"{proxied.url}/oauth/token/", data={"grant_type": "client_credentials"}).status_code == 401
+
+
+def test_page_of_the_api_has_its_files(proxied: Proxied) -> None:
+    client = proxied.client()
+    files = re.findall(r'(?:src|href)="(/[^"]*)"', client.get(f"{proxied.url}/v1/docs").text)
+    assert len(files) >= 4
+    assert {file: client.get(f"{proxied.url}{file}").status_code for file in files} == dict.fromkeys(files, 200)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/admin/"])

@@ -16,6 +16,7 @@ from featurestore.consent.journal.clock_comparison import ClockComparer, KafkaCl
 from featurestore.consent.journal.comparison import JournalComparer
 from featurestore.consent.journal.topic import configured_journal
 from featurestore.consent.vouching.store_verifier import StoreVerifier
+from featurestore.health_server import serve_health
 from featurestore.servers.kafka import kafka_cluster
 from featurestore.store.configured import store
 
@@ -30,6 +31,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         comparer = JournalComparer(configured_journal())
         conf = settings()
+        serve_health(conf.health_port)
         brokers = KafkaClocks(kafka_cluster(conf), names.clock(conf.generation)) if conf.journal_topic else None
         clocks = ClockComparer(brokers, conf.partitions)
         with ThreadPoolExecutor(2, thread_name_prefix="comparison") as threads:
