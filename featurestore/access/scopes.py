@@ -16,12 +16,18 @@ class Scope(StrEnum):
     FEATURES_READ = "features:read"
     CONSENT_WRITE = "consent:write"
     EVENTS_WRITE = "events:write"
+    REQUESTS_WRITE = "requests:write"
+    REQUESTS_ATTEST = "requests:attest"
+    REQUESTS_READ = "requests:read"
 
 
 SCOPE_DESCRIPTIONS: dict[str, str] = {
     Scope.FEATURES_READ: "read customers' features",
     Scope.CONSENT_WRITE: "record customers' decisions",
     Scope.EVENTS_WRITE: "send events of conversations",
+    Scope.REQUESTS_WRITE: "record customers' requests for access, erasure and the like",
+    Scope.REQUESTS_ATTEST: "state that a customer is verified, and put contacts on record",
+    Scope.REQUESTS_READ: "see what became of customers' requests",
 }
 """What each scope allows, for the administration and the OpenAPI document."""
 

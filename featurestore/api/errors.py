@@ -121,6 +121,16 @@ class ConsentProblem(Problem):
         self.status, self.name = status, name
 
 
+class RequestProblem(Problem):
+    """A subject request, or an action on one, that a rule refuses. Its name states the rule."""
+
+    title = "The subject request is refused"
+
+    def __init__(self, status: int, name: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.name = status, name
+
+
 class Retryable(Problem):
     """Base class of the refusals of a correct request, which may be sent again after ``after_s``."""
 

@@ -11,7 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Swagger
 from ninja.openapi.schema import OpenAPISchema
 
-from featurestore.api import consents, customers, documents, events, features, health, services, tokens
+from featurestore.api import consents, customers, documents, events, features, health, requests, services, tokens
 from featurestore.api.django_adapter import respond_to
 from featurestore.api.errors import Malformed, MethodNotAllowed, NotFound
 from featurestore.api.reply import Call, Reply
@@ -142,6 +142,7 @@ api.add_router("/features/stream", operation.router)
 api.add_router("/services", services.router)
 api.add_router("/consents", consents.router)
 api.add_router("/customers", customers.router)
+api.add_router("/requests", requests.router)
 if events.WRITABLE:
     api.add_router("/events", events.router)
 

@@ -35,7 +35,7 @@ class NotPossible(RequestError):
     code = "not_possible"
 
 
-class AlreadyDue(NotPossible):
+class NotExtendable(NotPossible):
     """An extension after the due date, or a second one, or one that the regime does not know."""
 
     code = "not_extendable"

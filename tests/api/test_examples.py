@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 
 from featurestore.access.services import create_client, create_key
+from featurestore.api import request_examples
 from featurestore.api.examples import BATCH, CONSENTS, CUSTOMERS, EVENTS, FEATURES, Example
 from featurestore.api.services import EXAMPLES, LISTED, SMALLEST
 from featurestore.api.sse import operation
@@ -16,11 +17,15 @@ from featurestore.clock import moment
 from featurestore.consent import change_sequence
 from featurestore.consent.services import define_purpose, publish_notice, withdraw
 from featurestore.profiles.services import register
+from featurestore.requests import services
+from featurestore.requests.actors import client as client_actor
+from featurestore.requests.services import Intake, intake
 from tests.kit.api import Post
+from tests.kit.requests import seed_regimes
 from tests.kit.serving_environment import NOW_MS, ServingEnvironment
 
 NOON = moment(NOW_MS)
-VARYING = {"since", "record", "instance"}
+VARYING = {"since", "record", "instance", "id"}
 """Fields that differ each time."""
 
 DOCUMENTED = {
@@ -31,6 +36,9 @@ DOCUMENTED = {
     "/v1/customers": ("post", CUSTOMERS),
     "/v1/events": ("post", EVENTS),
     "/v1/services": ("get", EXAMPLES),
+    "/v1/requests": ("post", request_examples.RECORDED),
+    "/v1/requests/{reference}": ("get", request_examples.LOOKED_UP),
+    "/v1/requests/{reference}/verification": ("post", request_examples.VERIFIED),
 }
 CASES = [(method, path, example) for path, (method, examples) in DOCUMENTED.items() for example in examples]
 
@@ -75,6 +83,26 @@ def key_of_one_service() -> str:
     return create_key(one, **may)[1]
 
 
+def request_address(path: str, example: Example, patch: pytest.MonkeyPatch, key: str) -> tuple[str, dict[str, str]]:
+    """The address of an example about a request that is made for it, and the headers to look it up with."""
+    for module in (intake, services.verification):
+        patch.setattr(module, "database_now", lambda: NOON)
+    seed_regimes()
+    if "{reference}" not in path:
+        return path, {}
+    attested = example in request_examples.LOOKED_UP
+    made = Intake("access", "gdpr", "api", "C42", attested=attested)
+    reference = services.receive(made, client_actor("support-bot")).request.reference
+    if not attested:
+        code = iter("12345678")
+        contact = services.record_contact("C42", "email", "ann@example.org", client_actor("support-bot"))
+        patch.setattr(services.verification.secrets, "choice", lambda digits: next(code))
+        services.issue_code(reference, contact)
+    known = example.name != "unknown-request"
+    headers = {} if example.status == 401 else {"Authorization": f"Bearer {key}"}
+    return path.format(reference=reference if known else "R-AAAA-AAAA"), headers
+
+
 def matches(answer: Any, documented: Any) -> bool:
     """Whether an answer equals its documentation; fields that vary must have the same type."""
     if isinstance(documented, dict):
@@ -94,11 +122,15 @@ def test_example_is_answered_as_documented(
     method: str,
     path: str,
     example: Example,
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if path == "/v1/consents" or example.name == "known":
         register("C42", "EU", "lamp", since=datetime(2026, 1, 1, tzinfo=UTC))
     PREPARATIONS.get(example.name, lambda _: None)(environment)
     headers = {"Authorization": f"Bearer {key_of_one_service()}"} if example is LISTED else {}
+    if path.startswith("/v1/requests"):
+        path, headers = request_address(path, example, monkeypatch, key)
     response = post(path, example.request) if example.request else getattr(client, method)(path, headers=headers)
     assert response.status_code == example.status
     assert matches(response.json(), example.answer), response.json()

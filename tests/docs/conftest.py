@@ -17,7 +17,9 @@ from featurestore.clock import moment
 from featurestore.consent import change_sequence
 from featurestore.consent.services import define_purpose, give, publish_notice
 from featurestore.profiles.services import register
+from featurestore.requests.services import intake
 from tests.kit.api import environment, key, no_cached_credentials, post
+from tests.kit.requests import seed_regimes
 from tests.kit.serving_environment import NOW_MS, ServingEnvironment
 
 __all__ = ["environment", "key", "no_cached_credentials", "post"]
@@ -33,7 +35,9 @@ Curl = Callable[[str], HttpResponse]
 @pytest.fixture
 def customers(environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     """Customers of the pages: C1 and C2, as in the demo, C42 and C43, as in the OpenAPI document. It is noon."""
-    monkeypatch.setattr(change_sequence, "database_now", lambda: moment(NOW_MS))
+    for module in (change_sequence, intake):
+        monkeypatch.setattr(module, "database_now", lambda: moment(NOW_MS))
+    seed_regimes()
     for purpose in PURPOSES:
         define_purpose(purpose.name, title=purpose.title, lawful_basis=purpose.basis)
     publish_notice("privacy", 1, "en", "What we do.", [purpose.name for purpose in PURPOSES])

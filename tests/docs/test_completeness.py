@@ -27,6 +27,14 @@ from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.ingest import metrics as dead_letter_metrics
 from featurestore.jobs import metrics as task_metrics
 from featurestore.permission import Denial
+from featurestore.requests.errors import (
+    ImmutableEvent,
+    NoReason,
+    NotExtendable,
+    RequestError,
+    SecondPersonNeeded,
+    Unreadable,
+)
 from featurestore.serving.answer import Status
 from streams import metrics as stream_metrics
 
@@ -40,10 +48,11 @@ def all_subclasses(parent: type[Any]) -> set[type[Any]]:
 
 
 def problem_names() -> set[str]:
-    """Types of problem documents. No request can cause the three excluded errors."""
+    """Types of problem documents. No call of the API can cause the excluded errors."""
     names = {problem.name for problem in all_subclasses(problems.Problem) if hasattr(problem, "name")}
     decisions = all_subclasses(ConsentError) - {PurposeChanged, ImmutableRecord, NotPaused}
-    return names | {error.code.replace("_", "-") for error in decisions}
+    requests = all_subclasses(RequestError) - {ImmutableEvent, Unreadable, SecondPersonNeeded, NotExtendable, NoReason}
+    return names | {error.code.replace("_", "-") for error in decisions | requests}
 
 
 def metric_names() -> set[str]:

@@ -24,7 +24,7 @@ MAX_LINE_LENGTH = 120
 MAX_README_LINES = 200
 STORE_UNAVAILABLE = "the-store-is-unavailable"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
-DIFFERS = {"instance", "record", "access_token"}
+DIFFERS = {"instance", "record", "access_token", "id"}
 """Fields whose values differ in each answer."""
 
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))

@@ -12,7 +12,7 @@ from featurestore.consent.models import ConsentRecord
 from featurestore.customers.selectors import subject_of_customer
 from featurestore.permission import Denial, PurposePermission
 from featurestore.requests import services
-from featurestore.requests.errors import AlreadyDue, NoReason, NotPossible, SecondPersonNeeded, WrongRequest
+from featurestore.requests.errors import NoReason, NotExtendable, NotPossible, SecondPersonNeeded, WrongRequest
 from featurestore.requests.services import answers, handling
 from featurestore.serving.guard import decide_access
 from tests.kit.requests import ANTON, NOON, OLIVIA, RequestsEnvironment, day
@@ -48,12 +48,12 @@ def test_extension_once_with_a_reason_before_the_due_date(env: RequestsEnvironme
         services.extend(request.reference, OLIVIA, "", day(1))
     extended = services.extend(request.reference, OLIVIA, "many sources", request.due_at - HOUR)
     assert extended.due_at.isoformat() == "2027-03-01T23:00:00+00:00"  # 28 February is a Sunday
-    with pytest.raises(AlreadyDue, match="before"):
+    with pytest.raises(NotExtendable, match="before"):
         services.extend(request.reference, OLIVIA, "more", day(40))
     late = env.verified("erasure")
-    with pytest.raises(AlreadyDue, match="overdue"):
+    with pytest.raises(NotExtendable, match="overdue"):
         services.extend(late.reference, OLIVIA, "many sources", late.due_at)
-    with pytest.raises(AlreadyDue, match="no extension"):
+    with pytest.raises(NotExtendable, match="no extension"):
         services.extend(env.verified("portability", regime="lgpd").reference, OLIVIA, "many sources", day(1))
 
 

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from featurestore.config import settings
 from featurestore.requests.actors import Actor
 from featurestore.requests.due_dates import due_at
-from featurestore.requests.errors import AlreadyDue, NoReason, NotPossible, SecondPersonNeeded, WrongRequest
+from featurestore.requests.errors import NoReason, NotExtendable, NotPossible, SecondPersonNeeded, WrongRequest
 from featurestore.requests.models import SubjectRequest
 from featurestore.requests.services.duplicates import let_duplicate_proceed
 from featurestore.requests.services.timeline import change_of, required
@@ -47,16 +47,16 @@ def continue_work(reference: str, actor: Actor, reason: str = "", now: datetime 
 
 
 def extend(reference: str, actor: Actor, reason: str, now: datetime | None = None) -> SubjectRequest:
-    """Extend the time for the answer, once, before it is due. Raises AlreadyDue."""
+    """Extend the time for the answer, once, before it is due. Raises NotExtendable."""
     why = required(reason, "why the request needs more time: the customer is told")
     with change_of(reference, now) as change:
         request = change.request
         if request.rule.extension is None:
-            raise AlreadyDue(f"{request.regime.title} knows no extension of such a request.")
+            raise NotExtendable(f"{request.regime.title} knows no extension of such a request.")
         if request.extended_at is not None:
-            raise AlreadyDue("The request was extended before: once is all that the law allows.")
+            raise NotExtendable("The request was extended before: once is all that the law allows.")
         if request.paused_at is None and change.at >= request.due_at:
-            raise AlreadyDue("The request is overdue: an extension must be told before the due date.")
+            raise NotExtendable("The request is overdue: an extension must be told before the due date.")
         request.extended_at = change.at
         request.due_at = due_at(request)
         change.add(Action.EXTEND, actor, why)
