@@ -123,6 +123,12 @@ class Settings(BaseSettings):
         None,
         description="Time from which events count, if this generation replaces one whose events are not sent again.",
     )
+    event_retention_days: float = Field(
+        30, gt=0, description="Days for which Kafka keeps events, purges and dead letters."
+    )
+    changelog_lag_hours: float = Field(
+        24, gt=0, description="Hours after which a replaced or deleted value has left the changelogs."
+    )
     journal_topic: str = Field(
         "consent.journal",
         description="Topic of the consent journal. Empty: there is none, and commits that the database lost are "

@@ -80,6 +80,15 @@ def hash_identifier(identifier: str, secret: bytes, kind: str = "customer_id") -
     return hmac.digest(secret, message, "sha256")[:16].hex()
 
 
+def pseudonym_of(subject: str, secret: bytes, number: int = 0) -> str:
+    """What the rows that outlive an erasure have in place of a subject. It has a subject's form, and is nobody's.
+
+    Whoever knows the identifier and the secret finds the rows by it, which are the proof of what the customer decided.
+    ``number``: of a customer who was registered and erased again, how often before.
+    """
+    return hash_identifier(f"{subject}/{number}", secret, "erased")
+
+
 def is_subject(text: bytes) -> bool:
     """Whether a Kafka key, or a part of a Redis key, has the form of a subject."""
     return SUBJECT.fullmatch(text) is not None

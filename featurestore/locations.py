@@ -153,13 +153,33 @@ class Location(Protocol):
     returns pages that are empty. Methods raise LocationUnavailable.
     """
 
-    name: str  # stable: requests store it
-    title: str
-    stored_in: tuple[Storage, ...]
-    personal_data: str  # what it holds, in a sentence
-    erased_by: str  # how an erasure and retention end it, in a sentence
-    derived_from: tuple[str, ...]  # names of the locations whose data it is computed from
-    erased_after: tuple[str, ...]  # names of the locations that an erasure must have ended before
+    @property
+    def name(self) -> str:
+        """Stable: requests store it."""
+
+    @property
+    def title(self) -> str:
+        """What it is called in a list."""
+
+    @property
+    def stored_in(self) -> tuple[Storage, ...]:
+        """The tables, keys, topics and files that it owns; several locations may own one."""
+
+    @property
+    def personal_data(self) -> str:
+        """What it holds, in a sentence."""
+
+    @property
+    def erased_by(self) -> str:
+        """How an erasure and retention end it, in a sentence."""
+
+    @property
+    def derived_from(self) -> tuple[str, ...]:
+        """Names of the locations whose data it is computed from."""
+
+    @property
+    def erased_after(self) -> tuple[str, ...]:
+        """Names of the locations that an erasure must have ended before."""
 
     def gone_within(self) -> timedelta:
         """Longest time from an erasure until no byte of it is left here: AT_ONCE, or what the settings make it."""
@@ -207,9 +227,9 @@ class Registry:
             raise LocationError(f"there is no data location {name}; there are {', '.join(self._locations)}") from None
 
     def in_order(self) -> list[Location]:
-        """All locations, each after those that an erasure must have ended before. Raises LocationError."""
+        """All locations, by name, each after those that an erasure must have ended before. Raises LocationError."""
         graph: dict[str, tuple[str, ...]] = {}
-        for location in self._locations.values():
+        for _, location in sorted(self._locations.items()):
             for name in (*location.erased_after, *location.derived_from):
                 if name not in self._locations:
                     raise LocationError(f"{location.name} names the data location {name}, which does not exist")

@@ -10,6 +10,9 @@ with skipped events are written again, because the crash may have come between t
 docs/decisions/faust-traps.md). If the store does not allow a write, the permission changed after it was read: the
 subject is folded again under the new one, from its state record before the micro-batch.
 
+A permission without any purpose is what an erasure leaves: the state record is deleted, by a tombstone. Of others the
+last offset stays. No replay restores what was deleted: whatever is granted later starts later than these events.
+
 Only a permission that is stored drops state. A subject without one, in a store that is vouched for, is passed by: its
 events are skipped and counted, its purge changes no table. Its hash may have vanished; the consent audit puts the
 permission again and sends a purge, at which every value of the subject is written again.
@@ -204,8 +207,11 @@ class SourceBatch:
             )
             if not (record.views or key in self.stored):
                 continue  # nothing was stored, and without permission nothing is
-            raw = record.encode()
-            if raw != self.stored.get(key):
+            raw = record.encode() if record.views or permission.purposes else None
+            if raw is None:
+                changes[key] = None
+                self.stored.pop(key, None)
+            elif raw != self.stored.get(key):
                 changes[key] = self.stored[key] = raw
             every = again or subject in self.purged or arrivals[0].offset <= before.offset
             fields = processor.writes(subject, record, EMPTY if every else before, aggregates)

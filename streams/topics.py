@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import structlog
 from confluent_kafka import KafkaException, Producer, TopicPartition
@@ -25,15 +26,15 @@ from confluent_kafka.admin import (
     OffsetSpec,
 )
 
-from featurestore import names
+from featurestore import names, topic_retention
 from featurestore.config import Settings
 from featurestore.servers.kafka import kafka_cluster
 from featurestore.topic_ids import topic_ids
+from featurestore.topic_retention import milliseconds_of
 from streams.changelog import LARGEST_BATCH_BYTES, LARGEST_REQUEST_BYTES
 from streams.generation import settings_of_next
 from streams.lease import longest_ms
 
-DAY_MS = 24 * 3600 * 1000
 TIMEOUT_S = 20
 LEASE_SETTING = "message.timestamp.before.max.ms"
 MIN_REPLICAS_SETTING = "min.insync.replicas"
@@ -109,19 +110,19 @@ def required_topics(settings: Settings, sources: Iterable[str]) -> list[Topic]:
     """Every topic of this installation."""
     sources = list(sources)
     durable = {MIN_REPLICAS_SETTING: "2"} if settings.replication >= 3 else {}
+    retention, lag = topic_retention.event_retention(settings), topic_retention.changelog_lag(settings)
     events = {
         "cleanup.policy": "delete",
-        "retention.ms": str(30 * DAY_MS),
-        "segment.ms": str(DAY_MS),  # segments are deleted whole: the last of 30 days goes within a day
+        **_deleted_after(retention),
         "message.timestamp.type": "LogAppendTime",  # consent and lateness are judged by the broker's clock
         **durable,
     }
     changelog = {
         "cleanup.policy": "compact",
         "min.cleanable.dirty.ratio": "0.1",
-        "segment.ms": str(DAY_MS // 4),
-        "max.compaction.lag.ms": str(DAY_MS),  # erased values leave the disk within a day
-        "delete.retention.ms": str(DAY_MS),
+        "segment.ms": milliseconds_of(lag / 4),
+        "max.compaction.lag.ms": milliseconds_of(lag),  # erased values leave the disk
+        "delete.retention.ms": milliseconds_of(lag),
         "max.message.bytes": str(LARGEST_BATCH_BYTES),
         **durable,
     }
@@ -131,12 +132,17 @@ def required_topics(settings: Settings, sources: Iterable[str]) -> list[Topic]:
     by_name |= {names.changelog(source, settings.generation): changelog for source in sources}
     by_name[names.purge(settings.generation)] = events
     by_name[names.dead_letters(settings.generation)] = {**events, "max.message.bytes": str(LARGEST_REQUEST_BYTES)}
-    by_name[names.clock(settings.generation)] = {**events, "retention.ms": str(DAY_MS)}
+    by_name[names.clock(settings.generation)] = {**events, **_deleted_after(topic_retention.DAY)}
     topics = [Topic(name, settings.partitions, settings.replication, config) for name, config in by_name.items()]
     if settings.journal_topic:
-        journal = {**events, "retention.ms": str(settings.journal_retention_days * DAY_MS)}
+        journal = {**events, **_deleted_after(topic_retention.journal_retention(settings))}
         topics.append(Topic(settings.journal_topic, 1, settings.replication, journal))
     return topics
+
+
+def _deleted_after(retention: timedelta) -> dict[str, str]:
+    segment = topic_retention.segment_of(retention)
+    return {"retention.ms": milliseconds_of(retention), "segment.ms": milliseconds_of(segment)}
 
 
 def plan(settings: Settings, sources: Iterable[str]) -> Plan:

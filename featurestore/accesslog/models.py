@@ -58,7 +58,10 @@ class AccessRecord(models.Model):
     """One read of one customer. ``id`` is made of the process's and the record's number: none is stored twice."""
 
     personal_data = "A subject (pseudonym), which client read which views of it, for what purpose and when."
-    erased_by = "Erasure deletes a subject's records; retention deletes them after RAPPORT_ACCESS_RECORD_DAYS."
+    erased_by = (
+        "Erasure puts a pseudonym in place of the subject: the record proves who read. Retention deletes it after "
+        "RAPPORT_ACCESS_RECORD_DAYS."
+    )
 
     id = models.BigIntegerField(primary_key=True)
     context = models.ForeignKey(ReadContext, on_delete=models.PROTECT, related_name="+")

@@ -66,7 +66,11 @@ class RecordStream:
 
     def oldest(self, count: int) -> list[StreamEntry]:
         """The oldest entries, at most ``count``."""
-        found = self._call(self._redis.xrange, KEY, count=count)
+        return self.after(KEY, "0-0", count)
+
+    def after(self, key: str, last: str, count: int) -> list[StreamEntry]:
+        """The entries of a stream after an id, the oldest first, at most ``count``."""
+        found = self._call(self._redis.xrange, key, min=_next_id(last), count=count)
         return [StreamEntry(id_, _added_ms(id_), fields.get(FIELD, b"")) for id_, fields in found]
 
     def delete(self, ids: Sequence[bytes]) -> None:
@@ -80,6 +84,10 @@ class RecordStream:
                 pipeline.xadd(QUARANTINE_KEY, {FIELD: entry.raw}, maxlen=MAX_QUARANTINED)
                 pipeline.xdel(KEY, entry.id)
             self._run(pipeline)
+
+    def delete_quarantined(self, ids: Sequence[bytes]) -> None:
+        """Delete quarantined entries."""
+        self._call(self._redis.xdel, QUARANTINE_KEY, *ids)
 
     def server_time(self) -> tuple[int, int]:
         """The control Redis's time and its uptime, in milliseconds."""
@@ -109,6 +117,12 @@ class RecordStream:
             return call(*arguments, **options)
         except RedisError as error:
             raise StreamUnavailable(str(error)) from error
+
+
+def _next_id(entry_id: str) -> str:
+    """The id after an entry's: Redis before 6.2 has no ranges that leave out their first."""
+    ms, _, number = entry_id.partition("-")
+    return f"{ms}-{int(number) + 1}"
 
 
 def _added_ms(entry_id: bytes) -> int:

@@ -155,11 +155,25 @@ def _look_up(run: AuditRun, subjects: Collection[str], now: datetime | None) -> 
     """Look up the store's subjects in the database, which commits each subject before it is published."""
     known = SubjectVersion.objects.filter(subject__in=subjects).values_list("subject", flat=True)
     unknown = set(subjects).difference(known)
+    unknown -= _erase_forgotten(unknown)
     if unknown:
         detail = "the database has no permission of this subject"
         found = {subject: [Difference(DifferenceKind.UNKNOWN, "", detail)] for subject in unknown}
         repaired = () if _latch_if_ahead(unknown) else raise_versions(unknown, now)
         services.record_findings(run, found, repaired=repaired, now=now)
+
+
+def _erase_forgotten(unknown: Collection[str]) -> set[str]:
+    """Erase the hashes of subjects whose version was deleted long after their erasure; these subjects.
+
+    They name no purpose, and deny: a Redis that was filled from an old file may have one again. A change that the
+    database has not made yet, or made otherwise, is none of these: that shows a lost commit.
+    """
+    stored, change_sequence = _stored(unknown), load_change_sequence()
+    denials = {subject: p for subject, one in stored.items() if (p := one.permission) and not p.purposes}
+    foreign = foreign_changes(map(change_of, denials.values()), change_sequence)
+    forgotten = {subject for subject, denial in denials.items() if change_of(denial) not in foreign}
+    return forgotten - configured.store().erase(sorted(forgotten)) if forgotten else set()
 
 
 def _differing(subjects: Collection[str], now: datetime | None) -> dict[str, list[Difference]]:

@@ -32,7 +32,7 @@ class AppendOnlyQuerySet(models.QuerySet[Any]):
         raise ImmutableRecord("Consent records are never changed: record a new decision.")
 
     def delete(self) -> NoReturn:
-        raise ImmutableRecord("Consent records are deleted by an erasure only.")
+        raise ImmutableRecord("Consent records are never deleted: an erasure empties their free text.")
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise ImmutableRecord("Consent records are never changed: record a new decision.")
@@ -159,7 +159,10 @@ class ConsentRecord(models.Model):
     personal_data = (
         "Which customer decided what, when, how, under which notice; a reason in free text; keyed hashes of a request."
     )
-    erased_by = "Erasure deletes a customer's records once the customer is marked as erased."
+    erased_by = (
+        "Erasure empties free text and request hashes, and the customer's row has a pseudonym: the records are the "
+        "proof of what was decided."
+    )
 
     class Decision(models.TextChoices):
         GIVEN = permission_derivation.Decision.GIVEN, _("Given")
@@ -225,14 +228,14 @@ class ConsentRecord(models.Model):
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise ImmutableRecord("Consent records are deleted by an erasure only.")
+        raise ImmutableRecord("Consent records are never deleted: an erasure empties their free text.")
 
 
 class CurrentPermission(models.Model):
     """Current state of one customer and purpose. A subject's permission is derived from these rows alone."""
 
     personal_data = "Which purposes a customer allows now."
-    erased_by = "Deleted with the customer."
+    erased_by = "Erasure deletes them, and the denial is published in the same step."
 
     customer = models.ForeignKey("customers.Customer", models.CASCADE, related_name="permissions")
     purpose = models.ForeignKey(Purpose, models.PROTECT, related_name="permissions")
@@ -276,7 +279,8 @@ class SubjectVersion(models.Model):
 
     personal_data = "A subject (pseudonym) and a number."
     erased_by = (
-        "Erasure raises it, which leaves a versioned denial; without its customer a subject identifies no person."
+        "Erasure raises it, which leaves a versioned denial; erasure deletes that, too, after "
+        "RAPPORT_JOURNAL_RETENTION_DAYS."
     )
 
     subject = models.CharField(max_length=32, primary_key=True)
@@ -290,7 +294,10 @@ class PermissionChange(models.Model):
     """Row of the outbox: a change for the store, the journal and, with ``purge``, the streams."""
 
     personal_data = "A subject (pseudonym) and when its permission changed."
-    erased_by = "Deleted by retention, 30 days after it took effect."
+    erased_by = (
+        "Erasure puts a pseudonym in place of the subject, once the change is in effect, sent and journaled; retention "
+        "deletes it 30 days later."
+    )
 
     class Kind(models.TextChoices):
         CHANGE = "change", _("Change")

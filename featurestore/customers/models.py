@@ -8,7 +8,10 @@ class Customer(models.Model):
     """Customer of the shop, by its customer id. Consent, features and events refer to the subject."""
 
     personal_data = "The shop's customer id, the subject derived from it, region, brand, customer since."
-    erased_by = "Erasure marks the row, which frees its consent records for deletion, and then deletes it."
+    erased_by = (
+        "Erasure marks the row, and puts a pseudonym in place of id and subject; region, brand and dates go. The rest "
+        "of it stays, for the consent records."
+    )
 
     customer_id = models.CharField(max_length=256, unique=True)
     subject = models.CharField(max_length=32, unique=True, editable=False)

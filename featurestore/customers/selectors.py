@@ -1,10 +1,12 @@
 """Readers of customers. They query by subject, since a customer id may hold characters that no database stores."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import count
 
 from featurestore.config import settings
 from featurestore.customers.models import Customer
-from featurestore.identity import check_identifier, hash_identifier, subject_of
+from featurestore.identity import check_identifier, hash_identifier, pseudonym_of, subject_of
+from featurestore.locations import Person
 
 
 def subject_of_customer(customer_id: str) -> str:
@@ -29,3 +31,37 @@ def find_customers(customer_ids: Iterable[str]) -> dict[str, Customer]:
     for customer_id in wanted - found.keys():
         check_identifier(customer_id)
     return found
+
+
+def person_of(
+    customer_id: str, purposes: Collection[str] | None = None, sources: Collection[str] | None = None
+) -> Person:
+    """The person with a customer id, for calls of data locations: also one who was erased, or is not registered."""
+    subject = stored_subject(customer_id)
+    present = Customer.objects.filter(subject=subject).values_list("pk", flat=True)
+    return Person(
+        customers=(*present, *(row.pk for row in erased_rows(subject))),
+        identifiers=(customer_id,),
+        subjects=(subject,),
+        purposes=None if purposes is None else frozenset(purposes),
+        sources=None if sources is None else frozenset(sources),
+    )
+
+
+def pseudonym(subject: str, number: int = 0) -> str:
+    """The pseudonym of a subject under this installation's secret."""
+    return pseudonym_of(subject, settings().subject_secret.encode(), number)
+
+
+def free_pseudonym(subject: str) -> str:
+    """The first pseudonym of a subject that no row has: a customer may be registered and erased several times."""
+    return pseudonym(subject, len(list(erased_rows(subject))))
+
+
+def erased_rows(subject: str) -> Iterator[Customer]:
+    """The pseudonymised rows of a subject, the earliest erased first."""
+    for number in count():
+        row = Customer.objects.filter(subject=pseudonym(subject, number)).first()
+        if row is None:
+            return
+        yield row

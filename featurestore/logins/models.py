@@ -15,7 +15,7 @@ class LoginEvent(models.Model):
         CODES_MADE = "codes_made", "Recovery codes made"
         FACTOR_RESET = "factor_reset", "Second factor reset"
 
-    personal_data = "Of staff: user name, address, the reason of a reset. None of customers."
+    personal_data = "None of customers. Of staff: user name, address, the reason of a reset."
     erased_by = "Deleted by retention, after RAPPORT_LOGIN_EVENT_DAYS."
 
     at = models.DateTimeField(db_default=Now(), editable=False, db_index=True)
@@ -40,7 +40,7 @@ class LoginEvent(models.Model):
 class LoginLimit(models.Model):
     """A row of Django's database cache, in which django-allauth counts attempts and used codes for all processes."""
 
-    personal_data = "Of whoever tries to log in: an address, or a SHA-256 of a user name."
+    personal_data = "None of customers. Of whoever tries to log in: an address, or a SHA-256 of a user name."
     erased_by = "Deleted by retention, within ten minutes after it expires: a day after the attempt at the latest."
 
     cache_key = models.CharField(max_length=255, primary_key=True)

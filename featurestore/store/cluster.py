@@ -132,6 +132,24 @@ class ClusterStore:
         for _ in self._call_all_owners(names, drop_disallowed):
             pass
 
+    def contents(self, subjects: Sequence[str]) -> list[dict[str, bytes]]:
+        def contents(node: RedisNode, indexes: Sequence[int]) -> Call[list[dict[str, bytes]]]:
+            return node.contents_call([subjects[i] for i in indexes])
+
+        found: dict[int, dict[str, bytes]] = {}
+        for indexes, answer in self._call_all_owners(subjects, contents):
+            found |= zip(indexes, answer, strict=True)
+        return [found[i] for i in range(len(subjects))]
+
+    def erase(self, subjects: Sequence[str]) -> set[str]:
+        def erase(node: RedisNode, indexes: Sequence[int]) -> Call[set[str]]:
+            return node.erase_call([subjects[i] for i in indexes])
+
+        left: set[str] = set()
+        for _, answer in self._call_all_owners(subjects, erase):
+            left |= answer
+        return left
+
     def subjects(self) -> Iterator[str]:
         for node in self.nodes():
             yield from node.subjects()

@@ -134,6 +134,22 @@ class MemoryStore:
             if not kept:
                 del self._fields[subject][name]
 
+    def contents(self, subjects: Sequence[str]) -> list[dict[str, bytes]]:
+        with self._available_lock():
+            return [self._contents(subject) for subject in subjects]
+
+    def _contents(self, subject: str) -> dict[str, bytes]:
+        permission, mark = self._permissions.get(subject), self._recreation_marks.get(subject)
+        found = {"p": permission.encode()} if permission else {}
+        return found | ({"r": mark} if mark else {}) | self._fields.get(subject, {})
+
+    def erase(self, subjects: Sequence[str]) -> set[str]:
+        with self._available_lock():
+            left = {one for one in subjects if one in self._permissions and self._permissions[one].purposes}
+            for subject in set(subjects) - left:
+                self.delete(subject)
+            return left
+
     def advance_watermark(self, source: str, partition: int, watermark: Watermark) -> bool:
         with self._available_lock():
             stored = self._watermarks.get((source, partition))

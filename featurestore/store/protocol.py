@@ -219,6 +219,16 @@ class OnlineStore(Protocol):
         stored one, and every grant of the permission starts later than it.
         """
 
+    def contents(self, subjects: Sequence[str]) -> list[dict[str, bytes]]:
+        """Every field of the subjects' hashes by name, in order: ``p`` the permission, ``r`` the recreation mark, and
+        the values of views, also of removed ones. Raises StoreUnavailable if any node does not answer.
+        """
+
+    def erase(self, subjects: Sequence[str]) -> set[str]:
+        """Delete the hashes of subjects whose permission names no purpose, or that have none; the subjects whose hash
+        stays. Raises StoreUnavailable if any node does not answer; on the others it took effect.
+        """
+
     def subjects(self) -> Iterable[str]:
         """Every subject that has a hash, for the audit. May repeat one, may miss one that is added meanwhile."""
 

@@ -21,6 +21,7 @@ import structlog
 from featurestore.permission import Permission, decode
 from featurestore.store.connection import Command, Connection, Replies
 from featurestore.store.metrics import DAMAGED
+from featurestore.store.pipelines import PIPELINE_COMMANDS, pipelines
 from featurestore.store.protocol import (
     NO_LEASE,
     FieldWrite,
@@ -45,7 +46,6 @@ log = structlog.get_logger(__name__)
 SCRIPTS = {path.stem: path.read_text() for path in (Path(__file__).parent / "scripts").glob("*.lua")}
 SCRIPT_SHAS = {name: sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in SCRIPTS.items()}
 SCRIPTS_BY_SHA = {SCRIPT_SHAS[name]: text for name, text in SCRIPTS.items()}
-PIPELINE_COMMANDS, PIPELINE_BYTES = 500, 4 * 2**20  # a pipeline at most, so that no other client waits long behind it
 SHORT_PIPELINE, BULK_TIMEOUT_MS = 10, 5_000  # no conversation waits for a pipeline of more commands
 UNAVAILABLE = re.compile(  # within a script, Redis 6.2 puts the script's name before the error's
     "^(ERR Error running script .*: -)?"
@@ -204,6 +204,23 @@ class RedisNode:
             [_evalsha("apply_permission", [subject_key(name)], "", "", mark or "") for name, mark in subjects.items()]
         )
 
+    def contents(self, subjects: Sequence[str]) -> list[dict[str, bytes]]:
+        return complete(self.contents_call(subjects))
+
+    def contents_call(self, subjects: Sequence[str]) -> Call[list[dict[str, bytes]]]:
+        replies = yield from self._run_pipelines([("HGETALL", subject_key(subject)) for subject in subjects])
+        return [
+            {name.decode(errors="replace"): value for name, value in zip(reply[::2], reply[1::2], strict=True)}
+            for reply in replies
+        ]
+
+    def erase(self, subjects: Sequence[str]) -> set[str]:
+        return complete(self.erase_call(subjects))
+
+    def erase_call(self, subjects: Sequence[str]) -> Call[set[str]]:
+        replies = yield from self._run_pipelines([_evalsha("erase", [subject_key(subject)]) for subject in subjects])
+        return {subject for subject, erased in zip(subjects, replies, strict=True) if not erased}
+
     def advance_watermark(self, source: str, partition: int, watermark: Watermark) -> bool:
         command = _evalsha("watermark", [self.watermarks_key], f"{source}/{partition}", ENCODER.encode(watermark))
         return complete(self._run_pipelines([command])) == [1]
@@ -287,7 +304,7 @@ class RedisNode:
 
     def _run_pipelines(self, commands: Sequence[Command]) -> Call[Replies]:
         answers: Replies = []
-        for pipeline in _pipelines(commands):
+        for pipeline in pipelines(commands):
             _, replies = yield from self._run_pipeline(pipeline)
             answers += replies
         return answers
@@ -379,16 +396,3 @@ def _checked(replies: Replies) -> Replies:
         if isinstance(reply, Exception):
             raise _error_of(reply)
     return replies
-
-
-def _pipelines(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
-    """The commands in order, cut into pipelines of bounded length and bytes."""
-    start, size = 0, 0
-    for i, command in enumerate(commands):
-        length = sum(len(part) for part in command if isinstance(part, bytes))
-        if i > start and (i - start >= PIPELINE_COMMANDS or size + length > PIPELINE_BYTES):
-            yield commands[start:i]
-            start, size = i, 0
-        size += length
-    if commands:
-        yield commands[start:]

@@ -17,6 +17,7 @@ from streams import topics
 from streams.lease import longest_ms
 from tests.kafka.worker_harness import WorkerHarness, generations
 
+DAY_MS = 86_400_000
 MakeHarness = Callable[..., WorkerHarness]
 
 
@@ -54,10 +55,10 @@ def test_journal_has_one_partition_and_is_kept_as_long_as_backups(make_harness: 
     conf = harness.conf()
     assert topics.plan(conf, harness.sources).lines() == []
     config = described(harness, conf.journal_topic)
-    assert (config["cleanup.policy"], config["retention.ms"]) == ("delete", str(90 * topics.DAY_MS))
+    assert (config["cleanup.policy"], config["retention.ms"]) == ("delete", str(90 * DAY_MS))
     later = conf.model_copy(update={"generation": next(generations), "journal_retention_days": 120})
     assert conf.journal_topic not in {topic.name for topic in topics.plan(later, harness.sources).create}
-    assert topics.plan(later, harness.sources).alter[conf.journal_topic] == {"retention.ms": str(120 * topics.DAY_MS)}
+    assert topics.plan(later, harness.sources).alter[conf.journal_topic] == {"retention.ms": str(120 * DAY_MS)}
 
 
 def streams(harness: WorkerHarness, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -247,3 +247,21 @@ def test_a_long_pipeline_is_cut_by_its_bytes(redis_server: str) -> None:
     writes = [field(1, subject=subject)._replace(value=field(1).value + bytes(200_000)) for subject in subjects]
     assert set(store.write(writes, NOW_MS)) == {WriteOutcome.DONE}
     store._execute([("FLUSHALL",)])
+
+
+def test_contents_are_every_field_of_each_subject_in_order(store: OnlineStore) -> None:
+    store.publish_permissions({ANN: allowing(), BOB: refusing()})
+    store.write([field(1)], NOW_MS)
+    bob, ann, nobody = store.contents([BOB, ANN, "f" * 32])
+    assert ann == {"p": allowing().encode(), "spend/service": field(1).value}
+    assert (bob, nobody) == ({"p": refusing().encode()}, {})
+
+
+def test_only_a_hash_without_a_purpose_is_erased(store: OnlineStore) -> None:
+    store.publish_permissions({ANN: allowing(), BOB: allowing()})
+    store.write([field(1)], NOW_MS)
+    store.publish_permissions({BOB: Permission(1, 2)})
+    assert store.erase([ANN, BOB, "f" * 32]) == {ANN}
+    assert store.contents([ANN, BOB]) == [{"p": allowing().encode(), "spend/service": field(1).value}, {}]
+    assert set(store.subjects()) == {ANN}
+    assert store.erase([BOB]) == set()

@@ -1,0 +1,33 @@
+"""Data locations of consent: its rows, the store that holds permissions and values, the purge topic, the journal."""
+
+from featurestore.consent.locations.rows import (
+    ConsentRecordLocation,
+    KeptDenialLocation,
+    PermissionChangeLocation,
+    PermissionLocation,
+)
+from featurestore.consent.locations.store import StoreLocation
+from featurestore.consent.locations.topics import JournalLocation, PurgeLocation
+from featurestore.consent.locations.versioned_denials import VersionedDenialLocation
+from featurestore.locations import Impersonal, Kind, Storage, registry
+
+registry.register(
+    PermissionLocation(),
+    ConsentRecordLocation(),
+    PermissionChangeLocation(),
+    KeptDenialLocation(),
+    StoreLocation(),
+    VersionedDenialLocation(),
+    JournalLocation(),
+    PurgeLocation(),
+    impersonal=[
+        Impersonal(Storage(Kind.STORE_KEY, f"fs:{name}*"), reason)
+        for name, reason in {
+            "watermarks": "How far each partition of a source is folded.",
+            "vouch": "The vouch key of a node: store run and verifier lease.",
+            "store-claim": "The store claim of a node.",
+            "highest-change": "The number of the highest change that was published to a node.",
+            "latch": "The epoch for which a node is latched.",
+        }.items()
+    ],
+)
