@@ -169,6 +169,25 @@ def test_unknown_subject_of_an_earlier_epoch_gets_a_versioned_denial(ann: Regist
     assert run(200).found == 0
 
 
+def test_denial_of_a_subject_that_was_forgotten_after_its_erasure_is_erased(ann: RegisteredCustomer) -> None:
+    """A Redis with an old file has it again. It names no purpose, and its change is none that was lost."""
+    forgotten = "f" * 32
+    epoch, sequence = ann.expected().fence
+    ann.shop.store._permissions[forgotten] = Permission(epoch, sequence - 1)
+    run()
+    assert kinds() == []
+    assert ann.shop.store.contents([forgotten]) == [{}]
+    assert ann.shop.read(ann.subject) is not Denial.UNVOUCHED
+
+
+def test_denial_that_the_database_has_not_made_yet_shows_a_lost_commit(ann: RegisteredCustomer) -> None:
+    epoch, sequence = ann.expected().fence
+    ann.shop.store._permissions["f" * 32] = Permission(epoch, sequence + 1)
+    run()
+    assert kinds() == [("unknown_subject_in_store", "", "open")]
+    assert ann.shop.read(ann.subject) is Denial.UNVOUCHED
+
+
 def test_fields_without_a_permission_are_found_and_dropped(ann: RegisteredCustomer) -> None:
     ghost = "e" * 32
     ann.shop.store._fields[ghost] = {"spend/service": bytes(16)}
