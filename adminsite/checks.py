@@ -55,6 +55,8 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
          "Point RAPPORT_KAFKA_BOOTSTRAP at a real cluster and turn it off."),
         (not conf.journal_topic, "E010", "RAPPORT_JOURNAL_TOPIC is empty: lost commits would be noticed less well.",
          "Leave it out, or name a topic; then run `python -m streams topics apply`."),
+        (not conf.passed_by_topic, "E012", "RAPPORT_PASSED_BY_TOPIC is empty: an emptied store would hide lost events.",
+         "Leave it out, or name a topic; then run `python -m streams topics apply`."),
         (conf.second_factor == "optional", "E030", "RAPPORT_SECOND_FACTOR is optional: a password shows customers.",
          "Leave it out; staff set up their second factor at the next login."),
         (conf.celery_eager, "E008", "RAPPORT_CELERY_EAGER is on: tasks would run inside requests.", "Turn it off."),

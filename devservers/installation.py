@@ -63,6 +63,7 @@ class Installation:
             "partitions": 4,
             "generation": (number := time.time_ns() // 1_000_000_000),  # topics of its own on a broker that tests share
             "journal_topic": f"consent.journal.{number}" if kafka != NO_SERVER else "",
+            "passed_by_topic": f"rapport.passed-by.{number}" if kafka != NO_SERVER else "",
             "stream_data_dir": folder / "streams",
             "stream_health_port": free_port(),
             "log_level": "INFO",

@@ -134,6 +134,12 @@ class Settings(BaseSettings):
         description="Topic of the consent journal. Empty: there is none, and commits that the database lost are "
         "noticed less well; production refuses that.",
     )
+    passed_by_topic: str = Field(
+        "rapport.passed-by",
+        description="Topic of the subjects of which the streams skipped events, because the store had no permission of "
+        "them. Empty: there is none, and answers may miss such events after the store was emptied; production refuses "
+        "that.",
+    )
     journal_retention_days: int = Field(
         90, gt=0, description="Days for which Kafka keeps the consent journal: longer than any backup that is restored."
     )

@@ -15,7 +15,9 @@ last offset stays. No replay restores what was deleted: whatever is granted late
 
 Only a permission that is stored drops state. A subject without one, in a store that is vouched for, is passed by: its
 events are skipped and counted, its purge changes no table. Its hash may have vanished; the consent audit puts the
-permission again and sends a purge, at which every value of the subject is written again.
+permission again and sends a purge, at which every value of the subject is written again. Before an event is skipped,
+its subject is written to a topic, since nothing else tells that events are missing if the store is emptied meanwhile
+(``streams.passed_by``).
 """
 
 import asyncio
@@ -37,6 +39,7 @@ from streams import coverage
 from streams.dead_letters import DeadLetterWriter, Rejection
 from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.metrics import EVENT_TO_SERVED, OUTCOMES, RECREATED
+from streams.passed_by import PassedByWriter
 from streams.retrying_store import RetryingStore
 from streams.tables import StateTable
 
@@ -187,6 +190,12 @@ class SourceBatch:
         }
         self.outcomes: Counter[str] | None = None  # of the first fold; a second one would count the same events again
 
+    def skipped(self, subjects: Iterable[str]) -> Iterable[str]:
+        """Those of subjects without a stored permission of whom there is an event that was not applied before."""
+        for subject in subjects:
+            if (arrivals := self.arrivals.get(subject)) and arrivals[-1].offset > self.before[subject].offset:
+                yield subject
+
     async def fold(
         self, permissions: Mapping[str, Permission | None], now_ms: int
     ) -> tuple[dict[bytes, bytes | None], list[FieldWrite]]:
@@ -232,7 +241,10 @@ def count_passed_by(record: StateRecord, arrivals: Sequence[Arrival], counts: Co
 
 
 class MicroBatchProcessor:
-    """Handler of micro-batches. ``processors``: by event topic. A Kafka record of any other topic purges its key."""
+    """Handler of micro-batches. ``processors``: by event topic. A Kafka record of any other topic purges its key.
+
+    ``passed_by``: the writer of subjects whose events are skipped; without it they are not written.
+    """
 
     def __init__(
         self,
@@ -240,8 +252,10 @@ class MicroBatchProcessor:
         store: RetryingStore,
         dead_letters: DeadLetterWriter,
         clock: Callable[[], int] = clock_ms,
+        passed_by: PassedByWriter | None = None,
     ):
         self.processors, self.store, self.dead_letters, self.clock = processors, store, dead_letters, clock
+        self.passed_by = passed_by
 
     async def handle(self, batches: Sequence[FetchBatch]) -> None:
         """When it returns, every event is in changelog and store or a dead letter, and every purge is carried out."""
@@ -324,6 +338,9 @@ class MicroBatchProcessor:
             stored = dict(zip(pending, await self.store.read_subjects(pending), strict=True))
             permissions = {subject: one.permission for subject, one in stored.items()}
             marks.update((subject, one.recreation_mark) for subject, one in stored.items())
+            unwritten = self._unwritten(parts, permissions)
+            for subject in unwritten:
+                del permissions[subject]  # read again when it is written
             now_ms = self.clock()
             folded, writes = [], list[FieldWrite]()
             for part in parts:
@@ -331,12 +348,23 @@ class MicroBatchProcessor:
                 folded.append((part, changes))
                 writes += of_part
                 await asyncio.sleep(0)  # a micro-batch may have many parts, too
-            await asyncio.gather(*(part.processor.table.commit(part.partition, changes) for part, changes in folded))
+            commits = [part.processor.table.commit(part.partition, changes) for part, changes in folded]
+            if self.passed_by and unwritten:
+                commits.append(self.passed_by.write(unwritten))
+            await asyncio.gather(*commits)
             results = await self.store.call(self.store.online.write, writes, now_ms) if writes else []
-            pending = sorted(
-                {w.subject for w, result in zip(writes, results, strict=True) if result is WriteOutcome.NOT_ALLOWED}
+            refused = (
+                w.subject for w, result in zip(writes, results, strict=True) if result is WriteOutcome.NOT_ALLOWED
             )
+            pending = sorted({*unwritten, *refused})
         for part in parts:
             for outcome, number in (part.outcomes or {}).items():
                 OUTCOMES[outcome].labels(part.processor.source.name).inc(number)
         return marks
+
+    def _unwritten(self, parts: Sequence[SourceBatch], permissions: Mapping[str, Permission | None]) -> list[str]:
+        """The subjects to write before events of theirs are skipped."""
+        absent = [subject for subject, permission in permissions.items() if permission is None]
+        if not (self.passed_by and absent):
+            return []
+        return self.passed_by.unwritten(dict.fromkeys(subject for part in parts for subject in part.skipped(absent)))

@@ -4,7 +4,8 @@
     python -m streams topics apply      take the steps; those that only a person can take are printed
 
 Every event topic, its changelog and the purge topic have the same number of partitions, because partition n of all of
-them belongs to one worker. The consent journal has one partition and belongs to no generation.
+them belongs to one worker. The consent journal and the topic of passed-by subjects have one partition and belong to no
+generation.
 """
 
 import json
@@ -35,6 +36,8 @@ from streams.changelog import LARGEST_BATCH_BYTES, LARGEST_REQUEST_BYTES
 from streams.generation import settings_of_next
 from streams.lease import longest_ms
 
+HOUR_MS = 3600 * 1000
+DAY_MS = 24 * HOUR_MS
 TIMEOUT_S = 20
 LEASE_SETTING = "message.timestamp.before.max.ms"
 MIN_REPLICAS_SETTING = "min.insync.replicas"
@@ -137,6 +140,17 @@ def required_topics(settings: Settings, sources: Iterable[str]) -> list[Topic]:
     if settings.journal_topic:
         journal = {**events, **_deleted_after(topic_retention.journal_retention(settings))}
         topics.append(Topic(settings.journal_topic, 1, settings.replication, journal))
+    if settings.passed_by_topic:
+        passed_by = {
+            "cleanup.policy": "compact",
+            "min.cleanable.dirty.ratio": "0.1",
+            "segment.ms": str(HOUR_MS),  # the store verifier reads all that is not compacted when it starts
+            "max.compaction.lag.ms": str(DAY_MS),
+            "delete.retention.ms": str(HOUR_MS),
+            "message.timestamp.type": "LogAppendTime",  # what an entry covers is judged by the broker's clock
+            **durable,
+        }
+        topics.append(Topic(settings.passed_by_topic, 1, settings.replication, passed_by))
     return topics
 
 
@@ -268,7 +282,8 @@ def _refuse_other_partitions(topics: list[Topic], present: dict[str, int], setti
     other = [
         f"{t.name} has {present[t.name]}"
         for t in topics
-        if t.name != settings.journal_topic and present.get(t.name, t.partitions) != t.partitions
+        if t.name not in (settings.journal_topic, settings.passed_by_topic)
+        and present.get(t.name, t.partitions) != t.partitions
     ]
     if other:
         raise TopicsError(

@@ -5,6 +5,7 @@ from featurestore.config import Settings
 from featurestore.definitions import Registry
 from featurestore.store.protocol import OnlineStore
 from streams.app import App, Pipeline
+from streams.passed_by import PassedByWriter
 from streams.processing import MicroBatchProcessor, SourceProcessor
 from streams.republisher import Republisher
 from streams.retrying_store import RetryingStore
@@ -26,7 +27,8 @@ def build_pipeline(app: App, settings: Settings, registry: Registry, store: Onli
         )
         for source in registry.sources.values()
     }
-    micro_batches = MicroBatchProcessor(processors, retrying_store, app.dead_letters)
+    passed_by = PassedByWriter(settings.passed_by_topic, app.changelog) if settings.passed_by_topic else None
+    micro_batches = MicroBatchProcessor(processors, retrying_store, app.dead_letters, passed_by=passed_by)
     republisher = Republisher(app.partition_queues, retrying_store)
     watermarks = WatermarkPublisher(processors, app.partition_queues, retrying_store, republisher, generation)
     return Pipeline(

@@ -14,6 +14,7 @@ for name, value in {
     "CONTROL_URL": "redis://127.0.0.1:1/1",
     "KAFKA_BOOTSTRAP": "127.0.0.1:1",
     "JOURNAL_TOPIC": "",
+    "PASSED_BY_TOPIC": "",
     "CELERY_EAGER": "true",
     "LOG_LEVEL": "WARNING",
     "SECOND_FACTOR": "optional",

@@ -28,6 +28,7 @@ SAFE = {
     "https": True,
     "celery_eager": False,
     "journal_topic": "consent.journal",
+    "passed_by_topic": "rapport.passed-by",
     "second_factor": "required",
 }
 
@@ -66,6 +67,7 @@ def test_safe_settings_pass() -> None:
         ({"kafka_embedded": True}, "E007"),
         ({"celery_eager": True}, "E008"),
         ({"journal_topic": ""}, "E010"),
+        ({"passed_by_topic": ""}, "E012"),
         ({"second_factor": "optional"}, "E030"),
     ],
 )

@@ -18,6 +18,7 @@ from streams import coverage
 from streams.dead_letters import Rejection
 from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.partition_queues import PartitionQueues
+from streams.passed_by import PassedByWriter
 from streams.processing import MicroBatchProcessor, SourceProcessor
 from streams.republisher import Republisher
 from streams.retrying_store import RetryingStore
@@ -52,8 +53,10 @@ def fill(node: Node) -> None:
 class ProcessingEnvironment:
     """A processor of purchases on a store, in memory as a rule, and a reader of that store."""
 
-    def __init__(self, store: Any = None, views: Sequence[FeatureView] = (spend,)) -> None:
-        self.views = views
+    def __init__(
+        self, store: Any = None, views: Sequence[FeatureView] = (spend,), passed_by: PassedByWriter | None = None
+    ) -> None:
+        self.views, self.passed_by = views, passed_by
         self.store, self.table, self.dead_letters = store or MemoryStore(), MemoryStateTable(), DeadLetterCollector()
         for node in self.store.nodes():
             fill(node)
@@ -73,7 +76,7 @@ class ProcessingEnvironment:
             first_ms=first_ms,
             clock=clock,
         )
-        return MicroBatchProcessor({TOPIC: self.processor}, self.retrying, self.dead_letters, clock)
+        return MicroBatchProcessor({TOPIC: self.processor}, self.retrying, self.dead_letters, clock, self.passed_by)
 
     def start_generation(self, generation: int, first_ms: int) -> None:
         """Start a generation with an empty table, from whose first event on events count since a time."""

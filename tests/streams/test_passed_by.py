@@ -1,0 +1,145 @@
+"""Subjects whose events are skipped for want of a permission are written to a topic before."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+from aiokafka.errors import KafkaError
+
+from featurestore.passed_by import PARTITION, REMEMBERED_S, VALUE, key_of, subject_of
+from featurestore.store.memory import MemoryStore
+from featurestore.store.protocol import ReadResult
+from featurestore.tiles.state_record import decode
+from streams import passed_by
+from streams.passed_by import PassedByWriter
+from tests.kit.clock import Clock
+from tests.kit.purchases import refunds, spend
+from tests.streams.environment import ANN, BOB, ProcessingEnvironment
+
+TOPIC = "rapport.passed-by"
+
+
+class MemoryChangelog:
+    """Writer of records, in memory. ``meanwhile``: what happens while a write is on its way."""
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    async def append(self, topic: str, partition: int, changes: Mapping[bytes, bytes | None]) -> list[range]:
+        assert (topic, partition) == (TOPIC, PARTITION)
+        assert set(changes.values()) == {VALUE}
+        self.meanwhile()
+        self.keys += changes
+        return []
+
+    @property
+    def subjects(self) -> list[str | None]:
+        return [subject_of(key) for key in self.keys]
+
+
+@pytest.fixture
+def changelog() -> MemoryChangelog:
+    return MemoryChangelog()
+
+
+@pytest.fixture
+def env(changelog: MemoryChangelog, clock: Clock) -> ProcessingEnvironment:
+    """Views of the same source in two purposes' views; nobody has a permission."""
+    return environment(changelog, clock)
+
+
+def environment(changelog: MemoryChangelog, clock: Clock, store: MemoryStore | None = None) -> ProcessingEnvironment:
+    writer = PassedByWriter(TOPIC, changelog, clock)  # type: ignore[arg-type]
+    return ProcessingEnvironment(store, views=(spend, refunds), passed_by=writer)
+
+
+def test_subject_is_written_once_while_it_is_remembered(
+    env: ProcessingEnvironment, changelog: MemoryChangelog, clock: Clock
+) -> None:
+    env.fold(env.record(env.raw()), env.record(env.raw()))
+    clock.pass_s(REMEMBERED_S - 1)
+    env.fold(env.record(env.raw()))
+    assert changelog.subjects == [ANN]
+    clock.pass_s(1)
+    env.fold(env.record(env.raw()))
+    assert changelog.subjects == [ANN, ANN]
+    assert len(set(changelog.keys)) == 2, "a tombstone of one leaves the other"
+
+
+def test_permission_that_comes_while_the_subject_is_written_counts_the_event(
+    env: ProcessingEnvironment, changelog: MemoryChangelog
+) -> None:
+    changelog.meanwhile = env.permit
+    env.fold(env.record(env.raw()))
+    assert changelog.subjects == [ANN]
+    assert env.count() == 1
+
+
+def test_others_of_the_micro_batch_are_folded(env: ProcessingEnvironment, changelog: MemoryChangelog) -> None:
+    env.permit(BOB)
+    env.fold(env.record(env.raw()), env.record(env.raw(BOB), BOB))
+    assert changelog.subjects == [ANN]
+    assert env.count(BOB) == 1
+
+
+def test_permitted_subject_purge_and_replayed_event_are_not_written(
+    env: ProcessingEnvironment, changelog: MemoryChangelog
+) -> None:
+    env.permit()
+    batch = env.fold(env.record(env.raw()))
+    env.store.delete(ANN)
+    env.purge(ANN)
+    asyncio.run(env.micro_batches.handle([batch]))
+    assert changelog.keys == []
+    assert decode(env.table.values[ANN.encode()]).offset == 0
+
+
+def test_store_that_is_emptied_while_the_subject_is_written_makes_the_worker_wait(changelog: MemoryChangelog) -> None:
+    """The subject is in the topic before the store is filled again; then its event counts."""
+
+    class EmptiedStore(MemoryStore):
+        reads = 0
+
+        def read(self, *arguments: object) -> ReadResult:  # type: ignore[override]
+            self.reads += 1
+            if self.reads == 4:  # the worker has waited
+                env.permit()
+                env.fill()
+            return super().read(*arguments)  # type: ignore[arg-type]
+
+    env = environment(changelog, Clock(), EmptiedStore())
+    changelog.meanwhile = lambda: env.store.restart(emptied=True)
+    asyncio.run(env.micro_batches.handle([env.batch(env.record(env.raw()))]))
+    assert changelog.subjects == [ANN]
+    assert decode(env.table.values[ANN.encode()]).offset == 0, "it is folded"
+
+
+def test_event_is_not_acknowledged_if_its_subject_can_not_be_written(
+    env: ProcessingEnvironment, changelog: MemoryChangelog
+) -> None:
+    def fail() -> None:
+        raise KafkaError("the broker is away")
+
+    changelog.meanwhile = fail
+    for _ in range(2):
+        with pytest.raises(KafkaError):
+            env.fold(env.record(env.raw()))
+    changelog.meanwhile = lambda: None
+    env.fold(env.record(env.raw()))
+    assert changelog.subjects == [ANN]
+
+
+def test_forgotten_subject_is_written_again(
+    env: ProcessingEnvironment, changelog: MemoryChangelog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passed_by, "MAX_REMEMBERED", 1)
+    for subject in (ANN, ANN, BOB, BOB, ANN):
+        env.fold(env.record(env.raw(subject), subject))
+    assert changelog.subjects == [ANN, BOB, ANN]
+
+
+def test_key_of_an_entry_has_its_subject_and_nothing_else_has_one() -> None:
+    assert subject_of(key_of(ANN, "7f")) == ANN
+    for key in (b"", b"/", ANN.encode(), f"{ANN}/".encode(), b"x/7f", "é/7f".encode()):
+        assert subject_of(key) is None
