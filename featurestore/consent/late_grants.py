@@ -52,14 +52,14 @@ def late_grants(
         allowed=True,
     ).select_related("customer", "purpose")
     at = at or database_now()
-    begun = [row for row in suspects if _start_of(row) <= at]
+    begun = [row for row in suspects if start_of(row) <= at]
     ends = _ends_in_store(begun, changes) if renewed else {}
     late = []
     for row in begun:
         recorded_at, end = changes.get(row.start_sequence), ends.get(row.pk)
         if (
             row.customer.subject in recreated
-            or (recorded_at and _start_of(row) > recorded_at)
+            or (recorded_at and start_of(row) > recorded_at)
             or (end and end <= at + END_MARGIN and (row.until is None or row.until > end))
         ):
             late.append(row)
@@ -84,7 +84,8 @@ def _ends_in_store(rows: Collection[CurrentPermission], changes: Collection[int]
     return found
 
 
-def _start_of(row: CurrentPermission) -> datetime:
+def start_of(row: CurrentPermission) -> datetime:
+    """The time from which on every event of a grant is counted."""
     assert row.since is not None  # a constraint: allowed_has_grant
     return max(row.since, row.complete_from or row.since)
 

@@ -8,7 +8,7 @@ verifier
 
 1. waits until the vouch key of every other run of the same slots has expired, so that no reader trusts two runs;
 2. begins a new store incarnation, by a store claim of epoch 0, and publishes what the run may lack: all that changed
-   since its earlier claim, or everything;
+   since its earlier claim, or everything, and the later starts of grants of which the streams skipped events;
 3. records the run as vouched for in the database, writes a store claim for the last sequence published, and vouches.
 
 Each claim replaces the very claim that the verifier knows, and each vouch is for that claim alone. A run that was
@@ -29,6 +29,7 @@ from featurestore.consent.vouching.journal_comparison import JournalComparison, 
 from featurestore.consent.vouching.latch import is_latched, latch
 from featurestore.consent.vouching.lease import DATABASE_GRACE_S, HeldLease, name_of
 from featurestore.consent.vouching.node_changes import LostCommit, NodeChanges
+from featurestore.consent.vouching.passed_by_subjects import PassedBySubjects, PassedByUnavailable
 from featurestore.consent.vouching.store_history import latched_epoch_of, lost_commit
 from featurestore.store.protocol import Node, Run, StoreClaim, StoreUnavailable, VouchingRecord, new_incarnation
 
@@ -47,6 +48,7 @@ class VerifierState(StrEnum):
     STORE_OUTDATED = "store holds data of a version before 0.2. Empty it with redis-cli FLUSHDB. Reads are denied"
     LATCHED = "latched: the database has lost commits. Reads are denied until an operator takes the denials over"
     JOURNAL_UNAVAILABLE = "the journal can't be read, to compare this database with it. Reads are denied"
+    PASSED_BY_UNAVAILABLE = "the topic of passed-by subjects can't be read, to vouch for a new run. Reads are denied"
     CLOCK_BEHIND = "the database's clock is behind the brokers' by more than 1 s. Reads are denied"
     DATABASE_UNAVAILABLE = "database unavailable, vouching for the known run"
     DATABASE_LOST = "database unavailable for too long. Reads are denied"
@@ -56,7 +58,8 @@ class NodeVerifier:
     """Verifier of one node. Call ``step`` twice a second.
 
     ``clock`` counts seconds. ``stopping`` ends a long publication early. ``lease`` is shared by the verifiers of a
-    process; without it the verifier has one of its own. Without ``journal`` there is none to compare.
+    process; without it the verifier has one of its own. Without ``journal`` there is none to compare; without
+    ``passed_by`` it is not known of which subjects the streams skipped events.
     ``clock_is_behind``: whether the database's clock is so far behind the brokers' that nothing may be vouched for.
     """
 
@@ -69,7 +72,9 @@ class NodeVerifier:
         lease: HeldLease | None = None,
         journal: JournalComparison | None = None,
         clock_is_behind: Callable[[], bool] = lambda: False,
+        passed_by: PassedBySubjects | None = None,
     ):
+        self.passed_by = passed_by
         self.node, self.clock, self.stopping, self.journal = node, clock, stopping, journal
         self.clock_is_behind = clock_is_behind
         self.lease = lease or HeldLease(lambda: [node], expiry_ms, clock)
@@ -96,6 +101,8 @@ class NodeVerifier:
             return VerifierState.STORE_UNAVAILABLE
         except JournalUnavailable:
             return VerifierState.JOURNAL_UNAVAILABLE
+        except PassedByUnavailable:
+            return VerifierState.PASSED_BY_UNAVAILABLE
         except (DatabaseError, InterfaceError):
             return self._vouch_without_database()
 
@@ -177,11 +184,16 @@ class NodeVerifier:
             self.log.info("publishing permissions to a new run", after=start, epoch=epoch)
         self.lease.fenced(run)
 
-        def goes_on(reached: int) -> bool:
-            self._interrupted = begun, reached
+        def may_go_on() -> bool:
             return not self.stopping() and self.lease.hold()
 
+        def goes_on(reached: int) -> bool:
+            self._interrupted = begun, reached
+            return may_go_on()
+
         last = self.changes.publish_after(start, goes_on)
+        if last is not None and self.passed_by and self.passed_by.restart_grants(self.node.owns, may_go_on):
+            last = self.changes.publish_after(last, goes_on)
         if last is None:
             return VerifierState.PUBLISHING
         # A store emptied meanwhile has lost the claim; a database restored meanwhile has another database epoch.

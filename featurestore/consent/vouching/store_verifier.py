@@ -10,6 +10,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from featurestore.consent.vouching.journal_comparison import JournalComparison
 from featurestore.consent.vouching.lease import HeldLease
 from featurestore.consent.vouching.node_verifier import NodeVerifier
+from featurestore.consent.vouching.passed_by_subjects import PassedBySubjects
 from featurestore.store.protocol import Node, OnlineStore, StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -28,8 +29,9 @@ class StoreVerifier:
         stop: threading.Event,
         journal: JournalComparison | None = None,
         clock_is_behind: Callable[[], bool] = lambda: False,
+        passed_by: PassedBySubjects | None = None,
     ):
-        self.clock_is_behind = clock_is_behind
+        self.clock_is_behind, self.passed_by = clock_is_behind, passed_by
         self.store, self.expiry_ms, self.stop, self.journal = store, expiry_ms, stop, journal
         self._nodes: Sequence[Node] = ()
         self.lease = HeldLease(lambda: self._nodes, expiry_ms)
@@ -79,6 +81,7 @@ class StoreVerifier:
                 lease=self.lease,
                 journal=self.journal,
                 clock_is_behind=self.clock_is_behind,
+                passed_by=self.passed_by,
             )
             while not self._is_over(node):
                 verifier.step()

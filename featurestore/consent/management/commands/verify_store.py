@@ -15,6 +15,9 @@ from featurestore.consent.journal import clock_comparison, comparison
 from featurestore.consent.journal.clock_comparison import ClockComparer, KafkaClocks
 from featurestore.consent.journal.comparison import JournalComparer
 from featurestore.consent.journal.topic import configured_journal
+from featurestore.consent.passed_by import restarts
+from featurestore.consent.passed_by.restarts import PassedByRestarts
+from featurestore.consent.passed_by.topic import configured_topic
 from featurestore.consent.vouching.store_verifier import StoreVerifier
 from featurestore.health_server import serve_health
 from featurestore.servers.kafka import kafka_cluster
@@ -34,13 +37,15 @@ class Command(BaseCommand):
         serve_health(conf.health_port)
         brokers = KafkaClocks(kafka_cluster(conf), names.clock(conf.generation)) if conf.journal_topic else None
         clocks = ClockComparer(brokers, conf.partitions)
-        with ThreadPoolExecutor(2, thread_name_prefix="comparison") as threads:
-            comparisons = [
+        passed_by = PassedByRestarts(configured_topic())
+        with ThreadPoolExecutor(3, thread_name_prefix="beside") as threads:
+            beside = [
                 threads.submit(repeat, stop, comparer.step, comparison.STEP_S),
                 threads.submit(repeat, stop, clocks.step, clock_comparison.STEP_S),
+                threads.submit(repeat, stop, passed_by.step, restarts.STEP_S),
             ]
-            StoreVerifier(store(), conf.vouch_expiry_ms, stop, comparer, clocks.is_behind).run()
-        for thread in comparisons:
+            StoreVerifier(store(), conf.vouch_expiry_ms, stop, comparer, clocks.is_behind, passed_by).run()
+        for thread in beside:
             thread.result()  # an error of its thread has ended this process
 
 

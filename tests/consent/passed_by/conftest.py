@@ -1,0 +1,3 @@
+from tests.kit.passed_by import topic
+
+__all__ = ["topic"]
