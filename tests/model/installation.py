@@ -32,13 +32,15 @@ from tests.model.broker import Broker, DeadLetterTopicInMemory, PurgeTopic
 from tests.model.interleaving import Process, Schedule
 from tests.model.nodes import ModelNode, Snapshot, copy
 from tests.model.oracle import Act, Oracle, Pair, denied
-from tests.model.worker import PARTITIONS, SERVICE, StreamWorker
+from tests.model.worker import HAS_PASSED_BY, PARTITIONS, SERVICE, StreamWorker
 
 HAS_PAUSES = hasattr(services, "pause")
 HAS_JOURNAL = find_spec("featurestore.consent.journal") is not None
 if HAS_JOURNAL:
     from featurestore.consent.models import KeptDenial
     from tests.model.journal import GatedJournal
+if HAS_PASSED_BY:
+    from tests.model.passed_by import GatedPassedBy
 
 PURPOSES = ("service", "analytics")
 CUSTOMERS = [
@@ -46,7 +48,7 @@ CUSTOMERS = [
 ][:2]
 SUBJECTS = [subject_of_customer(name) for name in CUSTOMERS]
 APIS, VERIFIERS, JOURNALS = ("api 1", "api 2"), ("verifier 1", "verifier 2"), ("journal 1", "journal 2")
-"""A verifier's process has a thread for the journal."""
+"""A verifier's process has a thread for the journal, and for the topic of passed-by subjects."""
 PROCESSES = (*APIS, *VERIFIERS, *JOURNALS, "relay", "audit", "operator", "worker")
 
 
@@ -61,6 +63,7 @@ class Installation:
         self.oracle, self.schedule = Oracle(), Schedule()
         self.broker = Broker(lambda: self.now_ms, self.schedule.gate)
         self.journal = GatedJournal(self.schedule.gate) if HAS_JOURNAL else None
+        self.passed_by = GatedPassedBy(lambda: self.now_ms, gate=self.schedule.gate) if HAS_PASSED_BY else None
         self.node_count, self.nodes = 0, list[ModelNode]()
         self.add_node()
         self.snapshots: list[Snapshot] = []
@@ -113,7 +116,8 @@ class Installation:
     def start_worker(self) -> None:
         """Start a stream worker, which gets the partition."""
         process = self.processes["worker"]
-        self.workers.append(StreamWorker(process, self.broker, lambda: self.now_ms, self.table_changes))
+        clock = lambda: self.now_ms  # noqa: E731
+        self.workers.append(StreamWorker(process, self.broker, clock, self.table_changes, self.passed_by))
 
     def table_changes(self, key: bytes, before: bytes | None, after: bytes | None) -> None:
         if key.decode() in SUBJECTS:

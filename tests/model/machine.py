@@ -162,6 +162,8 @@ class Machine(Steps):
     @rule(available=st.booleans())
     def cut_off_journal(self, available: bool) -> None:
         self.made.journal.available = available
+        if self.made.passed_by is not None:
+            self.made.passed_by.available = available
 
     # ----------------------------------------------------------------------------------------------------- the end
 
@@ -172,7 +174,7 @@ class Machine(Steps):
         for process in self.paused:
             process.resume()
         self.made.heal()
-        self.made.journal.available = True
+        self.cut_off_journal(available=True)
         self.run(steps=2, buys=False)  # what was lost is noticed
         self.take_over(gates=None)
         self.stall(seconds=40)  # whoever may still vouch has stopped

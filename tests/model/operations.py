@@ -22,12 +22,15 @@ from featurestore.profiles.services import register
 from featurestore.store.protocol import StoreUnavailable
 from tests.model.installation import CUSTOMERS, HAS_JOURNAL, JOURNALS, SUBJECTS, VERIFIERS, Installation
 from tests.model.oracle import GIVEN, PAUSED, WITHDRAWN, Act
+from tests.model.worker import HAS_PASSED_BY
 
 if HAS_JOURNAL:
     from featurestore.consent.journal.appender import append_due
     from featurestore.consent.journal.comparison import JournalComparer
     from featurestore.consent.journal.topic import JournalUnreadable
     from tests.model.journal import take_over_denials
+if HAS_PASSED_BY:
+    from featurestore.consent.passed_by.restarts import PassedByRestarts
 
 EXPIRY_MS = 2_000
 JOURNAL_DELAY = timedelta(seconds=5)
@@ -48,13 +51,16 @@ class Operations(Installation):
         super().__init__(template)
         self.verifiers: dict[str, NodeVerifier] = {}
         self.comparers: dict[str, JournalComparer] = {}
+        self.restarts: dict[str, PassedByRestarts] = {}
         self.start_verifier(VERIFIERS[0])
 
     def start_verifier(self, name: str) -> None:
         """Start a verifier's process, or start it again."""
-        options = {}
+        options: dict[str, Any] = {}
         if self.journal is not None:
             options["journal"] = self.comparers[name] = JournalComparer(self.journal, self.seconds)
+        if self.passed_by is not None:
+            options["passed_by"] = self.restarts[name] = PassedByRestarts(self.passed_by)
         self.verifiers[name] = NodeVerifier(self.processes[name].store, EXPIRY_MS, self.seconds, **options)
 
     def register(self, api: str, customer: int, gates: int | None = None) -> None:
@@ -110,8 +116,15 @@ class Operations(Installation):
         self.processes[name].begin(operation, gates)
 
     def journalize(self, name: str, gates: int | None = None) -> None:
-        """Let a verifier's process append to the journal, and compare the database with it."""
-        self.processes[name].begin(self.comparers[VERIFIERS[JOURNALS.index(name)]].step, gates)
+        """Let a verifier's process append to the journal, compare the database with it, and remove settled entries."""
+        verifier = VERIFIERS[JOURNALS.index(name)]
+
+        def operation() -> None:
+            self.comparers[verifier].step()
+            if verifier in self.restarts:
+                self.restarts[verifier].step()
+
+        self.processes[name].begin(operation, gates)
 
     def relay(self, gates: int | None = None) -> None:
         """Let Celery relay what is due, and append what waits for the journal."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.model.installation import APIS, HAS_JOURNAL, VERIFIERS
+from tests.model.installation import APIS, HAS_JOURNAL, SUBJECTS, VERIFIERS
 from tests.model.interleaving import Process
 from tests.model.machine import Machine
 from tests.model.steps import OPPOSITE
@@ -73,6 +73,43 @@ def test_subject_that_was_deleted_is_stale_until_its_values_are_pushed(machine: 
         machine.step(name="audit", gates=None)
     else:
         machine.decide(api=APIS[0], customer=0, purpose="service", kind=OPPOSITE, gates=None)
+    end(machine)
+
+
+def test_event_that_was_skipped_before_the_store_was_emptied_is_not_claimed(machine: Machine) -> None:
+    machine.delete(customer=0)
+    machine.run(steps=1, buys=True)
+    machine.flush()
+    machine.run(steps=4, buys=True)
+    end(machine)
+
+
+@pytest.mark.parametrize("gates", range(8))
+def test_store_that_is_emptied_at_any_step_of_the_worker_that_skips_an_event_claims_none(
+    machine: Machine, gates: int
+) -> None:
+    machine.delete(customer=0)
+    machine.event(customer=0, ahead_ms=0)
+    machine.pump(number=0, gates=gates)
+    machine.flush()
+    for _ in range(3):
+        machine.made.pass_ms(500)
+        machine.step(name=VERIFIERS[0], gates=None)
+    machine.check()
+    machine.run(steps=4, buys=True)
+    end(machine)
+
+
+def test_decision_that_meets_an_emptied_store_keeps_the_start_of_another_purpose(machine: Machine) -> None:
+    def start() -> str | None:
+        answer = machine.made.answers(machine.made.master)[SUBJECTS[0], "service"]
+        return answer.views["bought"].start  # type: ignore[no-any-return]
+
+    before = start()
+    machine.flush()
+    machine.decide(api=APIS[0], customer=0, purpose="analytics", kind=OPPOSITE, gates=None)
+    machine.run(steps=4, buys=False)
+    assert start() == before is not None
     end(machine)
 
 

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, ClassVar, TypeVar
 
 from faust.types import TP
@@ -36,6 +37,10 @@ bought = FeatureView(
     features=[Sum("quantity").over("1h", "lifetime"), Count().over("1h", "lifetime")],
 )
 SERVICE = FeatureService("model", [bought], purpose="service")
+HAS_PASSED_BY = find_spec("featurestore.passed_by") is not None
+if HAS_PASSED_BY:
+    from streams.passed_by import PassedByWriter
+    from tests.model.passed_by import PassedByChangelog
 T = TypeVar("T")
 
 
@@ -59,7 +64,10 @@ def end_process(reason: str, error: BaseException, **where: object) -> None:
 
 
 class StreamWorker:
-    """One worker process, from the committed offsets to its end. ``on_commit``: told of each record written."""
+    """One worker process, from the committed offsets to its end. ``on_commit``: told of each record written.
+
+    ``passed_by``: the topic of passed-by subjects, if there is one.
+    """
 
     pumped: "ClassVar[StreamWorker | None]" = None
 
@@ -69,6 +77,7 @@ class StreamWorker:
         broker: Broker,
         clock: Callable[[], int],
         on_commit: Callable[[bytes, bytes | None, bytes | None], None],
+        passed_by: Any = None,
     ) -> None:
         self.process, self.broker, self.clock, self.on_commit = process, broker, clock, on_commit
         self.loop = StepLoop()
@@ -89,7 +98,11 @@ class StreamWorker:
         self.queues = PartitionQueues()
         dead_letters = DeadLetterWriter(DEAD_LETTERS.topic, DeadLetterChangelog(self))  # type: ignore[arg-type]
         processors = {EVENTS.topic: self.processor}
-        self.queues.handle = MicroBatchProcessor(processors, store, dead_letters, clock).handle
+        options: dict[str, Any] = {}
+        if passed_by is not None:
+            changelog: Any = PassedByChangelog(self, passed_by)
+            options["passed_by"] = PassedByWriter(passed_by.name, changelog, lambda: clock() / 1000)
+        self.queues.handle = MicroBatchProcessor(processors, store, dead_letters, clock, **options).handle
         self.republisher = Republisher(self.queues, store, clock)
         self.watermarks = WatermarkPublisher(processors, self.queues, store, self.republisher, GENERATION)
         self.fetched = dict(broker.committed)

@@ -1,7 +1,6 @@
 """A customer's hash is deleted from the store by somebody else, with the real processes."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -15,44 +14,68 @@ AUDIT = "from featurestore.audit.consent_audit import run_audit; print(run_audit
 RELAY = "from featurestore.consent.outbox.relay import relay_due; relay_due()"
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path / "redis")
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
     server.stop()
 
 
-@pytest.fixture
-def shop(kafka: str, redis: RedisServer, tmp_path: Path) -> Iterator[Shop]:
-    with open_shop(tmp_path, kafka=kafka, store=redis.url) as made:
+@pytest.fixture(scope="module")
+def shop(kafka: str, redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("shop"), kafka=kafka, store=redis.url) as made:
         yield made
+
+
+def start(shop: Shop, customer: str) -> str:
+    """The start that the answer about a customer's spending states."""
+    stated: str = shop.read(customer).json()["views"]["spend"]["start"]
+    return stated
+
+
+def lose_hash_and_order(shop: Shop, redis: RedisServer, customer: str, neighbour: str) -> str:
+    """Serve an order of a customer, delete the hash, and have another order skipped; the start until then."""
+    shop.give_consent(customer, neighbour)
+    shop.buy(customer, "10.00")
+    eventually(lambda: shop.spend(customer) == ("present", 10), "the order is served")
+    stated = start(shop, customer)
+    with Redis(port=redis.port) as client:
+        client.delete(subject_key(shop.subject(customer)))
+    assert shop.spend(customer)[0] == "withheld"
+    shop.buy(customer, "200.00")
+    shop.buy(neighbour)
+    eventually(lambda: shop.spend(neighbour) == ("present", 10), "the order of the same partition is processed")
+    return stated
+
+
+def buy_after_the_start(shop: Shop, customer: str, later: str) -> None:
+    eventually(lambda: shop.read(customer).json()["at"] > later, "the new start")
+    shop.buy(customer, "5.00")
+    eventually(lambda: shop.spend(customer) == ("present", 15), "later orders count")
 
 
 @pytest.mark.timeout(300)
 def test_deleted_hash_is_withheld_then_stale_then_present_with_a_later_start(shop: Shop, redis: RedisServer) -> None:
-    neighbour = shop.neighbours("ann", 1)[0]
-    shop.give_consent("ann", neighbour)
-    shop.buy("ann", "10.00")
-    eventually(lambda: shop.spend("ann") == ("present", 10), "the order is served")
-    start = shop.read("ann").json()["views"]["spend"]["start"]
-
-    with Redis(port=redis.port) as client:
-        client.delete(subject_key(shop.subject("ann")))
-    assert shop.read("ann").json()["views"]["spend"]["status"] == "withheld"
-    shop.buy("ann", "200.00")
-    shop.buy(neighbour)
-    eventually(lambda: shop.spend(neighbour) == ("present", 10), "the order of the same partition is processed")
-
+    stated = lose_hash_and_order(shop, redis, "ann", shop.neighbours("ann", 1)[0])
     assert shop.made.manage("shell", "-c", AUDIT).stdout.split()[-1] == "1"
     view = shop.read("ann").json()["views"]["spend"]
     assert view["status"] == "stale"
-    assert view["start"] > start
+    assert view["start"] > stated
     shop.made.manage("shell", "-c", RELAY)
     eventually(lambda: shop.spend("ann") == ("present", 10), "what was counted before is pushed again")
-    later = shop.read("ann").json()["views"]["spend"]["start"]
-    assert later > start, "the skipped order is not claimed"
+    later = start(shop, "ann")
+    assert later > stated, "the skipped order is not claimed"
+    buy_after_the_start(shop, "ann", later)
 
-    eventually(lambda: shop.read("ann").json()["at"] > later, "the new start")
-    shop.buy("ann", "5.00")
-    eventually(lambda: shop.spend("ann") == ("present", 15), "later orders count")
+
+@pytest.mark.timeout(300)
+def test_skipped_order_is_not_claimed_after_the_store_was_emptied(shop: Shop, redis: RedisServer) -> None:
+    """Nothing in the emptied store tells that the hash had been deleted before, and that an order was skipped then."""
+    stated = lose_hash_and_order(shop, redis, "bob", shop.neighbours("bob", 1)[0])
+    with Redis(port=redis.port) as client:
+        client.flushall()
+    eventually(lambda: shop.spend("bob") == ("present", 10), "what was counted before is pushed again")
+    later = start(shop, "bob")
+    assert later > stated, "the skipped order is not claimed"
+    buy_after_the_start(shop, "bob", later)
