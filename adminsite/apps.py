@@ -11,6 +11,7 @@ from adminsite.checks import (
     outdated_database,
     production,
     unknown_addresses,
+    unreachable_links,
     untimed_statements,
     unusable_catalog,
     unverified_database,
@@ -28,6 +29,7 @@ class AdminsiteConfig(AppConfig):
         register(unusable_catalog, "rapport")
         register(untested_host, "rapport")
         register(unknown_addresses, "rapport")
+        register(unreachable_links, "rapport")
         register(outdated_database, Tags.database)
         register(asynchronous_replication, Tags.database)
         register(untimed_statements, Tags.database)

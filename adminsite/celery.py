@@ -27,6 +27,8 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "consent.relay": 1.0,
         "accesslog.consume": 1.0,
         "consent.expire": 10.0,
+        "requests.send_messages": 5.0,
+        "requests.remind": 600.0,
         "ingest.import_dead_letters": 30.0,
         "audit.audit": float(AUDIT_S),
         "accesslog.prune": float(HOUR_S),

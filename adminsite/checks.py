@@ -16,6 +16,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from featurestore.config import INSECURE, Settings, settings
 from featurestore.definitions import DefinitionError
 from featurestore.installed_catalog import CatalogError, catalog
+from featurestore.requests.delivery.webhook import webhook_problem
 from featurestore.servers.checks import redis_and_kafka_problems
 from featurestore.servers.database import database_problems, is_unverified
 from featurestore.servers.expiry import expiring_certificates
@@ -59,6 +60,9 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
          "Leave it out, or name a topic; then run `python -m streams topics apply`."),
         (conf.second_factor == "optional", "E030", "RAPPORT_SECOND_FACTOR is optional: a password shows customers.",
          "Leave it out; staff set up their second factor at the next login."),
+        (webhook_problem(conf.message_webhook_url, conf.message_webhook_secret), "E031",
+         f"RAPPORT_MESSAGE_WEBHOOK_URL: {webhook_problem(conf.message_webhook_url, conf.message_webhook_secret)}.",
+         "Messages to customers pass there: encrypt and sign them."),
         (conf.celery_eager, "E008", "RAPPORT_CELERY_EAGER is on: tasks would run inside requests.", "Turn it off."),
     ]  # fmt: skip
     servers = [*database_problems(conf), *redis_and_kafka_problems(conf)]
@@ -78,6 +82,19 @@ def unknown_addresses(app_configs: Sequence[Any] | None = None, **kwargs: Any) -
             "RAPPORT_PROXIES is 0: all logins seem to come from the proxy, and 20 failed ones refuse everybody's.",
             hint="Set it to the number of proxies that add to X-Forwarded-For.",
             id="rapport.W030",
+        )
+    ]
+
+
+def unreachable_links(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """A warning where the links in messages to customers lead nowhere, or unencrypted."""
+    if not settings().production or settings().public_url.startswith("https://"):
+        return []
+    return [
+        Warning(
+            "RAPPORT_PUBLIC_URL is no https address: links in messages to customers do not lead here.",
+            hint="Set it to the address under which customers reach the API processes: https://privacy.example.org.",
+            id="rapport.W031",
         )
     ]
 

@@ -171,6 +171,14 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
+# -------------------------------------------------------------------------------------------------------------- e-mail
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if conf.email_host else 'filebased'}.EmailBackend"
+EMAIL_FILE_PATH = ROOT / "var" / "mail"
+EMAIL_HOST, EMAIL_PORT, EMAIL_TIMEOUT = conf.email_host, conf.email_port, 10
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = conf.email_username, conf.email_password
+EMAIL_USE_TLS, EMAIL_USE_SSL = conf.email_security == "starttls", conf.email_security == "tls"
+DEFAULT_FROM_EMAIL = conf.email_from
+
 # --------------------------------------------------------------------------------------------------------------- files
 STATIC_URL = "/static/"
 STATIC_ROOT = ROOT / "var" / "static"

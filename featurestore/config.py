@@ -195,6 +195,27 @@ class Settings(BaseSettings):
     refusals_need_approval: bool = Field(
         False, description="A refusal of a verified request needs a second person, who approves it."
     )
+    request_reminder_days: int = Field(
+        7, gt=0, le=60, description="Days before a request is due at which its assignee is reminded."
+    )
+    organisation: str = Field("The privacy team", description="Name under which messages to customers are signed.")
+    public_url: str = Field(
+        "http://localhost:8000", description="Address under which customers reach the API processes: links begin so."
+    )
+    email_host: str = Field(
+        "", description="Mail server (SMTP). Empty: e-mails become files in `var/mail`; in production none is sent."
+    )
+    email_port: int = Field(587, description="Port of the mail server.")
+    email_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How the mail server is reached: `starttls`, `tls` or `none`."
+    )
+    email_username: str = Field("", description="User of this installation at the mail server.")
+    email_password: str = Field("", description="Password of that user.")
+    email_from: str = Field("privacy@localhost", description="Address from which e-mails are sent.")
+    message_webhook_url: str = Field(
+        "", description="Address of the shop's messenger, which messages are posted to (Standard Webhooks)."
+    )
+    message_webhook_secret: str = Field("", description="Key that signs them: `whsec_` and base64.")
     audit_interval_s: int = Field(300, description="Seconds from one consent audit to the next.")
     access_record_days: int = Field(
         90, gt=0, description="Days for which access records and requests per client are kept."

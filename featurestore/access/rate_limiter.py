@@ -1,4 +1,4 @@
-"""Rate limiter: requests of a client in a window, counted once for all processes.
+"""Rate limiter: requests of a client, or of an address, in a window, counted once for all processes.
 
 The control Redis holds the count. A process leases parts of the window's quota, a fiftieth at a time and less towards
 the end, so that nearly all requests need no round trip. All processes together never admit more than the quota. What a
@@ -24,6 +24,8 @@ LEASES_PER_WINDOW, LEASES_PER_REMAINDER = 50, 8
 """A lease takes a fiftieth of the quota, and at most an eighth of what remains."""
 TIMEOUT_S = 0.02  # a request in a conversation waits for its answer
 RETRY_S = 1.0
+MAX_LEASES = 20_000
+"""Clients and addresses that a process remembers at most."""
 LEASE_SCRIPT = """
 local remaining = tonumber(ARGV[1]) - tonumber(redis.call('GET', KEYS[1]) or 0)
 local granted = math.min(tonumber(ARGV[2]), math.max(remaining, 0))
@@ -66,6 +68,8 @@ class RateLimiter:
     def acquire(self, client: str, quota: int, cost: int, now_ms: int) -> RateLimitResult:
         """Take ``cost`` from a client's quota for the window of ``now_ms``: all of it or nothing."""
         window, into_ms = divmod(now_ms, WINDOW_S * 1000)
+        if len(self._leases) > MAX_LEASES:
+            self._drop_leases(window)
         lease = self._leases.get(client) or self._leases.setdefault(client, QuotaLease())
         with lease.lock:
             if lease.window != window:
@@ -76,6 +80,14 @@ class RateLimiter:
             if admitted:
                 lease.held -= cost
             return RateLimitResult(admitted, quota, lease.held + lease.remaining, WINDOW_S - into_ms // 1000)
+
+    def _drop_leases(self, window: int) -> None:
+        """Drop the leases of past windows, which admit nothing more; if all are of this one, drop them, too: their
+        parts of the quota are lost, and nobody is admitted beyond it.
+        """
+        past = [client for client, lease in list(self._leases.items()) if lease.window != window]
+        for client in past or list(self._leases):
+            self._leases.pop(client, None)
 
     def _lease(self, lease: QuotaLease, client: str, quota: int, cost: int) -> None:
         """Lease at least what a request costs."""

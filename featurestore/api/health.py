@@ -21,6 +21,7 @@ from featurestore.config import settings
 from featurestore.consent import metrics as consent_metrics
 from featurestore.consent.journal import metrics as journal_metrics
 from featurestore.ingest import metrics as dead_letter_metrics
+from featurestore.requests import metrics as request_metrics
 from featurestore.shared_metrics import SHARED
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
@@ -64,6 +65,7 @@ def all_metrics() -> Reply:
     dead_letter_metrics.measure()
     journal_metrics.measure()
     records.measure()
+    request_metrics.measure()
     return Reply(200, generate_latest(SHARED) + process_metrics(), CONTENT_TYPE_LATEST)
 
 

@@ -44,6 +44,23 @@ RECORDED = [
         ),
     ),
 ]
+LINKS = [
+    Example(
+        "everybody",
+        "A link for the shop's page about privacy",
+        {"regime": "gdpr", "language": "de", "hours": 720},
+        201,
+        {"url": "http://localhost:8000/requests/form/gAAAAABq...", "expires_at": "2026-12-22T12:00:00Z"},
+    ),
+    NO_KEY,
+    Example(
+        "too-long",
+        "A link for longer than 30 days",
+        {"regime": "gdpr", "hours": 1000},
+        400,
+        problem(400, "malformed", "The body is malformed", "Expected `int` <= 720 - at `$.hours`"),
+    ),
+]
 LOOKED_UP = [
     Example(
         "open",

@@ -4,7 +4,7 @@ Who may only record requests learns nothing of the customer: the answer is the s
 customer exists, has a contact on record, or has asked before.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -29,17 +29,22 @@ from featurestore.api.errors import (
     Unavailable,
 )
 from featurestore.api.reply import Call, Reply, encode
-from featurestore.api.request_examples import LOOKED_UP, RECORDED, VERIFIED
+from featurestore.api.request_examples import LINKS, LOOKED_UP, RECORDED, VERIFIED
+from featurestore.clock import database_now
 from featurestore.config import settings
 from featurestore.consent.services import request_key
 from featurestore.requests import selectors, services
 from featurestore.requests.actors import Actor, client
+from featurestore.requests.due_dates import regime_named
 from featurestore.requests.errors import NotPossible, RequestError, UnknownRequest
+from featurestore.requests.form_links import FormLink, form_url
 from featurestore.requests.models import SubjectRequest
 from featurestore.requests.services import Intake
 from featurestore.requests.services.intake import MAX_DETAILS_LENGTH, MAX_PURPOSES
 
 Type = Literal["access", "portability", "erasure", "rectification", "restriction", "objection", "opt-out"]
+RegimeName = Annotated[str, full_match(r"[-\w]{1,32}", "the name of a regime: gdpr", "The law: gdpr, ccpa, lgpd.")]
+MAX_LINK_HOURS = 720
 STATUSES: dict[type[RequestError], int] = {
     UnknownRequest: HTTPStatus.NOT_FOUND,
     NotPossible: HTTPStatus.CONFLICT,
@@ -57,7 +62,7 @@ class SubjectRequestBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=Tru
     """A customer's request. ``attested``: the shop states that it has verified the customer."""
 
     type: Type
-    regime: Annotated[str, full_match(r"[-\w]{1,32}", "the name of a regime: gdpr", "The law: gdpr, ccpa, lgpd.")]
+    regime: RegimeName
     customer_id: Identifier
     purposes: Annotated[
         list[Name],
@@ -101,6 +106,22 @@ class VerifiedRequest(msgspec.Struct):
     verified: bool
 
 
+class LinkBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A link to the customers' form. With ``customer_id``: the shop hands it to that customer alone."""
+
+    regime: RegimeName
+    language: Literal["en", "de", "es"] = "en"
+    customer_id: Identifier | None = None
+    hours: Annotated[int, msgspec.Meta(ge=1, le=MAX_LINK_HOURS, description="Until it expires.")] = 24
+
+
+class LinkAnswer(msgspec.Struct):
+    """The address of the form, and when it expires. Whoever has it may use it."""
+
+    url: str
+    expires_at: datetime
+
+
 class RequestStatus(msgspec.Struct):
     """What became of a request. ``paused``: the clock stands still, and ``due_at`` is as it was then."""
 
@@ -121,7 +142,7 @@ class RequestStatus(msgspec.Struct):
     duplicate_of: str | None
 
 
-BODY, CODE = BodyDecoder(SubjectRequestBody), BodyDecoder(CodeBody)
+BODY, CODE, LINK = BodyDecoder(SubjectRequestBody), BodyDecoder(CodeBody), BodyDecoder(LinkBody)
 router = Router(tags=["requests"])
 
 
@@ -148,6 +169,28 @@ def record_request(request: HttpRequest) -> HttpResponse:
     staff do so. With an `Idempotency-Key`, a repeat is recorded once and answered alike.
     """
     return respond_to(request, record_one, "requests")
+
+
+@router.post(
+    "/links",
+    auth=None,
+    operation_id="makeRequestLink",
+    response={201: None},
+    summary="Make a link to the customers' form",
+    openapi_extra=operation(
+        LINKS,
+        {201: LinkAnswer},
+        [Malformed, Unauthorised, Forbidden, TooLarge, Unavailable],
+        LinkBody,
+    ),
+)
+def make_link(request: HttpRequest) -> HttpResponse:
+    """A link to the form on which a customer asks, without an account. Needs the scope `requests:write`.
+
+    Without `customer_id` it is for everybody: who asks is verified afterwards. With it (scope `requests:attest`), what
+    comes by it is attested: hand it to that customer alone, behind their login.
+    """
+    return respond_to(request, link_to_form, "requests/links")
 
 
 @router.get(
@@ -264,6 +307,22 @@ def look_up(call: Call, reference: str) -> Reply:
         duplicate_of=found.duplicate_of.reference if found.duplicate_of else None,
     )
     return Reply(HTTPStatus.OK, encode(answer))
+
+
+def link_to_form(call: Call) -> Reply:
+    """Answer a link to the form."""
+    credential = authenticate(call, Scope.REQUESTS_WRITE)
+    body = LINK.decode(call.body)
+    if body.customer_id is not None:
+        subject_at(body.customer_id, settings().subject_secret.encode(), "$.customer_id")
+        require_scope(credential, Scope.REQUESTS_ATTEST)
+    try:
+        regime_named(body.regime)
+    except RequestError as error:
+        raise problem_of(error) from None
+    expires_at = database_now() + timedelta(hours=body.hours)
+    url = form_url(FormLink(body.regime, body.language, body.customer_id or ""), expires_at)
+    return Reply(HTTPStatus.CREATED, encode(LinkAnswer(url, expires_at)))
 
 
 def require_scope(credential: Credential, scope: Scope) -> None:

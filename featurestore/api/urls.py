@@ -1,4 +1,4 @@
-"""URL patterns of the API: /v1 with its documentation, tokens, and the health pages."""
+"""URL patterns of the API: /v1 with its documentation, tokens, the customers' form, and the health pages."""
 
 from collections.abc import Callable
 from functools import cache, wraps
@@ -11,7 +11,18 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Swagger
 from ninja.openapi.schema import OpenAPISchema
 
-from featurestore.api import consents, customers, documents, events, features, health, requests, services, tokens
+from featurestore.api import (
+    consents,
+    customers,
+    documents,
+    events,
+    features,
+    health,
+    hosted_form,
+    requests,
+    services,
+    tokens,
+)
 from featurestore.api.django_adapter import respond_to
 from featurestore.api.errors import Malformed, MethodNotAllowed, NotFound
 from featurestore.api.reply import Call, Reply
@@ -152,6 +163,8 @@ urlpatterns = [
     re_path(r"^v1/?$", unknown_address),  # instead of ninja's page
     path("v1/", v1),
     re_path(r"^v1/", unknown_address),
+    path("requests/form/<str:token>", with_problems(hosted_form.form)),
+    path("requests/code/<str:token>", with_problems(hosted_form.code)),
     re_path(r"^oauth/token/?$", with_problems(tokens.token)),  # with the slash, too: a POST can't be redirected
     re_path(r"^oauth/revoke/?$", with_problems(tokens.revocation)),
 ]

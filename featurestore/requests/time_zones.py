@@ -1,6 +1,8 @@
-"""Time zones by their IANA names. Pure, but for the system's time zone files."""
+"""Time zones by their IANA names."""
 
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.core.exceptions import ValidationError
 
 
 def time_zone(name: str) -> ZoneInfo:
@@ -8,14 +10,9 @@ def time_zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-def time_zone_problem(name: str) -> str:
-    """Why a name is no time zone; empty if it is one.
-
-    >>> time_zone_problem("Europe/Berlin"), time_zone_problem("Berlin")
-    ('', 'No time zone of this name: write it as Europe/Berlin.')
-    """
+def known_time_zone(name: str) -> None:
+    """Validator of a time zone's name. Raises ValidationError."""
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return "No time zone of this name: write it as Europe/Berlin."
-    return ""
+        raise ValidationError("No time zone of this name: write it as Europe/Berlin.") from None

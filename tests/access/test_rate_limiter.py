@@ -123,3 +123,14 @@ def test_error_reply_counts_as_an_absent_control_redis(redis_server: str) -> Non
     one = RateLimiter(Server(redis_server))
     assert one.acquire("odd", 1, 1, NOON_MS).admitted
     assert not one.acquire("odd", 1, 1, NOON_MS).admitted
+
+
+def test_leases_of_many_addresses_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_LEASES", 10)
+    limiter = RateLimiter(FakeControlRedis())  # type: ignore[arg-type]
+    for number in range(100):
+        assert limiter.acquire(f"address:{number}", 5, 1, number * WINDOW_S * 1000).admitted
+        assert len(limiter._leases) <= 12
+    for number in range(100):
+        assert limiter.acquire(f"other:{number}", 5, 1, 0).admitted
+        assert len(limiter._leases) <= 12

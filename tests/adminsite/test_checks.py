@@ -18,6 +18,7 @@ from tests.kit.databases import database
 
 __all__ = ["database"]
 
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SAFE = {
     "environment": "production",
     "secret_key": "s" * 40,
@@ -69,6 +70,8 @@ def test_safe_settings_pass() -> None:
         ({"journal_topic": ""}, "E010"),
         ({"passed_by_topic": ""}, "E012"),
         ({"second_factor": "optional"}, "E030"),
+        ({"message_webhook_url": "http://shop.example.org/hook", "message_webhook_secret": WEBHOOK_SECRET}, "E031"),
+        ({"message_webhook_url": "https://shop.example.org/hook", "message_webhook_secret": "whsec_c2hvcnQ="}, "E031"),
     ],
 )
 def test_each_unsafe_setting_is_reported(changed: dict[str, object], code: str) -> None:

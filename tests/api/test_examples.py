@@ -19,13 +19,13 @@ from featurestore.consent.services import define_purpose, publish_notice, withdr
 from featurestore.profiles.services import register
 from featurestore.requests import services
 from featurestore.requests.actors import client as client_actor
-from featurestore.requests.services import Intake, intake
+from featurestore.requests.services import Intake, codes, intake, verification
 from tests.kit.api import Post
 from tests.kit.requests import seed_regimes
 from tests.kit.serving_environment import NOW_MS, ServingEnvironment
 
 NOON = moment(NOW_MS)
-VARYING = {"since", "record", "instance", "id"}
+VARYING = {"since", "record", "instance", "id", "url", "expires_at"}
 """Fields that differ each time."""
 
 DOCUMENTED = {
@@ -37,6 +37,7 @@ DOCUMENTED = {
     "/v1/events": ("post", EVENTS),
     "/v1/services": ("get", EXAMPLES),
     "/v1/requests": ("post", request_examples.RECORDED),
+    "/v1/requests/links": ("post", request_examples.LINKS),
     "/v1/requests/{reference}": ("get", request_examples.LOOKED_UP),
     "/v1/requests/{reference}/verification": ("post", request_examples.VERIFIED),
 }
@@ -85,7 +86,7 @@ def key_of_one_service() -> str:
 
 def request_address(path: str, example: Example, patch: pytest.MonkeyPatch, key: str) -> tuple[str, dict[str, str]]:
     """The address of an example about a request that is made for it, and the headers to look it up with."""
-    for module in (intake, services.verification):
+    for module in (intake, verification, codes):
         patch.setattr(module, "database_now", lambda: NOON)
     seed_regimes()
     if "{reference}" not in path:
@@ -96,8 +97,8 @@ def request_address(path: str, example: Example, patch: pytest.MonkeyPatch, key:
     if not attested:
         code = iter("12345678")
         contact = services.record_contact("C42", "email", "ann@example.org", client_actor("support-bot"))
-        patch.setattr(services.verification.secrets, "choice", lambda digits: next(code))
-        services.issue_code(reference, contact)
+        patch.setattr(codes.secrets, "choice", lambda digits: next(code))
+        codes.issue(reference, contact)
     known = example.name != "unknown-request"
     headers = {} if example.status == 401 else {"Authorization": f"Bearer {key}"}
     return path.format(reference=reference if known else "R-AAAA-AAAA"), headers

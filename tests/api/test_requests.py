@@ -14,7 +14,7 @@ from featurestore.consent.services import define_purpose
 from featurestore.profiles.services import register
 from featurestore.requests import services
 from featurestore.requests.models import Contact, SubjectRequest
-from featurestore.requests.services import intake, verification
+from featurestore.requests.services import codes, intake, verification
 from tests.kit.api import Post
 from tests.kit.requests import SHOP, seed_regimes
 from tests.kit.serving_environment import NOW_MS, ServingEnvironment
@@ -27,7 +27,7 @@ VARYING = {"id", "instance"}
 
 @pytest.fixture(autouse=True)
 def customer(environment: ServingEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (intake, verification):
+    for module in (intake, verification, codes):
         monkeypatch.setattr(module, "database_now", lambda: moment(NOW_MS))
     seed_regimes()
     define_purpose("service", title="Service", lawful_basis="consent")
@@ -97,7 +97,7 @@ def test_code_verifies_and_a_wrong_one_tells_nothing(client: Client, post: Post)
     reference = post(PATH, ACCESS).json()["id"]
     reader = key_with("requests:read")
     assert get(client, reference, reader).json()["state"] == "received"
-    code = services.issue_code(reference, Contact.objects.get(), moment(NOW_MS))
+    code = codes.issue(reference, Contact.objects.get(), moment(NOW_MS))[1]
     wrong = f"{(int(code) + 1) % 10**8:08}"
     answers = [post(f"{PATH}/{ref}/verification", {"code": wrong}) for ref in (reference, "R-AAAA-AAAA", "x" * 500)]
     assert [(one.status_code, answer(one)) for one in answers] == [(422, answer(answers[0]))] * 3

@@ -26,6 +26,7 @@ from featurestore.consent.vouching.node_verifier import VerifierState
 from featurestore.ingest import metrics as dead_letter_metrics
 from featurestore.jobs import metrics as task_metrics
 from featurestore.permission import Denial
+from featurestore.requests import metrics as request_metrics
 from featurestore.requests.errors import (
     ImmutableEvent,
     NoReason,
@@ -64,6 +65,7 @@ def metric_names() -> set[str]:
         writer,
         stream_metrics,
         journal_metrics,
+        request_metrics,
         task_metrics,
     )
     counted = [metric for module in modules for metric in vars(module).values()]

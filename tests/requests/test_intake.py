@@ -12,12 +12,10 @@ from featurestore.requests.errors import (
     RequestKeyReused,
     UnknownRegime,
     UnknownRequest,
-    WrongCode,
     WrongRequest,
 )
-from featurestore.requests.models import Contact, RequestEvent, SubjectRequest, VerificationCode
+from featurestore.requests.models import Contact, RequestEvent, SubjectRequest
 from featurestore.requests.services import Intake
-from featurestore.requests.services.verification import MAX_ATTEMPTS, MAX_CODES
 from tests.kit.requests import NOON, OLIVIA, SHOP, RequestsEnvironment, day
 
 SECRET = b"a secret of at least 32 characters"
@@ -105,69 +103,6 @@ def test_repeat_with_its_key_is_the_same_request(env: RequestsEnvironment) -> No
     assert SubjectRequest.objects.count() == 1
 
 
-def test_code_verifies(env: RequestsEnvironment) -> None:
-    request = env.receive()
-    code = services.issue_code(request.reference, contact_of(), day(1))
-    assert code not in str(VerificationCode.objects.values_list())
-    found = services.confirm_code(request.reference, f" {code[:4]} {code[4:]} ", day(1))
-    assert (found.state, found.verified_by) == ("open", "code")
-    assert kinds(found) == ["received", "code_requested", "verified"]
-    with pytest.raises(WrongCode):
-        services.confirm_code(request.reference, code, day(1))
-
-
-def test_clock_stands_still_while_a_code_is_awaited_where_the_law_allows_it(env: RequestsEnvironment) -> None:
-    european, californian = env.receive(), env.receive(regime="ccpa", customer_id="C2")
-    for request, customer_id in ((european, "C1"), (californian, "C2")):
-        code = services.issue_code(request.reference, contact_of(customer_id), day(1))
-        later = day(1) + timedelta(minutes=30)
-        verified = services.confirm_code(request.reference, code, later)
-        paused = timedelta(minutes=30) if request is european else timedelta()
-        assert verified.due_at == request.due_at + paused
-
-
-@pytest.mark.parametrize("minutes", [59, 60])
-def test_code_expires(env: RequestsEnvironment, minutes: int) -> None:
-    request = env.receive()
-    code = services.issue_code(request.reference, contact_of(), NOON)
-    at = NOON + timedelta(minutes=minutes)
-    if minutes < 60:
-        assert services.confirm_code(request.reference, code, at).state == "open"
-    else:
-        with pytest.raises(WrongCode):
-            services.confirm_code(request.reference, code, at)
-
-
-def test_attempts_are_limited_and_the_right_code_is_refused_after_them(env: RequestsEnvironment) -> None:
-    request = env.receive()
-    code = services.issue_code(request.reference, contact_of(), NOON)
-    wrong = f"{(int(code) + 1) % 10**8:08}"
-    for _ in range(MAX_ATTEMPTS):
-        with pytest.raises(WrongCode):
-            services.confirm_code(request.reference, wrong, NOON)
-    with pytest.raises(WrongCode):
-        services.confirm_code(request.reference, code, NOON)
-    again = services.issue_code(request.reference, contact_of(), NOON)
-    assert services.confirm_code(request.reference, again, NOON).state == "open"
-
-
-def test_codes_of_a_request_are_limited(env: RequestsEnvironment) -> None:
-    request = env.receive()
-    for _ in range(MAX_CODES):
-        services.issue_code(request.reference, contact_of(), NOON)
-    with pytest.raises(WrongRequest, match="by hand"):
-        services.issue_code(request.reference, contact_of(), NOON)
-
-
-def test_code_of_one_request_opens_no_other(env: RequestsEnvironment) -> None:
-    first, second = env.receive(), env.receive("erasure")
-    code = services.issue_code(first.reference, contact_of(), NOON)
-    services.issue_code(second.reference, contact_of(), NOON)
-    for reference in (second.reference, "R-AAAA-AAAA"):
-        with pytest.raises(WrongCode):
-            services.confirm_code(reference, code, NOON)
-
-
 def test_staff_verify_with_a_reason_and_a_customer(env: RequestsEnvironment) -> None:
     request = env.receive(customer_id="", channel="staff", actor=OLIVIA)
     with pytest.raises(NoReason, match="how the customer was verified"):
@@ -245,14 +180,6 @@ def test_unverified_requests_lapse_after_thirty_days(env: RequestsEnvironment) -
     for request, state in ((old, "lapsed"), (new, "received"), (verified, "open")):
         request.refresh_from_db()
         assert request.state == state
-
-
-def test_codes_are_pruned_a_day_after_they_expire(env: RequestsEnvironment) -> None:
-    request = env.receive()
-    code = services.issue_code(request.reference, contact_of(), NOON)
-    services.confirm_code(request.reference, code, NOON)
-    assert services.prune_codes(day(1)) == 0
-    assert services.prune_codes(day(1.1)) == 1
 
 
 def test_timeline_is_never_changed(env: RequestsEnvironment) -> None:

@@ -9,8 +9,8 @@ from featurestore.consent.services import request_key
 from featurestore.requests import services
 from featurestore.requests.errors import NotPossible, WrongCode
 from featurestore.requests.models import RequestEvent, SubjectRequest, VerificationCode
-from featurestore.requests.services import Intake
-from featurestore.requests.services.verification import MAX_ATTEMPTS
+from featurestore.requests.services import Intake, codes
+from featurestore.requests.services.codes import MAX_ATTEMPTS
 from tests.kit.databases import database
 from tests.kit.requests import NOON, OLIVIA, SHOP, seed_regimes
 from tests.kit.threads import at_once
@@ -51,7 +51,7 @@ def test_of_requests_at_once_each_thing_happens_once(database: str) -> None:
 
     guessed = receive("guessed").reference
     contact = services.record_contact("guessed", "email", "g@example.org", SHOP, NOON)
-    code = services.issue_code(guessed, contact, NOON)
+    code = codes.issue(guessed, contact, NOON)[1]
     wrong = f"{(int(code) + 1) % 10**8:08}"
     answers = []
 

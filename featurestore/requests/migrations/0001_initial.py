@@ -4,7 +4,7 @@ import datetime
 import django.core.validators
 import django.db.models.deletion
 import featurestore.requests.deadlines
-import featurestore.requests.models
+import featurestore.requests.time_zones
 import featurestore.requests.states
 from django.conf import settings
 from django.db import migrations, models
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.SlugField(max_length=32, unique=True)),
                 ('title', models.CharField(max_length=100)),
-                ('time_zone', models.CharField(help_text='Europe/Berlin, for example.', max_length=64, validators=[featurestore.requests.models.known_time_zone])),
+                ('time_zone', models.CharField(help_text='Europe/Berlin, for example.', max_length=64, validators=[featurestore.requests.time_zones.known_time_zone])),
                 ('rolls', models.BooleanField(default=False, help_text='A due date that is no business day moves to the next one.', verbose_name='ends on business days')),
                 ('pausable', models.BooleanField(default=False, help_text='The clock stands still while the customer must answer or prove who they are.')),
             ],

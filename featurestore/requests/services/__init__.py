@@ -15,12 +15,12 @@ from featurestore.requests.services.handling import (
 )
 from featurestore.requests.services.intake import Intake, ReceivedRequest, receive
 from featurestore.requests.services.verification import (
+    ask_for_code,
     attest,
     confirm_code,
-    issue_code,
     lapse_unverified,
-    prune_codes,
     record_contact,
+    send_codes,
     verify_by_hand,
 )
 
@@ -31,6 +31,7 @@ __all__ = [
     "ReceivedRequest",
     "answer",
     "approve_refusal",
+    "ask_for_code",
     "assign",
     "attest",
     "close",
@@ -38,14 +39,13 @@ __all__ = [
     "continue_work",
     "effect_of",
     "extend",
-    "issue_code",
     "lapse_unverified",
-    "prune_codes",
     "receive",
     "record_contact",
     "refuse",
     "remaining",
     "return_refusal",
+    "send_codes",
     "verify_by_hand",
     "wait_for_customer",
     "withdraw",

@@ -16,7 +16,8 @@ from featurestore.customers.selectors import find_customers
 from featurestore.identity import IdentifierError
 from featurestore.requests.actors import Actor
 from featurestore.requests.contact_box import encrypt
-from featurestore.requests.models import RequestType, SubjectRequest
+from featurestore.requests.models import CustomerMessage, RequestType, SubjectRequest
+from featurestore.requests.services import messages
 from featurestore.requests.services.timeline import change_of, check_allowed, check_text, required
 from featurestore.requests.states import Action
 
@@ -85,6 +86,7 @@ def answer(reference: str, actor: Actor, text: str, done: str, now: datetime | N
             request.answered_at, request.encrypted_answer = change.at, encrypt(text)
             records = [record.sequence for _, record, _ in written]
             change.add(Action.ANSWER, actor, what, purposes=effect.purposes, consent_records=records)
+            messages.queue(change, CustomerMessage.Kind.ANSWER, answer=text)
     return Answered(request, publish_written(written, now))
 
 

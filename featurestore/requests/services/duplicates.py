@@ -8,7 +8,8 @@ from django.db.models import Q, QuerySet
 from featurestore.requests.actors import SYSTEM, Actor
 from featurestore.requests.contact_box import keyed_hash
 from featurestore.requests.due_dates import due_at
-from featurestore.requests.models import RequestType, SubjectRequest
+from featurestore.requests.models import CustomerMessage, RequestType, SubjectRequest
+from featurestore.requests.services import messages
 from featurestore.requests.services.timeline import Change
 from featurestore.requests.states import UNVERIFIED, WORKED_ON, Action, State
 
@@ -36,9 +37,11 @@ def proceed_or_link(change: Change, verification: str, actor: Actor, reason: str
     if proceeding is not None:
         request.duplicate_of = proceeding
         change.add(Action.LINK, actor, reason, verified=verification, other=proceeding.reference)
+        messages.queue(change, CustomerMessage.Kind.ACKNOWLEDGEMENT)
         bring_forward(Change(proceeding, change.at), request)
         return
     change.add(Action.VERIFY, actor, reason, verified=verification)
+    messages.queue(change, CustomerMessage.Kind.ACKNOWLEDGEMENT)
     for other in _of(request).filter(state__in=UNVERIFIED).order_by("pk"):
         link_unverified(other, request, change)
 

@@ -8,13 +8,13 @@ from featurestore.config import settings
 from featurestore.requests.actors import Actor
 from featurestore.requests.due_dates import due_at
 from featurestore.requests.errors import NoReason, NotExtendable, NotPossible, SecondPersonNeeded, WrongRequest
-from featurestore.requests.models import SubjectRequest
+from featurestore.requests.models import CustomerMessage, SubjectRequest
+from featurestore.requests.services import messages
 from featurestore.requests.services.duplicates import let_duplicate_proceed
 from featurestore.requests.services.timeline import change_of, required
 from featurestore.requests.states import UNVERIFIED, Action, State
 
-Ground = SubjectRequest.Ground
-WHY = "the reason"
+Ground, Kind = SubjectRequest.Ground, CustomerMessage.Kind
 
 
 def assign(
@@ -60,6 +60,7 @@ def extend(reference: str, actor: Actor, reason: str, now: datetime | None = Non
         request.extended_at = change.at
         request.due_at = due_at(request)
         change.add(Action.EXTEND, actor, why)
+        messages.queue(change, Kind.EXTENSION, reason=why)
         return request
 
 
@@ -80,6 +81,7 @@ def refuse(reference: str, actor: Actor, ground: str, reason: str, now: datetime
             return request
         change.resume()
         change.add(Action.REFUSE, actor, why, ground=ground)
+        messages.queue(change, Kind.REFUSAL, reason=why)
         return request
 
 
@@ -95,6 +97,7 @@ def approve_refusal(reference: str, actor: Actor, reason: str = "", now: datetim
         why = reason.strip() or proposals.values_list("reason", flat=True)[0]
         change.resume()
         change.add(Action.REFUSE, actor, why, ground=request.ground, proposed_by=request.proposed_by)
+        messages.queue(change, Kind.REFUSAL, reason=why)
         return request
 
 

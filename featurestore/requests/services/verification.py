@@ -1,34 +1,32 @@
 """Verification of who asks: attested by the shop, by a code sent to a contact on record, or by staff."""
 
-import hmac
-import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db import IntegrityError
 
 from featurestore.clock import database_now
 from featurestore.customers.selectors import subject_of_customer
 from featurestore.identity import IdentifierError
 from featurestore.requests.actors import CUSTOMER, SYSTEM, Actor
 from featurestore.requests.contact_box import encrypt, keyed_hash
-from featurestore.requests.errors import NoReason, UnknownRequest, WrongCode, WrongRequest
-from featurestore.requests.models import Contact, SubjectRequest, VerificationCode
+from featurestore.requests.delivery.port import contact_of
+from featurestore.requests.errors import NoReason, NotPossible, UnknownRequest, WrongCode, WrongRequest
+from featurestore.requests.form_links import CodeLink, code_url
+from featurestore.requests.models import Contact, CustomerMessage, SubjectRequest
+from featurestore.requests.services import codes, messages
 from featurestore.requests.services.duplicates import duplicate_key, proceed_or_link
 from featurestore.requests.services.timeline import Change, change_of, check_text, required
-from featurestore.requests.states import UNVERIFIED, Action, State
+from featurestore.requests.states import UNVERIFIED, Action
 
-CODE_DIGITS = 8
-CODE_LIFETIME = timedelta(hours=1)
-MAX_ATTEMPTS = 5
-MAX_CODES = 5
-"""Codes of one request. With 5 attempts each, a guess of 8 digits succeeds once in 4 million requests."""
+MAX_CODES_A_DAY = 10
+"""Codes to the contact of one customer, whoever asks: strangers may ask in anybody's name."""
+CODE_INTERVAL = timedelta(minutes=1)
+REQUESTS_PER_CALL = 200
 LAPSE_AFTER = timedelta(days=30)
 MAX_ADDRESS_LENGTH = 320
 RETRIES = 3
-WRONG = "The code is wrong, or no longer valid. Check it, or ask for a new one."
 Verification = SubjectRequest.Verification
 
 
@@ -65,54 +63,55 @@ def attest(reference: str, actor: Actor, now: datetime | None = None) -> Subject
     return _verified(reference, Verification.ATTESTED, actor, "", "", now)
 
 
-def issue_code(reference: str, contact: Contact, now: datetime | None = None) -> str:
-    """A new code for a contact, in place of an earlier one. It can't be shown again. Raises RequestError."""
-    code = "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS))
-    with change_of(reference, now) as change:
-        request = change.request
-        if request.state not in UNVERIFIED:
-            raise WrongRequest("The request is verified, or has ended: it needs no code.")
-        if request.codes.count() >= MAX_CODES:
-            raise WrongRequest(f"{MAX_CODES} codes were sent for this request: verify it by hand.")
-        change.pause()
-        change.add(Action.ASK_FOR_CODE, SYSTEM, contact=contact.kind)
-        request.codes.filter(current=True).update(current=False)
-        VerificationCode.objects.create(
-            request=request,
-            contact=contact,
-            digest=_digest(reference, code),
-            issued_at=change.at,
-            expires_at=change.at + CODE_LIFETIME,
-        )
-    return code
+def ask_for_code(reference: str, now: datetime | None = None) -> None:
+    """Have a code sent, if the request is not verified and a contact is on record. It does the same if not."""
+    SubjectRequest.objects.filter(reference=reference, state__in=sorted(UNVERIFIED)).update(examined_at=None)
+
+
+def send_codes(now: datetime | None = None) -> int:
+    """Queue a code for each unverified request that was not examined since it came or asked; their number.
+
+    Where the regime allows it, the clock stands still from here on until the customer is verified.
+    """
+    waiting = SubjectRequest.objects.filter(examined_at=None, state__in=sorted(UNVERIFIED)).order_by("received_at")
+    queued = 0
+    for reference in waiting.values_list("reference", flat=True)[:REQUESTS_PER_CALL]:
+        with change_of(reference, now) as change:
+            request = change.request
+            if request.examined_at is None and request.state in UNVERIFIED:
+                request.examined_at = change.at
+                request.save(update_fields=["examined_at"])
+                queued += _queue_code(change)
+    return queued
+
+
+def _queue_code(change: Change) -> bool:
+    """Queue a code, unless there is no contact, one waits or was just sent, or too many were."""
+    request, kind = change.request, CustomerMessage.Kind.CODE
+    contact = contact_of(request.subject)
+    recent = CustomerMessage.objects.filter(kind=kind, request__subject=request.subject)
+    number = request.messages.filter(kind=kind).count()
+    if (
+        contact is None
+        or number >= codes.MAX_CODES
+        or recent.filter(created_at__gt=change.at - timedelta(days=1)).count() >= MAX_CODES_A_DAY
+        or recent.filter(request=request, created_at__gt=change.at - CODE_INTERVAL).exists()
+    ):
+        return False
+    change.pause()
+    change.add(Action.ASK_FOR_CODE, SYSTEM, via=contact.kind)
+    link = CodeLink(request.reference, request.language)
+    messages.queue(change, kind, number=number, code_url=code_url(link, change.at + LAPSE_AFTER))
+    return True
 
 
 def confirm_code(reference: str, code: str, now: datetime | None = None) -> SubjectRequest:
-    """Verify a request by the code that was sent. Raises WrongCode, with one text for whatever is wrong.
-
-    The attempt is counted, and committed, before the code is compared: attempts at once can't pass the limit.
-    """
-    at = now or database_now()
-    current = VerificationCode.objects.filter(request__reference=reference, current=True, attempts__lt=MAX_ATTEMPTS)
-    counted = current.filter(expires_at__gt=at).update(attempts=F("attempts") + 1)
-    found = VerificationCode.objects.filter(request__reference=reference, current=True).first()
-    digest = found.digest if found else ""
-    if not hmac.compare_digest(digest, _digest(reference, code)) or not counted or found is None:
-        raise WrongCode(WRONG)
+    """Verify a request by the code that was sent. Raises WrongCode, with one text for whatever is wrong."""
+    found = codes.count_attempt(reference, code, now)
     try:
-        return _verified(reference, Verification.CODE, CUSTOMER, "", "", now, partial(_use, found.pk))
-    except (WrongRequest, UnknownRequest) as error:
-        raise WrongCode(WRONG) from error
-
-
-def _use(code: int, change: Change) -> None:
-    """Use a code up. Raises WrongCode if it was used or replaced meanwhile."""
-    if not VerificationCode.objects.filter(pk=code, current=True).update(current=False):
-        raise WrongCode(WRONG)
-
-
-def _digest(reference: str, code: str) -> str:
-    return keyed_hash("code", f"{reference}\0{''.join(code.split())}")
+        return _verified(reference, Verification.CODE, CUSTOMER, "", "", now, partial(codes.use, found))
+    except (NotPossible, UnknownRequest) as error:
+        raise WrongCode(codes.WRONG) from error
 
 
 def _verified(
@@ -161,13 +160,6 @@ def lapse_unverified(now: datetime | None = None) -> int:
                 change.add(Action.LAPSE, SYSTEM, f"not verified in {LAPSE_AFTER.days} days")
                 ended += 1
     return ended
-
-
-def prune_codes(now: datetime | None = None) -> int:
-    """Delete the codes that expired a day ago, but for those of requests that still need their number."""
-    old = VerificationCode.objects.filter(expires_at__lt=(now or database_now()) - timedelta(days=1))
-    with transaction.atomic():
-        return old.exclude(request__state__in=[State.RECEIVED, State.AWAITING_VERIFICATION]).delete()[0]
 
 
 def _subject(customer_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Tables of subject requests: regimes with their rules and holidays, contacts, requests, timelines, codes.
+"""Tables of requests: what a customer asks for, its timeline, and the times at which its clock stood still.
 
 A request is written under the lock of its row (``services/timeline.py``). What two transactions could do at once all
 the same, a constraint decides.
@@ -8,35 +8,14 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from featurestore.requests import states
-from featurestore.requests.deadlines import LONGEST, Calendar, Term, Unit
 from featurestore.requests.errors import ImmutableEvent
-from featurestore.requests.time_zones import time_zone, time_zone_problem
+from featurestore.requests.models.regimes import Regime, RegimeRule, RequestType
 
 STATES = [(one.value, one.value.replace("_", " ").capitalize()) for one in states.State]
-
-
-def known_time_zone(name: str) -> None:
-    """Validator of a time zone's name. Raises ValidationError."""
-    if problem := time_zone_problem(name):
-        raise ValidationError(problem)
-
-
-class RequestType(models.TextChoices):
-    """What a customer asks for."""
-
-    ACCESS = "access", _("Access")
-    PORTABILITY = "portability", _("Portability")
-    ERASURE = "erasure", _("Erasure")
-    RECTIFICATION = "rectification", _("Rectification")
-    RESTRICTION = "restriction", _("Restriction")
-    OBJECTION = "objection", _("Objection")
-    OPT_OUT = "opt-out", _("Opt-out")
 
 
 class Language(models.TextChoices):
@@ -45,127 +24,6 @@ class Language(models.TextChoices):
     ENGLISH = "en", "English"
     GERMAN = "de", "Deutsch"
     SPANISH = "es", "Español"
-
-
-class Regime(models.Model):
-    """Data protection law of a region, with the time zone in which its days are counted."""
-
-    personal_data = "None."
-    erased_by = "Never: requests refer to it."
-
-    name = models.SlugField(max_length=32, unique=True)
-    title = models.CharField(max_length=100)
-    time_zone = models.CharField(max_length=64, validators=[known_time_zone], help_text="Europe/Berlin, for example.")
-    rolls = models.BooleanField(
-        "ends on business days",
-        default=False,
-        help_text="A due date that is no business day moves to the next one.",
-    )
-    pausable = models.BooleanField(
-        default=False, help_text="The clock stands still while the customer must answer or prove who they are."
-    )
-
-    class Meta:
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.title
-
-    def calendar(self) -> Calendar:
-        days = frozenset(self.holidays.values_list("day", flat=True))
-        return Calendar(time_zone(self.time_zone), days, self.rolls)
-
-
-class Holiday(models.Model):
-    """A day that is no business day, by regime."""
-
-    personal_data = "None."
-    erased_by = "Never."
-
-    regime = models.ForeignKey(Regime, models.CASCADE, related_name="holidays")
-    day = models.DateField()
-    name = models.CharField(max_length=100)
-
-    class Meta:
-        ordering = ["regime", "day"]
-        constraints = [models.UniqueConstraint(name="one_holiday", fields=["regime", "day"])]
-
-    def __str__(self) -> str:
-        return f"{self.day} {self.name}"
-
-
-def _number(**options: Any) -> Any:
-    validators = [MinValueValidator(1), MaxValueValidator(LONGEST["days"])]
-    return models.PositiveIntegerField(validators=validators, **options)
-
-
-def _unit(**options: Any) -> Any:
-    choices = [(unit.value, unit.value.replace("_", " ")) for unit in Unit]
-    return models.CharField(max_length=16, choices=choices, **options)
-
-
-class RegimeRule(models.Model):
-    """Due dates of a regime's requests received from a day on. A change of the law is a new row: none is changed."""
-
-    personal_data = "None."
-    erased_by = "Never: it states why a request was due when it was."
-
-    regime = models.ForeignKey(Regime, models.PROTECT, related_name="rules")
-    type = models.CharField(
-        max_length=16, choices=RequestType.choices, blank=True, help_text="Empty: every type without a rule of its own."
-    )
-    effective_from = models.DateField(help_text="Day of receipt, in the regime's time zone, from which it applies.")
-    acknowledge_within = _number(null=True, blank=True, help_text="Empty: no acknowledgement is required.")
-    acknowledge_unit = _unit(default=Unit.BUSINESS_DAYS)
-    answer_within = _number()
-    answer_unit = _unit(default=Unit.DAYS)
-    extend_by = _number(null=True, blank=True, help_text="Empty: it can't be extended.")
-    extend_unit = _unit(default=Unit.DAYS)
-    source = models.CharField(max_length=200, help_text="Where the law says so.")
-
-    class Meta:
-        ordering = ["regime", "type", "-effective_from"]
-        constraints = [models.UniqueConstraint(name="one_regime_rule", fields=["regime", "type", "effective_from"])]
-
-    def __str__(self) -> str:
-        return f"{self.regime.name} {self.type or 'all'} {self.effective_from}"
-
-    @property
-    def acknowledgement(self) -> Term | None:
-        return Term(self.acknowledge_within, Unit(self.acknowledge_unit)) if self.acknowledge_within else None
-
-    @property
-    def answer(self) -> Term:
-        return Term(self.answer_within, Unit(self.answer_unit))
-
-    @property
-    def extension(self) -> Term | None:
-        return Term(self.extend_by, Unit(self.extend_unit)) if self.extend_by else None
-
-
-class Contact(models.Model):
-    """Contact on record of a customer: where codes and answers are sent."""
-
-    personal_data = "Of a customer: an e-mail address, or the shop's own address of a messenger, encrypted."
-    erased_by = "Deleted with the customer's other data; without RAPPORT_CONTACT_KEY no address can be read."
-
-    class Kind(models.TextChoices):
-        EMAIL = "email", _("E-mail")
-        WEBHOOK = "webhook", _("The shop's webhook")
-
-    subject = models.CharField(max_length=32, db_index=True)
-    kind = models.CharField(max_length=8, choices=Kind.choices)
-    encrypted_address = models.TextField(editable=False)
-    digest = models.CharField(max_length=64, editable=False, help_text="Keyed hash of the address.")
-    recorded_by = models.CharField(max_length=150, help_text="The user or API client that put it on record.")
-    recorded_at = models.DateTimeField()
-
-    class Meta:
-        ordering = ["kind", "-recorded_at", "-pk"]
-        constraints = [models.UniqueConstraint(name="one_contact", fields=["subject", "kind", "digest"])]
-
-    def __str__(self) -> str:
-        return self.get_kind_display()
 
 
 class SubjectRequest(models.Model):
@@ -224,6 +82,9 @@ class SubjectRequest(models.Model):
     assignee = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="subject_requests"
     )
+    examined_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When it was looked for a contact to send a code to."
+    )
     duplicate_of = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="duplicates")
     duplicate_key = models.CharField(max_length=64, blank=True, editable=False)
     ground = models.CharField("legal ground", max_length=24, choices=Ground.choices, blank=True)
@@ -263,7 +124,11 @@ class SubjectRequest(models.Model):
         indexes = [
             models.Index(name="request_by_due", fields=["state", "due_at"]),
             models.Index(name="request_by_duplicate", fields=["duplicate_key", "state"]),
-            models.Index(name="request_unverified", fields=["subject", "received_at"]),
+            models.Index(
+                name="request_unexamined",
+                fields=["received_at"],
+                condition=models.Q(examined_at=None, state__in=sorted(states.UNVERIFIED)),
+            ),
         ]
         permissions = [("approve_subjectrequest", "Can approve a refusal")]
 
@@ -338,27 +203,3 @@ class RequestEvent(models.Model):
         if not self._state.adding:
             raise ImmutableEvent("Events of a request are never changed.")
         super().save(*args, **kwargs)
-
-
-class VerificationCode(models.Model):
-    """Code that proves that the customer reads a contact on record. Only its hash is stored."""
-
-    personal_data = "When a code was sent to a contact of a customer."
-    erased_by = "Deleted by retention, a day after it expires."
-
-    request = models.ForeignKey(SubjectRequest, models.CASCADE, related_name="codes")
-    contact = models.ForeignKey(Contact, models.CASCADE, related_name="codes")
-    digest = models.CharField(max_length=64, editable=False, help_text="Keyed hash of the code.")
-    issued_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
-    attempts = models.PositiveSmallIntegerField(default=0)
-    current = models.BooleanField(default=True, help_text="Neither used nor replaced by a later one.")
-
-    class Meta:
-        ordering = ["-pk"]
-        constraints = [
-            models.UniqueConstraint(name="one_current_code", fields=["request"], condition=models.Q(current=True))
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.attempts} attempts"

@@ -1,0 +1,47 @@
+"""Texts of messages to customers: a template file for each kind and language; its first line is the subject line."""
+
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from django.template.loader import render_to_string
+from django.utils import translation
+
+from featurestore.config import settings
+from featurestore.requests.models import SubjectRequest
+
+FOLDER = "requests/messages"
+CODE_PLACEHOLDER = "········"
+"""Stands for the code in a stored text: it is made when it is sent, and stored as a hash only."""
+
+
+class Text(NamedTuple):
+    """Subject line and text of a message."""
+
+    subject: str
+    body: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}\n\n{self.body}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Text":
+        """The reverse of ``str``."""
+        subject, _, body = text.partition("\n\n")
+        return cls(subject, body)
+
+
+def text_of(request: SubjectRequest, kind: str, **facts: Any) -> Text:
+    """The text of a message about a request in its language. ``facts``: reason, ground, answer, code, code_url."""
+    cal = request.regime.calendar()
+    context = {
+        "reference": request.reference,
+        "type": request.type,
+        "received_day": cal.day_of(request.received_at),
+        "last_day": cal.day_of(request.due_at - timedelta.resolution),
+        "duplicate_of": request.duplicate_of.reference if request.duplicate_of else "",
+        "ground": request.ground,
+        "organisation": settings().organisation,
+        "code": CODE_PLACEHOLDER,
+    }
+    with translation.override(request.language):
+        return Text.parse(render_to_string(f"{FOLDER}/{kind}.{request.language}.txt", context | facts))
