@@ -35,6 +35,7 @@ from featurestore.requests.errors import (
     SecondPersonNeeded,
     Unreadable,
 )
+from featurestore.requests.form_links import InvalidLink
 from featurestore.serving.answer import Status
 from streams import metrics as stream_metrics
 
@@ -51,7 +52,14 @@ def problem_names() -> set[str]:
     """Types of problem documents. No call of the API can cause the excluded errors."""
     names = {problem.name for problem in all_subclasses(problems.Problem) if hasattr(problem, "name")}
     decisions = all_subclasses(ConsentError) - {PurposeChanged, ImmutableRecord, NotPaused}
-    requests = all_subclasses(RequestError) - {ImmutableEvent, Unreadable, SecondPersonNeeded, NotExtendable, NoReason}
+    requests = all_subclasses(RequestError) - {
+        InvalidLink,
+        ImmutableEvent,
+        Unreadable,
+        SecondPersonNeeded,
+        NotExtendable,
+        NoReason,
+    }
     return names | {error.code.replace("_", "-") for error in decisions | requests}
 
 
