@@ -1,4 +1,7 @@
-"""Celery application: settings of the workers, and the schedule of beat.
+"""Celery application: settings of the workers, their two queues, and the schedule of beat.
+
+The urgent queue has tasks of some seconds that others wait for, and a Celery worker of its own, so that none of them
+waits behind an audit. A Celery worker without ``--queues`` takes both.
 
 Tasks must be repeatable: a message is acknowledged after its task, and delivered again if the task runs longer than
 ``visibility_timeout``. The time limits stop a task before.
@@ -9,6 +12,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import beat_init, celeryd_init
+from kombu import Queue
 
 from adminsite.celery_health import watch
 from adminsite.checks import refuse_if_unsafe
@@ -41,6 +45,10 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     }.items()
 }
 
+QUEUE, URGENT_QUEUE = "celery", "celery-urgent"  # the users of the control Redis may use names that begin so
+URGENT = {"consent.relay", "consent.expire", "accesslog.consume"}
+URGENT_LIMITS_S = {"soft_time_limit": 30, "time_limit": 60}
+
 BROKER = celery_broker(settings().control_url)
 
 app = Celery("rapport")
@@ -57,6 +65,11 @@ app.conf.update(
     },
     # A request that enqueues must not hang while the control Redis is unavailable: the outbox row is committed.
     task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1},
+    task_default_queue=QUEUE,
+    # Without names of their own all queues would be bound to one exchange, and each get every message.
+    task_queues=[Queue(name, exchange=name, routing_key=name) for name in (QUEUE, URGENT_QUEUE)],
+    task_routes={task: {"queue": URGENT_QUEUE} for task in URGENT},
+    task_annotations=dict.fromkeys(URGENT, URGENT_LIMITS_S),
     task_always_eager=settings().celery_eager,
     task_eager_propagates=True,
     task_ignore_result=True,

@@ -10,6 +10,8 @@ from honcho.printer import Message, Printer
 from featurestore.config import ROOT
 
 SHOWN = "simulator"
+CELERY = "-m celery --app adminsite"
+CELERY_WORKER = f"{CELERY} worker --loglevel WARNING --concurrency 2"
 STOPPED = " stopped (rc="
 
 
@@ -47,8 +49,9 @@ def process_manager(environment: dict[str, str], folder: Path, port: int, sse_po
     for name, command in {
         "api": f"-m adminsite.serve --port {port}",
         "sse": f"-m adminsite.sse --port {sse_port}",
-        "celery": "-m celery --app adminsite worker --loglevel WARNING --concurrency 2",
-        "beat": f"-m celery --app adminsite beat --loglevel WARNING --schedule {shlex.quote(str(folder / 'beat'))}",
+        "celery": f"{CELERY_WORKER} --queues celery --hostname celery@%h",
+        "celery-urgent": f"{CELERY_WORKER} --queues celery-urgent --hostname urgent@%h",
+        "beat": f"{CELERY} beat --loglevel WARNING --schedule {shlex.quote(str(folder / 'beat'))}",
         "store-verifier": "-m adminsite verify_store",
         SHOWN: f"-m adminsite.demo.simulator {shlex.quote(str(folder / 'credentials.json'))} --rate {rate}",
     }.items():

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from celery import current_app
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import Case, Value, When
@@ -24,7 +23,7 @@ from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.backoffice.filters import DayRangeFilter
 from featurestore.customers.subject_admin import SubjectRowAdmin
 
-PING_S = 0.5
+QUEUED_S = 300  # then it is not started any more: who asked has stopped waiting, and an audit comes by itself
 MEANINGS = {
     Finding.Kind.ALLOWS_MORE: "The store would have allowed reads that the database denies.",
     Finding.Kind.UNKNOWN: "The store held a permission of a subject that is not in the database.",
@@ -36,14 +35,13 @@ MEANINGS = {
 }
 
 
-def has_worker() -> bool:
-    """Whether a Celery worker answers within PING_S."""
+def is_queued() -> bool:
+    """Queue an audit for a Celery worker; False while the control Redis is unavailable."""
     try:
-        with current_app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0)
-            return bool(current_app.control.ping(timeout=PING_S, connection=connection))
+        audit_consent.apply_async(expires=QUEUED_S)
     except OperationalError:
         return False
+    return True
 
 
 class DismissForm(forms.Form):
@@ -89,9 +87,10 @@ class AuditRunAdmin(ReadOnlyAdmin):
     @action(description="Audit now", url_path="run", permissions=["run"], variant=ActionVariant.PRIMARY)
     def run_now(self, request: HttpRequest) -> HttpResponse:
         def then(answers: dict[str, Any]) -> HttpResponse:
-            if has_worker():
-                audit_consent.delay()
-                messages.success(request, "The audit starts now. Load this list again to see it.")
+            if is_queued():
+                messages.success(
+                    request, "The audit starts when a Celery worker is free. Load this list again to see it."
+                )
                 return self.redirect_to(None)
             run = run_audit()
             if run is None:

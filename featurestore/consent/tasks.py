@@ -8,6 +8,7 @@ from featurestore.consent import services
 from featurestore.consent.journal import appender, topic
 from featurestore.consent.outbox import relay
 
+BATCHES = 5  # of one call, so that other urgent tasks don't wait long: the next one continues
 JOURNAL_DELAY = timedelta(seconds=5)
 """The store verifier's process appends within a second; a change that waits longer is left to the relay."""
 
@@ -21,8 +22,8 @@ def relay_changes() -> None:
 
 @shared_task(name="consent.expire")
 def expire() -> None:
-    services.expire_due()
-    services.backfill_purposes()
+    services.expire_due(batches=BATCHES)
+    services.backfill_purposes(batches=BATCHES)
 
 
 @shared_task(name="consent.prune")

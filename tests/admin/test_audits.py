@@ -2,6 +2,7 @@
 
 import pytest
 from django.urls import reverse
+from kombu.exceptions import OperationalError
 
 from featurestore.audit import admin
 from featurestore.audit.models import AuditRun, Finding
@@ -54,22 +55,29 @@ def test_engineers_can_neither_dismiss_nor_audit(env: AdminEnvironment, name: st
     assert AuditRun.objects.count() == 1
 
 
-def test_audit_runs_in_the_request_without_a_worker(env: AdminEnvironment) -> None:
+@pytest.fixture
+def no_control_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise OperationalError("Connection refused")
+
+    monkeypatch.setattr(admin.audit_consent, "apply_async", fail)
+
+
+def test_audit_runs_in_the_request_without_the_control_redis(env: AdminEnvironment, no_control_redis: None) -> None:
     page = env.log_in("olivia").post(reverse(RUN), follow=True)
     assert "Audited 3 subjects: 0 found, 0 repaired." in page.content.decode()
 
 
-def test_audit_without_the_store_reports_that_it_ended_early(env: AdminEnvironment) -> None:
+def test_audit_without_the_store_reports_that_it_ended_early(env: AdminEnvironment, no_control_redis: None) -> None:
     env.store.available = False
     page = env.log_in("olivia").post(reverse(RUN), follow=True)
     assert "ended early" in page.content.decode()
     assert "Ended early" in page.content.decode()
 
 
-def test_audit_is_queued_with_a_worker(env: AdminEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
-    queued = []
-    monkeypatch.setattr(admin, "has_worker", lambda: True)
-    monkeypatch.setattr(admin.audit_consent, "delay", lambda: queued.append(1))
+def test_audit_is_queued_for_some_minutes(env: AdminEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued: list[dict[str, object]] = []
+    monkeypatch.setattr(admin.audit_consent, "apply_async", lambda **options: queued.append(options))
     page = env.log_in("olivia").post(reverse(RUN), follow=True)
-    assert "starts now" in page.content.decode()
-    assert queued == [1]
+    assert "starts when a Celery worker is free" in page.content.decode()
+    assert queued == [{"expires": 300}]

@@ -39,13 +39,18 @@ class RelayResult(NamedTuple):
 
 
 def relay_due(now: datetime | None = None) -> RelayResult:
-    """Publish every change that is due and send its purge. Any number of processes may do so at the same time."""
+    """Publish every change that is due and send its purge. Any number of processes may do so at the same time.
+
+    It stops at the first batch with a failure: while the store or Kafka is down, each would take its time limit.
+    """
     total = RelayResult(0, 0, 0)
     for _ in range(MAX_BATCHES):
         rows = _reserve_due(now or database_now())
         if not rows:
             break
         total = RelayResult(*map(sum, zip(total, _finish(rows, now), strict=True)))
+        if total.failed:
+            break
     if total.failed:
         log.warning("changes not relayed yet", count=total.failed)
     return total

@@ -82,13 +82,16 @@ def retire_purpose(name: str, now: datetime | None = None) -> Retirement:
     return Retirement(purpose, not CurrentPermission.objects.filter(left, purpose=purpose).exists())
 
 
-def backfill_purposes(now: datetime | None = None) -> int:
-    """Grant new purposes that need no consent to the customers registered before; return the number of grants."""
-    count = 0
+def backfill_purposes(now: datetime | None = None, batches: int | None = None) -> int:
+    """Grant new purposes that need no consent to the customers registered before; return the number of grants.
+
+    ``batches``: grant at most so many thousands.
+    """
+    count = done = 0
     for purpose in Purpose.objects.filter(active=True, backfilled=False):
-        while subjects := _backfill_batch(purpose, now):
+        while done != batches and (subjects := _backfill_batch(purpose, now)):
             publish(subjects, now)
-            count += len(subjects)
+            count, done = count + len(subjects), done + 1
     return count
 
 
