@@ -38,13 +38,17 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
         for name in SECRETS
         if (secret := getattr(conf, name)) == INSECURE or len(secret) < SECRET_MIN_LENGTH
     ]
-    values = [getattr(conf, name) for name in SECRETS]
-    equal = [f"RAPPORT_{name.upper()}" for name, value in zip(SECRETS, values, strict=True) if values.count(value) > 1]
+    suppression_keys = list(conf.suppression_keys_by_id.values())
+    if any(key == INSECURE or len(key) < SECRET_MIN_LENGTH for key in suppression_keys):
+        weak.append("RAPPORT_SUPPRESSION_KEYS")
+    names = [*SECRETS, *["suppression_keys"] * len(suppression_keys)]
+    values = [*(getattr(conf, name) for name in SECRETS), *suppression_keys]
+    equal = sorted({f"RAPPORT_{n.upper()}" for n, value in zip(names, values, strict=True) if values.count(value) > 1})
     findings = [
         (weak, "E001", f"{' and '.join(weak)}: the development default, or under {SECRET_MIN_LENGTH} characters.",
          "Give each its own random text, as deploy/write_env.py does."),
         (equal, "E002", f"{' and '.join(equal)} are the same.",
-         "One signs sessions, one pseudonymises customers, one encrypts contacts: none must leak with another."),
+         "One signs sessions, one pseudonymises, one encrypts contacts, one suppresses: none must leak with another."),
         (conf.debug, "E003", "RAPPORT_DEBUG is on: errors would show settings and data to anyone.", "Turn it off."),
         (conf.database_url.startswith("sqlite"), "E004", "RAPPORT_DATABASE_URL is SQLite.",
          "Use PostgreSQL: several hosts write consents."),

@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     contact_key: str = Field(
         INSECURE, description="Key that encrypts contacts of customers and the texts of their requests."
     )
+    suppression_keys: str = Field(
+        f"1:{INSECURE}",
+        pattern=r"^[a-z0-9]{1,32}:[^,:\s]+(,[a-z0-9]{1,32}:[^,:\s]+)*$",
+        description="Keys of the hashes of erased identifiers, as `ID:KEY,ID:KEY`. The first makes new ones. "
+        "None may ever be removed: it would end the suppression of those who were erased under it.",
+    )
     allowed_hosts: list[str] = Field(
         ["localhost", "127.0.0.1", "[::1]"], description="Host names under which requests are accepted, as a JSON list."
     )
@@ -227,6 +233,10 @@ class Settings(BaseSettings):
     )
 
     celery_eager: bool = Field(False, description="Runs tasks inside the caller. For tests only.")
+
+    @property
+    def suppression_keys_by_id(self) -> dict[str, str]:
+        return dict(one.split(":") for one in self.suppression_keys.split(","))
 
     @property
     def serves_api(self) -> bool:

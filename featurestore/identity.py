@@ -60,6 +60,19 @@ def check_spelling(identifier: str, kind: str) -> None:
         )
 
 
+def strip_invisible(text: str) -> str:
+    """A text without white space and invisible characters at its ends.
+
+    >>> strip_invisible(" C1" + chr(0xa0) + chr(0x200b))
+    'C1'
+    """
+    while text and (text[0].isspace() or _invisible.match(text[0])):
+        text = text[1:]
+    while text and (text[-1].isspace() or _invisible.match(text[-1])):
+        text = text[:-1]
+    return text
+
+
 def is_plain(text: str) -> bool:
     """Whether a text has only visible ASCII characters, as most identifiers: no other check could refuse one."""
     return text.isascii() and text.isprintable() and " " not in text

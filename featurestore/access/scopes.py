@@ -19,6 +19,7 @@ class Scope(StrEnum):
     REQUESTS_WRITE = "requests:write"
     REQUESTS_ATTEST = "requests:attest"
     REQUESTS_READ = "requests:read"
+    REGISTER_ERASED = "customers:register-erased"
 
 
 SCOPE_DESCRIPTIONS: dict[str, str] = {
@@ -28,6 +29,7 @@ SCOPE_DESCRIPTIONS: dict[str, str] = {
     Scope.REQUESTS_WRITE: "record customers' requests for access, erasure and the like",
     Scope.REQUESTS_ATTEST: "state that a customer is verified, and put contacts on record",
     Scope.REQUESTS_READ: "see what became of customers' requests",
+    Scope.REGISTER_ERASED: "register erased customers anew, if they came back by their own choice",
 }
 """What each scope allows, for the administration and the OpenAPI document."""
 

@@ -21,10 +21,16 @@ def authenticate(call: Call, scope: Scope | None = None) -> Credential:
     call.log_fields["client"], call.log_fields["key_id"] = found.client, found.key_id
     record_use(found.key_id, call.now_ms)
     charge(call, found, 1)
-    if scope is not None and scope not in found.scopes:
+    if scope is not None:
+        require_scope(found, scope)
+    return found
+
+
+def require_scope(credential: Credential, scope: Scope) -> None:
+    """Raises Forbidden unless the credential has the scope."""
+    if scope not in credential.scopes:
         challenge = f'Bearer realm="rapport", error="insufficient_scope", scope="{scope}"'
         raise Forbidden(f"This key does not hold the scope {scope}.", {"WWW-Authenticate": challenge})
-    return found
 
 
 def charge(call: Call, credential: Credential, cost: int) -> None:

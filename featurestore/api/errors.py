@@ -131,6 +131,10 @@ class RequestProblem(Problem):
         self.status, self.name = status, name
 
 
+class ErasedIdentifier(Problem):
+    status, name, title = HTTPStatus.CONFLICT, "erased", "The customer was erased"
+
+
 class Retryable(Problem):
     """Base class of the refusals of a correct request, which may be sent again after ``after_s``."""
 

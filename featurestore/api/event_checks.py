@@ -48,6 +48,7 @@ class CheckedEvent(NamedTuple):
     encoded: EncodedEvent
     time_ms: int
     identity: tuple[str, str, int]
+    customer_id: str
 
 
 def checked_event(raw: msgspec.Raw, path: str, origin: str, secret: bytes, now_ms: int) -> CheckedEvent:
@@ -64,7 +65,7 @@ def checked_event(raw: msgspec.Raw, path: str, origin: str, secret: bytes, now_m
     except InvalidEvent as error:
         raise Malformed(str(error).replace("`$", f"`{path}")) from None
     identity = source.name, subject, decoded.event_id_hash
-    return CheckedEvent(EncodedEvent(source, subject, value), decoded.time_ms, identity)
+    return CheckedEvent(EncodedEvent(source, subject, value), decoded.time_ms, identity, event.customer_id)
 
 
 def check_time(time: datetime, now_ms: int, path: str) -> None:

@@ -25,7 +25,7 @@ from featurestore.api.errors import (
     Unprocessable,
 )
 from featurestore.api.event_checks import WRITABLE, CheckedEvent, EventFields, checked_event
-from featurestore.api.event_permissions import uncounted
+from featurestore.api.event_permissions import erased, expect
 from featurestore.api.event_results import (
     ACCEPTED,
     DUPLICATE,
@@ -104,7 +104,8 @@ def write_events(request: HttpRequest) -> HttpResponse:
     acknowledged them in time, and may have stored some: send all again with the same ids, and none counts twice.
     A result is `accepted`, `duplicate` (of an event that was sent before: only one counts), `not_counted` (no purpose
     of the key was permitted by the customer when it happened: it won't count later either) or `refused`. An
-    unregistered customer and one who did not agree are answered alike. Needs the scope `events:write`.
+    unregistered customer, one who did not agree and one who was erased, whose events are not stored, are answered
+    alike. Needs the scope `events:write`.
     """
     return respond_to(request, write_batch, "events")
 
@@ -167,16 +168,21 @@ def checked_or_problem(raw: Received, path: str, call: Call, credential: Credent
 
 
 def write_checked(events: Sequence[CheckedEvent], call: Call, credential: Credential) -> list[EventResult]:
-    """Send events to Kafka; what became of each. Raises Unavailable."""
+    """Send events to Kafka, but for those of erased customers, which are answered like those of a stranger; what became
+    of each. Raises Unavailable.
+    """
     identities = [event.identity for event in events]
     repeated = recent_events().repeats(credential.client, identities, call.now_ms)
-    not_counted = uncounted(events, credential.purposes, call.now_ms)
+    expected = expect(events, credential.purposes, call.now_ms)
+    suppressed = erased(events, expected)
+    sent = [event.encoded for event, is_erased in zip(events, suppressed, strict=True) if not is_erased]
     try:
-        acknowledged_event_writer().write([event.encoded for event in events])
+        if sent:
+            acknowledged_event_writer().write(sent)
     except NotAcknowledged as error:
         call.log_fields["kafka"] = str(error)
         again = "Send the same events again, with the same ids: none counts twice."
         raise Unavailable(f"Kafka did not acknowledge the events in time. {again}") from None
     recent_events().add(credential.client, identities, call.now_ms)
-    results = zip(repeated, not_counted, strict=True)
-    return [NOT_COUNTED if dropped else DUPLICATE if repeat else ACCEPTED for repeat, dropped in results]
+    results = zip(repeated, expected, strict=True)
+    return [NOT_COUNTED if one.uncounted else DUPLICATE if repeat else ACCEPTED for repeat, one in results]

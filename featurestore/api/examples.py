@@ -243,6 +243,18 @@ CUSTOMERS = [
         400,
         problem(400, "malformed", "The body is malformed", "Object missing required field `brand`"),
     ),
+    Example(
+        "erased",
+        "A customer who was erased",
+        CUSTOMER | {"customer_id": "C13"},
+        409,
+        problem(
+            409,
+            "erased",
+            "The customer was erased",
+            "This customer was erased. If they came back by their own choice, state `after_erasure`.",
+        ),
+    ),
 ]
 
 RECORDED = {

@@ -293,7 +293,7 @@ class SubjectVersion(models.Model):
 class PermissionChange(models.Model):
     """Row of the outbox: a change for the store, the journal and, with ``purge``, the streams."""
 
-    personal_data = "A subject (pseudonym) and when its permission changed."
+    personal_data = "A subject (pseudonym), when its permission changed, and a keyed hash of an erased identifier."
     erased_by = (
         "Erasure puts a pseudonym in place of the subject, once the change is in effect, sent and journaled; retention "
         "deletes it 30 days later."
@@ -309,6 +309,10 @@ class PermissionChange(models.Model):
     )
     kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.CHANGE, editable=False)
     subject = models.CharField(max_length=32, db_index=True)
+    suppression = models.CharField(
+        max_length=128, blank=True, default="", db_default="", editable=False,
+        help_text="Of an erasure: the entry of the identifier's suppression, for the journal.",
+    )  # fmt: skip
     purge = models.BooleanField(
         help_text="Values may exist that are no longer allowed, or may be missing: the streams must act."
     )

@@ -84,12 +84,23 @@ def consent_state(allowed: bool, paused: bool, grant_id: int, *times: datetime |
 
 
 def after_registration(
-    basis: Basis, grant_id: int, now_ms: int, imported: Import | None = None, *, paused: bool = False
+    basis: Basis,
+    grant_id: int,
+    now_ms: int,
+    imported: Import | None = None,
+    *,
+    paused: bool = False,
+    erased_ms: int = 0,
 ) -> ConsentState | None:
-    """The state of a new customer, or of a new purpose: allowed for every basis but consent, which has no state yet."""
+    """The state of a new customer, or of a new purpose: allowed for every basis but consent, which has no state yet.
+
+    Of a customer who came back after an erasure at ``erased_ms``, no grant reaches back to it: such a purpose has a
+    state, and is denied. Raises WrongDate for an import from before.
+    """
+    before = ConsentState(allowed=False, paused=paused, ended_ms=erased_ms)
     if basis is Basis.CONSENT:
-        return None
-    return _begin(ConsentState(allowed=False, paused=paused), grant_id, now_ms, imported)
+        return before if erased_ms else None
+    return _begin(before, grant_id, now_ms, imported)
 
 
 def after_consent(

@@ -1,10 +1,13 @@
 """Readers of customers. They query by subject, since a customer id may hold characters that no database stores."""
 
 from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from itertools import count
 
+from django.db.models import Q, QuerySet
+
 from featurestore.config import settings
-from featurestore.customers.models import Customer
+from featurestore.customers.models import Customer, LegalHold
 from featurestore.identity import check_identifier, hash_identifier, pseudonym_of, subject_of
 from featurestore.locations import Person
 
@@ -65,3 +68,14 @@ def erased_rows(subject: str) -> Iterator[Customer]:
         if row is None:
             return
         yield row
+
+
+def active_holds(at: datetime) -> QuerySet[LegalHold]:
+    """The legal holds in force."""
+    return LegalHold.objects.filter(Q(ends_at=None) | Q(ends_at__gt=at), released_at=None, begins_at__lte=at)
+
+
+def held_subjects(location: str, at: datetime) -> set[str]:
+    """The subjects whose rows in a data location no retention deletes: there are few holds, so that they are a set."""
+    holds = active_holds(at).values_list("subject", "locations")
+    return {subject for subject, locations in holds if not locations or location in locations}

@@ -15,13 +15,17 @@ from featurestore.consent.outbox.publication import publish
 from featurestore.consent.permission_derivation import Basis, Import, after_registration, check_date
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import subject_of_customer
+from featurestore.customers.suppressions import count_refused
 from featurestore.jobs.batches import BATCH_SIZE, batches
+from featurestore.profiles.after_erasure import admit_after_erasure
+from featurestore.profiles.errors import ErasedCustomer, KeptByHold
 
 
 class Registration(NamedTuple):
     """A customer to register. ``since``: for imports; purposes that need no consent are allowed since then.
 
-    ``history_follows``: as in a consent's Choice.
+    ``history_follows``: as in a consent's Choice. ``after_erasure``: the customer was erased and came back by their own
+    choice: they are registered anew, and nothing from before the erasure counts.
     """
 
     customer_id: str
@@ -29,6 +33,7 @@ class Registration(NamedTuple):
     brand: str
     since: datetime | None = None
     history_follows: bool = False
+    after_erasure: bool = False
 
     @property
     def imported(self) -> Import | None:
@@ -50,30 +55,49 @@ def register(
     since: datetime | None = None,
     *,
     history_follows: bool = False,
+    after_erasure: bool = False,
+    entrance: str = "registration",
     now: datetime | None = None,
 ) -> RegistrationResult:
     """Register a customer and publish its first permission. A repeat changes nothing.
 
-    Must not be called within a transaction. Raises IdentifierError; WrongDate for a date in the future or before 1970.
+    ``entrance``: where it came from, for the count of what is refused because the identifier was erased. Must not be
+    called within a transaction. Raises IdentifierError; WrongDate for a date in the future or before 1970;
+    RegistrationError.
     """
-    if known := Customer.objects.filter(subject=subject_of_customer(customer_id)).first():
+    known = Customer.objects.filter(subject=subject_of_customer(customer_id)).first()
+    if known and known.erased_at is None:
         return RegistrationResult(known, False, bool(_effective_subjects([known])))
-    return _register_batch([Registration(customer_id, region, brand, since, history_follows)], now)[0]
+    registration = Registration(customer_id, region, brand, since, history_follows, after_erasure)
+    if results := _register_batch([registration], now, entrance):
+        return results[0]
+    if known and after_erasure:
+        raise KeptByHold("The erasure of this customer has not ended, or a legal hold keeps rows: register them later.")
+    raise ErasedCustomer("This customer was erased. If they came back by their own choice, state `after_erasure`.")
 
 
 def register_many(registrations: Iterable[Registration], now: datetime | None = None) -> int:
-    """Register customers, a thousand in a transaction; return the number of new ones."""
+    """Register customers, a thousand in a transaction; return the number of new ones. Erased ones are left out."""
     return sum(
-        registered.created for batch in batches(registrations, BATCH_SIZE) for registered in _register_batch(batch, now)
+        registered.created
+        for batch in batches(registrations, BATCH_SIZE)
+        for registered in _register_batch(batch, now, "import")
     )
 
 
-def _register_batch(registrations: Sequence[Registration], now: datetime | None) -> list[RegistrationResult]:
+def _register_batch(
+    registrations: Sequence[Registration], now: datetime | None, entrance: str
+) -> list[RegistrationResult]:
+    """Register a batch; the results, without those whose identifier was erased."""
     for registration in registrations:
         check_date("since", registration.since)
     wanted = {subject_of_customer(registration.customer_id): registration for registration in registrations}
     with transaction.atomic(durable=True):
-        writer = ChangeWriter(lock_change_sequence(now))
+        change_sequence = lock_change_sequence(now)
+        erasures, refused = admit_after_erasure(wanted)
+        for subject in refused:
+            del wanted[subject]
+        writer = ChangeWriter(change_sequence)
         at, now_ms = writer.change_sequence.at, milliseconds(writer.change_sequence.at)
         known = {customer.subject: customer for customer in Customer.objects.filter(subject__in=wanted)}
         new = Customer.objects.bulk_create(
@@ -92,12 +116,16 @@ def _register_batch(registrations: Sequence[Registration], now: datetime | None)
         for customer in new:
             imported = wanted[customer.subject].imported
             states = {
-                p: after_registration(basis, writer.next_sequence, now_ms, imported) for p, basis in bases.items()
+                p: after_registration(
+                    basis, writer.next_sequence, now_ms, imported, erased_ms=erasures.get(customer.subject, 0)
+                )
+                for p, basis in bases.items()
             }
             first = {purpose: state for purpose, state in states.items() if state}
             writer.add_change(customer, kept.first_states(customer.subject, first))
             kept.apply(writer, customer, bases)
         writer.write()
+    count_refused(list(refused.values()), entrance, now)
     effective = publish({customer.subject for customer in new}, now) | _effective_subjects(known.values())
     return [
         *(RegistrationResult(customer, True, customer.subject in effective) for customer in new),

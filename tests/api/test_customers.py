@@ -1,10 +1,13 @@
 """POST /v1/customers: registered once, refused without a trace."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from featurestore.access.services import create_client, create_key
 from featurestore.customers.models import Customer
+from featurestore.customers.suppressions import add_suppressions, entry_of
 from tests.kit.api import Post
 from tests.kit.serving_environment import ServingEnvironment
 
@@ -49,3 +52,19 @@ def test_wrong_customer_is_malformed_and_not_registered(post: Post, change: dict
 
 def test_wrong_key_registers_no_customer(post: Post) -> None:
     assert post(PATH, NEW, authorization="Bearer rap_no_such").status_code == 401
+
+
+def test_erased_customer_is_refused_unless_the_key_may_register_them_anew(
+    post: Post, environment: ServingEnvironment
+) -> None:
+    add_suppressions([entry_of(NEW["customer_id"])], datetime(2026, 1, 1, tzinfo=UTC))
+    assert post(PATH, NEW).json()["type"] == "urn:rapport:problem:erased"
+    other = create_client("onboarding", owner="", actor="test")
+    keys = [
+        create_key(other, services=[], purposes=["service"], scopes=["consent:write", *more], actor="test")[1]
+        for more in ([], ["customers:register-erased"])
+    ]
+    answers = [post(PATH, NEW | {"after_erasure": True}, authorization=f"Bearer {key}") for key in keys]
+    assert [answer.status_code for answer in answers] == [403, 201]
+    assert answers[0].json()["detail"] == "This key does not hold the scope customers:register-erased."
+    assert Customer.objects.get().customer_id == NEW["customer_id"]

@@ -16,6 +16,7 @@ from featurestore.catalog.purposes import PURPOSES
 from featurestore.clock import moment
 from featurestore.consent import change_sequence
 from featurestore.consent.services import define_purpose, publish_notice, withdraw
+from featurestore.customers.suppressions import add_suppressions, entry_of
 from featurestore.profiles.services import register
 from featurestore.requests import services
 from featurestore.requests.actors import client as client_actor
@@ -61,6 +62,7 @@ PREPARATIONS: dict[str, Callable[[ServingEnvironment], None]] = {
     "pending": store_unavailable,
     "kafka-unavailable": kafka_unavailable,
     "superseded": withdrawn_a_minute_ago,
+    "erased": lambda _: add_suppressions([entry_of("C13")], NOON),
 }
 
 

@@ -48,7 +48,8 @@ def test_every_setting_in_use_exists(services: dict[str, Any]) -> None:
 
 
 def test_streams_have_neither_secrets_nor_a_database(services: dict[str, Any]) -> None:
-    secrets = {"RAPPORT_SECRET_KEY", "RAPPORT_SUBJECT_SECRET", "RAPPORT_CONTACT_KEY", "RAPPORT_DATABASE_URL"}
+    names = ("SECRET_KEY", "SUBJECT_SECRET", "CONTACT_KEY", "SUPPRESSION_KEYS", "DATABASE_URL")
+    secrets = {f"RAPPORT_{name}" for name in names}
     assert not secrets & set(services["streams"]["environment"])
 
 

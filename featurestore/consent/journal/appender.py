@@ -65,6 +65,7 @@ def records_of(changes: Sequence[PermissionChange]) -> list[JournalRecord]:
             subject=change.subject,
             states=states[change.subject] if change.kind == PermissionChange.Kind.CHANGE else {},
             evidence=evidence[change.sequence],
+            suppression=change.suppression,
         )
         for change in changes
     ]

@@ -48,6 +48,7 @@ class JournalRecord(msgspec.Struct, frozen=True):
     subject: str
     states: dict[str, JournaledState] = {}
     evidence: list[Evidence] = []
+    suppression: str = ""  # of an erasure: the entry, as of customers/suppressions.py
 
     @property
     def fence(self) -> tuple[int, int]:

@@ -34,12 +34,13 @@ from featurestore.consent.permission_derivation import START_DELAY_MS, ConsentSt
 from featurestore.consent.services.fences import raise_epoch
 from featurestore.consent.subject_versions import write_versions
 from featurestore.customers.models import Customer
+from featurestore.customers.suppressions import Entry, add_suppressions, parse_entry
 from featurestore.jobs.batches import batches
 
 log = structlog.get_logger(__name__)
 
 REASON = "taken over from the journal after a restore"
-ERASED = "erased before the restore: erase it again"
+ERASED = "erased before the restore, and erased again"
 PAUSING = (Decision.PAUSED, Decision.LIFTED)
 
 
@@ -54,6 +55,7 @@ class TakeOver:
     narrowed: dict[tuple[Customer, Purpose], ConsentState] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
     erased: list[Customer] = field(default_factory=list)
+    suppressions: dict[Entry, int] = field(default_factory=dict)  # with the time of the erasure, in ms
     consents: int = 0  # that are lost, and not taken over
 
 
@@ -68,6 +70,7 @@ def plan_take_over(losses: Losses) -> TakeOver:
         for subject in subjects:
             customer, ours = customers.get(subject), known.get(subject, {})
             erased_ms, history = _since_erasure(losses.records.get(subject, []))
+            plan.suppressions |= _suppressions(losses.records.get(subject, []))
             if customer is None:
                 plan.unknown.add(subject)
             elif erased_ms and milliseconds(customer.created_at) <= erased_ms:
@@ -99,10 +102,14 @@ def take_over(losses: Losses, journal: Journal | None, actor: str, now: datetime
         writer.load_newest_decisions()
         _record_denials(writer, plan.denials, actor)
         _end_erased(writer, plan.erased, actor)
+        for entry, erased_ms in plan.suppressions.items():
+            add_suppressions([entry], moment(erased_ms))
         for (customer, purpose), state in plan.narrowed.items():
             writer.add_change(customer, {purpose: state})
         _renew_grants(writer, plan.renewed)
         writer.write()
+        erased = Customer.objects.filter(pk__in=[customer.pk for customer in plan.erased])
+        erased.update(erased_at=change_sequence.at)  # the walk of erasures finds them, and erases them again
         write_versions(change_sequence, plan.unknown)
         for subject, denial in plan.kept:
             keep_denial(subject, denial, actor, REASON)
@@ -122,6 +129,11 @@ def take_over(losses: Losses, journal: Journal | None, actor: str, now: datetime
         actor=actor,
     )
     return plan
+
+
+def _suppressions(records: Iterable[JournalRecord]) -> dict[Entry, int]:
+    """The suppressions of a subject's lost erasures, with their times."""
+    return {parse_entry(record.suppression): record.at_ms for record in records if record.suppression}
 
 
 def _since_erasure(records: Iterable[JournalRecord]) -> tuple[int, list[JournalRecord]]:

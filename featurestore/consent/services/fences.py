@@ -3,7 +3,7 @@
 A fence is (epoch, sequence): the epoch is the database's, the sequence a subject's version.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from django.db import transaction
@@ -43,11 +43,14 @@ def raise_versions(subjects: Collection[str], now: datetime | None = None) -> se
     return publish(versions.keys(), now)
 
 
-def record_erasure(change_sequence: ChangeSequence, subjects: Collection[str]) -> dict[str, int]:
+def record_erasure(
+    change_sequence: ChangeSequence, subjects: Collection[str], suppressions: Mapping[str, str] | None = None
+) -> dict[str, int]:
     """Record that subjects were erased, for the store, the streams and the journal, in the caller's transaction.
 
-    It deletes the caller's customers in the same transaction: what is left is a versioned denial. A database that is
-    restored from an earlier backup learns from the journal that they were erased. Returns the versions.
+    The caller deletes the current permissions of their customers in the same transaction: what is left is a versioned
+    denial. A database that is restored from an earlier backup learns from the journal that they were erased, and by
+    ``suppressions`` (an entry, by subject) which identifiers stay suppressed. Returns the versions.
     """
     KeptDenial.objects.filter(subject__in=subjects).delete()
-    return write_versions(change_sequence, subjects, PermissionChange.Kind.ERASURE)
+    return write_versions(change_sequence, subjects, PermissionChange.Kind.ERASURE, suppressions or {})
