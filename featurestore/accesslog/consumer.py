@@ -25,6 +25,7 @@ from featurestore.accesslog.models import AccessGap, AccessRecord, ReadContext, 
 from featurestore.accesslog.stream import RecordStream, StreamEntry, StreamUnavailable, open_stream
 from featurestore.clock import database_now, moment
 from featurestore.config import settings
+from featurestore.customers.selectors import held_subjects
 from featurestore.jobs.job_leases import hold_job_lease
 
 PAGE_ENTRIES = 50
@@ -214,11 +215,15 @@ def _count_requests(batches: Iterable[Batch]) -> None:
 
 
 def prune(now: datetime | None = None) -> int:
-    """Delete all that is older than the retention time, in small transactions; the number of records."""
-    before, pruned = (now or database_now()) - timedelta(days=settings().access_record_days), 0
+    """Delete all that is older than the retention time, but for what a legal hold keeps, in small transactions; the
+    number of records.
+    """
+    at, pruned = now or database_now(), 0
+    before, held = at - timedelta(days=settings().access_record_days), held_subjects("access_records", at)
     for _ in range(MAX_PRUNE_ROUNDS):
-        old = AccessRecord.objects.filter(at__lt=before).order_by("at").values_list("pk", flat=True)
-        deleted, _by_model = AccessRecord.objects.filter(pk__in=list(old[:PRUNE_ROWS])).delete()
+        old = AccessRecord.objects.filter(at__lt=before).exclude(subject__in=held).order_by("at")
+        keys = list(old.values_list("pk", flat=True)[:PRUNE_ROWS])
+        deleted, _by_model = AccessRecord.objects.filter(pk__in=keys).delete()
         pruned += deleted
         if deleted < PRUNE_ROWS:
             break

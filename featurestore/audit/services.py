@@ -7,6 +7,7 @@ from featurestore.audit.comparison import Difference
 from featurestore.audit.errors import FindingNotOpen, MissingReason
 from featurestore.audit.models import AuditRun, Finding
 from featurestore.clock import database_now
+from featurestore.customers.selectors import held_subjects
 
 RETENTION = timedelta(days=90)
 MAX_FINDINGS_PER_RUN = 1000
@@ -74,8 +75,13 @@ def dismiss(finding_id: int, *, actor: str, reason: str) -> Finding:
 
 
 def prune(now: datetime | None = None) -> int:
-    """Delete the audits that started 90 days ago or earlier, with their findings; return the number of audits."""
-    old = AuditRun.objects.filter(started_at__lt=(now or database_now()) - RETENTION)
+    """Delete the audits that started 90 days ago or earlier, with their findings; return the number of audits.
+
+    Those with findings that a legal hold keeps stay.
+    """
+    at = now or database_now()
+    kept = Finding.objects.filter(subject__in=held_subjects("audit_findings", at)).values("run")
+    old = AuditRun.objects.filter(started_at__lt=at - RETENTION).exclude(pk__in=kept)
     count = old.count()
     old.delete()
     return count

@@ -14,6 +14,7 @@ from django.db import transaction
 from featurestore import names
 from featurestore.clock import database_now, milliseconds
 from featurestore.config import settings
+from featurestore.customers.selectors import held_subjects
 from featurestore.identity import partition_of
 from featurestore.ingest import dead_letter_topic
 from featurestore.ingest.dead_letter_records import (
@@ -222,5 +223,7 @@ def expire(now: datetime | None = None) -> int:
 
 
 def prune(now: datetime | None = None) -> int:
-    """Delete the dead letters that were closed 90 days ago; how many."""
-    return DeadLetter.objects.filter(decided_at__lt=(now or database_now()) - RETENTION).exclude(WAITING).delete()[0]
+    """Delete the dead letters that were closed 90 days ago, but for those that a legal hold keeps; how many."""
+    at = now or database_now()
+    closed = DeadLetter.objects.filter(decided_at__lt=at - RETENTION).exclude(WAITING)
+    return closed.exclude(subject__in=held_subjects("dead_letters", at)).delete()[0]

@@ -19,6 +19,7 @@ from featurestore.consent.models import PENDING, JournalCheckpoint, PermissionCh
 from featurestore.consent.outbox import purge_producer
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.outbox.purge_producer import Purge
+from featurestore.customers.selectors import held_subjects
 
 log = structlog.get_logger(__name__)
 
@@ -100,9 +101,11 @@ def prune(now: datetime | None = None) -> int:
     """Delete the finished changes that were recorded 30 days ago or earlier; return their number.
 
     The newest changes stay, and so do those that the journal lacks or was not compared with yet: by them the store
-    verifier knows that the database has lost none.
+    verifier knows that the database has lost none. So does what a legal hold keeps.
     """
-    old = PermissionChange.objects.exclude(PENDING).filter(created_at__lt=(now or database_now()) - RETENTION)
+    at = now or database_now()
+    old = PermissionChange.objects.exclude(PENDING).filter(created_at__lt=at - RETENTION)
+    old = old.exclude(subject__in=held_subjects("permission_changes", at))
     if settings().journal_topic:
         compared_at = JournalCheckpoint.objects.values_list("compared_at", flat=True).first()
         old = old.filter(journaled_at__lt=compared_at) if compared_at else old.none()
