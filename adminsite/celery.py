@@ -33,6 +33,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "consent.expire": 10.0,
         "requests.send_messages": 5.0,
         "requests.remind": 600.0,
+        "erasure.walk": 5.0,
         "ingest.import_dead_letters": 30.0,
         "audit.audit": float(AUDIT_S),
         "accesslog.prune": float(HOUR_S),

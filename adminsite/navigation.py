@@ -13,9 +13,10 @@ from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.accesslog.models import AccessGap, AccessRecord
 from featurestore.audit.models import AuditRun, Finding
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
-from featurestore.customers.models import Customer
+from featurestore.customers.models import Customer, LegalHold, Suppression
 from featurestore.ingest.models import DeadLetter
 from featurestore.logins.models import LoginEvent
+from featurestore.requests.erasure.models import Erasure
 
 GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
     (
@@ -26,6 +27,14 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
             ("Access records", "visibility", AccessRecord),
             ("Purposes", "target", Purpose),
             ("Notices", "article", Notice),
+        ],
+    ),
+    (
+        "Requests",
+        [
+            ("Erasures", "delete_sweep", Erasure),
+            ("Legal holds", "gavel", LegalHold),
+            ("Suppressions", "block", Suppression),
         ],
     ),
     (

@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "featurestore.jobs",
     "featurestore.profiles",
     "featurestore.requests",
+    "featurestore.requests.erasure",
 ]
 
 MIDDLEWARE = [

@@ -48,6 +48,9 @@ class Action(StrEnum):
     LAPSE = "lapsed"
 
 
+ERASING_EVENT = "erasing"
+"""Kind of the timeline's event that an erasure began. What was erased can't be brought back, so that the request can
+neither be withdrawn nor refused any more."""
 UNCHANGED = None
 _TABLE: dict[Action, dict[State, State | None]] = {
     Action.ASK_FOR_CODE: dict.fromkeys(UNVERIFIED, State.AWAITING_VERIFICATION),

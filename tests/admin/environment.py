@@ -16,10 +16,12 @@ from featurestore.accesslog.consumer import ReceivedBatch, write
 from featurestore.audit.models import AuditRun, Finding
 from featurestore.consent import services
 from featurestore.consent.services import RecordedDecision
-from featurestore.customers.models import Customer
+from featurestore.customers.models import Customer, LegalHold, Suppression
 from featurestore.ingest.models import DeadLetter
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
+from featurestore.requests.erasure.models import Erasure
+from featurestore.requests.models import RegimeRule, SubjectRequest
 from featurestore.serving.guard import decide_access
 from featurestore.store.memory import MemoryStore
 from tests.kit import logins
@@ -98,6 +100,24 @@ class AdminEnvironment:
     def dead_letter(self, customer_id: str = "C42", value: bytes = b"{}", reason: str = "invalid") -> DeadLetter:
         """A record of the customer's that was quarantined two hours ago."""
         return quarantine(self.dead_letters, self.customers[customer_id].subject, value, reason)
+
+    def erasure(self, reference: str = "R-2222-3333", customer_id: str = "C42") -> Erasure:
+        """An erasure that waits for one location and is held in another; a hold; and a suppression."""
+        now, subject = datetime.now(UTC), self.customers[customer_id].subject
+        rule = RegimeRule.objects.filter(regime__name="gdpr").earliest("pk")
+        request = SubjectRequest.objects.create(
+            reference=reference, type="erasure", regime=rule.regime, rule=rule, channel="api", state="in_progress",
+            received_at=now, changed_at=now, due_at=now, verified_at=now, verified_by="attested",
+        )  # fmt: skip
+        times = {"started_at": now, "changed_at": now, "next_attempt_at": now, "begun_at": now}
+        made = Erasure.objects.create(request=request, started_by="olivia", encrypted_person="x", **times)
+        for position, state in enumerate(("unavailable", "held", "checked")):
+            error = "the store does not answer" if state == "unavailable" else ""
+            made.steps.create(location=f"place{position}", position=position, state=state, since=now, last_error=error)
+        LegalHold.objects.create(subject=subject, reason="a tax audit", begins_at=now, placed_by="olivia")
+        number = Suppression.objects.count()
+        Suppression.objects.create(key_id="1", normalisation="nfc", digest=f"{number:064x}", erased_at=now, refused=3)
+        return made
 
     def access_record(self, customer_id: str = "C42", number: int = 1, **withheld: str) -> None:
         """Write an access record of a minute ago by support-bot, and a gap: the record before it is lost."""

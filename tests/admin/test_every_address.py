@@ -43,6 +43,7 @@ POSTED = {
     "username": "new", "password1": "a-long-passphrase-9", "password2": "a-long-passphrase-9",
     "usable_password": "true", "is_superuser": "on", "is_staff": "on", "is_active": "on", "groups": ["1"],
     "user_permissions": ["1"],
+    "customer_id": "C42", "reference": "R-2222-3333", "again": "R-2222-3333",
     "version": "7", "language": "en", "body": "A text", "permissions": ["1"], "date_joined_0": "2026-01-01",
     "date_joined_1": "00:00:00",
 }  # fmt: skip
@@ -53,7 +54,8 @@ ENDED = {"access_apiclient_deactivate", "access_apiclient_revoke_tokens"}
 CHANGES: dict[str, set[str]] = {
     "olivia": DECIDED
     | {"consent_purpose_change", "consent_purpose_retire", "consent_purpose_add", "consent_notice_add"}
-    | {"audit_finding_dismiss", "audit_auditrun_run_now"},
+    | {"audit_finding_dismiss", "audit_auditrun_run_now"}
+    | {"customers_legalhold_place", "customers_legalhold_release"},
     "petra": RENEWED
     | ENDED
     | {f"access_apiclient_{what}" for what in ("add", "change", "allow", "assign_staff", "create_key", "create_secret")}
@@ -84,6 +86,8 @@ def full(env: AdminEnvironment) -> AdminEnvironment:
     env.finding(customer_id=ANNA)
     env.dead_letter(ANNA, b"no event")
     env.access_record(ANNA)
+    env.erasure("R-2222-4444", ANNA)
+    env.erasure()
     LoginEvent.objects.create(kind="failed")
     for number, (name, owner) in enumerate({"support-bot": "chat", "sales-bot": "sales team"}.items()):
         env.secret(name)

@@ -15,12 +15,14 @@ OFFICER = {
     "accesslog.AccessGap", "accesslog.AccessRecord",
     "access.ApiClient", "access.ApiKey", "access.ClientSecret", "consent.ConsentRecord", "consent.Notice",
     "consent.PermissionChange", "consent.Purpose", "ingest.DeadLetter", "audit.AuditRun", "audit.Finding",
-    "customers.Customer", "logins.LoginEvent",
+    "customers.Customer", "customers.LegalHold", "customers.Suppression", "erasure.Erasure", "logins.LoginEvent",
 }  # fmt: skip
 SEEN = {
     "root": OFFICER | {"auth.User", "auth.Group"},
     "olivia": OFFICER,
-    "petra": OFFICER - {"logins.LoginEvent", "accesslog.AccessRecord", "consent.ConsentRecord", "customers.Customer"},
+    "petra": OFFICER
+    - {"logins.LoginEvent", "accesslog.AccessRecord", "consent.ConsentRecord", "customers.Customer"}
+    - {"customers.LegalHold", "customers.Suppression", "erasure.Erasure"},
     "chris": {"consent.Notice", "consent.Purpose"},
 }
 ADDED = {
@@ -42,6 +44,7 @@ def full_env(env: AdminEnvironment) -> AdminEnvironment:
     env.finding()
     env.dead_letter()
     env.access_record()
+    env.erasure()
     LoginEvent.objects.create(kind="failed")
     return env
 
@@ -88,7 +91,9 @@ def test_overview_and_menu_show_only_permitted_models(full_env: AdminEnvironment
     assert ("C42" in text_of(page)) is (name in ("root", "olivia"))
 
 
-@pytest.mark.parametrize("app", ["access", "accesslog", "audit", "auth", "consent", "customers", "ingest", "logins"])
+@pytest.mark.parametrize(
+    "app", ["access", "accesslog", "audit", "auth", "consent", "customers", "erasure", "ingest", "logins"]
+)
 def test_app_pages_open(full_env: AdminEnvironment, app: str) -> None:
     assert full_env.log_in("root").get(reverse("admin:app_list", args=[app])).status_code == 200
 

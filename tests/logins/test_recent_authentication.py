@@ -26,6 +26,7 @@ def pages(env: AdminEnvironment) -> Iterator[str]:
     env.finding()
     env.dead_letter()
     env.access_record()
+    env.erasure()
     LoginEvent.objects.create(kind="failed")
     for model, model_admin in admin.site._registry.items():
         row = model._default_manager.order_by("pk").first()

@@ -16,6 +16,7 @@ from featurestore.customers.selectors import find_customers
 from featurestore.identity import IdentifierError
 from featurestore.requests.actors import Actor
 from featurestore.requests.contact_box import encrypt
+from featurestore.requests.errors import NotPossible
 from featurestore.requests.models import CustomerMessage, RequestType, SubjectRequest
 from featurestore.requests.services import messages
 from featurestore.requests.services.timeline import change_of, check_allowed, check_text, required
@@ -80,6 +81,8 @@ def answer(reference: str, actor: Actor, text: str, done: str, now: datetime | N
         with change_of(reference, at) as change:
             request = change.request
             check_allowed(request, Action.ANSWER)
+            if request.type == RequestType.ERASURE:
+                raise NotPossible("An erasure is answered by what was erased and proven: start it.")
             effect = effect_of(request)
             choices = _choices(request, effect, actor, at)
             written = write_decisions(choices, now) if choices else []

@@ -8,11 +8,11 @@ from featurestore.config import settings
 from featurestore.requests.actors import Actor
 from featurestore.requests.due_dates import due_at
 from featurestore.requests.errors import NoReason, NotExtendable, NotPossible, SecondPersonNeeded, WrongRequest
-from featurestore.requests.models import CustomerMessage, SubjectRequest
+from featurestore.requests.models import CustomerMessage, RequestType, SubjectRequest
 from featurestore.requests.services import messages
 from featurestore.requests.services.duplicates import let_duplicate_proceed
 from featurestore.requests.services.timeline import change_of, required
-from featurestore.requests.states import UNVERIFIED, Action, State
+from featurestore.requests.states import ERASING_EVENT, UNVERIFIED, Action, State
 
 Ground, Kind = SubjectRequest.Ground, CustomerMessage.Kind
 
@@ -74,6 +74,7 @@ def refuse(reference: str, actor: Actor, ground: str, reason: str, now: datetime
         raise NoReason("State the legal ground of the refusal.")
     with change_of(reference, now) as change:
         request = change.request
+        _refuse_if_erasing(request)
         request.ground = ground
         if settings().refusals_need_approval and request.state not in UNVERIFIED:
             request.proposed_by = actor.name
@@ -113,6 +114,10 @@ def return_refusal(reference: str, actor: Actor, reason: str, now: datetime | No
 def close(reference: str, actor: Actor, reason: str = "", now: datetime | None = None) -> SubjectRequest:
     """Close an answered request: nothing is left to do."""
     with change_of(reference, now) as change:
+        if change.request.type == RequestType.ERASURE:
+            raise NotPossible(
+                "An erasure is closed by itself, when every location was erased and proven: see its page."
+            )
         change.add(Action.CLOSE, actor, reason)
         return change.request
 
@@ -121,10 +126,17 @@ def withdraw(reference: str, actor: Actor, reason: str, now: datetime | None = N
     """Record that the customer withdrew the request. A verified duplicate of it proceeds."""
     why = required(reason, "how the customer withdrew it")
     with change_of(reference, now) as change:
+        _refuse_if_erasing(change.request)
         change.resume()
         change.add(Action.WITHDRAW, actor, why)
         let_duplicate_proceed(change.request, change)
         return change.request
+
+
+def _refuse_if_erasing(request: SubjectRequest) -> None:
+    """Raises NotPossible, if the erasure that it asks for was started."""
+    if request.events.filter(kind=ERASING_EVENT).exists():
+        raise NotPossible("The erasure has started, and can't be undone: the request ends with it.")
 
 
 def remaining(request: SubjectRequest, at: datetime) -> timedelta:

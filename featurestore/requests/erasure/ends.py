@@ -1,0 +1,84 @@
+"""Ends of an erasure: answered, when all that can be erased now was erased and proven; closed, when the stated times of
+the rest have passed and it was proven too. What a legal hold keeps is told in the answer, and prevents the second end.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import structlog
+from django.db import transaction
+
+from featurestore.requests.actors import SYSTEM
+from featurestore.requests.contact_box import encrypt
+from featurestore.requests.erasure.certificate import certificate
+from featurestore.requests.erasure.models import Erasure, ErasureStep
+from featurestore.requests.services.timeline import Change, change_of
+from featurestore.requests.states import Action
+from featurestore.requests.states import State as RequestState
+
+State = ErasureStep.State
+log = structlog.get_logger(__name__)
+
+
+def is_answerable(steps: Iterable[ErasureStep]) -> bool:
+    """Whether every location was erased and looked through, or waits for its stated time, or is held."""
+    states = {step.state for step in steps}
+    return bool(states) and states <= {State.CHECKED, State.WAITS, State.HELD}
+
+
+def is_closable(steps: Iterable[ErasureStep]) -> bool:
+    """Whether nothing is left to wait for."""
+    return {step.state for step in steps} == {State.CHECKED}
+
+
+def answer(erasure: Erasure, at: datetime) -> None:
+    """Record that the erasure is answered, and write the answer to the request."""
+    with transaction.atomic():
+        if erasure.request:
+            with change_of(erasure.request.reference, at) as change:
+                _continue_if_waiting(change)
+                steps = list(erasure.steps.all())
+                held = sorted(step.location for step in steps if step.state == State.HELD)
+                waiting = {step.location: _date(step) for step in steps if step.state == State.WAITS}
+                request = change.request
+                request.answered_at = change.at
+                request.encrypted_answer = encrypt(certificate(steps, request.language))
+                change.add(Action.ANSWER, SYSTEM, "erased and proven", held=held, waiting=waiting)
+        _advance(erasure, Erasure.State.ERASING, state=Erasure.State.ANSWERED, answered_at=at, changed_at=at)
+    log.info("erasure answered", erasure=erasure.pk)
+
+
+def close(erasure: Erasure, at: datetime) -> None:
+    """Record that nothing is left anywhere, and forget whom it was about."""
+    with transaction.atomic():
+        if erasure.request:
+            with change_of(erasure.request.reference, at) as change:
+                if change.request.state == RequestState.ANSWERED:
+                    change.request.encrypted_answer = encrypt(
+                        certificate(list(erasure.steps.all()), change.request.language)
+                    )
+                    change.add(Action.CLOSE, SYSTEM, "every location was erased and proven")
+        _advance(
+            erasure, Erasure.State.ANSWERED, state=Erasure.State.CLOSED, closed_at=at, changed_at=at,
+            encrypted_person="", customer_key=None, waiting_for="",
+        )  # fmt: skip
+    log.info("erasure closed", erasure=erasure.pk)
+
+
+def _continue_if_waiting(change: Change) -> None:
+    """Continue a request that waits for the customer, or for an approval of its refusal: its erasure has been done."""
+    if change.request.state == RequestState.WAITING:
+        change.resume()
+        change.add(Action.CONTINUE, SYSTEM, "the erasure was carried out meanwhile")
+    elif change.request.state == RequestState.TO_APPROVE:
+        change.request.ground = change.request.proposed_by = ""
+        change.add(Action.RETURN, SYSTEM, "the erasure was carried out meanwhile")
+
+
+def _advance(erasure: Erasure, before: str, **fields: object) -> None:
+    Erasure.objects.filter(pk=erasure.pk, state=before).update(**fields)
+    erasure.refresh_from_db()
+
+
+def _date(step: ErasureStep) -> str:
+    return step.gone_at.date().isoformat() if step.gone_at else ""

@@ -1,0 +1,8 @@
+from tests.kit.clock import clock
+from tests.kit.databases import database
+from tests.kit.erasures import erasures
+from tests.kit.journal import journal
+from tests.kit.shop import sent, shop
+from tests.kit.stores import store
+
+__all__ = ["clock", "database", "erasures", "journal", "sent", "shop", "store"]
