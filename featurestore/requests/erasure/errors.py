@@ -6,16 +6,10 @@ from featurestore.requests.errors import NotPossible, WrongRequest
 class NotErasable(NotPossible):
     """The request is none for an erasure, or its state does not allow one."""
 
-    code = "not_erasable"
-
 
 class NoLocations(NotPossible):
     """No data location is registered: nothing could be erased, and nothing proven."""
 
-    code = "no_locations"
-
 
 class WrongHold(WrongRequest):
     """A legal hold without a reason, with an unknown location, or that has ended."""
-
-    code = "wrong_hold"
