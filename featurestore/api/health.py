@@ -22,6 +22,7 @@ from featurestore.consent import metrics as consent_metrics
 from featurestore.consent.journal import metrics as journal_metrics
 from featurestore.ingest import metrics as dead_letter_metrics
 from featurestore.requests import metrics as request_metrics
+from featurestore.requests.erasure import metrics as erasure_metrics
 from featurestore.shared_metrics import SHARED
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
@@ -63,6 +64,7 @@ def all_metrics() -> Reply:
     """Metrics of the processes behind this port, and gauges of the database and the control Redis."""
     consent_metrics.measure()
     dead_letter_metrics.measure()
+    erasure_metrics.measure()
     journal_metrics.measure()
     records.measure()
     request_metrics.measure()

@@ -23,10 +23,12 @@ from featurestore.consent.errors import ConsentError, ImmutableRecord, NotPaused
 from featurestore.consent.journal import metrics as journal_metrics
 from featurestore.consent.permission_derivation import Basis
 from featurestore.consent.vouching.node_verifier import VerifierState
+from featurestore.customers import suppressions
 from featurestore.ingest import metrics as dead_letter_metrics
 from featurestore.jobs import metrics as task_metrics
 from featurestore.permission import Denial
 from featurestore.requests import metrics as request_metrics
+from featurestore.requests.erasure import metrics as erasure_metrics
 from featurestore.requests.errors import (
     ImmutableEvent,
     NoReason,
@@ -75,6 +77,8 @@ def metric_names() -> set[str]:
         journal_metrics,
         request_metrics,
         task_metrics,
+        erasure_metrics,
+        suppressions,
     )
     counted = [metric for module in modules for metric in vars(module).values()]
     families = [family for metric in counted if isinstance(metric, METRIC_TYPES) for family in metric.collect()]
