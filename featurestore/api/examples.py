@@ -229,6 +229,8 @@ CONSENT = {"customer_id": "C42", "purpose": "service", "decision": "given", "not
 WITHDRAWAL = {"customer_id": "C42", "purpose": "service", "decision": "withdrawn", "method": "chat"}
 
 CUSTOMER = {"customer_id": "C42", "region": "Europe", "brand": "lamp"}
+COME_BACK = "This customer was erased. If they came back by their own choice, state `after_erasure`."
+ERASED = problem(409, "erased", "The customer was erased", COME_BACK)
 CUSTOMERS = [
     Example("registered", "A new customer", CUSTOMER, 201, {"created": True, "effective": True}),
     Example("known", "A registered customer", CUSTOMER, 200, {"created": False, "effective": True}),
@@ -243,18 +245,7 @@ CUSTOMERS = [
         400,
         problem(400, "malformed", "The body is malformed", "Object missing required field `brand`"),
     ),
-    Example(
-        "erased",
-        "A customer who was erased",
-        CUSTOMER | {"customer_id": "C13"},
-        409,
-        problem(
-            409,
-            "erased",
-            "The customer was erased",
-            "This customer was erased. If they came back by their own choice, state `after_erasure`.",
-        ),
-    ),
+    Example("erased", "A customer who was erased", CUSTOMER | {"customer_id": "C13"}, 409, ERASED),
 ]
 
 RECORDED = {

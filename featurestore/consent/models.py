@@ -309,10 +309,7 @@ class PermissionChange(models.Model):
     )
     kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.CHANGE, editable=False)
     subject = models.CharField(max_length=32, db_index=True)
-    suppression = models.CharField(
-        max_length=128, blank=True, default="", db_default="", editable=False,
-        help_text="Of an erasure: the entry of the identifier's suppression, for the journal.",
-    )  # fmt: skip
+    suppression = models.CharField(max_length=128, blank=True, db_default="", default="", editable=False)
     purge = models.BooleanField(
         help_text="Values may exist that are no longer allowed, or may be missing: the streams must act."
     )

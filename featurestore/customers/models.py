@@ -31,7 +31,7 @@ class Customer(models.Model):
 class Suppression(models.Model):
     """Digest of an identifier that was erased. What arrives for it later creates nobody (``suppressions.py``)."""
 
-    personal_data = "A keyed hash of an erased identifier, which names nobody without the key and the identifier."
+    personal_data = "None without its key and the identifier: a keyed hash of an identifier that was erased."
     erased_by = "Never: by it an erasure endures. A deliberate new registration deletes it."
 
     key_id = models.CharField(max_length=32, help_text="Of the key in RAPPORT_SUPPRESSION_KEYS.")

@@ -71,8 +71,10 @@ def register(
     registration = Registration(customer_id, region, brand, since, history_follows, after_erasure)
     if results := _register_batch([registration], now, entrance):
         return results[0]
-    if known and after_erasure:
-        raise KeptByHold("The erasure of this customer has not ended, or a legal hold keeps rows: register them later.")
+    if after_erasure:
+        raise KeptByHold(
+            "The erasure of this customer is not answered yet, or a legal hold keeps the row: try it later."
+        )
     raise ErasedCustomer("This customer was erased. If they came back by their own choice, state `after_erasure`.")
 
 

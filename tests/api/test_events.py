@@ -2,19 +2,15 @@
 
 import json
 import threading
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
-from django.db import DatabaseError
 from msgspec import structs
 
 from featurestore.access.services import create_client, create_key
-from featurestore.api import event_checks, event_permissions, events
+from featurestore.api import event_checks, events
 from featurestore.catalog.chat import chat
-from featurestore.customers.models import Suppression
-from featurestore.customers.suppressions import add_suppressions, entry_of
 from featurestore.definitions import EventSource
 from featurestore.ingest import acknowledged_writer
 from featurestore.ingest.acknowledged_writer import AcknowledgedEventWriter, EncodedEvent
@@ -86,30 +82,6 @@ def test_refused_and_unknown_customers_are_answered_alike(
     assert len(answers) == 1
     assert post(PATH, one(customer_id="C46")).json() == answer(NOT_COUNTED)
     assert len(kafka) == 4, "the streams decide"
-
-
-def test_event_of_an_erased_customer_is_answered_as_a_strangers_and_not_sent(
-    post: Post, kafka: FakeKafka, environment: ServingEnvironment
-) -> None:
-    add_suppressions([entry_of("C47")], datetime(2026, 1, 1, tzinfo=UTC))
-    bodies = [one(customer_id=customer_id) for customer_id in ("C47", "unknown")]
-    for _ in range(2):
-        erased, unknown = (post(PATH, body) for body in bodies)
-        assert (erased.status_code, erased.content) == (unknown.status_code, unknown.content)
-    assert [event.subject for event in kafka] == [environment.subject("unknown")] * 2
-    assert Suppression.objects.get().refused == 2
-
-
-def test_events_of_strangers_are_not_sent_while_it_is_unknown_who_was_erased(
-    post: Post, kafka: FakeKafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unavailable(_wanted: object) -> None:
-        raise DatabaseError
-
-    monkeypatch.setattr(event_permissions, "find_suppressions", unavailable)
-    assert post(PATH, one(customer_id="unknown")).status_code == 503
-    assert post(PATH, one()).status_code == 202
-    assert len(kafka) == 1
 
 
 def test_event_of_a_permitted_purpose_is_accepted(

@@ -7,6 +7,7 @@ import pytest
 from featurestore.consent.models import ConsentRecord, PermissionChange
 from featurestore.consent.outbox.publication import permissions_of
 from featurestore.customers.models import Customer, Suppression
+from featurestore.profiles.errors import KeptByHold
 from featurestore.requests.actors import SYSTEM
 from featurestore.requests.contact_box import decrypt
 from featurestore.requests.erasure import starting, walk
@@ -16,7 +17,7 @@ from featurestore.requests.errors import NotPossible
 from featurestore.requests.models import SubjectRequest
 from featurestore.requests.services import Intake, answer, close, receive, refuse, withdraw
 from tests.kit.clock import at
-from tests.kit.erasures import OLIVIA, UNAVAILABLE, ErasureEnvironment
+from tests.kit.erasures import OLIVIA, UNAVAILABLE, ErasureEnvironment, MemoryLocation
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 DAY_S = 86_400
@@ -321,3 +322,37 @@ def test_without_a_location_no_erasure_starts(erasures: ErasureEnvironment) -> N
     starting.registry._locations.clear()
     with pytest.raises(NoLocations):
         erasures.start()
+
+
+def test_requests_are_emptied_after_the_answer_and_before_the_end(erasures: ErasureEnvironment) -> None:
+    requests, contacts = MemoryLocation("subject_requests"), MemoryLocation("contacts")
+    contacts.erased_after = ("subject_requests",)
+    starting.registry.register(contacts, requests)
+    erasures.places["store"].error = UNAVAILABLE
+    erasure = erasures.start()
+    erasures.walk_to_answer()
+    assert requests.calls == contacts.calls == []
+    erasures.places["store"].error = None
+    erasures.walk(1000)
+    erasure.refresh_from_db()
+    assert (requests.calls, contacts.calls) == (["erase", "prove"], ["erase", "prove"])
+    assert erasure.state == "closed"
+
+
+def test_who_came_back_before_the_stated_time_keeps_what_is_new(erasures: ErasureEnvironment) -> None:
+    events = erasures.places["events"]
+    events.stays = timedelta(days=7)
+    erasure = erasures.start()
+    with pytest.raises(KeptByHold):
+        erasures.shop.register("ann", 25, after_erasure=True)
+    erasures.walk_to_answer()
+    events.stays = timedelta()
+    subject = erasures.shop.register("ann", 100, after_erasure=True).customer.subject
+    for place in list(erasures.places.values())[:-1]:
+        place.things[subject] = ["ann is back"]
+    events.gone_within = lambda: timedelta(days=7)
+    erasures.walk(60 + 7 * DAY_S)
+    erasure.refresh_from_db()
+    assert (erasure.state, erasures.left()) == ("closed", 4)
+    assert "came back" in erasures.step(erasure, "events").last_error
+    assert Customer.objects.get(customer_id="ann").erased_at is None

@@ -19,7 +19,7 @@ from featurestore.consent.journal.records import Evidence, JournalRecord
 from featurestore.consent.journal.records import encode as encode_journaled
 from featurestore.consent.models import KeptDenial, PermissionChange
 from featurestore.consent.outbox.purge_producer import Purge
-from featurestore.customers.models import Customer
+from featurestore.customers.models import Customer, LegalHold
 from featurestore.customers.selectors import stored_subject
 from featurestore.identity import partition_of
 from featurestore.ingest.models import DeadLetter
@@ -118,6 +118,11 @@ def write_access_stream(servers: Servers, customer: str) -> None:
     raw = encode(Batch("0" * 16, 1, 1, 1, 0, [context], reads))
     servers.control.xadd(KEY, {FIELD: raw})
     servers.control.xadd(QUARANTINE_KEY, {FIELD: raw})
+
+
+def write_ended_hold(servers: Servers, customer: str) -> None:
+    times = {"begins_at": at(1), "ends_at": at(2), "placed_by": "Staff S"}
+    LegalHold.objects.create(subject=stored_subject(customer), reason=f"claim of {customer}", **times)
 
 
 def write_dead_letter(servers: Servers, customer: str) -> None:
@@ -237,6 +242,7 @@ WRITERS: dict[str, Callable[[Servers, str], None]] = {
     "access_records": write_access_record,
     "access_stream": write_access_stream,
     "dead_letters": write_dead_letter,
+    "legal_holds": write_ended_hold,
     "contacts": write_contact,
     "subject_requests": write_request,
     "request_events": write_request_event,
@@ -267,6 +273,7 @@ FACTS: dict[str, list[Any]] = {
     "clock_pauses": ["reference"],
     "verification_codes": ["reference"],
     "dead_letters": ["events.of {0}.g1"],
+    "legal_holds": ["claim of {0}"],
     "events": ["event of {0}"],
     "dead_letter_topic": ["no JSON of {0}", "by the identifier of {0}"],
     "purges": ["order to delete values"],

@@ -8,6 +8,7 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 
+from featurestore.locations import registry
 from featurestore.requests.actors import SYSTEM
 from featurestore.requests.contact_box import encrypt
 from featurestore.requests.erasure.certificate import certificate
@@ -17,12 +18,25 @@ from featurestore.requests.states import Action
 from featurestore.requests.states import State as RequestState
 
 State = ErasureStep.State
+REQUESTS = "subject_requests"
 log = structlog.get_logger(__name__)
 
 
+def after_the_answer() -> set[str]:
+    """The locations that are erased once the request is answered: the requests themselves, and what depends on them."""
+    found: set[str] = set()
+    for location in registry.in_order():
+        if location.name == REQUESTS or found.intersection(location.erased_after):
+            found.add(location.name)
+    return found
+
+
 def is_answerable(steps: Iterable[ErasureStep]) -> bool:
-    """Whether every location was erased and looked through, or waits for its stated time, or is held."""
-    states = {step.state for step in steps}
+    """Whether every location that needs no answer was erased and looked through, or waits for its stated time, or is
+    held.
+    """
+    later = after_the_answer()
+    states = {step.state for step in steps if step.location not in later}
     return bool(states) and states <= {State.CHECKED, State.WAITS, State.HELD}
 
 
@@ -60,7 +74,8 @@ def close(erasure: Erasure, at: datetime) -> None:
                     change.add(Action.CLOSE, SYSTEM, "every location was erased and proven")
         _advance(
             erasure, Erasure.State.ANSWERED, state=Erasure.State.CLOSED, closed_at=at, changed_at=at,
-            encrypted_person="", customer_key=None, waiting_for="",
+            encrypted_person="",
+            person_digest="", customer_key=None, waiting_for="",
         )  # fmt: skip
     log.info("erasure closed", erasure=erasure.pk)
 

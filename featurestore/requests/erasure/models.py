@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 class Erasure(models.Model):
     """Erasure of a person's data in every location: whole, or of what belongs to some purposes or event sources."""
 
-    personal_data = "Whose data is erased, encrypted, until it is closed; then when it was done."
+    personal_data = "None without RAPPORT_CONTACT_KEY: whose data is erased, encrypted, until it is closed. Then times."
     erased_by = "Closing it empties what names the person; the times and counts stay as proof."
 
     class State(models.TextChoices):
@@ -26,6 +26,9 @@ class Erasure(models.Model):
     purposes = models.JSONField(default=list, blank=True, help_text="Names of purposes; empty: all.")
     sources = models.JSONField(default=list, blank=True, help_text="Names of event sources; empty: all.")
     encrypted_person = models.TextField(blank=True, editable=False)
+    person_digest = models.CharField(
+        max_length=64, blank=True, editable=False, db_index=True, help_text="Keyed hash of the subject."
+    )
     customer_key = models.BigIntegerField(null=True, blank=True, editable=False, help_text="Of the customer's row.")
     state = models.CharField(max_length=8, choices=State.choices, default=State.ERASING)
     started_by = models.CharField(max_length=150)
@@ -54,7 +57,8 @@ class Erasure(models.Model):
             ),
             models.CheckConstraint(
                 name="closed_erasure_names_nobody",
-                condition=~models.Q(state="closed") | models.Q(encrypted_person="", customer_key=None),
+                condition=~models.Q(state="closed")
+                | models.Q(encrypted_person="", person_digest="", customer_key=None),
             ),
         ]
         indexes = [

@@ -5,20 +5,20 @@ from datetime import datetime
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
 
 from featurestore.clock import database_now
+from featurestore.customers.locations import PSEUDONYMISED
 from featurestore.customers.models import Customer
+from featurestore.customers.selectors import person_of
 from featurestore.locations import Person, registry
 from featurestore.requests.actors import Actor
 from featurestore.requests.erasure.errors import NoLocations, NotErasable
 from featurestore.requests.erasure.models import Erasure, ErasureStep
-from featurestore.requests.erasure.person import encrypted, person_named
+from featurestore.requests.erasure.person import digest_of, encrypted
 from featurestore.requests.models import RequestType
 from featurestore.requests.services.timeline import append_event, change_of
 from featurestore.requests.states import ERASING_EVENT, State
 
-PSEUDONYMISED = Q(customer_id__startswith="erased/")
 STARTABLE = (State.OPEN, State.IN_PROGRESS)
 AFTER_RESTORE = "the take-over after a restore"
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ def start(reference: str, actor: Actor, sources: Sequence[str] = (), now: dateti
             raise NotErasable("The erasure of this request was started before.")
         if not request.customer_id:
             raise NotErasable("The request names no customer: verify it with the customer id first.")
-        person = person_named(request.customer_id, request.purposes, list(sources))
+        person = person_of(request.customer_id, request.purposes or None, list(sources) or None)
         erasure = _create(person, Erasure.Cause.REQUEST, actor.name, change.at, request=request)
         request.changed_at = change.at
         append_event(request, ERASING_EVENT, actor, detail={"purposes": erasure.purposes, "sources": erasure.sources})
@@ -59,7 +59,7 @@ def start_again(now: datetime | None = None) -> int:
             locked = Customer.objects.select_for_update().filter(pk=customer.pk).exclude(erased_at=None).first()
             if locked is None or open_ones.filter(customer_key=customer.pk).exists():
                 continue
-            person = person_named(customer.customer_id, [], [])
+            person = person_of(customer.customer_id)
             erasure = _create(person, Erasure.Cause.RESTORE, AFTER_RESTORE, at)
         started += 1
         log.warning("erasure started again after a restore", erasure=erasure.pk)
@@ -87,6 +87,7 @@ def _create(person: Person, cause: Erasure.Cause, actor: str, at: datetime, **fi
         purposes=sorted(person.purposes or ()),
         sources=sorted(person.sources or ()),
         encrypted_person=encrypted(person),
+        person_digest=digest_of(person.subjects[0]),
         customer_key=person.customers[0] if person.customers else None,
         started_by=actor[:150],
         started_at=at,

@@ -19,6 +19,7 @@ from featurestore.requests.erasure.models import ErasureStep
 State = ErasureStep.State
 TRACES = "{} traces were found after the erasure: it is erased again"
 KEPT = "{} things could not be erased yet: it is tried again"
+CAME_BACK = "not looked through: the customer came back before, and what is stored now may be new"
 UNREADABLE = "{} things could not be read: it is not proven that nothing is left"
 UNEXPECTED = "the location failed with {}: the log of the Celery worker says more"
 log = structlog.get_logger(__name__)
@@ -96,6 +97,11 @@ def check_again(step: ErasureStep, at: datetime) -> None:
     """Have an erased location looked through again, since another was erased after it."""
     counts = {"traces": 0, "looked_at": 0, "unreadable": 0}
     _save(step, at, state=State.ERASED, checking=True, cursor="", next_attempt_at=None, **counts)
+
+
+def pass_over(step: ErasureStep, at: datetime) -> None:
+    """End a step whose stated time has come, of a person who came back before: what is there now can be new."""
+    _save(step, at, state=State.CHECKED, checked_at=at, next_attempt_at=None, last_error=CAME_BACK)
 
 
 def hold_step(step: ErasureStep, why: str, at: datetime) -> None:

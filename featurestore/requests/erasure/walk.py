@@ -14,12 +14,13 @@ from featurestore.clock import database_now
 from featurestore.jobs.job_leases import HeldJobLease, hold_job_lease
 from featurestore.locations import Person, registry
 from featurestore.requests.erasure.beginning import begin, denial_obstacle, journal_obstacle
-from featurestore.requests.erasure.ends import answer, close, is_answerable, is_closable
+from featurestore.requests.erasure.ends import after_the_answer, answer, close, is_answerable, is_closable
 from featurestore.requests.erasure.holds import held_locations
 from featurestore.requests.erasure.models import Erasure, ErasureStep
-from featurestore.requests.erasure.person import person_of
+from featurestore.requests.erasure.person import decrypted
+from featurestore.requests.erasure.selectors import came_back
 from featurestore.requests.erasure.starting import add_missing_steps, start_again
-from featurestore.requests.erasure.steps import Overtaken, begin_again, check_again, hold_step, run_page
+from featurestore.requests.erasure.steps import Overtaken, begin_again, check_again, hold_step, pass_over, run_page
 from featurestore.requests.errors import Unreadable
 
 LEASE, LEASE_S = "requests.erasure", 120
@@ -73,14 +74,17 @@ def walk_due(now: datetime | None = None, clock: Callable[[], float] = monotonic
 
 def advance(erasure: Erasure, part: Slice, now: datetime | None = None) -> None:
     """Advance one erasure as far as it can go now, for at most ERASURE_SLICE_S. Raises Overtaken, Unreadable."""
-    person = person_of(erasure)
+    person = decrypted(erasure)
     begin(erasure, person, now)
     at = _time(erasure, now)
     add_missing_steps(erasure, at)
-    _apply_holds(erasure, person, at)
     obstacle = journal_obstacle(erasure)
     finished = False
-    if not obstacle:
+    if erasure.state == Erasure.State.ANSWERED and came_back(person):
+        _wait_for_stated_times(erasure, at)
+        finished = True
+    elif not obstacle:
+        _apply_holds(erasure, person, at)
         finished = _run_steps(erasure, person, part, now)
         obstacle = denial_obstacle(erasure)
     at = _time(erasure, now)
@@ -93,6 +97,8 @@ def advance(erasure: Erasure, part: Slice, now: datetime | None = None) -> None:
     if finished and not obstacle and is_answerable(steps):
         if erasure.state == Erasure.State.ERASING:
             answer(erasure, at)
+            _run_steps(erasure, person, part, now)
+            steps = list(erasure.steps.all())
         if is_closable(steps):
             close(erasure, at)
             return
@@ -107,6 +113,8 @@ def _run_steps(erasure: Erasure, person: Person, part: Slice, now: datetime | No
     ends_s = part.clock() + ERASURE_SLICE_S
     steps = {step.location: step for step in erasure.steps.order_by("position", "pk")}
     after = {location.name: location.erased_after for location in registry.in_order()}
+    if erasure.state == Erasure.State.ERASING:
+        steps = {name: step for name, step in steps.items() if name not in after_the_answer()}
     for checking in (False, True):
         if checking:
             _check_what_precedes_the_last_erasure(steps, _time(erasure, now))
@@ -119,6 +127,12 @@ def _run_steps(erasure: Erasure, person: Person, part: Slice, now: datetime | No
                 if not goes_on:
                     break
     return True
+
+
+def _wait_for_stated_times(erasure: Erasure, at: datetime) -> None:
+    """End the steps whose stated time has come, of a person who came back meanwhile: nothing new is erased."""
+    for step in erasure.steps.filter(state=State.WAITS, gone_at__lte=at):
+        pass_over(step, at)
 
 
 def _is_due(step: ErasureStep, checking: bool, at: datetime) -> bool:

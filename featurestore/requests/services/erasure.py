@@ -4,23 +4,22 @@ from collections.abc import Collection
 from datetime import datetime
 
 from featurestore.clock import database_now
-from featurestore.requests.models import SubjectRequest
-from featurestore.requests.states import ENDED
+from featurestore.requests.models import RequestType, SubjectRequest
+from featurestore.requests.states import ENDED, State
 
 
 def empty_requests(keys: Collection[int], now: datetime | None = None) -> int:
     """Empty the requests that have ended, of what names the customer and of texts; the number of requests.
 
-    One that has not ended needs its customer, if only for the answer.
+    One that has not ended needs its customer, if only for the answer. Of an erasure the answer stays: it names nobody,
+    and is the proof.
     """
-    ended = SubjectRequest.objects.filter(pk__in=keys, state__in=ENDED)
-    return ended.update(
-        customer_id="",
-        subject="",
-        encrypted_details="",
-        encrypted_answer="",
-        duplicate_key="",
-        idempotency_key="",
-        request_digest="",
-        erased_at=now or database_now(),
-    )
+    rows, at = SubjectRequest.objects.filter(pk__in=keys), now or database_now()
+    fields = {
+        **dict.fromkeys(("customer_id", "subject", "encrypted_details", "duplicate_key"), ""),
+        **dict.fromkeys(("idempotency_key", "request_digest"), ""),
+        "erased_at": at,
+    }
+    erasures = rows.filter(type=RequestType.ERASURE, state__in=(State.ANSWERED, State.CLOSED)).update(**fields)
+    others = rows.filter(state__in=ENDED, erased_at=None).update(**fields, encrypted_answer="")
+    return erasures + others

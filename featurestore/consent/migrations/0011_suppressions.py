@@ -6,13 +6,13 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('consent', '0009_topic_ids_and_last_claims'),
+        ('consent', '0010_erasure'),
     ]
 
     operations = [
         migrations.AddField(
             model_name='permissionchange',
             name='suppression',
-            field=models.CharField(blank=True, db_default='', default='', editable=False, help_text="Of an erasure: the entry of the identifier's suppression, for the journal.", max_length=128),
+            field=models.CharField(blank=True, db_default='', default='', editable=False, max_length=128),
         ),
     ]

@@ -1,0 +1,20 @@
+"""Readers of erasures."""
+
+from collections.abc import Collection
+
+from featurestore.customers.models import Customer
+from featurestore.locations import Person
+from featurestore.requests.erasure.models import Erasure
+from featurestore.requests.erasure.person import digest_of
+
+
+def subjects_being_erased(subjects: Collection[str]) -> set[str]:
+    """The subjects, of these, whose whole erasure is not answered yet: what is written for them now may be erased."""
+    digests = {digest_of(subject): subject for subject in subjects}
+    erasing = Erasure.objects.filter(state=Erasure.State.ERASING, person_digest__in=digests, purposes=[], sources=[])
+    return {digests[one] for one in erasing.values_list("person_digest", flat=True)}
+
+
+def came_back(person: Person) -> bool:
+    """Whether the person is registered again since: what is stored under their subject now may be new."""
+    return person.whole and Customer.objects.filter(subject__in=person.subjects, erased_at=None).exists()
