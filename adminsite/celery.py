@@ -16,6 +16,7 @@ from kombu import Queue
 
 from adminsite.celery_health import watch
 from adminsite.checks import refuse_if_unsafe
+from adminsite.export_checks import refuse_without_export_folder
 from featurestore.config import settings
 from featurestore.servers.celery_broker import celery_broker
 
@@ -35,6 +36,8 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "requests.remind": 600.0,
         "erasure.walk": 5.0,
         "ingest.import_dead_letters": 30.0,
+        "exports.advance": 10.0,
+        "exports.sweep": 60.0,
         "audit.audit": float(AUDIT_S),
         "accesslog.prune": float(HOUR_S),
         "access.prune": 600.0,
@@ -88,4 +91,5 @@ app.conf.update(
 app.autodiscover_tasks()
 watch(app)
 celeryd_init.connect(refuse_if_unsafe, weak=False)
+celeryd_init.connect(refuse_without_export_folder, weak=False)
 beat_init.connect(refuse_if_unsafe, weak=False)

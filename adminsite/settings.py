@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "featurestore.profiles",
     "featurestore.requests",
     "featurestore.requests.erasure",
+    "featurestore.requests.export",
 ]
 
 MIDDLEWARE = [

@@ -17,4 +17,8 @@ if settings().serves_api:
 if settings().serves_admin:
     from django.contrib import admin
 
-    urlpatterns += [path("admin/", include("adminsite.login_urls")), path("admin/", admin.site.urls)]
+    urlpatterns += [
+        path("admin/", include("adminsite.login_urls")),
+        path("admin/", admin.site.urls),
+        path("", include("featurestore.requests.export.urls")),
+    ]

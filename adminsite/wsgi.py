@@ -9,12 +9,14 @@ from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
 from adminsite.checks import refuse_if_unsafe
+from adminsite.export_checks import refuse_without_export_folder
 from featurestore.api.draining import close_while_draining, drain_state
 from featurestore.config import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "adminsite.settings")
 django.setup()
 refuse_if_unsafe()
+refuse_without_export_folder()
 application: WSGIApplication = get_wsgi_application()
 # Hundreds of threads answer requests: if each kept its own connection, PostgreSQL would run out of them.
 connections.settings["default"]["CONN_MAX_AGE"] = 0

@@ -222,6 +222,15 @@ class Settings(BaseSettings):
         "", description="Address of the shop's messenger, which messages are posted to (Standard Webhooks)."
     )
     message_webhook_secret: str = Field("", description="Key that signs them: `whsec_` and base64.")
+    export_dir: str = Field(
+        str(ROOT / "var" / "exports"),
+        description="Folder of exports. Administration and Celery workers share it; its files are encrypted.",
+    )
+    exports_need_approval: bool = Field(
+        False, description="A second person releases an export: neither who prepared it, nor who reviewed it."
+    )
+    export_link_days: int = Field(7, gt=0, le=60, description="Days for which an export can be downloaded.")
+    export_tries: int = Field(3, gt=0, le=20, description="Downloads that the link of an export allows.")
     audit_interval_s: int = Field(300, description="Seconds from one consent audit to the next.")
     access_record_days: int = Field(
         90, gt=0, description="Days for which access records and requests per client are kept."

@@ -1,0 +1,133 @@
+"""Collection: every data location is asked for what it holds about the person, a page at a time, into the spool.
+
+1. A page comes from the location, after the cursor that the row of the export has.
+2. Its lines are written to the spool, and are on the disk.
+3. One transaction adds the parts, the facts of their categories and the next cursor, if the row still has the number
+   of parts that this process saw: so a process that lost its lease changes nothing.
+
+A process that is killed leaves bytes behind the last part, which the next one cuts off; the page is read again. A
+location that does not answer is waited for, which the row says.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+from django.db import transaction
+
+from featurestore.clock import database_now
+from featurestore.locations import Item, Location, LocationUnavailable, Page
+from featurestore.requests.actors import SYSTEM
+from featurestore.requests.export.collected import MAX_CATEGORIES, OTHER, add_facts, line_of, name_of, parts_of
+from featurestore.requests.export.models import DataExport, ExportCategory, SpoolPart
+from featurestore.requests.export.person import person_of
+from featurestore.requests.export.services.changes import export_change
+from featurestore.requests.export.spool import Spool
+from featurestore.requests.export.states import ExportAction, ExportState
+from featurestore.row_locations import data_locations
+
+PAGE = 500
+SLICE_S = 20.0
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=10)
+MAX_PROBLEM = 300
+log = structlog.get_logger(__name__)
+
+
+def collect(
+    export: DataExport,
+    renew: Callable[[], bool],
+    now: datetime | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> bool:
+    """Collect for SLICE_S at most; whether there may be more to do at once. ``renew``: whether this process still
+    may. Raises FolderFull, SpoolDamaged.
+    """
+    spool, person = Spool(export.name, export.encrypted_key), person_of(export.request)
+    end = monotonic() + SLICE_S
+    while monotonic() < end:
+        location = _next(export)
+        if location is None:
+            with export_change(export.pk, ExportAction.COLLECTED, SYSTEM, now=now, items=export.items) as changed:
+                changed.cursor = None
+            return False
+        try:
+            page = location.export(person, export.cursor, PAGE)
+        except LocationUnavailable as error:
+            _wait(export, location, str(error), now)
+            return False
+        except Exception as error:
+            _wait(export, location, f"It failed ({type(error).__name__}): see the log of the Celery worker.", now)
+            raise
+        if not renew() or not _store(export, spool, location, page):
+            return False
+        export.refresh_from_db()
+    return True
+
+
+def _next(export: DataExport) -> Location | None:
+    """The data location that is asked next; None when all are done."""
+    return next((one for one in data_locations().in_order() if one.name not in export.done), None)
+
+
+def _store(export: DataExport, spool: Spool, location: Location, page: Page) -> bool:
+    """Write a page and record it; False if another process went on meanwhile."""
+    by_category: dict[str, list[Item]] = {}
+    known = set(export.categories.values_list("name", flat=True))
+    for item in page.items:
+        name = name_of(item.category)
+        if name not in known and len(known) >= MAX_CATEGORIES:
+            name = OTHER
+        known.add(name)
+        by_category.setdefault(name, []).append(item)
+    parts = [(name, *part) for name, items in by_category.items() for part in parts_of(map(line_of, items))]
+    stored = spool.append([lines for *_, lines in parts], export.parts, export.spool_bytes) if parts else []
+    with transaction.atomic():
+        done = export.done if page.cursor is not None else [*export.done, location.name]
+        seen = {"parts": export.parts, "done": export.done, "cursor": export.cursor}
+        mine = DataExport.objects.filter(pk=export.pk, state=ExportState.COLLECTING, **seen)
+        if not mine.update(
+            parts=export.parts + len(parts),
+            items=export.items + len(page.items),
+            spool_bytes=export.spool_bytes + sum(length for _, length in stored),
+            cursor=page.cursor,
+            done=done,
+            locations=len(data_locations().in_order()),
+            waiting_for="",
+            waiting_since=None,
+            problem="",
+            attempts=0,
+        ):
+            return False
+        rows = {name: ExportCategory.objects.get_or_create(export=export, name=name)[0] for name in by_category}
+        numbered = enumerate(zip(parts, stored, strict=True), start=export.parts)
+        firsts = {name: row.items for name, row in rows.items()}
+        found = []
+        for number, ((name, count, _), (offset, length)) in numbered:
+            found.append(
+                SpoolPart(
+                    export=export, category=rows[name], number=number, first=firsts[name], items=count, offset=offset,
+                    length=length,
+                )
+            )  # fmt: skip
+            firsts[name] += count
+        SpoolPart.objects.bulk_create(found)
+        for name, items in by_category.items():
+            for item in items:
+                add_facts(rows[name], item, location.name)
+            rows[name].save()
+    return True
+
+
+def _wait(export: DataExport, location: Location, problem: str, now: datetime | None) -> None:
+    """Record that a location does not answer, and when it is asked again."""
+    at = now or database_now()
+    delay = min(FIRST_WAIT * 2 ** min(export.attempts, 10), LONGEST_WAIT)
+    DataExport.objects.filter(pk=export.pk, state=ExportState.COLLECTING).update(
+        waiting_for=location.title[:100],
+        waiting_since=export.waiting_since or at,
+        attempts=export.attempts + 1,
+        next_attempt_at=at + delay,
+        problem=problem[:MAX_PROBLEM],
+    )
+    log.warning("export waits for a data location", export=export.pk, location=location.name, problem=problem)

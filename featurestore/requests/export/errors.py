@@ -1,0 +1,35 @@
+"""Errors of exports. A message states what to do and names no customer."""
+
+from featurestore.requests.errors import RequestError
+
+
+class ExportNotPossible(RequestError):
+    """The state of the request or of the export does not allow the action."""
+
+    code = "export_not_possible"
+
+
+class ReleaseNeedsAnother(RequestError):
+    """A release that somebody else must decide."""
+
+    code = "release_needs_another"
+
+
+class WrongRedaction(RequestError):
+    """A redaction of what the export does not hold, or one too many."""
+
+    code = "wrong_redaction"
+
+
+class LinkRefused(RequestError):
+    """A link that is wrong, expired, used up or withdrawn: the same text for all."""
+
+    code = "link_refused"
+
+
+class FolderFull(Exception):
+    """The export folder takes no more bytes."""
+
+
+class SpoolDamaged(Exception):
+    """Bytes of a spool that can't be decrypted: another process wrote them, or the disk lost them."""
