@@ -20,7 +20,7 @@ from featurestore.requests.export.errors import SpoolDamaged
 from featurestore.requests.export.formats import csv_lines, file_names, json_lines, schema_of
 from featurestore.requests.export.models import DataExport, ExportCategory
 from featurestore.requests.export.redactions import redactions_of
-from featurestore.requests.export.services.release import packed
+from featurestore.requests.export.services.releases import packed
 from featurestore.requests.export.spool import Spool
 from featurestore.requests.export.summary import summary_page
 

@@ -2,9 +2,9 @@
 
 from featurestore.requests.export.services.download import delivered, take_try
 from featurestore.requests.export.services.ends import cancel, end_downloaded, expire, fail
-from featurestore.requests.export.services.release import packed, propose, release, return_to_review, show_link
+from featurestore.requests.export.services.releases import packed, propose, release, return_to_review, show_link
 from featurestore.requests.export.services.review import keep, redact_field, redact_item
-from featurestore.requests.export.services.start import start
+from featurestore.requests.export.services.starts import start
 
 __all__ = [
     "cancel",

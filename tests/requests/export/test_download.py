@@ -1,0 +1,160 @@
+"""Download: limited tries, an end, one answer for every wrong link, and nothing left afterwards."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from featurestore.locations import erase_all, export_all, prove_all
+from featurestore.requests import services as requests
+from featurestore.requests.export import services, views
+from featurestore.requests.export.errors import LinkRefused
+from featurestore.requests.export.link import new_link
+from featurestore.requests.export.locations import ExportLocation
+from featurestore.requests.export.models import DataExport, ExportCategory
+from featurestore.requests.export.person import person_of
+from featurestore.requests.export.states import ExportState
+from featurestore.requests.export.sweep import sweep
+from featurestore.requests.export.work import advance
+from tests.kit.exports import ExportEnvironment, is_readable, reloaded
+from tests.kit.requests import NOON, OLIVIA, day
+from tests.requests.export.conftest import ChangeSettings
+
+pytestmark = pytest.mark.django_db
+
+
+def released(exports: ExportEnvironment, **fields: str) -> tuple[DataExport, str]:
+    """A released export and its link."""
+    export = exports.collected(**fields)
+    services.release(export.pk, OLIVIA, now=NOON)
+    advance(NOON)
+    return reloaded(export), services.show_link(export.pk, OLIVIA, NOON).link
+
+
+@pytest.fixture
+def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads happen at noon."""
+    monkeypatch.setattr(views, "take_try", lambda link: services.take_try(link, NOON))
+    monkeypatch.setattr(views, "delivered", lambda pk: services.delivered(pk, NOON))
+
+
+def test_customer_downloads_the_package(exports: ExportEnvironment, at_noon: None) -> None:
+    export, link = released(exports)
+    passphrase = services.show_link(export.pk, OLIVIA, NOON).passphrase
+    browser = Client(enforce_csrf_checks=True)
+    page = browser.get(reverse("export_download", args=[link]))
+    assert page.status_code == 200
+    assert reloaded(export).tries_left == 3, "opening the page takes no try"
+    answer = browser.post(reverse("export_download", args=[link]))
+    content = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
+    assert len(content) == int(answer["Content-Length"]) == export.package_bytes
+    assert answer["Content-Disposition"] == f'attachment; filename="{export.request.reference}.zip"'
+    assert answer["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
+    assert not answer.cookies
+    copy = exports.folder / "copy.zip"
+    copy.write_bytes(content)
+    assert is_readable(copy, passphrase)
+    export = reloaded(export)
+    assert (export.state, export.tries_left, export.downloaded_at) == (ExportState.DOWNLOADED, 2, NOON)
+    assert export.request.events.last().kind == "export_downloaded"
+
+
+def test_every_wrong_link_has_one_answer(exports: ExportEnvironment, at_noon: None) -> None:
+    export, link = released(exports)
+    other, cancelled = released(exports, customer_id="C2")
+    services.cancel(other.pk, OLIVIA, "a mistake", NOON)
+    browser = Client()
+    wrong = [new_link(), cancelled, link[:-1], "x", "x" * 3000, link.replace(".", ":"), "%00"]
+    answers = {(got.status_code, got.content) for one in wrong for got in [browser.post(f"/exports/{one}")]}
+    assert len(answers) == 1
+    assert next(iter(answers))[0] == 404
+    pages = {browser.get(f"/exports/{one}").content for one in [*wrong, link]}
+    assert len(pages) == 1, "opening a page tells nothing of its link"
+    assert reloaded(export).tries_left == 3
+
+
+def test_link_works_as_often_as_it_has_tries(exports: ExportEnvironment, change_settings: ChangeSettings) -> None:
+    change_settings(export_tries=2)
+    _, link = released(exports)
+    for _ in range(2):
+        services.take_try(link, NOON).file.close()
+    with pytest.raises(LinkRefused):
+        services.take_try(link, NOON)
+
+
+def test_link_ends_with_its_time_and_the_sweep_deletes_the_package(exports: ExportEnvironment) -> None:
+    export, link = released(exports)
+    with pytest.raises(LinkRefused):
+        services.take_try(link, day(7))
+    assert sweep(day(6.9)).expired == 0
+    assert sweep(day(7)).expired == 1
+    export = reloaded(export)
+    assert (export.state, export.encrypted_passphrase, export.link_digest) == (ExportState.EXPIRED, "", "")
+    assert exports.files() == []
+    with pytest.raises(LinkRefused):
+        services.take_try(link, NOON)
+
+
+def test_clock_that_is_set_back_opens_no_link_again(exports: ExportEnvironment) -> None:
+    export, link = released(exports)
+    sweep(day(8))
+    with pytest.raises(LinkRefused):
+        services.take_try(link, day(1))
+    assert reloaded(export).changed_at == day(8)
+
+
+def test_package_is_deleted_an_hour_after_the_download_or_with_the_last_try(exports: ExportEnvironment) -> None:
+    first, link = released(exports)
+    second, other = released(exports, customer_id="C2")
+    services.take_try(link, NOON).file.close()
+    services.delivered(first.pk, NOON)
+    for _ in range(3):
+        services.take_try(other, NOON).file.close()
+    services.delivered(second.pk, NOON)
+    assert sweep(NOON + timedelta(minutes=59)).downloaded == 1
+    assert exports.files() == [f"{first.name}.zip"]
+    assert sweep(NOON + timedelta(minutes=60)).downloaded == 1
+    assert exports.files() == []
+    with pytest.raises(LinkRefused):
+        services.take_try(link, NOON + timedelta(minutes=61))
+
+
+def test_request_that_ends_without_an_answer_ends_its_export(exports: ExportEnvironment) -> None:
+    export = exports.collected()
+    requests.withdraw(export.request.reference, OLIVIA, "by telephone", NOON)
+    assert sweep(NOON).cancelled == 1
+    assert reloaded(export).state == ExportState.CANCELLED
+    assert exports.files() == []
+
+
+def test_sweep_deletes_files_of_no_export_and_no_other_file(exports: ExportEnvironment) -> None:
+    export = exports.collected()
+    for name in ("0" * 32 + ".zip", "1" * 32 + ".unfinished", f"{export.name}.zip", "notes.txt"):
+        (exports.folder / name).write_bytes(b"x")
+    assert sweep(NOON).orphans == 3
+    assert exports.files() == [f"{export.name}.spool", "notes.txt"]
+
+
+def test_package_that_is_missing_takes_no_try(exports: ExportEnvironment) -> None:
+    export, link = released(exports)
+    (exports.folder / f"{export.name}.zip").unlink()
+    with pytest.raises(LinkRefused):
+        services.take_try(link, NOON)
+    assert reloaded(export).tries_left == 3
+
+
+def test_erasure_deletes_the_exports_of_one_person(exports: ExportEnvironment) -> None:
+    mine, link = released(exports)
+    other, _ = released(exports, customer_id="C2")
+    location, person = ExportLocation(), person_of(mine.request)
+    assert [item.data["request"] for item in export_all(location, person)] == [mine.request.reference]
+    assert prove_all(location, person).traces == 1
+    assert erase_all(location, person).erased == 1
+    assert erase_all(location, person).erased == 0
+    assert prove_all(location, person).traces == 0
+    assert exports.files() == [f"{other.name}.zip"]
+    assert not ExportCategory.objects.filter(export_id=mine.pk).exists()
+    with pytest.raises(LinkRefused):
+        services.take_try(link, NOON)
