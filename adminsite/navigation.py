@@ -17,6 +17,7 @@ from featurestore.customers.models import Customer, LegalHold, Suppression
 from featurestore.ingest.models import DeadLetter
 from featurestore.logins.models import LoginEvent
 from featurestore.requests.erasure.models import Erasure
+from featurestore.requests.export.models import DataExport
 
 GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
     (
@@ -25,6 +26,7 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
             ("Customers", "group", Customer),
             ("Consent records", "history", ConsentRecord),
             ("Access records", "visibility", AccessRecord),
+            ("Exports", "archive", DataExport),
             ("Purposes", "target", Purpose),
             ("Notices", "article", Notice),
         ],

@@ -62,10 +62,10 @@ class MemoryLocation:
 
 
 def orders(subject: str) -> list[Item]:
-    """Twelve hundred orders of every subject but those of nobody: more than two pages."""
+    """Six hundred orders of every subject: more than a page."""
     return [
         Item("Orders", "web shop", LONG_AGO + timedelta(hours=n), {"order": n, "total": n * 1.5, "tags": ["a", f"{n}"]})
-        for n in range(1200)
+        for n in range(600)
     ]
 
 

@@ -44,33 +44,44 @@ def collect(
     may. Raises FolderFull, SpoolDamaged.
     """
     spool, person = Spool(export.name, export.encrypted_key), person_of(export.request)
-    end = monotonic() + SLICE_S
+    locations, end = data_locations().in_order(), monotonic() + SLICE_S
     while monotonic() < end:
-        location = _next(export)
-        if location is None:
+        if (asked := _next(export, locations)) is None:
             with export_change(export.pk, ExportAction.COLLECTED, SYSTEM, now=now, items=export.items) as changed:
-                changed.cursor = None
+                changed.cursor, changed.location = None, ""
             return False
+        location, cursor = asked
         try:
-            page = location.export(person, export.cursor, PAGE)
+            page = location.export(person, cursor, PAGE)
         except LocationUnavailable as error:
             _wait(export, location, str(error), now)
             return False
         except Exception as error:
             _wait(export, location, f"It failed ({type(error).__name__}): see the log of the Celery worker.", now)
             raise
-        if not renew() or not _store(export, spool, location, page):
+        if not renew() or not _store(export, spool, location, page, len(locations)):
             return False
         export.refresh_from_db()
     return True
 
 
-def _next(export: DataExport) -> Location | None:
-    """The data location that is asked next; None when all are done."""
-    return next((one for one in data_locations().in_order() if one.name not in export.done), None)
+def _next(export: DataExport, locations: list[Location]) -> tuple[Location, str | None] | None:
+    """The data location that is asked next, with the cursor; None when all are done.
+
+    Its name is with the cursor, since the order of locations may change with a release.
+    """
+    left = sorted((one for one in locations if one.name not in export.done), key=_name)
+    begun = next((one for one in left if one.name == export.location), None)
+    if begun is not None:
+        return begun, export.cursor
+    return (left[0], None) if left else None
 
 
-def _store(export: DataExport, spool: Spool, location: Location, page: Page) -> bool:
+def _name(location: Location) -> str:
+    return location.name
+
+
+def _store(export: DataExport, spool: Spool, location: Location, page: Page, locations: int) -> bool:
     """Write a page and record it; False if another process went on meanwhile."""
     by_category: dict[str, list[Item]] = {}
     known = set(export.categories.values_list("name", flat=True))
@@ -90,9 +101,10 @@ def _store(export: DataExport, spool: Spool, location: Location, page: Page) -> 
             parts=export.parts + len(parts),
             items=export.items + len(page.items),
             spool_bytes=export.spool_bytes + sum(length for _, length in stored),
+            location="" if page.cursor is None else location.name,
             cursor=page.cursor,
             done=done,
-            locations=len(data_locations().in_order()),
+            locations=locations,
             waiting_for="",
             waiting_since=None,
             problem="",

@@ -31,7 +31,10 @@ class DataExport(models.Model):
     released_by = models.CharField(max_length=150, blank=True)
 
     done = models.JSONField(default=list, editable=False, help_text="Names of the data locations that are collected.")
-    cursor = models.TextField(null=True, editable=False, help_text="Of the data location that is being collected.")
+    location = models.CharField(
+        max_length=100, blank=True, editable=False, help_text="The one that is being collected."
+    )
+    cursor = models.TextField(null=True, editable=False, help_text="Of that data location.")
     locations = models.PositiveIntegerField(default=0, help_text="Number of data locations.")
     items = models.PositiveBigIntegerField(default=0)
     parts = models.PositiveIntegerField(default=0, editable=False)

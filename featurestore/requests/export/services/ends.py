@@ -46,6 +46,6 @@ def _end(export_pk: int, action: ExportAction, actor: Actor, reason: str, now: d
 def _forget(export: DataExport) -> None:
     """Empty keys and link: without them no file that was copied before can be read."""
     export.encrypted_key = export.encrypted_passphrase = export.encrypted_link = export.link_digest = ""
-    export.cursor, export.waiting_for, export.waiting_since = None, "", None
+    export.location, export.cursor, export.waiting_for, export.waiting_since = "", None, "", None
     export.tries_left = export.spool_bytes = 0
     export.spool_parts.all().delete()
