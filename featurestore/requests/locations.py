@@ -44,7 +44,7 @@ class SubjectRequestLocation(RowLocation):
 
     name, title, category = "subject_requests", "Subject requests", "request"
     model = SubjectRequest
-    erased_after = ("permissions",)
+    erased_after = ("exports", "permissions")
 
     def rows(self, person: Person) -> QuerySet[SubjectRequest]:
         found = SubjectRequest.objects.filter(subject__in=person.subjects)

@@ -20,8 +20,13 @@ from featurestore.customers.models import Customer, LegalHold, Suppression
 from featurestore.ingest.models import DeadLetter
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
+from featurestore.requests import services as requests
+from featurestore.requests.actors import staff
 from featurestore.requests.erasure.models import Erasure
+from featurestore.requests.export.models import DataExport, ExportCategory, Redaction
+from featurestore.requests.export.services import start
 from featurestore.requests.models import RegimeRule, SubjectRequest
+from featurestore.requests.services import Intake
 from featurestore.serving.guard import decide_access
 from featurestore.store.memory import MemoryStore
 from tests.kit import logins
@@ -118,6 +123,23 @@ class AdminEnvironment:
         number = Suppression.objects.count()
         Suppression.objects.create(key_id="1", normalisation="nfc", digest=f"{number:064x}", erased_at=now, refused=3)
         return made
+
+    def export(self, customer_id: str = "C42", state: str = "in_review") -> DataExport:
+        """An export with a category and a redaction, without files."""
+        intake = Intake("access", "gdpr", "staff", customer_id, attested=True)
+        request = requests.receive(intake, staff("olivia")).request
+        export = start(request.reference, staff("olivia"))
+        category = ExportCategory.objects.create(export=export, name="Orders", items=3, fields={"total": ["number"]})
+        Redaction.objects.create(
+            export=export,
+            category=category,
+            item=1,
+            reason="concerns others",
+            redacted_by="olivia",
+            redacted_at=export.created_at,
+        )
+        DataExport.objects.filter(pk=export.pk).update(state=state)
+        return export
 
     def access_record(self, customer_id: str = "C42", number: int = 1, **withheld: str) -> None:
         """Write an access record of a minute ago by support-bot, and a gap: the record before it is lost."""

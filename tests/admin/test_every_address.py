@@ -55,7 +55,8 @@ CHANGES: dict[str, set[str]] = {
     "olivia": DECIDED
     | {"consent_purpose_change", "consent_purpose_retire", "consent_purpose_add", "consent_notice_add"}
     | {"audit_finding_dismiss", "audit_auditrun_run_now"}
-    | {"customers_legalhold_place", "customers_legalhold_release"},
+    | {"customers_legalhold_place", "customers_legalhold_release"}
+    | {f"exports_dataexport_{what}" for what in ("release", "cancel", "withhold", "show_link")},
     "petra": RENEWED
     | ENDED
     | {f"access_apiclient_{what}" for what in ("add", "change", "allow", "assign_staff", "create_key", "create_secret")}
@@ -88,6 +89,8 @@ def full(env: AdminEnvironment) -> AdminEnvironment:
     env.access_record(ANNA)
     env.erasure("R-2222-4444", ANNA)
     env.erasure()
+    env.export(ANNA)
+    env.export("C42", "released")
     LoginEvent.objects.create(kind="failed")
     for number, (name, owner) in enumerate({"support-bot": "chat", "sales-bot": "sales team"}.items()):
         env.secret(name)

@@ -15,14 +15,14 @@ OFFICER = {
     "accesslog.AccessGap", "accesslog.AccessRecord",
     "access.ApiClient", "access.ApiKey", "access.ClientSecret", "consent.ConsentRecord", "consent.Notice",
     "consent.PermissionChange", "consent.Purpose", "ingest.DeadLetter", "audit.AuditRun", "audit.Finding",
-    "customers.Customer", "customers.LegalHold", "customers.Suppression", "erasure.Erasure", "logins.LoginEvent",
+    "customers.Customer", "customers.LegalHold", "customers.Suppression", "erasure.Erasure", "exports.DataExport", "logins.LoginEvent",
 }  # fmt: skip
 SEEN = {
     "root": OFFICER | {"auth.User", "auth.Group"},
     "olivia": OFFICER,
     "petra": OFFICER
     - {"logins.LoginEvent", "accesslog.AccessRecord", "consent.ConsentRecord", "customers.Customer"}
-    - {"customers.LegalHold", "customers.Suppression", "erasure.Erasure"},
+    - {"customers.LegalHold", "customers.Suppression", "erasure.Erasure", "exports.DataExport"},
     "chris": {"consent.Notice", "consent.Purpose"},
 }
 ADDED = {
@@ -45,6 +45,7 @@ def full_env(env: AdminEnvironment) -> AdminEnvironment:
     env.dead_letter()
     env.access_record()
     env.erasure()
+    env.export()
     LoginEvent.objects.create(kind="failed")
     return env
 

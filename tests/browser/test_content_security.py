@@ -52,6 +52,7 @@ def test_no_page_breaks_the_content_security_policy(
     rows.dead_letter()
     rows.access_record()
     rows.erasure()
+    rows.export()
     page = log_in("root")
     page.add_init_script(REPORT)
     seen = []

@@ -16,7 +16,7 @@ from tests.admin.environment import AdminEnvironment
 from tests.kit.logins import log_in
 
 OLD_S = 3600
-HARMLESS = re.compile(r"_(changelist|history|reads|autocomplete)$")
+HARMLESS = re.compile(r"_(changelist|history|reads|items|autocomplete)$")
 """Pages that change nothing: lists have no bulk actions here, and ``reads`` only sends on."""
 
 
@@ -27,6 +27,7 @@ def pages(env: AdminEnvironment) -> Iterator[str]:
     env.dead_letter()
     env.access_record()
     env.erasure()
+    env.export()
     LoginEvent.objects.create(kind="failed")
     for model, model_admin in admin.site._registry.items():
         row = model._default_manager.order_by("pk").first()

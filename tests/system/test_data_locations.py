@@ -31,6 +31,7 @@ ANN, BOB = "canary-of-ann", "canary-of-bob"
 EMPTY = {
     "kept_denials": "no database has lost a commit",
     "audit_findings": "the store does not differ from the database",
+    "exports": "nobody asks for one",
     "access_stream": "the consumer has written what was in it",
     "legal_holds": "no hold was placed",
     **dict.fromkeys(

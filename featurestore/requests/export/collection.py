@@ -17,11 +17,11 @@ import structlog
 from django.db import transaction
 
 from featurestore.clock import database_now
+from featurestore.customers.selectors import person_of
 from featurestore.locations import Item, Location, LocationUnavailable, Page
 from featurestore.requests.actors import SYSTEM
 from featurestore.requests.export.collected import MAX_CATEGORIES, OTHER, add_facts, line_of, name_of, parts_of
 from featurestore.requests.export.models import DataExport, ExportCategory, SpoolPart
-from featurestore.requests.export.person import person_of
 from featurestore.requests.export.services.changes import export_change
 from featurestore.requests.export.spool import Spool
 from featurestore.requests.export.states import ExportAction, ExportState
@@ -43,7 +43,7 @@ def collect(
     """Collect for SLICE_S at most; whether there may be more to do at once. ``renew``: whether this process still
     may. Raises FolderFull, SpoolDamaged.
     """
-    spool, person = Spool(export.name, export.encrypted_key), person_of(export.request)
+    spool, person = Spool(export.name, export.encrypted_key), person_of(export.request.customer_id)
     locations, end = data_locations().in_order(), monotonic() + SLICE_S
     while monotonic() < end:
         if (asked := _next(export, locations)) is None:

@@ -18,19 +18,18 @@ class ExportLocation:
     """
 
     name, title, category = "exports", "Exports", "exports"
-    stored_in: tuple[Storage, ...] = (
-        table_of(DataExport),
-        table_of(ExportCategory),
-        table_of(Redaction),
-        Storage(Kind.FILE, f"{settings().export_dir}/*"),
-    )
     personal_data = (
         "Everything that was collected for a request, in files that are encrypted; who asked for it, and when; how "
         "many items of each category there were, and what was withheld."
     )
     erased_by = "Files and keys end with the download, after RAPPORT_EXPORT_LINK_DAYS, or by erasure; rows by erasure."
-    derived_from: tuple[str, ...] = ()
+    derived_from: tuple[str, ...] = ("subject_requests",)
     erased_after: tuple[str, ...] = ()
+
+    @property
+    def stored_in(self) -> tuple[Storage, ...]:
+        tables = (table_of(model) for model in (DataExport, ExportCategory, Redaction))
+        return (*tables, Storage(Kind.FILE, f"{settings().export_dir}/*"))
 
     def gone_within(self) -> timedelta:
         return AT_ONCE

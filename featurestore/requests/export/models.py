@@ -76,7 +76,7 @@ class DataExport(models.Model):
 class ExportCategory(models.Model):
     """What an export found of one category of data: numbers, fields and origins, and no value."""
 
-    personal_data = "None but numbers: how many items of a category a customer has, from when to when."
+    personal_data = "How many items of a category a customer has, from when to when."
     erased_by = "Deleted with its export."
 
     export = models.ForeignKey(DataExport, models.CASCADE, related_name="categories")

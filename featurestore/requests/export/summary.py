@@ -8,9 +8,9 @@ from typing import Any
 from django.template.loader import render_to_string
 
 from featurestore.consent.permission_derivation import Decision
+from featurestore.customers.selectors import person_of
 from featurestore.requests.export.models import DataExport, ExportCategory
 from featurestore.requests.export.overview import MOST, Kept, PurposeUse, overview_of
-from featurestore.requests.export.person import person_of
 from featurestore.requests.export.redactions import redactions_of
 from featurestore.requests.export.summary_texts import TEXTS
 
@@ -21,7 +21,7 @@ MINUTE = "%Y-%m-%d %H:%M"
 def summary_page(export: DataExport, categories: list[ExportCategory], names: Sequence[str], at: datetime) -> str:
     """The page as HTML, complete in itself: it loads nothing. ``names``: the files of the categories."""
     request = export.request
-    texts, overview = TEXTS[request.language], overview_of(person_of(request), categories)
+    texts, overview = TEXTS[request.language], overview_of(person_of(request.customer_id), categories)
     filled = texts | {
         "intro": texts["intro"].format(reference=request.reference, at=_time(at, MINUTE)),
         "more": texts["more"].format(number=MOST),

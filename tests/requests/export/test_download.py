@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from featurestore.customers.selectors import person_of
 from featurestore.locations import erase_all, export_all, prove_all
 from featurestore.requests import services as requests
 from featurestore.requests.export import services, views
@@ -13,7 +14,6 @@ from featurestore.requests.export.errors import LinkRefused
 from featurestore.requests.export.link import new_link
 from featurestore.requests.export.locations import ExportLocation
 from featurestore.requests.export.models import DataExport, ExportCategory
-from featurestore.requests.export.person import person_of
 from featurestore.requests.export.states import ExportState
 from featurestore.requests.export.sweep import sweep
 from featurestore.requests.export.work import advance
@@ -148,7 +148,7 @@ def test_package_that_is_missing_takes_no_try(exports: ExportEnvironment) -> Non
 def test_erasure_deletes_the_exports_of_one_person(exports: ExportEnvironment) -> None:
     mine, link = released(exports)
     other, _ = released(exports, customer_id="C2")
-    location, person = ExportLocation(), person_of(mine.request)
+    location, person = ExportLocation(), person_of(mine.request.customer_id)
     assert [item.data["request"] for item in export_all(location, person)] == [mine.request.reference]
     assert prove_all(location, person).traces == 1
     assert erase_all(location, person).erased == 1
