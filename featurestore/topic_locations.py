@@ -1,8 +1,8 @@
 """Data locations that are topics of Kafka. Nothing is erased in them: a record goes by itself, within a stated time.
 
-A record is about a person if its key is one of their subjects or identifiers, or if its value holds a subject of
-theirs: programs that are not ours write to event topics, too. So every partition is read. A cursor is the position of
-the next record.
+A record is about a person if its key is one of their identifiers or begins with a subject of theirs, or if its value
+holds a subject of theirs: programs that are not ours write to event topics, too. So every partition is read. A cursor
+is the position of the next record.
 """
 
 from collections.abc import Callable, Iterator
@@ -97,10 +97,12 @@ class TopicLocation:
 def matcher_of(person: Person) -> Callable[[ScannedRecord], bool]:
     """Whether a record is about a person."""
     subjects = [subject.encode() for subject in person.subjects]
-    keys = {*subjects, *(identifier.encode(errors="surrogatepass") for identifier in person.identifiers)}
+    keys = {*(identifier.encode(errors="surrogatepass") for identifier in person.identifiers)}
 
     def is_about(record: ScannedRecord) -> bool:
-        return record.key in keys or any(subject in (record.value or b"") for subject in subjects)
+        return record.key in keys or any(
+            record.key.startswith(subject) or subject in (record.value or b"") for subject in subjects
+        )
 
     return is_about
 

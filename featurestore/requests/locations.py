@@ -8,7 +8,14 @@ from django.db.models import QuerySet
 from featurestore.locations import Item, Person, registry
 from featurestore.requests.contact_box import decrypt
 from featurestore.requests.errors import Unreadable
-from featurestore.requests.models import ClockPause, Contact, RequestEvent, SubjectRequest, VerificationCode
+from featurestore.requests.models import (
+    ClockPause,
+    Contact,
+    CustomerMessage,
+    RequestEvent,
+    SubjectRequest,
+    VerificationCode,
+)
 from featurestore.requests.services.erasure import empty_requests
 from featurestore.row_locations import RowLocation
 
@@ -37,6 +44,11 @@ class ContactLocation(RowLocation):
     def item(self, row: Contact) -> Item:
         data = {"kind": row.kind, "address": text_in(row.encrypted_address)}
         return Item(self.category, "the shop", row.recorded_at, data)
+
+    def erase_rows(self, person: Person, keys: Sequence[Any]) -> int:
+        """Those to which nothing is to be sent any more."""
+        done = Contact.objects.filter(pk__in=keys).exclude(messages__state=CustomerMessage.State.QUEUED)
+        return done.delete()[1].get(Contact._meta.label, 0)
 
 
 class SubjectRequestLocation(RowLocation):
@@ -117,10 +129,22 @@ class VerificationCodeLocation(RequestPartLocation):
         return VerificationCode.objects.filter(pk__in=keys).delete()[0]
 
 
+class CustomerMessageLocation(RequestPartLocation):
+    """Messages to customers: their texts."""
+
+    name, title, category = "customer_messages", "Messages to customers", "message to you"
+    model = CustomerMessage
+
+    def item(self, row: CustomerMessage) -> Item:
+        data = {"reference": row.request.reference, "kind": row.kind, "text": text_in(row.encrypted_text)}
+        return Item(self.category, "our own record", row.created_at, data)
+
+
 registry.register(
     ContactLocation(),
     SubjectRequestLocation(),
     RequestEventLocation(),
     ClockPauseLocation(),
     VerificationCodeLocation(),
+    CustomerMessageLocation(),
 )

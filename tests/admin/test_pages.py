@@ -15,7 +15,8 @@ OFFICER = {
     "accesslog.AccessGap", "accesslog.AccessRecord",
     "access.ApiClient", "access.ApiKey", "access.ClientSecret", "consent.ConsentRecord", "consent.Notice",
     "consent.PermissionChange", "consent.Purpose", "ingest.DeadLetter", "audit.AuditRun", "audit.Finding",
-    "customers.Customer", "customers.LegalHold", "customers.Suppression", "erasure.Erasure", "exports.DataExport", "logins.LoginEvent",
+    "customers.Customer", "customers.LegalHold", "customers.Suppression", "erasure.Erasure", "exports.DataExport",
+    "logins.LoginEvent",
 }  # fmt: skip
 SEEN = {
     "root": OFFICER | {"auth.User", "auth.Group"},

@@ -23,8 +23,18 @@ from featurestore.customers.models import Customer, LegalHold
 from featurestore.customers.selectors import stored_subject
 from featurestore.identity import partition_of
 from featurestore.ingest.models import DeadLetter
+from featurestore.passed_by import PARTITION, VALUE, key_of
 from featurestore.requests.contact_box import encrypt
-from featurestore.requests.models import ClockPause, Contact, RegimeRule, RequestEvent, SubjectRequest, VerificationCode
+from featurestore.requests.export.models import DataExport
+from featurestore.requests.models import (
+    ClockPause,
+    Contact,
+    CustomerMessage,
+    RegimeRule,
+    RequestEvent,
+    SubjectRequest,
+    VerificationCode,
+)
 from featurestore.requests.states import State
 from featurestore.tiles.state_record import StateRecord, StoredTiles
 from tests.kit.clock import at, ms
@@ -230,6 +240,30 @@ def write_code(servers: Servers, customer: str) -> None:
     VerificationCode.objects.create(request=request, contact=contact, digest="d", **times)
 
 
+def write_message(servers: Servers, customer: str) -> None:
+    times = {"created_at": at(), "next_attempt_at": at()}
+    CustomerMessage.objects.create(
+        request=request_of(customer),
+        kind="answer",
+        state="sent",
+        encrypted_text=encrypt(f"letter to {customer}"),
+        **times,
+    )
+
+
+def write_export(servers: Servers, customer: str) -> None:
+    times = {"created_at": at(), "changed_at": at(), "next_attempt_at": at()}
+    DataExport.objects.create(
+        request=request_of(customer), name=f"{next(numbers):032x}", state="expired", prepared_by="Staff S", **times
+    )
+
+
+def write_passed_by(servers: Servers, customer: str) -> None:
+    topic = settings().passed_by_topic
+    servers.producer.produce(topic, VALUE, key_of(stored_subject(customer), f"{next(numbers):x}"), PARTITION)
+    assert servers.producer.flush(TIMEOUT_S) == 0
+
+
 WRITERS: dict[str, Callable[[Servers, str], None]] = {
     "customers": write_customer,
     "permissions": write_nothing,
@@ -248,10 +282,13 @@ WRITERS: dict[str, Callable[[Servers, str], None]] = {
     "request_events": write_request_event,
     "clock_pauses": write_clock_pause,
     "verification_codes": write_code,
+    "customer_messages": write_message,
+    "exports": write_export,
     "events": write_event,
     "dead_letter_topic": write_dead_letter_record,
     "purges": write_purge,
     "consent_journal": write_journal,
+    "passed_by": write_passed_by,
     "state_tables": write_state,
     "changelogs": write_state,
 }
@@ -272,12 +309,15 @@ FACTS: dict[str, list[Any]] = {
     "request_events": ["received"],
     "clock_pauses": ["reference"],
     "verification_codes": ["reference"],
+    "customer_messages": ["letter to {0}"],
+    "exports": ["Expired"],
     "dead_letters": ["events.of {0}.g1"],
     "legal_holds": ["claim of {0}"],
     "events": ["event of {0}"],
     "dead_letter_topic": ["no JSON of {0}", "by the identifier of {0}"],
     "purges": ["order to delete values"],
     "consent_journal": ["notice of {0}"],
+    "passed_by": ["event that could not be counted"],
     "state_tables": [],  # the store exports the values
     "changelogs": [],
 }

@@ -1,4 +1,4 @@
-"""Data locations of consent: its rows, the store that holds permissions and values, the purge topic, the journal."""
+"""Data locations of consent: its rows, the store that holds permissions and values, and three topics."""
 
 from featurestore.consent.locations.rows import (
     ConsentRecordLocation,
@@ -7,7 +7,7 @@ from featurestore.consent.locations.rows import (
     PermissionLocation,
 )
 from featurestore.consent.locations.store import StoreLocation
-from featurestore.consent.locations.topics import JournalLocation, PurgeLocation
+from featurestore.consent.locations.topics import JournalLocation, PassedByLocation, PurgeLocation
 from featurestore.consent.locations.versioned_denials import VersionedDenialLocation
 from featurestore.locations import Impersonal, Kind, Storage, registry
 
@@ -20,6 +20,7 @@ registry.register(
     VersionedDenialLocation(),
     JournalLocation(),
     PurgeLocation(),
+    PassedByLocation(),
     impersonal=[
         Impersonal(Storage(Kind.STORE_KEY, f"fs:{name}*"), reason)
         for name, reason in {

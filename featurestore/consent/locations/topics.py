@@ -1,4 +1,4 @@
-"""Data locations of the topics that consent writes: purges, and the journal."""
+"""Data locations of the topics that consent writes or reads: purges, the journal, passed-by subjects."""
 
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -10,11 +10,14 @@ from featurestore.config import settings
 from featurestore.consent.journal.records import decode
 from featurestore.locations import Item
 from featurestore.topic_locations import TopicLocation, time_of
-from featurestore.topic_retention import event_retention, gone_after, journal_retention
+from featurestore.topic_retention import DAY, compacted_after, event_retention, gone_after, journal_retention
 from featurestore.topic_scan import ScannedRecord
 
 JOURNALS = "consent.journal*"
 """The default name of the topic, and names with more to it: also of journals that were used before."""
+
+
+PASSED_BY = "rapport.passed-by*"
 
 
 class PurgeLocation(TopicLocation):
@@ -70,6 +73,26 @@ class JournalLocation(TopicLocation):
         states = {purpose: _status_of(one.allowed, one.paused) for purpose, one in journaled.states.items()}
         data = {"kind": journaled.kind, "purposes": states, "decisions": decisions}
         return Item("change of a permission", "your decisions", moment(journaled.at_ms), data)
+
+
+class PassedByLocation(TopicLocation):
+    """Passed-by subjects. The store verifier removes their entries."""
+
+    name, title = "passed_by", "Passed-by subjects"
+    personal_data = "A subject (pseudonym) of which an event came while the store had no permission of it."
+    erased_by = "The store verifier removes an entry after some two minutes; compacted away like a changelog's."
+    derived_from = ("events",)
+
+    @property
+    def patterns(self) -> tuple[str, ...]:  # type: ignore[override]
+        topic = settings().passed_by_topic
+        return (PASSED_BY,) if not topic or fnmatchcase(topic, PASSED_BY) else (PASSED_BY, topic)
+
+    def gone_within(self) -> timedelta:
+        return compacted_after(DAY)
+
+    def item(self, record: ScannedRecord) -> Item:
+        return Item("event that could not be counted", "the shop", time_of(record), {})
 
 
 def _status_of(allowed: bool, paused: bool) -> str:
