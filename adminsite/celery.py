@@ -37,7 +37,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "erasure.walk": 5.0,
         "ingest.import_dead_letters": 30.0,
         "exports.advance": 10.0,
-        "exports.sweep": 60.0,
+        "exports.expire": 60.0,
         "audit.audit": float(AUDIT_S),
         "accesslog.prune": float(HOUR_S),
         "access.prune": 600.0,

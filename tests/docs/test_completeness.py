@@ -37,6 +37,7 @@ from featurestore.requests.errors import (
     SecondPersonNeeded,
     Unreadable,
 )
+from featurestore.requests.export.errors import LinkRefused, ReleaseNeedsAnother
 from featurestore.requests.form_links import InvalidLink
 from featurestore.serving.answer import Status
 from streams import metrics as stream_metrics
@@ -56,6 +57,8 @@ def problem_names() -> set[str]:
     decisions = all_subclasses(ConsentError) - {PurposeChanged, ImmutableRecord, NotPaused}
     requests = all_subclasses(RequestError) - {
         InvalidLink,
+        LinkRefused,
+        ReleaseNeedsAnother,
         ImmutableEvent,
         Unreadable,
         SecondPersonNeeded,

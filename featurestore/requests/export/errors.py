@@ -1,24 +1,18 @@
 """Errors of exports. A message states what to do and names no customer."""
 
-from featurestore.requests.errors import RequestError
+from featurestore.requests.errors import NotPossible, RequestError, SecondPersonNeeded, WrongRequest
 
 
-class ExportNotPossible(RequestError):
+class ExportNotPossible(NotPossible):
     """The state of the request or of the export does not allow the action."""
 
-    code = "export_not_possible"
 
-
-class ReleaseNeedsAnother(RequestError):
+class ReleaseNeedsAnother(SecondPersonNeeded):
     """A release that somebody else must decide."""
 
-    code = "release_needs_another"
 
-
-class WrongRedaction(RequestError):
+class WrongRedaction(WrongRequest):
     """A redaction of what the export does not hold, or one too many."""
-
-    code = "wrong_redaction"
 
 
 class LinkRefused(RequestError):

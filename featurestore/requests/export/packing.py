@@ -2,7 +2,7 @@
 
 It holds ``summary.html``; for each category ``data/NAME.jsonl``, ``data/NAME.csv`` and ``schema/NAME.schema.json``; and
 at its end ``manifest.json`` with size and SHA-256 of each. What is written under another name first is renamed when it
-is complete. A process that is killed before leaves an unfinished file, which the next one, or the sweep, deletes.
+is complete. A process that is killed before leaves an unfinished file, which the next one, or ``expiry.py``, deletes.
 """
 
 import hashlib

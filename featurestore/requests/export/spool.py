@@ -38,12 +38,12 @@ class Spool:
 
         Raises FolderFull, SpoolDamaged.
         """
-        sealed = [self._seal(part, number + index) for index, part in enumerate(parts)]
+        encrypted = [self._encrypt(part, number + index) for index, part in enumerate(parts)]
         places, offset = [], at
         with create(self.name, SPOOL) if at == 0 else self._open("r+b") as file, full_is_told():
             file.truncate(at)
             file.seek(at)
-            for one in sealed:
+            for one in encrypted:
                 file.write(one)
                 places.append((offset, len(one)))
                 offset += len(one)
@@ -56,9 +56,9 @@ class Spool:
             raise SpoolDamaged(f"Part {number} of a spool has {length} bytes.")
         with self._open("rb") as file:
             file.seek(offset)
-            sealed = file.read(length)
+            encrypted = file.read(length)
         try:
-            plain = self._cipher.decrypt(sealed[:NONCE], sealed[NONCE:], _associated(number))
+            plain = self._cipher.decrypt(encrypted[:NONCE], encrypted[NONCE:], _associated(number))
         except InvalidTag:
             raise SpoolDamaged(f"Part {number} of a spool can't be decrypted. Export again.") from None
         inflate = zlib.decompressobj()
@@ -73,7 +73,7 @@ class Spool:
         except FileNotFoundError:
             raise SpoolDamaged("The spool is not in the export folder: do all hosts share it? Export again.") from None
 
-    def _seal(self, plain: bytes, number: int) -> bytes:
+    def _encrypt(self, plain: bytes, number: int) -> bytes:
         nonce = secrets.token_bytes(NONCE)
         return nonce + self._cipher.encrypt(nonce, zlib.compress(plain, LEVEL), _associated(number))
 

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from featurestore.requests.export import sweep, work
+from featurestore.requests.export import expiry, work
 
 LONGEST_S = 3600
 
@@ -12,6 +12,6 @@ def advance_exports() -> None:
     work.advance()
 
 
-@shared_task(name="exports.sweep")
-def sweep_exports() -> None:
-    sweep.sweep()
+@shared_task(name="exports.expire")
+def expire_exports() -> None:
+    expiry.expire_due()

@@ -11,11 +11,11 @@ from featurestore.locations import erase_all, export_all, prove_all
 from featurestore.requests import services as requests
 from featurestore.requests.export import services, views
 from featurestore.requests.export.errors import LinkRefused
+from featurestore.requests.export.expiry import expire_due
 from featurestore.requests.export.link import new_link
 from featurestore.requests.export.locations import ExportLocation
 from featurestore.requests.export.models import DataExport, ExportCategory
 from featurestore.requests.export.states import ExportState
-from featurestore.requests.export.sweep import sweep
 from featurestore.requests.export.work import advance
 from tests.kit.exports import ExportEnvironment, is_readable, reloaded
 from tests.kit.requests import NOON, OLIVIA, day
@@ -84,12 +84,12 @@ def test_link_works_as_often_as_it_has_tries(exports: ExportEnvironment, change_
         services.take_try(link, NOON)
 
 
-def test_link_ends_with_its_time_and_the_sweep_deletes_the_package(exports: ExportEnvironment) -> None:
+def test_link_ends_with_its_time_and_its_package_is_deleted(exports: ExportEnvironment) -> None:
     export, link = released(exports)
     with pytest.raises(LinkRefused):
         services.take_try(link, day(7))
-    assert sweep(day(6.9)).expired == 0
-    assert sweep(day(7)).expired == 1
+    assert expire_due(day(6.9)).expired == 0
+    assert expire_due(day(7)).expired == 1
     export = reloaded(export)
     assert (export.state, export.encrypted_passphrase, export.link_digest) == (ExportState.EXPIRED, "", "")
     assert exports.files() == []
@@ -99,7 +99,7 @@ def test_link_ends_with_its_time_and_the_sweep_deletes_the_package(exports: Expo
 
 def test_clock_that_is_set_back_opens_no_link_again(exports: ExportEnvironment) -> None:
     export, link = released(exports)
-    sweep(day(8))
+    expire_due(day(8))
     with pytest.raises(LinkRefused):
         services.take_try(link, day(1))
     assert reloaded(export).changed_at == day(8)
@@ -113,9 +113,9 @@ def test_package_is_deleted_an_hour_after_the_download_or_with_the_last_try(expo
     for _ in range(3):
         services.take_try(other, NOON).file.close()
     services.delivered(second.pk, NOON)
-    assert sweep(NOON + timedelta(minutes=59)).downloaded == 1
+    assert expire_due(NOON + timedelta(minutes=59)).downloaded == 1
     assert exports.files() == [f"{first.name}.zip"]
-    assert sweep(NOON + timedelta(minutes=60)).downloaded == 1
+    assert expire_due(NOON + timedelta(minutes=60)).downloaded == 1
     assert exports.files() == []
     with pytest.raises(LinkRefused):
         services.take_try(link, NOON + timedelta(minutes=61))
@@ -124,16 +124,16 @@ def test_package_is_deleted_an_hour_after_the_download_or_with_the_last_try(expo
 def test_request_that_ends_without_an_answer_ends_its_export(exports: ExportEnvironment) -> None:
     export = exports.collected()
     requests.withdraw(export.request.reference, OLIVIA, "by telephone", NOON)
-    assert sweep(NOON).cancelled == 1
+    assert expire_due(NOON).cancelled == 1
     assert reloaded(export).state == ExportState.CANCELLED
     assert exports.files() == []
 
 
-def test_sweep_deletes_files_of_no_export_and_no_other_file(exports: ExportEnvironment) -> None:
+def test_files_of_no_export_are_deleted_and_no_other_file(exports: ExportEnvironment) -> None:
     export = exports.collected()
     for name in ("0" * 32 + ".zip", "1" * 32 + ".unfinished", f"{export.name}.zip", "notes.txt"):
         (exports.folder / name).write_bytes(b"x")
-    assert sweep(NOON).orphans == 3
+    assert expire_due(NOON).orphans == 3
     assert exports.files() == [f"{export.name}.spool", "notes.txt"]
 
 

@@ -1,4 +1,4 @@
-"""Sweep: ends exports that were downloaded, expired, or whose request has ended, and deletes files that none needs."""
+"""End of exports that were downloaded, have expired, or whose request has ended, and of files that none needs."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -23,8 +23,8 @@ BATCH = 500
 log = structlog.get_logger(__name__)
 
 
-class Swept(NamedTuple):
-    """What a sweep ended and deleted, in numbers."""
+class ExpiryResult(NamedTuple):
+    """What one call ended and deleted, in numbers."""
 
     expired: int
     downloaded: int
@@ -32,7 +32,7 @@ class Swept(NamedTuple):
     orphans: int
 
 
-def sweep(now: datetime | None = None) -> Swept:
+def expire_due(now: datetime | None = None) -> ExpiryResult:
     """End what is over and delete what is left. It may be repeated, and run beside another."""
     at = now or database_now()
     released = DataExport.objects.filter(state=ExportState.RELEASED, usable_until__lte=at)
@@ -46,7 +46,7 @@ def sweep(now: datetime | None = None) -> Swept:
         downloaded += _ended(lambda pk=pk: end_downloaded(pk, now))
     for pk in DataExport.objects.filter(useless, state__in=OPEN).values_list("pk", flat=True)[:BATCH]:
         cancelled += _ended(lambda pk=pk: cancel(pk, SYSTEM, "The request has ended.", now))
-    return Swept(expired, downloaded, cancelled, delete_orphans())
+    return ExpiryResult(expired, downloaded, cancelled, delete_orphans())
 
 
 def _ended(end) -> bool:  # type: ignore[no-untyped-def]  # a call without arguments
