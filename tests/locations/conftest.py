@@ -43,6 +43,7 @@ def servers(
         "KAFKA_BOOTSTRAP": f"{broker.host}:{broker.port}",
         "KAFKA_EMBEDDED": "true",
         "JOURNAL_TOPIC": f"consent.journal.{generation}",
+        "PASSED_BY_TOPIC": f"rapport.passed-by.{generation}",
         "GENERATION": str(generation),
         "PARTITIONS": str(PARTITIONS),
         "CONTROL_URL": redis_server.replace("/0", "/1"),

@@ -15,7 +15,7 @@ from featurestore.requests.contact_box import decrypt
 from featurestore.requests.erasure.models import Erasure
 from featurestore.requests.erasure.starting import start
 from featurestore.requests.erasure.walk import walk_due
-from featurestore.requests.services import Intake, receive
+from featurestore.requests.services import Intake, messages, receive
 from tests.kit.clock import at
 from tests.locations.written_facts import WRITERS, Servers, register
 
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def walk(now: datetime) -> None:
     """A walk, with what Celery and the store verifier do meanwhile."""
     walk_due(now)
+    messages.deliver_due(now)
     relay_due(now)
     PermissionChange.objects.filter(journaled_at=None).update(journaled_at=now)
 
