@@ -18,6 +18,7 @@ from featurestore.ingest.models import DeadLetter
 from featurestore.logins.models import LoginEvent
 from featurestore.requests.erasure.models import Erasure
 from featurestore.requests.export.models import DataExport
+from featurestore.requests.models import CustomerMessage, Holiday, Regime, RegimeRule, SubjectRequest
 
 GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
     (
@@ -34,9 +35,14 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
     (
         "Requests",
         [
+            ("Requests", "contract", SubjectRequest),
+            ("Messages", "outgoing_mail", CustomerMessage),
             ("Erasures", "delete_sweep", Erasure),
             ("Legal holds", "gavel", LegalHold),
             ("Suppressions", "block", Suppression),
+            ("Regimes", "gavel", Regime),
+            ("Regime rules", "rule", RegimeRule),
+            ("Holidays", "event_busy", Holiday),
         ],
     ),
     (

@@ -1,13 +1,17 @@
 """What waits for a decision of the user: the first line of the administration's first page."""
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from django.http import HttpRequest
 from django.urls import reverse
 
 from featurestore.audit import selectors as audit
+from featurestore.clock import database_now
+from featurestore.config import settings
 from featurestore.consent import selectors as consent
 from featurestore.ingest import selectors as dead_letters
+from featurestore.requests import selectors as requests
 
 
 class WorkItem(NamedTuple):
@@ -40,6 +44,8 @@ def work_of(request: HttpRequest) -> Work | None:
 def _kinds(request: HttpRequest) -> list[WorkItem]:
     may = request.user.has_perm
     items = []
+    if may("requests.view_subjectrequest"):
+        items += _requests(request)
     if may("consent.add_consentrecord") and may("customers.view_customer"):
         items.append(_pauses())
     if may("consent.view_permissionchange"):
@@ -48,6 +54,32 @@ def _kinds(request: HttpRequest) -> list[WorkItem]:
         items.append(_findings())
     if may("ingest.change_deadletter"):
         items.append(_dead_letters())
+    return items
+
+
+def _requests(request: HttpRequest) -> list[WorkItem]:
+    """What is due of requests: of everybody's for who may answer them, else of what is assigned to the user."""
+    may, queue = request.user.has_perm, reverse("admin:requests_subjectrequest_changelist")
+    answers = may("requests.change_subjectrequest")
+    within = timedelta(days=settings().request_reminder_days)
+    due = requests.due_of(None if answers else request.user.pk, database_now(), within)
+    text = f"Due: {_counted(due.number, 'request')}"
+    if due.overdue:
+        text += f", {due.overdue:,} overdue"
+    if due.first:
+        text += f", the first {'since' if due.overdue else 'by'} {due.first - timedelta.resolution:%-d %B %Y}"
+    items = [WorkItem(due.number, text, "no request is due soon", queue + ("" if answers else "?assigned=me"))]
+    if may("requests.approve_subjectrequest"):
+        number = requests.to_approve(request.user.get_username()).count()
+        text = f"{_counted(number, 'refusal')} to approve"
+        items.append(WorkItem(number, text, "no refusal waits for approval", f"{queue}?shown=approve"))
+    if answers:
+        number = requests.unverified().count()
+        text = f"{_counted(number, 'request')} to verify"
+        items.append(WorkItem(number, text, "every request is verified", f"{queue}?shown=unverified"))
+        number, page = requests.to_send_by_hand().count(), reverse("admin:requests_customermessage_changelist")
+        text = f"{_counted(number, 'message')} to send by hand"
+        items.append(WorkItem(number, text, "no message waits to be sent by hand", f"{page}?state__exact=by_hand"))
     return items
 
 

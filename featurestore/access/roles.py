@@ -7,6 +7,7 @@ django-guardian). No role may delete consent: records are append-only.
 SECOND_FACTOR_PERMISSIONS = (
     "customers.view_customer",
     "consent.view_consentrecord",
+    "requests.view_subjectrequest",
     "accesslog.view_accessrecord",
     "exports.review_dataexport",
     "exports.deliver_dataexport",
@@ -19,6 +20,8 @@ SECOND_FACTOR_PERMISSIONS = (
 PRIVACY_OFFICER = "Privacy officer"
 CHAT_ENGINEER = "Chat engineer"
 PLATFORM_ENGINEER = "Platform engineer"
+REQUEST_INTAKE = "Request intake"
+REQUEST_APPROVER = "Request approver"
 
 ROLES: dict[str, tuple[str, ...]] = {
     PRIVACY_OFFICER: (
@@ -42,7 +45,12 @@ ROLES: dict[str, tuple[str, ...]] = {
         "exports.review_dataexport",
         "exports.release_dataexport",
         "exports.deliver_dataexport",
+        "requests.view_*",
+        "requests.add_*",
+        "requests.change_*",
     ),
+    REQUEST_INTAKE: ("requests.view_subjectrequest", "requests.add_subjectrequest"),
+    REQUEST_APPROVER: ("requests.view_*", "requests.approve_subjectrequest", "customers.view_customer"),
     CHAT_ENGINEER: ("consent.view_purpose", "consent.view_notice"),
     PLATFORM_ENGINEER: (
         "access.view_api*",

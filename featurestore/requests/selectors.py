@@ -1,14 +1,16 @@
 """Readers of subject requests."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import Count, Q, QuerySet
+from django.contrib.auth.models import User
+from django.db.models import Count, Min, Q, QuerySet
 
 from featurestore.requests.errors import UnknownRequest
-from featurestore.requests.models import CustomerMessage, RequestType, SubjectRequest
-from featurestore.requests.states import WORKED_ON
+from featurestore.requests.models import Contact, CustomerMessage, RequestType, SubjectRequest
+from featurestore.requests.states import UNVERIFIED, WORKED_ON, State
 
+PERMISSIONS = "django.contrib.auth.backends.ModelBackend"
 OVERDUE = Q(paused_at=None, state__in=sorted(WORKED_ON))
 """With a due date that is past: overdue. While its clock is paused, a request is not."""
 
@@ -42,6 +44,49 @@ def open_by_type(now: datetime) -> dict[str, OpenRequests]:
     none = {"open": 0, "overdue": 0}
     found = {type_: counted.get(type_, none) for type_ in RequestType.values}
     return {type_: OpenRequests(row["open"], row["overdue"]) for type_, row in found.items()}
+
+
+def assignable() -> QuerySet[User]:
+    """Active staff who may see requests, and so be assigned one."""
+    found = User.objects.with_perm("requests.view_subjectrequest", is_active=True, backend=PERMISSIONS)
+    return found.filter(is_staff=True).order_by("username")
+
+
+def contacts_of(subject: str) -> QuerySet[Contact]:
+    """The contacts on record of a subject, by kind, the newest first."""
+    return Contact.objects.filter(subject=subject) if subject else Contact.objects.none()
+
+
+class DueRequests(NamedTuple):
+    """Number of requests whose answer is due, of them overdue ones, and the first due date."""
+
+    number: int
+    overdue: int
+    first: datetime | None
+
+
+def due_of(user_id: int | None, now: datetime, within: timedelta) -> DueRequests:
+    """Requests that are overdue, or due soon; of a staff member: those assigned to them."""
+    running = SubjectRequest.objects.filter(OVERDUE, due_at__lte=now + within)
+    if user_id is not None:
+        running = running.filter(assignee=user_id)
+    found = running.aggregate(n=Count("pk"), overdue=Count("pk", filter=Q(due_at__lte=now)), first=Min("due_at"))
+    return DueRequests(found["n"], found["overdue"], found["first"])
+
+
+def unverified() -> QuerySet[SubjectRequest]:
+    """Requests that nobody verified."""
+    return SubjectRequest.objects.filter(state__in=sorted(UNVERIFIED))
+
+
+def to_approve(user_name: str) -> QuerySet[SubjectRequest]:
+    """Requests whose refusal somebody else has proposed."""
+    return SubjectRequest.objects.filter(state=State.TO_APPROVE).exclude(proposed_by=user_name)
+
+
+def to_send_by_hand() -> QuerySet[CustomerMessage]:
+    """Messages that staff must send: without a contact that can be reached, or given up."""
+    return CustomerMessage.objects.filter(state__in=(CustomerMessage.State.BY_HAND, CustomerMessage.State.FAILED))
 
 
 def unsent_messages() -> QuerySet[CustomerMessage]:

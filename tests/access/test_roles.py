@@ -4,7 +4,13 @@ import pytest
 from django.contrib.auth.models import Group, User
 
 from featurestore.access.models import ApiClient
-from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
+from featurestore.access.roles import (
+    CHAT_ENGINEER,
+    PLATFORM_ENGINEER,
+    PRIVACY_OFFICER,
+    REQUEST_APPROVER,
+    REQUEST_INTAKE,
+)
 from featurestore.access.services import assign_client, create_client, seed_roles
 
 
@@ -35,6 +41,11 @@ def test_seeding_is_idempotent() -> None:
         (CHAT_ENGINEER, "consent.view_purpose", "accesslog.view_accessrecord"),
         (CHAT_ENGINEER, "consent.view_notice", "ingest.view_deadletter"),
         (CHAT_ENGINEER, "consent.view_purpose", "access.view_apiclient"),
+        (PRIVACY_OFFICER, "requests.change_subjectrequest", "requests.approve_subjectrequest"),
+        (REQUEST_INTAKE, "requests.add_subjectrequest", "requests.change_subjectrequest"),
+        (REQUEST_INTAKE, "requests.view_subjectrequest", "customers.view_customer"),
+        (REQUEST_APPROVER, "requests.approve_subjectrequest", "requests.change_subjectrequest"),
+        (PLATFORM_ENGINEER, "ingest.change_deadletter", "requests.view_subjectrequest"),
     ],
 )
 def test_role_has_its_permissions_and_no_others(role: str, may: str, may_not: str) -> None:

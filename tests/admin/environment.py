@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.models import Group, User
 from django.http import HttpResponse
@@ -10,7 +11,13 @@ from django.test import Client
 
 from featurestore.access import services as access
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret
-from featurestore.access.roles import CHAT_ENGINEER, PLATFORM_ENGINEER, PRIVACY_OFFICER
+from featurestore.access.roles import (
+    CHAT_ENGINEER,
+    PLATFORM_ENGINEER,
+    PRIVACY_OFFICER,
+    REQUEST_APPROVER,
+    REQUEST_INTAKE,
+)
 from featurestore.accesslog.batches import Batch, BatchContext, Read, RequestCount
 from featurestore.accesslog.consumer import ReceivedBatch, write
 from featurestore.audit.models import AuditRun, Finding
@@ -21,6 +28,7 @@ from featurestore.ingest.models import DeadLetter
 from featurestore.permission import Denial, PurposePermission
 from featurestore.profiles.services import register
 from featurestore.requests import services as requests
+from featurestore.requests.actors import client as actor
 from featurestore.requests.actors import staff
 from featurestore.requests.erasure.models import Erasure
 from featurestore.requests.export.models import DataExport, ExportCategory, Redaction
@@ -31,6 +39,7 @@ from featurestore.serving.guard import decide_access
 from featurestore.store.memory import MemoryStore
 from tests.kit import logins
 from tests.kit.dead_letter_topic import InMemoryDeadLetterTopic, quarantine
+from tests.kit.requests import seed_regimes
 
 PURPOSES = {
     "service": "consent",
@@ -38,7 +47,13 @@ PURPOSES = {
     "fraud": "legal_obligation",
     "delivery": "contract",
 }
-STAFF = {"olivia": PRIVACY_OFFICER, "petra": PLATFORM_ENGINEER, "chris": CHAT_ENGINEER}
+STAFF = {
+    "olivia": PRIVACY_OFFICER,
+    "petra": PLATFORM_ENGINEER,
+    "chris": CHAT_ENGINEER,
+    "iris": REQUEST_INTAKE,
+    "anton": REQUEST_APPROVER,
+}
 ALLOWANCE = {"services": ["support_chat"], "purposes": ["service"], "scopes": ["features:read"], "actor": "petra"}
 
 CSRF_TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')
@@ -51,7 +66,9 @@ def text_of(page: HttpResponse) -> str:
 
 @dataclass
 class AdminEnvironment:
-    """Database, store and staff. olivia is a privacy officer, petra and chris are engineers, root is a superuser."""
+    """Database, store and staff. olivia is a privacy officer, petra and chris are engineers, iris takes requests in,
+    anton approves refusals, root is a superuser.
+    """
 
     store: MemoryStore
     dead_letters: InMemoryDeadLetterTopic
@@ -149,6 +166,14 @@ class AdminEnvironment:
         requests = [RequestCount("support-bot", "features", 200, 1), RequestCount("", "features", 401, 2)]
         process = f"{number:016x}"
         write([ReceivedBatch(at_ms, Batch(process, at_ms - 1000, 1, at_ms, 1, [context], [read], requests))])
+
+    def subject_request(
+        self, type_: str = "access", customer_id: str = "C42", *, attested: bool = True, **fields: Any
+    ) -> SubjectRequest:
+        """A request of the customer, received now by the API."""
+        seed_regimes()
+        intake = requests.Intake(type_, "gdpr", "api", customer_id, attested=attested, **fields)
+        return requests.receive(intake, actor("shop")).request
 
     def read(self, customer_id: str, purpose: str = "service") -> PurposePermission | Denial:
         """The permission that a reader gets 5 seconds later, when a new grant is in effect."""

@@ -22,7 +22,10 @@ from featurestore.access.services import assign_client
 from featurestore.accesslog.models import ReadContext
 from featurestore.consent.models import CurrentPermission, Purpose
 from featurestore.logins.models import LoginEvent
+from featurestore.requests import services as requests
+from featurestore.requests.models import Regime, SubjectRequest
 from tests.admin.environment import AdminEnvironment, text_of
+from tests.kit.requests import OLIVIA
 
 PAGES = sorted(admin.site._registry.items(), key=lambda item: item[0]._meta.label)
 ANNA = "customer-anna"
@@ -33,7 +36,7 @@ CUSTOM = {
     "nils": [],
 }
 """Staff with permissions that no shipped role has alone."""
-STAFF = ["olivia", "petra", "chris", *CUSTOM]
+STAFF = ["olivia", "petra", "chris", "iris", "anton", *CUSTOM]
 ASSIGNED = ("chris", "rita")
 POSTED = {
     "post": "yes", "confirmed": "yes",
@@ -46,22 +49,34 @@ POSTED = {
     "customer_id": "C42", "reference": "R-2222-3333", "again": "R-2222-3333",
     "version": "7", "language": "en", "body": "A text", "permissions": ["1"], "date_joined_0": "2026-01-01",
     "date_joined_1": "00:00:00",
+    "type": "erasure", "regime": "gdpr", "customer_id": "C42", "ground": "unfounded", "kind": "email",
+    "address": "ann@example.org", "text": "An answer", "done": "all of it", "hours": "24",
 }  # fmt: skip
 """What every form of the administration would need, in one."""
 DECIDED = {f"customers_customer_{what}" for what in ("give", "withdraw", "pause", "pause_all")}
 RENEWED = {"access_apikey_rotate", "access_apikey_revoke", "access_clientsecret_rotate", "access_clientsecret_revoke"}
+WORKED_ON = {
+    f"requests_subjectrequest_{what}"
+    for what in ("add", "verify", "contact", "assign", "answer", "wait", "continue", "extend", "refuse", "close",
+                 "withdraw", "assign_selected", "answer_selected", "extend_selected", "close_selected")
+}  # fmt: skip
 ENDED = {"access_apiclient_deactivate", "access_apiclient_revoke_tokens"}
 CHANGES: dict[str, set[str]] = {
     "olivia": DECIDED
     | {"consent_purpose_change", "consent_purpose_retire", "consent_purpose_add", "consent_notice_add"}
     | {"audit_finding_dismiss", "audit_auditrun_run_now"}
     | {"customers_legalhold_place", "customers_legalhold_release"}
-    | {f"exports_dataexport_{what}" for what in ("release", "cancel", "withhold", "show_link")},
+    | {f"exports_dataexport_{what}" for what in ("release", "cancel", "withhold", "show_link")}
+    | WORKED_ON
+    | {"requests_customermessage_again", "requests_customermessage_by_hand"}
+    | {"requests_regimerule_add", "requests_holiday_add", "requests_holiday_change"},
     "petra": RENEWED
     | ENDED
     | {f"access_apiclient_{what}" for what in ("add", "change", "allow", "assign_staff", "create_key", "create_secret")}
     | {f"ingest_deadletter_{what}" for what in ("replay", "discard", "replay_selected", "discard_selected")},
     "chris": RENEWED | ENDED,
+    "iris": {"requests_subjectrequest_add"},
+    "anton": {"requests_subjectrequest_approve", "requests_subjectrequest_return"},
     "rita": RENEWED | ENDED,
     "karl": {"auth_user_change", "auth_user_add", "auth_user_password_change"},
 }
@@ -92,6 +107,7 @@ def full(env: AdminEnvironment) -> AdminEnvironment:
     env.export(ANNA)
     env.export("C42", "released")
     LoginEvent.objects.create(kind="failed")
+    receive_requests(env)
     for number, (name, owner) in enumerate({"support-bot": "chat", "sales-bot": "sales team"}.items()):
         env.secret(name)
         client = ApiClient.objects.get(name=name)
@@ -111,12 +127,23 @@ def full(env: AdminEnvironment) -> AdminEnvironment:
     return env
 
 
+def receive_requests(env: AdminEnvironment) -> None:
+    """A request of Anna's in each state in which something can be done, and messages that staff send by hand."""
+    env.subject_request("access", ANNA, attested=False)
+    env.subject_request("portability", ANNA)
+    requests.wait_for_customer(env.subject_request("erasure", ANNA).reference, OLIVIA, "which one?")
+    requests.answer(env.subject_request("restriction", ANNA).reference, OLIVIA, "It is restricted.", "paused")
+    proposed = env.subject_request("objection", ANNA)
+    SubjectRequest.objects.filter(pk=proposed.pk).update(state="to_approve", ground="unfounded", proposed_by="oscar")
+    requests.record_contact(ANNA, "email", "anna@example.org", OLIVIA)
+
+
 def hidden_from(name: str) -> set[str]:
     """Texts that no page may show a person, and that no filter or search of theirs may find."""
     issued = [*ApiKey.objects.all(), *ClientSecret.objects.all()]
     words = {one.digest for one in issued}
-    if name != "olivia":
-        words.add(ANNA)
+    if name not in ("olivia", "anton"):
+        words |= {ANNA, "anna@example.org"}
     if name in ("olivia", "petra"):
         return words
     unseen = [one for one in issued if name not in ASSIGNED or one.client.name != "support-bot"]
@@ -221,11 +248,20 @@ def test_posts_change_only_what_the_role_or_assignment_allows(full: AdminEnviron
     browser, hidden = full.log_in(name), hidden_from(name)
     allowed, changed, before = CHANGES.get(name, set()), set(), snapshot()
     posted = POSTED | {"staff": [User.objects.get(username="nils").pk]}
-    of_notice = {"purposes": [Purpose.objects.get(name="service").pk]}
+    posted |= {"assignee": User.objects.get(username="olivia").pk}
+    gdpr = Regime.objects.get(name="gdpr").pk
+    own = {
+        "consent_notice_add": {"purposes": [Purpose.objects.get(name="service").pk]},
+        "requests_holiday_add": {"regime": gdpr, "day": "2031-05-01"},
+        "requests_holiday_change": {"regime": gdpr, "day": "2031-05-01"},
+        "requests_regimerule_add": {"regime": gdpr, "effective_from": "2031-05-01", "answer_within": "7",
+                                    "answer_unit": "days", "acknowledge_unit": "days", "extend_unit": "days",
+                                    "source": "a new law"},
+    }  # fmt: skip
     for model, page in PAGES:
         rows = [row.pk for row in model._default_manager.all()]
         for address in addresses(model, page):
-            posts = [(address.name, posted | (of_notice if address.name == "consent_notice_add" else {}))]
+            posts = [(address.name, posted | own.get(address.name, {}))]
             if address.name.endswith("_changelist"):
                 posts = [
                     (f"{address.name.removesuffix('changelist')}{action}",

@@ -17,20 +17,28 @@ OFFICER = {
     "consent.PermissionChange", "consent.Purpose", "ingest.DeadLetter", "audit.AuditRun", "audit.Finding",
     "customers.Customer", "customers.LegalHold", "customers.Suppression", "erasure.Erasure", "exports.DataExport",
     "logins.LoginEvent",
+    "requests.SubjectRequest", "requests.CustomerMessage", "requests.Regime", "requests.RegimeRule", "requests.Holiday",
 }  # fmt: skip
+REQUESTS = {model for model in OFFICER if model.startswith("requests.")}
 SEEN = {
     "root": OFFICER | {"auth.User", "auth.Group"},
     "olivia": OFFICER,
     "petra": OFFICER
+    - REQUESTS
     - {"logins.LoginEvent", "accesslog.AccessRecord", "consent.ConsentRecord", "customers.Customer"}
     - {"customers.LegalHold", "customers.Suppression", "erasure.Erasure", "exports.DataExport"},
     "chris": {"consent.Notice", "consent.Purpose"},
+    "iris": {"requests.SubjectRequest"},
+    "anton": REQUESTS | {"customers.Customer"},
 }
+ADDED_REQUESTS = {"requests.SubjectRequest", "requests.RegimeRule", "requests.Holiday"}
 ADDED = {
-    "root": {"access.ApiClient", "auth.Group", "auth.User", "consent.Notice", "consent.Purpose"},
-    "olivia": {"consent.Notice", "consent.Purpose"},
+    "root": {"access.ApiClient", "auth.Group", "auth.User", "consent.Notice", "consent.Purpose"} | ADDED_REQUESTS,
+    "olivia": {"consent.Notice", "consent.Purpose"} | ADDED_REQUESTS,
     "petra": {"access.ApiClient"},
     "chris": set(),
+    "iris": {"requests.SubjectRequest"},
+    "anton": set(),
 }
 
 
@@ -48,6 +56,7 @@ def full_env(env: AdminEnvironment) -> AdminEnvironment:
     env.erasure()
     env.export()
     LoginEvent.objects.create(kind="failed")
+    env.subject_request()
     return env
 
 
@@ -94,7 +103,7 @@ def test_overview_and_menu_show_only_permitted_models(full_env: AdminEnvironment
 
 
 @pytest.mark.parametrize(
-    "app", ["access", "accesslog", "audit", "auth", "consent", "customers", "erasure", "ingest", "logins"]
+    "app", ["access", "accesslog", "audit", "auth", "consent", "customers", "erasure", "ingest", "logins", "requests"]
 )
 def test_app_pages_open(full_env: AdminEnvironment, app: str) -> None:
     assert full_env.log_in("root").get(reverse("admin:app_list", args=[app])).status_code == 200

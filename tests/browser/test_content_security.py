@@ -53,6 +53,7 @@ def test_no_page_breaks_the_content_security_policy(
     rows.access_record()
     rows.erasure()
     rows.export()
+    rows.subject_request()
     page = log_in("root")
     page.add_init_script(REPORT)
     seen = []

@@ -29,6 +29,7 @@ def pages(env: AdminEnvironment) -> Iterator[str]:
     env.erasure()
     env.export()
     LoginEvent.objects.create(kind="failed")
+    env.subject_request()
     for model, model_admin in admin.site._registry.items():
         row = model._default_manager.order_by("pk").first()
         assert row is not None, model
