@@ -86,7 +86,9 @@ def act_on_selection(
         for row in rows
     ]
     carried = {"action": request.POST.get("action"), "confirmed": "yes", ACTION_CHECKBOX_NAME: keys}
-    form: Any = partial(bulk.form, people=selectors.assignable()) if name == "assign" else bulk.form
+    form: Any = bulk.form
+    if name == "assign":
+        form = partial(form, people=selectors.assignable())
 
     def form_of(posted: Any) -> forms.Form:
         return form(posted if posted and "confirmed" in posted else None, initial=carried)
