@@ -2,7 +2,7 @@
 
 The answer is the same, by the same steps, whether the customer exists or not. There is no session and no cookie, so
 nothing that a foreign page could use: whoever sends the form has the link. Each address may send REQUESTS_PER_WINDOW in
-ten seconds, counted before anything else is done.
+ten seconds, and all together FORMS_PER_WINDOW, counted before anything else is done.
 """
 
 import secrets
@@ -40,6 +40,8 @@ from featurestore.requests.services.intake import MAX_DETAILS_LENGTH
 from featurestore.requests.services.verification import LAPSE_AFTER
 
 REQUESTS_PER_WINDOW = 20
+FORMS_PER_WINDOW = 500
+"""Requests that all addresses together may record: a flood from many costs no more."""
 MAX_FIELDS = 10
 HTML = "text/html; charset=utf-8"
 HEADERS = {
@@ -68,6 +70,8 @@ def _respond(request: HttpRequest, handle: Handle, route: str) -> HttpResponse:
 
     def limited(call: Call) -> Reply:
         result = rate_limiter().acquire(f"address:{address}", REQUESTS_PER_WINDOW, 1, call.now_ms)
+        if result.admitted and request.method == "POST":
+            result = rate_limiter().acquire("forms", FORMS_PER_WINDOW, 1, call.now_ms)
         if not result.admitted:
             texts = TEXTS[Language.ENGLISH]
             shown = {"title": texts.too_often, "lines": texts.too_often_lines}

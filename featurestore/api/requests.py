@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 import msgspec
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
@@ -265,10 +266,11 @@ def record_one(call: Call) -> Reply:
 
 
 def record(intake: Intake, contact: ContactOnRecord | None, actor: Actor) -> SubjectRequest:
-    """Record a request, and the contact that came with it. Raises RequestError."""
-    if contact is not None:
-        services.record_contact(intake.customer_id, contact.kind, contact.address, actor)
-    return services.receive(intake, actor).request
+    """Record a request, and first the contact that came with it, both or none. Raises RequestError."""
+    with transaction.atomic():
+        if contact is not None:
+            services.record_contact(intake.customer_id, contact.kind, contact.address, actor)
+        return services.receive(intake, actor).request
 
 
 def verify(call: Call, reference: str) -> Reply:

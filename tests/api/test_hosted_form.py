@@ -23,6 +23,7 @@ from featurestore.requests.services import messages
 from tests.kit.requests import SHOP, seed_regimes
 from tests.kit.serving_environment import ServingEnvironment
 
+FORM = "application/x-www-form-urlencoded"
 ASKED = {"type": "access", "customer_id": "C7", "details": "All of it.", "key": "k"}
 
 
@@ -39,7 +40,7 @@ def path(language: str = "en", customer_id: str = "", hours: float = 1) -> str:
 
 
 def send(client: Client, address: str, fields: dict[str, str], **headers: str) -> HttpResponse:
-    return client.post(address, urlencode(fields), content_type="application/x-www-form-urlencoded", headers=headers)
+    return client.post(address, urlencode(fields), content_type=FORM, headers=headers)
 
 
 def text(response: HttpResponse) -> str:
@@ -124,7 +125,7 @@ def test_wrong_form_is_shown_again_with_what_was_entered(client: Client, wrong: 
 
 @pytest.mark.parametrize("body", [b"\xff\x00=%zz", b"a=1&" * 50, b"", b"x" * 70_000])
 def test_malformed_body_is_no_server_error(client: Client, body: bytes) -> None:
-    response = client.post(path(), body, content_type="application/x-www-form-urlencoded")
+    response = client.post(path(), body, content_type=FORM)
     assert response.status_code in (413, 422)
 
 
@@ -149,7 +150,15 @@ def test_ten_thousand_forms_from_one_address_record_twenty(client: Client) -> No
     assert len(queries) == 0
     assert int(refused[0].headers["Retry-After"]) > 0
     assert SubjectRequest.objects.count() == hosted_form.REQUESTS_PER_WINDOW
-    other = client.post(
-        page, urlencode(ASKED | {"key": "x"}), content_type="application/x-www-form-urlencoded", REMOTE_ADDR="192.0.2.9"
-    )
+    other = client.post(page, urlencode(ASKED | {"key": "x"}), content_type=FORM, REMOTE_ADDR="192.0.2.9")
     assert other.status_code == 303
+
+
+def test_forms_of_many_addresses_are_limited_together(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosted_form, "FORMS_PER_WINDOW", 50)
+    page = path()
+    statuses = [
+        client.post(page, urlencode(ASKED | {"key": str(n)}), content_type=FORM, REMOTE_ADDR=f"192.0.2.{n}").status_code
+        for n in range(60)
+    ]
+    assert statuses == [303] * 50 + [429] * 10

@@ -126,6 +126,12 @@ def test_malformed_request_is_refused(post: Post, change: dict[str, Any], status
     assert not SubjectRequest.objects.exists()
 
 
+def test_contact_of_a_request_that_is_refused_is_not_put_on_record(post: Post) -> None:
+    assert post(PATH, ACCESS | {"regime": "pipl", "contact": CONTACT}).status_code == 422
+    assert post(PATH, ACCESS | {"contact": CONTACT}).status_code == 201
+    assert Contact.objects.count() == 2
+
+
 @pytest.mark.parametrize("reference", ["R-AAAA-AAAA", "%00", "x" * 300, "..", "%E2%82%AC"])
 def test_unknown_reference_is_not_found(client: Client, post: Post, reference: str) -> None:
     assert get(client, reference, key_with("requests:read")).status_code == 404
