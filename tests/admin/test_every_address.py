@@ -49,7 +49,7 @@ POSTED = {
     "customer_id": "C42", "reference": "R-2222-3333", "again": "R-2222-3333",
     "version": "7", "language": "en", "body": "A text", "permissions": ["1"], "date_joined_0": "2026-01-01",
     "date_joined_1": "00:00:00",
-    "type": "erasure", "regime": "gdpr", "customer_id": "C42", "ground": "unfounded", "kind": "email",
+    "type": "erasure", "regime": "gdpr", "ground": "unfounded", "kind": "email",
     "address": "ann@example.org", "text": "An answer", "done": "all of it", "hours": "24",
 }  # fmt: skip
 """What every form of the administration would need, in one."""

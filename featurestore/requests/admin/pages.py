@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from django import forms
+from django.http import HttpRequest
+from django.urls import reverse
 
 from featurestore.clock import database_now
 from featurestore.consent.permission_derivation import Decision
@@ -19,7 +21,7 @@ from featurestore.requests.admin.forms import (
     RefuseForm,
     VerifyForm,
 )
-from featurestore.requests.models import CustomerMessage, SubjectRequest
+from featurestore.requests.models import CustomerMessage, RequestType, SubjectRequest
 from featurestore.requests.services.preview import extended, obstacle
 from featurestore.requests.states import ENDED, Action, State
 
@@ -109,6 +111,23 @@ def possible(request: SubjectRequest, page: RequestPage) -> bool:
         case "refuse" if state is State.TO_APPROVE:
             return False
     return page.action is None or not obstacle(request, page.action, database_now())
+
+
+EXPORT = "Export the data", "admin:exports_dataexport_start", "exports.add_dataexport"
+FURTHER: dict[str, tuple[str, str, str]] = {
+    RequestType.ACCESS: EXPORT,
+    RequestType.PORTABILITY: EXPORT,
+    RequestType.ERASURE: ("Start the erasure", "admin:erasure_erasure_start", "erasure.run_erasure"),
+}
+"""Pages of other apps that do what a type of request asks for: title, address, permission."""
+
+
+def further_pages(request: HttpRequest, row: SubjectRequest) -> list[tuple[str, str]]:
+    """The page that does what a request asks for, with its title, if it is verified and the user may."""
+    if row.type not in FURTHER or row.state not in (State.OPEN, State.IN_PROGRESS):
+        return []
+    title, address, permission = FURTHER[row.type]
+    return [(title, reverse(address))] if request.user.has_perm(permission) else []
 
 
 def facts_of(request: SubjectRequest, page: RequestPage) -> list[tuple[str, str]]:

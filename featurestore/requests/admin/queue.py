@@ -23,7 +23,16 @@ from featurestore.requests.actors import staff
 from featurestore.requests.admin.bulk import act_on_selection
 from featurestore.requests.admin.due import DUE_COLOURS, due_text
 from featurestore.requests.admin.forms import AssignForm, IntakeForm, LinkForm, confirmation_of
-from featurestore.requests.admin.pages import ANSWER, BY_NAME, PAGES, RequestPage, effect_text, facts_of, possible
+from featurestore.requests.admin.pages import (
+    ANSWER,
+    BY_NAME,
+    PAGES,
+    RequestPage,
+    effect_text,
+    facts_of,
+    further_pages,
+    possible,
+)
 from featurestore.requests.admin.timeline import timeline_of
 from featurestore.requests.contact_box import decrypt
 from featurestore.requests.errors import RequestError
@@ -181,6 +190,7 @@ class SubjectRequestAdmin(SubjectRowAdmin):
                 "answer": decrypt(obj.encrypted_answer) if sees else "",
                 "effect": effect_text(obj) if obj.state in WORKED_ON else "",
                 "timeline": timeline_of(obj),
+                "further": further_pages(request, obj),
                 "sent": obj.messages.order_by("pk"),
                 "contacts": selectors.contacts_of(obj.subject),
                 "linked": obj.duplicates.order_by("received_at"),

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from featurestore.requests.models import CustomerMessage, RequestEvent, SubjectRequest
-from featurestore.requests.states import Action
+from featurestore.requests.states import ERASING_EVENT, Action
 
 TITLES = {
     Action.RECEIVE: "Received",
@@ -23,6 +23,7 @@ TITLES = {
     Action.CLOSE: "Closed",
     Action.WITHDRAW: "Withdrawn",
     Action.LAPSE: "Lapsed",
+    ERASING_EVENT: "Erasure started",
     f"message_{CustomerMessage.State.SENT}": "Message sent",
     f"message_{CustomerMessage.State.FAILED}": "Message not delivered",
     f"message_{CustomerMessage.State.BY_HAND}": "Message to be sent by hand",
