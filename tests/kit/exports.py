@@ -69,12 +69,12 @@ def orders(subject: str) -> list[Item]:
     ]
 
 
-def messages(subject: str) -> list[Item]:
+def notes(subject: str) -> list[Item]:
     """Three texts, of which one begins like a formula and one names a third person."""
     return [
-        Item("Messages", "e-mail", LONG_AGO, {"text": "=1+1", "about": "me"}),
-        Item("Messages", "e-mail", None, {"text": 'zwei\nZeilen, "und" mehr; ä', "about": "me"}),
-        Item("Messages", "chat", LONG_AGO, {"text": f"says {CANARY}", "about": "somebody else", "score": None}),
+        Item("Letters", "e-mail", LONG_AGO, {"text": "=1+1", "about": "me"}),
+        Item("Letters", "e-mail", None, {"text": 'zwei\nZeilen, "und" mehr; ä', "about": "me"}),
+        Item("Letters", "chat", LONG_AGO, {"text": f"says {CANARY}", "about": "somebody else", "score": None}),
     ]
 
 
@@ -136,8 +136,8 @@ class ExportEnvironment:
 
     def __init__(self, requests: RequestsEnvironment, registry: Registry, folder: Path) -> None:
         self.requests, self.registry, self.folder = requests, registry, folder
-        self.orders, self.messages = MemoryLocation("orders", orders), MemoryLocation("messages", messages)
-        registry.register(self.orders, self.messages)
+        self.orders, self.notes = MemoryLocation("orders", orders), MemoryLocation("letters", notes)
+        registry.register(self.orders, self.notes)
 
     def started(self, at: datetime = NOON, **fields: Any) -> DataExport:
         request = self.requests.verified(fields.pop("type_", "access"), at, **fields)

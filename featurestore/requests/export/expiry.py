@@ -1,7 +1,8 @@
-"""End of exports that were downloaded, have expired, or whose request has ended, and of files that none needs."""
+"""Expiry: ends exports that were downloaded, expired, or whose request has ended, and deletes files that none needs."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from django.db.models import Q
@@ -23,8 +24,8 @@ BATCH = 500
 log = structlog.get_logger(__name__)
 
 
-class ExpiryResult(NamedTuple):
-    """What one call ended and deleted, in numbers."""
+class EndedExports(NamedTuple):
+    """What was ended and deleted, in numbers."""
 
     expired: int
     downloaded: int
@@ -32,7 +33,7 @@ class ExpiryResult(NamedTuple):
     orphans: int
 
 
-def expire_due(now: datetime | None = None) -> ExpiryResult:
+def end_overdue(now: datetime | None = None) -> EndedExports:
     """End what is over and delete what is left. It may be repeated, and run beside another."""
     at = now or database_now()
     released = DataExport.objects.filter(state=ExportState.RELEASED, usable_until__lte=at)
@@ -41,18 +42,18 @@ def expire_due(now: datetime | None = None) -> ExpiryResult:
     useless = Q(request__state__in=WITHOUT_REASON) | Q(request__erased_at__isnull=False)
     expired = downloaded = cancelled = 0
     for pk in released.values_list("pk", flat=True)[:BATCH]:
-        expired += _ended(lambda pk=pk: expire(pk, now))
+        expired += _ended(expire, pk, now)
     for pk in left.filter(over | useless).values_list("pk", flat=True)[:BATCH]:
-        downloaded += _ended(lambda pk=pk: end_downloaded(pk, now))
+        downloaded += _ended(end_downloaded, pk, now)
     for pk in DataExport.objects.filter(useless, state__in=OPEN).values_list("pk", flat=True)[:BATCH]:
-        cancelled += _ended(lambda pk=pk: cancel(pk, SYSTEM, "The request has ended.", now))
-    return ExpiryResult(expired, downloaded, cancelled, delete_orphans())
+        cancelled += _ended(cancel, pk, SYSTEM, "The request has ended.", now)
+    return EndedExports(expired, downloaded, cancelled, delete_orphans())
 
 
-def _ended(end) -> bool:  # type: ignore[no-untyped-def]  # a call without arguments
+def _ended(end: Callable[..., object], *arguments: Any) -> bool:
     """Whether an export was ended now; not if somebody did something else with it at the same time."""
     try:
-        end()
+        end(*arguments)
     except ExportNotPossible as error:
         log.info("export not ended", reason=str(error))
         return False
@@ -62,28 +63,18 @@ def _ended(end) -> bool:  # type: ignore[no-untyped-def]  # a call without argum
 def delete_orphans() -> int:
     """Delete the files in the export folder that no export needs; their number.
 
-    An export's row is written before its first file, so that a file without one is nobody's.
+    The files are listed before the rows are read, and a row is written before its first file: a file that is listed and
+    that no row needs is nobody's.
     """
-    needed = {
-        (name, kind)
-        for name, state, ended_at in DataExport.objects.filter(ended_at=None).values_list("name", "state", "ended_at")
-        for kind in _kinds(ExportState(state))
-    }
-    orphans = [one for one in folder.files() if one not in needed]
-    # Read again: an export may have begun, or gone on, since the rows were read.
-    current = {
-        (name, kind)
-        for name, state in DataExport.objects.filter(name__in=[name for name, _ in orphans], ended_at=None).values_list(
-            "name", "state"
-        )
-        for kind in _kinds(ExportState(state))
-    }
-    gone = [one for one in orphans if one not in current]
-    for name, kind in gone:
+    found = list(folder.files())
+    rows = DataExport.objects.filter(name__in={name for name, _ in found}, ended_at=None).values_list("name", "state")
+    needed = {(name, kind) for name, state in rows for kind in _kinds(ExportState(state))}
+    orphans = [one for one in found if one not in needed]
+    for name, kind in orphans:
         folder.delete(name, kind)
-    if gone:
-        log.warning("files of ended exports deleted", files=len(gone))
-    return len(gone)
+    if orphans:
+        log.warning("files of ended exports deleted", files=len(orphans))
+    return len(orphans)
 
 
 def _kinds(state: ExportState) -> tuple[str, ...]:

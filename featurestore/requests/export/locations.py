@@ -44,7 +44,7 @@ class ExportLocation:
         with reached_database():
             found = list(self._rows(person, after)[:limit])
             for one in found:
-                one.delete()  # first: without its key no file can be read, and expiry.py deletes what is left
+                one.delete()  # first: without its key no file can be read, and ``expiry.py`` deletes what is left
                 folder.delete(one.name)
             return ErasePage(len(found), 0, _cursor(found, limit))
 

@@ -52,7 +52,7 @@ class Recipient(NamedTuple):
     last: datetime
 
 
-class HeldData(NamedTuple):
+class KeptData(NamedTuple):
     """A data location that holds something: what, and when it ends. ``gone_within``: after an erasure."""
 
     title: str
@@ -69,7 +69,7 @@ class Overview(NamedTuple):
     more_choices: bool
     recipients: list[Recipient]
     access_record_days: int
-    kept: list[HeldData]
+    kept: list[KeptData]
 
 
 def overview_of(person: Person, categories: list[ExportCategory]) -> Overview:
@@ -105,11 +105,11 @@ def recipients_of(person: Person) -> list[Recipient]:
     return [Recipient(*row) for row in counted[:MOST]]
 
 
-def kept_in(categories: list[ExportCategory]) -> list[HeldData]:
+def kept_in(categories: list[ExportCategory]) -> list[KeptData]:
     """The data locations in which something was found."""
     names = {name for row in categories for name in row.locations}
     return [
-        HeldData(one.title, one.personal_data, one.erased_by, one.gone_within())
+        KeptData(one.title, one.personal_data, one.erased_by, one.gone_within())
         for one in data_locations().in_order()
         if one.name in names
     ]

@@ -38,7 +38,7 @@ class Spool:
 
         Raises FolderFull, SpoolDamaged.
         """
-        encrypted = [self._encrypt(part, number + index) for index, part in enumerate(parts)]
+        encrypted = [self._encrypted(part, number + index) for index, part in enumerate(parts)]
         places, offset = [], at
         with create(self.name, SPOOL) if at == 0 else self._open("r+b") as file, full_is_told():
             file.truncate(at)
@@ -73,7 +73,7 @@ class Spool:
         except FileNotFoundError:
             raise SpoolDamaged("The spool is not in the export folder: do all hosts share it? Export again.") from None
 
-    def _encrypt(self, plain: bytes, number: int) -> bytes:
+    def _encrypted(self, plain: bytes, number: int) -> bytes:
         nonce = secrets.token_bytes(NONCE)
         return nonce + self._cipher.encrypt(nonce, zlib.compress(plain, LEVEL), _associated(number))
 

@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 from featurestore.consent.permission_derivation import Decision
 from featurestore.customers.selectors import person_of
 from featurestore.requests.export.models import DataExport, ExportCategory
-from featurestore.requests.export.overview import MOST, HeldData, PurposeUse, overview_of
+from featurestore.requests.export.overview import MOST, KeptData, PurposeUse, overview_of
 from featurestore.requests.export.redactions import redactions_of
 from featurestore.requests.export.summary_texts import TEXTS
 
@@ -89,7 +89,7 @@ def _decision(decision: str, texts: dict[str, str]) -> str:
     return texts["decision_paused" if decision == Decision.PAUSED else decision]
 
 
-def _kept(one: HeldData, texts: dict[str, str]) -> dict[str, str]:
+def _kept(one: KeptData, texts: dict[str, str]) -> dict[str, str]:
     days = math.ceil(one.gone_within / timedelta(days=1))
     gone = texts["days"].format(number=days) if days else texts["at_once"]
     return {"title": one.title, "holds": one.holds, "ends": one.ends, "gone": gone}

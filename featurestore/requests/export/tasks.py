@@ -13,5 +13,5 @@ def advance_exports() -> None:
 
 
 @shared_task(name="exports.expire")
-def expire_exports() -> None:
-    expiry.expire_due()
+def end_overdue_exports() -> None:
+    expiry.end_overdue()

@@ -11,7 +11,7 @@ from featurestore.locations import erase_all, export_all, prove_all
 from featurestore.requests import services as requests
 from featurestore.requests.export import services, views
 from featurestore.requests.export.errors import LinkRefused
-from featurestore.requests.export.expiry import expire_due
+from featurestore.requests.export.expiry import end_overdue
 from featurestore.requests.export.link import new_link
 from featurestore.requests.export.locations import ExportLocation
 from featurestore.requests.export.models import DataExport, ExportCategory
@@ -88,8 +88,8 @@ def test_link_ends_with_its_time_and_its_package_is_deleted(exports: ExportEnvir
     export, link = released(exports)
     with pytest.raises(LinkRefused):
         services.take_try(link, day(7))
-    assert expire_due(day(6.9)).expired == 0
-    assert expire_due(day(7)).expired == 1
+    assert end_overdue(day(6.9)).expired == 0
+    assert end_overdue(day(7)).expired == 1
     export = reloaded(export)
     assert (export.state, export.encrypted_passphrase, export.link_digest) == (ExportState.EXPIRED, "", "")
     assert exports.files() == []
@@ -99,7 +99,7 @@ def test_link_ends_with_its_time_and_its_package_is_deleted(exports: ExportEnvir
 
 def test_clock_that_is_set_back_opens_no_link_again(exports: ExportEnvironment) -> None:
     export, link = released(exports)
-    expire_due(day(8))
+    end_overdue(day(8))
     with pytest.raises(LinkRefused):
         services.take_try(link, day(1))
     assert reloaded(export).changed_at == day(8)
@@ -113,9 +113,9 @@ def test_package_is_deleted_an_hour_after_the_download_or_with_the_last_try(expo
     for _ in range(3):
         services.take_try(other, NOON).file.close()
     services.delivered(second.pk, NOON)
-    assert expire_due(NOON + timedelta(minutes=59)).downloaded == 1
+    assert end_overdue(NOON + timedelta(minutes=59)).downloaded == 1
     assert exports.files() == [f"{first.name}.zip"]
-    assert expire_due(NOON + timedelta(minutes=60)).downloaded == 1
+    assert end_overdue(NOON + timedelta(minutes=60)).downloaded == 1
     assert exports.files() == []
     with pytest.raises(LinkRefused):
         services.take_try(link, NOON + timedelta(minutes=61))
@@ -124,7 +124,7 @@ def test_package_is_deleted_an_hour_after_the_download_or_with_the_last_try(expo
 def test_request_that_ends_without_an_answer_ends_its_export(exports: ExportEnvironment) -> None:
     export = exports.collected()
     requests.withdraw(export.request.reference, OLIVIA, "by telephone", NOON)
-    assert expire_due(NOON).cancelled == 1
+    assert end_overdue(NOON).cancelled == 1
     assert reloaded(export).state == ExportState.CANCELLED
     assert exports.files() == []
 
@@ -133,7 +133,7 @@ def test_files_of_no_export_are_deleted_and_no_other_file(exports: ExportEnviron
     export = exports.collected()
     for name in ("0" * 32 + ".zip", "1" * 32 + ".unfinished", f"{export.name}.zip", "notes.txt"):
         (exports.folder / name).write_bytes(b"x")
-    assert expire_due(NOON).orphans == 3
+    assert end_overdue(NOON).orphans == 3
     assert exports.files() == [f"{export.name}.spool", "notes.txt"]
 
 

@@ -33,9 +33,9 @@ def test_every_fact_is_in_the_package_in_both_formats(exports: ExportEnvironment
     rows = opened.rows("orders")
     assert [row["data.order"] for row in rows] == [str(number) for number in range(600)]
     assert rows[7]["data.tags"] == '["a","7"]'
-    messages = opened.lines("messages")
-    assert messages[1]["data"]["text"] == 'zwei\nZeilen, "und" mehr; ä'
-    assert [row["data.text"] for row in opened.rows("messages")][:2] == ["'=1+1", 'zwei\nZeilen, "und" mehr; ä']
+    notes = opened.lines("letters")
+    assert notes[1]["data"]["text"] == 'zwei\nZeilen, "und" mehr; ä'
+    assert [row["data.text"] for row in opened.rows("letters")][:2] == ["'=1+1", 'zwei\nZeilen, "und" mehr; ä']
 
 
 def test_summary_says_what_for_who_read_and_how_long_and_names_no_staff(exports: ExportEnvironment) -> None:
@@ -66,17 +66,17 @@ def test_summary_is_in_the_language_of_the_request(exports: ExportEnvironment, l
 
 def test_what_is_redacted_is_nowhere_in_the_package(exports: ExportEnvironment) -> None:
     export = exports.collected()
-    services.redact_item(export.pk, "Messages", 2, OLIVIA, "names another customer", now=NOON)
+    services.redact_item(export.pk, "Letters", 2, OLIVIA, "names another customer", now=NOON)
     services.redact_field(export.pk, "Orders", "total", OLIVIA, "a trade secret", now=NOON)
     services.release(export.pk, OLIVIA, now=NOON)
     advance(NOON)
     opened = exports.opened(reloaded(export))
     assert all(CANARY.encode() not in content for content in opened.files.values())
-    assert len(opened.lines("messages")) == 2
+    assert len(opened.lines("letters")) == 2
     assert all("total" not in line["data"] and line["withheld"] == ["total"] for line in opened.lines("orders"))
     assert "data.total" not in opened.rows("orders")[0]
     withheld = {one["name"]: one.get("items_withheld") for one in opened.manifest["files"]}
-    assert withheld["data/messages.jsonl"] == 1
+    assert withheld["data/letters.jsonl"] == 1
     page = opened.files["summary.html"].decode()
     assert "fields: total" in page
     assert "1 items" in page
@@ -86,12 +86,12 @@ def test_what_is_redacted_is_nowhere_in_the_package(exports: ExportEnvironment) 
 
 def test_category_that_is_redacted_altogether_leaves_its_name_and_number(exports: ExportEnvironment) -> None:
     export = exports.collected()
-    services.redact_field(export.pk, "Messages", "", OLIVIA, "concerns others", now=NOON)
+    services.redact_field(export.pk, "Letters", "", OLIVIA, "concerns others", now=NOON)
     services.release(export.pk, OLIVIA, now=NOON)
     advance(NOON)
     opened = exports.opened(reloaded(export))
-    assert opened.lines("messages") == []
-    assert opened.rows("messages") == []
+    assert opened.lines("letters") == []
+    assert opened.rows("letters") == []
     assert "all of it" in opened.files["summary.html"].decode()
 
 

@@ -52,11 +52,11 @@ def test_officer_exports_reviews_releases_and_gets_link_and_passphrase(
     shown = officer.get(page("change", export)).content.decode()
     assert "Orders" in shown
     assert CANARY not in shown
-    messages = export.categories.get(name="Messages")
-    items = officer.get(page("items", export), {"category": messages.pk})
+    notes = export.categories.get(name="Letters")
+    items = officer.get(page("items", export), {"category": notes.pk})
     assert CANARY in items.content.decode()
     assert "no-store" in items["Cache-Control"]
-    withhold = f"{page('withhold', export)}?category={messages.pk}&item=2"
+    withhold = f"{page('withhold', export)}?category={notes.pk}&item=2"
     assert officer.post(withhold, {"reason": "names another customer"}).status_code == 302
     officer.post(page("release", export), {"reason": ""})
     assert reloaded(export).state == ExportState.PACKING

@@ -25,10 +25,10 @@ def test_items_are_read_by_page_with_what_is_withheld(exports: ExportEnvironment
     assert [item.number for item in items_of(orders, 490)] == list(range(490, 515)), "over the end of a part"
     assert items_of(orders, 590)[-1].data["order"] == 599
     assert items_of(orders, 600) == items_of(orders, -1) == []
-    messages = export.categories.get(name="Messages")
-    services.redact_item(export.pk, "Messages", 1, OLIVIA, "concerns others", now=NOON)
-    services.redact_item(export.pk, "Messages", 2, OLIVIA, "concerns others", "text", NOON)
-    first, second, third = items_of(messages, 0)
+    notes = export.categories.get(name="Letters")
+    services.redact_item(export.pk, "Letters", 1, OLIVIA, "concerns others", now=NOON)
+    services.redact_item(export.pk, "Letters", 2, OLIVIA, "concerns others", "text", NOON)
+    first, second, third = items_of(notes, 0)
     assert (first.withheld, first.redacted) == ([], False)
     assert second.redacted
     assert (third.withheld, third.redacted) == (["text"], False)
@@ -36,7 +36,7 @@ def test_items_are_read_by_page_with_what_is_withheld(exports: ExportEnvironment
 
 def test_redaction_is_recorded_with_its_reason_and_without_the_content(exports: ExportEnvironment) -> None:
     export = exports.collected()
-    services.redact_item(export.pk, "Messages", 2, OLIVIA, "names somebody else", now=NOON)
+    services.redact_item(export.pk, "Letters", 2, OLIVIA, "names somebody else", now=NOON)
     made = Redaction.objects.get()
     assert (made.item, made.reason, made.redacted_by, made.redacted_at) == (2, "names somebody else", "olivia", NOON)
     event = export.request.events.last()
@@ -49,7 +49,7 @@ def test_redaction_is_recorded_with_its_reason_and_without_the_content(exports: 
 
 @pytest.mark.parametrize(
     ("category", "field", "item"),
-    [("Messages", "nonsense", None), ("Nothing", "", None), ("Messages", "", 3), ("Messages", "", -1)],
+    [("Letters", "nonsense", None), ("Nothing", "", None), ("Letters", "", 3), ("Letters", "", -1)],
 )
 def test_redaction_of_what_is_not_there_is_refused(
     exports: ExportEnvironment, category: str, field: str, item: int | None
@@ -100,7 +100,7 @@ def test_neither_who_proposed_nor_who_redacted_releases(
     with pytest.raises(ReleaseNeedsAnother):
         services.release(export.pk, ANTON, now=NOON)
     services.return_to_review(export.pk, OLIVIA, "a letter names somebody", NOON)
-    services.redact_item(export.pk, "Messages", 2, ANTON, "names somebody", now=NOON)
+    services.redact_item(export.pk, "Letters", 2, ANTON, "names somebody", now=NOON)
     services.propose(export.pk, OLIVIA, now=NOON)
     with pytest.raises(ReleaseNeedsAnother):
         services.release(export.pk, ANTON, now=NOON)
@@ -108,11 +108,11 @@ def test_neither_who_proposed_nor_who_redacted_releases(
 
 
 def test_nothing_is_released_before_it_is_collected(exports: ExportEnvironment) -> None:
-    exports.messages.down = True
+    exports.notes.down = True
     export = exports.collected()
     with pytest.raises(ExportNotPossible, match="collecting"):
         services.release(export.pk, ANTON, now=NOON)
-    exports.messages.down = False
+    exports.notes.down = False
 
 
 def test_whoever_sees_link_and_passphrase_is_in_the_timeline(exports: ExportEnvironment) -> None:

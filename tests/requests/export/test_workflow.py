@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from featurestore.jobs.job_leases import hold_job_lease
 from featurestore.requests.export import collection, folder, packing, services
 from featurestore.requests.export.errors import ExportNotPossible
-from featurestore.requests.export.expiry import expire_due
+from featurestore.requests.export.expiry import end_overdue
 from featurestore.requests.export.models import DataExport, ExportCategory, SpoolPart
 from featurestore.requests.export.spool import Spool
 from featurestore.requests.export.states import ExportState
@@ -30,8 +30,8 @@ def test_first_export_is_collected_in_pages_and_counted(exports: ExportEnvironme
     assert export.parts == SpoolPart.objects.count() == 3
     orders = ExportCategory.objects.get(name="Orders")
     assert (orders.items, orders.fields["total"], orders.origins) == (600, ["number"], {"web shop": 600})
-    messages = ExportCategory.objects.get(name="Messages")
-    assert (messages.items, messages.fields["score"], messages.locations) == (3, ["null"], ["messages"])
+    notes = ExportCategory.objects.get(name="Letters")
+    assert (notes.items, notes.fields["score"], notes.locations) == (3, ["null"], ["letters"])
     assert [event.kind for event in export.request.events.all()][-2:] == ["export_started", "export_collected"]
 
 
@@ -76,7 +76,7 @@ def test_export_that_is_killed_while_it_is_packed_is_packed_anew(
             with pytest.raises(KilledError):
                 advance(NOON)
         assert reloaded(export).state == ExportState.PACKING
-        expire_due(NOON)
+        end_overdue(NOON)
         assert f"{export.name}.spool" in exports.files()
     advance(NOON)
     export = reloaded(export)
@@ -86,30 +86,30 @@ def test_export_that_is_killed_while_it_is_packed_is_packed_anew(
 
 
 def test_location_that_is_down_is_waited_for_and_named(exports: ExportEnvironment) -> None:
-    exports.messages.down = True
+    exports.notes.down = True
     export = exports.collected()
-    assert (export.state, export.waiting_for) == (ExportState.COLLECTING, "Messages")
+    assert (export.state, export.waiting_for) == (ExportState.COLLECTING, "Letters")
     assert "does not answer" in export.problem
     assert export.waiting_since == NOON
-    calls = exports.messages.calls
+    calls = exports.notes.calls
     advance(NOON + timedelta(seconds=5))
-    assert exports.messages.calls == calls, "asked again before its time"
+    assert exports.notes.calls == calls, "asked again before its time"
     advance(NOON + timedelta(seconds=31))
     export = reloaded(export)
-    assert (exports.messages.calls, export.waiting_since, export.attempts) == (calls + 1, NOON, 2)
-    exports.messages.down = False
+    assert (exports.notes.calls, export.waiting_since, export.attempts) == (calls + 1, NOON, 2)
+    exports.notes.down = False
     advance(NOON + timedelta(minutes=30))
     export = reloaded(export)
     assert (export.state, export.waiting_for, export.problem) == (ExportState.IN_REVIEW, "", "")
 
 
 def test_location_that_fails_is_told_and_the_others_go_on(exports: ExportEnvironment) -> None:
-    exports.messages.fails = ZeroDivisionError("customer C1")
+    exports.notes.fails = ZeroDivisionError("customer C1")
     export = exports.started()
     with pytest.raises(ZeroDivisionError):
         advance(NOON)
     export = reloaded(export)
-    assert export.waiting_for == "Messages"
+    assert export.waiting_for == "Letters"
     assert "ZeroDivisionError" in export.problem
     assert "C1" not in export.problem
 

@@ -2,6 +2,9 @@
 
 from datetime import datetime
 
+from django.db import transaction
+
+from featurestore.clock import database_now
 from featurestore.requests.actors import SYSTEM, Actor
 from featurestore.requests.export import folder
 from featurestore.requests.export.models import DataExport
@@ -27,12 +30,15 @@ def fail(export_pk: int, problem: str, now: datetime | None = None) -> None:
 
 def end_downloaded(export_pk: int, now: datetime | None = None) -> None:
     """Delete the package of an export that was downloaded."""
-    found = DataExport.objects.filter(pk=export_pk, state=ExportState.DOWNLOADED, ended_at=None).first()
-    if found is not None:
-        found.ended_at = max(found.changed_at, now or found.changed_at)
+    with transaction.atomic():
+        left = DataExport.objects.filter(pk=export_pk, state=ExportState.DOWNLOADED, ended_at=None)
+        found = left.select_for_update().first()
+        if found is None:
+            return
+        found.ended_at = max(found.changed_at, now or database_now())
         _forget(found)
         found.save()
-        folder.delete(found.name)
+    folder.delete(found.name)
 
 
 def _end(export_pk: int, action: ExportAction, actor: Actor, reason: str, now: datetime | None) -> None:
