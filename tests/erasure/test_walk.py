@@ -343,9 +343,10 @@ def test_who_came_back_before_the_stated_time_keeps_what_is_new(erasures: Erasur
     events = erasures.places["events"]
     events.stays = timedelta(days=7)
     erasure = erasures.start()
+    erasures.walk(30)
     with pytest.raises(KeptByHold):
-        erasures.shop.register("ann", 25, after_erasure=True)
-    erasures.walk_to_answer()
+        erasures.shop.register("ann", 35, after_erasure=True)
+    erasures.walk(40)
     events.stays = timedelta()
     subject = erasures.shop.register("ann", 100, after_erasure=True).customer.subject
     for place in list(erasures.places.values())[:-1]:

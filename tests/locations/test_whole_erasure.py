@@ -19,6 +19,8 @@ from featurestore.requests.services import Intake, messages, receive
 from tests.kit.clock import at
 from tests.locations.written_facts import WRITERS, Servers, register
 
+MOST_WALKS = 300
+"""A walk ends after two seconds of an erasure: on a slow machine it takes many."""
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
@@ -44,10 +46,12 @@ def test_request_with_data_in_every_location_is_answered_and_its_customer_forgot
     of_bob = {location.name: prove_all(location, bob).traces for location in at_once}
     request = receive(Intake("erasure", "gdpr", "api", "ann", attested=True), client("shop"), at(100)).request
     start(request.reference, staff("olivia"), now=at(110))
-    for number in range(12):
+    for number in range(MOST_WALKS):
         walk(at(200 + 400 * number))
         servers.control.delete(KEY)  # what the consumer of access records has written
-    erasure = Erasure.objects.get()
+        erasure = Erasure.objects.get()
+        if erasure.state == "answered" and not erasure.steps.exclude(state__in=["checked", "waits"]).exists():
+            break
     states = dict(erasure.steps.values_list("location", "state"))
     assert erasure.state == "answered", (erasure.waiting_for, states)
     assert {name for name, state in states.items() if state != "waits"} >= {location.name for location in at_once}
