@@ -13,6 +13,8 @@ from featurestore.requests.actors import SYSTEM
 from featurestore.requests.contact_box import encrypt
 from featurestore.requests.erasure.certificate import certificate
 from featurestore.requests.erasure.models import Erasure, ErasureStep
+from featurestore.requests.models import CustomerMessage
+from featurestore.requests.services import messages
 from featurestore.requests.services.timeline import Change, change_of
 from featurestore.requests.states import Action
 from featurestore.requests.states import State as RequestState
@@ -56,8 +58,10 @@ def answer(erasure: Erasure, at: datetime) -> None:
                 waiting = {step.location: _date(step) for step in steps if step.state == State.WAITS}
                 request = change.request
                 request.answered_at = change.at
-                request.encrypted_answer = encrypt(certificate(steps, request.language))
+                text = certificate(steps, request.language)
+                request.encrypted_answer = encrypt(text)
                 change.add(Action.ANSWER, SYSTEM, "erased and proven", held=held, waiting=waiting)
+                messages.queue(change, CustomerMessage.Kind.ANSWER, answer=text)
         _advance(erasure, Erasure.State.ERASING, state=Erasure.State.ANSWERED, answered_at=at, changed_at=at)
     log.info("erasure answered", erasure=erasure.pk)
 
