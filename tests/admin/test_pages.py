@@ -129,6 +129,6 @@ ODD = [
 def test_malformed_queries_and_keys_are_no_server_error(full_env: AdminEnvironment, model: type[Model]) -> None:
     root, page = full_env.log_in("root"), address(model, "changelist")
     for query in ODD:
-        assert root.get(page, query, follow=True).status_code == 200, query
+        assert root.get(page, query, follow=True).status_code in (200, 400), query  # 400: a field without a filter
     for key in ("0", "-1", "x", "99999999999999999999999", "_5F", "1/../2"):
         assert root.get(f"{page}{key}/change/").status_code in (302, 404), key

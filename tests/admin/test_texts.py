@@ -18,8 +18,12 @@ from featurestore.consent.selectors import StoreStatus
 from featurestore.store.protocol import NodeState, ReadResult
 from tests.admin.environment import AdminEnvironment
 
-OF_SOME_VALUES = "featurestore.profiles.admin.customers."
-"""Texts of the decisions that each of these pages records; nobody records an expiry."""
+OF_SOME_VALUES = (
+    "featurestore.profiles.admin.customers.",  # the decisions that each of these pages records; nobody an expiry
+    "featurestore.requests.admin.pages.FURTHER",  # types of requests with a page of their own
+    "featurestore.requests.admin.timeline.ROLES",  # of others the name is shown
+)
+"""Texts of some values."""
 
 
 def texts_by_value() -> Iterator[tuple[str, Mapping[Any, Any]]]:

@@ -22,7 +22,10 @@ def work(name: str) -> Work | None:
 
 
 def test_officer_without_work_is_told_what_was_looked_at(env: AdminEnvironment) -> None:
-    rest = "Nothing waits for you: no customer is paused, every decision is in effect, no audit has ended yet."
+    rest = (
+        "Nothing waits for you: no request is due soon, every request is verified, no message waits to be sent by hand, "
+        "no customer is paused, every decision is in effect, no audit has ended yet."
+    )
     assert work("olivia") == Work([], rest)
     env.finding("dismissed")
     assert work("olivia") == Work([], rest.replace("no audit has ended yet", "no finding is open"))
@@ -43,7 +46,9 @@ def test_officer_sees_what_is_due_and_pending_and_found(env: AdminEnvironment) -
     assert due.endswith(f"{datetime.now(UTC):%-d %B %Y}")
     assert pending == "Pending: 1 decision not in effect yet"
     assert finding == "1 finding of the consent audit to look at"
-    assert found.rest == ""
+    assert found.rest == (
+        "Nothing else waits: no request is due soon, every request is verified, no message waits to be sent by hand."
+    )
 
 
 def test_lifted_pause_is_no_longer_due(env: AdminEnvironment) -> None:

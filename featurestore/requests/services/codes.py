@@ -53,14 +53,14 @@ def take_back(code: VerificationCode) -> None:
 def count_attempt(reference: str, digits: str, now: datetime | None = None) -> int:
     """Count an attempt to enter a code; the key of the code's row if it is right. Raises WrongCode.
 
-    The attempt is counted, and committed, before the code is compared: attempts at once can't pass the limit.
+    The attempt is counted, and committed, before the code is compared: attempts at once can't pass the limit. The row
+    is updated by its key alone: PostgreSQL looks again at the conditions of a row that it waited for, and not at a join.
     """
-    at = now or database_now()
-    current = VerificationCode.objects.filter(request__reference=reference, current=True)
-    usable = Q(attempts__lt=MAX_ATTEMPTS, expires_at__gt=at)
-    counted = current.filter(usable).update(attempts=F("attempts") + 1)
-    found = current.first()
+    found = VerificationCode.objects.filter(request__reference=reference, current=True).first()
     digest = found.digest if found else ""
+    usable = Q(attempts__lt=MAX_ATTEMPTS, expires_at__gt=now or database_now(), current=True)
+    row = VerificationCode.objects.filter(usable, pk=found.pk if found else None)
+    counted = row.update(attempts=F("attempts") + 1)
     if not hmac.compare_digest(digest, _digest(reference, digits)) or not counted or found is None:
         raise WrongCode(WRONG)
     return found.pk
