@@ -211,7 +211,7 @@ class SubjectRequestAdmin(SubjectRowAdmin):
                 words = {key: str(value) for key, value in answers.items()} | {"answer": answers.get("text", "")}
                 shown = message_text(row, page.message, **words)
                 again = confirmation_of(page.form, request.POST)
-                more = {"preview": shown, "facts": facts, "form": again, **texts}
+                more = {**texts, "preview": shown, "facts": facts, "form": again, "button": page.button}
                 return self.render_page(request, row, "admin/confirmation.html", **more)
             warning = page.act(row, staff(request.user.get_username()), answers)
             messages.success(request, page.done)

@@ -54,7 +54,7 @@ def count_attempt(reference: str, digits: str, now: datetime | None = None) -> i
     """Count an attempt to enter a code; the key of the code's row if it is right. Raises WrongCode.
 
     The attempt is counted, and committed, before the code is compared: attempts at once can't pass the limit. The row
-    is updated by its key alone: PostgreSQL looks again at the conditions of a row that it waited for, and not at a join.
+    is updated by its key alone: of a row that it waited for, PostgreSQL looks again at its own columns, not at a join.
     """
     found = VerificationCode.objects.filter(request__reference=reference, current=True).first()
     digest = found.digest if found else ""
