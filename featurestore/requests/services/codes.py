@@ -59,7 +59,7 @@ def count_attempt(reference: str, digits: str, now: datetime | None = None) -> i
     found = VerificationCode.objects.filter(request__reference=reference, current=True).first()
     digest = found.digest if found else ""
     usable = Q(attempts__lt=MAX_ATTEMPTS, expires_at__gt=now or database_now(), current=True)
-    row = VerificationCode.objects.filter(usable, pk=found.pk if found else None)
+    row = VerificationCode.objects.filter(usable, pk=found.pk if found else 0)
     counted = row.update(attempts=F("attempts") + 1)
     if not hmac.compare_digest(digest, _digest(reference, digits)) or not counted or found is None:
         raise WrongCode(WRONG)
