@@ -30,6 +30,7 @@ from featurestore.profiles.services import register
 from featurestore.requests import services as requests
 from featurestore.requests.actors import client as actor
 from featurestore.requests.actors import staff
+from featurestore.requests.contact_box import encrypt
 from featurestore.requests.erasure.models import Erasure
 from featurestore.requests.export.models import DataExport, ExportCategory, Redaction
 from featurestore.requests.export.services import start
@@ -155,7 +156,8 @@ class AdminEnvironment:
             redacted_by="olivia",
             redacted_at=export.created_at,
         )
-        DataExport.objects.filter(pk=export.pk).update(state=state)
+        secrets = {"encrypted_link": encrypt("a-link"), "encrypted_passphrase": encrypt("a passphrase")}
+        DataExport.objects.filter(pk=export.pk).update(state=state, **(secrets if state == "released" else {}))
         return export
 
     def access_record(self, customer_id: str = "C42", number: int = 1, **withheld: str) -> None:

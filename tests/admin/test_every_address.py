@@ -53,7 +53,7 @@ POSTED = {
     "address": "ann@example.org", "text": "An answer", "done": "all of it", "hours": "24",
 }  # fmt: skip
 """What every form of the administration would need, in one."""
-DECIDED = {f"customers_customer_{what}" for what in ("give", "withdraw", "pause", "pause_all", "lift")}
+DECIDED = {f"customers_customer_{what}" for what in ("give", "withdraw", "pause", "pause_all", "lift", "lift_all")}
 RENEWED = {"access_apikey_rotate", "access_apikey_revoke", "access_clientsecret_rotate", "access_clientsecret_revoke"}
 WORKED_ON = {
     f"requests_subjectrequest_{what}"
