@@ -129,7 +129,8 @@ def full(env: AdminEnvironment) -> AdminEnvironment:
 
 def receive_requests(env: AdminEnvironment) -> None:
     """A request of Anna's in each state in which something can be done, and messages that staff send by hand."""
-    env.subject_request("access", ANNA, attested=False)
+    unverified = env.subject_request("rectification", ANNA, attested=False)
+    SubjectRequest.objects.filter(pk=unverified.pk).update(examined_at=unverified.received_at)
     env.subject_request("portability", ANNA)
     requests.wait_for_customer(env.subject_request("erasure", ANNA).reference, OLIVIA, "which one?")
     requests.answer(env.subject_request("restriction", ANNA).reference, OLIVIA, "It is restricted.", "paused")
@@ -251,6 +252,7 @@ def test_posts_change_only_what_the_role_or_assignment_allows(full: AdminEnviron
     posted |= {"assignee": User.objects.get(username="olivia").pk}
     gdpr = Regime.objects.get(name="gdpr").pk
     own = {
+        "requests_subjectrequest_verify": {"customer_id": ""},
         "consent_notice_add": {"purposes": [Purpose.objects.get(name="service").pk]},
         "requests_holiday_add": {"regime": gdpr, "day": "2031-05-01"},
         "requests_holiday_change": {"regime": gdpr, "day": "2031-05-01"},
