@@ -35,9 +35,10 @@ EMPTY = {
     "access_stream": "the consumer has written what was in it",
     "legal_holds": "no hold was placed",
     **dict.fromkeys(
-        ("subject_requests", "request_events", "contacts", "clock_pauses", "verification_codes"),
+        ("subject_requests", "request_events", "contacts", "clock_pauses", "verification_codes", "customer_messages"),
         "nobody asked for anything",
     ),
+    "passed_by": "the store had their permissions before their events came",
 }
 """Locations through which no customer passes here, and why."""
 DATABASE = r".*/rapport\.sqlite3(-wal|-shm)?"  # its tables are compared one by one
