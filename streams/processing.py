@@ -15,9 +15,9 @@ last offset stays. No replay restores what was deleted: whatever is granted late
 
 Only a permission that is stored drops state. A subject without one, in a store that is vouched for, is passed by: its
 events are skipped and counted, its purge changes no table. Its hash may have vanished; the consent audit puts the
-permission again and sends a purge, at which every value of the subject is written again. Before an event is skipped,
-its subject is written to a topic, since nothing else tells that events are missing if the store is emptied meanwhile
-(``streams.passed_by``).
+permission again and sends a purge, at which every value of the subject is written again. Before a subject is passed
+by, it is written to a topic, since nothing else tells that events are missing, or a purge was not carried out, if the
+store is emptied meanwhile (``streams.passed_by``).
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from streams import coverage
 from streams.dead_letters import DeadLetterWriter, Rejection
 from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.metrics import EVENT_TO_SERVED, OUTCOMES, RECREATED
-from streams.passed_by import PassedByWriter
+from streams.passed_by import NO_CHANGES, Changes, PassedByWriter, Skipped
 from streams.retrying_store import RetryingStore
 from streams.tables import StateTable
 
@@ -188,25 +188,35 @@ class SourceBatch:
         self.before = {
             subject: decode(raw) if (raw := self.stored.get(subject.encode())) else EMPTY for subject in arrivals
         }
-        self.outcomes: Counter[str] | None = None  # of the first fold; a second one would count the same events again
+        self.outcomes = Counter[str]()  # of each subject's first fold; a second one would count the same events again
+        self.folded: set[str] = set()
 
-    def skipped(self, subjects: Iterable[str]) -> Iterable[str]:
-        """Those of subjects without a stored permission of whom there is an event that was not applied before."""
+    def skipped(self, subjects: Iterable[str]) -> Iterable[Skipped]:
+        """What is skipped of subjects without a stored permission: events that were not applied before, and purges of
+        state records."""
         for subject in subjects:
-            if (arrivals := self.arrivals.get(subject)) and arrivals[-1].offset > self.before[subject].offset:
-                yield subject
+            if subject not in self.arrivals:
+                continue
+            applied = self.before[subject].offset
+            new_ms = [one.kafka_ms for one in self.arrivals[subject] if one.offset > applied]
+            purge = subject in self.purged and subject.encode() in self.stored
+            if new_ms or purge:
+                yield Skipped(subject, max(new_ms, default=-1), purge)
 
     async def fold(
         self, permissions: Mapping[str, Permission | None], now_ms: int
     ) -> tuple[dict[bytes, bytes | None], list[FieldWrite]]:
         """Fold the subjects named in ``permissions``, each from its record before: (table changes, writes)."""
-        processor, again, counts = self.processor, self.outcomes is not None, Counter[str]()
+        processor = self.processor
         changes: dict[bytes, bytes | None] = {}
         writes: list[FieldWrite] = []
         for number, subject in enumerate([subject for subject in self.arrivals if subject in permissions], 1):
             if number % SUBJECTS_PER_STEP == 0:
                 await asyncio.sleep(0)
             before, arrivals, key = self.before[subject], self.arrivals[subject], subject.encode()
+            again = subject in self.folded
+            counts = Counter[str]() if again else self.outcomes
+            self.folded.add(subject)
             if (permission := permissions[subject]) is None:
                 count_passed_by(before, arrivals, counts)
                 continue
@@ -227,8 +237,6 @@ class SourceBatch:
             if any(permission.paused for permission in kept.values()):
                 fields = (field for field in fields if kept[field.purpose].allowed)
             writes += fields
-        if not again:
-            self.outcomes = counts
         return changes, writes
 
 
@@ -338,8 +346,8 @@ class MicroBatchProcessor:
             stored = dict(zip(pending, await self.store.read_subjects(pending), strict=True))
             permissions = {subject: one.permission for subject, one in stored.items()}
             marks.update((subject, one.recreation_mark) for subject, one in stored.items())
-            unwritten = self._unwritten(parts, permissions)
-            for subject in unwritten:
+            passed_by = self._passed_by(parts, permissions)
+            for subject in passed_by.subjects:
                 del permissions[subject]  # read again when it is written
             now_ms = self.clock()
             folded, writes = [], list[FieldWrite]()
@@ -349,22 +357,23 @@ class MicroBatchProcessor:
                 writes += of_part
                 await asyncio.sleep(0)  # a micro-batch may have many parts, too
             commits = [part.processor.table.commit(part.partition, changes) for part, changes in folded]
-            if self.passed_by and unwritten:
-                commits.append(self.passed_by.write(unwritten))
+            if self.passed_by and any(passed_by):
+                commits.append(self.passed_by.write(passed_by))
             await asyncio.gather(*commits)
             results = await self.store.call(self.store.online.write, writes, now_ms) if writes else []
             refused = (
                 w.subject for w, result in zip(writes, results, strict=True) if result is WriteOutcome.NOT_ALLOWED
             )
-            pending = sorted({*unwritten, *refused})
+            pending = sorted({*passed_by.subjects, *refused})
         for part in parts:
-            for outcome, number in (part.outcomes or {}).items():
+            for outcome, number in part.outcomes.items():
                 OUTCOMES[outcome].labels(part.processor.source.name).inc(number)
         return marks
 
-    def _unwritten(self, parts: Sequence[SourceBatch], permissions: Mapping[str, Permission | None]) -> list[str]:
-        """The subjects to write before events of theirs are skipped."""
+    def _passed_by(self, parts: Sequence[SourceBatch], permissions: Mapping[str, Permission | None]) -> Changes:
+        """What to write before subjects are passed by, and of those that have a permission again."""
+        if self.passed_by is None:
+            return NO_CHANGES
         absent = [subject for subject, permission in permissions.items() if permission is None]
-        if not (self.passed_by and absent):
-            return []
-        return self.passed_by.unwritten(dict.fromkeys(subject for part in parts for subject in part.skipped(absent)))
+        skipped = (one for part in parts for one in part.skipped(absent)) if absent else ()
+        return self.passed_by.changes(skipped, permissions, {subject for part in parts for subject in part.purged})

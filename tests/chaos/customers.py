@@ -96,14 +96,18 @@ class Customer:
         return self.expected[purpose].since_ms is not None
 
     def start_later(self, purpose: str, passed_by_from_ms: int, start_ms: int) -> None:
-        """Events from a time on were passed by, and the grant starts later; what was counted before stays."""
+        """Events from a time on were passed by, and the grant starts later; what was counted before stays.
+
+        If the worker that passed them by is replaced before it has removed its entry, and the store is then emptied,
+        the grant starts later once more.
+        """
         expected = self.expected[purpose]
         assert expected.since_ms is not None
         assert start_ms > passed_by_from_ms, (
             f"{purpose} of {self.subject} starts at {start_ms}, though events after {passed_by_from_ms} were passed by"
         )
         before = (*expected.before, (expected.since_ms, passed_by_from_ms))
-        self.expected[purpose] = expected._replace(since_ms=start_ms, before=before)
+        self.expected[purpose] = expected._replace(since_ms=start_ms, before=before, late=True)
         self.history.append(f"{purpose} passed by from {passed_by_from_ms}, starts at {start_ms}")
 
     def decided_at(self, purpose: str) -> float:

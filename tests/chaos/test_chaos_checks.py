@@ -117,6 +117,7 @@ def test_events_passed_by_between_two_starts_of_a_grant_do_not_count(tmp_path: P
     written = WrittenEvents(tmp_path / "written")
     customer = Customer("c1", "ab" * 16, changes_consent=True, expected={"service": ExpectedPermission(1_000, NEVER)})
     customer.start_later("service", passed_by_from_ms=2_000, start_ms=3_000)
+    assert customer.expected["service"].late, "an entry that is left may move the start once more"
     for number, (time_ms, kafka_ms) in enumerate([(1_999, 1_999), (2_000, 2_000), (2_999, 3_001), (3_000, 3_000)]):
         written.add("behavior", "c1", f"e{number}", time_ms, kafka_ms, {"kind": "checkout"})
     create_counted_events(db := written.database([customer]), "behavior", "service")

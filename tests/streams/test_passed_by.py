@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 from aiokafka.errors import KafkaError
+from prometheus_client import REGISTRY
 
 from featurestore.passed_by import PARTITION, REMEMBERED_S, VALUE, key_of, subject_of
 from featurestore.store.memory import MemoryStore
@@ -14,7 +15,7 @@ from streams import passed_by
 from streams.passed_by import PassedByWriter
 from tests.kit.clock import Clock
 from tests.kit.purchases import refunds, spend
-from tests.streams.environment import ANN, BOB, ProcessingEnvironment
+from tests.streams.environment import ANN, BOB, NOW_MS, ProcessingEnvironment
 
 TOPIC = "rapport.passed-by"
 
@@ -24,13 +25,15 @@ class MemoryChangelog:
 
     def __init__(self) -> None:
         self.keys: list[bytes] = []
+        self.removed: list[bytes] = []
         self.meanwhile: Callable[[], object] = lambda: None
 
     async def append(self, topic: str, partition: int, changes: Mapping[bytes, bytes | None]) -> list[range]:
         assert (topic, partition) == (TOPIC, PARTITION)
-        assert set(changes.values()) == {VALUE}
         self.meanwhile()
-        self.keys += changes
+        for key, value in changes.items():
+            assert value in (VALUE, None)
+            (self.keys if value else self.removed).append(key)
         return []
 
     @property
@@ -74,6 +77,7 @@ def test_permission_that_comes_while_the_subject_is_written_counts_the_event(
     env.fold(env.record(env.raw()))
     assert changelog.subjects == [ANN]
     assert env.count() == 1
+    assert changelog.removed == changelog.keys, "nothing was skipped"
 
 
 def test_others_of_the_micro_batch_are_folded(env: ProcessingEnvironment, changelog: MemoryChangelog) -> None:
@@ -83,16 +87,72 @@ def test_others_of_the_micro_batch_are_folded(env: ProcessingEnvironment, change
     assert env.count(BOB) == 1
 
 
-def test_permitted_subject_purge_and_replayed_event_are_not_written(
+def test_permitted_subject_and_one_with_nothing_new_are_not_written(
     env: ProcessingEnvironment, changelog: MemoryChangelog
 ) -> None:
     env.permit()
     batch = env.fold(env.record(env.raw()))
     env.store.delete(ANN)
-    env.purge(ANN)
-    asyncio.run(env.micro_batches.handle([batch]))
+    asyncio.run(env.micro_batches.handle([batch]))  # again
+    env.purge(BOB)
     assert changelog.keys == []
     assert decode(env.table.values[ANN.encode()]).offset == 0
+
+
+def test_purge_of_a_state_record_is_passed_by_only_after_its_subject_was_written(
+    env: ProcessingEnvironment, changelog: MemoryChangelog
+) -> None:
+    env.permit()
+    env.fold(env.record(env.raw()))
+    env.store.delete(ANN)
+    env.purge(ANN)
+    assert changelog.subjects == [ANN]
+    env.permit(since_ms=NOW_MS + 1)
+    env.fold(env.record(env.raw()))
+    assert changelog.removed == [], "an event carries out no purge"
+    env.purge(ANN)
+    assert changelog.removed == changelog.keys
+
+
+def test_entries_are_removed_when_a_permission_claims_nothing_that_was_skipped(
+    env: ProcessingEnvironment, changelog: MemoryChangelog, clock: Clock
+) -> None:
+    for _ in range(2):
+        env.fold(env.record(env.raw()))
+        clock.pass_s(REMEMBERED_S)
+    assert changelog.subjects == [ANN, ANN]
+    for since_ms, claims in ((0, True), (NOW_MS, True), (NOW_MS + 1, False)):
+        env.permit(since_ms=since_ms)
+        env.purge(ANN)
+        assert changelog.removed == ([] if claims else changelog.keys)
+    env.store.delete(ANN)
+    env.fold(env.record(env.raw()))
+    assert len(set(changelog.keys)) == 3, "the removed ones cover nothing any more"
+
+
+@pytest.mark.parametrize("state", ["denied", "paused"])
+def test_entry_is_removed_when_nothing_is_allowed_and_kept_for_a_pause(
+    env: ProcessingEnvironment, changelog: MemoryChangelog, state: str
+) -> None:
+    env.fold(env.record(env.raw()))
+    if state == "denied":
+        env.permit(allowed=False)
+    else:
+        env.pause()
+    env.fold(env.record(env.raw()))
+    assert (changelog.removed == changelog.keys) == (state == "denied")
+
+
+def test_events_are_counted_once_though_the_permission_is_read_twice(env: ProcessingEnvironment) -> None:
+    def counted() -> list[float]:
+        names = ("rapport_stream_no_permission_total", "rapport_stream_events_total")
+        return [REGISTRY.get_sample_value(name, {"source": "purchases"}) or 0 for name in names]
+
+    before = counted()
+    env.permit(BOB)
+    env.fold(env.record(env.raw()), env.record(env.raw()), env.record(env.raw(BOB), BOB))
+    env.fold(env.record(env.raw()))
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [3, 4]
 
 
 def test_store_that_is_emptied_while_the_subject_is_written_makes_the_worker_wait(changelog: MemoryChangelog) -> None:

@@ -1,9 +1,10 @@
 """Later starts of the grants of passed-by subjects, so that no answer claims the events that the streams skipped.
 
-An entry of the topic covers every event of its subject that its writer skipped within REMEMBERED_S. While the store
-holds what it held, the next publication of such a subject finds its permission missing, and its grants start later
-(``late_grants.py``). A store that was filled anew holds the permission again, and nothing shows. So before it is
-vouched for, every grant that begins before the end of what an entry of its subject covers gets a later start.
+An entry of the topic covers what its writer skipped of its subject within REMEMBERED_S. While the store holds what it
+held, the next publication of such a subject finds its permission missing: its grants start later (``late_grants.py``),
+and a purge is sent. A store that was filled anew holds the permission again, and nothing shows. So before it is vouched
+for, every grant that begins before the end of what an entry of its subject covers gets a later start, and so a purge.
+A subject without a grant gets the purge alone: it may be the withdrawal's that was skipped.
 
 An entry is removed when it covers nothing more and its subject was published in a store that is vouched for: had the
 permission still been missing, its grants start later now. A subject that the database does not know has no grants.
@@ -18,14 +19,15 @@ from itertools import islice
 from typing import NamedTuple
 
 import structlog
-from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
 
 from featurestore.clock import database_now, milliseconds, moment
-from featurestore.consent.change_sequence import load_change_sequence
+from featurestore.consent.change_sequence import load_change_sequence, lock_change_sequence
 from featurestore.consent.late_grants import restart_counting, start_of
 from featurestore.consent.models import CurrentPermission, SubjectVersion
 from featurestore.consent.outbox.publication import publish
 from featurestore.consent.passed_by.topic import GoesOn, PassedByTopic, TopicUnreadable, always
+from featurestore.consent.subject_versions import write_versions
 from featurestore.consent.vouching.latch import is_latched
 from featurestore.consent.vouching.passed_by_subjects import PassedByUnavailable
 from featurestore.jobs.batches import batches
@@ -80,13 +82,12 @@ class PassedByRestarts:
                 raise TopicUnreadable(f"{self.topic.name} was made anew; its entries will be written again")
             for entries in _open_entries(self.topic, range(max(bounds.start, start), bounds.stop), goes_on):
                 for batch in batches(_covered_until(entries, owns).items()):
-                    if early := _with_earlier_grants(dict(batch)):
-                        restarted += len(restart_counting(early, early, now))
+                    restarted += _restart(dict(batch), now)
         except TopicUnreadable as error:
             self._fail(str(error))
             raise PassedByUnavailable(str(error)) from None
         if restarted:
-            log.warning("events were skipped before the store was emptied: grants start later", subjects=restarted)
+            log.warning("subjects were passed by before the store was emptied: grants start later", subjects=restarted)
         return restarted > 0
 
     def step(self, now: datetime | None = None) -> None:
@@ -159,14 +160,19 @@ def _covered_until(entries: Mapping[bytes, Entry], owns: Callable[[str], bool]) 
     return found
 
 
-def _with_earlier_grants(covered_until: Mapping[str, datetime]) -> set[str]:
-    """The subjects with a grant in force that begins before such a time."""
-    rows = CurrentPermission.objects.filter(customer__subject__in=covered_until, allowed=True)
-    return {
-        row.customer.subject
-        for row in rows.select_related("customer")
-        if start_of(row) <= covered_until[row.customer.subject]
-    }
+def _restart(covered_until: Mapping[str, datetime], now: datetime | None) -> int:
+    """Start grants later that begin before such a time; the number of subjects that got a new version."""
+    rows = CurrentPermission.objects.filter(customer__subject__in=covered_until, allowed=True).select_related(
+        "customer"
+    )
+    starts = [(row.customer.subject, start_of(row)) for row in rows]
+    early = {subject for subject, start in starts if start <= covered_until[subject]}
+    restarted = restart_counting(early, early, now) if early else set()
+    known = set(SubjectVersion.objects.filter(subject__in=covered_until).values_list("subject", flat=True))
+    if denied := known.difference(subject for subject, _ in starts):
+        with transaction.atomic(durable=True):
+            write_versions(lock_change_sequence(now), denied)
+    return len(restarted) + len(denied)
 
 
 def _settled(entries: Mapping[bytes, Entry], latest_ms: int, now: datetime | None) -> set[bytes]:

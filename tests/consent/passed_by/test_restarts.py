@@ -2,7 +2,7 @@
 
 import pytest
 
-from featurestore.consent.models import ChangeSequence, CurrentPermission
+from featurestore.consent.models import ChangeSequence, CurrentPermission, PermissionChange
 from featurestore.consent.passed_by import restarts
 from featurestore.consent.passed_by.restarts import COVERED, REMOVED_AFTER, PassedByRestarts
 from featurestore.consent.vouching.passed_by_subjects import PassedByUnavailable
@@ -61,6 +61,20 @@ def test_grant_that_begins_after_all_that_is_covered_keeps_its_start(
     before = start_s()
     assert not treated.restart_grants(everything, now=at(500))
     assert start_s() == before
+
+
+def test_subject_without_a_grant_is_purged_again(
+    ann: str, topic: MemoryPassedBy, treated: PassedByRestarts, shop: Shop
+) -> None:
+    """The purge of its withdrawal may have been passed by; while other purposes are allowed, a restart sends one."""
+    for purpose in ("service", "analytics"):
+        shop.withdraw(purpose, when=20)
+    CurrentPermission.objects.update(allowed=False)
+    topic.pass_by(ann)
+    before = ChangeSequence.objects.get().sequence
+    assert treated.restart_grants(everything, now=at(40))
+    (change,) = PermissionChange.objects.filter(sequence__gt=before)
+    assert (change.subject, change.purge, change.published_at) == (ann, True, None)
 
 
 def test_repeated_call_does_no_harm(ann: str, topic: MemoryPassedBy, treated: PassedByRestarts) -> None:
