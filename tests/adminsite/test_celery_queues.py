@@ -24,9 +24,13 @@ def queue_of(task: str) -> str:
     return str(app.amqp.router.route({}, task)["queue"].name)
 
 
+IN_SLICES = {"erasure.walk", "exports.advance", "requests.send_messages"}
+"""Tasks that are due within seconds and may work for longer: each continues what it did not finish."""
+
+
 def test_what_is_due_within_seconds_is_urgent_and_nothing_else() -> None:
     app.loader.import_default_modules()
-    soon = {task for task, entry in SCHEDULE.items() if entry["schedule"] <= 10}
+    soon = {task for task, entry in SCHEDULE.items() if entry["schedule"] <= 10} - IN_SLICES
     assert {task for task in app.tasks if queue_of(task) == URGENT_QUEUE} == URGENT == soon
 
 
