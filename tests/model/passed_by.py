@@ -37,7 +37,7 @@ class PassedByChangelog:
 
     async def append(self, topic: str, partition: int, changes: Mapping[bytes, bytes | None]) -> list[range]:
         await self.worker.gate()
-        for key in changes:
-            self.topic.append_record(key)
+        for key, value in changes.items():
+            self.topic.append_record(key, removed=value is None)
         await self.worker.gate()
         return []

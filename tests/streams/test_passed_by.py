@@ -169,7 +169,12 @@ def test_store_that_is_emptied_while_the_subject_is_written_makes_the_worker_wai
             return super().read(*arguments)  # type: ignore[arg-type]
 
     env = environment(changelog, Clock(), EmptiedStore())
-    changelog.meanwhile = lambda: env.store.restart(emptied=True)
+
+    def empty_once() -> None:
+        changelog.meanwhile = lambda: None
+        env.store.restart(emptied=True)
+
+    changelog.meanwhile = empty_once
     asyncio.run(env.micro_batches.handle([env.batch(env.record(env.raw()))]))
     assert changelog.subjects == [ANN]
     assert decode(env.table.values[ANN.encode()]).offset == 0, "it is folded"
