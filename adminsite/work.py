@@ -68,7 +68,8 @@ def _requests(request: HttpRequest) -> list[WorkItem]:
         text += f", {due.overdue:,} overdue"
     if due.first:
         text += f", the first {'since' if due.overdue else 'by'} {due.first - timedelta.resolution:%-d %B %Y}"
-    items = [WorkItem(due.number, text, "no request is due soon", queue + ("" if answers else "?assigned=me"))]
+    link = f"{queue}?shown=due{'' if answers else '&assigned=me'}"
+    items = [WorkItem(due.number, text, "no request is due soon", link)]
     if may("requests.approve_subjectrequest"):
         number = requests.to_approve(request.user.get_username()).count()
         text = f"{_counted(number, 'refusal')} to approve"
@@ -79,7 +80,7 @@ def _requests(request: HttpRequest) -> list[WorkItem]:
         items.append(WorkItem(number, text, "every request is verified", f"{queue}?shown=unverified"))
         number, page = requests.to_send_by_hand().count(), reverse("admin:requests_customermessage_changelist")
         text = f"{_counted(number, 'message')} to send by hand"
-        items.append(WorkItem(number, text, "no message waits to be sent by hand", f"{page}?state__exact=by_hand"))
+        items.append(WorkItem(number, text, "no message waits to be sent by hand", f"{page}?waiting=yes"))
     return items
 
 

@@ -10,6 +10,7 @@ from featurestore.requests.errors import UnknownRequest
 from featurestore.requests.models import Contact, CustomerMessage, RequestType, SubjectRequest
 from featurestore.requests.states import UNVERIFIED, WORKED_ON, State
 
+TO_SEND_BY_HAND = Q(state__in=(CustomerMessage.State.BY_HAND, CustomerMessage.State.FAILED))
 PERMISSIONS = "django.contrib.auth.backends.ModelBackend"
 OVERDUE = Q(paused_at=None, state__in=sorted(WORKED_ON))
 """With a due date that is past: overdue. While its clock is paused, a request is not."""
@@ -67,11 +68,16 @@ class DueRequests(NamedTuple):
 
 def due_of(user_id: int | None, now: datetime, within: timedelta) -> DueRequests:
     """Requests that are overdue, or due soon; of a staff member: those assigned to them."""
-    running = SubjectRequest.objects.filter(OVERDUE, due_at__lte=now + within)
+    running = due_within(now + within)
     if user_id is not None:
         running = running.filter(assignee=user_id)
     found = running.aggregate(n=Count("pk"), overdue=Count("pk", filter=Q(due_at__lte=now)), first=Min("due_at"))
     return DueRequests(found["n"], found["overdue"], found["first"])
+
+
+def due_within(end: datetime) -> QuerySet[SubjectRequest]:
+    """Requests whose answer is due by then, the overdue ones included."""
+    return SubjectRequest.objects.filter(OVERDUE, due_at__lte=end)
 
 
 def unverified() -> QuerySet[SubjectRequest]:
@@ -86,7 +92,7 @@ def to_approve(user_name: str) -> QuerySet[SubjectRequest]:
 
 def to_send_by_hand() -> QuerySet[CustomerMessage]:
     """Messages that staff must send: without a contact that can be reached, or given up."""
-    return CustomerMessage.objects.filter(state__in=(CustomerMessage.State.BY_HAND, CustomerMessage.State.FAILED))
+    return CustomerMessage.objects.filter(TO_SEND_BY_HAND)
 
 
 def unsent_messages() -> QuerySet[CustomerMessage]:

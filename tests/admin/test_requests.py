@@ -235,7 +235,7 @@ def test_your_work_begins_with_what_is_due(env: AdminEnvironment) -> None:
     assert "1 request to verify" in [item.text for item in work.items]
     (mine,) = env.log_in("iris").get(reverse("admin:index")).context["work"].items
     assert mine.text.startswith("Due: 1 request, the first by ")
-    assert mine.link.endswith("?assigned=me")
+    assert mine.link.endswith("?shown=due&assigned=me")
 
 
 def test_new_rule_and_holiday_change_what_is_received_from_then_on(env: AdminEnvironment) -> None:

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from adminsite.work import Work, work_of
 from featurestore.consent import services
+from featurestore.requests.models import SubjectRequest
 from tests.admin.conftest import env
 from tests.admin.environment import AdminEnvironment
 
@@ -69,6 +70,9 @@ def test_work_is_first_on_the_overview_and_its_links_list_the_cases(env: AdminEn
     services.pause("C42", "service", actor="olivia", method="email", reason="contested")
     env.finding()
     env.dead_letter()
+    env.subject_request(attested=False)
+    overdue = env.subject_request("erasure")
+    SubjectRequest.objects.filter(pk=overdue.pk).update(due_at=overdue.received_at)
     browser: Client = env.log_in(name)
     page = browser.get(reverse("admin:index"))
     text = page.content.decode()

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
-from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import action, display
 
 from featurestore.backoffice.base import ReadOnlyAdmin
@@ -17,10 +17,24 @@ from featurestore.requests.actors import staff
 from featurestore.requests.admin.forms import ReasonForm
 from featurestore.requests.errors import RequestError
 from featurestore.requests.models import CustomerMessage
+from featurestore.requests.selectors import TO_SEND_BY_HAND
 from featurestore.requests.services.messages import mark_sent_by_hand, read_text, send_again
 
 COLOURS = {"Sent": "success", "Not delivered": "danger", "To be sent by hand": "warning", "To be sent": "info"}
 State = CustomerMessage.State
+
+
+class WaitingFilter(DropdownFilter):
+    """Filter of messages that staff must send."""
+
+    title = "waiting"
+    parameter_name = "waiting"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "To be sent by hand")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(TO_SEND_BY_HAND) if self.value() == "yes" else queryset
 
 
 @admin.register(CustomerMessage)
@@ -29,7 +43,7 @@ class CustomerMessageAdmin(ReadOnlyAdmin):
 
     service_errors = (RequestError,)
     list_display = ["created_at", "of_request", "kind", "status", "language", "sent_at", "attempts", "last_error"]
-    list_filter = [("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter)]
+    list_filter = [WaitingFilter, ("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter)]
     list_select_related = ["request"]
     ordering = ["-created_at", "-pk"]
     exact_search_field = "request__reference"

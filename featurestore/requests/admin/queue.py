@@ -15,6 +15,7 @@ from unfold.decorators import action, display
 from featurestore.backoffice.base import found_exactly
 from featurestore.backoffice.filters import DayRangeFilter
 from featurestore.clock import database_now
+from featurestore.config import settings
 from featurestore.consent.errors import ConsentError
 from featurestore.customers.selectors import stored_subject
 from featurestore.customers.subject_admin import SubjectRowAdmin
@@ -58,6 +59,7 @@ class ShownFilter(DropdownFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
             ("unverified", "Not verified"),
+            ("due", "Due soon"),
             ("overdue", "Overdue"),
             ("approve", "To approve"),
             ("ended", "Ended"),
@@ -68,10 +70,13 @@ class ShownFilter(DropdownFilter):
         match self.value():
             case "unverified":
                 return queryset.filter(state__in=sorted(UNVERIFIED))
+            case "due":
+                soon = database_now() + timedelta(days=settings().request_reminder_days)
+                return queryset.filter(selectors.OVERDUE, due_at__lte=soon)
             case "overdue":
                 return queryset.filter(selectors.OVERDUE, due_at__lte=database_now())
             case "approve":
-                return queryset.filter(state=State.TO_APPROVE)
+                return queryset.filter(state=State.TO_APPROVE).exclude(proposed_by=request.user.get_username())
             case "ended":
                 return queryset.filter(state__in=sorted(ENDED))
             case "all":

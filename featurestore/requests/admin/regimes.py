@@ -5,10 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from featurestore.backoffice.base import ReadOnlyAdmin, StaffAdmin
+from featurestore.backoffice.permitted import PermittedRelatedFilter
 from featurestore.requests.models import Holiday, Regime, RegimeRule
 
 PHRASES = {"business_days": "business days", "days": "days", "months": "months"}
@@ -30,7 +30,7 @@ class AddedOnlyAdmin(StaffAdmin):
 @admin.register(RegimeRule)
 class RegimeRuleAdmin(AddedOnlyAdmin):
     list_display = ["regime", "of_type", "effective_from", "acknowledged", "answered", "extended", "source"]
-    list_filter = [("regime", RelatedDropdownFilter)]
+    list_filter = [("regime", PermittedRelatedFilter)]
     list_select_related = ["regime"]
     ordering = ["regime", "type", "-effective_from"]
     fields = [
@@ -68,8 +68,7 @@ def _phrase(number: int | None, unit: str) -> str | None:
 @admin.register(Holiday)
 class HolidayAdmin(StaffAdmin):
     list_display = ["day", "name", "regime"]
-    list_filter = [("regime", RelatedDropdownFilter)]
+    list_filter = [("regime", PermittedRelatedFilter)]
     list_select_related = ["regime"]
-    date_hierarchy = "day"
     ordering = ["-day"]
     fields: Any = ["regime", "day", "name"]
