@@ -1,5 +1,6 @@
 """Everything that holds personal data of customers is owned by a data location, or says why it holds none."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from django.apps import apps
 from django.db.models import CharField, ForeignKey, Model
 
+from adminsite.celery import app
 from adminsite.management.commands.locations import duration_of
 from featurestore import names
 from featurestore.config import ROOT, Settings
@@ -90,6 +92,14 @@ def test_redis_key_is_owned_or_holds_nothing_of_customers(
     keys = set[str]().union(*(keys_in(ROOT / "featurestore" / package) for package in packages))
     assert keys
     assert [key for key in keys if not is_owned(locations, kind, key)] == []
+
+
+def test_celery_stores_no_result_and_its_messages_name_nobody() -> None:
+    assert app.conf.task_ignore_result
+    app.loader.import_default_modules()
+    ours = {name: task for name, task in app.tasks.items() if not name.startswith("celery.")}
+    assert len(ours) > 5
+    assert [name for name, task in ours.items() if inspect.signature(task.run).parameters] == []
 
 
 @pytest.mark.parametrize("location", LOCATIONS, ids=lambda one: one.name)
