@@ -13,6 +13,8 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from devservers.certificates import Authority
 from devservers.secure_redis import SecureRedis
+from featurestore.accesslog.stream import FIELD, QUARANTINE_KEY, RecordStream
+from featurestore.permission import Permission, PurposePermission
 from featurestore.servers.celery_broker import celery_broker
 from featurestore.servers.redis_clients import async_client, redis_client
 from featurestore.servers.redis_url import parse_redis_url
@@ -137,3 +139,22 @@ def test_whoever_finds_lost_commits_may_deny_every_read(user: str, secure_store:
     assert store.read([], [], [], 500).vouched
     store.latch(epoch=1)
     assert not store.read([], [], [], 500).vouched
+
+
+def test_celery_may_read_and_erase_what_data_locations_own(
+    secure_store: SecureRedis, secure_control: SecureRedis
+) -> None:
+    erased, allowed = "a" * 32, "b" * 32
+    permission = Permission(1, 1, {"service": PurposePermission(True, 1, 1)})
+    store_at(secure_store.url, 500).publish_permissions({erased: Permission(1, 1), allowed: permission})
+    store = store_at(secure_store.url_of("celery"), 500)
+    assert store.contents([erased, allowed]) == [{"p": Permission(1, 1).encode()}, {"p": permission.encode()}]
+    assert store.erase([erased, allowed]) == {allowed}
+    assert store.contents([erased]) == [{}]
+    with redis_client(secure_control.url) as operator:
+        operator.delete(QUARANTINE_KEY)
+        added = operator.xadd(QUARANTINE_KEY, {FIELD: b"batch"})
+    stream = RecordStream(secure_control.url_of("celery"), 5)
+    assert [entry.id for entry in stream.after(QUARANTINE_KEY, "0-0", 10)] == [added]
+    stream.delete_quarantined([added])
+    assert stream.after(QUARANTINE_KEY, "0-0", 10) == []
