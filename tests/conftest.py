@@ -30,7 +30,7 @@ from featurestore.api import recent_reply
 REDISES = dict.fromkeys(
     ("redis_server", "redis_cluster", "valkey_server", "valkey_cluster", "secure_store", "secure_control"), "redis"
 )
-COST_S = {"kafka": 60, "browser": 30, "postgres": 20, "redis": 10}
+COST_S = {"containers": 300, "kafka": 60, "browser": 30, "postgres": 20, "redis": 10}
 """Order of magnitude of a test's seconds by its mark."""
 MARKED_BY_FIXTURE = {
     **REDISES,

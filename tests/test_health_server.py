@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from devservers.ports import free_port
+from featurestore.health_probe import is_alive
 from featurestore.health_server import HealthServer, serve_health
 
 alive = True
@@ -29,6 +30,13 @@ def test_alive_and_metrics(server: HealthServer, monkeypatch: pytest.MonkeyPatch
     assert "python_info" in httpx.get(f"{url(server)}/metrics").text
     monkeypatch.setattr(f"{__name__}.alive", False)
     assert httpx.get(f"{url(server)}/healthz").status_code == 503
+
+
+def test_probe_knows_the_alive_from_others(server: HealthServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_alive(server.server_port)
+    monkeypatch.setattr(f"{__name__}.alive", False)
+    assert not is_alive(server.server_port)
+    assert not is_alive(free_port())
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/..", "/healthz?x"])

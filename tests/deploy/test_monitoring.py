@@ -42,7 +42,7 @@ def test_every_process_is_a_job_whose_copies_are_found_by_its_name() -> None:
 def test_port_of_a_job_is_that_of_the_health_check() -> None:
     for name in processes() - {"alertmanager"}:
         (look_up,) = JOBS[name]["dns_sd_configs"]
-        assert f":{look_up['port']}/healthz" in " ".join(services()[name]["healthcheck"]["test"])
+        assert services()[name]["healthcheck"]["test"][-2:] == ["featurestore.health_probe", str(look_up["port"])]
 
 
 def test_process_without_an_address_is_missed() -> None:

@@ -18,6 +18,7 @@ from devservers.waiting import eventually
 from featurestore.config import ROOT
 from tests.api.sse.conftest import QUERY, Serve, StreamEnvironment
 from tests.kit.event_stream import Listener
+from tests.kit.loopback import ToLoopback
 
 HOST = "features.example.org"
 DEPLOYED = ROOT / "deploy" / "nginx"
@@ -43,18 +44,6 @@ class Proxied(NamedTuple):
         if name:
             trusted.load_cert_chain(*(str(self.authority.folder / f"{name}.{kind}") for kind in ("pem", "key")))
         return httpx.Client(transport=ToLoopback(trusted), headers=headers, timeout=httpx.Timeout(10, read=60))
-
-
-class ToLoopback(httpx.HTTPTransport):
-    """Transport that connects to this machine, whatever the host's name is."""
-
-    def __init__(self, trusted: ssl.SSLContext) -> None:
-        super().__init__(verify=trusted)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request.extensions["sni_hostname"] = request.url.host
-        request.url = request.url.copy_with(host="127.0.0.1")
-        return super().handle_request(request)
 
 
 def configuration(nginx: NginxServer, certificates: Path, api_port: int, sse_port: int) -> str:
