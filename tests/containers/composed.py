@@ -235,7 +235,9 @@ class Composed:
         answer = self.post("/v1/events", {"events": [message]})
         if answer.status_code != 200:
             return False
-        return answer.json()["accepted"] + answer.json().get("duplicate", 0) == 1
+        (result,) = answer.json()["results"]
+        assert result["status"] in {"accepted", "duplicate"}, result
+        return True
 
     def read(self) -> Answer | None:
         """A read's answer, which must be right; None while nothing is answered."""
