@@ -10,6 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from confluent_kafka import KafkaException
+
 from featurestore.command_output import quiet_at_a_broken_pipe
 from featurestore.config import settings
 from featurestore.definitions import DefinitionError
@@ -62,6 +64,8 @@ def republish_everything() -> int:
 
 def show_topics(step: str) -> int:
     """Print the steps, taken already if ``step`` is ``apply``; 2 if a plan has any."""
+    if settings().kafka_embedded:
+        raise topics.TopicsError("RAPPORT_KAFKA_EMBEDDED is on: the demo's broker creates topics by itself")
     steps = {"plan": topics.plan, "apply": topics.apply}[step](settings(), catalog().registry.sources)
     lines = steps.lines() or ["the cluster's topics are as they should be"]
     write_line("\n".join(lines))
@@ -74,3 +78,7 @@ if __name__ == "__main__":
             sys.exit(main())
     except (topics.TopicsError, StoreUnavailable, CatalogError, DefinitionError, MemberError) as error:
         sys.exit(str(error))
+    except KafkaException as error:
+        sys.exit(f"Kafka: {error.args[0].str()}. The rights of each process are in docs/servers.md")
+    except TimeoutError:
+        sys.exit(f"Kafka at {settings().kafka_bootstrap} does not answer. Is it running?")

@@ -1,9 +1,11 @@
 """Readiness conditions of the demo, and the instructions it prints when they are met."""
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from adminsite.demo.api import ApiClient
@@ -13,7 +15,10 @@ from featurestore.definitions.simulation import ShownFeatures
 from featurestore.installed_catalog import catalog
 
 SHOWN_FEATURES = 5
-COMMAND = "python manage.py" if ROOT == CODE else "rapport"
+PYTHON = Path(sys.executable)
+COMMAND = (
+    f"{PYTHON.relative_to(ROOT) if PYTHON.is_relative_to(ROOT) else PYTHON} manage.py" if ROOT == CODE else "rapport"
+)
 
 
 class ReadyCondition(NamedTuple):

@@ -1,8 +1,19 @@
-"""A local Apache Kafka that speaks no plaintext to clients: SASL_SSL with SCRAM at one port, mutual TLS at another."""
+"""A local Apache Kafka that speaks no plaintext to clients: SASL_SSL with SCRAM at one port, mutual TLS at another.
 
-from collections.abc import Sequence
+Its authorizer lets a user do only what a rule allows; USER and the broker itself may do everything.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from confluent_kafka.admin import (
+    AclBinding,
+    AdminClient,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
 from devservers.certificates import Authority, Identity
 from devservers.kafka.broker import Broker
@@ -19,11 +30,16 @@ ssl.keystore.location={identity.both}
 ssl.truststore.type=PEM
 ssl.truststore.location={authority.file}
 listener.name.ssl.ssl.client.auth=required
+ssl.principal.mapping.rules=RULE:^CN=(.*)$/$1/
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:{user};User:{broker};User:ANONYMOUS
 sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={scram} required;
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={scram} required;
 """
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
+BROKER = "kafka"
+TIMEOUT_S = 20
 
 
 @dataclass
@@ -35,7 +51,7 @@ class SecureBroker(Broker):
     identity: Identity = field(init=False)
 
     def __post_init__(self) -> None:
-        self.identity = self.authority.identity("kafka", "127.0.0.1")
+        self.identity = self.authority.identity(BROKER, "127.0.0.1")
 
     @property
     def mutual_bootstrap(self) -> str:
@@ -43,7 +59,7 @@ class SecureBroker(Broker):
         return f"127.0.0.1:{self.mutual_port}"
 
     def listeners(self) -> str:
-        return LISTENERS.format(**vars(self), scram=SCRAM)
+        return LISTENERS.format(**vars(self), scram=SCRAM, user=USER, broker=BROKER)
 
     def format_options(self) -> Sequence[str]:
         mechanisms = ("SCRAM-SHA-512", "SCRAM-SHA-256")
@@ -57,3 +73,19 @@ class SecureBroker(Broker):
             "ssl.certificate.location": str(self.identity.both),
             "ssl.key.location": str(self.identity.both),
         }
+
+    def create_users(self, passwords: dict[str, str]) -> None:
+        """Make users of SCRAM-SHA-512, who may do nothing."""
+        info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        made = [UserScramCredentialUpsertion(name, info, word.encode()) for name, word in passwords.items()]
+        admin = self._admin()
+        for future in admin.alter_user_scram_credentials(made).values():
+            future.result(TIMEOUT_S)
+
+    def allow(self, rules: Iterable[AclBinding]) -> None:
+        admin = self._admin()
+        for future in admin.create_acls(list(rules)).values():
+            future.result(TIMEOUT_S)
+
+    def _admin(self) -> AdminClient:
+        return AdminClient({**self.client_options(), "log_level": 0})

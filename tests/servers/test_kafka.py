@@ -1,15 +1,12 @@
-"""A Kafka that takes SCRAM over TLS, and mutual TLS: every client library, and every process of an installation."""
+"""A Kafka that takes SCRAM over TLS, and mutual TLS: every client library."""
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import aiokafka
-import psycopg
 import pytest
 from aiokafka.errors import KafkaError as AioKafkaError
 from confluent_kafka import Consumer, KafkaException, Producer
@@ -17,18 +14,11 @@ from confluent_kafka.admin import AdminClient
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from devservers.certificates import Authority
-from devservers.installation import installation
 from devservers.kafka.secure_broker import PASSWORD, USER, SecureBroker
-from devservers.secure_redis import SecureRedis
-from devservers.waiting import eventually
 from featurestore.servers.kafka import KafkaCluster
-from featurestore.servers.redis_clients import redis_client
 from featurestore.servers.tls import Tls
 from streams.faust_options import credentials
-from tests.servers.test_database import encrypted
-from tests.system.shop import PARTITIONS, Shop
 
-__all__ = ["encrypted"]
 TIMEOUT_S = 5
 Reach = Callable[[KafkaCluster], int]
 
@@ -124,88 +114,3 @@ def test_no_client_gets_in_without_its_secret(
 
 def test_no_text_shows_the_password(forms: dict[str, KafkaCluster]) -> None:
     assert PASSWORD not in f"{forms['scram-512']} {forms['scram-512']!r}"
-
-
-@pytest.fixture
-def database(encrypted: str) -> Iterator[str]:
-    """The URL of a new database, without options."""
-    name = f"secure_{uuid4().hex}"
-    with psycopg.connect(encrypted, autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
-        yield encrypted.replace("/postgres", f"/{name}")
-        server.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
-
-
-@pytest.mark.timeout(300)
-def test_an_installation_on_secure_servers_serves_with_least_rights(
-    secure_kafka: SecureBroker,
-    secure_store: SecureRedis,
-    secure_control: SecureRedis,
-    database: str,
-    authority: Authority,
-    tmp_path: Path,
-) -> None:
-    with redis_client(secure_store.url) as operator:
-        operator.flushall()  # a latch of another test
-    client = authority.identity("streams")
-    scram = {
-        "kafka_security": "sasl_ssl", "kafka_username": USER, "kafka_password": PASSWORD,
-        "kafka_ca_file": str(authority.file),
-    }  # fmt: skip
-    mutual = {
-        "kafka_bootstrap": secure_kafka.mutual_bootstrap, "kafka_security": "ssl", "kafka_username": "",
-        "kafka_password": "", "kafka_certificate_file": client.certificate, "kafka_key_file": client.key,
-    }  # fmt: skip
-    with installation(
-        tmp_path,
-        kafka=secure_kafka.bootstrap,
-        store=secure_store.url_of("api"),
-        database=f"{database}?sslmode=verify-full&sslrootcert={authority.file}",
-        control_url=secure_control.url_of("api"),
-        partitions=PARTITIONS,
-        **scram,
-    ) as made:
-        made.prepare()
-        try:
-            of_celery = {"store_url": secure_store.url_of("celery"), "control_url": secure_control.url_of("celery")}
-            made.start("verifier", "manage.py", "verify_store", store_url=secure_store.url_of("verifier"))
-            made.start_worker(store_url=secure_store.url_of("streams"), **mutual)
-            made.start("celery", "-m", "celery", "--app", "adminsite", "worker", "--pool", "solo", **of_celery)
-            made.start(
-                "beat", "-m", "celery", "--app", "adminsite", "beat", "--schedule", tmp_path / "beat", **of_celery
-            )
-            made.start_sse()
-            shop = Shop(made)
-            eventually(lambda: shop.api.get("/readyz").status_code == 200, "the API is ready")
-            shop.give_consent("ann", "bob")
-            shop.buy("ann")
-            eventually(lambda: shop.spend("ann") == ("present", 10), "the streams folded the order")
-            message = {"author": "customer", "conversation_id": "conversation-1"}
-            event = {
-                "source": "chat",
-                "customer_id": "ann",
-                "id": "1",
-                "time": datetime.now(UTC).isoformat(),
-                "data": message,
-            }
-            assert shop.api.post("/v1/events", json={"events": [event]}).status_code == 202
-            assert shop.decide("bob", "withdrawn").status_code == 201
-            assert shop.spend("bob")[0] == "withheld"
-            assert shop.api.get("/metrics").status_code == 200
-            recorded = "SELECT count(*) FROM accesslog_accessrecord"
-            eventually(lambda: value(database, recorded) >= 2, "Celery wrote the access records into the database")
-            purged = "SELECT count(*) FROM consent_permissionchange WHERE purge AND purge_sent_at IS NULL"
-            eventually(lambda: value(database, purged) == 0, "Celery relayed the purge")
-            audited = "SELECT count(*) FROM audit_auditrun WHERE finished_at IS NOT NULL AND error = ''"
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setitem(made.environment, "RAPPORT_CONTROL_URL", secure_control.url_of("admin"))
-                made.manage("shell", "-c", "from featurestore.audit.tasks import audit_consent; audit_consent.delay()")
-            eventually(lambda: value(database, audited) >= 1, "Celery audited the store")
-        finally:  # also when something waits in vain: it says for what
-            assert secure_store.denials() + secure_control.denials() == []
-
-
-def value(database: str, query: str) -> int:
-    with psycopg.connect(database) as connection:
-        found = connection.execute(query).fetchone()  # type: ignore[call-overload]
-        return int(found[0])
