@@ -1,7 +1,6 @@
 """The topic of passed-by subjects in a real Kafka: compacted, read over gaps and to its end, within time limits."""
 
 import itertools
-import os
 import time
 
 import pytest
@@ -14,8 +13,8 @@ from featurestore.consent.passed_by.topic import KafkaPassedByTopic, TopicUnread
 from featurestore.passed_by import key_of
 from featurestore.servers.kafka import KafkaCluster
 from streams import topics
+from tests.kafka.worker_harness import generations
 
-NUMBERS = itertools.count(os.getpid() * 100)
 SUBJECTS = [f"{number:032x}" for number in range(1000)]
 KEYS = [key_of(subject, "a") for subject in SUBJECTS]
 
@@ -23,7 +22,7 @@ KEYS = [key_of(subject, "a") for subject in SUBJECTS]
 @pytest.fixture
 def conf(kafka: str) -> Settings:
     """Settings of an installation without sources, whose topics are made."""
-    number = next(NUMBERS)
+    number = next(generations)
     made = Settings(
         kafka_bootstrap=kafka,
         generation=number,
@@ -42,7 +41,7 @@ def topic(conf: Settings) -> KafkaPassedByTopic:
 
 def test_topics_apply_makes_it_and_a_next_generation_keeps_it(conf: Settings) -> None:
     assert topics.plan(conf, []).lines() == []
-    later = conf.model_copy(update={"generation": next(NUMBERS), "partitions": 3})
+    later = conf.model_copy(update={"generation": next(generations), "partitions": 3})
     assert conf.passed_by_topic not in {topic.name for topic in topics.plan(later, []).create}
     with pytest.raises(topics.TopicsError, match=f"{conf.passed_by_topic}.* is missing"):
         topics.check(conf.model_copy(update={"passed_by_topic": f"{conf.passed_by_topic}.other"}), [])
