@@ -43,6 +43,13 @@ def test_broken_connection_is_no_quiet_end() -> None:
     assert not ended
 
 
+def test_topics_of_the_demos_broker_are_refused_in_one_line() -> None:
+    command, embedded = [sys.executable, "-m", "streams", "topics", "plan"], {"RAPPORT_KAFKA_EMBEDDED": "true"}
+    done = subprocess.run(command, cwd=ROOT, env=UNREACHABLE | embedded, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "RAPPORT_KAFKA_EMBEDDED is on: the demo's broker creates topics by itself\n"
+
+
 def test_command_logs_text_in_a_terminal() -> None:
     terminal, its_end = pty.openpty()
     process = subprocess.Popen([sys.executable, *CHECK], cwd=ROOT, env=UNREACHABLE, stderr=its_end, stdout=its_end)

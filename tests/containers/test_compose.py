@@ -20,7 +20,7 @@ from tests.kit.event_stream import Listener
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
 KILLED = [
-    "proxy", "api", "admin", "sse", "celery", "beat", "store-verifier", "streams",
+    "proxy", "api", "admin", "sse", "celery", "celery-urgent", "beat", "store-verifier", "streams",
     "kafka", "store", "control", "postgres", "prometheus", "alertmanager",
 ]  # fmt: skip
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')

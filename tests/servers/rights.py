@@ -12,7 +12,7 @@ from featurestore.config import ROOT
 from tests.docs.pages import blocks
 
 PAGE = ROOT / "docs" / "servers.md"
-RECORDER = """\
+STAND_IN = """\
 #!/bin/sh
 for argument in "$@"; do echo "$argument"; done >> "$RECORDED"
 echo >> "$RECORDED"
@@ -20,9 +20,9 @@ echo >> "$RECORDED"
 
 
 def kafka_rules(folder: Path) -> list[AclBinding]:
-    """The rules that the page's calls of Kafka's own program make, run with a recorder in its place."""
+    """The rules that the page's calls of Kafka's own program make, run with a stand-in that notes them."""
     program, recorded = folder / "kafka-acls.sh", folder / "calls"
-    program.write_text(RECORDER, encoding="utf-8")
+    program.write_text(STAND_IN, encoding="utf-8")
     program.chmod(0o755)
     environment = {"PATH": f"{folder}:/usr/bin:/bin", "RECORDED": str(recorded), "KAFKA": "broker:9093"}
     (commands,) = (block.text for block in blocks(PAGE) if "kafka-acls.sh" in block.text)
@@ -36,16 +36,18 @@ def _rules(call: list[str]) -> Iterator[AclBinding]:
     for option in ("--add", "--force"):
         parser.add_argument(option, action="store_true", required=True)
     parser.add_argument("--cluster", dest="clusters", action="store_const", const=["kafka-cluster"], default=[])
-    for option in ("--bootstrap-server", "--command-config", "--allow-principal", "--resource-pattern-type"):
+    for option in ("--bootstrap-server", "--command-config", "--allow-principal"):
         parser.add_argument(option, required=True)
+    parser.add_argument("--resource-pattern-type", default="literal")
     for option in ("--topic", "--group", "--operation"):
         parser.add_argument(option, action="append", default=[])
     given = parser.parse_args(call)
-    prefixed = ResourcePatternType[given.resource_pattern_type.upper()]
-    for kind, names, pattern in (
-        (ResourceType.TOPIC, given.topic, prefixed),
-        (ResourceType.GROUP, given.group, prefixed),
-        (ResourceType.BROKER, given.clusters, ResourcePatternType.LITERAL),
+    pattern = ResourcePatternType[given.resource_pattern_type.upper()]
+    assert pattern == ResourcePatternType.LITERAL or not given.clusters, "kafka-acls.sh refuses that"
+    for kind, names in (
+        (ResourceType.TOPIC, given.topic),
+        (ResourceType.GROUP, given.group),
+        (ResourceType.BROKER, given.clusters),
     ):
         for name, operation in product(names, given.operation):
             permission = _operation(operation), AclPermissionType.ALLOW

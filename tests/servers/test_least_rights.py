@@ -144,7 +144,7 @@ def test_every_process_does_its_work_with_the_rights_that_the_page_lists(
             eventually(lambda: value(database, purged) == 0, "Celery relayed the purge")
             journaled = "SELECT count(*) FROM consent_permissionchange WHERE journaled_at IS NULL"
             eventually(lambda: value(database, journaled) == 0, "every change is in the journal")
-            send_poison(made, shop.producer)
+            shop.send("ann", b"no event")
             waiting = "SELECT count(*) FROM ingest_deadletter WHERE state = 'open'"
             with acting(made, control_url=secure_control.url_of("admin"), **login("admin")):
                 eventually(lambda: enqueue(made) and value(database, waiting), "Celery imported the dead letter")
@@ -153,6 +153,7 @@ def test_every_process_does_its_work_with_the_rights_that_the_page_lists(
             eventually(lambda: value(database, audited) >= 1, "Celery audited the store")
             with acting(made, **of_operator):
                 made.manage("take_over_denials")
+                made.manage("locations", "prove", "bob")
                 reference = made.manage("shell", "-c", REQUEST).stdout.strip().splitlines()[-1]
                 made.manage("erasures", "start", reference, "--by", "test")
             answered = "SELECT count(*) FROM erasure_erasure WHERE state <> 'erasing'"
@@ -168,6 +169,8 @@ def test_every_process_does_its_work_with_the_rights_that_the_page_lists(
             "streams": names.events("orders", generation),
         }.items():
             assert refusal(made, user, topic) == "TOPIC_AUTHORIZATION_FAILED", user
+        with pytest.raises(AssertionError, match=r"Kafka: .*uthorization.* rights .* in docs/servers\.md"):
+            made.run("-m", "streams", "topics", "apply")  # as the API's user
     with psycopg.connect(database.url, autocommit=True) as connection:
         for statement in ("TRUNCATE django_session", "DROP TABLE django_session", "CREATE TABLE own (id int)"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -196,11 +199,6 @@ def refusal(made: Installation, user: str, topic: str) -> str:
     producer.produce(topic, b"", partition=0, on_delivery=lambda error, _: found.append(error.name() if error else ""))
     producer.flush(60)
     return found[0]
-
-
-def send_poison(made: Installation, producer: Producer) -> None:
-    producer.produce(names.events("orders", int(str(made.settings["generation"]))), b"poison", b"nobody", 0)
-    producer.flush()
 
 
 def value(database: Database, query: str) -> int:

@@ -55,7 +55,11 @@ class Shop:
         line = OrderLine(kind="completed", order_id="O", sku="LAMP", quantity=1, amount=Decimal(amount))
         subject = self.subject(customer)
         raw = orders.encode(id=str(next(numbers)), source="test", subject=subject, time=datetime.now(UTC), data=line)
-        topic = names.events("orders", int(str(self.made.settings["generation"])))
+        self.send(customer, raw)
+
+    def send(self, customer: str, raw: bytes) -> None:
+        """Write a record of a customer to the topic of orders."""
+        subject, topic = self.subject(customer), names.events("orders", int(str(self.made.settings["generation"])))
         self.producer.produce(topic, raw, key=subject.encode(), partition=partition_of(subject, PARTITIONS))
         self.producer.flush()
 
