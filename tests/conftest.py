@@ -7,11 +7,14 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
+from pytest_django.plugin import blocking_manager_key
 
 from devservers.certificates import Authority
 from devservers.kafka.broker import Broker, missing_programs
@@ -32,6 +35,7 @@ REDISES = dict.fromkeys(
 )
 COST_S = {"containers": 300, "kafka": 60, "browser": 30, "postgres": 20, "redis": 10}
 """Order of magnitude of a test's seconds by its mark."""
+regimes = import_module("featurestore.requests.migrations.0002_regimes")
 MARKED_BY_FIXTURE = {
     **REDISES,
     **dict.fromkeys(("kafka", "secure_kafka"), "kafka"),
@@ -212,6 +216,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             longest[item.path] = max(longest.get(item.path, 0), expected_s(item))
         last = {item.path for item in items if item.get_closest_marker("last")}
         items.sort(key=lambda item: (item.path in last, -longest[item.path]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """After a test that empties the database at its end, the rows that migrations made are made again."""
+    yield
+    mark = item.get_closest_marker("django_db")
+    if "transactional_db" in getattr(item, "fixturenames", ()) or (mark and mark.kwargs.get("transaction")):
+        with item.config.stash[blocking_manager_key].unblock():
+            regimes.seed(apps, None)
 
 
 def parameters_of(item: pytest.Item) -> dict[str, object]:

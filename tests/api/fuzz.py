@@ -32,7 +32,7 @@ def api_of_a_shop(folder: Path) -> Iterator[tuple[Installation, httpx.Client]]:
     try:
         with (
             embedded_broker(folder) as kafka,
-            installation(folder, kafka=kafka, store=redis.url, journal_topic="") as made,
+            installation(folder, kafka=kafka, store=redis.url, journal_topic="", passed_by_topic="") as made,
         ):
             made.prepare_database()
             made.start_store_verifier()
