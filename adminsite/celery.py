@@ -90,6 +90,14 @@ app.conf.update(
 )
 app.autodiscover_tasks()
 watch(app)
+
+
+def check_export_folder(options: dict[str, Any], **_: Any) -> None:
+    """Refuse the start of a Celery worker that takes export tasks, by its queues, and can't write to their folder."""
+    if not (queues := options.get("queues")) or QUEUE in queues:
+        refuse_without_export_folder()
+
+
 celeryd_init.connect(refuse_if_unsafe, weak=False)
-celeryd_init.connect(refuse_without_export_folder, weak=False)
+celeryd_init.connect(check_export_folder, weak=False)
 beat_init.connect(refuse_if_unsafe, weak=False)

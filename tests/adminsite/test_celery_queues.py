@@ -3,17 +3,18 @@
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
-from adminsite.celery import QUEUE, SCHEDULE, URGENT, URGENT_LIMITS_S, URGENT_QUEUE, app
+from adminsite import export_checks
+from adminsite.celery import QUEUE, SCHEDULE, URGENT, URGENT_LIMITS_S, URGENT_QUEUE, app, check_export_folder
 from adminsite.demo.processes import process_manager
 from devservers.installation import Installation, installation
 from devservers.waiting import eventually
-from featurestore.config import ROOT
+from featurestore.config import ROOT, settings
 from tests.kit.blocking_tasks import MAY_END, RUNNING, block
 
 BOTH = {QUEUE, URGENT_QUEUE}
@@ -32,6 +33,18 @@ def test_what_is_due_within_seconds_is_urgent_and_nothing_else() -> None:
     app.loader.import_default_modules()
     soon = {task for task, entry in SCHEDULE.items() if entry["schedule"] <= 10} - IN_SLICES
     assert {task for task in app.tasks if queue_of(task) == URGENT_QUEUE} == URGENT == soon
+
+
+@pytest.mark.parametrize(("queues", "refused"), [(None, True), ([QUEUE], True), ([URGENT_QUEUE], False)])
+def test_celery_worker_needs_the_export_folder_if_it_takes_exports(
+    queues: list[str] | None, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    conf = settings().model_copy(update={"export_dir": str(tmp_path / "file" / "exports")})
+    monkeypatch.setattr(export_checks, "settings", lambda: conf)
+    expected = pytest.raises(SystemExit, match=r"rapport\.E040: RAPPORT_EXPORT_DIR") if refused else nullcontext()
+    with expected:
+        check_export_folder(options={"queues": queues})
 
 
 def test_no_urgent_task_may_run_for_long() -> None:

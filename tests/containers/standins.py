@@ -61,7 +61,7 @@ fi
 exec java $KAFKA_JVM $KAFKA_ARCHIVE $KAFKA_HEAP_OPTS -cp "$KAFKA_CLASSPATH" kafka.Kafka $properties
 """
 PIP = """#!/bin/sh
-exec python3 -m pip "$@"
+exec /usr/local/bin/python3 -m pip "$@"
 """
 KAFKA_ANSWERS = """#!/bin/bash
 # Whether the broker's port is open: a second Java only to ask for its versions would take seconds of the processor.
