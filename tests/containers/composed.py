@@ -233,7 +233,7 @@ class Composed:
 
     def is_accepted(self, message: dict[str, Any]) -> bool:
         answer = self.post("/v1/events", {"events": [message]})
-        if answer.status_code != 200:
+        if answer.status_code != 202:
             return False
         (result,) = answer.json()["results"]
         assert result["status"] in {"accepted", "duplicate"}, result
