@@ -121,6 +121,7 @@ def test_stream_worker_made_anew_is_the_same_member(composed: Composed) -> None:
 def test_image_of_a_team_has_its_own_catalog(composed: Composed, tmp_path: Path) -> None:
     starter = tmp_path / "hotel"
     subprocess.run([sys.executable, "manage.py", "features", "init", starter], cwd=ROOT, check=True)
+    composed.podman.run("tag", "rapport:0.2.0", "rapport:latest")  # as its Dockerfile says of a checkout
     composed.podman.build(starter / "Dockerfile", starter, "hotel:1")
     command = ["run", "--rm", "--no-deps", "-T", "admin", "python", "manage.py", "features", "list"]
     listed = composed.compose(*command, RAPPORT_IMAGE="hotel:1")
