@@ -10,7 +10,11 @@ from devservers.waiting import eventually
 from featurestore.store.redis import subject_key
 from tests.system.shop import Shop, open_shop
 
-AUDIT = "from featurestore.audit.consent_audit import run_audit; print(run_audit().repaired)"
+AUDIT = """
+from devservers.waiting import eventually
+from featurestore.audit.consent_audit import run_audit
+print(eventually(lambda: run_audit().repaired, "the audit repaired the store, which a busy machine may not vouch for"))
+"""
 RELAY = "from featurestore.consent.outbox.relay import relay_due; relay_due()"
 
 

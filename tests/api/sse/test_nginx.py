@@ -54,6 +54,7 @@ def configuration(nginx: NginxServer, certificates: Path, api_port: int, sse_por
         "# include /etc/rapport/mutual-tls.conf;": mutual_tls,
         "include /tmp/resolver.conf;": COMPRESSION,
         "api:8000": f"127.0.0.1:{api_port}",
+        "admin:8000": f"127.0.0.1:{api_port}",
         "sse:8002": f"127.0.0.1:{sse_port}",
         "listen 8443 ssl": f"listen 127.0.0.1:{nginx.port} ssl",
         "listen 8444 ssl": f"listen 127.0.0.1:{free_port()} ssl",
@@ -119,6 +120,13 @@ def test_page_of_the_api_has_its_files(proxied: Proxied) -> None:
 def test_internal_pages_are_not_published(proxied: Proxied, path: str) -> None:
     answer = proxied.client().get(f"{proxied.url}{path}")
     assert (answer.status_code, answer.headers["server"].partition("/")[0]) == (404, "nginx")
+
+
+@pytest.mark.parametrize("path", ["/requests/form/unknown", "/requests/code/unknown", "/exports/unknown"])
+def test_pages_for_customers_are_published_and_need_no_certificate(proxied: Proxied, path: str) -> None:
+    answer = proxied.client("").get(f"{proxied.url}{path}")
+    assert answer.status_code == 404
+    assert "<center>nginx" not in answer.text, "the process itself answers"
 
 
 @pytest.mark.parametrize("name", ["", "former"])
