@@ -14,6 +14,10 @@ RECEIVED = {
     "attested": False,
 }
 CONTACT = {"kind": "email", "address": "ann@example.org"}
+UNKNOWN_REGIME = "unknown-regime", "A law that this installation has no rules of"
+NO_SUCH_REGIME = problem(
+    422, "unknown-regime", "The subject request is refused", "No such regime. There are: ccpa, gdpr, lgpd."
+)
 RECORDED = [
     Example("unverified", "A customer asks; nobody has verified who it is", ACCESS, 201, RECEIVED),
     Example(
@@ -31,18 +35,7 @@ RECORDED = [
         RECEIVED | {"type": "opt-out", "regime": "ccpa", "due_at": "2026-12-12T08:00:00Z"},
     ),
     NO_KEY,
-    Example(
-        "unknown-regime",
-        "A law that this installation has no rules of",
-        ACCESS | {"regime": "pipl"},
-        422,
-        problem(
-            422,
-            "unknown-regime",
-            "The subject request is refused",
-            "No such regime. There are: ccpa, gdpr, lgpd.",
-        ),
-    ),
+    Example(*UNKNOWN_REGIME, ACCESS | {"regime": "pipl"}, 422, NO_SUCH_REGIME),
 ]
 LINKS = [
     Example(
@@ -58,8 +51,9 @@ LINKS = [
         "A link for longer than 30 days",
         {"regime": "gdpr", "hours": 1000},
         400,
-        problem(400, "malformed", "The body is malformed", "Expected `int` <= 720 - at `$.hours`"),
+        problem(400, "malformed", "The body is malformed", "Expected `float` <= 720.0 - at `$.hours`"),
     ),
+    Example(*UNKNOWN_REGIME, {"regime": "pipl"}, 422, NO_SUCH_REGIME),
 ]
 LOOKED_UP = [
     Example(

@@ -113,7 +113,7 @@ class LinkBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     regime: RegimeName
     language: Literal["en", "de", "es"] = "en"
     customer_id: Identifier | None = None
-    hours: Annotated[int, msgspec.Meta(ge=1, le=MAX_LINK_HOURS, description="Until it expires.")] = 24
+    hours: Annotated[float, msgspec.Meta(ge=1, le=MAX_LINK_HOURS, description="Until it expires.")] = 24
 
 
 class LinkAnswer(msgspec.Struct):

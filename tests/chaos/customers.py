@@ -86,10 +86,13 @@ class Customer:
             self.expect_late_grants()
         self.history.append(f"{purpose} {decision} {body['since']} ({answer.status_code}, record {body['record']})")
 
-    def expect_late_grants(self) -> None:
-        """The store may have been empty, or had no decision in time: each grant may start later from now on."""
+    def expect_late_grants(self, decided_since: float = 0.0) -> None:
+        """The store may have been empty, or had no decision in time: each grant may start later from now on.
+
+        ``decided_since``: only those of decisions since a monotonic time.
+        """
         for purpose, expected in self.expected.items():
-            if expected.since_ms is not None:
+            if expected.since_ms is not None and self.decided_at(purpose) >= decided_since:
                 self.expected[purpose] = expected._replace(late=True)
 
     def may_be_read(self, purpose: str) -> bool:

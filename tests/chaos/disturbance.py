@@ -65,6 +65,14 @@ class FaultContext:
         for customer in self.everyone:
             customer.start_generation(milliseconds(start))
 
+    def expect_late_grants(self, began_at: float) -> None:
+        """Expect that grants given since a monotonic time, when the store was emptied, may start later.
+
+        A decision that meets the very moment of the emptying counts as a lost permission (docs/how-it-works.md).
+        """
+        for customer in self.customers:
+            customer.expect_late_grants(began_at)
+
     def adopt_taken_over(self, began_at: float) -> None:
         """Adopt what became of the grants that were given since a monotonic time, and lost by the database.
 

@@ -12,28 +12,34 @@ from tests.chaos.disturbance import Disturbance, FaultContext
 FLUSHES, FLUSHES_WITHIN_S = 5, 4.0
 FLUSHES_BETWEEN_CALLS, MAX_CALLS_BETWEEN = 3, 6
 DELETED = 6
+DECISION_S = 5.0
+"""A decision that was answered so long before may still be under way in the store and the database."""
 TAKE_OVER_S, WATCH_EVERY_S = 6.0, 0.2
 """For how long a store verifier is away, so that the second takes over; and for how long it is watched afterwards."""
 
 
 def emptied(context: FaultContext) -> Iterator[Disturbance]:
+    began_at = time.monotonic() - DECISION_S
     with context.env.redis() as redis:
         redis.flushall()
     yield Disturbance()
+    context.expect_late_grants(began_at)
 
 
 def emptied_again_and_again(context: FaultContext) -> Iterator[Disturbance]:
     """At random moments, while it is being filled."""
+    began_at = time.monotonic() - DECISION_S
     with context.env.redis() as redis:
         for _ in range(FLUSHES):
             redis.flushall()
             time.sleep(context.choices.uniform(0, 2 * FLUSHES_WITHIN_S / FLUSHES))
     yield Disturbance()
+    context.expect_late_grants(began_at)
 
 
 def emptied_between_calls(context: FaultContext) -> Iterator[Disturbance]:
     """Between two calls of the store verifier, and again between two of those that fill the store."""
-    proxy = context.env.verifier.proxy
+    proxy, began_at = context.env.verifier.proxy, time.monotonic() - DECISION_S
     with context.env.redis() as redis:
         for _ in range(FLUSHES_BETWEEN_CALLS):
             proxy.interrupt(redis.flushall, after=context.choices.randrange(MAX_CALLS_BETWEEN))
@@ -41,6 +47,7 @@ def emptied_between_calls(context: FaultContext) -> Iterator[Disturbance]:
         while proxy.interruptions:
             time.sleep(0.05)
     yield disturbance
+    context.expect_late_grants(began_at)
 
 
 def hashes_deleted(context: FaultContext) -> Iterator[Disturbance]:
