@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -28,6 +29,7 @@ class TopicWatch:
         self.topic_check, self.queues, self.partition_purge = check, queues, partition_purge
         self.refusal: str | None = None
         self._purges: dict[int, asyncio.Task[None]] = {}
+        self._unpurged = asyncio.Event()
 
     async def admit(self, consumer: Any, partitions: Collection[int]) -> None:
         """Return when the topics of assigned partitions are those of the tables. It may never return.
@@ -52,9 +54,15 @@ class TopicWatch:
             await asyncio.sleep(RETRY_S)
 
     async def run(self, consumer: Any) -> None:
-        """Check again each minute. A topic that was made anew meanwhile ends the process, which refuses it then."""
+        """Check again each minute. A topic that was made anew meanwhile ends the process, which refuses it then.
+
+        A purge that an assignment starts finds no partition that is processed yet: it is repeated a moment later.
+        """
         while True:
-            await asyncio.sleep(INTERVAL_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._unpurged.wait(), INTERVAL_S)
+                self._unpurged.clear()
+                await asyncio.sleep(RETRY_S)
             partitions = {tp.partition for tp in self.queues.applied}
             if not partitions:
                 continue
@@ -82,6 +90,8 @@ class TopicWatch:
             if await self.partition_purge.run(partition):
                 async with self.queues.exclusive(partition):
                     await self.topic_check.accept_purge_topic(consumer, partition)
+            else:
+                self._unpurged.set()
         except Exception as error:  # noqa: BLE001 no caller awaits the task
             end_process("purge of a partition failed", error, partition=partition)
         finally:

@@ -202,3 +202,16 @@ async def test_purge_of_a_revoked_partition_is_repeated_by_its_next_owner(cluste
     made.queues.revoke(list(cluster.ends))
     await made.assign()
     assert await made.watch.topic_check.check(cluster, [PARTITION], store=False) == {PARTITION}
+
+
+async def test_purge_that_an_assignment_starts_is_repeated_when_the_partition_is_processed(cluster: Cluster) -> None:
+    made = WatchEnvironment(cluster)
+    await made.assign()
+    cluster.ids[PURGES] = "another"
+    made.queues.revoke(list(cluster.ends))
+    await made.assign()
+    made.queues.restart(dict.fromkeys(cluster.ends, 0))
+    watching = asyncio.create_task(made.watch.run(cluster))
+    while await made.watch.topic_check.check(cluster, [PARTITION], store=False):
+        await asyncio.sleep(0.01)
+    watching.cancel()
