@@ -16,7 +16,7 @@ help:
 $(VENV): requirements-dev.lock
 	@$(if $(wildcard $(PYTHON)),$(PYTHON),$(BASE_PYTHON)) deploy/check_python.py
 	test -x $(PYTHON) || $(BASE_PYTHON) -m venv .venv
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements-dev.lock
 	touch $@
 
 .env:
