@@ -9,7 +9,7 @@ import duckdb
 import httpx
 
 from devservers.waiting import eventually
-from tests.chaos.customers import SERVICES, Customer, batches, milliseconds, read, results_of, start_of
+from tests.chaos.customers import SERVICES, Customer, batches, milliseconds, read, read_patiently, results_of, start_of
 from tests.chaos.leak_monitor import disclosures
 from tests.chaos.written_events import counted_too, create_counted_events, kafka_times
 from tests.kit.oracle import Mismatch, Spec, mismatches
@@ -87,7 +87,7 @@ def adopt_starts(client: httpx.Client, customers: Sequence[Customer]) -> list[Di
     for purpose in SERVICES:
         allowing = [customer for customer in customers if customer.may_be_read(purpose)]
         for batch in batches(allowing):
-            for customer, answered in zip(batch, results_of(read(client, purpose, batch)), strict=True):
+            for customer, answered in zip(batch, read_patiently(client, purpose, batch), strict=True):
                 expected, start_ms = customer.expected[purpose], start_of(answered)
                 assert expected.since_ms is not None
                 if expected.late and start_ms > expected.since_ms:
@@ -129,9 +129,7 @@ def compare(client: httpx.Client, customers: list[Customer], db: duckdb.DuckDBPy
     for purpose, specs in specifications(client).items():
         by_time: dict[int, Answers] = {}
         for batch in batches(customers):
-            answer = read(client, purpose, batch)
-            assert answer.status_code == 200, answer.text
-            for customer, answered in zip(batch, results_of(answer), strict=True):
+            for customer, answered in zip(batch, read_patiently(client, purpose, batch), strict=True):
                 served = [view for view in answered["views"].values() if view["status"] in ("present", "missing")]
                 if customer.may_be_read(purpose):
                     if len(served) < len(answered["views"]):

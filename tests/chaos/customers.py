@@ -192,7 +192,7 @@ def register(client: httpx.Client, customers: Iterable[Customer], choices: rando
                 customer.record_answer(purpose, "given", answer)
     for purpose in ("analytics", "fraud"):
         for batch in batches(customers):
-            for customer, answer in zip(batch, results_of(read(client, purpose, batch)), strict=True):
+            for customer, answer in zip(batch, read_patiently(client, purpose, batch), strict=True):
                 start = next(iter(answer["views"].values()))["start"]
                 customer.expected[purpose] = ExpectedPermission(milliseconds(start), NEVER)
     latest_ms = max(p.since_ms or 0 for customer in customers for p in customer.expected.values())
@@ -204,6 +204,15 @@ def decide(client: httpx.Client, customer: Customer, purpose: str, decision: str
     return client.post("/v1/consents", json=body | ({"notice": NOTICE} if decision == "given" else {}))
 
 
+def read_patiently(client: httpx.Client, purpose: str, customers: Sequence[Customer]) -> list[dict[str, Any]]:
+    """The answers for customers, once a busy machine gives them."""
+    answer = eventually(
+        lambda: answer if (answer := read(client, purpose, customers)).status_code == 200 else None,
+        "a read is answered",
+    )
+    return results_of(answer)
+
+
 def read(client: httpx.Client, purpose: str, customers: Iterable[Customer], **options: Any) -> httpx.Response:
     names = [customer.customer_id for customer in customers]
     body = {"service": SERVICES[purpose], "purpose": purpose, "customer_ids": names, **options}
@@ -212,13 +221,14 @@ def read(client: httpx.Client, purpose: str, customers: Iterable[Customer], **op
 
 def results_of(answer: httpx.Response) -> list[dict[str, Any]]:
     """The answers for each customer of a read."""
+    assert answer.status_code == 200, f"a read is answered {answer.status_code}: {answer.text}"
     results: list[dict[str, Any]] = msgspec.json.decode(answer.content)["results"]
     return results
 
 
 def read_served(client: httpx.Client, purpose: str, customers: Sequence[Customer]) -> list[dict[str, Any]]:
     """Answers for customers. Raises AssertionError if one is not served."""
-    answers = results_of(read(client, purpose, customers)) if customers else []
+    answers = read_patiently(client, purpose, customers) if customers else []
     for customer, answered in zip(customers, answers, strict=True):
         assert is_served(answered), f"{purpose} of {customer.subject} is not served: {answered['views']}"
     return answers

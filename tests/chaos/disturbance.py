@@ -9,7 +9,7 @@ from typing import NamedTuple
 import httpx
 
 from tests.chaos.consent_traffic import ConsentTraffic
-from tests.chaos.customers import CHANGING_PURPOSES, Customer, milliseconds, read, results_of
+from tests.chaos.customers import CHANGING_PURPOSES, Customer, milliseconds, read_patiently
 from tests.chaos.environment import PARTITIONS, ChaosEnvironment
 from tests.chaos.event_traffic import EventTraffic
 from tests.chaos.leak_monitor import LeakMonitor
@@ -80,7 +80,7 @@ class FaultContext:
         """
         for purpose in CHANGING_PURPOSES:
             given = [one for one in self.customers if one.may_be_read(purpose) and one.decided_at(purpose) >= began_at]
-            results = results_of(read(self.client, purpose, given)) if given else []
+            results = read_patiently(self.client, purpose, given) if given else []
             for customer, answered in zip(given, results, strict=True):
                 customer.adopt_taken_over(purpose, answered)
 

@@ -17,7 +17,7 @@ from tests.chaos.run import Plan, run
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.redis]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_no_fault_loses_doubles_or_leaks(
     tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,5 @@
 """The Compose file's services, started once for all tests of this folder and taken down after them, whatever failed."""
 
-import fcntl
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +9,7 @@ from featurestore.config import ROOT
 from tests.containers import package_settings, podman, standins
 from tests.containers.composed import Composed
 from tests.containers.podman import Podman
+from tests.kit.whole_machine import whole_machine
 
 CACHE = ROOT / "var" / "containers"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
@@ -29,8 +29,7 @@ def engine() -> Iterator[Podman]:
     if lacking := [*podman.missing(), *standins.missing()]:
         pytest.skip(f"containers need {', '.join(lacking)}")
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with whole_machine():
         made = Podman(CACHE / "storage")
         try:
             made.start()

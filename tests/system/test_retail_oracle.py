@@ -90,7 +90,7 @@ def read_all(client: httpx.Client, service: str, purpose: str, customers: list[s
         yield from zip(batch, response.json()["results"], strict=True)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_feature_equals_the_oracles_over_the_raw_rows(
     retail: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:
