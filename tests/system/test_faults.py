@@ -6,8 +6,8 @@ import pytest
 
 from tests.system.faults import FAULTS, SERVED, TIMEOUT_MS, FaultHarness
 
-TOLERANCE_S = 2.0  # a busy machine
-BACK_S = 5.0  # by python -m tests.system.faults within one, on a quiet machine
+TOLERANCE_S = 8.0  # a busy machine
+BACK_S = 15.0  # by python -m tests.system.faults within one, on a quiet machine
 
 
 @pytest.fixture(scope="module")

