@@ -63,7 +63,7 @@ class ErasureAdmin(ReadOnlyAdmin):
 
     @display(description="Request")
     def name(self, erasure: Erasure) -> str:
-        return erasure.request.reference if erasure.request else "Erased before a restore"
+        return erasure.request.reference if erasure.request else erasure.get_cause_display()
 
     @display(description="State", label={"Erasing": "warning", "Answered": "info", "Closed": "success"})
     def status(self, erasure: Erasure) -> str:
