@@ -326,6 +326,8 @@ class MicroBatchProcessor:
         So the lease is proved between the writes and the removal of marks: its changelog record would be refused.
         """
         for partition, subjects in purged.items():
+            for processor in self.processors.values():
+                processor.table.contents.note_purge(partition)
             if recreated := sum(marks[subject] is not None for subject in subjects):
                 processor = next(iter(self.processors.values()))
                 await processor.table.commit(partition, {LEASE_PROOF: None})
