@@ -4,6 +4,7 @@ What a model holds and how that is erased is stated once, by the model itself: `
 whose statement begins with "None" holds no personal data of customers, and has no location.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -31,7 +32,7 @@ from featurestore.locations import (
 NO_CUSTOMERS = "None"
 
 
-class RowLocation:
+class RowLocation(ABC):
     """Rows of one model about a person, in the order of their keys. A cursor is the last key.
 
     A subclass states ``rows``, and what it exports of one. It deletes them, unless it overrides ``traces`` and
@@ -51,13 +52,13 @@ class RowLocation:
         self.stored_in = (table_of(self.model),)
         self.personal_data, self.erased_by = statements_of(self.model)
 
+    @abstractmethod
     def rows(self, person: Person) -> "models.QuerySet[Any]":
         """The rows of the person that the call is about, to export."""
-        raise NotImplementedError
 
+    @abstractmethod
     def item(self, row: Any) -> Item:
         """What a row tells the person."""
-        raise NotImplementedError
 
     def traces(self, person: Person) -> "models.QuerySet[Any]":
         """The rows that name the person still, of those that an erasure is about."""

@@ -5,6 +5,7 @@ holds a subject of theirs: programs that are not ours write to event topics, too
 is the position of the next record.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,7 +31,7 @@ class ScanPage(NamedTuple):
     cursor: str | None
 
 
-class TopicLocation:
+class TopicLocation(ABC):
     """Topics whose names match ``patterns``: of every generation, since nothing else reads those of an earlier one."""
 
     name: str
@@ -45,20 +46,17 @@ class TopicLocation:
     def stored_in(self) -> tuple[Storage, ...]:
         return tuple(Storage(Kind.TOPIC, pattern) for pattern in self.patterns)
 
+    @abstractmethod
     def gone_within(self) -> timedelta:
-        raise NotImplementedError
-
-    def item(self, record: ScannedRecord) -> Item:
-        """What a record tells the person."""
-        raise NotImplementedError
+        """The longest time from an erasure until no record is left."""
 
     def is_in_scope(self, person: Person, topic: str) -> bool:
         """Whether the call is about a topic at all."""
         return person.whole
 
     def export(self, person: Person, after: str | None, limit: int) -> Page:
-        page = self.scan(person, after, limit)
-        return Page([self.item(record) for record in page.found], page.cursor)
+        """Nothing: what the records say is exported by another location."""
+        return Page([], None)
 
     def erase(self, person: Person, after: str | None, limit: int) -> ErasePage:
         return ErasePage(0, 0, None)
@@ -92,6 +90,18 @@ class TopicLocation:
             if self.is_in_scope(person, topic)
             for partition in range(partitions)
         ]
+
+
+class ExportedTopicLocation(TopicLocation):
+    """Topics whose records are exported themselves."""
+
+    @abstractmethod
+    def item(self, record: ScannedRecord) -> Item:
+        """What a record tells the person."""
+
+    def export(self, person: Person, after: str | None, limit: int) -> Page:
+        page = self.scan(person, after, limit)
+        return Page([self.item(record) for record in page.found], page.cursor)
 
 
 def matcher_of(person: Person) -> Callable[[ScannedRecord], bool]:

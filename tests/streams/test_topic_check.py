@@ -195,21 +195,23 @@ async def test_purge_topic_made_anew_purges_every_subject(cluster: Cluster) -> N
     assert len(env.table.commits) == described, "the purge topic is known now"
 
 
-async def test_purge_of_a_revoked_partition_is_repeated_by_its_next_owner(cluster: Cluster) -> None:
+async def purge_without_partition(cluster: Cluster) -> WatchEnvironment:
+    """A watch whose purge of everybody found no partition that is processed."""
     made = WatchEnvironment(cluster)
     await made.assign()
     cluster.ids[PURGES] = "another"
     made.queues.revoke(list(cluster.ends))
     await made.assign()
+    return made
+
+
+async def test_purge_of_a_revoked_partition_is_repeated_by_its_next_owner(cluster: Cluster) -> None:
+    made = await purge_without_partition(cluster)
     assert await made.watch.topic_check.check(cluster, [PARTITION], store=False) == {PARTITION}
 
 
 async def test_purge_that_an_assignment_starts_is_repeated_when_the_partition_is_processed(cluster: Cluster) -> None:
-    made = WatchEnvironment(cluster)
-    await made.assign()
-    cluster.ids[PURGES] = "another"
-    made.queues.revoke(list(cluster.ends))
-    await made.assign()
+    made = await purge_without_partition(cluster)
     made.queues.restart(dict.fromkeys(cluster.ends, 0))
     watching = asyncio.create_task(made.watch.run(cluster))
     while await made.watch.topic_check.check(cluster, [PARTITION], store=False):

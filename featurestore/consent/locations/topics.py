@@ -9,7 +9,7 @@ from featurestore.clock import moment
 from featurestore.config import settings
 from featurestore.consent.journal.records import decode
 from featurestore.locations import Item
-from featurestore.topic_locations import TopicLocation, time_of
+from featurestore.topic_locations import ExportedTopicLocation, time_of
 from featurestore.topic_retention import DAY, compacted_after, event_retention, gone_after, journal_retention
 from featurestore.topic_scan import ScannedRecord
 
@@ -20,7 +20,7 @@ JOURNALS = "consent.journal*"
 PASSED_BY = "rapport.passed-by*"
 
 
-class PurgeLocation(TopicLocation):
+class PurgeLocation(ExportedTopicLocation):
     """Topics of purges."""
 
     name, title = "purges", "Purge topics"
@@ -36,7 +36,7 @@ class PurgeLocation(TopicLocation):
         return Item("order to delete values", "your decisions", time_of(record), {})
 
 
-class JournalLocation(TopicLocation):
+class JournalLocation(ExportedTopicLocation):
     """The consent journal. What names staff is not exported."""
 
     name, title = "consent_journal", "Consent journal"
@@ -75,7 +75,7 @@ class JournalLocation(TopicLocation):
         return Item("change of a permission", "your decisions", moment(journaled.at_ms), data)
 
 
-class PassedByLocation(TopicLocation):
+class PassedByLocation(ExportedTopicLocation):
     """Passed-by subjects. The store verifier removes their entries."""
 
     name, title = "passed_by", "Passed-by subjects"

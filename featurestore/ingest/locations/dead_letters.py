@@ -9,12 +9,12 @@ from featurestore.ingest.locations.events import event_item
 from featurestore.ingest.models import DeadLetter
 from featurestore.locations import Item, Person
 from featurestore.row_locations import RowLocation
-from featurestore.topic_locations import TopicLocation
+from featurestore.topic_locations import ExportedTopicLocation
 from featurestore.topic_retention import event_retention, gone_after
 from featurestore.topic_scan import ScannedRecord
 
 
-class DeadLetterTopicLocation(TopicLocation):
+class DeadLetterTopicLocation(ExportedTopicLocation):
     """Topics of dead letters, whose records hold what was sent."""
 
     name, title = "dead_letter_topic", "Dead-letter topics"

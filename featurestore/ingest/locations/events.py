@@ -6,12 +6,12 @@ from featurestore import names
 from featurestore.config import settings
 from featurestore.installed_catalog import catalog
 from featurestore.locations import Item, Person
-from featurestore.topic_locations import TopicLocation, json_of, time_of
+from featurestore.topic_locations import ExportedTopicLocation, json_of, time_of
 from featurestore.topic_retention import event_retention, gone_after
 from featurestore.topic_scan import ScannedRecord
 
 
-class EventLocation(TopicLocation):
+class EventLocation(ExportedTopicLocation):
     """Topics of events. A call about purposes is about the sources whose every view serves these alone."""
 
     name, title = "events", "Event topics"

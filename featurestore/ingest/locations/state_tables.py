@@ -17,7 +17,7 @@ from featurestore.consent.outbox import purge_producer
 from featurestore.consent.outbox.purge_producer import Purge
 from featurestore.identity import partition_of
 from featurestore.installed_catalog import catalog
-from featurestore.locations import ErasePage, Kind, LocationUnavailable, Page, Person, Proof, Storage
+from featurestore.locations import ErasePage, Kind, LocationUnavailable, Person, Proof, Storage
 from featurestore.row_locations import reached_database
 from featurestore.servers.kafka import kafka_cluster
 from featurestore.tiles.state_record import UnknownFormat, decode
@@ -65,9 +65,6 @@ class StateTableLocation(TopicLocation):
 
     def gone_within(self) -> timedelta:
         return timedelta(0)
-
-    def export(self, person: Person, after: str | None, limit: int) -> Page:
-        return Page([], None)
 
     def erase(self, person: Person, after: str | None, limit: int) -> ErasePage:
         page = self._states(person, after)
@@ -140,9 +137,6 @@ class ChangelogLocation(TopicLocation):
 
     def gone_within(self) -> timedelta:
         return compacted_after(changelog_lag(settings()))
-
-    def export(self, person: Person, after: str | None, limit: int) -> Page:
-        return Page([], None)
 
 
 def _held(person: Person, record: ScannedRecord) -> tuple[int, int]:
