@@ -46,40 +46,46 @@ FILES = {
 }
 """Files besides database and stream tables that processes of the project have open for writing, and what they hold."""
 PROOF = """
-import django, sys, time
+import django, sys
 django.setup()
+from devservers.waiting import eventually
 from featurestore.customers.selectors import person_of
 from featurestore.ingest import tasks
 from featurestore.locations import erase_all, prove_all
 from featurestore.row_locations import data_locations
 person, wait_s, ignored = person_of(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 locations = [location for location in data_locations().in_order() if location.name not in ignored]
-deadline = time.monotonic() + wait_s
+
+def traces(of):
+    return [location.name for location in of if prove_all(location, person).traces]
 """
 PASS_EVERYWHERE = (
     PROOF
     + """
-while True:
+def is_everywhere():
     tasks.import_dead_letters()
-    left = [location.name for location in locations if not prove_all(location, person).traces]
-    if not left or time.monotonic() > deadline:
-        break
-    time.sleep(1)
-print(*left)
+    return len(traces(locations)) == len(locations)
+
+try:
+    eventually(is_everywhere, "a trace in every location", wait_s, every_s=1)
+except AssertionError:
+    print(*({location.name for location in locations} - set(traces(locations))))
 """
 )
 ERASE = (
     PROOF
     + """
-while True:
+at_once = [location for location in locations if not location.gone_within()]
+
+def is_erased():
     for location in locations:
         erase_all(location, person)
-    at_once = [location for location in locations if not location.gone_within()]
-    left = [location.name for location in at_once if prove_all(location, person).traces]
-    if not left or time.monotonic() > deadline:
-        break
-    time.sleep(1)
-print(*left)
+    return not traces(at_once)
+
+try:
+    eventually(is_erased, "no trace of what is erased at once", wait_s, every_s=1)
+except AssertionError:
+    print(*traces(at_once))
 """
 )
 ASK = """
