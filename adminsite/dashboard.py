@@ -12,6 +12,7 @@ from adminsite.work import work_of
 from featurestore.access.selectors import clients_of
 from featurestore.accesslog import selectors as access_log
 from featurestore.audit import selectors as audit
+from featurestore.backoffice.times import time_text
 from featurestore.clock import database_now
 from featurestore.consent import selectors as consent
 from featurestore.consent.models import ConsentRecord
@@ -124,7 +125,7 @@ def _pending() -> Figure:
 def _findings() -> Figure:
     count, last = audit.open_findings().count(), audit.last_audit()
     link = reverse("admin:audit_finding_changelist") + "?state__exact=open"
-    audited = f"Last audit {last.started_at:%-d %b, %H:%M} UTC" if last else "Never audited"
+    audited = f"Last audit {time_text(last.started_at)}" if last else "Never audited"
     if last and last.error:
         audited += ", which ended early"
     return Figure("Open findings", f"{count:,}", audited, link, not count and last is not None and not last.error)

@@ -67,6 +67,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "adminsite.login_rules.LoginRulesMiddleware",
+    *(["adminsite.time_zone.TimeZoneMiddleware"] if conf.serves_admin else []),
 ]
 if not conf.serves_admin:
     MIDDLEWARE = [

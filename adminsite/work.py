@@ -12,6 +12,9 @@ from featurestore.config import settings
 from featurestore.consent import selectors as consent
 from featurestore.ingest import selectors as dead_letters
 from featurestore.requests import selectors as requests
+from featurestore.requests.erasure import selectors as erasures
+from featurestore.requests.export import selectors as exports
+from featurestore.requests.export.states import ExportState
 
 
 class WorkItem(NamedTuple):
@@ -46,6 +49,9 @@ def _kinds(request: HttpRequest) -> list[WorkItem]:
     items = []
     if may("requests.view_subjectrequest"):
         items += _requests(request)
+    items += _exports(request)
+    if may("erasure.run_erasure"):
+        items.append(_hindered())
     if may("consent.add_consentrecord") and may("customers.view_customer"):
         items.append(_pauses())
     if may("consent.view_permissionchange"):
@@ -67,7 +73,7 @@ def _requests(request: HttpRequest) -> list[WorkItem]:
     if due.overdue:
         text += f", {due.overdue:,} overdue"
     if due.first:
-        text += f", the first {'since' if due.overdue else 'by'} {due.first - timedelta.resolution:%-d %B %Y}"
+        text += f", the first {'since' if due.overdue else 'by'} {due.first:%-d %B %Y}"
     link = f"{queue}?shown=due{'' if answers else '&assigned=me'}"
     items = [WorkItem(due.number, text, "no request is due soon", link)]
     if may("requests.approve_subjectrequest"):
@@ -82,6 +88,30 @@ def _requests(request: HttpRequest) -> list[WorkItem]:
         text = f"{_counted(number, 'message')} to send by hand"
         items.append(WorkItem(number, text, "no message waits to be sent by hand", f"{page}?waiting=yes"))
     return items
+
+
+def _exports(request: HttpRequest) -> list[WorkItem]:
+    """Exports that wait for the user: to be reviewed, to be released."""
+    may, page = request.user.has_perm, reverse("admin:exports_dataexport_changelist")
+    items = []
+    if may("exports.review_dataexport") and may("exports.add_dataexport"):
+        number = exports.to_review().count()
+        text = f"{_counted(number, 'export')} to review"
+        items.append(WorkItem(number, text, "no export is in review", f"{page}?state__exact={ExportState.IN_REVIEW}"))
+    if may("exports.release_dataexport") and settings().exports_need_approval:
+        number = exports.to_release(request.user.get_username()).count()
+        text = f"{_counted(number, 'export')} to release"
+        items.append(
+            WorkItem(number, text, "no export is to be released", f"{page}?state__exact={ExportState.TO_RELEASE}")
+        )
+    return items
+
+
+def _hindered() -> WorkItem:
+    number = erasures.hindered().count()
+    waits = "waits" if number == 1 else "wait"
+    text = f"{_counted(number, 'erasure')} {waits} for a server that does not answer"
+    return WorkItem(number, text, "no erasure waits for a server", reverse("admin:erasure_erasure_changelist"))
 
 
 def _pauses() -> WorkItem:

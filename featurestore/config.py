@@ -6,9 +6,10 @@ random secrets at the first run. Nothing else in the project reads the environme
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CODE = Path(__file__).resolve().parent.parent
@@ -16,6 +17,15 @@ ROOT = CODE if (CODE / "manage.py").exists() else Path.cwd()
 """Folder of the installation, with ``.env`` and ``var``: the checkout, or of the installed package the current one."""
 
 INSECURE = "insecure-development-only"
+
+
+def known_time_zone(name: str) -> str:
+    """Raises ValueError for what is no IANA name of a time zone."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("No time zone of this name: write it as Europe/Berlin.") from None
+    return name
 
 
 class Settings(BaseSettings):
@@ -203,6 +213,9 @@ class Settings(BaseSettings):
     )
     request_reminder_days: int = Field(
         7, gt=0, le=60, description="Days before a request is due at which its assignee is reminded."
+    )
+    time_zone: Annotated[str, AfterValidator(known_time_zone)] = Field(
+        "UTC", description="Time zone of the times that the administration shows, as `Europe/Berlin`."
     )
     organisation: str = Field("The privacy team", description="Name under which messages to customers are signed.")
     public_url: str = Field(

@@ -50,7 +50,15 @@ ROLES: dict[str, tuple[str, ...]] = {
         "requests.change_*",
     ),
     REQUEST_INTAKE: ("requests.view_subjectrequest", "requests.add_subjectrequest"),
-    REQUEST_APPROVER: ("requests.view_*", "requests.approve_subjectrequest", "customers.view_customer"),
+    REQUEST_APPROVER: (
+        "requests.view_*",
+        "requests.approve_subjectrequest",
+        "customers.view_customer",
+        "erasure.view_erasure",
+        "exports.view_dataexport",
+        "exports.review_dataexport",
+        "exports.release_dataexport",
+    ),
     CHAT_ENGINEER: ("consent.view_purpose", "consent.view_notice"),
     PLATFORM_ENGINEER: (
         "access.view_api*",

@@ -7,6 +7,7 @@ import structlog
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
@@ -78,8 +79,9 @@ class AccessRecordAdmin(SubjectRowAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         first, last = (parse_date_str(request.GET.get(f"at_{end}") or "") for end in ("from", "to"))
         oldest = datetime.now(UTC) - timedelta(days=settings().access_record_days)
-        since = datetime.combine(first, time(), UTC) if first else oldest
-        until = datetime.combine(last, time.max, UTC) if last else None
+        zone = timezone.get_current_timezone()
+        since = datetime.combine(first, time(), zone) if first else oldest
+        until = datetime.combine(last, time.max, zone) if last else None
         gaps, state = selectors.gaps(since, until), selectors.stream_state()
         context = {
             "gaps": gaps[:SHOWN_GAPS],

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, Min, OuterRef, QuerySet, Subquery
 from django.db.models.functions import TruncDate
+from django.utils.timezone import localdate
 
 from featurestore.clock import database_now
 from featurestore.config import settings
@@ -105,8 +106,8 @@ def current_permissions(customer_id: str) -> QuerySet[CurrentPermission]:
 
 
 def decisions_by_day(days: int = 30, now: datetime | None = None) -> list[DailyDecisions]:
-    """One row a day, the oldest first and today last; days without a decision too."""
-    today = (now or database_now()).date()
+    """One row a day, the oldest first and today last; days without a decision too. Days of the current time zone."""
+    today = localdate(now or database_now())
     first = today - timedelta(days=days - 1)
     rows = ConsentRecord.objects.filter(at__date__gte=first).order_by()
     counts = {

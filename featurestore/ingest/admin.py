@@ -16,6 +16,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from featurestore.backoffice.filters import DayRangeFilter
+from featurestore.backoffice.times import time_text
 from featurestore.customers.subject_admin import SubjectRowAdmin
 from featurestore.ingest import selectors, services
 from featurestore.ingest.dead_letter_records import replay_obstacle
@@ -160,7 +161,7 @@ class DeadLetterAdmin(SubjectRowAdmin):
             return None
         who = f"{dead_letter.decided_by}, " if dead_letter.decided_by else ""
         return format_html(
-            "{}<small>{}</small>", f"{who}{dead_letter.decided_at:%-d %b, %H:%M} UTC", dead_letter.decided_reason
+            "{}<small>{}</small>", f"{who}{time_text(dead_letter.decided_at)}", dead_letter.decided_reason
         )
 
     @display(description="Sent as")

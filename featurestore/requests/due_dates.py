@@ -1,10 +1,11 @@
 """Due dates of a request: the rule of its regime on the day of its receipt, applied to its row and its pauses."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from featurestore.requests.deadlines import Pause, deadline
 from featurestore.requests.errors import UnknownRegime
 from featurestore.requests.models import Regime, RegimeRule, SubjectRequest
+from featurestore.requests.time_zones import time_zone
 
 
 def regime_named(name: str) -> Regime:
@@ -40,3 +41,11 @@ def acknowledge_by(request: SubjectRequest) -> datetime | None:
     """The moment before which its receipt must be acknowledged; None where the regime demands none."""
     term = request.rule.acknowledgement
     return deadline(request.received_at, [term], request.regime.calendar()) if term else None
+
+
+def last_day(request: SubjectRequest, due: datetime | None = None) -> date:
+    """The last day on which a request may be answered, in its regime's time zone: the day that its customer is told.
+
+    ``due``: of another due date than its present one.
+    """
+    return ((due or request.due_at) - timedelta.resolution).astimezone(time_zone(request.regime.time_zone)).date()

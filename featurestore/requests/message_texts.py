@@ -1,12 +1,12 @@
 """Texts of messages to customers: a template file for each kind and language; its first line is the subject line."""
 
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.template.loader import render_to_string
 from django.utils import translation
 
 from featurestore.config import settings
+from featurestore.requests.due_dates import last_day
 from featurestore.requests.models import SubjectRequest
 
 FOLDER = "requests/messages"
@@ -37,7 +37,7 @@ def text_of(request: SubjectRequest, kind: str, **facts: Any) -> Text:
         "reference": request.reference,
         "type": request.type,
         "received_day": cal.day_of(request.received_at),
-        "last_day": cal.day_of(request.due_at - timedelta.resolution),
+        "last_day": last_day(request),
         "duplicate_of": request.duplicate_of.reference if request.duplicate_of else "",
         "ground": request.ground,
         "organisation": settings().organisation,

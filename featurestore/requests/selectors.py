@@ -1,11 +1,12 @@
 """Readers of subject requests."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
+from featurestore.requests.due_dates import last_day
 from featurestore.requests.errors import UnknownRequest
 from featurestore.requests.models import Contact, CustomerMessage, RequestType, SubjectRequest
 from featurestore.requests.states import UNVERIFIED, WORKED_ON, State
@@ -59,11 +60,11 @@ def contacts_of(subject: str) -> QuerySet[Contact]:
 
 
 class DueRequests(NamedTuple):
-    """Number of requests whose answer is due, of them overdue ones, and the first due date."""
+    """Number of requests whose answer is due, of them overdue ones, and the last day of the first of them."""
 
     number: int
     overdue: int
-    first: datetime | None
+    first: date | None
 
 
 def due_of(user_id: int | None, now: datetime, within: timedelta) -> DueRequests:
@@ -71,8 +72,9 @@ def due_of(user_id: int | None, now: datetime, within: timedelta) -> DueRequests
     running = due_within(now + within)
     if user_id is not None:
         running = running.filter(assignee=user_id)
-    found = running.aggregate(n=Count("pk"), overdue=Count("pk", filter=Q(due_at__lte=now)), first=Min("due_at"))
-    return DueRequests(found["n"], found["overdue"], found["first"])
+    found = running.aggregate(n=Count("pk"), overdue=Count("pk", filter=Q(due_at__lte=now)))
+    first = running.select_related("regime").order_by("due_at", "pk").first() if found["n"] else None
+    return DueRequests(found["n"], found["overdue"], last_day(first) if first else None)
 
 
 def due_within(end: datetime) -> QuerySet[SubjectRequest]:

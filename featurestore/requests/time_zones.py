@@ -1,8 +1,10 @@
 """Time zones by their IANA names."""
 
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
+
+from featurestore import config
 
 
 def time_zone(name: str) -> ZoneInfo:
@@ -13,6 +15,6 @@ def time_zone(name: str) -> ZoneInfo:
 def known_time_zone(name: str) -> None:
     """Validator of a time zone's name. Raises ValidationError."""
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValidationError("No time zone of this name: write it as Europe/Berlin.") from None
+        config.known_time_zone(name)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None

@@ -18,6 +18,7 @@ from featurestore.requests import selectors, services
 from featurestore.requests.actors import Actor, staff
 from featurestore.requests.admin.forms import AnswerSelection, AssignSelection, CloseSelection, ExtendSelection
 from featurestore.requests.admin.pages import effect_text
+from featurestore.requests.due_dates import last_day
 from featurestore.requests.errors import RequestError
 from featurestore.requests.models import SubjectRequest
 from featurestore.requests.services.preview import extended, obstacle
@@ -43,7 +44,7 @@ class BulkAction(NamedTuple):
 
 def _extension(request: SubjectRequest) -> str:
     due_at = extended(request)
-    return f"due {due_at:%-d %B %Y} instead of {request.due_at:%-d %B %Y}" if due_at else ""
+    return f"due {last_day(request, due_at):%-d %B %Y} instead of {last_day(request):%-d %B %Y}" if due_at else ""
 
 
 BULK = {

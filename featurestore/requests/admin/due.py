@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from featurestore.config import settings
+from featurestore.requests.due_dates import last_day
 from featurestore.requests.models import SubjectRequest
 from featurestore.requests.services import remaining
 from featurestore.requests.states import ENDED, State
@@ -15,7 +16,7 @@ def due_text(request: SubjectRequest, now: datetime) -> tuple[str, str]:
     """The kind, a key of DUE_COLOURS, and the text."""
     if request.state in ENDED or request.state == State.ANSWERED:
         return "over", "–"
-    left, day = remaining(request, now), f"{request.due_at - timedelta.resolution:%-d %b %Y}"
+    left, day = remaining(request, now), f"{last_day(request):%-d %b %Y}"
     if request.paused_at is not None:
         return "paused", f"paused, {_days(left)} left"
     if left <= timedelta():

@@ -46,10 +46,15 @@ class OptionalReasonForm(forms.Form):
 
 
 class VerifyForm(forms.Form):
-    customer_id = line_field(
-        "Customer id", required=False, max_length=256, help_text="Needed if the request came without one."
-    )
+    """``known``: whether the request names its customer; else the customer id is entered."""
+
+    customer_id = line_field("Customer id", max_length=256, help_text="The request came without one.")
     reason = text_field("How the customer was verified", STORED)
+
+    def __init__(self, *args: Any, known: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if known:
+            del self.fields["customer_id"]
 
 
 class AssignForm(forms.Form):

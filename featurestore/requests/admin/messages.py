@@ -7,13 +7,13 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import action, display
 
 from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.requests.actors import staff
+from featurestore.requests.admin.addresses import link_to_request
 from featurestore.requests.admin.forms import ReasonForm
 from featurestore.requests.errors import RequestError
 from featurestore.requests.models import CustomerMessage
@@ -63,8 +63,7 @@ class CustomerMessageAdmin(ReadOnlyAdmin):
 
     @display(description="Request", ordering="request__reference")
     def of_request(self, message: CustomerMessage) -> str:
-        address = reverse("admin:requests_subjectrequest_change", args=[message.request_id])
-        return format_html('<a class="rp-link" href="{}">{}</a>', address, message.request.reference)
+        return link_to_request(message.request)
 
     @display(description="State", ordering="state", label=COLOURS)
     def status(self, message: CustomerMessage) -> str:

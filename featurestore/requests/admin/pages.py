@@ -1,15 +1,14 @@
 """The actions on one request as data: page, form, who may, and the service that acts."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from django import forms
-from django.http import HttpRequest
-from django.urls import reverse
 
 from featurestore.clock import database_now
 from featurestore.consent.permission_derivation import Decision
-from featurestore.requests import services
+from featurestore.requests import selectors, services
 from featurestore.requests.actors import Actor
 from featurestore.requests.admin.forms import (
     AnswerForm,
@@ -21,7 +20,9 @@ from featurestore.requests.admin.forms import (
     RefuseForm,
     VerifyForm,
 )
-from featurestore.requests.models import CustomerMessage, RequestType, SubjectRequest
+from featurestore.requests.answer_texts import proposed_answer
+from featurestore.requests.due_dates import last_day
+from featurestore.requests.models import CustomerMessage, SubjectRequest
 from featurestore.requests.services.preview import extended, obstacle
 from featurestore.requests.states import ENDED, Action, State
 
@@ -49,7 +50,7 @@ class RequestPage(NamedTuple):
 
 
 def _verify(request: SubjectRequest, actor: Actor, answers: Answers) -> str:
-    found = services.verify_by_hand(request.reference, actor, answers["reason"], answers["customer_id"])
+    found = services.verify_by_hand(request.reference, actor, answers["reason"], answers.get("customer_id", ""))
     if found.duplicate_of:
         return f"It is a duplicate of {found.duplicate_of.reference}, which proceeds: it is answered with that one."
     return ""
@@ -113,21 +114,18 @@ def possible(request: SubjectRequest, page: RequestPage) -> bool:
     return page.action is None or not obstacle(request, page.action, database_now())
 
 
-EXPORT = "Export the data", "admin:exports_dataexport_start", "exports.add_dataexport"
-FURTHER: dict[str, tuple[str, str, str]] = {
-    RequestType.ACCESS: EXPORT,
-    RequestType.PORTABILITY: EXPORT,
-    RequestType.ERASURE: ("Start the erasure", "admin:erasure_erasure_start", "erasure.run_erasure"),
-}
-"""Pages of other apps that do what a type of request asks for: title, address, permission."""
-
-
-def further_pages(request: HttpRequest, row: SubjectRequest) -> list[tuple[str, str]]:
-    """The page that does what a request asks for, with its title, if it is verified and the user may."""
-    if row.type not in FURTHER or row.state not in (State.OPEN, State.IN_PROGRESS):
-        return []
-    title, address, permission = FURTHER[row.type]
-    return [(title, reverse(address))] if request.user.has_perm(permission) else []
+def form_of(page: RequestPage, request: SubjectRequest, user_key: int | None) -> Callable[..., forms.Form]:
+    """The form of a page, with what can be known of its entries."""
+    match page.name:
+        case "assign":
+            first = {"assignee": request.assignee_id or user_key}
+            return partial(AssignForm, people=selectors.assignable(), initial=first)
+        case "verify":
+            return partial(VerifyForm, known=bool(request.customer_id))
+        case "answer":
+            changes = effect_text(request) if services.effect_of(request).decision else ""
+            return partial(AnswerForm, initial=proposed_answer(request, changes)._asdict())
+    return page.form
 
 
 def facts_of(request: SubjectRequest, page: RequestPage) -> list[tuple[str, str]]:
@@ -136,7 +134,7 @@ def facts_of(request: SubjectRequest, page: RequestPage) -> list[tuple[str, str]
     if page.name == "answer" and (effect := effect_text(request)):
         facts.append(("This answer", effect))
     if page.name == "extend" and (due_at := extended(request)):
-        facts.append(("Due then", f"{due_at:%-d %B %Y, %H:%M} UTC"))
+        facts.append(("Due then", f"{last_day(request, due_at):%-d %B %Y} instead of {last_day(request):%-d %B %Y}"))
     if page.name == "approve":
         facts.append(("Legal ground", request.get_ground_display()))
         facts.append(("Proposed by", request.proposed_by))

@@ -9,13 +9,12 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Model, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 
 from featurestore.backoffice.base import found_exactly
 from featurestore.backoffice.filters import DayRangeFilter
 from featurestore.clock import database_now
-from featurestore.config import settings
 from featurestore.consent.errors import ConsentError
 from featurestore.customers.selectors import stored_subject
 from featurestore.customers.subject_admin import SubjectRowAdmin
@@ -23,7 +22,8 @@ from featurestore.requests import selectors, services
 from featurestore.requests.actors import staff
 from featurestore.requests.admin.bulk import act_on_selection
 from featurestore.requests.admin.due import DUE_COLOURS, due_text
-from featurestore.requests.admin.forms import AssignForm, IntakeForm, LinkForm, confirmation_of
+from featurestore.requests.admin.forms import IntakeForm, LinkForm, confirmation_of
+from featurestore.requests.admin.next_step import SEE_ERASURE, SEE_EXPORT, Button, erasure_of, next_step
 from featurestore.requests.admin.pages import (
     ANSWER,
     BY_NAME,
@@ -31,75 +31,24 @@ from featurestore.requests.admin.pages import (
     RequestPage,
     effect_text,
     facts_of,
-    further_pages,
+    form_of,
     possible,
 )
+from featurestore.requests.admin.shown import AssignedFilter, ShownFilter, shown_links
 from featurestore.requests.admin.timeline import timeline_of
 from featurestore.requests.contact_box import decrypt
+from featurestore.requests.erasure.progress import progress_of
 from featurestore.requests.errors import RequestError
 from featurestore.requests.form_links import FormLink, form_url
 from featurestore.requests.models import SubjectRequest
 from featurestore.requests.services import Intake
 from featurestore.requests.services.preview import message_text
-from featurestore.requests.states import ENDED, UNVERIFIED, WORKED_ON, State
+from featurestore.requests.states import WORKED_ON
 
 COLOURS = {
     "Received": "info", "Awaiting verification": "info", "Open": "warning", "In progress": "primary",
     "Waiting": "info", "To approve": "warning", "Answered": "success", "Refused": "danger",
 }  # fmt: skip
-TO_DO = sorted(WORKED_ON | {State.ANSWERED})
-
-
-class ShownFilter(DropdownFilter):
-    """Filter by what there is to do. Without a choice: verified requests that have not ended, or those found."""
-
-    title = "what to show"
-    parameter_name = "shown"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [
-            ("unverified", "Not verified"),
-            ("due", "Due soon"),
-            ("overdue", "Overdue"),
-            ("approve", "To approve"),
-            ("ended", "Ended"),
-            ("all", "All"),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        match self.value():
-            case "unverified":
-                return queryset.filter(state__in=sorted(UNVERIFIED))
-            case "due":
-                soon = database_now() + timedelta(days=settings().request_reminder_days)
-                return queryset.filter(selectors.OVERDUE, due_at__lte=soon)
-            case "overdue":
-                return queryset.filter(selectors.OVERDUE, due_at__lte=database_now())
-            case "approve":
-                return queryset.filter(state=State.TO_APPROVE).exclude(proposed_by=request.user.get_username())
-            case "ended":
-                return queryset.filter(state__in=sorted(ENDED))
-            case "all":
-                return queryset
-        return queryset if request.GET.get("q") else queryset.filter(state__in=TO_DO)
-
-
-class AssignedFilter(DropdownFilter):
-    """Filter by whom a request is assigned to: the user, or nobody."""
-
-    title = "assigned"
-    parameter_name = "assigned"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("me", "To me"), ("nobody", "To nobody")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        match self.value():
-            case "me":
-                return queryset.filter(assignee=request.user.pk)
-            case "nobody":
-                return queryset.filter(assignee=None)
-        return queryset
 
 
 @admin.register(SubjectRequest)
@@ -118,6 +67,7 @@ class SubjectRequestAdmin(SubjectRowAdmin):
     search_help_text = "Reference or customer id, in full"
     ordering = [Case(When(paused_at=None, then=Value(0)), default=Value(1)), "due_at", "pk"]
     fieldsets = [(None, {"fields": ["reference", "type", "status", "due", "customer", "regime"]})]
+    list_before_template = "admin/requests/subjectrequest/shown.html"
     actions_list = ["make_link"]
     actions = ["assign_selected", "answer_selected", "extend_selected", "close_selected"]
 
@@ -166,6 +116,9 @@ class SubjectRequestAdmin(SubjectRowAdmin):
         return bool(request.user.has_perm("requests.change_subjectrequest"))
 
     # ----------------------------------------------------------------------------------------------------------- pages
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"links": shown_links(request)} | (extra_context or {}))
+
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         pages = [
@@ -182,32 +135,40 @@ class SubjectRequestAdmin(SubjectRowAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Model | None = None, **kwargs: Any
     ) -> HttpResponse:
         if isinstance(obj, SubjectRequest):
-            sees = self.may_see_customers(request)
+            sees, erasure = self.may_see_customers(request), erasure_of(obj)
+            progress = progress_of(erasure) if erasure else None
+            pages = [(page, self.address_of(page, obj)) for page in PAGES if self.may(request, page, obj)]
+            buttons = {page.name: Button(page.title, address, page.name) for page, address in pages}
+            step = next_step(request, obj, buttons, progress)
             context |= {
                 "due": due_text(obj, database_now()),
-                "pages": [
-                    (page, reverse(f"admin:requests_subjectrequest_{page.name}", args=[obj.pk]))
-                    for page in PAGES
-                    if self.may(request, page, obj)
-                ],
+                "pages": pages,
+                "next_step": step,
+                "others": [(page, address) for page, address in pages if page.name not in step.pages],
+                "progress": progress if request.user.has_perm(SEE_ERASURE) else None,
+                "progress_link": reverse("admin:erasure_erasure_change", args=[erasure.pk]) if erasure else "",
+                "exports": obj.exports.all() if request.user.has_perm(SEE_EXPORT) else (),
                 "sees_customer": sees,
                 "details": decrypt(obj.encrypted_details) if sees else "",
                 "answer": decrypt(obj.encrypted_answer) if sees else "",
                 "effect": effect_text(obj) if obj.state in WORKED_ON else "",
                 "timeline": timeline_of(obj),
-                "further": further_pages(request, obj),
                 "sent": obj.messages.order_by("pk"),
                 "contacts": selectors.contacts_of(obj.subject),
                 "linked": obj.duplicates.order_by("received_at"),
             }
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
+    @staticmethod
+    def address_of(page: RequestPage, row: SubjectRequest) -> str:
+        return reverse(f"admin:requests_subjectrequest_{page.name}", args=[row.pk])
+
     def act(self, request: HttpRequest, object_id: int, name: str) -> HttpResponse:
         """The page of one action. One that writes to the customer shows the message before it is sent."""
         page, row = BY_NAME[name], self.get_or_404(request, str(object_id))
         if not self.may(request, page, row):
             raise PermissionDenied
-        make_form: Any = partial(AssignForm, people=selectors.assignable()) if name == "assign" else page.form
+        make_form = form_of(page, row, request.user.pk)
         texts = {"title": page.title, "button": page.button, "lead": page.lead, "danger": page.danger}
         facts = facts_of(row, page)
 

@@ -1,9 +1,11 @@
 """The timeline of a request in words."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from featurestore.requests.models import CustomerMessage, RequestEvent, SubjectRequest
+from featurestore.requests.due_dates import last_day
+from featurestore.requests.export.states import ExportAction
+from featurestore.requests.models import Contact, CustomerMessage, RequestEvent, SubjectRequest
 from featurestore.requests.states import ERASING_EVENT, Action
 
 TITLES = {
@@ -29,7 +31,26 @@ TITLES = {
     f"message_{CustomerMessage.State.BY_HAND}": "Message to be sent by hand",
     f"message_{CustomerMessage.State.CANCELLED}": "Message not needed any more",
 }
+EXPORT_TITLES = {
+    ExportAction.START: "Export started",
+    ExportAction.COLLECTED: "Export collected, to be reviewed",
+    ExportAction.REDACT: "Withheld from the export",
+    ExportAction.KEEP: "Put back into the export",
+    ExportAction.PROPOSE: "Release of the export proposed",
+    ExportAction.RETURN: "Export returned to review",
+    ExportAction.RELEASE: "Export released",
+    ExportAction.PACKED: "Package of the export ready",
+    ExportAction.SHOW: "Link and passphrase shown",
+    ExportAction.DOWNLOAD: "Package downloaded",
+    ExportAction.EXPIRE: "Export expired",
+    ExportAction.CANCEL: "Export cancelled",
+    ExportAction.FAIL: "Export failed",
+}
 ROLES = {RequestEvent.Role.CUSTOMER: "the customer", RequestEvent.Role.SYSTEM: "Rapport"}
+
+
+MESSAGES = {value: label.lower() for value, label in CustomerMessage.Kind.choices}
+WAYS = {Contact.Kind.EMAIL: "e-mail", Contact.Kind.WEBHOOK: "the shop's webhook"}
 
 
 class Line(NamedTuple):
@@ -41,16 +62,20 @@ class Line(NamedTuple):
     about: str
     reason: str
     who: str
-    due_at: datetime | None
+    due: date | None
 
 
 def timeline_of(request: SubjectRequest) -> list[Line]:
-    """The events of a request, the newest first."""
-    return [
-        Line(event.kind, event.at, TITLES.get(event.kind, event.kind), _about(event.detail), event.reason,
-             _who(event), event.due_at)
-        for event in request.events.order_by("-number")
-    ]  # fmt: skip
+    """The events of a request, the newest first. ``due`` of a line: the last day, where the event changed it."""
+    lines: list[Line] = []
+    due_at = None
+    for event in request.events.order_by("number"):
+        changed = event.due_at if event.due_at != due_at else None
+        due_at = event.due_at
+        title = TITLES.get(event.kind) or EXPORT_TITLES.get(event.kind) or event.kind  # type: ignore[call-overload]
+        due = last_day(request, changed) if changed else None
+        lines.append(Line(event.kind, event.at, title, _about(event.detail), event.reason, _who(event), due))
+    return lines[::-1]
 
 
 def _who(event: RequestEvent) -> str:
@@ -63,7 +88,7 @@ def _about(detail: dict[str, Any]) -> str:
     """What is worth reading of an event's details.
 
     >>> _about({"verified": "code"}), _about({"assignee": ""}), _about({"message": "answer", "via": "email"})
-    ('by code', 'to nobody', 'answer by email')
+    ('by code', 'to nobody', 'answer by e-mail')
     """
     parts = []
     if "channel" in detail:
@@ -81,5 +106,15 @@ def _about(detail: dict[str, Any]) -> str:
     if detail.get("purposes"):
         parts.append(f"purposes {', '.join(detail['purposes'])}")
     if "message" in detail:
-        parts.append(detail["message"] + (f" by {detail['via']}" if detail.get("via") else ""))
+        parts.append(MESSAGES.get(detail["message"], "") + (f" by {WAYS[detail['via']]}" if detail.get("via") else ""))
+    if detail.get("category"):
+        parts.append(" ".join([detail["category"], detail.get("field") or "", _item(detail.get("item"))]).strip())
     return "; ".join(parts)
+
+
+def _item(number: int | None) -> str:
+    """
+    >>> _item(0), _item(None)
+    ('item 1', '')
+    """
+    return "" if number is None else f"item {number + 1}"

@@ -2,9 +2,11 @@
 
 from collections.abc import Collection
 
+from django.db.models import Q, QuerySet
+
 from featurestore.customers.models import Customer
 from featurestore.locations import Person
-from featurestore.requests.erasure.models import Erasure
+from featurestore.requests.erasure.models import Erasure, ErasureStep
 from featurestore.requests.erasure.person import digest_of
 
 
@@ -18,3 +20,9 @@ def subjects_being_erased(subjects: Collection[str]) -> set[str]:
 def came_back(person: Person) -> bool:
     """Whether the person is registered again since: what is stored under their subject now may be new."""
     return person.whole and Customer.objects.filter(subject__in=person.subjects, erased_at=None).exists()
+
+
+def hindered() -> QuerySet[Erasure]:
+    """Erasures that wait for a location that is unavailable, or for the store or the journal."""
+    waiting = ~Q(waiting_for="") | Q(steps__state=ErasureStep.State.UNAVAILABLE)
+    return Erasure.objects.exclude(state=Erasure.State.CLOSED).filter(waiting).distinct()

@@ -1,13 +1,14 @@
-"""Readers of exports: items of a category by page, for the review."""
+"""Readers of exports: those that wait for somebody; items of a category by page, for the review."""
 
 from typing import Any, NamedTuple
 
 import msgspec
+from django.db.models import QuerySet
 
 from featurestore.requests.export.models import DataExport, ExportCategory
 from featurestore.requests.export.redactions import redactions_of
 from featurestore.requests.export.spool import Spool
-from featurestore.requests.export.states import WITH_SPOOL
+from featurestore.requests.export.states import WITH_SPOOL, ExportState
 
 ITEMS_PER_PAGE = 25
 
@@ -43,3 +44,13 @@ def items_of(category: ExportCategory, first: int, number: int = ITEMS_PER_PAGE)
                 names = [] if left is None else left.get("withheld", [])
                 found.append(ReviewedItem(count, item["at"], item["origin"], item["data"], names, left is None))
     return found
+
+
+def to_review() -> QuerySet[DataExport]:
+    """Exports that were collected and wait for their review."""
+    return DataExport.objects.filter(state=ExportState.IN_REVIEW)
+
+
+def to_release(user_name: str) -> QuerySet[DataExport]:
+    """Exports that another person than the user has proposed to release."""
+    return DataExport.objects.filter(state=ExportState.TO_RELEASE).exclude(proposed_by=user_name)

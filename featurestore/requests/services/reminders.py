@@ -15,6 +15,7 @@ from featurestore.clock import database_now
 from featurestore.config import settings
 from featurestore.requests.delivery import email
 from featurestore.requests.delivery.outgoing import DeliveryFailed
+from featurestore.requests.due_dates import last_day
 from featurestore.requests.models import Reminder, SubjectRequest
 from featurestore.requests.states import WORKED_ON
 
@@ -94,8 +95,7 @@ def send_due(now: datetime | None = None) -> int:
 
 def _send(reminder: Reminder, at: datetime) -> bool:
     request, row = reminder.request, Reminder.objects.filter(pk=reminder.pk)
-    day = request.regime.calendar().day_of(reminder.due_at - timedelta.resolution)
-    subject = TEXTS[Kind(reminder.kind)].format(request.reference, f"{day:%-d %B %Y}")
+    subject = TEXTS[Kind(reminder.kind)].format(request.reference, f"{last_day(request, reminder.due_at):%-d %B %Y}")
     text = f"{subject} ({request.get_type_display()}, {request.regime.title}). See the administration, Requests.\n"
     try:
         email.send_text(reminder.recipient.email, subject, text, f"reminder-{reminder.pk}")

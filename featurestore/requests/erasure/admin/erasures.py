@@ -5,9 +5,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html, format_html_join
+from django.shortcuts import redirect
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -15,33 +15,46 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.backoffice.filters import DayRangeFilter
+from featurestore.clock import database_now
+from featurestore.customers.selectors import active_holds
 from featurestore.requests.actors import staff
+from featurestore.requests.admin.addresses import facts_of_start, link_to_request, page_of_request, request_of_address
 from featurestore.requests.erasure.certificate import title_of
 from featurestore.requests.erasure.models import Erasure, ErasureStep
+from featurestore.requests.erasure.progress import SHOWN_FIRST, progress_of
 from featurestore.requests.erasure.starting import start
 from featurestore.requests.errors import RequestError
+from featurestore.requests.models import SubjectRequest
 
 State = ErasureStep.State
-SHOWN_FIRST = [State.UNAVAILABLE, State.HELD, State.PENDING, State.ERASED, State.WAITS]
-HEADINGS = ["Location", "State", "Since", "Erased", "Traces", "Looked at", "Gone by", "What hinders it"]
 
 
 class StartForm(forms.Form):
+    """Form of the start. ``reference``: of the request whose page it was opened from; "": it is entered, too."""
+
     reference = forms.CharField(
         max_length=14, widget=UnfoldAdminTextInputWidget, help_text="Of the verified request, R-XXXX-XXXX."
     )
     again = forms.CharField(
         label="Reference again",
         max_length=14,
-        widget=UnfoldAdminTextInputWidget,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "spellcheck": "false"}),
         help_text="An erasure can't be undone: enter the reference a second time.",
     )
 
+    def __init__(self, *args: Any, reference: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if reference:
+            self.fields["reference"].widget, self.fields["reference"].initial = forms.HiddenInput(), reference
+            self.fields["again"].label = f"Enter {reference} to confirm"
+            self.fields["again"].help_text = "An erasure can't be undone."
+
     def clean(self) -> dict[str, Any]:
         entered = super().clean() or {}
-        if entered.get("reference") != entered.get("again"):
+        first, second = (str(entered.get(name, "")).strip().upper() for name in ("reference", "again"))
+        if first != second:
             raise forms.ValidationError("The two references differ: nothing was started.")
-        return entered
+        return entered | {"reference": first}
 
 
 @admin.register(Erasure)
@@ -52,8 +65,7 @@ class ErasureAdmin(ReadOnlyAdmin):
     search_fields = ["request__reference"]
     search_help_text = "Reference of the request"
     fieldsets = [
-        (None, {"fields": ["name", "status", "scope", "waiting_for"]}),
-        ("Locations", {"fields": ["locations"]}),
+        (None, {"fields": ["of_request", "status", "scope", "waiting_for"]}),
         ("When", {"fields": ["started_by", "started_at", "begun_at", "denied_at", "answered_at", "closed_at"]}),
     ]
     actions_list = ["start"]
@@ -64,6 +76,10 @@ class ErasureAdmin(ReadOnlyAdmin):
     @display(description="Request")
     def name(self, erasure: Erasure) -> str:
         return erasure.request.reference if erasure.request else "Erased before a restore"
+
+    @display(description="Request")
+    def of_request(self, erasure: Erasure) -> str:
+        return link_to_request(erasure.request) if erasure.request else self.name(erasure)
 
     @display(description="State", label={"Erasing": "warning", "Answered": "info", "Closed": "success"})
     def status(self, erasure: Erasure) -> str:
@@ -79,29 +95,36 @@ class ErasureAdmin(ReadOnlyAdmin):
     def progress(self, erasure: Erasure) -> str:
         """The numbers of locations by state: first what hinders the end."""
         found = Counter(State(step.state) for step in erasure.steps.all())
-        open_ones = [f"{found[state]} {state.value}" for state in SHOWN_FIRST if found[state]]
+        open_ones = [f"{found[state]} {state.value}" for state in SHOWN_FIRST[:-1] if found[state]]
         return ", ".join([*open_ones, f"{found[State.CHECKED]} of {found.total()} checked"])
 
-    @display(description="Progress")
-    def locations(self, erasure: Erasure) -> str:
-        head = format_html_join("", '<th class="rp-cell">{}</th>', ((heading,) for heading in HEADINGS))
-        rows = format_html_join("", "<tr>{}</tr>", ((_cells(step),) for step in erasure.steps.all()))
-        return format_html('<table class="rp-table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', head, rows)
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Model | None = None, **kwargs: Any
+    ) -> HttpResponse:
+        if isinstance(obj, Erasure):
+            context["progress"] = progress_of(obj)
+        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
     def has_start_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("erasure.run_erasure"))
 
     @action(description="Start an erasure", url_path="start", permissions=["start"], variant=ActionVariant.DANGER)
     def start(self, request: HttpRequest) -> HttpResponse:
+        """The start: from a request's page, which the address names, or with a reference that is entered."""
+        asking = request_of_address(request)
+
+        def form_of(posted: Any) -> forms.Form:
+            return StartForm(posted, reference=asking.reference if asking else "")
+
         def then(answers: dict[str, Any]) -> HttpResponse:
-            erasure = start(answers["reference"].strip(), staff(request.user.get_username()))
+            erasure = start(answers["reference"], staff(request.user.get_username()))
             messages.success(request, "The erasure starts within seconds. Load this page again to see how far it is.")
-            return self.redirect_to(erasure)
+            return redirect(page_of_request(asking)) if asking else self.redirect_to(erasure)
 
         return self.confirm(
             request,
             None,
-            StartForm,
+            form_of,
             then,
             title="Start an erasure",
             button="Start the erasure",
@@ -109,13 +132,12 @@ class ErasureAdmin(ReadOnlyAdmin):
             lead="The customer is denied everywhere at once, and everything of theirs is erased in every location, or "
             "what belongs to the purposes that the request names. It can't be undone, and the request can neither be "
             "withdrawn nor refused any more.",
+            **({"facts": self._facts(request, asking), "back": page_of_request(asking)} if asking else {}),
         )
 
-
-def _cells(step: ErasureStep) -> str:
-    gone_by = f"{step.gone_at:%Y-%m-%d %H:%M}" if step.gone_at and step.state == State.WAITS else ""
-    cells = [
-        title_of(step.location), step.get_state_display(), f"{step.since:%Y-%m-%d %H:%M}", f"{step.erased:,}",
-        f"{step.traces:,}", f"{step.looked_at:,}", gone_by, step.last_error,
-    ]  # fmt: skip
-    return format_html_join("", '<td class="rp-cell">{}</td>', ((cell,) for cell in cells))
+    def _facts(self, request: HttpRequest, asking: SubjectRequest) -> list[tuple[str, str]]:
+        facts = facts_of_start(request, asking)
+        facts.append(("Scope", f"Only purposes {', '.join(asking.purposes)}" if asking.purposes else "Everything"))
+        for hold in active_holds(database_now()).filter(subject=asking.subject) if asking.subject else ():
+            facts.append((f"Legal hold {hold.pk}", f"keeps {', '.join(map(title_of, hold.locations)) or 'everything'}"))
+        return facts

@@ -15,13 +15,16 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from featurestore.backoffice.base import ReadOnlyAdmin
+from featurestore.backoffice.times import time_text
 from featurestore.config import settings
 from featurestore.requests.actors import Actor, staff
+from featurestore.requests.admin.addresses import facts_of_start, link_to_request, page_of_request, request_of_address
 from featurestore.requests.errors import RequestError
 from featurestore.requests.export import services
 from featurestore.requests.export.admin.forms import NoteForm, ReasonForm, StartForm
 from featurestore.requests.export.errors import SpoolDamaged
 from featurestore.requests.export.models import DataExport, ExportCategory, Redaction
+from featurestore.requests.export.next_step import in_work, next_text
 from featurestore.requests.export.redactions import redactions_of
 from featurestore.requests.export.selectors import ITEMS_PER_PAGE, items_of
 from featurestore.requests.export.states import WITH_SPOOL, ExportAction, ExportState, possible
@@ -30,6 +33,8 @@ LABELS = {
     "Collecting": "info", "In review": "warning", "To release": "warning", "Packing": "info", "Released": "success",
     "Downloaded": "success", "Failed": "danger", "Waiting": "danger",
 }  # fmt: skip
+RELOAD_S = 5
+"""After so long the page of an export that a Celery worker works on is loaded again. It has nothing to operate."""
 log = structlog.get_logger(__name__)
 
 
@@ -43,7 +48,7 @@ class DataExportAdmin(ReadOnlyAdmin):
     search_help_text = "Reference of the request"
     exact_search_field = "request__reference"
     fieldsets = [
-        (None, {"fields": ["request", "status", "progress", "waits", "problem"]}),
+        (None, {"fields": ["of_request", "status", "progress", "waits", "problem"]}),
         ("Who", {"fields": [("prepared_by", "proposed_by", "released_by")]}),
         ("When", {"fields": [("created_at", "changed_at", "released_at")]}),
         ("Package", {"fields": [("package_bytes", "usable_until", "tries_left", "downloaded_at")]}),
@@ -55,6 +60,10 @@ class DataExportAdmin(ReadOnlyAdmin):
     def status(self, export: DataExport) -> str:
         return "Waiting" if export.waiting_for else str(export.get_state_display())
 
+    @display(description="Request", ordering="request__reference")
+    def of_request(self, export: DataExport) -> str:
+        return link_to_request(export.request)
+
     @display(description="Collected")
     def progress(self, export: DataExport) -> str:
         if export.state == ExportState.COLLECTING and not export.locations:
@@ -63,7 +72,7 @@ class DataExportAdmin(ReadOnlyAdmin):
 
     @display(description="Waits for")
     def waits(self, export: DataExport) -> str | None:
-        return f"{export.waiting_for}, since {export.waiting_since:%Y-%m-%d %H:%M} UTC" if export.waiting_for else None
+        return f"{export.waiting_for}, since {time_text(export.waiting_since)}" if export.waiting_since else None
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -78,11 +87,15 @@ class DataExportAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Model | None = None, **kwargs: Any
     ) -> HttpResponse:
         if isinstance(obj, DataExport):
+            context["next_text"] = next_text(obj)
             context["categories"] = [(one, redactions_of(one)) for one in obj.categories.prefetch_related("redactions")]
             context["redactions"] = obj.redactions.select_related("category")
             context["may_review"] = request.user.has_perm("exports.review_dataexport") and obj.state in WITH_SPOOL
             context["may_redact"] = context["may_review"] and obj.state == ExportState.IN_REVIEW
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+        page = super().render_change_form(request, context, *args, obj=obj, **kwargs)
+        if isinstance(obj, DataExport) and in_work(obj):
+            page.headers["Refresh"] = str(RELOAD_S)
+        return page
 
     # ----------------------------------------------------------------------------------------------------- permissions
     def _may(self, request: HttpRequest, object_id: str, permission: str, taken: ExportAction) -> bool:
@@ -113,20 +126,23 @@ class DataExportAdmin(ReadOnlyAdmin):
     # --------------------------------------------------------------------------------------------------------- actions
     @action(description="Export a customer's data", url_path="start", permissions=["start"], icon="archive")
     def start(self, request: HttpRequest) -> HttpResponse:
+        """The start: from a request's page, which the address names, or with a reference that is entered."""
+        asking = request_of_address(request)
+
         def then(answers: dict[str, Any]) -> HttpResponse:
-            export = services.start(answers["reference"].strip().upper(), _actor(request))
-            messages.success(request, "The data locations are being asked. Load this page again to see the progress.")
-            return self.redirect_to(export)
+            reference = asking.reference if asking else answers["reference"].strip().upper()
+            return self.redirect_to(services.start(reference, _actor(request)))
 
         return self.confirm(
             request,
             None,
-            StartForm,
+            forms.Form if asking else StartForm,
             then,
             title="Export a customer's data",
             button="Collect",
             lead="Everything that the data locations hold about the customer of the request is collected, encrypted. "
             "Nothing is sent before you have reviewed and released it.",
+            **({"facts": facts_of_start(request, asking), "back": page_of_request(asking)} if asking else {}),
         )
 
     @action(description="Propose the release", url_path="propose", permissions=["propose"])
