@@ -89,7 +89,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may("audit.view_finding"):
         context["findings"] = audit.open_findings()[:LATEST]
     if not may("consent.view_consentrecord"):
-        context["clients"] = clients_of(request.user)[:LATEST]
+        clients = clients_of(request.user)[:LATEST]
+        context["clients"] = clients if clients or not may("requests.view_subjectrequest") else None
     return context
 
 

@@ -6,7 +6,7 @@ There is one where the program knows that it is true: of what the answer itself 
 from typing import NamedTuple
 
 from featurestore.requests.export.models import DataExport
-from featurestore.requests.export.states import ExportState
+from featurestore.requests.export.states import SENT
 from featurestore.requests.models import Language, RequestType, SubjectRequest
 
 PACKAGE: dict[str, str] = {
@@ -49,7 +49,7 @@ class ProposedAnswer(NamedTuple):
 def proposed_answer(request: SubjectRequest, effect: str) -> ProposedAnswer:
     """The answer to propose. ``effect``: what the answer carries out, in words; "" if nothing."""
     if request.type in (RequestType.ACCESS, RequestType.PORTABILITY):
-        sent = request.exports.filter(state__in=(ExportState.RELEASED, ExportState.DOWNLOADED))
+        sent = request.exports.filter(state__in=SENT)
         export: DataExport | None = sent.first()
         if export is None:
             return ProposedAnswer()

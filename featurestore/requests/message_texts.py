@@ -10,8 +10,8 @@ from featurestore.requests.due_dates import last_day
 from featurestore.requests.models import SubjectRequest
 
 FOLDER = "requests/messages"
-CODE_PLACEHOLDER = "········"
-"""Stands for the code in a stored text: it is made when it is sent, and stored as a hash only."""
+PLACEHOLDER = "········"
+"""Stands for the secret in a stored text: a code, which is made when it is sent, or what opens an export."""
 
 
 class Text(NamedTuple):
@@ -23,6 +23,10 @@ class Text(NamedTuple):
     def __str__(self) -> str:
         return f"{self.subject}\n\n{self.body}"
 
+    def filled(self, secret: str) -> "Text":
+        """The text with the secret in its place."""
+        return Text(self.subject, self.body.replace(PLACEHOLDER, secret))
+
     @classmethod
     def parse(cls, text: str) -> "Text":
         """The reverse of ``str``."""
@@ -31,7 +35,7 @@ class Text(NamedTuple):
 
 
 def text_of(request: SubjectRequest, kind: str, **facts: Any) -> Text:
-    """The text of a message about a request in its language. ``facts``: reason, ground, answer, code, code_url."""
+    """The text of a message about a request in its language. ``facts``: reason, ground, answer, code_url, until."""
     cal = request.regime.calendar()
     context = {
         "reference": request.reference,
@@ -41,7 +45,8 @@ def text_of(request: SubjectRequest, kind: str, **facts: Any) -> Text:
         "duplicate_of": request.duplicate_of.reference if request.duplicate_of else "",
         "ground": request.ground,
         "organisation": settings().organisation,
-        "code": CODE_PLACEHOLDER,
+        "code": PLACEHOLDER,
+        "secret": PLACEHOLDER,
     }
     with translation.override(request.language):
         return Text.parse(render_to_string(f"{FOLDER}/{kind}.{request.language}.txt", context | facts))

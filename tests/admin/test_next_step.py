@@ -149,7 +149,7 @@ def test_due_day_is_that_of_the_regime_and_of_the_letters(env: AdminEnvironment)
     assert request.due_at == datetime(2026, 12, 16, 3, tzinfo=UTC), "midnight in São Paulo"
     assert f"{last_day(request)}" == "2026-12-15"
     assert due_text(request, request.received_at)[1].startswith("15 Dec 2026, ")
-    assert "15 December 2026" in message_of(request, "acknowledgement").body
+    assert "15 Dec 2026" in message_of(request, "acknowledgement").body
     page = text_of(env.log_in("olivia").get(page_of(request)))
     assert "due 15 Dec 2026" in page
     assert "16 Dec" not in page

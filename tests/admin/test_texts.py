@@ -20,7 +20,8 @@ from tests.admin.environment import AdminEnvironment
 
 OF_SOME_VALUES = (
     "featurestore.profiles.admin.customers.",  # the decisions that each of these pages records; nobody an expiry
-    "featurestore.requests.admin.pages.FURTHER",  # types of requests with a page of their own
+    "featurestore.requests.admin.messages.SECRET",  # kinds of messages whose stored text lacks a secret
+    "featurestore.requests.admin.next_step.ENDED_TEXTS",  # states in which nothing is left to do
     "featurestore.requests.admin.timeline.ROLES",  # of others the name is shown
 )
 """Texts of some values."""

@@ -18,7 +18,7 @@ from featurestore.requests.delivery import email, webhook
 from featurestore.requests.delivery.outgoing import DeliveryFailed, Outgoing
 from featurestore.requests.delivery.webhook import webhook_problem
 from featurestore.requests.errors import NoReason, NotPossible
-from featurestore.requests.message_texts import text_of
+from featurestore.requests.message_texts import PLACEHOLDER, text_of
 from featurestore.requests.models import CustomerMessage, Language, RequestType, SubjectRequest
 from featurestore.requests.services import messages
 from featurestore.requests.services.messages import GIVE_UP_AFTER
@@ -56,8 +56,9 @@ def test_every_kind_has_a_text_in_every_language(env: RequestsEnvironment, kind:
         assert settings().organisation in text.body
     dates = {"en": "2026", "de": "30. November 2026", "es": "30 de noviembre de 2026"}
     assert dates[language] in text.body
-    expected = {"extension": FACTS["reason"], "refusal": FACTS["reason"], "answer": FACTS["answer"], "code": "········"}
+    expected = {"extension": FACTS["reason"], "refusal": FACTS["reason"], "answer": FACTS["answer"]}
     assert expected.get(kind, "") in text.body
+    assert (PLACEHOLDER in text.body) == (kind in {"code", "export_link", "passphrase"})
 
 
 def test_texts_of_a_kind_differ_by_type_and_ground(env: RequestsEnvironment) -> None:

@@ -7,13 +7,14 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import action, display
 
 from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.requests.actors import staff
-from featurestore.requests.admin.addresses import link_to_request
+from featurestore.requests.admin.addresses import link_to_request, page_of_request
 from featurestore.requests.admin.forms import ReasonForm
 from featurestore.requests.errors import RequestError
 from featurestore.requests.models import CustomerMessage
@@ -22,6 +23,13 @@ from featurestore.requests.services.messages import mark_sent_by_hand, read_text
 
 COLOURS = {"Sent": "success", "Not delivered": "danger", "To be sent by hand": "warning", "To be sent": "info"}
 State = CustomerMessage.State
+FROM_EXPORT = "The dots stand for it. Whoever may hand exports over sees it on the export's page: Link and passphrase."
+SECRET: dict[str, str] = {
+    CustomerMessage.Kind.CODE: "The dots stand for the code, which is made when it is sent and not stored.",
+    CustomerMessage.Kind.EXPORT_LINK: FROM_EXPORT,
+    CustomerMessage.Kind.PASSPHRASE: FROM_EXPORT,
+}
+"""What the page says of kinds whose stored text lacks a secret."""
 
 
 class WaitingFilter(DropdownFilter):
@@ -71,7 +79,8 @@ class CustomerMessageAdmin(ReadOnlyAdmin):
 
     @display(description="Text")
     def text(self, message: CustomerMessage) -> str:
-        return format_html('<div class="rp-prose">{}</div>', str(read_text(message)))
+        shown = format_html('<div class="rp-prose">{}</div>', str(read_text(message)))
+        return format_html("{}<p>{}</p>", shown, SECRET[message.kind]) if message.kind in SECRET else shown
 
     def has_send_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         if not request.user.has_perm("requests.change_subjectrequest"):
@@ -100,7 +109,7 @@ class CustomerMessageAdmin(ReadOnlyAdmin):
         def then(answers: dict[str, Any]) -> HttpResponse:
             mark_sent_by_hand(found, staff(request.user.get_username()), answers["reason"])
             messages.success(request, "Recorded as sent.")
-            return self.redirect_to(found)
+            return redirect(page_of_request(found.request))
 
         return self.confirm(
             request, found, ReasonForm, then, title="Sent by hand", button="It is sent",

@@ -12,10 +12,10 @@ from featurestore.requests.erasure.progress import Progress
 from featurestore.requests.export.models import DataExport
 from featurestore.requests.export.next_step import next_text
 from featurestore.requests.export.services.starts import EXPORTED
-from featurestore.requests.export.states import OPEN, ExportState
+from featurestore.requests.export.states import OPEN, SENT, ExportState
 from featurestore.requests.models import RequestType, SubjectRequest
 from featurestore.requests.services import effect_of
-from featurestore.requests.states import UNVERIFIED, State
+from featurestore.requests.states import ENDED, UNVERIFIED, State
 
 START_EXPORT = "Export the data", "admin:exports_dataexport_start", "exports.add_dataexport"
 START_ERASURE = "Start the erasure", "admin:erasure_erasure_start", "erasure.run_erasure"
@@ -27,7 +27,6 @@ ENDED_TEXTS = {
     State.DUPLICATE: "It is answered with another request of the same customer.",
     State.LAPSED: "Nobody verified it in time. The customer may ask again.",
 }
-SENT = (ExportState.RELEASED, ExportState.DOWNLOADED)
 
 
 class Button(NamedTuple):
@@ -62,7 +61,7 @@ def next_step(
         case State.TO_APPROVE:
             text = f"{row.proposed_by} proposed to refuse it. Another person approves that, or returns it."
             return NextStep(text, [pages[name] for name in ("approve", "return") if name in pages])
-        case State.ANSWERED if progress:
+        case State.ANSWERED | State.CLOSED if progress:
             return NextStep(progress.next, [])
         case State.ANSWERED:
             return _by(pages, "close", "It is answered. Close it once nothing is left to do.")
@@ -112,3 +111,10 @@ def _start(http: HttpRequest, row: SubjectRequest, what: tuple[str, str, str], t
 def erasure_of(row: SubjectRequest) -> Erasure | None:
     """The erasure of a request, with its steps."""
     return Erasure.objects.filter(request=row).prefetch_related("steps").first()
+
+
+def hold_link(http: HttpRequest, row: SubjectRequest) -> str:
+    """The page that places a legal hold on the rows of who asks for an erasure; "" where that is of no use."""
+    useful = row.type == RequestType.ERASURE and row.subject and State(row.state) not in ENDED
+    may = http.user.has_perm("customers.add_legalhold") and http.user.has_perm("customers.view_customer")
+    return named(reverse("admin:customers_legalhold_place"), row) if useful and may else ""

@@ -23,7 +23,7 @@ from featurestore.requests.actors import staff
 from featurestore.requests.admin.bulk import act_on_selection
 from featurestore.requests.admin.due import DUE_COLOURS, due_text
 from featurestore.requests.admin.forms import IntakeForm, LinkForm, confirmation_of
-from featurestore.requests.admin.next_step import SEE_ERASURE, SEE_EXPORT, Button, erasure_of, next_step
+from featurestore.requests.admin.next_step import SEE_ERASURE, SEE_EXPORT, Button, erasure_of, hold_link, next_step
 from featurestore.requests.admin.pages import (
     ANSWER,
     BY_NAME,
@@ -144,9 +144,13 @@ class SubjectRequestAdmin(SubjectRowAdmin):
                 "due": due_text(obj, database_now()),
                 "pages": pages,
                 "next_step": step,
-                "others": [(page, address) for page, address in pages if page.name not in step.pages],
+                "others": sorted(
+                    ((page, address) for page, address in pages if page.name not in step.pages),
+                    key=lambda one: one[0].danger,
+                ),
                 "progress": progress if request.user.has_perm(SEE_ERASURE) else None,
                 "progress_link": reverse("admin:erasure_erasure_change", args=[erasure.pk]) if erasure else "",
+                "hold_link": hold_link(request, obj),
                 "exports": obj.exports.all() if request.user.has_perm(SEE_EXPORT) else (),
                 "sees_customer": sees,
                 "details": decrypt(obj.encrypted_details) if sees else "",

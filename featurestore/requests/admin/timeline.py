@@ -50,6 +50,12 @@ ROLES = {RequestEvent.Role.CUSTOMER: "the customer", RequestEvent.Role.SYSTEM: "
 
 
 MESSAGES = {value: label.lower() for value, label in CustomerMessage.Kind.choices}
+CHANNELS = {
+    SubjectRequest.Channel.API: "by the API",
+    SubjectRequest.Channel.STAFF: "by staff",
+    SubjectRequest.Channel.FORM: "by the form",
+}
+VERIFIED = {value: label.lower() for value, label in SubjectRequest.Verification.choices}
 WAYS = {Contact.Kind.EMAIL: "e-mail", Contact.Kind.WEBHOOK: "the shop's webhook"}
 
 
@@ -92,9 +98,9 @@ def _about(detail: dict[str, Any]) -> str:
     """
     parts = []
     if "channel" in detail:
-        parts.append(f"by {detail['channel']}, rule {detail['rule']}")
+        parts.append(f"{CHANNELS[detail['channel']]}, rule {detail['rule']}")
     if "verified" in detail:
-        parts.append(f"by {detail['verified']}")
+        parts.append(VERIFIED[detail["verified"]])
     if "other" in detail:
         parts.append(f"with {detail['other']}")
     if "assignee" in detail:

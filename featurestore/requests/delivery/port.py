@@ -1,6 +1,6 @@
 """The delivery port: which way a message takes, by the kind of its contact."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from featurestore.requests.delivery import email, webhook
@@ -21,9 +21,9 @@ WAYS: dict[str, Way] = {
 }
 
 
-def contact_of(subject: str) -> Contact | None:
-    """The newest contact of a subject that a message can be sent to; None without one."""
+def contact_of(subject: str, other_than: Collection[str] = ()) -> Contact | None:
+    """The newest contact of a subject that a message can be sent to, by another way than these; None without one."""
     if not subject:
         return None
-    kinds = [kind for kind, way in WAYS.items() if way.available()]
+    kinds = [kind for kind, way in WAYS.items() if way.available() and kind not in other_than]
     return Contact.objects.filter(subject=subject, kind__in=kinds).order_by("-recorded_at", "-pk").first()

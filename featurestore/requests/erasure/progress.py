@@ -81,6 +81,9 @@ def _next(erasure: Erasure, steps: Sequence[ErasureStep], later: set[str]) -> st
     if erasure.state == Erasure.State.ERASING:
         busy = [step for step in steps if step.state in (State.PENDING, State.ERASED) and step.location not in later]
         return f"It goes on by itself, with {title_of(busy[0].location)} next." if busy else "It is answered next."
+    failed = next((step for step in steps if step.state == State.PENDING and step.last_error), None)
+    if failed:
+        return f"It tries {title_of(failed.location)} again by itself: {failed.last_error}."
     held = [title_of(step.location) for step in steps if step.state == State.HELD]
     if held:
         return f"It can be closed once the legal hold of {', '.join(held)} is released."

@@ -11,6 +11,7 @@ from featurestore.clock import database_now
 from featurestore.requests.actors import SYSTEM
 from featurestore.requests.export import folder
 from featurestore.requests.export.errors import ExportNotPossible
+from featurestore.requests.export.handover import forget_passphrases
 from featurestore.requests.export.models import DataExport
 from featurestore.requests.export.services.ends import cancel, end_downloaded, expire
 from featurestore.requests.export.states import OPEN, WITH_SPOOL, ExportState
@@ -47,6 +48,7 @@ def end_overdue(now: datetime | None = None) -> EndedExports:
         downloaded += _ended(end_downloaded, pk, now)
     for pk in DataExport.objects.filter(useless, state__in=OPEN).values_list("pk", flat=True)[:BATCH]:
         cancelled += _ended(cancel, pk, SYSTEM, "The request has ended.", now)
+    forget_passphrases(at)
     return EndedExports(expired, downloaded, cancelled, delete_orphans())
 
 

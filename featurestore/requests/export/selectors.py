@@ -1,5 +1,6 @@
 """Readers of exports: those that wait for somebody; items of a category by page, for the review."""
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +18,7 @@ class ReviewedItem(NamedTuple):
     """An item as it was collected. ``withheld``: fields that are redacted; ``redacted``: all of it is."""
 
     number: int
-    at: str | None
+    at: datetime | None
     origin: str
     data: dict[str, Any]
     withheld: list[str]
@@ -42,7 +43,7 @@ def items_of(category: ExportCategory, first: int, number: int = ITEMS_PER_PAGE)
                 item = msgspec.json.decode(line)
                 left = withheld.applied(count, item)
                 names = [] if left is None else left.get("withheld", [])
-                found.append(ReviewedItem(count, item["at"], item["origin"], item["data"], names, left is None))
+                found.append(ReviewedItem(count, _time(item["at"]), item["origin"], item["data"], names, left is None))
     return found
 
 
@@ -54,3 +55,7 @@ def to_review() -> QuerySet[DataExport]:
 def to_release(user_name: str) -> QuerySet[DataExport]:
     """Exports that another person than the user has proposed to release."""
     return DataExport.objects.filter(state=ExportState.TO_RELEASE).exclude(proposed_by=user_name)
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

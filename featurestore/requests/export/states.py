@@ -21,6 +21,8 @@ WITH_SPOOL = frozenset({ExportState.COLLECTING, ExportState.IN_REVIEW, ExportSta
 """States in which the export needs its spool."""
 OPEN = WITH_SPOOL | {ExportState.RELEASED}
 """States in which something is left to do. A request has one export at most that is open."""
+SENT = frozenset({ExportState.RELEASED, ExportState.DOWNLOADED})
+"""States in which the customer can have the package."""
 IN_WORK = frozenset({ExportState.COLLECTING, ExportState.PACKING})
 """States in which a Celery worker works on it."""
 

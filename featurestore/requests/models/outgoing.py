@@ -20,6 +20,8 @@ class CustomerMessage(models.Model):
         EXTENSION = "extension", _("Extension")
         REFUSAL = "refusal", _("Refusal")
         ANSWER = "answer", _("Answer")
+        EXPORT_LINK = "export_link", _("Link to the export")
+        PASSPHRASE = "passphrase", _("Passphrase of the export")
 
     class State(models.TextChoices):
         QUEUED = "queued", _("To be sent")
@@ -30,7 +32,9 @@ class CustomerMessage(models.Model):
 
     request = models.ForeignKey(SubjectRequest, models.CASCADE, related_name="messages")
     kind = models.CharField(max_length=16, choices=Kind.choices)
-    number = models.PositiveSmallIntegerField(default=0, help_text="Of several codes. Every other kind is sent once.")
+    number = models.PositiveSmallIntegerField(
+        default=0, help_text="Of several codes, or of several exports. Every other kind is sent once."
+    )
     language = models.CharField(max_length=2, choices=Language.choices)
     contact = models.ForeignKey(Contact, models.SET_NULL, null=True, blank=True, related_name="messages")
     encrypted_text = models.TextField(editable=False, help_text="Subject line, empty line, text.")
@@ -51,7 +55,7 @@ class CustomerMessage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.state}"
+        return f"{self.get_kind_display()}, {self.get_state_display().lower()}"
 
 
 class Reminder(models.Model):

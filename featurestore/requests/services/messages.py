@@ -5,8 +5,9 @@ the same id, by which a mail program or the webhook knows the repeat.
 """
 
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -18,8 +19,9 @@ from featurestore.requests.contact_box import decrypt, encrypt
 from featurestore.requests.delivery.outgoing import DeliveryFailed, Outgoing
 from featurestore.requests.delivery.port import WAYS, contact_of
 from featurestore.requests.errors import NotPossible, Unreadable
-from featurestore.requests.message_texts import CODE_PLACEHOLDER, Text, text_of
-from featurestore.requests.models import Contact, CustomerMessage, VerificationCode
+from featurestore.requests.export.secrets import link_of, passphrase_of
+from featurestore.requests.message_texts import Text, text_of
+from featurestore.requests.models import Contact, CustomerMessage, SubjectRequest, VerificationCode
 from featurestore.requests.services import codes
 from featurestore.requests.services.timeline import Change, append_event, change_of, required
 
@@ -29,6 +31,10 @@ RESERVATION = timedelta(minutes=5)
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=30), timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=2)
 Kind, State = CustomerMessage.Kind, CustomerMessage.State
+APART: dict[str, str] = {Kind.EXPORT_LINK: Kind.PASSPHRASE, Kind.PASSPHRASE: Kind.EXPORT_LINK}
+"""Messages that never take the same way: whoever has both reads all that is held about the customer."""
+SECRETS: dict[str, Callable[[CustomerMessage], str]] = {Kind.EXPORT_LINK: link_of, Kind.PASSPHRASE: passphrase_of}
+"""What replaces the placeholder when a message is sent. Raises NotPossible."""
 log = structlog.get_logger(__name__)
 
 
@@ -41,12 +47,12 @@ class DeliveryResult(NamedTuple):
     cancelled: int = 0
 
 
-def queue(change: Change, kind: str, *, number: int = 0, **facts: str) -> CustomerMessage:
+def queue(change: Change, kind: str, *, number: int = 0, **facts: Any) -> CustomerMessage:
     """Queue a message to the customer of a changed request, in the same transaction. Without a contact on record that
     this installation can reach, staff send it by hand.
     """
     request = change.request
-    contact = contact_of(request.subject)
+    contact = contact_for(request, kind, number)
     return CustomerMessage.objects.create(
         request=request,
         kind=kind,
@@ -60,8 +66,17 @@ def queue(change: Change, kind: str, *, number: int = 0, **facts: str) -> Custom
     )
 
 
+def contact_for(request: SubjectRequest, kind: str, number: int) -> Contact | None:
+    """The contact that a message goes to. Link and passphrase of an export never take the same way."""
+    taken: list[str] = []
+    if kind in APART:
+        other = CustomerMessage.objects.filter(request=request, kind=APART[kind], number=number)
+        taken = list(other.exclude(contact=None).values_list("contact__kind", flat=True))
+    return contact_of(request.subject, taken)
+
+
 def read_text(message: CustomerMessage) -> Text:
-    """The text of a message; of a code, with a placeholder. Raises Unreadable."""
+    """The text of a message, with a placeholder of its secret. Raises Unreadable."""
     return Text.parse(decrypt(message.encrypted_text))
 
 
@@ -99,9 +114,11 @@ def _deliver(message: CustomerMessage, now: datetime | None) -> str:
         text = read_text(message)
         if message.kind == Kind.CODE:
             code, digits = codes.issue(message.request.reference, message.contact, now)
-            text = Text(text.subject, text.body.replace(CODE_PLACEHOLDER, digits))
+            text = text.filled(digits)
+        elif message.kind in SECRETS:
+            text = text.filled(SECRETS[message.kind](message))
         _send(message, message.contact, text)
-    except NotPossible:  # verified or ended meanwhile, or too many codes were sent
+    except NotPossible:  # verified or ended meanwhile, or too many codes were sent; or the export has ended
         _finish(message, State.CANCELLED, now)
         return "cancelled"
     except (DeliveryFailed, Unreadable) as error:
@@ -153,15 +170,18 @@ def mark_sent_by_hand(message: CustomerMessage, actor: Actor, reason: str, now: 
     """Record that staff sent a message by hand, and how. Raises RequestError."""
     how = required(reason, "how it was sent")
     _still(message, State.BY_HAND, State.FAILED)
+    CustomerMessage.objects.filter(pk=message.pk).update(contact=None)
+    message.contact = None
     _finish(message, State.SENT, now, actor=actor, reason=how)
 
 
 def send_again(message: CustomerMessage, now: datetime | None = None) -> None:
     """Queue a message again that could not be delivered, or had no contact. Raises RequestError."""
     _still(message, State.BY_HAND, State.FAILED)
-    contact = contact_of(message.request.subject)
+    contact = contact_for(message.request, message.kind, message.number)
     if contact is None:
-        raise NotPossible("The customer has no contact on record that messages can be sent to.")
+        apart = ", by another way than link or passphrase take" if message.kind in APART else ""
+        raise NotPossible(f"The customer has no contact on record that it can be sent to{apart}: send it by hand.")
     at = now or database_now()
     CustomerMessage.objects.filter(pk=message.pk, state=message.state).update(
         contact=contact, state=State.QUEUED, created_at=at, next_attempt_at=at, attempts=0, last_error=""

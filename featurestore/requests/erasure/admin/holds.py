@@ -1,10 +1,12 @@
 """Admin page of legal holds: whose rows are kept, where, why and until when; placed and released here."""
 
+from operator import itemgetter
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from unfold.decorators import action, display
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -20,6 +22,7 @@ from featurestore.customers.selectors import active_holds
 from featurestore.customers.subject_admin import SubjectRowAdmin
 from featurestore.locations import registry
 from featurestore.requests.actors import staff
+from featurestore.requests.admin.addresses import page_of_request, request_of_address
 from featurestore.requests.erasure.certificate import title_of
 from featurestore.requests.erasure.holds import LONGEST_REASON, place_hold, release_hold
 from featurestore.requests.errors import RequestError
@@ -31,7 +34,7 @@ class HoldForm(forms.Form):
     )
     locations = forms.MultipleChoiceField(
         required=False,
-        choices=lambda: [(one.name, one.title) for one in registry.in_order()],
+        choices=lambda: sorted(((one.name, one.title) for one in registry.in_order()), key=itemgetter(1)),
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="Where rows are kept; none chosen: everywhere.",
     )
@@ -86,6 +89,13 @@ class LegalHoldAdmin(SubjectRowAdmin):
 
     @action(description="Place a hold", url_path="place", permissions=["place"])
     def place(self, request: HttpRequest) -> HttpResponse:
+        """The placing: from the page of a request, whose customer is filled in, or of anybody."""
+        asking = request_of_address(request)
+        known = asking.customer_id if asking and self.may_see_customers(request) else ""
+
+        def form_of(posted: Any) -> forms.Form:
+            return HoldForm(posted, initial={"customer_id": known})
+
         def then(answers: dict[str, Any]) -> HttpResponse:
             hold = place_hold(
                 answers["customer_id"],
@@ -95,17 +105,18 @@ class LegalHoldAdmin(SubjectRowAdmin):
                 ends_at=answers["ends_at"],
             )
             messages.success(request, "Placed. What is erased already can't be kept; the rest is from now on.")
-            return self.redirect_to(hold)
+            return redirect(page_of_request(asking)) if asking else self.redirect_to(hold)
 
         return self.confirm(
             request,
             None,
-            HoldForm,
+            form_of,
             then,
             title="Place a legal hold",
             button="Place the hold",
             lead="The customer's rows in these locations are kept, whatever an erasure or a retention says. Everything "
             "else is erased as asked. Using the data stays forbidden once the customer is erased.",
+            **({"back": page_of_request(asking)} if asking else {}),
         )
 
     @action(description="Release", url_path="release", permissions=["release"])

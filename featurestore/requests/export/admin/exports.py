@@ -23,16 +23,26 @@ from featurestore.requests.errors import RequestError
 from featurestore.requests.export import services
 from featurestore.requests.export.admin.forms import NoteForm, ReasonForm, StartForm
 from featurestore.requests.export.errors import SpoolDamaged
+from featurestore.requests.export.handover import handed_over
 from featurestore.requests.export.models import DataExport, ExportCategory, Redaction
 from featurestore.requests.export.next_step import in_work, next_text
 from featurestore.requests.export.redactions import redactions_of
+from featurestore.requests.export.secrets import address_of
 from featurestore.requests.export.selectors import ITEMS_PER_PAGE, items_of
-from featurestore.requests.export.states import WITH_SPOOL, ExportAction, ExportState, possible
+from featurestore.requests.export.states import SENT, WITH_SPOOL, ExportAction, ExportState, possible
+from featurestore.requests.states import State
 
 LABELS = {
     "Collecting": "info", "In review": "warning", "To release": "warning", "Packing": "info", "Released": "success",
     "Downloaded": "success", "Failed": "danger", "Waiting": "danger",
 }  # fmt: skip
+BUTTONS = {
+    "propose": "Propose the release",
+    "release": "Release",
+    "show_link": "Link and passphrase",
+    "return_to_review": "Return to review",
+    "cancel": "Cancel the export",
+}
 RELOAD_S = 5
 """After so long the page of an export that a Celery worker works on is loaded again. It has nothing to operate."""
 log = structlog.get_logger(__name__)
@@ -87,7 +97,11 @@ class DataExportAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Model | None = None, **kwargs: Any
     ) -> HttpResponse:
         if isinstance(obj, DataExport):
-            context["next_text"] = next_text(obj)
+            buttons = self._buttons(request, obj)
+            context["actions_detail"] = []  # shown below what is next, and not at the top a second time
+            context["progress"] = self.progress(obj)
+            context["primary"], context["others"] = buttons[:1], buttons[1:]
+            context["next_text"], context["handed_over"] = next_text(obj), handed_over(obj)
             context["categories"] = [(one, redactions_of(one)) for one in obj.categories.prefetch_related("redactions")]
             context["redactions"] = obj.redactions.select_related("category")
             context["may_review"] = request.user.has_perm("exports.review_dataexport") and obj.state in WITH_SPOOL
@@ -96,6 +110,19 @@ class DataExportAdmin(ReadOnlyAdmin):
         if isinstance(obj, DataExport) and in_work(obj):
             page.headers["Refresh"] = str(RELOAD_S)
         return page
+
+    def _buttons(self, request: HttpRequest, export: DataExport) -> list[tuple[str, str]]:
+        """Title and address of what the user may do: first what comes next."""
+        pages = [
+            (title, reverse(f"admin:exports_dataexport_{name}", args=[export.pk]))
+            for name, title in BUTTONS.items()
+            if getattr(self, f"has_{name}_permission")(request, str(export.pk))
+        ]
+        answered = export.request.state in (State.OPEN, State.IN_PROGRESS)
+        if export.state in SENT and answered and request.user.has_perm("requests.change_subjectrequest"):
+            answer = reverse("admin:requests_subjectrequest_answer", args=[export.request_id])
+            pages.append(("Answer the request", answer))
+        return pages
 
     # ----------------------------------------------------------------------------------------------------- permissions
     def _may(self, request: HttpRequest, object_id: str, permission: str, taken: ExportAction) -> bool:
@@ -118,7 +145,7 @@ class DataExportAdmin(ReadOnlyAdmin):
 
     def has_show_link_permission(self, request: HttpRequest, object_id: str) -> bool:
         found = self._may(request, object_id, "deliver", ExportAction.SHOW)
-        return found and DataExport.objects.filter(pk=object_id, ended_at=None).exists()
+        return found and DataExport.objects.filter(pk=object_id).exclude(encrypted_passphrase="").exists()
 
     def has_cancel_permission(self, request: HttpRequest, object_id: str) -> bool:
         return self._may(request, object_id, "add", ExportAction.CANCEL)
@@ -156,8 +183,8 @@ class DataExportAdmin(ReadOnlyAdmin):
     def release(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(
             request, object_id, NoteForm, services.release, "Release this export", "Release",
-            "The package is written now, without what is withheld. Then its link and passphrase are shown here, for "
-            "the customer. What is collected can't be reviewed any more.",
+            "The package is written now, without what is withheld. Then the customer gets the link and the passphrase "
+            "by two different ways; what you must hand over yourself is said. It can't be reviewed any more.",
         )  # fmt: skip
 
     @action(description="Return to review", url_path="return", permissions=["return_to_review"])
@@ -167,7 +194,7 @@ class DataExportAdmin(ReadOnlyAdmin):
             "State what must be reviewed again.",
         )  # fmt: skip
 
-    @action(description="Cancel", url_path="cancel", permissions=["cancel"], variant=ActionVariant.DANGER)
+    @action(description="Cancel the export", url_path="cancel", permissions=["cancel"], variant=ActionVariant.DANGER)
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._act(
             request, object_id, ReasonForm, services.cancel, "Cancel this export", "Cancel the export",
@@ -180,8 +207,12 @@ class DataExportAdmin(ReadOnlyAdmin):
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             delivery = services.show_link(export.pk, _actor(request))
-            address = request.build_absolute_uri(reverse("export_download", args=[delivery.link]))
-            shown = {"address": address, "passphrase": delivery.passphrase, "title": "Link and passphrase"}
+            shown = {
+                "address": address_of(delivery.link) if delivery.link else "",
+                "passphrase": delivery.passphrase,
+                "title": "Link and passphrase",
+                "handed_over": handed_over(export),
+            }
             page = self.render_page(request, export, "admin/exports/link.html", **shown)
             page.headers["Cache-Control"] = "no-store"
             return page

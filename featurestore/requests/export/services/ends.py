@@ -7,6 +7,7 @@ from django.db import transaction
 from featurestore.clock import database_now
 from featurestore.requests.actors import SYSTEM, Actor
 from featurestore.requests.export import folder
+from featurestore.requests.export.handover import Kind, cancel_messages, passphrase_is_owed
 from featurestore.requests.export.models import DataExport
 from featurestore.requests.export.services.changes import export_change
 from featurestore.requests.export.states import ExportAction, ExportState
@@ -29,14 +30,18 @@ def fail(export_pk: int, problem: str, now: datetime | None = None) -> None:
 
 
 def end_downloaded(export_pk: int, now: datetime | None = None) -> None:
-    """Delete the package of an export that was downloaded."""
+    """Delete the package of an export that was downloaded. A passphrase that is still owed is kept for its customer."""
     with transaction.atomic():
         left = DataExport.objects.filter(pk=export_pk, state=ExportState.DOWNLOADED, ended_at=None)
         found = left.select_for_update().first()
         if found is None:
             return
         found.ended_at = max(found.changed_at, now or database_now())
+        owed = passphrase_is_owed(found, found.ended_at)
+        passphrase = found.encrypted_passphrase if owed else ""
+        cancel_messages(found, *([Kind.EXPORT_LINK] if owed else []))
         _forget(found)
+        found.encrypted_passphrase = passphrase
         found.save()
     folder.delete(found.name)
 
@@ -45,6 +50,7 @@ def _end(export_pk: int, action: ExportAction, actor: Actor, reason: str, now: d
     with export_change(export_pk, action, actor, reason, now) as export:
         export.ended_at = export.changed_at
         export.problem = reason if action is ExportAction.FAIL else ""
+        cancel_messages(export)
         _forget(export)
     folder.delete(export.name)
 

@@ -8,6 +8,7 @@ from featurestore.requests.actors import SYSTEM, Actor
 from featurestore.requests.contact_box import decrypt, encrypt
 from featurestore.requests.export import folder
 from featurestore.requests.export.errors import ReleaseNeedsAnother
+from featurestore.requests.export.handover import queue_messages
 from featurestore.requests.export.link import digest_of, new_link
 from featurestore.requests.export.models import DataExport
 from featurestore.requests.export.services.changes import export_change
@@ -55,7 +56,9 @@ def release(export_pk: int, actor: Actor, reason: str = "", now: datetime | None
 
 
 def packed(export_pk: int, passphrase: str, package_bytes: int, now: datetime | None = None) -> DataExport:
-    """Record that the package was written under this passphrase; its link begins, and the spool ends."""
+    """Record that the package was written under this passphrase; its link begins, the messages to the customer are
+    queued, and the spool ends.
+    """
     conf, link = settings(), new_link()
     with export_change(export_pk, ExportAction.PACKED, SYSTEM, now=now, bytes=package_bytes) as export:
         export.encrypted_passphrase, export.encrypted_link = encrypt(passphrase), encrypt(link)
@@ -65,6 +68,7 @@ def packed(export_pk: int, passphrase: str, package_bytes: int, now: datetime | 
         export.tries_left = conf.export_tries
         export.encrypted_key, export.spool_bytes, export.problem = "", 0, ""
         export.spool_parts.all().delete()
+        queue_messages(export)
     folder.delete(export.name, folder.SPOOL)
     return export
 
