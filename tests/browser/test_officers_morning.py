@@ -203,7 +203,7 @@ def test_officers_morning(
     officer.page.get_by_label("Legal ground").select_option("excessive")
     officer.fill("Why it applies", "It is the tenth this week.")
     officer.button("Look at the message")
-    officer.sees("the right to lodge a complaint")
+    officer.sees("You may lodge a complaint")
     officer.button("Refuse")
     officer.sees("It is refused. Nothing is left to do.")
     clicks["refuse"] = officer.clicks

@@ -196,3 +196,11 @@ def test_clock_that_was_set_back_takes_no_time_back(env: RequestsEnvironment) ->
     found = services.continue_work(request.reference, OLIVIA, now=day(2))
     assert found.due_at == request.due_at
     assert [one.at for one in found.events.all()] == [day(5)] * 4
+
+
+def test_request_is_not_verified_for_another_customer_than_it_names(env: RequestsEnvironment) -> None:
+    request = env.receive(customer_id="C1")
+    with pytest.raises(WrongRequest, match="names another customer"):
+        services.verify_by_hand(request.reference, OLIVIA, "called back", "C2", NOON)
+    request.refresh_from_db()
+    assert (request.state, request.customer_id) == ("received", "C1")

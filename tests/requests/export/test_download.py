@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
 from featurestore.customers.selectors import person_of
 from featurestore.locations import erase_all, export_all, prove_all
@@ -158,3 +159,19 @@ def test_erasure_deletes_the_exports_of_one_person(exports: ExportEnvironment) -
     assert not ExportCategory.objects.filter(export_id=mine.pk).exists()
     with pytest.raises(LinkRefused):
         services.take_try(link, NOON)
+
+
+def test_ten_thousand_guesses_ask_no_database_and_take_no_try(
+    exports: ExportEnvironment, at_noon: None, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    """Two hundred of them: each costs a signature."""
+    export, link = released(exports)
+    browser = Client()
+    secret, _, signature = link.rpartition(".")
+    guesses = [f"{secret[:-3]}{n:03}.{signature}" for n in range(200)]
+    with django_assert_num_queries(0):
+        answers = {browser.post(reverse("export_download", args=[guess])).status_code for guess in guesses}
+    assert answers == {404}
+    assert reloaded(export).tries_left == 3
+    answer = browser.post(reverse("export_download", args=[link]))
+    assert len(b"".join(answer.streaming_content)) == export.package_bytes  # type: ignore[attr-defined]

@@ -10,12 +10,14 @@ from django.urls import reverse
 from featurestore.access.models import ApiClient
 from featurestore.access.services import seed_roles
 from featurestore.requests.export import services
+from featurestore.requests.export.handover import handed_over
 from featurestore.requests.export.models import DataExport
 from featurestore.requests.export.states import ExportState
 from featurestore.requests.export.work import advance
 from tests.kit.exports import CANARY, ExportEnvironment, is_readable, reloaded
 from tests.kit.logins import log_in
 from tests.kit.requests import ANTON, NOON, OLIVIA
+from tests.requests.export.conftest import ChangeSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -114,3 +116,36 @@ def test_message_of_a_service_is_shown(exports: ExportEnvironment, officer: Clie
     answer = officer.post(reverse("admin:exports_dataexport_start"), {"reference": request.reference})
     assert "access or portability" in answer.content.decode()
     assert not DataExport.objects.exists()
+
+
+def test_own_release_is_refused_where_two_persons_are_wanted(
+    exports: ExportEnvironment, officer: Client, change_settings: ChangeSettings
+) -> None:
+    change_settings(exports_need_approval=True)
+    export = exports.collected()
+    services.propose(export.pk, OLIVIA, now=NOON)
+    refused = officer.post(page("release", export), {"reason": ""})
+    assert "another person releases it" in refused.content.decode()
+    assert reloaded(export).state == ExportState.TO_RELEASE
+    other = member("anna", "view", "review", "release")
+    assert other.post(page("release", export), {"reason": ""}).status_code == 302
+    assert reloaded(export).state == ExportState.PACKING
+
+
+def test_page_says_how_the_customer_gets_link_and_passphrase(exports: ExportEnvironment, officer: Client) -> None:
+    export = exports.collected()
+    services.release(export.pk, ANTON, now=NOON)
+    advance(NOON)
+    shown = officer.get(page("change", export)).content.decode()
+    assert "Give it by telephone or letter, and never by the way that the link takes." in shown
+    assert "Answer the request" in shown
+    link = officer.post(page("show_link", export)).content.decode()
+    assert "http://localhost:8000/exports/" in link
+    passphrase = handed_over(export)[1].message
+    by_hand = reverse("admin:requests_customermessage_by_hand", args=[passphrase.pk])
+    assert by_hand in link
+    done = officer.post(by_hand, {"reason": "by telephone"})
+    assert done.headers["Location"] == reverse("admin:requests_subjectrequest_change", args=[export.request_id])
+    assert by_hand not in officer.get(page("change", export)).content.decode()
+    text = officer.get(reverse("admin:requests_customermessage_change", args=[passphrase.pk])).content.decode()
+    assert "Whoever may hand exports over sees it" in text
