@@ -19,8 +19,10 @@ from featurestore.requests.export.models import DataExport
 from featurestore.requests.export.states import ExportState
 from featurestore.requests.message_texts import text_of as message_of
 from featurestore.requests.models import Language, RequestType, SubjectRequest
+from featurestore.requests.services.timeline import append_event
+from featurestore.requests.states import ERASING_EVENT
 from tests.admin.environment import AdminEnvironment, text_of
-from tests.admin.test_requests import QUEUE, move, page_of
+from tests.admin.test_requests import QUEUE, actions, move, page_of
 from tests.kit.erasures import MemoryLocation
 from tests.kit.requests import OLIVIA, SHOP, seed_regimes
 
@@ -216,3 +218,13 @@ def test_timeline_names_steps_of_an_export_and_only_changes_of_the_due_date(env:
     page = env.log_in("olivia").get(page_of(request))
     assert "Export started" in text_of(page)
     assert [bool(line.due) for line in page.context["timeline"]].count(True) == 2
+
+
+def test_request_whose_erasure_started_offers_nothing_that_would_be_refused(env: AdminEnvironment) -> None:
+    before = env.subject_request("erasure")
+    browser = env.log_in("olivia")
+    assert {"refuse", "withdraw"} <= actions(browser.get(page_of(before)))
+    assert not {"answer", "close"} & actions(browser.get(page_of(before)))
+    append_event(before, ERASING_EVENT, OLIVIA)
+    assert not {"answer", "close", "refuse", "withdraw"} & actions(browser.get(page_of(before)))
+    assert browser.post(page_of(before, "withdraw"), {"reason": "by phone"}).status_code == 403

@@ -94,7 +94,7 @@ def _about(detail: dict[str, Any]) -> str:
     """What is worth reading of an event's details.
 
     >>> _about({"verified": "code"}), _about({"assignee": ""}), _about({"message": "answer", "via": "email"})
-    ('by code', 'to nobody', 'answer by e-mail')
+    ('by a code', 'to nobody', 'answer by e-mail')
     """
     parts = []
     if "channel" in detail:

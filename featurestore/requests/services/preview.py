@@ -4,8 +4,8 @@ from datetime import datetime
 
 from featurestore.requests.due_dates import due_at
 from featurestore.requests.message_texts import Text, text_of
-from featurestore.requests.models import CustomerMessage, SubjectRequest
-from featurestore.requests.states import Action, State, allowed
+from featurestore.requests.models import CustomerMessage, RequestType, SubjectRequest
+from featurestore.requests.states import ERASING_EVENT, Action, State, allowed
 
 Kind = CustomerMessage.Kind
 
@@ -32,6 +32,10 @@ def obstacle(request: SubjectRequest, action: Action, now: datetime) -> str:
     """Why an action would be refused; "" if it would not."""
     if not allowed(State(request.state), action):
         return f"is {request.get_state_display().lower()}"
+    if request.type == RequestType.ERASURE and action in (Action.ANSWER, Action.CLOSE):
+        return "is answered and closed by its erasure"
+    if action in (Action.REFUSE, Action.WITHDRAW) and request.events.filter(kind=ERASING_EVENT).exists():
+        return "is being erased"
     if action is Action.EXTEND:
         if extended(request) is None:
             return "can't be extended, or was extended before"

@@ -43,6 +43,7 @@ BUTTONS = {
     "return_to_review": "Return to review",
     "cancel": "Cancel the export",
 }
+HAND_OVER = "Hand over yourself what is said below."
 RELOAD_S = 5
 """After so long the page of an export that a Celery worker works on is loaded again. It has nothing to operate."""
 log = structlog.get_logger(__name__)
@@ -101,7 +102,9 @@ class DataExportAdmin(ReadOnlyAdmin):
             context["actions_detail"] = []  # shown below what is next, and not at the top a second time
             context["progress"] = self.progress(obj)
             context["primary"], context["others"] = buttons[:1], buttons[1:]
-            context["next_text"], context["handed_over"] = next_text(obj), handed_over(obj)
+            context["handed_over"] = handed_over(obj)
+            by_hand = any(one.by_hand for one in context["handed_over"])
+            context["next_text"] = f"{next_text(obj)} {HAND_OVER}" if by_hand else next_text(obj)
             context["categories"] = [(one, redactions_of(one)) for one in obj.categories.prefetch_related("redactions")]
             context["redactions"] = obj.redactions.select_related("category")
             context["may_review"] = request.user.has_perm("exports.review_dataexport") and obj.state in WITH_SPOOL
@@ -118,10 +121,10 @@ class DataExportAdmin(ReadOnlyAdmin):
             for name, title in BUTTONS.items()
             if getattr(self, f"has_{name}_permission")(request, str(export.pk))
         ]
-        answered = export.request.state in (State.OPEN, State.IN_PROGRESS)
-        if export.state in SENT and answered and request.user.has_perm("requests.change_subjectrequest"):
+        waits = export.request.state in (State.OPEN, State.IN_PROGRESS)
+        if export.state in SENT and waits and request.user.has_perm("requests.change_subjectrequest"):
             answer = reverse("admin:requests_subjectrequest_answer", args=[export.request_id])
-            pages.append(("Answer the request", answer))
+            pages.insert(1, ("Answer the request", answer))
         return pages
 
     # ----------------------------------------------------------------------------------------------------- permissions
