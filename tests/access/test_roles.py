@@ -45,6 +45,9 @@ def test_seeding_is_idempotent() -> None:
         (REQUEST_INTAKE, "requests.add_subjectrequest", "requests.change_subjectrequest"),
         (REQUEST_INTAKE, "requests.view_subjectrequest", "customers.view_customer"),
         (REQUEST_APPROVER, "requests.approve_subjectrequest", "requests.change_subjectrequest"),
+        (REQUEST_APPROVER, "exports.release_dataexport", "exports.add_dataexport"),
+        (REQUEST_APPROVER, "exports.review_dataexport", "exports.deliver_dataexport"),
+        (REQUEST_APPROVER, "erasure.view_erasure", "erasure.run_erasure"),
         (PLATFORM_ENGINEER, "ingest.change_deadletter", "requests.view_subjectrequest"),
     ],
 )

@@ -76,7 +76,8 @@ CHANGES: dict[str, set[str]] = {
     | {f"ingest_deadletter_{what}" for what in ("replay", "discard", "replay_selected", "discard_selected")},
     "chris": RENEWED | ENDED,
     "iris": {"requests_subjectrequest_add"},
-    "anton": {"requests_subjectrequest_approve", "requests_subjectrequest_return"},
+    "anton": {"requests_subjectrequest_approve", "requests_subjectrequest_return"}
+    | {"exports_dataexport_release", "exports_dataexport_withhold"},
     "rita": RENEWED | ENDED,
     "karl": {"auth_user_change", "auth_user_add", "auth_user_password_change"},
 }

@@ -144,7 +144,7 @@ def test_who_may_start_nothing_is_told_who_does(env: AdminEnvironment) -> None:
     assert env.log_in("anton").get(page_of(started.request)).context["progress"] is not None
 
 
-def test_due_day_is_that_of_the_regime_and_of_the_letters(env: AdminEnvironment) -> None:
+def test_due_day_is_that_of_the_regime_which_the_customer_is_told(env: AdminEnvironment) -> None:
     seed_regimes()
     intake = services.Intake("access", "lgpd", "api", "C42", attested=True)
     request = services.receive(intake, SHOP, datetime(2026, 11, 30, 12, tzinfo=UTC)).request
