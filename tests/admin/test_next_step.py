@@ -228,3 +228,13 @@ def test_request_whose_erasure_started_offers_nothing_that_would_be_refused(env:
     append_event(before, ERASING_EVENT, OLIVIA)
     assert not {"answer", "close", "refuse", "withdraw"} & actions(browser.get(page_of(before)))
     assert browser.post(page_of(before, "withdraw"), {"reason": "by phone"}).status_code == 403
+
+
+def test_message_to_be_sent_by_hand_says_what_to_do_until_it_is_sent(env: AdminEnvironment) -> None:
+    request, browser = env.subject_request(), env.log_in("olivia")
+    message = request.messages.get()
+    page = reverse("admin:requests_customermessage_change", args=[message.pk])
+    assert "record how" in text_of(browser.get(page))
+    assert "record how" not in text_of(env.log_in("anton").get(page)), "who may not send is asked nothing"
+    browser.post(reverse("admin:requests_customermessage_by_hand", args=[message.pk]), {"reason": "by post"})
+    assert "record how" not in text_of(browser.get(page))

@@ -5,9 +5,10 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import action, display
@@ -23,6 +24,7 @@ from featurestore.requests.services.messages import mark_sent_by_hand, read_text
 
 COLOURS = {"Sent": "success", "Not delivered": "danger", "To be sent by hand": "warning", "To be sent": "info"}
 State = CustomerMessage.State
+NEXT = "Give this text to the customer by post, telephone or otherwise, and record how."
 FROM_EXPORT = "The dots stand for it. Whoever may hand exports over sees it on the export's page: Link and passphrase."
 SECRET: dict[str, str] = {
     CustomerMessage.Kind.CODE: "The dots stand for the code, which is made when it is sent and not stored.",
@@ -81,6 +83,16 @@ class CustomerMessageAdmin(ReadOnlyAdmin):
     def text(self, message: CustomerMessage) -> str:
         shown = format_html('<div class="rp-prose">{}</div>', str(read_text(message)))
         return format_html("{}<p>{}</p>", shown, SECRET[message.kind]) if message.kind in SECRET else shown
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Model | None = None, **kwargs: Any
+    ) -> HttpResponse:
+        if isinstance(obj, CustomerMessage) and self.has_send_permission(request, str(obj.pk)):
+            context["actions_detail"] = []  # shown below what is next, and not at the top a second time
+            context["next_text"] = NEXT
+            context["primary"] = [("It is sent", reverse("admin:requests_customermessage_by_hand", args=[obj.pk]))]
+            context["others"] = [("Send again", reverse("admin:requests_customermessage_again", args=[obj.pk]))]
+        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
     def has_send_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         if not request.user.has_perm("requests.change_subjectrequest"):
