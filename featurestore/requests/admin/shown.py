@@ -14,8 +14,17 @@ from featurestore.requests import selectors
 from featurestore.requests.models import SubjectRequest
 from featurestore.requests.states import ENDED, UNVERIFIED, WORKED_ON, State
 
+PARTS = {
+    "unverified": "Not verified",
+    "due": "Due soon",
+    "overdue": "Overdue",
+    "approve": "To approve",
+    "ended": "Ended",
+    "all": "All",
+}
 TO_DO = Q(state__in=sorted(WORKED_ON | {State.ANSWERED}))
-ENDED_OR_ALL = {"ended": Q(state__in=sorted(ENDED)), "all": Q()}
+ENDED_OR_ALL: dict[str | None, Q] = {"ended": Q(state__in=sorted(ENDED)), "all": Q()}
+"""As a rule many requests, which are not counted."""
 
 
 class ShownFilter(DropdownFilter):
@@ -25,28 +34,27 @@ class ShownFilter(DropdownFilter):
     parameter_name = "shown"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, title) for name, title, _ in _parts(request)]
+        return list(PARTS.items())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        conditions = {name: condition for name, _, condition in _parts(request)} | ENDED_OR_ALL
-        condition = conditions.get(self.value() or "")
-        if condition is not None:
-            return queryset.filter(condition)
+        chosen = self.value()
+        if chosen in ENDED_OR_ALL:
+            return queryset.filter(ENDED_OR_ALL[chosen])
+        if chosen in PARTS:
+            return queryset.filter(_conditions(request)[chosen])
         return queryset if request.GET.get("q") else queryset.filter(TO_DO)
 
 
-def _parts(request: HttpRequest) -> list[tuple[str, str, Q | None]]:
-    """Name, title and condition of each part. None: many requests as a rule, which are not counted."""
+def _conditions(request: HttpRequest) -> dict[str, Q]:
+    """The conditions of the parts whose requests are counted."""
     now = database_now()
     soon = now + timedelta(days=settings().request_reminder_days)
-    return [
-        ("unverified", "Not verified", Q(state__in=sorted(UNVERIFIED))),
-        ("due", "Due soon", selectors.OVERDUE & Q(due_at__lte=soon)),
-        ("overdue", "Overdue", selectors.OVERDUE & Q(due_at__lte=now)),
-        ("approve", "To approve", Q(state=State.TO_APPROVE) & ~Q(proposed_by=request.user.get_username())),
-        ("ended", "Ended", None),
-        ("all", "All", None),
-    ]
+    return {
+        "unverified": Q(state__in=sorted(UNVERIFIED)),
+        "due": selectors.OVERDUE & Q(due_at__lte=soon),
+        "overdue": selectors.OVERDUE & Q(due_at__lte=now),
+        "approve": Q(state=State.TO_APPROVE) & ~Q(proposed_by=request.user.get_username()),
+    }
 
 
 class AssignedFilter(DropdownFilter):
@@ -83,7 +91,7 @@ def shown_links(request: HttpRequest) -> list[Link]:
         "Assigned to me": ("assigned=me", TO_DO & Q(assignee=request.user.pk)),
         "To nobody": ("assigned=nobody", TO_DO & Q(assignee=None)),
     }
-    counted |= {title: (f"shown={name}", part) for name, title, part in _parts(request) if part is not None}
+    counted |= {PARTS[name]: (f"shown={name}", condition) for name, condition in _conditions(request).items()}
     numbers = SubjectRequest.objects.order_by().aggregate(
         **{f"n{place}": Count("pk", filter=condition) for place, (_, condition) in enumerate(counted.values())}
     )
@@ -92,5 +100,6 @@ def shown_links(request: HttpRequest) -> list[Link]:
         Link(title, f"{queue}?{query}", numbers[f"n{place}"], chosen == query)
         for place, (title, (query, _)) in enumerate(counted.items())
     ]
-    uncounted = [(f"shown={name}", title) for name, title, part in _parts(request) if part is None]
-    return links + [Link(title, f"{queue}?{query}", None, chosen == query) for query, title in uncounted]
+    return links + [
+        Link(PARTS[str(name)], f"{queue}?shown={name}", None, chosen == f"shown={name}") for name in ENDED_OR_ALL
+    ]
