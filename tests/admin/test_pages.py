@@ -29,7 +29,7 @@ SEEN = {
     - {"customers.LegalHold", "customers.Suppression", "erasure.Erasure", "exports.DataExport"},
     "chris": {"consent.Notice", "consent.Purpose"},
     "iris": {"requests.SubjectRequest"},
-    "anton": REQUESTS | {"customers.Customer"},
+    "anton": REQUESTS | {"customers.Customer", "erasure.Erasure", "exports.DataExport"},
 }
 ADDED_REQUESTS = {"requests.SubjectRequest", "requests.RegimeRule", "requests.Holiday"}
 ADDED = {
