@@ -42,7 +42,7 @@ def test_form_without_javascript_and_the_officers_answer(
     page.get_by_label("How the customer was verified").fill("called back")
     page.get_by_role("button", name="Verified").click()
     page.get_by_role("link", name="Answer", exact=True).click()
-    expect(page.get_by_text("Pauses fraud, service")).to_be_visible()
+    expect(page.get_by_role("definition").filter(has_text="Pauses fraud, service")).to_be_visible()
     page.get_by_label("Answer to the customer").fill("Die Verarbeitung ist eingeschränkt.")
     page.get_by_label("What was done").fill("paused every purpose")
     page.get_by_role("button", name="Look at the message").click()
