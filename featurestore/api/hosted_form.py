@@ -19,8 +19,8 @@ from django.utils import translation
 from django.utils.formats import date_format
 from django.views.decorators.http import require_http_methods
 
+from featurestore.access.addresses import address_of
 from featurestore.access.rate_limiter import rate_limiter
-from featurestore.api.addresses import address_of
 from featurestore.api.body import LARGEST_BODY_BYTES
 from featurestore.api.django_adapter import respond_to
 from featurestore.api.errors import TooLarge

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from featurestore.access.rate_limiter import rate_limiter
 from featurestore.config import Settings, settings
 from featurestore.locations import Registry
 from featurestore.requests.export import folder
@@ -39,6 +40,7 @@ def exports(
     change_settings: ChangeSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> ExportEnvironment:
+    rate_limiter.cache_clear()
     registry = Registry()
     use(monkeypatch, registry)
     change_settings(export_dir=str(tmp_path / "exports"))

@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from featurestore.clock import milliseconds
 from featurestore.customers.selectors import person_of
 from featurestore.locations import erase_all, export_all, prove_all
 from featurestore.requests import services as requests
@@ -35,7 +36,8 @@ def released(exports: ExportEnvironment, **fields: str) -> tuple[DataExport, str
 
 @pytest.fixture
 def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Downloads happen at noon."""
+    """Downloads happen at noon, within one window of the rate limits."""
+    monkeypatch.setattr(views, "now_ms", lambda: milliseconds(NOON))
     monkeypatch.setattr(views, "take_try", lambda link: services.take_try(link, NOON))
     monkeypatch.setattr(views, "delivered", lambda pk: services.delivered(pk, NOON))
 
@@ -164,14 +166,53 @@ def test_erasure_deletes_the_exports_of_one_person(exports: ExportEnvironment) -
 def test_ten_thousand_guesses_ask_no_database_and_take_no_try(
     exports: ExportEnvironment, at_noon: None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    """Two hundred of them: each costs a signature."""
+    """Two hundred of them, each from an address of its own: each costs a signature."""
     export, link = released(exports)
     browser = Client()
     secret, _, signature = link.rpartition(".")
     guesses = [f"{secret[:-3]}{n:03}.{signature}" for n in range(200)]
     with django_assert_num_queries(0):
-        answers = {browser.post(reverse("export_download", args=[guess])).status_code for guess in guesses}
-    assert answers == {404}
+        answers = [
+            browser.post(reverse("export_download", args=[guess]), REMOTE_ADDR=f"192.0.2.{n}").status_code
+            for n, guess in enumerate(guesses)
+        ]
+    assert set(answers) == {404}
     assert reloaded(export).tries_left == 3
     answer = browser.post(reverse("export_download", args=[link]))
     assert len(b"".join(answer.streaming_content)) == export.package_bytes  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_ten_thousand_requests_of_one_address_are_refused_after_twenty(
+    exports: ExportEnvironment,
+    at_noon: None,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    method: str,
+) -> None:
+    """Two hundred of them. Those that are refused ask no database and take no try, and no other address is refused."""
+    export, link = released(exports)
+    browser, page = Client(), reverse("export_download", args=[link])
+    guess = reverse("export_download", args=["guess"])
+    first = {getattr(browser, method)(guess).status_code for _ in range(views.REQUESTS_PER_WINDOW)}
+    assert first == {200 if method == "get" else 404}
+    with django_assert_num_queries(0):
+        refused = [getattr(browser, method)(page) for _ in range(200)]
+    assert {one.status_code for one in refused} == {429}
+    assert int(refused[0]["Retry-After"]) > 0
+    assert "default-src 'none'" in refused[0]["Content-Security-Policy"]
+    assert reloaded(export).tries_left == 3
+    assert browser.post(page, REMOTE_ADDR="192.0.2.9").status_code == 200
+
+
+def test_one_link_from_many_addresses_is_refused_after_five(
+    exports: ExportEnvironment, at_noon: None, change_settings: ChangeSettings
+) -> None:
+    change_settings(export_tries=20)
+    export, link = released(exports)
+    other, second = released(exports, customer_id="C2")
+    browser, page = Client(), reverse("export_download", args=[link])
+    answers = [browser.post(page, REMOTE_ADDR=f"192.0.2.{n}").status_code for n in range(8)]
+    assert answers == [200] * views.DOWNLOADS_PER_WINDOW + [429] * 3
+    assert reloaded(export).tries_left == 20 - views.DOWNLOADS_PER_WINDOW
+    assert browser.post(reverse("export_download", args=[second])).status_code == 200
+    assert reloaded(other).tries_left == 19
