@@ -52,7 +52,7 @@ class ContactLocation(RowLocation):
 
 
 class SubjectRequestLocation(RowLocation):
-    """Subject requests. One that has not ended is kept until it has."""
+    """Subject requests. One that is not answered is kept until it is, or has ended otherwise."""
 
     name, title, category = "subject_requests", "Subject requests", "request"
     model = SubjectRequest

@@ -13,7 +13,9 @@ from featurestore.requests.contact_box import decrypt
 from featurestore.requests.erasure import starting, walk
 from featurestore.requests.erasure.errors import NoLocations, NotErasable
 from featurestore.requests.erasure.models import Erasure, ErasureStep
+from featurestore.requests.erasure.progress import progress_of
 from featurestore.requests.errors import NotPossible
+from featurestore.requests.locations import SubjectRequestLocation
 from featurestore.requests.models import SubjectRequest
 from featurestore.requests.services import Intake, answer, close, receive, refuse, withdraw
 from tests.kit.clock import at
@@ -337,6 +339,33 @@ def test_requests_are_emptied_after_the_answer_and_before_the_end(erasures: Eras
     erasure.refresh_from_db()
     assert (requests.calls, contacts.calls) == (["erase", "prove"], ["erase", "prove"])
     assert erasure.state == "closed"
+
+
+def test_answered_request_of_the_customer_is_closed_with_the_erasure(erasures: ErasureEnvironment) -> None:
+    starting.registry.register(MemoryLocation("exports"), MemoryLocation("permissions"), SubjectRequestLocation())
+    access = receive(Intake("access", "gdpr", "api", "ann", attested=True), SYSTEM, at(5)).request
+    answer(access.reference, OLIVIA, "Here it is.", "exported", now=at(6))
+    erasure = erasures.start()
+    erasures.walk_to_answer()
+    for found in (erasure, access):
+        found.refresh_from_db()
+    assert (erasure.state, access.state, access.subject) == ("closed", "closed", "")
+    assert access.events.last().reason == "the customer was erased"
+
+
+def test_open_request_of_the_customer_is_named_as_what_the_erasure_waits_for(erasures: ErasureEnvironment) -> None:
+    starting.registry.register(MemoryLocation("exports"), MemoryLocation("permissions"), SubjectRequestLocation())
+    access = receive(Intake("access", "gdpr", "api", "ann", attested=True), SYSTEM, at(5)).request
+    erasure = erasures.start()
+    erasures.walk_to_answer()
+    erasure.refresh_from_db()
+    assert erasure.state == "answered"
+    assert f"once {access.reference} of the same customer is answered" in progress_of(erasure).next
+    withdraw(access.reference, OLIVIA, "by telephone", now=at(100))
+    erasures.walk(1000)
+    erasure.refresh_from_db()
+    access.refresh_from_db()
+    assert (erasure.state, access.subject) == ("closed", "")
 
 
 def test_who_came_back_before_the_stated_time_keeps_what_is_new(erasures: ErasureEnvironment) -> None:

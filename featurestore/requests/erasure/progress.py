@@ -7,8 +7,12 @@ from typing import NamedTuple
 
 from featurestore.backoffice.times import time_text
 from featurestore.requests.erasure.certificate import title_of
-from featurestore.requests.erasure.ends import after_the_answer
+from featurestore.requests.erasure.ends import REQUESTS, after_the_answer
 from featurestore.requests.erasure.models import Erasure, ErasureStep
+from featurestore.requests.erasure.person import decrypted
+from featurestore.requests.errors import Unreadable
+from featurestore.requests.models import SubjectRequest
+from featurestore.requests.states import UNVERIFIED, WORKED_ON
 
 State = ErasureStep.State
 SHOWN_FIRST = (State.UNAVAILABLE, State.HELD, State.PENDING, State.ERASED, State.WAITS, State.CHECKED)
@@ -20,6 +24,8 @@ COUNTED = {
     State.WAITS: "{} until their stated time",
     State.CHECKED: "{} erased and checked",
 }
+NAMED = 5
+"""References that are named at most."""
 AFTER_ANSWER = "Erased once the request is answered."
 
 
@@ -69,6 +75,17 @@ def _location(step: ErasureStep, later: set[str]) -> LocationProgress:
     )  # fmt: skip
 
 
+def _open_requests(erasure: Erasure, steps: Sequence[ErasureStep]) -> list[str]:
+    """The references of other requests that are kept until they are answered, if the erasure waits for some."""
+    waits = any(step.location == REQUESTS and step.state == State.PENDING and step.kept for step in steps)
+    try:
+        subjects = decrypted(erasure).subjects if waits else ()
+    except Unreadable:
+        return []
+    found = SubjectRequest.objects.filter(subject__in=subjects, state__in=sorted(UNVERIFIED | WORKED_ON))
+    return list(found.order_by("reference").values_list("reference", flat=True)[:NAMED])
+
+
 def _next(erasure: Erasure, steps: Sequence[ErasureStep], later: set[str]) -> str:
     """What the erasure waits for, and what happens then."""
     if erasure.state == Erasure.State.CLOSED:
@@ -81,6 +98,8 @@ def _next(erasure: Erasure, steps: Sequence[ErasureStep], later: set[str]) -> st
     if erasure.state == Erasure.State.ERASING:
         busy = [step for step in steps if step.state in (State.PENDING, State.ERASED) and step.location not in later]
         return f"It goes on by itself, with {title_of(busy[0].location)} next." if busy else "It is answered next."
+    if open_ones := _open_requests(erasure, steps):
+        return f"It can be closed once {', '.join(open_ones)} of the same customer is answered, or has ended otherwise."
     failed = next((step for step in steps if step.state == State.PENDING and step.last_error), None)
     if failed:
         return f"It tries {title_of(failed.location)} again by itself: {failed.last_error}."

@@ -4,15 +4,20 @@ from collections.abc import Collection
 from datetime import datetime
 
 from featurestore.clock import database_now
+from featurestore.requests.actors import SYSTEM
 from featurestore.requests.models import CustomerMessage, RequestType, SubjectRequest
-from featurestore.requests.states import ENDED, State
+from featurestore.requests.services.timeline import change_of
+from featurestore.requests.states import ENDED, Action, State
+
+ERASED = "the customer was erased"
 
 
 def empty_requests(keys: Collection[int], now: datetime | None = None) -> int:
     """Empty the requests that have ended, of what names the customer and of texts; the number of requests.
 
-    One that has not ended, or has a message to be sent, needs its customer, if only for the answer. Of an erasure the
-    answer stays: it names nobody, and is the proof.
+    One that is not answered, or has a message to be sent, needs its customer, if only for the answer. One that is
+    answered is closed: nothing can be done for it any more. Of an erasure the answer stays: it names nobody, and is the
+    proof; it closes itself.
     """
     at = now or database_now()
     rows = SubjectRequest.objects.filter(pk__in=keys).exclude(messages__state=CustomerMessage.State.QUEUED)
@@ -21,6 +26,11 @@ def empty_requests(keys: Collection[int], now: datetime | None = None) -> int:
         **dict.fromkeys(("idempotency_key", "request_digest"), ""),
         "erased_at": at,
     }
+    answered = rows.filter(state=State.ANSWERED).exclude(type=RequestType.ERASURE)
+    for reference in list(answered.values_list("reference", flat=True)):
+        with change_of(reference, at) as change:
+            if change.request.state == State.ANSWERED:
+                change.add(Action.CLOSE, SYSTEM, ERASED)
     erasures = rows.filter(type=RequestType.ERASURE, state__in=(State.ANSWERED, State.CLOSED)).update(**fields)
     others = rows.filter(state__in=ENDED, erased_at=None).update(**fields, encrypted_answer="")
     emptied = SubjectRequest.objects.filter(pk__in=keys, erased_at=at)
