@@ -1,6 +1,5 @@
 """What waits for a decision of the user: the first line of the administration's first page."""
 
-from datetime import timedelta
 from typing import NamedTuple
 
 from django.http import HttpRequest
@@ -67,8 +66,7 @@ def _requests(request: HttpRequest) -> list[WorkItem]:
     """What is due of requests: of everybody's for who may answer them, else of what is assigned to the user."""
     may, queue = request.user.has_perm, reverse("admin:requests_subjectrequest_changelist")
     answers = may("requests.change_subjectrequest")
-    within = timedelta(days=settings().request_reminder_days)
-    due = requests.due_of(None if answers else request.user.pk, database_now(), within)
+    due = requests.due_of(None if answers else request.user.pk, database_now())
     text = f"Due: {_counted(due.number, 'request')}"
     if due.overdue:
         text += f", {due.overdue:,} overdue"

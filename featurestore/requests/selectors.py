@@ -6,6 +6,7 @@ from typing import NamedTuple
 from django.contrib.auth.models import User
 from django.db.models import Count, Q, QuerySet
 
+from featurestore.config import settings
 from featurestore.requests.due_dates import last_day
 from featurestore.requests.errors import UnknownRequest
 from featurestore.requests.models import Contact, CustomerMessage, RequestType, SubjectRequest
@@ -15,6 +16,7 @@ TO_SEND_BY_HAND = Q(state__in=(CustomerMessage.State.BY_HAND, CustomerMessage.St
 PERMISSIONS = "django.contrib.auth.backends.ModelBackend"
 OVERDUE = Q(paused_at=None, state__in=sorted(WORKED_ON))
 """With a due date that is past: overdue. While its clock is paused, a request is not."""
+NOT_VERIFIED = Q(state__in=sorted(UNVERIFIED))
 
 
 class OpenRequests(NamedTuple):
@@ -40,7 +42,7 @@ def first_due_at(request: SubjectRequest) -> datetime:
 
 def open_by_type(now: datetime) -> dict[str, OpenRequests]:
     """Open and overdue requests of every type."""
-    overdue = Count("pk", filter=OVERDUE & Q(due_at__lte=now))
+    overdue = Count("pk", filter=due_by(now))
     rows = SubjectRequest.objects.filter(state__in=sorted(WORKED_ON)).order_by().values("type")
     counted = {row["type"]: row for row in rows.annotate(open=Count("pk"), overdue=overdue)}
     none = {"open": 0, "overdue": 0}
@@ -67,9 +69,9 @@ class DueRequests(NamedTuple):
     first: date | None
 
 
-def due_of(user_id: int | None, now: datetime, within: timedelta) -> DueRequests:
+def due_of(user_id: int | None, now: datetime) -> DueRequests:
     """Requests that are overdue, or due soon; of a staff member: those assigned to them."""
-    running = due_within(now + within)
+    running = SubjectRequest.objects.filter(due_by(soon(now)))
     if user_id is not None:
         running = running.filter(assignee=user_id)
     found = running.aggregate(n=Count("pk"), overdue=Count("pk", filter=Q(due_at__lte=now)))
@@ -77,19 +79,29 @@ def due_of(user_id: int | None, now: datetime, within: timedelta) -> DueRequests
     return DueRequests(found["n"], found["overdue"], last_day(first) if first else None)
 
 
-def due_within(end: datetime) -> QuerySet[SubjectRequest]:
-    """Requests whose answer is due by then, the overdue ones included."""
-    return SubjectRequest.objects.filter(OVERDUE, due_at__lte=end)
+def due_by(end: datetime) -> Q:
+    """The condition that a request's answer is due by then: with the present, that it is overdue."""
+    return OVERDUE & Q(due_at__lte=end)
+
+
+def soon(now: datetime) -> datetime:
+    """The end of what is due soon: the time from which staff are reminded."""
+    return now + timedelta(days=settings().request_reminder_days)
 
 
 def unverified() -> QuerySet[SubjectRequest]:
     """Requests that nobody verified."""
-    return SubjectRequest.objects.filter(state__in=sorted(UNVERIFIED))
+    return SubjectRequest.objects.filter(NOT_VERIFIED)
 
 
 def to_approve(user_name: str) -> QuerySet[SubjectRequest]:
     """Requests whose refusal somebody else has proposed."""
-    return SubjectRequest.objects.filter(state=State.TO_APPROVE).exclude(proposed_by=user_name)
+    return SubjectRequest.objects.filter(proposed_to(user_name))
+
+
+def proposed_to(user_name: str) -> Q:
+    """The condition that somebody else has proposed a refusal, which this user may approve."""
+    return Q(state=State.TO_APPROVE) & ~Q(proposed_by=user_name)
 
 
 def to_send_by_hand() -> QuerySet[CustomerMessage]:

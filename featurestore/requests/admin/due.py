@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from featurestore.config import settings
 from featurestore.requests.due_dates import last_day
 from featurestore.requests.models import SubjectRequest
+from featurestore.requests.selectors import soon
 from featurestore.requests.services import remaining
 from featurestore.requests.states import ENDED, State
 
@@ -21,7 +21,7 @@ def due_text(request: SubjectRequest, now: datetime) -> tuple[str, str]:
         return "paused", f"paused, {_days(left)} left"
     if left <= timedelta():
         return "overdue", f"{day}, overdue"
-    kind = "soon" if left <= timedelta(days=settings().request_reminder_days) else "later"
+    kind = "soon" if request.due_at <= soon(now) else "later"
     return kind, f"{day}, {_days(left)} left"
 
 

@@ -1,6 +1,5 @@
 """What the queue shows: the filters, and the links above the list with the number of requests of each."""
 
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.db.models import Count, Q, QuerySet
@@ -9,10 +8,9 @@ from django.urls import reverse
 from unfold.contrib.filters.admin import DropdownFilter
 
 from featurestore.clock import database_now
-from featurestore.config import settings
 from featurestore.requests import selectors
 from featurestore.requests.models import SubjectRequest
-from featurestore.requests.states import ENDED, UNVERIFIED, WORKED_ON, State
+from featurestore.requests.states import ENDED, WORKED_ON, State
 
 PARTS = {
     "unverified": "Not verified",
@@ -48,12 +46,11 @@ class ShownFilter(DropdownFilter):
 def _conditions(request: HttpRequest) -> dict[str, Q]:
     """The conditions of the parts whose requests are counted."""
     now = database_now()
-    soon = now + timedelta(days=settings().request_reminder_days)
     return {
-        "unverified": Q(state__in=sorted(UNVERIFIED)),
-        "due": selectors.OVERDUE & Q(due_at__lte=soon),
-        "overdue": selectors.OVERDUE & Q(due_at__lte=now),
-        "approve": Q(state=State.TO_APPROVE) & ~Q(proposed_by=request.user.get_username()),
+        "unverified": selectors.NOT_VERIFIED,
+        "due": selectors.due_by(selectors.soon(now)),
+        "overdue": selectors.due_by(now),
+        "approve": selectors.proposed_to(request.user.get_username()),
     }
 
 

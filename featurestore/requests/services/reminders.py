@@ -12,12 +12,11 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 from featurestore.clock import database_now
-from featurestore.config import settings
+from featurestore.requests import selectors
 from featurestore.requests.delivery import email
 from featurestore.requests.delivery.outgoing import DeliveryFailed
 from featurestore.requests.due_dates import last_day
 from featurestore.requests.models import Reminder, SubjectRequest
-from featurestore.requests.states import WORKED_ON
 
 ACKNOWLEDGE_WITHIN = timedelta(days=3)
 RECIPIENTS, REQUESTS, EMAILS = 20, 1000, 10
@@ -36,14 +35,13 @@ log = structlog.get_logger(__name__)
 
 def running(kind: str, at: datetime) -> QuerySet[SubjectRequest]:
     """The requests that a kind of reminder is about at a time. A paused clock reminds nobody."""
-    requests = SubjectRequest.objects.filter(state__in=sorted(WORKED_ON), paused_at=None)
-    soon = at + timedelta(days=settings().request_reminder_days)
     match kind:
         case Kind.OVERDUE:
-            return requests.filter(due_at__lte=at)
+            return SubjectRequest.objects.filter(selectors.due_by(at))
         case Kind.DUE_SOON:
-            return requests.filter(due_at__gt=at, due_at__lte=soon)
-    return requests.filter(acknowledged_at=None, acknowledge_by__lte=at + ACKNOWLEDGE_WITHIN)
+            return SubjectRequest.objects.filter(selectors.due_by(selectors.soon(at)), due_at__gt=at)
+    last = at + ACKNOWLEDGE_WITHIN
+    return SubjectRequest.objects.filter(selectors.OVERDUE, acknowledged_at=None, acknowledge_by__lte=last)
 
 
 def remind(now: datetime | None = None) -> int:
