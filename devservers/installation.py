@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from devservers.ports import free_port
+from devservers.postgres_server import PostgresServer
 from devservers.waiting import eventually
 from featurestore.config import Settings
 from featurestore.servers.kafka import kafka_cluster
@@ -186,6 +188,57 @@ def variables_of(settings: Mapping[str, object]) -> dict[str, str]:
     return {f"RAPPORT_{name.upper()}": str(value) for name, value in settings.items()}
 
 
+RUN_FOLDER = "RUN_FOLDER"
+"""The variable of the environment that names a folder which processes of one test run share."""
+
+
+@cache
+def run_folder() -> Path:
+    """The folder of the run; without one, of this process."""
+    if named := os.environ.get(RUN_FOLDER):
+        return Path(named)
+    folder = Path(tempfile.mkdtemp(prefix="rapport-run-"))
+    atexit.register(shutil.rmtree, folder)
+    return folder
+
+
+def made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """A file of the run. The first process that asks for it makes it at the path that ``make`` gets; others wait."""
+    path = run_folder() / name
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            make(unfinished := path.with_suffix(".unfinished"))
+            unfinished.rename(path)
+    return path
+
+
+def migrated_sqlite() -> Path:
+    """An SQLite database after ``manage.py migrate``, to copy."""
+
+    def migrate(path: Path) -> None:
+        maker = Installation(
+            run_folder(), kafka=NO_SERVER, store=f"redis://{NO_SERVER}/0", database=f"sqlite:///{path}"
+        )
+        maker.manage("migrate", "--noinput")
+
+    return made_once("migrated.sqlite3", migrate)
+
+
+def migrated_postgres(server: PostgresServer) -> Path:
+    """Statements of pg_dump that make a new database of PostgreSQL what ``manage.py migrate`` makes it."""
+
+    def migrate(path: Path) -> None:
+        server.execute("CREATE DATABASE to_dump")
+        url = server.url_of("to_dump")
+        maker = Installation(run_folder(), kafka=NO_SERVER, store=f"redis://{NO_SERVER}/0", database=url)
+        maker.manage("migrate", "--noinput")
+        server.dump("to_dump", path)
+        server.execute("DROP DATABASE to_dump")
+
+    return made_once("migrated.sql", migrate)
+
+
 class Template(NamedTuple):
     """A database to copy, and the key of its client."""
 
@@ -195,12 +248,16 @@ class Template(NamedTuple):
 
 @cache
 def template() -> Template:
-    """The template of this process, made by the real commands at its first use."""
-    folder = Path(tempfile.mkdtemp(prefix="rapport-template-"))
-    atexit.register(shutil.rmtree, folder)
-    made = Installation(folder, kafka=NO_SERVER, store=f"redis://{NO_SERVER}/0")
-    made.migrate()
-    return Template(made.database, made.keys[CLIENT])
+    """A migrated and seeded database, and the key of CLIENT in it."""
+
+    def make(path: Path) -> None:
+        path.mkdir()
+        made = Installation(path, kafka=NO_SERVER, store=f"redis://{NO_SERVER}/0")
+        shutil.copy(migrated_sqlite(), made.database)
+        made.migrate()
+
+    folder = made_once("seeded", make)
+    return Template(folder / "rapport.sqlite3", (folder / f"{CLIENT}.key").read_text())
 
 
 @contextlib.contextmanager

@@ -40,7 +40,10 @@ class PostgresServer(Server):
 
     @property
     def url(self) -> str:
-        return f"postgresql://rapport@127.0.0.1:{self.port}/postgres"
+        return self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        return f"postgresql://rapport@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         """Initialise the folder if it is new, start, and return when the server answers."""
@@ -89,6 +92,16 @@ class PostgresServer(Server):
     def promote(self) -> None:
         """Make this standby a primary; return when it accepts writes."""
         assert self.execute("SELECT pg_promote(wait => true)") is True
+
+    def dump(self, database: str, path: Path) -> None:
+        """Write the statements that make a new database equal to this one."""
+        with path.open("wb") as file:
+            subprocess.run([_program("pg_dump"), "--dbname", self.url_of(database)], check=True, stdout=file)
+
+    def restore(self, database: str, path: Path) -> None:
+        """Run the statements of ``dump`` on a new database."""
+        options = ["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--output=/dev/null"]
+        subprocess.run([_program("psql"), *options, "--dbname", self.url_of(database), "--file", path], check=True)
 
     def execute(self, statement: str) -> Any:
         """Run one statement; the first column of its first row, if it has any."""

@@ -5,18 +5,23 @@ Tests whose server this machine lacks are skipped with the reason; under ``CI=tr
 
 import os
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.db import connections
+from django.db.backends.sqlite3.creation import DatabaseCreation
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 from pytest_django.plugin import blocking_manager_key
 
 from devservers.certificates import Authority
+from devservers.installation import RUN_FOLDER, migrated_sqlite, run_folder
 from devservers.kafka.broker import Broker, missing_programs
 from devservers.kafka.secure_broker import SecureBroker
 from devservers.pgbouncer import PgBouncer
@@ -39,7 +44,7 @@ regimes = import_module("featurestore.requests.migrations.0002_regimes")
 MARKED_BY_FIXTURE = {
     **REDISES,
     **dict.fromkeys(("kafka", "secure_kafka"), "kafka"),
-    **dict.fromkeys(("postgres", "pgbouncer"), "postgres"),
+    **dict.fromkeys(("postgres", "postgres_server", "pgbouncer"), "postgres"),
     "browser": "browser",
 }
 settings.register_profile("tests", settings(), deadline=None)  # a machine that is busy makes no example wrong
@@ -58,6 +63,15 @@ class DiscardingStream:
 
     def size_bytes(self) -> int:
         return 0
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> Iterator[None]:
+    """The tests' database in memory has the tables already when pytest-django migrates it."""
+    name = DatabaseCreation(connections["default"])._get_test_db_name()
+    with closing(sqlite3.connect(migrated_sqlite())) as source, closing(sqlite3.connect(name, uri=True)) as copy:
+        source.backup(copy)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -118,16 +132,22 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """Address of a database in a temporary PostgreSQL cluster."""
+def postgres_server() -> Iterator[PostgresServer]:
+    """A temporary PostgreSQL server."""
     if not programs():
         pytest.skip("PostgreSQL's server programs are not installed")
     server = PostgresServer()
     try:
         with running(server):
-            yield server.url
+            yield server
     finally:
         shutil.rmtree(server.folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_server: PostgresServer) -> str:
+    """Address of a database in a temporary PostgreSQL server."""
+    return postgres_server.url
 
 
 @pytest.fixture(scope="session")
@@ -191,6 +211,8 @@ def browser() -> Iterator[Browser]:
 def pytest_configure(config: pytest.Config) -> None:
     if worker := getattr(config, "workerinput", None):
         use_share(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+    else:
+        os.environ[RUN_FOLDER] = str(run_folder())  # for its workers
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

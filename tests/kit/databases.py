@@ -4,18 +4,18 @@ Not pytest-django's ``db``: services commit, and tests read from other connectio
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
 import dj_database_url
-import psycopg
 import pytest
-from django.core.management import call_command
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
+from devservers.installation import made_once, migrated_postgres, migrated_sqlite
+from devservers.postgres_server import PostgresServer
 from featurestore.consent import services
 from featurestore.consent.models import ChangeSequence
 from featurestore.servers.database import django_database
@@ -38,24 +38,40 @@ def use(url: str, *, pgbouncer: bool = False) -> None:
     connections["default"] = connections.create_connection("default")
 
 
-TEMPLATES: dict[str, str] = {}
-"""Addresses of migrated databases by name, made once a process: empty, or with the shop's purposes."""
+TEMPLATES = set[str]()
+"""Addresses of the migrated databases of this process: empty, or with the shop's purposes."""
 
 
-def template_url(template: str, create: Callable[[], str]) -> str:
-    """The address of a template, created and migrated at its first use."""
-    if template not in TEMPLATES:
-        url = create()
-        before, kept = connections.settings["default"], connections["default"]
-        use(url)
-        call_command("migrate", verbosity=0)
-        ChangeSequence.objects.create(pk=1, epoch=1, at=at(-86_400))
-        if not template.endswith("empty"):
-            define_purposes()
-        connections["default"].close()
-        connections.settings["default"], connections["default"] = before, kept
-        TEMPLATES[template] = url
-    return TEMPLATES[template]
+def fill(url: str, *, purposes: bool) -> None:
+    """Give a migrated database what every test expects: a change sequence, and the shop's purposes."""
+    before, kept = connections.settings["default"], connections["default"]
+    use(url)
+    ChangeSequence.objects.create(pk=1, epoch=1, at=at(-86_400))
+    if purposes:
+        define_purposes()
+    connections["default"].close()
+    connections.settings["default"], connections["default"] = before, kept
+
+
+def sqlite_template(*, purposes: bool = True) -> Path:
+    """A database to copy, made once a run."""
+
+    def make(path: Path) -> None:
+        shutil.copy(migrated_sqlite(), path)
+        fill(f"sqlite:///{path}", purposes=purposes)
+
+    return made_once("with_purposes.sqlite3" if purposes else "empty.sqlite3", make)
+
+
+def postgres_template(server: PostgresServer, *, purposes: bool = True) -> str:
+    """The name of a database to copy, made once a server."""
+    name = "with_purposes" if purposes else "empty"
+    if (url := server.url_of(name)) not in TEMPLATES:
+        server.execute(f"CREATE DATABASE {name}")
+        server.restore(name, migrated_postgres(server))
+        fill(url, purposes=purposes)
+        TEMPLATES.add(url)
+    return name
 
 
 def define_purposes() -> None:
@@ -69,41 +85,23 @@ def define_purposes() -> None:
     services.publish_notice("privacy", 1, "en", "What we do with your data.", names, at(-3600))
 
 
-def statement(server: str, sql: str) -> None:
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql)
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
-def database(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    django_db_blocker: DjangoDbBlocker,
-) -> Iterator[str]:
+def database(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """The kind of a new database that is the default one during the test. ``sqlite-empty`` has no purposes.
 
     ``pgbouncer`` is one of PostgreSQL's, through the pooler.
     """
-    kind = request.param.replace("-", "_").replace("pgbouncer", "postgres")
-    template, name = f"template_{kind}", f"rapport_{next(NUMBERS)}"
+    purposes, name = not request.param.endswith("-empty"), f"rapport_{next(NUMBERS)}"
     before, kept = connections.settings["default"], connections["default"]
     with django_db_blocker.unblock(), ExitStack() as cleaning:
         if request.param.startswith("sqlite"):
-            source = template_url(template, lambda: f"sqlite:///{tmp_path_factory.mktemp(template)}/template.sqlite3")
-            shutil.copy(source.removeprefix("sqlite:///"), tmp_path / "rapport.sqlite3")
+            shutil.copy(sqlite_template(purposes=purposes), tmp_path / "rapport.sqlite3")
             url = f"sqlite:///{tmp_path}/rapport.sqlite3"
         else:
-            server = request.getfixturevalue("postgres")
-
-            def create() -> str:
-                statement(server, f"CREATE DATABASE {template}")
-                return server.replace("/postgres", f"/{template}")
-
-            template_url(template, create)
-            statement(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-            cleaning.callback(statement, server, f"DROP DATABASE {name} WITH (FORCE)")
-            url = server.replace("/postgres", f"/{name}")
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            server.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template(server, purposes=purposes)}")
+            cleaning.callback(server.execute, f"DROP DATABASE {name} WITH (FORCE)")
+            url = server.url_of(name)
         pooled = request.param == "pgbouncer"
         use(request.getfixturevalue("pgbouncer").url_of(name) if pooled else url, pgbouncer=pooled)
         yield request.param

@@ -13,18 +13,15 @@ from tests.model.machine import Machine
 
 
 @pytest.fixture(scope="module")
-def template(
-    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
-) -> Iterator[sqlite3.Connection]:
+def template(django_db_blocker: DjangoDbBlocker) -> Iterator[sqlite3.Connection]:
     """A migrated database with purposes. Meanwhile the default one is in memory, and nothing is logged."""
     before, kept = connections.settings["default"], connections["default"]
     logging.disable(logging.CRITICAL)  # thousands of lines an example
     with django_db_blocker.unblock():
-        folder = tmp_path_factory.mktemp("template_sqlite")
-        url = databases.template_url("template_sqlite", lambda: f"sqlite:///{folder}/template.sqlite3")
+        path = databases.sqlite_template()
         databases.use("sqlite://:memory:")
         connections["default"].ensure_connection()
-        yield sqlite3.connect(url.removeprefix("sqlite:///"))
+        yield sqlite3.connect(path)
         connections["default"].connection.close()
         connections.settings["default"], connections["default"] = before, kept
     logging.disable(logging.NOTSET)

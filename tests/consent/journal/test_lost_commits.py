@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from django.core.management import call_command
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
+from devservers.installation import migrated_postgres
 from devservers.postgres_server import PostgresServer, programs
 from devservers.waiting import eventually
 from featurestore.audit.consent_audit import run_audit
@@ -22,7 +22,7 @@ from featurestore.permission import Denial, PurposePermission
 from featurestore.store.memory import MemoryStore
 from tests.consent.journal.servers import LossyInstallation, clean_up
 from tests.kit.clock import Clock, at
-from tests.kit.databases import define_purposes, use
+from tests.kit.databases import fill, use
 from tests.kit.shop import SentPurges, Shop
 
 
@@ -36,10 +36,9 @@ def database(django_db_blocker: DjangoDbBlocker) -> Iterator[PostgresServer]:
     with django_db_blocker.unblock(), ExitStack() as cleaning:
         clean_up(server, cleaning)
         server.start()
+        server.restore("postgres", migrated_postgres(server))
+        fill(server.url, purposes=True)
         use(server.url)
-        call_command("migrate", verbosity=0)
-        ChangeSequence.objects.create(pk=1, epoch=1, at=at(-86_400))
-        define_purposes()
         yield server
         connections["default"].close()
         connections.settings["default"], connections["default"] = before, kept
