@@ -38,8 +38,9 @@ from featurestore.api import recent_reply
 REDISES = dict.fromkeys(
     ("redis_server", "redis_cluster", "valkey_server", "valkey_cluster", "secure_store", "secure_control"), "redis"
 )
-COST_S = {"kafka": 60, "browser": 30, "postgres": 20, "redis": 10}
+COST_S = {"containers": 300, "kafka": 60, "browser": 30, "postgres": 20, "redis": 10}
 """Order of magnitude of a test's seconds by its mark."""
+LATE = {1: "last", 2: "containers"}
 regimes = import_module("featurestore.requests.migrations.0002_regimes")
 MARKED_BY_FIXTURE = {
     **REDISES,
@@ -226,7 +227,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark tests by the servers of their fixtures: ``-m "not kafka and not browser"`` is the quick run.
 
     Workers take whole files in this order: the longest first, so that all workers end at about the same time. A file
-    marked ``last`` is taken last, when most of the machine is free.
+    marked ``last`` is taken last, when most of the machine is free; the containers, which need all of it, after these.
     """
     for item in items:
         asked = {*getattr(item, "fixturenames", ()), *(str(value) for value in parameters_of(item).values())}
@@ -236,8 +237,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         longest: dict[Path, float] = {}
         for item in items:
             longest[item.path] = max(longest.get(item.path, 0), expected_s(item))
-        last = {item.path for item in items if item.get_closest_marker("last")}
-        items.sort(key=lambda item: (item.path in last, -longest[item.path]))
+        late = {item.path: turn for turn, mark in LATE.items() for item in items if item.get_closest_marker(mark)}
+        items.sort(key=lambda item: (late.get(item.path, 0), -longest[item.path]))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.environment import missing_servers
+from tests.kit.whole_machine import whole_machine
 from tests.load.environment import RequestStats, load_environment
 from tests.load.knee import figures_of
 from tests.load.plots import plot_knee
@@ -29,11 +30,11 @@ KINDS = {
 @pytest.mark.kafka
 @pytest.mark.postgres
 @pytest.mark.redis
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 def test_every_kind_of_request_is_served_under_load(tmp_path: Path) -> None:
     if reason := missing_servers():
         pytest.skip(reason)
-    with load_environment(tmp_path, customers=200, events_per_s=20) as env:
+    with whole_machine(), load_environment(tmp_path, customers=200, events_per_s=20) as env:
         step = env.run(conversations=150, seconds=12, spawn_s=2)
         assert env.events.sent > 100
     assert step.errors == {}
