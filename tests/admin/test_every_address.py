@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.contrib.auth.models import Permission, User
 from django.db import connection, transaction
 from django.db.models import CharField, Model, TextField
 from django.http import HttpResponse
+from django.template.response import TemplateResponse
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, reverse
 from guardian.models import UserObjectPermission
@@ -237,12 +240,11 @@ def test_no_address_is_open_to_anybody_who_is_not_logged_in(full: AdminEnvironme
 
 @pytest.mark.parametrize("name", STAFF)
 def test_no_filter_or_search_finds_what_its_user_may_not_see(full: AdminEnvironment, name: str) -> None:
-    browser, hidden = full.log_in(name), hidden_from(name)
-    request = request_of(name)
+    hidden, request = hidden_from(name), request_of(name)
     for model, page in PAGES:
         if not page.has_view_permission(request):
             continue
-        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        assert name != "olivia" or rows_listed(page, name), page
         texts = {one.name for one in model._meta.fields if isinstance(one, CharField | TextField)}
         related = {
             f"{one.name}__{other.name}"
@@ -252,10 +254,9 @@ def test_no_filter_or_search_finds_what_its_user_may_not_see(full: AdminEnvironm
             if isinstance(other, CharField | TextField)
         }
         for lookup in texts | related | set(page.get_queryset(request).query.annotations):
-            response = browser.get(url, {f"{lookup}__in": ",".join(hidden)})
-            assert response.status_code in (302, 400) or response.context["cl"].result_count == 0, (url, lookup)
+            assert rows_listed(page, name, {f"{lookup}__in": ",".join(hidden)}) == 0, (page, lookup)
         for word in hidden if page.get_search_fields(request) else ():
-            assert browser.get(url, {"q": word}).context["cl"].result_count == 0, (url, word)
+            assert rows_listed(page, name, {"q": word}) == 0, (page, word)
 
 
 @pytest.mark.parametrize("name", STAFF)
@@ -308,7 +309,19 @@ def test_posts_change_only_what_the_role_or_assignment_allows(full: AdminEnviron
     assert changed == allowed
 
 
-def request_of(name: str) -> Any:
-    request = RequestFactory().get("/")
+def rows_listed(page: ModelAdmin, name: str, asked: dict[str, str] | None = None) -> int:
+    """Number of rows on a list that is not rendered; 0 if the question is refused."""
+    try:
+        response = page.changelist_view(request_of(name, asked))
+    except DisallowedModelAdminLookup:
+        return 0
+    if isinstance(response, TemplateResponse):
+        return response.context_data["cl"].result_count
+    assert response.status_code == 302
+    return 0
+
+
+def request_of(name: str, asked: dict[str, str] | None = None) -> Any:
+    request = RequestFactory().get("/", asked)
     request.user = User.objects.get(username=name)
     return request
