@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     store_timeout_ms: int = Field(
         250, description="Longest wait for the store in a feature read that states no `timeout_ms`."
     )
+    idle_subject_days: int = Field(
+        365,
+        ge=0,
+        description="Days without an event or a read after which a customer's values leave the store. The next event "
+        "or read brings them back. 0: never.",
+    )
     vouch_expiry_ms: int = Field(2000, description="Time until a vouch key expires.")
     control_url: str = Field(
         "redis://127.0.0.1:6379/1",

@@ -13,6 +13,7 @@ In reading order:
 - ``changelog``, ``lease``, ``clock_check``: the durable changes, and why a replaced worker cannot write any
 - ``recovery``: tables read back from their changelogs
 - ``freshness``, ``watermarks``: the time up to which a partition is folded; its publication to readers
+- ``evictions``: idle subjects, whose values the store need not have
 - ``republisher``, ``republish_command``: all values pushed again, after a loss or by command
 - ``topic_check``, ``topic_watch``, ``partition_purge``: topics that were made anew; purges that may be lost
 - ``dead_letters``: records that cannot be folded

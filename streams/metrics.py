@@ -40,6 +40,14 @@ RECREATED = Counter(
     "rapport_stream_recreated_subjects",
     "Subjects pushed to the store again because it had had no permission of them.",
 )
+RESTORED = Counter(
+    "rapport_stream_restored_subjects",
+    "Idle subjects whose values were pushed to the store again because they were read or had an event.",
+)
+NOT_PUSHED = Counter(
+    "rapport_stream_idle_subjects",
+    "Idle subjects whose values were not pushed to a store that had lost them. They are, when they are read.",
+)
 REFUSED = Gauge("rapport_stream_refused_topics", "1 while the worker refuses topics that were made anew or shrank.")
 PARTITION_PURGED = Counter(
     "rapport_stream_partition_purged_subjects", "Subjects purged because purges may have been lost."

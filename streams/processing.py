@@ -18,6 +18,9 @@ events are skipped and counted, its purge changes no table. Its hash may have va
 permission again and sends a purge, at which every value of the subject is written again. Before a subject is passed
 by, it is written to a topic, since nothing else tells that events are missing, or a purge was not carried out, if the
 store is emptied meanwhile (``streams.passed_by``).
+
+The values of an idle subject may have been evicted from the store, which its mark tells. A purge writes them again, of
+every source, and removes the mark; so does the subject's next event.
 """
 
 import asyncio
@@ -30,15 +33,16 @@ from featurestore.definitions.windows import MAX_CLOCK_SKEW_S
 from featurestore.first_timestamp import MalformedHeader, first_timestamp_ms
 from featurestore.identity import is_subject, partition_of
 from featurestore.permission import Permission, PurposePermission, held
-from featurestore.store.protocol import FieldWrite, WriteOutcome
+from featurestore.store.protocol import EVICTED_MS, FieldWrite, WriteOutcome, marked_ms
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.layout_id import layout_id_in, layout_id_of
 from featurestore.tiles.state_record import StateRecord, UnknownFormat, decode
 from featurestore.tiles.stored_field import field_name, pack_field
 from streams import coverage
 from streams.dead_letters import DeadLetterWriter, Rejection
+from streams.evictions import evicted_subjects, removable_mark
 from streams.fetch_batches import FetchBatch, KafkaRecord
-from streams.metrics import EVENT_TO_SERVED, OUTCOMES, RECREATED
+from streams.metrics import EVENT_TO_SERVED, OUTCOMES, RECREATED, RESTORED
 from streams.passed_by import NO_CHANGES, Changes, PassedByWriter, Skipped
 from streams.retrying_store import RetryingStore
 from streams.tables import StateTable
@@ -310,6 +314,9 @@ class MicroBatchProcessor:
         marks = await self._apply(parts)
         if purged:
             await self._finish_purges(purged, marks)
+        if any(marks.values()) and (evicted := evicted_subjects(marks, parts, purged)):
+            for partition, subjects in evicted.items():
+                await self.purge(partition, subjects)
 
     async def _purged_subjects(self, batch: FetchBatch) -> list[str]:
         """The subjects that a batch of purges names."""
@@ -326,17 +333,20 @@ class MicroBatchProcessor:
         So the lease is proved between the writes and the removal of marks: its changelog record would be refused.
         """
         for partition, subjects in purged.items():
-            if recreated := sum(marks[subject] is not None for subject in subjects):
+            if marked := [mark for subject in subjects if (mark := marks[subject]) is not None]:
                 processor = next(iter(self.processors.values()))
                 await processor.table.commit(partition, {LEASE_PROOF: None})
-                RECREATED.inc(recreated)
+                restored = sum(marked_ms(mark) == EVICTED_MS for mark in marked)
+                RESTORED.inc(restored)
+                RECREATED.inc(len(marked) - restored)
         everyone = sorted(subject for subjects in purged.values() for subject in subjects)
         await self.store.call(self.store.online.drop_disallowed, {subject: marks[subject] for subject in everyone})
 
     async def _apply(self, parts: Sequence[SourceBatch]) -> dict[str, bytes | None]:
         """Fold, commit to the tables and write to the store, until every write is allowed.
 
-        Returns the subjects' recreation marks, as read before the writes.
+        Returns the subjects' recreation and eviction marks, as read before the writes, but for an eviction mark that
+        must stay.
         """
         pending = list(dict.fromkeys(subject for part in parts for subject in part.arrivals))
         marks: dict[str, bytes | None] = {}
@@ -345,7 +355,7 @@ class MicroBatchProcessor:
             # does not allow the write. If it vanished, the subject is passed by, and nothing of it is written.
             stored = dict(zip(pending, await self.store.read_subjects(pending), strict=True))
             permissions = {subject: one.permission for subject, one in stored.items()}
-            marks.update((subject, one.recreation_mark) for subject, one in stored.items())
+            marks.update((subject, removable_mark(one, self.clock())) for subject, one in stored.items())
             passed_by = self._passed_by(parts, permissions)
             for subject in passed_by.subjects:
                 del permissions[subject]  # read again when it is written

@@ -3,16 +3,19 @@
 A republication runs beside the micro-batches: for each page of subjects it has the partition number to itself, and
 pushes what the table holds at that moment. Few push at once: preparing a page takes the event loop tens of
 milliseconds, and a micro-batch waits for all of them at each of its steps.
+
+Idle subjects of which the store has no value stay evicted: a store that was emptied does not become larger than it was.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from faust.types import TP
 
 from featurestore.store.protocol import Node, WriteOutcome
-from streams.metrics import REPUBLISHED, REPUBLISHING
+from streams.evictions import IdleSubjects
+from streams.metrics import NOT_PUSHED, REPUBLISHED, REPUBLISHING
 from streams.partition_queues import PartitionQueues
 from streams.process_end import end_process
 from streams.processing import SourceProcessor, clock_ms
@@ -30,11 +33,17 @@ log = structlog.get_logger(__name__)
 
 class Republisher:
     """The republications of one worker, at most one a partition and node. ``incarnation``: the node's, see
-    ``featurestore.store.protocol``.
+    ``featurestore.store.protocol``. ``idle``: whose values may be left out; None: nobody's.
     """
 
-    def __init__(self, queues: PartitionQueues, store: RetryingStore, clock: Callable[[], int] = clock_ms):
-        self.queues, self.store, self.clock = queues, store, clock
+    def __init__(
+        self,
+        queues: PartitionQueues,
+        store: RetryingStore,
+        clock: Callable[[], int] = clock_ms,
+        idle: IdleSubjects | None = None,
+    ):
+        self.queues, self.store, self.clock, self.idle = queues, store, clock, idle
         self._pushes = asyncio.Semaphore(CONCURRENT_PUSHES)
         self._republished: dict[Target, str] = {}
         self._running: dict[Target, tuple[str, asyncio.Task[None]]] = {}
@@ -90,7 +99,7 @@ class Republisher:
                     return False
                 keys = processor.table.contents.keys_after(tp.partition, last, PAGE_SUBJECTS)
                 owned = [key for key in keys if not key.startswith(b"\0") and node.owns(key.decode())]
-                writes = list(processor.stored_fields(tp.partition, owned))
+                writes = list(processor.stored_fields(tp.partition, await self._without_idle(tp.partition, owned)))
                 if writes:
                     results = await self.store.call(self.store.online.write, writes, WHATEVER_ITS_END)
                     written = sum(result is WriteOutcome.DONE for result in results)
@@ -106,3 +115,11 @@ class Republisher:
                 log.info("republishing partition", topic=tp.topic, partition=tp.partition, subjects=subjects,
                          fields=fields)  # fmt: skip
             await asyncio.sleep(0)  # a micro-batch may take the partition number
+
+    async def _without_idle(self, partition: int, keys: Sequence[bytes]) -> Sequence[bytes]:
+        """The keys without those of idle subjects that the store has no value of, which are evicted now."""
+        if self.idle is None or not (idle := self.idle.among(partition, keys)):
+            return keys
+        evicted = await self.store.call(self.store.online.mark_evicted, idle)
+        NOT_PUSHED.inc(len(evicted))
+        return [key for key in keys if key.decode() not in evicted]

@@ -16,11 +16,14 @@ from typing import Annotated
 import msgspec
 
 PROCESS_LENGTH = 16
+MAX_EVICTED = 1_000
+"""Subjects whose values a batch asks for. The next read asks again."""
 MAX_TIME_MS = 253_402_300_799_999  # the last millisecond of the year 9999, the latest that a database stores
 
 Text = Annotated[str, msgspec.Meta(max_length=100, pattern=r"^[^\x00]*\Z")]  # no database stores a NUL
 Number = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
 TimeMs = Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME_MS)]
+Subject = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
 class BadBatch(ValueError):
@@ -42,7 +45,7 @@ class Read(msgspec.Struct, array_like=True, frozen=True):
     """One access record: the read of one subject. ``context`` is an index into the batch's contexts."""
 
     context: Number
-    subject: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+    subject: Subject
     at_ms: TimeMs
     request_id: Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^\x00]*\Z")]
 
@@ -60,7 +63,8 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
     """What one process gathered between two flushes; or a heartbeat, or its shutdown record.
 
     ``first`` is the number of the first read, or of the process's next one. Batch number 0 is a heartbeat, which may be
-    sent at any time. ``shutdown`` marks the shutdown record, the last batch of a process.
+    sent at any time. ``shutdown`` marks the shutdown record, the last batch of a process. ``evicted``: the subjects
+    that were read without values because they had been idle: the consumer has them pushed to the store again.
     """
 
     process: Annotated[str, msgspec.Meta(pattern=rf"^[0-9a-f]{{{PROCESS_LENGTH}}}\Z")]
@@ -72,6 +76,7 @@ class Batch(msgspec.Struct, array_like=True, frozen=True):
     reads: list[Read] = []
     requests: list[RequestCount] = []
     shutdown: bool = False
+    evicted: Annotated[list[Subject], msgspec.Meta(max_length=MAX_EVICTED)] = []
 
     @property
     def next(self) -> int:

@@ -4,6 +4,8 @@
 2. Write its batches in one transaction, which locks the rows of their processes.
 3. Delete the entries from the stream.
 
+When the stream is read, the values of evicted subjects that the batches name are requested from the streams.
+
 A batch may arrive twice: a consumer died between 2 and 3, a process got no answer and sent it again, the control Redis
 lost its last second, or two consumers read the same page. Its number shows that it is stored, and it is ignored.
 """
@@ -25,6 +27,7 @@ from featurestore.accesslog.models import AccessGap, AccessRecord, ReadContext, 
 from featurestore.accesslog.stream import RecordStream, StreamEntry, StreamUnavailable, open_stream
 from featurestore.clock import database_now, moment
 from featurestore.config import settings
+from featurestore.consent.outbox.value_requests import value_requests
 from featurestore.customers.selectors import held_subjects
 from featurestore.jobs.job_leases import hold_job_lease
 
@@ -63,14 +66,14 @@ def consume(stream: RecordStream, now: datetime | None = None) -> int:
 
     Two consumers may run at once: the job lease only spares the second one the work.
     """
+    read, evicted = 0, dict[str, None]()
     with hold_job_lease("accesslog.consume", LEASE_S, now) as held:
-        read = 0
         if held is None:
             return read
         for _ in range(MAX_PAGES):
             redis_ms, uptime_ms = stream.server_time()  # before the read: it returns all heartbeats sent until then
             entries = stream.oldest(PAGE_ENTRIES)
-            _write_page(stream, entries)
+            evicted |= dict.fromkeys(_write_page(stream, entries))
             read += len(entries)
             if len(entries) < PAGE_ENTRIES:
                 if uptime_ms > VANISHED_AFTER_MS:  # after a restart, Redis has not yet received every heartbeat
@@ -78,12 +81,15 @@ def consume(stream: RecordStream, now: datetime | None = None) -> int:
                 break
             if not held.renew():
                 break
-        return read
+    if evicted:
+        value_requests().send(evicted)
+    return read
 
 
-def _write_page(stream: RecordStream, entries: Sequence[StreamEntry]) -> None:
+def _write_page(stream: RecordStream, entries: Sequence[StreamEntry]) -> Iterable[str]:
+    """Write a page of entries; the evicted subjects that were read."""
     if not entries:
-        return
+        return ()
     received, quarantined = dict[bytes, ReceivedBatch](), list[StreamEntry]()
     for entry in entries:
         try:
@@ -99,6 +105,7 @@ def _write_page(stream: RecordStream, entries: Sequence[StreamEntry]) -> None:
     if quarantined:
         stream.quarantine(quarantined)
     stream.delete([entry.id for entry in entries])
+    return [subject for one in received.values() for subject in one.batch.evicted]
 
 
 def _try_write(entry: StreamEntry, received: ReceivedBatch) -> bool:

@@ -21,10 +21,18 @@ from typing import Protocol, TypeVar
 import structlog
 from prometheus_client import Counter, Gauge
 
-from featurestore.accesslog.batches import PROCESS_LENGTH, Batch, BatchContext, Read, RequestCount, encode
+from featurestore.accesslog.batches import (
+    MAX_EVICTED,
+    PROCESS_LENGTH,
+    Batch,
+    BatchContext,
+    Read,
+    RequestCount,
+    encode,
+)
 from featurestore.accesslog.stream import RecordStream, StreamUnavailable
 from featurestore.config import settings
-from featurestore.serving.answer import Answer, Status, ViewAnswer
+from featurestore.serving.answer import EVICTED, Answer, Status, ViewAnswer
 
 FLUSH_S = 0.05
 FLUSHES_PER_HEARTBEAT = 20
@@ -173,16 +181,19 @@ class AccessLogWriter:
         first = self._next_record
         self._next_record += sum(len(subjects) for _, _, _, subjects, *_ in queued)
         contexts: dict[ContextKey, int] = {}  # with their indices
-        reads = []
+        reads, evicted = [], dict[str, None]()
         for credential, service, purpose, subjects, answers, at_ms, request_id in queued:
             for subject, answer in zip(subjects, answers, strict=True):
                 views = tuple((name, _withheld_reason(view)) for name, view in answer.views.items())
                 context = (credential.client, credential.key_id, service, purpose, views)
                 reads.append(Read(contexts.setdefault(context, len(contexts)), subject, at_ms, request_id))
+                if any(view.reason is EVICTED for view in answer.views.values()):
+                    evicted[subject] = None
         requests = collections.Counter(_popped(self._requests))
         for start in range(0, len(reads), MAX_BATCH_READS):
-            self._pack(reads[start : start + MAX_BATCH_READS], contexts, requests, first=first + start)
-            requests = collections.Counter()
+            page, asked = reads[start : start + MAX_BATCH_READS], list(evicted)[:MAX_EVICTED]
+            self._pack(page, contexts, requests, first=first + start, evicted=asked)
+            requests, evicted = collections.Counter(), {}
         if requests:
             self._pack([], {}, requests)
 
@@ -194,6 +205,7 @@ class AccessLogWriter:
         *,
         first: int | None = None,
         shutdown: bool = False,
+        evicted: Sequence[str] = (),
     ) -> None:
         self._batch_number += 1
         counts = [RequestCount(*key, count) for key, count in requests.items()]
@@ -207,6 +219,7 @@ class AccessLogWriter:
             reads=list(reads),
             requests=counts,
             shutdown=shutdown,
+            evicted=list(evicted),
         )
         count = len(reads) + len(counts)
         self._pending.append((encode(batch), count))

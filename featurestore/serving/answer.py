@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 import msgspec
 
+EVICTED = "the customer was idle; the values are being pushed to the store again"
+"""Reason of a stale view whose values were deleted because the subject was idle. The access log asks for them."""
+
 
 class Status(StrEnum):
     """Status of a view's values in an answer."""

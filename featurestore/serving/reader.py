@@ -19,7 +19,7 @@ from featurestore.definitions.windows import window_start_s
 from featurestore.identity import partition_of
 from featurestore.permission import Denial, PurposePermission
 from featurestore.serving import as_of
-from featurestore.serving.answer import Answer, Status, ViewAnswer
+from featurestore.serving.answer import EVICTED, Answer, Status, ViewAnswer
 from featurestore.serving.guard import carries_grant, decide_access
 from featurestore.store.metrics import DAMAGED
 from featurestore.store.protocol import OnlineStore, StoredSubject, Watermark
@@ -212,7 +212,7 @@ def _status(
     if watermark.incarnation != stored.node.incarnation:
         return ViewAnswer(Status.STALE, start, None, REPUBLISHING)
     if stored.recreation_mark is not None:
-        return ViewAnswer(Status.STALE, start, None, RECREATED)
+        return ViewAnswer(Status.STALE, start, None, EVICTED if stored.is_evicted else RECREATED)
     if watermark.folded_to_ms > now_ms + MAX_AHEAD_MS:
         return ViewAnswer(Status.STALE, start, None, AHEAD)
     age_s = max(at_ms - watermark.folded_to_ms, 0) / 1000

@@ -24,8 +24,10 @@ from featurestore.store.protocol import (
     StoredSubject,
     StoreUnavailable,
     WriteOutcome,
+    eviction_token,
 )
-from featurestore.store.redis import MovedSlot, RedisNode
+from featurestore.store.redis import RedisNode
+from featurestore.store.replies import MovedSlot
 from featurestore.store.server import Call, Server, complete, complete_all
 from featurestore.store.slots import SLOTS, parse_primaries, parse_slots, slot_of
 
@@ -149,6 +151,28 @@ class ClusterStore:
         for _, answer in self._call_all_owners(subjects, erase):
             left |= answer
         return left
+
+    def evict(self, subjects: Sequence[str], idle_since_s: int, *, dry_run: bool = False) -> list[int | None]:
+        token = "" if dry_run else eviction_token()
+
+        def evict(node: RedisNode, indexes: Sequence[int]) -> Call[list[int | None]]:
+            return node.evict_call([subjects[i] for i in indexes], idle_since_s, token)
+
+        sizes: dict[int, int | None] = {}
+        for indexes, answer in self._call_all_owners(subjects, evict):
+            sizes |= zip(indexes, answer, strict=True)
+        return [sizes[i] for i in range(len(subjects))]
+
+    def mark_evicted(self, subjects: Mapping[str, int]) -> set[str]:
+        names = list(subjects)
+
+        def mark_evicted(node: RedisNode, indexes: Sequence[int]) -> Call[set[str]]:
+            return node.mark_evicted_call({names[i]: subjects[names[i]] for i in indexes})
+
+        marked: set[str] = set()
+        for _, answer in self._call_all_owners(names, mark_evicted):
+            marked |= answer
+        return marked
 
     def subjects(self) -> Iterator[str]:
         for node in self.nodes():

@@ -11,6 +11,7 @@ import msgspec
 
 from featurestore.permission import Permission, PurposePermission, current
 from featurestore.store.protocol import (
+    EVICTED_MS,
     MARK_DECODER,
     NEW_INCARNATION_EPOCH,
     FieldWrite,
@@ -21,12 +22,16 @@ from featurestore.store.protocol import (
     StoreClaim,
     StoredChange,
     StoredSubject,
+    StoreMemory,
     StoreUnavailable,
     VouchingRecord,
     Watermark,
     WriteOutcome,
+    eviction_mark,
+    eviction_token,
+    marked_ms,
 )
-from featurestore.tiles.stored_field import fencing_header_of
+from featurestore.tiles.stored_field import fencing_header_of, newest_s_of
 
 
 class MemoryStore:
@@ -150,6 +155,38 @@ class MemoryStore:
                 self.delete(subject)
             return left
 
+    def evict(self, subjects: Sequence[str], idle_since_s: int, *, dry_run: bool = False) -> list[int | None]:
+        with self._available_lock():
+            token = None if dry_run else eviction_token()
+            return [self._evict(subject, idle_since_s, token) for subject in subjects]
+
+    def _evict(self, subject: str, idle_since_s: int, token: int | None) -> int | None:
+        values = self._fields.get(subject, {})
+        seconds = [newest_s_of(raw) for raw in values.values()]
+        if not self._may_evict(subject) or None in seconds:
+            return 0
+        newest_s = max((second for second in seconds if second is not None), default=-1)
+        if newest_s >= idle_since_s:
+            return None
+        size = sum(len(name) + len(raw) for name, raw in values.items())
+        if size and token is not None:
+            del self._fields[subject]
+            self._recreation_marks[subject] = eviction_mark(newest_s, token)
+        return size
+
+    def _may_evict(self, subject: str) -> bool:
+        permission, mark = self._permissions.get(subject), self._recreation_marks.get(subject)
+        paused = permission is None or any(one.paused for one in permission.purposes.values())
+        return not paused and (mark is None or marked_ms(mark) == EVICTED_MS)
+
+    def mark_evicted(self, subjects: Mapping[str, int]) -> set[str]:
+        with self._available_lock():
+            token = eviction_token()
+            empty = {one for one in subjects if self._may_evict(one) and not self._fields.get(one)}
+            for subject in empty:
+                self._recreation_marks.setdefault(subject, eviction_mark(subjects[subject], token))
+            return empty
+
     def advance_watermark(self, source: str, partition: int, watermark: Watermark) -> bool:
         with self._available_lock():
             stored = self._watermarks.get((source, partition))
@@ -165,6 +202,10 @@ class MemoryStore:
     def now_ms(self) -> int:
         with self._available_lock():
             return int(self._clock() * 1000)
+
+    def memory(self) -> StoreMemory:
+        with self._available_lock():
+            return StoreMemory(sum(len(raw) for one in self._fields.values() for raw in one.values()), 0)
 
     def vouching_record(self) -> VouchingRecord:
         with self._available_lock():

@@ -4,6 +4,7 @@ Calls are synchronous; the streams make them from a thread of their own. A call 
 StoreUnavailable within the time given, never hangs, and may be repeated: every write is fenced.
 """
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -18,6 +19,10 @@ NEW_INCARNATION_EPOCH = 0
 
 
 MARK_DECODER = msgspec.msgpack.Decoder(tuple[int, int])  # of a recreation mark: time in ms, sequence
+EVICTED_MS = -1
+"""The time in an eviction mark, in place of a recreation mark's: before every grant."""
+EVICTION_TOKENS = 2**21
+"""Random numbers that tell eviction marks apart."""
 
 
 class StoreUnavailable(Exception):
@@ -67,6 +72,13 @@ class StoredChange(NamedTuple):
     token: int = 0  # 0: unknown
 
 
+class StoreMemory(NamedTuple):
+    """Memory of a node, in bytes. Over its limit (0: it has none) a write is refused, and nothing is vouched for."""
+
+    used_bytes: int
+    limit_bytes: int
+
+
 class VouchingRecord(NamedTuple):
     """What a node stores about vouching.
 
@@ -113,11 +125,30 @@ class NodeState(NamedTuple):
     watermarks: list[Watermark | None]
 
 
+def marked_ms(mark: bytes) -> int:
+    """The time in a recreation mark; EVICTED_MS in an eviction mark; 0 if it can't be read."""
+    try:
+        return MARK_DECODER.decode(mark)[0]
+    except msgspec.MsgspecError:
+        return 0
+
+
+def eviction_token() -> int:
+    """A number for an eviction mark: whoever pushed the values before a second eviction does not end that one."""
+    return secrets.randbelow(EVICTION_TOKENS)
+
+
+def eviction_mark(newest_s: int, token: int) -> bytes:
+    """The eviction mark of a subject whose newest counted event was in a second."""
+    return msgspec.msgpack.encode((EVICTED_MS, newest_s * EVICTION_TOKENS + token))
+
+
 class StoredSubject(NamedTuple):
     """Stored data of one subject: its permission and the raw fields asked for, in order.
 
     Unless its node is vouched for, the permission counts as missing. ``recreation_mark``: a permission was stored where
     none was, though a grant of it had begun. Values may be missing until its grants start later and all were pushed.
+    An *eviction mark* may be in its place: the values were deleted because the subject was idle.
     """
 
     permission: Permission | None
@@ -128,16 +159,24 @@ class StoredSubject(NamedTuple):
     @property
     def recreated_ms(self) -> int | None:
         """When a permission was stored again, if values may be missing since; 0 if the mark can't be read."""
-        if self.recreation_mark is None:
-            return None
-        try:
-            return MARK_DECODER.decode(self.recreation_mark)[0]
-        except msgspec.MsgspecError:
-            return 0
+        time_ms = None if self.recreation_mark is None else marked_ms(self.recreation_mark)
+        return None if time_ms == EVICTED_MS else time_ms
+
+    @property
+    def is_evicted(self) -> bool:
+        """Whether the values were deleted because the subject was idle: the streams push them again at a purge."""
+        return self.recreation_mark is not None and marked_ms(self.recreation_mark) == EVICTED_MS
 
     @property
     def vouched(self) -> bool:
         return bool(self.node.incarnation)
+
+    @property
+    def evicted_event_s(self) -> int | None:
+        """The second of the newest event that the values of an evicted subject had counted; of others None."""
+        if self.recreation_mark is None or not self.is_evicted:
+            return None
+        return MARK_DECODER.decode(self.recreation_mark)[1] // EVICTION_TOKENS
 
 
 class ReadResult(NamedTuple):
@@ -215,18 +254,37 @@ class OnlineStore(Protocol):
     def drop_disallowed(self, subjects: Mapping[str, bytes | None]) -> None:
         """Drop every field that the stored permission neither allows nor pauses (all of them where there is none).
 
-        The values by subject: the recreation mark after which every value was pushed. It is removed if it is still the
-        stored one, and every grant of the permission starts later than it.
+        The values by subject: the recreation or eviction mark after which every value was pushed. It is removed if it
+        is still the stored one, and every grant of the permission starts later than it.
         """
 
     def contents(self, subjects: Sequence[str]) -> list[dict[str, bytes]]:
-        """Every field of the subjects' hashes by name, in order: ``p`` the permission, ``r`` the recreation mark, and
-        the values of views, also of removed ones. Raises StoreUnavailable if any node does not answer.
+        """Every field of the subjects' hashes by name, in order: ``p`` the permission, ``r`` the recreation or
+        eviction mark, and the values of views, also of removed ones. Raises StoreUnavailable if any node does not
+        answer.
         """
 
     def erase(self, subjects: Sequence[str]) -> set[str]:
         """Delete the hashes of subjects whose permission names no purpose, or that have none; the subjects whose hash
         stays. Raises StoreUnavailable if any node does not answer; on the others it took effect.
+        """
+
+    def evict(self, subjects: Sequence[str], idle_since_s: int, *, dry_run: bool = False) -> list[int | None]:
+        """Evict idle subjects, each in one step: delete its values and leave a new eviction mark; its permission stays.
+
+        The bytes of the deleted values, in order. None: the subject is not idle, which means that its values counted an
+        event since that second, or that somebody is subscribed to its changes. 0: there is nothing that may be deleted;
+        of a subject with a paused purpose, or a recreation mark, every value stays. ``dry_run`` changes nothing.
+
+        Works in a full store. Raises StoreUnavailable if any node does not answer; on the others it took effect.
+        """
+
+    def mark_evicted(self, subjects: Mapping[str, int]) -> set[str]:
+        """Give an eviction mark to the subjects that have a permission and no values; those that are evicted now.
+
+        The values by subject: the second of the newest counted event.
+
+        Raises StoreUnavailable if any node does not answer; on the others it took effect.
         """
 
     def subjects(self) -> Iterable[str]:
@@ -255,6 +313,9 @@ class Node(OnlineStore, Protocol):
 
     def now_ms(self) -> int:
         """The time of the node's clock, by which the vouch key expires."""
+
+    def memory(self) -> StoreMemory:
+        """The memory that it uses, and its limit."""
 
     def vouching_record(self) -> VouchingRecord:
         """What the node stores about vouching."""

@@ -8,13 +8,12 @@ of one of its slots.
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha1
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-import hiredis
 import msgspec
 import structlog
 
@@ -33,31 +32,26 @@ from featurestore.store.protocol import (
     StoreClaim,
     StoredChange,
     StoredSubject,
+    StoreMemory,
     StoreUnavailable,
     VouchingRecord,
     Watermark,
     WriteOutcome,
+    eviction_token,
 )
+from featurestore.store.replies import checked, decoded, error_of, is_ask, is_error
 from featurestore.store.server import Call, Server, complete
 from featurestore.store.slots import hash_tag, parse_primaries, parse_slots, slot_of
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 SCRIPTS = {path.stem: path.read_text() for path in (Path(__file__).parent / "scripts").glob("*.lua")}
 SCRIPT_SHAS = {name: sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in SCRIPTS.items()}
 SCRIPTS_BY_SHA = {SCRIPT_SHAS[name]: text for name, text in SCRIPTS.items()}
 SHORT_PIPELINE, BULK_TIMEOUT_MS = 10, 5_000  # no conversation waits for a pipeline of more commands
-UNAVAILABLE = re.compile(  # within a script, Redis 6.2 puts the script's name before the error's
-    "^(ERR Error running script .*: -)?"
-    "(LOADING|READONLY|OOM|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|ASK|BUSY|NOAUTH|NOPERM|MISCONF|NOREPLICAS)"
-)
 ENCODER = msgspec.msgpack.Encoder()
 LINEAGE = re.compile(r"master_replid2?:(\w+)")  # of this run, and of the primary that it replicated before
+MEMORY = re.compile(r"^(used_memory|maxmemory):(\d+)", re.MULTILINE)
 IDENTITY = re.compile(r"(run_id|master_replid):(\w+)")
-
-
-class MovedSlot(StoreUnavailable):
-    """The node does not own a slot that a command was for."""
 
 
 class ClaimRecord(NamedTuple):
@@ -82,7 +76,7 @@ WATERMARK_DECODER = msgspec.msgpack.Decoder(Watermark)
 
 @lru_cache(maxsize=1_024)  # a watermark moves once a second, and every read asks for some
 def decode_watermark(raw: bytes) -> Watermark | None:
-    return _decoded(WATERMARK_DECODER.decode, raw, "watermark")
+    return decoded(WATERMARK_DECODER.decode, raw, "watermark")
 
 
 def subject_key(subject: str) -> str:
@@ -128,7 +122,7 @@ class RedisNode:
         commands += [("HMGET", subject_key(subject), "p", "r", *fields) for subject in subjects]
         run_id, replies = yield from self.server.request(commands, deadline)
         first = len(commands) - len(subjects)
-        vouch, *rest = _checked(replies[:first])
+        vouch, *rest = checked(replies[:first])
         found = [None if raw is None else decode_watermark(raw) for raw in rest[0]] if watermarks else []
         if self._is_vouched(vouch, run_id):
             node = NodeState(vouch.partition(b" ")[0].decode(), found)
@@ -139,16 +133,16 @@ class RedisNode:
         for reply in replies[first:]:
             if isinstance(reply, list):
                 permission, mark, *values = reply
-                found_permission = _decoded(decode, permission, "permission") if permission else None
+                found_permission = decoded(decode, permission, "permission") if permission else None
                 stored.append(StoredSubject(found_permission, values, node, mark))
-            elif _is_error(reply, "WRONGTYPE "):  # another program's key: it counts as an empty hash
+            elif is_error(reply, "WRONGTYPE "):  # another program's key: it counts as an empty hash
                 DAMAGED.labels("hash").inc()
                 stored.append(StoredSubject(None, [None] * len(fields), node))
-            elif _is_ask(reply):  # migrating to a node that is not vouched for with this slot
+            elif is_ask(reply):  # migrating to a node that is not vouched for with this slot
                 nodes.append(NodeState("", [None] * len(watermarks)))
                 stored.append(StoredSubject(None, [None] * len(fields), nodes[-1]))
             else:
-                raise _error_of(reply)
+                raise error_of(reply)
         return ReadResult(stored, nodes)
 
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
@@ -187,7 +181,7 @@ class RedisNode:
                 for subject in batch
             ]
             run_id, (raw, *answers, vouch) = yield from self._run_pipeline([highest, *applied, ("GET", self.vouch_key)])
-            before = raw and _decoded(CHANGE_DECODER.decode, raw, "highest_change")
+            before = raw and decoded(CHANGE_DECODER.decode, raw, "highest_change")
             vouched = self._is_vouched(vouch, run_id)
             for subject, answer in zip(batch, answers, strict=True):
                 results[subject] = PublishResult(vouched, answer == 0, before, answer in (2, 3))
@@ -221,6 +215,25 @@ class RedisNode:
         replies = yield from self._run_pipelines([_evalsha("erase", [subject_key(subject)]) for subject in subjects])
         return {subject for subject, erased in zip(subjects, replies, strict=True) if not erased}
 
+    def evict(self, subjects: Sequence[str], idle_since_s: int, *, dry_run: bool = False) -> list[int | None]:
+        return complete(self.evict_call(subjects, idle_since_s, "" if dry_run else eviction_token()))
+
+    def evict_call(self, subjects: Sequence[str], idle_since_s: int | str, token: int | str) -> Call[list[int | None]]:
+        replies = yield from self._run_pipelines(
+            [_evalsha("evict", [subject_key(subject)], idle_since_s, token) for subject in subjects]
+        )
+        return [None if size < 0 else size for size in replies]
+
+    def mark_evicted(self, subjects: Mapping[str, int]) -> set[str]:
+        return complete(self.mark_evicted_call(subjects))
+
+    def mark_evicted_call(self, subjects: Mapping[str, int]) -> Call[set[str]]:
+        token = eviction_token()
+        replies = yield from self._run_pipelines(
+            [_evalsha("evict", [subject_key(one)], "", token, newest_s) for one, newest_s in subjects.items()]
+        )
+        return {subject for subject, marked in zip(subjects, replies, strict=True) if marked}
+
     def advance_watermark(self, source: str, partition: int, watermark: Watermark) -> bool:
         command = _evalsha("watermark", [self.watermarks_key], f"{source}/{partition}", ENCODER.encode(watermark))
         return complete(self._run_pipelines([command])) == [1]
@@ -245,6 +258,11 @@ class RedisNode:
         ((seconds, microseconds),) = self._execute([("TIME",)])
         return int(seconds) * 1000 + int(microseconds) // 1000
 
+    def memory(self) -> StoreMemory:
+        (raw,) = self._execute([("INFO", "memory")])
+        found = {name: int(value) for name, value in MEMORY.findall(raw.decode())}
+        return StoreMemory(found["used_memory"], found["maxmemory"])
+
     def vouching_record(self) -> VouchingRecord:
         keys = (self.claim_key, self.highest_key, self.latch_key, self.vouch_key)
         about_run = [("INFO", "server"), ("INFO", "replication")]
@@ -252,13 +270,13 @@ class RedisNode:
         run_id = dict(IDENTITY.findall(server.decode()))["run_id"].encode()
         return VouchingRecord(
             claim and self._decode_claim(claim, replication),
-            highest and _decoded(CHANGE_DECODER.decode, highest, "highest_change"),
+            highest and decoded(CHANGE_DECODER.decode, highest, "highest_change"),
             int(latch or 0),
             _lease_of(vouch) if self._is_vouched(vouch, run_id) else None,
         )
 
     def _decode_claim(self, raw: bytes, replication: bytes) -> StoreClaim | None:
-        if (stored := _decoded(CLAIM_DECODER.decode, raw, "claim")) is None:
+        if (stored := decoded(CLAIM_DECODER.decode, raw, "claim")) is None:
             return None
         own = stored.slots == self.slots and stored.replication_id in LINEAGE.findall(replication.decode())
         if self.slots and not own:
@@ -300,7 +318,7 @@ class RedisNode:
         return vouch is not None and vouch.startswith(run_id + self._vouched_slots)
 
     def _execute(self, commands: Sequence[Command]) -> Replies:
-        return _checked(complete(self.server.request(commands, time.monotonic() + self.timeout_ms / 1000))[1])
+        return checked(complete(self.server.request(commands, time.monotonic() + self.timeout_ms / 1000))[1])
 
     def _run_pipelines(self, commands: Sequence[Command]) -> Call[Replies]:
         answers: Replies = []
@@ -314,18 +332,18 @@ class RedisNode:
         timeout_ms = self.timeout_ms if len(commands) < SHORT_PIPELINE else BULK_TIMEOUT_MS
         deadline = time.monotonic() + timeout_ms / 1000
         run_id, replies = yield from self.server.request(commands, deadline)
-        if refused := [i for i, reply in enumerate(replies) if _is_error(reply, "NOSCRIPT ")]:
+        if refused := [i for i, reply in enumerate(replies) if is_error(reply, "NOSCRIPT ")]:
             yield from self.server.request([("SCRIPT", "LOAD", text) for text in SCRIPTS.values()], deadline)
             run_id, again = yield from self.server.request(commands[refused[0] :], deadline)
             replies[refused[0] :] = again
         self._follow_asks(commands, replies, deadline)
-        return run_id, _checked(replies)
+        return run_id, checked(replies)
 
     def _follow_asks(self, commands: Sequence[Command], replies: Replies, deadline: float) -> None:
         """Replace ASK replies: of a migrating slot, run the commands on keys that have left at the importing node."""
         indexes_by_address: dict[str, list[int]] = defaultdict(list)
         for i, reply in enumerate(replies):
-            if _is_ask(reply):
+            if is_ask(reply):
                 indexes_by_address[str(reply).split()[2]].append(i)
         for address, indexes in indexes_by_address.items():
             importing = Connection(self.server.peer_url(address), max(int((deadline - time.monotonic()) * 1000), 1))
@@ -362,37 +380,3 @@ def _lease_of(vouch: bytes) -> LeaseFence:
         return NO_LEASE
     epoch, number, holder = lease.split("/", 2)
     return LeaseFence(int(epoch), int(number), holder)
-
-
-def _decoded(decode: Callable[[bytes], T], raw: bytes, content: str) -> T | None:
-    """The content of a field or key; None if it can't be read, which is counted."""
-    try:
-        return decode(raw)
-    except msgspec.MsgspecError:
-        DAMAGED.labels(content).inc()
-        return None
-
-
-def _is_error(reply: object, start: str) -> bool:
-    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith(start)
-
-
-def _is_ask(reply: object) -> bool:
-    """Whether a cluster's node redirects one command, whose key has left with a migrating slot."""
-    return _is_error(reply, "ASK ")
-
-
-def _error_of(reply: Exception) -> Exception:
-    """The exception of an error reply: StoreUnavailable for a state of the store, else the reply itself (our bug)."""
-    text = str(reply)
-    if text.startswith("MOVED "):
-        return MovedSlot(f"the key is on another node ({text}): a cluster's store_url begins with redis+cluster://")
-    return StoreUnavailable(f"store can't serve now: {text}") if UNAVAILABLE.match(text) else reply
-
-
-def _checked(replies: Replies) -> Replies:
-    """The replies. Raises the exception of the first error."""
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise _error_of(reply)
-    return replies

@@ -2,7 +2,8 @@
 
 The bytes, little-endian: a fencing header (generation u32, offset u64, grant id u64); the second of the newest event
 that counted unchecked, or 0 (u32); the view's suffix aggregates (featurestore.tiles.view_codec), which begin with their
-layout id. The store's scripts compare the header alone. Only ``pack_field`` composes these bytes.
+layout id and the second of the newest counted event (u32 each). The store's scripts compare the header, and this
+second where a subject is evicted. Only ``pack_field`` composes these bytes.
 
 >>> raw = pack_field(1, 41, 7, b"layout id, rows, cells", unchecked_s=60)
 >>> raw[:20].hex(" ", -4), fencing_header_of(raw)
@@ -15,6 +16,7 @@ from typing import NamedTuple
 FENCING_HEADER = Struct("<IQQ")
 UNCHECKED = Struct("<I")
 FIELD_HEADER = Struct("<IQQI")  # both
+NEWEST = Struct("<I")
 VALUES_START = FIELD_HEADER.size  # the offset of the suffix aggregates in a field, in bytes
 
 
@@ -39,6 +41,13 @@ def fencing_header_of(raw: bytes) -> FencingHeader:
 def unchecked_s_of(raw: bytes) -> int:
     """The second of the newest event of a field that counted without a check for duplicates; 0 if all were checked."""
     return int(UNCHECKED.unpack_from(raw, FENCING_HEADER.size)[0])
+
+
+def newest_s_of(raw: bytes) -> int | None:
+    """The second of the newest event that a field's values counted; None if it is too short for values."""
+    if len(raw) < VALUES_START + 2 * NEWEST.size:
+        return None
+    return int(NEWEST.unpack_from(raw, VALUES_START + NEWEST.size)[0])
 
 
 def field_name(view: str, purpose: str) -> str:

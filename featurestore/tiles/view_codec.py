@@ -66,6 +66,20 @@ encode_tiles = msgspec.msgpack.Encoder().encode
 decode_tiles = msgspec.msgpack.Decoder(Tiles).decode
 
 
+class NewestEvent(msgspec.Struct, array_like=True):
+    """Of tiles only when their newest event was."""
+
+    newest_s: int
+
+
+decode_newest = msgspec.msgpack.Decoder(NewestEvent).decode
+
+
+def newest_event_s_of(raw: bytes) -> int:
+    """The second of the newest event that the tiles which a table keeps counted."""
+    return decode_newest(memoryview(raw)[LAYOUT_ID.size :]).newest_s
+
+
 class EncodedTiles(NamedTuple):
     """Tiles as bytes: layout id and msgpack, as a table keeps them; suffix aggregates, as the store serves them."""
 

@@ -1,7 +1,7 @@
 """Consumer: every record once and every gap known, though batches come twice, late or broken."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from featurestore.accesslog.consumer import VANISHED_AFTER_MS
 from featurestore.accesslog.models import AccessGap, AccessRecord, ReadContext, WriterProcess
 from featurestore.accesslog.stream import FIELD, KEY, QUARANTINE_KEY, RecordStream
 from featurestore.config import settings
+from featurestore.serving.answer import EVICTED, Answer, Status, ViewAnswer
 from tests.accesslog.harness import ANN, BEN, NOW, NOW_MS, Bot, ControlRedis, gaps, read, stored, usage
 from tests.kit.access_log import answer
 from tests.kit.threads import at_once
@@ -34,6 +35,31 @@ def test_read_is_stored_with_client_subject_views_and_time(control: ControlRedis
     assert (context.given, context.withheld) == (["spend"], {"mood": "refused"})
     assert control.redis.xlen(KEY) == 0
     assert gaps() == []
+
+
+def test_values_of_evicted_subjects_that_were_read_are_requested(
+    control: ControlRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requested: list[str] = []
+
+    class Requests:
+        def send(self, subjects: Iterable[str]) -> int:
+            requested.extend(subjects)
+            return 0
+
+    monkeypatch.setattr(consumer, "value_requests", Requests)
+    writer = control.writer()
+    read(writer)
+    writer.flush()
+    control.consume()
+    assert requested == []
+    evicted = Answer("support_chat", "service", "", {}, {"spend": ViewAnswer(Status.STALE, reason=EVICTED)})
+    for subject in (ANN, BEN, ANN):
+        writer.add_read(Bot(), "support_chat", "service", [subject], [evicted], NOW_MS, "request-2")
+        writer.flush()
+    control.consume()
+    assert requested == [ANN, BEN]
+    assert stored()[ANN, "request-2"] == 2
 
 
 def test_similar_reads_share_one_context(control: ControlRedis) -> None:

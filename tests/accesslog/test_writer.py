@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from devservers.waiting import eventually
 from featurestore.accesslog import writer as writer_module
-from featurestore.accesslog.batches import BadBatch, Batch, BatchContext, decode, encode
+from featurestore.accesslog.batches import MAX_EVICTED, BadBatch, Batch, BatchContext, decode, encode
 from featurestore.accesslog.writer import (
     FLUSHES_PER_HEARTBEAT,
     FLUSHES_PER_RETRY,
@@ -19,7 +19,8 @@ from featurestore.accesslog.writer import (
     MAX_BATCHES_PER_SEND,
     AccessLogWriter,
 )
-from tests.accesslog.harness import ANN, BEN, NOW_MS, read
+from featurestore.serving.answer import EVICTED, Answer, Status, ViewAnswer
+from tests.accesslog.harness import ANN, BEN, NOW_MS, Bot, read
 from tests.kit.access_log import MemoryStream
 
 
@@ -64,6 +65,22 @@ def test_no_feature_value_is_sent(writer: AccessLogWriter, stream: MemoryStream)
     read(writer)
     writer.flush()
     assert all(b"spend_30d" not in raw for raw in stream.raws)
+
+
+def test_evicted_subjects_that_were_read_are_named_once(writer: AccessLogWriter, stream: MemoryStream) -> None:
+    def add(subject: str, view: ViewAnswer) -> None:
+        answer = Answer("support_chat", "service", "2027-01-15T08:00:00.000Z", {}, {"spend": view})
+        writer.add_read(Bot(), "support_chat", "service", [subject], [answer], NOW_MS, "request-1")
+
+    for _ in range(3):
+        add(ANN, ViewAnswer(Status.STALE, reason=EVICTED))
+        add(BEN, ViewAnswer(Status.STALE, reason="older than the view's 60 s"))
+    flush(writer, 2)
+    assert [batch.evicted for batch in stream.batches] == [[ANN]]
+    for number in range(MAX_EVICTED + 1):
+        add(f"{number:032x}", ViewAnswer(Status.STALE, reason=EVICTED))
+    flush(writer, 2)
+    assert [len(batch.evicted) for batch in stream.batches[1:]] == [MAX_EVICTED, 0]
 
 
 def test_requests_are_counted(writer: AccessLogWriter, stream: MemoryStream) -> None:
@@ -265,9 +282,10 @@ GOOD = Batch("0" * 16, NOW_MS, 1, NOW_MS, 0, [BatchContext("a", "b", "c", "d", [
         {"reads": [[0, ANN, 0, "r" * 65]]}, {"requests": [["a", "b", 200, 0]]}, {"requests": [["a", "b", 99, 1]]},
         {"contexts": [["a" * 101, "b", "c", "d", [], {}]]}, {"contexts": [["a\0", "b", "c", "d", [], {}]]},
         {"contexts": [["a", "b", "c", "d", [], {"view": "\0"}]]}, {"shutdown": 3},
-        {"reads": [[0, ANN, 0, "\0"]]}, {"requests": [["a", "\0", 200, 1]]},
+        {"reads": [[0, ANN, 0, "\0"]]}, {"requests": [["a", "\0", 200, 1]]}, {"evicted": ["C42"]},
+        {"evicted": [ANN] * (MAX_EVICTED + 1)},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:50],
 )  # fmt: skip
 def test_batch_with_an_invalid_field_is_refused(change: dict[str, object]) -> None:
     assert decode(encode(GOOD)) == GOOD

@@ -25,6 +25,7 @@ from featurestore.ingest import dead_letter_topic
 from featurestore.serving.answer import Status
 from featurestore.serving.reader import FeatureReader
 from featurestore.store import configured
+from featurestore.store.memory import MemoryStore
 from streams import partition_queues, republisher
 from tests.kit.clock import T0, ms
 from tests.model import worker as worker_module
@@ -35,6 +36,7 @@ from tests.model.oracle import Act, Oracle, Pair, denied
 from tests.model.worker import HAS_PASSED_BY, PARTITIONS, SERVICE, StreamWorker
 
 HAS_PAUSES = hasattr(services, "pause")
+HAS_EVICTIONS = hasattr(MemoryStore, "evict")
 HAS_JOURNAL = find_spec("featurestore.consent.journal") is not None
 if HAS_JOURNAL:
     from featurestore.consent.models import KeptDenial
@@ -49,7 +51,7 @@ CUSTOMERS = [
 SUBJECTS = [subject_of_customer(name) for name in CUSTOMERS]
 APIS, VERIFIERS, JOURNALS = ("api 1", "api 2"), ("verifier 1", "verifier 2"), ("journal 1", "journal 2")
 """A verifier's process has a thread for the journal, and for the topic of passed-by subjects."""
-PROCESSES = (*APIS, *VERIFIERS, *JOURNALS, "relay", "audit", "operator", "worker")
+PROCESSES = (*APIS, *VERIFIERS, *JOURNALS, "relay", "audit", "evictions", "operator", "worker")
 
 
 class Installation:

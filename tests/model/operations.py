@@ -19,7 +19,9 @@ from featurestore.consent.vouching.node_verifier import NodeVerifier
 from featurestore.ingest import services as ingest_services
 from featurestore.ingest.models import DeadLetter
 from featurestore.profiles.services import register
+from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
+from tests.model.broker import PURGES
 from tests.model.installation import CUSTOMERS, HAS_JOURNAL, JOURNALS, SUBJECTS, VERIFIERS, Installation
 from tests.model.oracle import GIVEN, PAUSED, WITHDRAWN, Act
 from tests.model.worker import HAS_PASSED_BY
@@ -33,6 +35,8 @@ if HAS_PASSED_BY:
     from featurestore.consent.passed_by.restarts import PassedByRestarts
 
 EXPIRY_MS = 2_000
+EVERYBODY_S = 2**32
+"""A second since which everybody is idle."""
 JOURNAL_DELAY = timedelta(seconds=5)
 PUBLISHED = "SELECT sequence FROM consent_permissionchange WHERE published_at IS NOT NULL"
 PENDING = "SELECT 1 FROM consent_permissionchange WHERE published_at IS NULL OR (purge AND purge_sent_at IS NULL)"
@@ -153,6 +157,16 @@ class Operations(Installation):
 
     def audit(self, gates: int | None = None) -> None:
         self.processes["audit"].begin(lambda: run_audit(self.now), gates)
+
+    def evict(self, gates: int | None = None) -> None:
+        """Evict everybody, as if all were idle."""
+        self.processes["evictions"].begin(lambda: configured.store().evict(SUBJECTS, EVERYBODY_S), gates)
+
+    def request_values(self) -> None:
+        """Let the values of evicted subjects be requested, as after a read of each."""
+        stored = zip(SUBJECTS, self.master.read(SUBJECTS, [], [], 1_000).subjects, strict=True)
+        for subject in [subject for subject, one in stored if one.is_evicted]:
+            self.broker.append(PURGES, subject.encode(), b"")
 
     def take_over(self, gates: int | None = None) -> None:
         """Let the operator take over the denials that the database lost."""

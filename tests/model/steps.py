@@ -16,6 +16,7 @@ from tests.model.broker import EVENTS
 from tests.model.installation import (
     APIS,
     CUSTOMERS,
+    HAS_EVICTIONS,
     HAS_JOURNAL,
     HAS_PAUSES,
     JOURNALS,
@@ -35,7 +36,7 @@ AHEAD_MS = (0, -500, -5_000, 200_000, 301_000)
 """Time of an event, from now: the last one is quarantined."""
 STEP_MS = 500
 SNAPSHOTS = 30
-STEPS = (*VERIFIERS, *(JOURNALS if HAS_JOURNAL else ()), "relay", "audit")
+STEPS = (*VERIFIERS, *(JOURNALS if HAS_JOURNAL else ()), "relay", "audit", *(("evictions",) if HAS_EVICTIONS else ()))
 QUANTITY = orders.positions["quantity"]
 FAULTS = {
     "pause",
@@ -99,6 +100,8 @@ class Steps(RuleBasedStateMachine):
                     self.step(name=name, gates=None)
             if self.made.processes["relay"].idle and self.made.is_due():
                 self.made.relay()
+            if HAS_EVICTIONS:
+                self.made.request_values()
             self.made.work()
             self.check()
 
@@ -173,6 +176,8 @@ class Steps(RuleBasedStateMachine):
             made.audit(gates)
         elif name == "relay":
             made.relay(gates)
+        elif name == "evictions":
+            made.evict(gates)
         elif name in made.verifiers:
             made.verify(name, gates)
         elif name in JOURNALS[: len(made.comparers)]:

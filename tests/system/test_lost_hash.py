@@ -1,4 +1,4 @@
-"""A customer's hash is deleted from the store by somebody else, with the real processes."""
+"""A customer's hash, or the values in it, leave the store, with the real processes."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ from redis import Redis
 
 from devservers.redis_server import RedisServer
 from devservers.waiting import eventually
+from featurestore.serving.answer import EVICTED
 from featurestore.store.redis import subject_key
 from tests.system.shop import Shop, open_shop
 
@@ -15,6 +16,8 @@ from devservers.waiting import eventually
 from featurestore.audit.consent_audit import run_audit
 print(eventually(lambda: run_audit().repaired, "the audit repaired the store, which a busy machine may not vouch for"))
 """
+EVICT = "from featurestore.store import configured; print(configured.store().evict([{!r}], 2**32)[0])"
+CONSUME = "from featurestore.accesslog.consumer import consume_pending; consume_pending()"
 RELAY = "from featurestore.consent.outbox.relay import relay_due; relay_due()"
 
 
@@ -83,3 +86,33 @@ def test_skipped_order_is_not_claimed_after_the_store_was_emptied(shop: Shop, re
     later = start(shop, "bob")
     assert later > stated, "the skipped order is not claimed"
     buy_after_the_start(shop, "bob", later)
+
+
+def evict(shop: Shop, customer: str) -> None:
+    """Evict a customer, as if idle; the next read is stale, without a value."""
+    freed = shop.made.manage("shell", "-c", EVICT.format(shop.subject(customer))).stdout.split()[-1]
+    assert int(freed) > 0
+    answer = shop.read(customer).json()
+    assert (answer["views"]["spend"]["status"], answer["views"]["spend"]["reason"]) == ("stale", EVICTED)
+    assert answer["features"]["spend_amount_sum_1h"] is None
+
+
+@pytest.mark.timeout(300)
+def test_values_of_an_idle_customer_come_back_after_a_read_and_after_an_order(shop: Shop) -> None:
+    shop.give_consent("carl")
+    shop.buy("carl", "10.00")
+    eventually(lambda: shop.spend("carl") == ("present", 10), "the order is served")
+    stated = start(shop, "carl")
+    evict(shop, "carl")
+
+    def consume_and_read() -> tuple[str, float | None]:
+        shop.made.manage("shell", "-c", CONSUME)
+        return shop.spend("carl")
+
+    eventually(
+        lambda: consume_and_read() == ("present", 10), "the access record of the read has the values pushed again", 120
+    )
+    assert start(shop, "carl") == stated, "nothing was lost"
+    evict(shop, "carl")
+    shop.buy("carl", "200.00")
+    eventually(lambda: shop.spend("carl") == ("present", 210), "the order brings all values back")

@@ -1,6 +1,6 @@
 """Data location of the online store: the values of views by subject, and the permission beside them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from struct import error as StructError  # noqa: N812 it is a class
@@ -10,6 +10,7 @@ import msgspec
 
 from featurestore.clock import database_now, milliseconds, moment
 from featurestore.config import settings
+from featurestore.consent.outbox.value_requests import value_requests
 from featurestore.definitions import FeatureView
 from featurestore.identity import partition_of
 from featurestore.installed_catalog import catalog
@@ -24,7 +25,7 @@ from featurestore.locations import (
     Proof,
     Storage,
 )
-from featurestore.permission import Permission, decode
+from featurestore.permission import Permission, decode, may_write_all
 from featurestore.row_locations import reached_database
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
@@ -61,12 +62,16 @@ class StoreLocation:
     """Hashes of subjects. A view's values are erased when the permission that is stored beside them does not hold them.
 
     What stays of an erased subject is a denial without any purpose, which another location owns: the versioned denials.
-    A cursor is the time of the export, which all its values have, with the subject and field that were last.
+    A cursor is the time of the export, which all its values have, with the subject and field that were last. An export
+    waits until the values of an idle subject have been pushed again.
     """
 
     name, title = "store", "Online store"
     stored_in = (Storage(Kind.STORE_KEY, "fs:{*}"),)
-    personal_data = "By subject: the permission, and the packed values of each view and purpose."
+    personal_data = (
+        "By subject: the permission, and the packed values of each view and purpose; of an idle one the second of its "
+        "last event."
+    )
     erased_by = "An erasure or a withdrawal drops the values in the step that stores the denial."
     derived_from = ("permissions", "state_tables")
     erased_after = ("permissions", "state_tables")
@@ -78,6 +83,7 @@ class StoreLocation:
         started, _, last = (after or "").partition(" ")
         with reached_store(), reached_database():
             now_ms = int(started or milliseconds(database_now()))
+            wait_for_evicted(person.subjects, now_ms)
             fields = [field for field in self._fields(person) if field.path > last]
             items = [item_of(field, now_ms) for field in fields[:limit]]
         return Page(items, f"{now_ms} {fields[limit - 1].path}" if len(fields) > limit else None)
@@ -131,6 +137,24 @@ def _permission(raw: bytes) -> Permission | None:
         return decode(raw)
     except msgspec.MsgspecError:
         return None
+
+
+def wait_for_evicted(subjects: Sequence[str], now_ms: int) -> None:
+    """Have the values of evicted subjects pushed again. Raises LocationUnavailable until they are.
+
+    Those of a paused purpose can't be pushed before it is lifted, and are not waited for.
+    """
+    stored = zip(subjects, configured.store().read(subjects, [], [], READ_TIMEOUT_MS).subjects, strict=True)
+    wanted = [
+        subject
+        for subject, one in stored
+        if one.is_evicted and one.permission is not None and may_write_all(one.permission, now_ms)
+    ]
+    if wanted:
+        value_requests().send(wanted)
+        raise LocationUnavailable(
+            "the customer was idle, and the values are being pushed to the store again: do the stream workers run?"
+        )
 
 
 def item_of(field: StoredField, now_ms: int) -> Item:

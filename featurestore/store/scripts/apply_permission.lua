@@ -4,7 +4,8 @@
 -- ms, or '' to fill a new store incarnation. ARGV[3] a recreation mark after which every value was pushed, or ''.
 -- The recreation mark, field r, tells that a permission was stored where none was, though a grant of it had begun: values
 -- may be lost, and events were skipped. It is (that time in ms, that permission's sequence). It is open while a grant of
--- the stored permission begins by that time. Then, and until every value was pushed, it stays.
+-- the stored permission begins by that time. Then, and until every value was pushed, it stays. An eviction mark, in the
+-- same field (evict.lua), has the time -1: it is never open, and stays until every value was pushed.
 -- What can't be read is deleted: a key that is no hash, a permission, a mark, a field without a header. A subject with a
 -- deleted permission or field counts as one without a stored permission.
 -- Answers 0 where a newer permission was stored and stays; 2 where none was stored before, or an open mark is; 3 as 2,
