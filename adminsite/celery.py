@@ -38,6 +38,8 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "ingest.import_dead_letters": 30.0,
         "exports.advance": 10.0,
         "exports.expire": 60.0,
+        "retention.evict": 30.0,
+        "retention.apply": 60.0,
         "audit.audit": float(AUDIT_S),
         "accesslog.prune": float(HOUR_S),
         "access.prune": 600.0,

@@ -19,6 +19,7 @@ from featurestore.logins.models import LoginEvent
 from featurestore.requests.erasure.models import Erasure
 from featurestore.requests.export.models import DataExport
 from featurestore.requests.models import CustomerMessage, Holiday, Regime, RegimeRule, SubjectRequest
+from featurestore.retention.models import EvictionRun, RetentionRule, RetentionRun
 
 GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
     (
@@ -43,6 +44,8 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
             ("Regimes", "gavel", Regime),
             ("Regime rules", "rule", RegimeRule),
             ("Holidays", "event_busy", Holiday),
+            ("Retention rules", "schedule", RetentionRule),
+            ("Retention runs", "auto_delete", RetentionRun),
         ],
     ),
     (
@@ -50,6 +53,7 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
         [
             ("Findings", "troubleshoot", Finding),
             ("Audit runs", "fact_check", AuditRun),
+            ("Evictions", "inventory_2", EvictionRun),
             ("Permission changes", "outbox", PermissionChange),
             ("Access gaps", "visibility_off", AccessGap),
             ("Dead letters", "unsubscribe", DeadLetter),

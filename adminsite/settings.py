@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "featurestore.requests",
     "featurestore.requests.erasure",
     "featurestore.requests.export",
+    "featurestore.retention",
 ]
 
 MIDDLEWARE = [

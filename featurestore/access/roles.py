@@ -48,6 +48,8 @@ ROLES: dict[str, tuple[str, ...]] = {
         "requests.view_*",
         "requests.add_*",
         "requests.change_*",
+        "retention.view_*",
+        "retention.add_*",
     ),
     REQUEST_INTAKE: ("requests.view_subjectrequest", "requests.add_subjectrequest"),
     REQUEST_APPROVER: (
@@ -75,5 +77,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "audit.view_finding",
         "ingest.view_deadletter",
         "ingest.change_deadletter",
+        "retention.view_evictionrun",
+        "retention.add_evictionrun",
     ),
 }

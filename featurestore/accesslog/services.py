@@ -1,4 +1,4 @@
-"""Erasure in the access log: subjects give way to pseudonyms. Records are written by ``consumer.py`` alone."""
+"""Erasure and deletion in the access log. Records are written by ``consumer.py`` alone."""
 
 from collections.abc import Collection
 
@@ -14,3 +14,9 @@ def pseudonymise_records(keys: Collection[int]) -> int:
     present = Customer.objects.filter(subject__in=subjects, erased_at=None)
     erased = subjects.difference(present.values_list("subject", flat=True))
     return sum(found.filter(subject=subject).update(subject=pseudonym(subject)) for subject in erased)
+
+
+def delete_records(keys: Collection[int]) -> int:
+    """Delete records, as a retention rule says; their number. Who read what then is not known any more."""
+    deleted, _by_model = AccessRecord.objects.filter(pk__in=keys).delete()
+    return deleted

@@ -23,6 +23,7 @@ from featurestore.consent.journal import metrics as journal_metrics
 from featurestore.ingest import metrics as dead_letter_metrics
 from featurestore.requests import metrics as request_metrics
 from featurestore.requests.erasure import metrics as erasure_metrics
+from featurestore.retention import metrics as retention_metrics
 from featurestore.shared_metrics import SHARED
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
@@ -68,6 +69,7 @@ def all_metrics() -> Reply:
     journal_metrics.measure()
     records.measure()
     request_metrics.measure()
+    retention_metrics.measure()
     return Reply(200, generate_latest(SHARED) + process_metrics(), CONTENT_TYPE_LATEST)
 
 

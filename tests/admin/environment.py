@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Group, User
@@ -36,6 +36,7 @@ from featurestore.requests.export.models import DataExport, ExportCategory, Reda
 from featurestore.requests.export.services import start
 from featurestore.requests.models import RegimeRule, SubjectRequest
 from featurestore.requests.services import Intake
+from featurestore.retention.models import EvictionRun, RetentionRule, RetentionRun
 from featurestore.serving.guard import decide_access
 from featurestore.store.memory import MemoryStore
 from tests.kit import logins
@@ -141,6 +142,27 @@ class AdminEnvironment:
         number = Suppression.objects.count()
         Suppression.objects.create(key_id="1", normalisation="nfc", digest=f"{number:064x}", erased_at=now, refused=3)
         return made
+
+    @staticmethod
+    def eviction_run() -> EvictionRun:
+        """A dry run of evictions that has ended."""
+        now = datetime.now(UTC)
+        return EvictionRun.objects.create(
+            started_at=now, started_by="petra", dry_run=True, idle_days=30, finished_at=now, subjects=9, evicted=2
+        )
+
+    @staticmethod
+    def retention_run() -> RetentionRun:
+        """A dry run of a rule about access records that has ended."""
+        now = datetime.now(UTC)
+        day = date(2026, 1, 1) + timedelta(days=RetentionRule.objects.count())
+        rule = RetentionRule.objects.create(
+            kind="reads", name="service", days=30, effective_from=day, basis="policy 7", created_by="oscar",
+            created_at=now,
+        )  # fmt: skip
+        return RetentionRun.objects.create(
+            rule=rule, started_at=now, started_by="oscar", dry_run=True, before=now, finished_at=now, gone=2, held=1
+        )
 
     def export(self, customer_id: str = "C42", state: str = "in_review") -> DataExport:
         """An export with a category and a redaction, without files."""

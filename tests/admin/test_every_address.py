@@ -53,6 +53,7 @@ POSTED = {
     "version": "7", "language": "en", "body": "A text", "permissions": ["1"], "date_joined_0": "2026-01-01",
     "date_joined_1": "00:00:00",
     "type": "erasure", "regime": "gdpr", "ground": "unfounded", "kind": "email",
+    "idle_days": "30", "effective_from": "2126-01-01", "basis": "policy 7",
     "address": "ann@example.org", "text": "An answer", "done": "all of it", "hours": "24",
 }  # fmt: skip
 """What every form of the administration would need, in one."""
@@ -63,11 +64,14 @@ WORKED_ON = {
     for what in ("add", "verify", "contact", "assign", "answer", "wait", "continue", "extend", "refuse", "close",
                  "withdraw", "assign_selected", "answer_selected", "extend_selected", "close_selected")
 }  # fmt: skip
+EVICTING = {"retention_evictionrun_count_idle", "retention_evictionrun_evict_now"}
 ENDED = {"access_apiclient_deactivate", "access_apiclient_revoke_tokens"}
 CHANGES: dict[str, set[str]] = {
     "olivia": DECIDED
     | {"consent_purpose_change", "consent_purpose_retire", "consent_purpose_add", "consent_notice_add"}
     | {"audit_finding_dismiss", "audit_auditrun_run_now"}
+    | EVICTING
+    | {"retention_retentionrule_count", "retention_retentionrule_apply_now"}
     | {"customers_legalhold_place", "customers_legalhold_release"}
     | {f"exports_dataexport_{what}" for what in ("release", "cancel", "withhold", "show_link")}
     | WORKED_ON
@@ -75,6 +79,7 @@ CHANGES: dict[str, set[str]] = {
     | {"requests_regimerule_add", "requests_holiday_add", "requests_holiday_change"},
     "petra": RENEWED
     | ENDED
+    | EVICTING
     | {f"access_apiclient_{what}" for what in ("add", "change", "allow", "assign_staff", "create_key", "create_secret")}
     | {f"ingest_deadletter_{what}" for what in ("replay", "discard", "replay_selected", "discard_selected")},
     "chris": RENEWED | ENDED,
@@ -110,6 +115,9 @@ def full(env: AdminEnvironment) -> AdminEnvironment:
     env.erasure()
     env.export(ANNA)
     env.export("C42", "released")
+    for _ in range(2):
+        env.eviction_run()
+        env.retention_run()
     LoginEvent.objects.create(kind="failed")
     Holiday.objects.exclude(pk__in=Holiday.objects.order_by("pk")[:2]).delete()  # 73 more have the same pages
     receive_requests(env)

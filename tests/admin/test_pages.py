@@ -18,7 +18,12 @@ OFFICER = {
     "customers.Customer", "customers.LegalHold", "customers.Suppression", "erasure.Erasure", "exports.DataExport",
     "logins.LoginEvent",
     "requests.SubjectRequest", "requests.CustomerMessage", "requests.Regime", "requests.RegimeRule", "requests.Holiday",
+    "retention.EvictionRun", "retention.RetentionRule", "retention.RetentionRun",
 }  # fmt: skip
+APPS = [
+    "access", "accesslog", "audit", "auth", "consent", "customers", "erasure", "ingest", "logins", "requests",
+    "retention",
+]  # fmt: skip
 REQUESTS = {model for model in OFFICER if model.startswith("requests.")}
 SEEN = {
     "root": OFFICER | {"auth.User", "auth.Group"},
@@ -26,7 +31,8 @@ SEEN = {
     "petra": OFFICER
     - REQUESTS
     - {"logins.LoginEvent", "accesslog.AccessRecord", "consent.ConsentRecord", "customers.Customer"}
-    - {"customers.LegalHold", "customers.Suppression", "erasure.Erasure", "exports.DataExport"},
+    - {"customers.LegalHold", "customers.Suppression", "erasure.Erasure", "exports.DataExport"}
+    - {"retention.RetentionRule", "retention.RetentionRun"},
     "chris": {"consent.Notice", "consent.Purpose"},
     "iris": {"requests.SubjectRequest"},
     "anton": REQUESTS | {"customers.Customer", "erasure.Erasure", "exports.DataExport"},
@@ -55,6 +61,8 @@ def full_env(env: AdminEnvironment) -> AdminEnvironment:
     env.access_record()
     env.erasure()
     env.export()
+    env.eviction_run()
+    env.retention_run()
     LoginEvent.objects.create(kind="failed")
     env.subject_request()
     return env
@@ -102,9 +110,7 @@ def test_overview_and_menu_show_only_permitted_models(full_env: AdminEnvironment
     assert ("C42" in text_of(page)) is (name in ("root", "olivia"))
 
 
-@pytest.mark.parametrize(
-    "app", ["access", "accesslog", "audit", "auth", "consent", "customers", "erasure", "ingest", "logins", "requests"]
-)
+@pytest.mark.parametrize("app", APPS)
 def test_app_pages_open(full_env: AdminEnvironment, app: str) -> None:
     assert full_env.log_in("root").get(reverse("admin:app_list", args=[app])).status_code == 200
 

@@ -15,7 +15,8 @@ LISTS = [
     "consent_consentrecord", "consent_notice", "consent_permissionchange", "consent_purpose", "customers_customer",
     "ingest_deadletter", "audit_auditrun", "audit_finding", "access_apiclient", "access_apikey",
     "access_clientsecret", "accesslog_accessrecord", "accesslog_accessgap", "auth_user", "auth_group",
-    "logins_loginevent",
+    "logins_loginevent", "retention_evictionrun",
+    "retention_retentionrun",
 ]  # fmt: skip
 MAX_QUERIES = 14
 """Session, user and its permissions, the page's rows, their count, choices of filters."""
@@ -29,6 +30,8 @@ def fill(env: AdminEnvironment, names: range) -> None:
         env.secret(f"bot-{n}")
         env.finding(customer_id=f"D{n}")
         env.access_record(f"D{n}", n)
+        env.eviction_run()
+        env.retention_run()
         env.dead_letter(f"D{n}", reason=f"reason_{n}")
         services.define_purpose(f"purpose{n}", title=f"Purpose {n}", lawful_basis="consent")
         services.publish_notice(f"notice{n}", 1, "en", "Text", ["service", f"purpose{n}"])

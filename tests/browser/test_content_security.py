@@ -53,6 +53,8 @@ def test_no_page_breaks_the_content_security_policy(
     rows.access_record()
     rows.erasure()
     rows.export()
+    rows.eviction_run()
+    rows.retention_run()
     rows.subject_request()
     page = log_in("root")
     page.add_init_script(REPORT)

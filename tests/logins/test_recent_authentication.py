@@ -28,6 +28,8 @@ def pages(env: AdminEnvironment) -> Iterator[str]:
     env.access_record()
     env.erasure()
     env.export()
+    env.eviction_run()
+    env.retention_run()
     LoginEvent.objects.create(kind="failed")
     env.subject_request()
     for model, model_admin in admin.site._registry.items():

@@ -151,6 +151,10 @@ def test_every_process_does_its_work_with_the_rights_that_the_page_lists(
                 made.manage("deadletters", "replay", "--all", "--by", "test")
             audited = "SELECT count(*) FROM audit_auditrun WHERE finished_at IS NOT NULL AND error = ''"
             eventually(lambda: value(database, audited) >= 1, "Celery audited the store")
+            looked = "SELECT count(*) FROM retention_evictionrun WHERE finished_at IS NOT NULL AND error = ''"
+            eventually(
+                lambda: value(database, looked) >= 1, "Celery looked for idle subjects in the store", within_s=90
+            )
             with acting(made, **of_operator):
                 made.manage("take_over_denials")
                 made.manage("locations", "prove", "bob")

@@ -18,6 +18,7 @@ class Erasure(models.Model):
     class Cause(models.TextChoices):
         REQUEST = "request", _("Request")
         RESTORE = "restore", _("Erased before a restore")
+        ENDED = "ended", _("Ended relationship, by a retention rule")
 
     request = models.OneToOneField(
         "requests.SubjectRequest", models.PROTECT, null=True, blank=True, related_name="erasure"

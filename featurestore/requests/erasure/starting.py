@@ -1,4 +1,6 @@
-"""Start of an erasure: for a request, by staff; or after a restore, of those who had been erased before."""
+"""Start of an erasure: for a request, by staff; after a restore, of those who had been erased before; or by a retention
+rule, of customers without activity.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -64,6 +66,22 @@ def start_again(now: datetime | None = None) -> int:
         started += 1
         log.warning("erasure started again after a restore", erasure=erasure.pk)
     return started
+
+
+def start_ended(customer_id: str, rule: str, now: datetime | None = None) -> Erasure | None:
+    """Start the whole erasure of a customer whose relationship has ended by a retention rule; None if the customer is
+    being erased, or was.
+    """
+    at = now or database_now()
+    with transaction.atomic():
+        person = person_of(customer_id)
+        locked = Customer.objects.select_for_update().filter(customer_id=customer_id, erased_at=None).first()
+        open_ones = Erasure.objects.exclude(state=Erasure.State.CLOSED).filter(customer_key=locked and locked.pk)
+        if locked is None or open_ones.exists():
+            return None
+        erasure = _create(person, Erasure.Cause.ENDED, rule, at)
+    log.info("erasure started by a retention rule", erasure=erasure.pk, rule=rule)
+    return erasure
 
 
 def add_missing_steps(erasure: Erasure, at: datetime) -> None:

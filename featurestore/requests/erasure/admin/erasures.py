@@ -75,7 +75,7 @@ class ErasureAdmin(ReadOnlyAdmin):
 
     @display(description="Request")
     def name(self, erasure: Erasure) -> str:
-        return erasure.request.reference if erasure.request else "Erased before a restore"
+        return erasure.request.reference if erasure.request else erasure.get_cause_display()
 
     @display(description="Request")
     def of_request(self, erasure: Erasure) -> str:

@@ -1,0 +1,6 @@
+from tests.kit.clock import clock
+from tests.kit.databases import database
+from tests.kit.shop import sent, shop
+from tests.kit.stores import store
+
+__all__ = ["clock", "database", "sent", "shop", "store"]
