@@ -1,6 +1,6 @@
 """Retention rules: effective-dated rows, refused where something else decides."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -17,11 +17,11 @@ TODAY = T0.date()
 DAY = timedelta(days=1)
 
 
-def add(kind: str, name: str, days: int | None, effective_from=TODAY, basis: str = "policy 7") -> RetentionRule:
+def add(kind: str, name: str, days: int | None, effective_from: date = TODAY, basis: str = "policy 7") -> RetentionRule:
     return add_rule(kind, name, days, effective_from, basis, actor="olivia", now=T0)
 
 
-def days_in_force(day=TODAY) -> list[tuple[str, str, int | None]]:
+def days_in_force(day: date = TODAY) -> list[tuple[str, str, int | None]]:
     return [(rule.kind, rule.name, rule.days) for rule in in_force(day)]
 
 

@@ -74,12 +74,12 @@ def start_ended(customer_id: str, rule: str, now: datetime | None = None) -> Era
     """
     at = now or database_now()
     with transaction.atomic():
-        person = person_of(customer_id)
         locked = Customer.objects.select_for_update().filter(customer_id=customer_id, erased_at=None).first()
-        open_ones = Erasure.objects.exclude(state=Erasure.State.CLOSED).filter(customer_key=locked and locked.pk)
-        if locked is None or open_ones.exists():
+        if locked is None:
             return None
-        erasure = _create(person, Erasure.Cause.ENDED, rule, at)
+        if Erasure.objects.exclude(state=Erasure.State.CLOSED).filter(customer_key=locked.pk).exists():
+            return None
+        erasure = _create(person_of(customer_id), Erasure.Cause.ENDED, rule, at)
     log.info("erasure started by a retention rule", erasure=erasure.pk, rule=rule)
     return erasure
 
