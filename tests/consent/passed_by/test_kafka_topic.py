@@ -36,7 +36,17 @@ def conf(kafka: str) -> Settings:
 
 @pytest.fixture
 def topic(conf: Settings) -> KafkaPassedByTopic:
-    return KafkaPassedByTopic(KafkaCluster(conf.kafka_bootstrap), conf.passed_by_topic)
+    made = KafkaPassedByTopic(KafkaCluster(conf.kafka_bootstrap), conf.passed_by_topic)
+    eventually(lambda: has_leader(made), "a topic that was just made has a leader")
+    return made
+
+
+def has_leader(topic: KafkaPassedByTopic) -> bool:
+    try:
+        topic.bounds()
+    except TopicUnreadable:
+        return False
+    return True
 
 
 def test_topics_apply_makes_it_and_a_next_generation_keeps_it(conf: Settings) -> None:
