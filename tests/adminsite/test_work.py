@@ -48,7 +48,8 @@ def test_officer_sees_what_is_due_and_pending_and_found(env: AdminEnvironment) -
     assert pending == "Pending: 1 decision not in effect yet"
     assert finding == "1 finding of the consent audit to look at"
     assert found.rest == (
-        "Nothing else waits: no request is due soon, every request is verified, no message waits to be sent by hand."
+        "Nothing else waits: no request is due soon, every request is verified, no message waits to be sent by hand, "
+        "no export is in review, no erasure waits for a server."
     )
 
 
