@@ -162,12 +162,15 @@ class Settings(BaseSettings):
         "them. Empty: there is none, and answers may miss such events after the store was emptied; production refuses "
         "that.",
     )
-    journal_retention_days: int = Field(
+    journal_retention_days: float = Field(
         90, gt=0, description="Days for which Kafka keeps the consent journal: longer than any backup that is restored."
     )
 
     stream_tables: Literal["memory", "rocksdb"] = Field("rocksdb", description="Kind of a stream worker's tables.")
     stream_data_dir: Path = Field(ROOT / "var" / "streams", description="Folder of the RocksDB tables.")
+    stream_compaction_s: float = Field(
+        3600, gt=0, description="Seconds within which what a purge deleted has left the files of the RocksDB tables."
+    )
     stream_member: str = Field(
         "worker-1",
         description="Static member id of this stream worker in the consumer group; each has its own. Empty: one that "

@@ -13,8 +13,10 @@ from faust.types import TP
 from featurestore import names
 from featurestore.config import Settings
 from featurestore.servers.kafka import kafka_cluster
+from featurestore.topic_retention import changelog_lag, segment_of_lag
 from streams.changelog import Changelog
 from streams.clock_check import ClockCheck, ClockError
+from streams.compaction import TableCompaction
 from streams.dead_letters import DeadLetterWriter
 from streams.faust_options import faust_options
 from streams.fetch_batches import FetchBatch, PassthroughSchema
@@ -25,6 +27,7 @@ from streams.metrics import REBALANCES, REREAD
 from streams.partition_purge import PartitionPurge, Purge, purge_nobody
 from streams.partition_queues import Handler, PartitionQueues
 from streams.process_end import end_process
+from streams.segment_ends import SegmentEnds
 from streams.tables import StateTable, state_table
 from streams.topic_check import DescribeTopics, TopicCheck
 from streams.topic_watch import TopicWatch
@@ -63,6 +66,8 @@ class App(faust.App):
     health: HealthServer
     pipeline: Pipeline
     topic_watch: TopicWatch
+    compaction: TableCompaction
+    segment_ends: SegmentEnds
     _background_tasks: "tuple[asyncio.Future[None], ...]" = ()
 
     def unready_reasons(self) -> list[str]:
@@ -97,6 +102,8 @@ class App(faust.App):
             self.add_future(self.freshness.run(self.consumer)),
             self.add_future(self.changelog.watch_clocks()),
             self.add_future(self.topic_watch.run(self.consumer)),
+            self.add_future(self.compaction.run()),
+            self.add_future(self.segment_ends.run()),
         )
 
     def on_rebalance_end(self) -> None:
@@ -138,6 +145,14 @@ def create_app(
     app.pipeline = build_pipeline(app)
     app.partition_queues.handle = app.pipeline.handle
     app.freshness = FreshnessTracker(app.partition_queues, app.pipeline.publish)
+    app.compaction = TableCompaction(app.state_tables.values(), settings.stream_compaction_s)
+    app.segment_ends = SegmentEnds(
+        app.partition_queues,
+        app.state_tables.values(),
+        app.changelog,
+        settings.passed_by_topic,
+        segment_of_lag(changelog_lag(settings)),
+    )
     app.topic_watch = TopicWatch(
         TopicCheck(app.state_tables, settings.generation, describe_topics),
         app.partition_queues,

@@ -36,6 +36,9 @@ OUTCOMES = {
     "cut": CUT,
 }
 DEAD_LETTERS = Counter("rapport_stream_dead_letters", "Events quarantined.", ["topic", "reason"])
+COMPACTIONS = Counter(
+    "rapport_stream_compactions", "Partitions of state tables whose files were rewritten after a purge."
+)
 RECREATED = Counter(
     "rapport_stream_recreated_subjects",
     "Subjects pushed to the store again because it had had no permission of them.",

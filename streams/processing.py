@@ -333,6 +333,8 @@ class MicroBatchProcessor:
         So the lease is proved between the writes and the removal of marks: its changelog record would be refused.
         """
         for partition, subjects in purged.items():
+            for processor in self.processors.values():
+                processor.table.contents.note_purge(partition)
             if marked := [mark for subject in subjects if (mark := marks[subject]) is not None]:
                 processor = next(iter(self.processors.values()))
                 await processor.table.commit(partition, {LEASE_PROOF: None})

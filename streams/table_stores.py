@@ -24,6 +24,10 @@ ROCKSDB_OPTIONS = {  # for each partition: Faust's own would be a block cache of
     "bloom_filter_size": 10,
     "max_open_files": 64,
 }
+LARGEST_MANIFEST_BYTES = 1
+"""A manifest names the first and last key of every file, also of files that are no more: each change begins another."""
+COMPACTION_DUE, COMPACTING = b"\0compaction-due", b"\0compacting"
+"""Keys that a partition has from a purge on, and while its files are compacted: so the end of a process loses none."""
 
 
 class TableStore(Protocol):
@@ -44,6 +48,18 @@ class TableStore(Protocol):
 
     def write(self, partition: int, changes: Changes, offset: int | None) -> None:
         """Store ``changes``; ``None`` deletes. ``offset``: up to which the partition now holds its changelog."""
+        ...
+
+    def note_purge(self, partition: int) -> None:
+        """Note that what was deleted or replaced until now has to leave the disk."""
+        ...
+
+    def due_compactions(self) -> list[int]:
+        """The partitions of this worker that were purged and not compacted since."""
+        ...
+
+    def compact(self, partition: int) -> None:
+        """Rewrite the files of a partition without what was deleted or replaced. It may run in any thread."""
         ...
 
 
@@ -78,6 +94,15 @@ class MemoryTableStore(memory.Store):
             else:
                 values[key] = value
 
+    def note_purge(self, partition: int) -> None:
+        """Nothing of it is on a disk."""
+
+    def due_compactions(self) -> list[int]:
+        return []
+
+    def compact(self, partition: int) -> None:
+        """Nothing of it is on a disk."""
+
     async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly: set[TP], generation_id: int = 0) -> None:
         """Free the memory of revoked partitions: when one returns, its changelog is read from the beginning."""
         for topic, partition in revoked:
@@ -89,8 +114,21 @@ class MemoryTableStore(memory.Store):
         """Nothing is left over from other partitions."""
 
 
+class RocksDbOptions(rocksdb.RocksDBOptions):
+    """Faust's options of a RocksDB, with manifests that name no key for long."""
+
+    def as_options(self) -> Any:
+        options = super().as_options()
+        options.set_max_manifest_file_size(LARGEST_MANIFEST_BYTES)
+        return options
+
+
 class RocksDbTableStore(rocksdb.Store):
     """Table store of a RocksDB a partition, with the changelog offset it holds: a restart reads only what follows."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.rocksdb_options = RocksDbOptions(**self.options, use_rocksdict=self.use_rocksdict)
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         return self._db_for_partition(partition).get(key)
@@ -101,8 +139,8 @@ class RocksDbTableStore(rocksdb.Store):
         return {key: value for key, value in zip(wanted, found, strict=True) if value is not None}
 
     def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
-        keys = self._db_for_partition(partition).keys(from_key=last)
-        return list(islice((key for key in keys if key not in (last, self.offset_key)), most))
+        keys, own = self._db_for_partition(partition).keys(from_key=last), {self.offset_key, COMPACTION_DUE, COMPACTING}
+        return list(islice((key for key in keys if key not in (last, *own)), most))
 
     def write(self, partition: int, changes: Changes, offset: int | None) -> None:
         batch = rocksdict.WriteBatch(raw_mode=True)
@@ -114,6 +152,26 @@ class RocksDbTableStore(rocksdb.Store):
         if offset is not None:
             batch.put(self.offset_key, str(offset).encode())
         self._db_for_partition(partition).write(batch)
+
+    def note_purge(self, partition: int) -> None:
+        self._db_for_partition(partition).put(COMPACTION_DUE, b"")
+
+    def due_compactions(self) -> list[int]:
+        marks = [COMPACTION_DUE, COMPACTING]
+        return [partition for partition, db in list(self._dbs.items()) if any(one is not None for one in db.get(marks))]
+
+    def compact(self, partition: int) -> None:
+        """As described. A purge meanwhile makes another compaction due.
+
+        A manifest begins with the files from before the change that it was begun for. So a change follows that finds
+        none of the purged: the flush at the end.
+        """
+        db = self._db_for_partition(partition)
+        db.put(COMPACTING, b"")
+        db.delete(COMPACTION_DUE)
+        db.compact_range(None, None)
+        db.delete(COMPACTING)
+        db.flush()
 
 
 def create_table_store(kind: str, app: Any, table: CollectionT) -> Any:

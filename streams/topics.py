@@ -31,13 +31,11 @@ from featurestore import names, topic_retention
 from featurestore.config import Settings
 from featurestore.servers.kafka import kafka_cluster
 from featurestore.topic_ids import topic_ids
-from featurestore.topic_retention import milliseconds_of
+from featurestore.topic_retention import milliseconds_of, segment_of_lag
 from streams.changelog import LARGEST_BATCH_BYTES, LARGEST_REQUEST_BYTES
 from streams.generation import settings_of_next
 from streams.lease import longest_ms
 
-HOUR_MS = 3600 * 1000
-DAY_MS = 24 * HOUR_MS
 TIMEOUT_S = 20
 LEASE_SETTING = "message.timestamp.before.max.ms"
 MIN_REPLICAS_SETTING = "min.insync.replicas"
@@ -123,8 +121,8 @@ def required_topics(settings: Settings, sources: Iterable[str]) -> list[Topic]:
     changelog = {
         "cleanup.policy": "compact",
         "min.cleanable.dirty.ratio": "0.1",
-        "segment.ms": milliseconds_of(lag / 4),
-        "max.compaction.lag.ms": milliseconds_of(lag),  # erased values leave the disk
+        "segment.ms": milliseconds_of(segment_of_lag(lag)),
+        "max.compaction.lag.ms": milliseconds_of(lag - segment_of_lag(lag)),  # erased values leave the disk
         "delete.retention.ms": milliseconds_of(lag),
         "max.message.bytes": str(LARGEST_BATCH_BYTES),
         **durable,
@@ -144,9 +142,10 @@ def required_topics(settings: Settings, sources: Iterable[str]) -> list[Topic]:
         passed_by = {
             "cleanup.policy": "compact",
             "min.cleanable.dirty.ratio": "0.1",
-            "segment.ms": str(HOUR_MS),  # the store verifier reads all that is not compacted when it starts
-            "max.compaction.lag.ms": str(DAY_MS),
-            "delete.retention.ms": str(HOUR_MS),
+            # The store verifier reads all that is not compacted when it starts.
+            "segment.ms": milliseconds_of(min(topic_retention.HOUR, segment_of_lag(lag))),
+            "max.compaction.lag.ms": milliseconds_of(lag - segment_of_lag(lag)),
+            "delete.retention.ms": milliseconds_of(min(topic_retention.HOUR, lag)),
             "message.timestamp.type": "LogAppendTime",  # what an entry covers is judged by the broker's clock
             **durable,
         }

@@ -20,6 +20,9 @@ class MemoryStateTable:
     def keys_after(self, partition: int, last: bytes, most: int) -> list[bytes]:
         return sorted(key for key in self.values if key > last)[:most]
 
+    def note_purge(self, partition: int) -> None:
+        """Nothing of it is on a disk."""
+
     async def commit(self, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
         self.commits.append(dict(changes))
         for key, value in changes.items():

@@ -10,7 +10,7 @@ from featurestore.config import settings
 from featurestore.consent.journal.records import decode
 from featurestore.locations import Item
 from featurestore.topic_locations import ExportedTopicLocation, time_of
-from featurestore.topic_retention import DAY, compacted_after, event_retention, gone_after, journal_retention
+from featurestore.topic_retention import changelog_lag, compacted_after, event_retention, gone_after, journal_retention
 from featurestore.topic_scan import ScannedRecord
 
 JOURNALS = "consent.journal*"
@@ -89,7 +89,7 @@ class PassedByLocation(ExportedTopicLocation):
         return (PASSED_BY,) if not topic or fnmatchcase(topic, PASSED_BY) else (PASSED_BY, topic)
 
     def gone_within(self) -> timedelta:
-        return compacted_after(DAY)
+        return compacted_after(changelog_lag(settings()))
 
     def item(self, record: ScannedRecord) -> Item:
         return Item("event that could not be counted", "the shop", time_of(record), {})
