@@ -1,4 +1,4 @@
-"""Command that lists the data locations, and proves what they hold about a customer."""
+"""Command that lists the data locations, proves what they hold about a customer, and rewrites tables."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from django.core.management.base import BaseCommand, CommandError
 
+from adminsite.table_rewrite import rewrite_tables
 from featurestore.customers.selectors import person_of
 from featurestore.locations import AT_ONCE, Location, LocationUnavailable, Person, Registry, prove_all
 from featurestore.row_locations import data_locations
@@ -36,7 +37,16 @@ class Command(BaseCommand):
         prove.add_argument("--purpose", action="append", help="only what is kept for this purpose; may be repeated")
         prove.add_argument("--source", action="append", help="only what comes from this event source; may be repeated")
 
+        commands.add_parser(
+            "rewrite",
+            help="rewrite every table of the database, so that its files hold nothing that was deleted; nobody can use "
+            "a table meanwhile. Not through PgBouncer",
+        )
+
     def handle(self, *args: Any, command: str, **options: Any) -> None:
+        if command == "rewrite":
+            self._rewrite()
+            return
         locations = data_locations()
         if command == "list":
             self.stdout.write("\n\n".join(map(description_of, locations.in_order())))
@@ -46,6 +56,14 @@ class Command(BaseCommand):
         self.stdout.write("\n".join(table_of(found)))
         if problems := [f"{one.name}: {one.problem}" for one in found if one.problem]:
             raise CommandError("\n".join(["Not everything could be read.", *problems]))
+
+    def _rewrite(self) -> None:
+        problems = []
+        for one in rewrite_tables():
+            self.stdout.write(f"{one.table}: {one.problem or 'rewritten'}")
+            problems += [one.table] if one.problem else []
+        if problems:
+            raise CommandError(f"Not rewritten: {', '.join(problems)}.")
 
 
 def prove(locations: Registry, person: Person) -> Iterator[ProvenLocation]:
