@@ -8,7 +8,7 @@ COMPILE := uv pip compile --universal --fork-strategy fewest --generate-hashes -
 	--custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: bench-recovery bench-serving bench-sse bench-streaming chaos load-knee load-soak help demo run test lint lint-types lint-rest format kafka kafka-stop lock
+.PHONY: bench-recovery bench-serving bench-sse bench-streaming chaos load-knee load-soak prove-privacy help demo run test lint lint-types lint-rest format kafka kafka-stop lock
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ load-soak: $(VENV)  ## Run chat traffic for half an hour and measure growth; wri
 
 chaos: $(VENV)  ## Kill every process and server under load, compare with DuckDB; writes bench/results/chaos.json (CHAOS_MINUTES, CHAOS_SEED)
 	$(PYTHON) -m tests.chaos --minutes $(CHAOS_MINUTES) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+prove-privacy: $(VENV)  ## Erase a person who is everywhere, search all files for what is left; writes bench/results/privacy.json
+	$(PYTHON) -m bench.privacy $(ARGS)
 
 lock:  ## Pin the dependencies of pyproject.toml (needs uv)
 	$(COMPILE) pyproject.toml --output-file requirements.lock

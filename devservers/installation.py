@@ -76,6 +76,7 @@ class Installation:
         self.environment |= variables_of(self.settings)
         self.environment["DJANGO_SETTINGS_MODULE"] = "adminsite.settings"
         self.variables = dict[str, dict[str, str]]()  # of the environment of one process alone, by its name
+        self.commands = dict[str, tuple[tuple[str | Path, ...], dict[str, object]]]()
 
     def change_settings(self, **settings: object) -> None:
         """Change settings of the processes that start from now on."""
@@ -95,6 +96,7 @@ class Installation:
 
     def start(self, name: str, *arguments: str | Path, **settings: object) -> "subprocess.Popen[bytes]":
         """Start a process, with its log in NAME.log; ``settings`` apply to it alone."""
+        self.commands[name] = (arguments, settings)
         environment = self.environment | variables_of(settings) | self.variables.get(name, {})
         command = [sys.executable, *map(str, arguments)]
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -104,6 +106,12 @@ class Installation:
             )
         self.processes[name] = process
         return process
+
+    def restart(self, name: str) -> None:
+        """Stop a process, and start it again with the settings as they are now."""
+        self.stop(name)
+        arguments, settings = self.commands[name]
+        self.start(name, *arguments, **settings)
 
     def prepare(self) -> None:
         """Create database and topics."""
@@ -166,11 +174,13 @@ class Installation:
         headers = {"Authorization": f"Bearer {key}"}
         return httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", headers=headers, timeout=timeout_s)
 
-    def stop(self) -> None:
-        for process in self.processes.values():
+    def stop(self, *names: str) -> None:
+        """Stop these processes, or all."""
+        processes = [self.processes[name] for name in names or self.processes]
+        for process in processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-        for process in self.processes.values():
+        for process in processes:
             try:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:

@@ -36,6 +36,7 @@ class PostgresServer(Server):
 
     folder: Path = field(default_factory=new_folder)
     port: int = field(default_factory=free_port)
+    options: tuple[str, ...] = ()  # further arguments
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -50,7 +51,7 @@ class PostgresServer(Server):
         data = self.folder / "data"
         if not (data / "PG_VERSION").exists():  # the folder may be a disk of its own, mounted before
             self._run("initdb", "-D", data, "-U", "rapport", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        serve = ["-D", data, "-p", str(self.port), "-h", "127.0.0.1", "-k", self.folder, "-F"]
+        serve = ["-D", data, "-p", str(self.port), "-h", "127.0.0.1", "-k", self.folder, "-F", *self.options]
         with (self.folder / "output.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [_program("postgres"), *serve], stdout=log, stderr=log, cwd=self.folder, **_owner()

@@ -56,9 +56,11 @@ def write(name: str, figures: dict[str, float], command: str = "", path: Path | 
     return path
 
 
-def report(name: str, figures: dict[str, float], *, write_it: bool, path: Path | None = None) -> None:
+def report(
+    name: str, figures: dict[str, float], *, write_it: bool, command: str = "", path: Path | None = None
+) -> None:
     """Print figures, and write them to their file if ``write_it``."""
     for figure, value in sorted(figures.items()):
         print(f"{figure:<56}{value:>12,.4g}")
     if write_it:
-        print(write(name, figures, path=path))
+        print(write(name, figures, command, path))

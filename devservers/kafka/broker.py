@@ -59,6 +59,7 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=500
 log.cleaner.backoff.ms=1000
 log.retention.check.interval.ms=5000
+log.segment.delete.delay.ms=1000
 """
 
 
