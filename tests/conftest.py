@@ -44,7 +44,7 @@ LATE = {1: "last", 2: "containers"}
 regimes = import_module("featurestore.requests.migrations.0002_regimes")
 MARKED_BY_FIXTURE = {
     **REDISES,
-    **dict.fromkeys(("kafka", "secure_kafka"), "kafka"),
+    **dict.fromkeys(("kafka", "kafka_broker", "secure_kafka"), "kafka"),
     **dict.fromkeys(("postgres", "postgres_server", "pgbouncer"), "postgres"),
     "browser": "browser",
 }
@@ -124,12 +124,18 @@ def valkey_cluster(tmp_path_factory: pytest.TempPathFactory, valkey_program: str
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Bootstrap address of a real Apache Kafka without topics; tests make their own names."""
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A real Apache Kafka, which tests share: they make their own names of topics."""
     if reason := missing_programs():
         pytest.skip(reason)
     with running(Broker(tmp_path_factory.mktemp("kafka"), short_lived=True)) as broker:
-        yield broker.bootstrap
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_broker: Broker) -> str:
+    """Its bootstrap address."""
+    return kafka_broker.bootstrap
 
 
 @pytest.fixture(scope="session")
