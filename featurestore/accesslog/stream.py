@@ -20,6 +20,16 @@ KEY, QUARANTINE_KEY = "access:records", "access:quarantined"
 FIELD = b"batch"
 MAX_QUARANTINED = 10_000
 MEMORY_SAMPLES = 5
+DELETE_AND_REWRITE = """
+redis.call('XDEL', KEYS[1], unpack(ARGV))
+local entries = redis.call('XRANGE', KEYS[1], '-', '+')
+redis.call('DEL', KEYS[1])
+for _, entry in ipairs(entries) do
+  redis.call('XADD', KEYS[1], entry[1], unpack(entry[2]))
+end
+"""
+"""Redis keeps the bytes of a deleted entry, in its memory and files, until those beside it are deleted, too: up to a
+hundred. So the others are written anew."""
 CONSUMER_TIMEOUT_S, STATUS_TIMEOUT_S = 5.0, 1.0
 """Longest wait for an answer, of the consumer, and of pages and metrics that show the stream's state."""
 
@@ -86,8 +96,8 @@ class RecordStream:
             self._run(pipeline)
 
     def delete_quarantined(self, ids: Sequence[bytes]) -> None:
-        """Delete quarantined entries."""
-        self._call(self._redis.xdel, QUARANTINE_KEY, *ids)
+        """Delete quarantined entries, so that nothing of them is left."""
+        self._call(self._redis.eval, DELETE_AND_REWRITE, 1, QUARANTINE_KEY, *ids)
 
     def server_time(self) -> tuple[int, int]:
         """The control Redis's time and its uptime, in milliseconds."""
