@@ -8,6 +8,7 @@ is the position of the next record.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -125,14 +126,49 @@ def records_from(topics: TopicScan, positions: list[Position], after: str | None
             yield from topics.read(start if position[:2] == start[:2] else position)
 
 
+class KeptScan:
+    """A reader that many calls use. It is opened by the first of them, and again after one that failed."""
+
+    def __init__(self) -> None:
+        self._scan: TopicScan | None = None
+
+    def open(self) -> TopicScan:
+        self._scan = self._scan or TopicScan(kafka_cluster(settings()))
+        return self._scan
+
+    def close(self) -> None:
+        if self._scan is not None:
+            self._scan.close()
+            self._scan = None
+
+
+_kept: ContextVar[KeptScan | None] = ContextVar("kept_scan", default=None)
+
+
+@contextmanager
+def kept_scan() -> Iterator[None]:
+    """Until the block ends, every call uses one reader: what Kafka has sent for one page is there for the next."""
+    kept = KeptScan()
+    before = _kept.set(kept)
+    try:
+        yield
+    finally:
+        _kept.reset(before)
+        kept.close()
+
+
 @contextmanager
 def open_scan() -> Iterator[TopicScan]:
     """A reader of the Kafka that the settings name."""
-    topics = TopicScan(kafka_cluster(settings()))
+    kept = _kept.get()
+    used = kept or KeptScan()
     try:
-        yield topics
-    finally:
-        topics.close()
+        yield used.open()
+    except BaseException:
+        used.close()
+        raise
+    if kept is None:
+        used.close()
 
 
 def json_of(value: bytes | None) -> dict[str, Any]:

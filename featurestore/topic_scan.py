@@ -48,6 +48,7 @@ class TopicScan:
 
     def __init__(self, kafka: KafkaCluster) -> None:
         self.kafka = kafka
+        self._left_at: Position | None = None
         self._consumer = Consumer(
             {
                 **kafka.librdkafka(),
@@ -73,29 +74,45 @@ class TopicScan:
         }
 
     def read(self, start: Position) -> Iterator[ScannedRecord]:
-        """The records of a partition from a position to its present end."""
+        """The records of a partition from a position to its present end. What was fetched for a read that was left
+        before its end is used by one that begins there.
+        """
         with self._translated_errors():
             at = TopicPartition(start.topic, start.partition)
             first, end = self._consumer.get_watermark_offsets(at, timeout=TIMEOUT_S)
-            if (offset := max(first, start.offset)) >= end:
+            position = start._replace(offset=max(first, start.offset))
+            if position.offset >= end:
                 return
-            self._consumer.assign([TopicPartition(start.topic, start.partition, offset)])
+            goes_on, self._left_at = position == self._left_at, None
+            if not goes_on:
+                self._assign(position)
             try:
                 while True:
                     message = self._consumer.poll(TIMEOUT_S)
                     if message is None:
                         raise self._unavailable(f"no record of {start.topic} came in {TIMEOUT_S:.0f} s")
                     if error := message.error():
-                        if error.code() == KafkaError._PARTITION_EOF:
+                        if error.code() != KafkaError._PARTITION_EOF:
+                            raise KafkaException(error)
+                        if not goes_on:
                             return
-                        raise KafkaException(error)
+                        goes_on = False
+                        self._assign(position)  # that end may be an earlier one
+                        continue
                     record = _record(message)
+                    position = record.at._replace(offset=record.at.offset + 1)
                     if record.at.offset < end:
+                        self._left_at = position if position.offset < end else None
                         yield record
-                    if record.at.offset + 1 >= end:
+                        self._left_at = None
+                    if position.offset >= end:
                         return
             finally:
-                self._consumer.unassign()
+                if self._left_at is None:
+                    self._consumer.unassign()
+
+    def _assign(self, position: Position) -> None:
+        self._consumer.assign([TopicPartition(*position)])
 
     def close(self) -> None:
         self._consumer.close()

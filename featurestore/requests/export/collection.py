@@ -26,6 +26,7 @@ from featurestore.requests.export.services.changes import export_change
 from featurestore.requests.export.spool import Spool
 from featurestore.requests.export.states import ExportAction, ExportState
 from featurestore.row_locations import data_locations
+from featurestore.topic_locations import kept_scan
 
 PAGE = 500
 SLICE_S = 20.0
@@ -43,6 +44,13 @@ def collect(
     """Collect for SLICE_S at most; whether there may be more to do at once. ``renew``: whether this process still
     may. Raises FolderFull, SpoolDamaged.
     """
+    with kept_scan():
+        return _collect(export, renew, now, monotonic)
+
+
+def _collect(
+    export: DataExport, renew: Callable[[], bool], now: datetime | None, monotonic: Callable[[], float]
+) -> bool:
     spool, person = Spool(export.name, export.encrypted_key), person_of(export.request.customer_id)
     locations, end = data_locations().in_order(), monotonic() + SLICE_S
     while monotonic() < end:
