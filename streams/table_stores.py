@@ -128,7 +128,7 @@ class RocksDbTableStore(rocksdb.Store):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.rocksdb_options = RocksDbOptions(**self.options, use_rocksdict=self.use_rocksdict)
+        self.rocksdb_options = RocksDbOptions(**(self.options or {}), use_rocksdict=self.use_rocksdict)
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         return self._db_for_partition(partition).get(key)
@@ -166,7 +166,9 @@ class RocksDbTableStore(rocksdb.Store):
         A manifest begins with the files from before the change that it was begun for. So a change follows that finds
         none of the purged: the flush at the end.
         """
-        db = self._db_for_partition(partition)
+        db = self._dbs.get(partition)
+        if db is None:
+            return  # revoked meanwhile: its next worker finds the mark, or has no files yet
         db.put(COMPACTING, b"")
         db.delete(COMPACTION_DUE)
         db.compact_range(None, None)

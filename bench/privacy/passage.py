@@ -247,5 +247,5 @@ class Passage:
         while traces and time.monotonic() < deadline:
             time.sleep(2)
             traces = self.left(person)
-            self.say(f"{len(traces)} traces left")
+            self.say("; ".join([f"{len(traces)} traces left", *map(str, traces[:3])]))
         return traces
