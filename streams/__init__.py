@@ -10,7 +10,8 @@ In reading order:
 - ``processing``, ``coverage``: a micro-batch, from permissions to fields in the store; from when on a view counts
 - ``retrying_store``: the online store, as the streams call it
 - ``tables``, ``table_stores``: the state tables, and the bytes in them
-- ``compaction``, ``segment_ends``: what was purged leaves the tables' files, and the changelogs of idle partitions
+- ``compaction``, ``table_folders``: what was purged leaves the tables' files
+- ``segment_ends``: and the changelogs, also of partitions that nobody writes to
 - ``changelog``, ``lease``, ``clock_check``: the durable changes, and why a replaced worker cannot write any
 - ``recovery``: tables read back from their changelogs
 - ``freshness``, ``watermarks``: the time up to which a partition is folded; its publication to readers

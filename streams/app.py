@@ -28,6 +28,7 @@ from streams.partition_purge import PartitionPurge, Purge, purge_nobody
 from streams.partition_queues import Handler, PartitionQueues
 from streams.process_end import end_process
 from streams.segment_ends import SegmentEnds
+from streams.table_folders import UnusedFolders
 from streams.tables import StateTable, state_table
 from streams.topic_check import DescribeTopics, TopicCheck
 from streams.topic_watch import TopicWatch
@@ -145,7 +146,8 @@ def create_app(
     app.pipeline = build_pipeline(app)
     app.partition_queues.handle = app.pipeline.handle
     app.freshness = FreshnessTracker(app.partition_queues, app.pipeline.publish)
-    app.compaction = TableCompaction(app.state_tables.values(), settings.stream_compaction_s)
+    unused = UnusedFolders(app.state_tables.values(), lambda: app.conf.tabledir)
+    app.compaction = TableCompaction(app.state_tables.values(), settings.stream_compaction_s, unused)
     app.segment_ends = SegmentEnds(
         app.partition_queues,
         app.state_tables.values(),

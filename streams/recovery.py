@@ -106,7 +106,9 @@ class Recovery(recovery.Recovery):
             return
         table = cast(Any, self.tp_to_table[tp])
         changes = {record.key: record.value for record in batch.records if record.key is not None}
-        cast(TableStore, table.data).write(batch.partition, changes, batch.last_offset)
+        contents = cast(TableStore, table.data)
+        contents.write(batch.partition, changes, batch.last_offset)
+        contents.note_purge(batch.partition)  # files of before may hold what the changelog has deleted since
         self.active_offsets[tp] = batch.last_offset  # no await since the check above: the table is still this worker's
         self.progress.add(len(batch))
         RECOVERED.labels(table.name).inc(len(batch))

@@ -7,12 +7,16 @@ interface, which guesses the partition from the current event and searches all o
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
 import rocksdict
 from faust.stores import memory, rocksdb
 from faust.types import TP, CollectionT
+
+from streams.table_folders import delete_outdated
 
 Changes = Mapping[bytes, bytes | None]
 
@@ -62,6 +66,10 @@ class TableStore(Protocol):
         """Rewrite the files of a partition without what was deleted or replaced. It may run in any thread."""
         ...
 
+    def open_folders(self) -> set[Path]:
+        """The folders of this worker's partitions."""
+        ...
+
 
 class MemoryTableStore(memory.Store):
     """Table store of a dictionary a partition."""
@@ -103,6 +111,9 @@ class MemoryTableStore(memory.Store):
     def compact(self, partition: int) -> None:
         """Nothing of it is on a disk."""
 
+    def open_folders(self) -> set[Path]:
+        return set()
+
     async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly: set[TP], generation_id: int = 0) -> None:
         """Free the memory of revoked partitions: when one returns, its changelog is read from the beginning."""
         for topic, partition in revoked:
@@ -126,8 +137,9 @@ class RocksDbOptions(rocksdb.RocksDBOptions):
 class RocksDbTableStore(rocksdb.Store):
     """Table store of a RocksDB a partition, with the changelog offset it holds: a restart reads only what follows."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, usable_for: timedelta, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.usable_for = usable_for
         self.rocksdb_options = RocksDbOptions(**(self.options or {}), use_rocksdict=self.use_rocksdict)
 
     def read(self, partition: int, key: bytes) -> bytes | None:
@@ -175,9 +187,19 @@ class RocksDbTableStore(rocksdb.Store):
         db.delete(COMPACTING)
         db.flush()
 
+    def open_folders(self) -> set[Path]:
+        return {self.partition_path(partition) for partition in self._dbs}
 
-def create_table_store(kind: str, app: Any, table: CollectionT) -> Any:
-    """A store of ``kind`` (``memory`` or ``rocksdb``) for ``table``."""
+    def _open_for_partition(self, partition: int) -> Any:
+        delete_outdated(self.partition_path(partition), self.usable_for)
+        return super()._open_for_partition(partition)
+
+
+def create_table_store(kind: str, app: Any, table: CollectionT, usable_for: timedelta) -> Any:
+    """A store of ``kind`` (``memory`` or ``rocksdb``) for ``table``. ``usable_for``: how long files that nobody writes
+    to are continued with.
+    """
     if kind == "memory":
         return MemoryTableStore("memory://", app, table)
-    return RocksDbTableStore("rocksdb://", app, table, options=dict(ROCKSDB_OPTIONS), driver="rocksdict")
+    options = dict(ROCKSDB_OPTIONS)
+    return RocksDbTableStore("rocksdb://", app, table, options=options, driver="rocksdict", usable_for=usable_for)

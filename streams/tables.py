@@ -3,6 +3,7 @@
 Invariant: a change is acknowledged in the changelog before the table shows it.
 """
 
+from datetime import timedelta
 from typing import Any, cast
 
 import faust
@@ -11,6 +12,7 @@ from faust.types import TP
 
 from featurestore import names
 from featurestore.config import Settings
+from featurestore.topic_retention import changelog_lag
 from streams.changelog import Changelog
 from streams.fetch_batches import PassthroughSchema
 from streams.recovery import Recovery
@@ -34,12 +36,12 @@ class TableManager(faust.tables.TableManager):
 class StateTable(faust.Table):
     """One event source's Faust table, of undecoded bytes. Use it only for a partition that this worker owns."""
 
-    def __init__(self, app: Any, kind: str, changelog: Changelog, **options: Any) -> None:
+    def __init__(self, app: Any, kind: str, changelog: Changelog, usable_for: timedelta, **options: Any) -> None:
         super().__init__(app, **options)
-        self._kind, self._changelog_writer = kind, changelog
+        self._kind, self._changelog_writer, self._usable_for = kind, changelog, usable_for
 
     def _new_store(self) -> Any:
-        return create_table_store(self._kind, self.app, self)
+        return create_table_store(self._kind, self.app, self, self._usable_for)
 
     @property
     def contents(self) -> TableStore:
@@ -74,8 +76,8 @@ def state_table(app: faust.App, settings: Settings, source: str, changelog: Chan
         allow_empty=True,
     )
     name = f"{source}.g{settings.generation}"
-    table = StateTable(
-        app, settings.stream_tables, changelog, name=name, partitions=settings.partitions, changelog_topic=topic
-    )
+    usable_for = changelog_lag(settings) / 2  # of the lag for which tombstones stay at least
+    options = {"name": name, "partitions": settings.partitions, "changelog_topic": topic}
+    table = StateTable(app, settings.stream_tables, changelog, usable_for, **options)
     app.tables.add(table)
     return table

@@ -11,6 +11,7 @@ from bench.privacy.search import Search
 from featurestore.config import Settings
 from streams.app import App, Pipeline, create_app
 from streams.compaction import TableCompaction
+from streams.table_folders import UnusedFolders
 
 pytestmark = pytest.mark.anyio
 ANN, BOB = (character * 32 for character in "ab")
@@ -45,7 +46,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def compacted(tables: Sequence[Any]) -> TableCompaction:
-    return TableCompaction(tables, within_s=3600)
+    return TableCompaction(tables, 3600, UnusedFolders(tables, Path))
 
 
 async def test_deleted_state_stays_in_files_until_a_purge_is_compacted(table: Any, tmp_path: Path) -> None:
