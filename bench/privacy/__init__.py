@@ -2,10 +2,6 @@
 
 In reading order:
 
-- ``encodings``: the forms in which a text or a subject may stand in bytes
-- ``frames``: compressed frames, unpacked wherever they stand
-- ``kafka_files``, ``postgres_files``, ``redis_files``, ``rocksdb_files``: what these servers' formats hide
-- ``search``: the search of files
 - ``canaries``: what is searched for, and in which locations it must be found before
 - ``disk``: every file, and what it is a file of
 - ``planting``: the product's own writers, in a process of the installation

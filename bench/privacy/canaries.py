@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from bench.privacy.encodings import Needle, bytes_needle, needle_of
+from devservers.file_search.encodings import Needle, bytes_needle, needle_of
 
 SUBJECT, IDENTIFIER, CANARY, ROW = "subject", "identifier", "canary", "row"
 EXPECTED: dict[str, tuple[str, ...]] = {

@@ -22,8 +22,8 @@ from redis import Redis
 
 from bench.privacy.canaries import CANARY, ENCRYPTED, EXPECTED, PROOF, ROW, SCOPED, Person, row_needles
 from bench.privacy.disk import OTHERS, Area, Disk, Owners
-from bench.privacy.encodings import Needle
-from bench.privacy.search import Found, Search
+from devservers.file_search.encodings import Needle
+from devservers.file_search.search import Found, Search
 from devservers.waiting import eventually
 from featurestore import names
 from featurestore.catalog.orders import OrderLine, orders

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bench.privacy.encodings import needle_of
-from bench.privacy.search import FORMATS, Search
+from devservers.file_search.encodings import needle_of
+from devservers.file_search.search import FORMATS, Search
 from featurestore.accesslog.stream import FIELD, QUARANTINE_KEY
 from tests.accesslog.harness import ControlRedis
 

@@ -9,8 +9,8 @@ from django.db import connection
 
 from adminsite import table_rewrite
 from adminsite.table_rewrite import rewrite_tables
-from bench.privacy.encodings import needle_of
-from bench.privacy.search import Search
+from devservers.file_search.encodings import needle_of
+from devservers.file_search.search import Search
 from featurestore.customers.models import LegalHold
 from tests.kit.clock import at
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench.privacy.encodings import needle_of
-from bench.privacy.search import Search
+from devservers.file_search.encodings import needle_of
+from devservers.file_search.search import Search
 from featurestore.config import Settings
 from streams.app import App, Pipeline, create_app
 from streams.compaction import TableCompaction

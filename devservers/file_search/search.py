@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.privacy.encodings import Needle, longest_form
-from bench.privacy.frames import unpacked_frames
-from bench.privacy.kafka_files import unpacked_batches
-from bench.privacy.postgres_files import RELATION, toasted_values, unpacked_values, wal_records
-from bench.privacy.redis_files import unpacked_strings
-from bench.privacy.rocksdb_files import log_contents, table_contents
+from devservers.file_search.encodings import Needle, longest_form
+from devservers.file_search.frames import unpacked_frames
+from devservers.file_search.kafka_files import unpacked_batches
+from devservers.file_search.postgres_files import RELATION, toasted_values, unpacked_values, wal_records
+from devservers.file_search.redis_files import unpacked_strings
+from devservers.file_search.rocksdb_files import log_contents, table_contents
 
 ZERO = bytes(4)
 ZEROS = re.compile(ZERO * 8 + rb"\x00*")

@@ -12,7 +12,7 @@ from struct import unpack_from
 
 import cramjam
 
-from bench.privacy.frames import UNPACKERS
+from devservers.file_search.frames import UNPACKERS
 
 FORMAT, HEADER, ATTRIBUTES, RECORDS = 16, 12, 21, 61
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4

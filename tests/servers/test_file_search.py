@@ -19,10 +19,10 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from psycopg.sql import SQL, Identifier
 from redis import Redis
 
-from bench.privacy import search
-from bench.privacy.encodings import needle_of
-from bench.privacy.rocksdb_files import UnknownTable, table_contents
-from bench.privacy.search import Search
+from devservers.file_search import search
+from devservers.file_search.encodings import needle_of
+from devservers.file_search.rocksdb_files import UnknownTable, table_contents
+from devservers.file_search.search import Search
 from devservers.redis_server import RedisServer
 from devservers.server import running
 
