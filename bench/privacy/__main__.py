@@ -32,8 +32,8 @@ def search_figures(passage: Passage) -> dict[str, float]:
     """A person is everywhere, is erased, and is searched for. Fails if anything is not found before."""
     ann, bob = (passage.person(f"{name}-{secrets.token_hex(4)}", f"Kästrel/{secrets.token_hex(6)}") for name in "ab")
     for person in (ann, bob):
-        passage.plant(person)
-    say("planted")
+        passage.bring_in(person)
+    say("brought in")
     found, _ = passage.found_before(ann)
     say(f"{len(found)} canaries found in {len(passage.owners.patterns)} data locations")
     passage.shorten(*STATING_TIMES)

@@ -11,7 +11,7 @@ from decimal import Decimal
 import psutil
 
 from bench.privacy.canaries import Person
-from bench.privacy.passage import PLANTING, RETENTION_S, Passage
+from bench.privacy.passage import FACTS, RETENTION_S, Passage
 from bench.privacy.servers import CELERY, STATING_TIMES
 from devservers.waiting import eventually
 from featurestore import names
@@ -35,7 +35,7 @@ def figures_of(passage: Passage, events: int) -> dict[str, float]:
     eventually(lambda: counted(passage, person) == events, f"{events} events are served", FOLDED_S, every_s=1)
     passage.say(f"{events:,} events are folded and served")
     passage.made.stop(CELERY)  # the export runs in a process of its own, whose memory is known
-    exported = json.loads(passage.made.run("-c", PLANTING, "package", person.identifier).stdout.splitlines()[-1])
+    exported = json.loads(passage.made.run("-c", FACTS, "package", person.identifier).stdout.splitlines()[-1])
     assert exported["items"] >= events, exported
     passage.say(f"{events:,} events exported in {exported['seconds']:.1f} s")
     passage.shorten(*STATING_TIMES)

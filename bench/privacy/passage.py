@@ -1,7 +1,7 @@
 """Passage of customers through a running installation: into every data location, and out of it again.
 
-1. ``plant``: a customer registers, consents, buys, is read, asks, and what faults leave is written.
-2. ``missing``: the search must find them wherever they are expected; else it would prove nothing.
+1. ``bring_in``: a customer registers, consents, buys, is read, asks, and what faults leave is written.
+2. ``found_before``: the search must find them wherever they are expected; else it would prove nothing.
 3. ``shorten``: the stated times become seconds, by the product's own settings.
 4. ``erase``: a request is answered and closed by the product's own Celery tasks, at these times.
 5. ``clean``: what the operator does at the stated times (docs/data-locations.md).
@@ -39,14 +39,14 @@ SHORT = {
 }
 """The stated times in the run: of events and the journal, and of changelogs. Compactions have theirs from the start."""
 COMPACTION_S = 6
-PLANTING = """
+FACTS = """
 import sys
 import django
 django.setup()
-from bench.privacy.planting import run
+from bench.privacy.facts import run
 run(*sys.argv[1:])
 """
-"""Program that runs a command of ``planting`` in a process of the installation."""
+"""Program that runs a command of ``facts`` in a process of the installation."""
 READ_S, FOUND_S, CLOSE_S, GONE_S = 120, 120, 300, 120
 ERASURES = "SELECT state FROM erasure_erasure"
 STEPS = """
@@ -86,7 +86,7 @@ class Passage:
     def person(self, identifier: str, canary: str) -> Person:
         return Person(identifier, subject_of(identifier, str(self.made.settings["subject_secret"]).encode()), canary)
 
-    def plant(self, person: Person) -> None:
+    def bring_in(self, person: Person) -> None:
         """As described. It returns when the person is served, and every row is written."""
         self.send("chat", person, b'{"subject": "%s", "no": "event"}' % person.subject.encode())  # passed by, too
         self.buy(person)
@@ -95,7 +95,7 @@ class Passage:
         self.buy(person)
         self.send("orders", person, f'no event of {person.subject}: "{person.canary}"'.encode())
         eventually(lambda: self.served(person), "the person is served", READ_S, every_s=0.2)
-        self.made.run("-c", PLANTING, "plant", person.identifier, person.canary)
+        self.made.run("-c", FACTS, "write", person.identifier, person.canary)
 
     def register(self, person: Person) -> None:
         """Register a customer with a consent; return when it is in effect."""
@@ -202,7 +202,7 @@ class Passage:
 
     def erase(self, person: Person, within_s: float = CLOSE_S) -> None:
         """As described; return when the erasure is closed."""
-        self.made.run("-c", PLANTING, "erase", person.identifier)
+        self.made.run("-c", FACTS, "erase", person.identifier)
         try:
             eventually(self.closed, "the erasure is closed", within_s, every_s=1)
         except AssertionError as error:

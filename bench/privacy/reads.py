@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 from bench.distribution import quantile
 from bench.event_sender import CONTEXT
 from bench.privacy.canaries import Person
-from bench.privacy.passage import PLANTING, Passage
+from bench.privacy.passage import FACTS, Passage
 from featurestore import names
 from featurestore.catalog.orders import OrderLine, orders
 from featurestore.identity import partition_of
@@ -37,7 +37,7 @@ def figures_of(passage: Passage, pairs: int = PAIRS, erasures: int = ERASURES) -
     groups = [[f"leaves-{pair}-{number}" for number in range(erasures)] for pair in range(pairs)]
     staying = [passage.person(f"stays-{number}", "order") for number in range(STAYING)]
     everyone = [*(person.identifier for person in staying), *itertools.chain(*groups)]
-    passage.made.run("-c", PLANTING, "register", *everyone)
+    passage.made.run("-c", FACTS, "register", *everyone)
     time.sleep(GRANT_S)
     quiet, busy = list[float](), list[float]()
     with events_sent(passage, [person.subject for person in staying]), Reader(passage, staying) as reader:
@@ -61,7 +61,7 @@ class Erasures:
 
     def __init__(self, passage: Passage, customers: Sequence[str]) -> None:
         self._url = passage.database_url
-        self._starting = passage.made.start("erasures", "-c", PLANTING, "erase", *customers)
+        self._starting = passage.made.start("erasures", "-c", FACTS, "erase", *customers)
 
     def __call__(self) -> bool:
         if self._starting.poll() is None:

@@ -1,4 +1,4 @@
-"""The raw search finds what is planted, in every encoding and however it is packed; and nothing where nothing is."""
+"""The raw search finds what is there, in every encoding and however it is packed; and nothing where nothing is."""
 
 import base64
 import gzip

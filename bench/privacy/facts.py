@@ -1,6 +1,6 @@
-"""Planting of a customer's data by the product's own writers, in a process of the installation (``PLANTING``).
+"""Writing of a customer's data by the product's own writers, in a process of the installation (``FACTS``).
 
-plant CUSTOMER CANARY     what no event and no read leaves; returns when what was quarantined has a row
+write CUSTOMER CANARY     what no event and no read leaves; returns when what was quarantined has a row
 erase CUSTOMER...         starts erasures, which Celery carries out
 """
 
@@ -50,7 +50,7 @@ SHOP, SAM = client("shop"), staff("sam")
 DEAD_LETTER_S = 60
 
 
-def plant(customer: str, canary: str) -> None:
+def write_facts(customer: str, canary: str) -> None:
     """Write what no event and no read leaves: decisions, requests, an export, and what faults leave."""
     decide(customer, canary)
     quarantine_access_records(customer)
@@ -164,7 +164,7 @@ def advance_to(export: int, state: ExportState) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "plant": plant,
+    "write": write_facts,
     "erase": erase,
     "register": register_all,
     "package": package,
