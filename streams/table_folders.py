@@ -41,8 +41,8 @@ class UnusedFolders:
 
 def delete_outdated(folder: Path, usable_for: timedelta, now_s: Callable[[], float] = time.time) -> bool:
     """Delete a folder that was written longer ago; whether it was. Its table is then restored from the beginning."""
-    written_s = max((path.stat().st_mtime for path in folder.glob("*")), default=now_s())
-    if now_s() - written_s <= usable_for.total_seconds():
+    written_s = max((path.stat().st_mtime for path in folder.glob("*")), default=None)
+    if written_s is None or now_s() - written_s <= usable_for.total_seconds():
         return False
     shutil.rmtree(folder)
     log.warning("folder of a table is too old to continue with: deleted", folder=folder.name)
