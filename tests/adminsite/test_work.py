@@ -25,7 +25,8 @@ def work(name: str) -> Work | None:
 def test_officer_without_work_is_told_what_was_looked_at(env: AdminEnvironment) -> None:
     rest = (
         "Nothing waits for you: no request is due soon, every request is verified, no message waits to be sent by "
-        "hand, no export is in review, no erasure waits for a server, no customer is paused, every decision is in effect, no audit has ended yet."
+        "hand, no export is in review, no erasure waits for a server, no customer is paused, every decision is "
+        "in effect, no audit has ended yet."
     )
     assert work("olivia") == Work([], rest)
     env.finding("dismissed")
