@@ -96,8 +96,21 @@ tests:
       - {{series: 'up{{job="streams", instance="a:6066"}}', values: '1x12 _x60'}}
       - {{series: 'rapport_tasks_total{{task="consent.relay", state="SUCCESS"}}', values: '0+10x60'}}
       - {{series: 'rapport_tasks_total{{task="audit.audit", state="FAILURE"}}', values: '0x6 0+1x60'}}
+      - {{series: 'rapport_store_memory_bytes{{node="full", job="api"}}', values: '80x6 90x190'}}
+      - {{series: 'rapport_store_memory_limit_bytes{{node="full", job="api"}}', values: '100x200'}}
+      - {{series: 'rapport_store_memory_bytes{{node="unlimited", job="api"}}', values: '90x200'}}
+      - {{series: 'rapport_store_memory_limit_bytes{{node="unlimited", job="api"}}', values: '0x200'}}
     alert_rule_test:
       - {{eval_time: 1m, alertname: ProcessMissing}}
+      - {{eval_time: 5m, alertname: StoreMemory}}
+      - eval_time: 8m
+        alertname: StoreMemory
+        exp_alerts:
+          - exp_labels: {{node: full}}
+            exp_annotations:
+              summary: >-
+                The store's node full is nearly full: a full one denies every read. Evict more,
+                or give it more memory
       - {{eval_time: 1m, alertname: TasksFailed}}
       - {{eval_time: 8m, alertname: TasksStopped}}
       - eval_time: 8m
