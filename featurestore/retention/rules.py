@@ -18,9 +18,19 @@ from featurestore.retention.models import RetentionRule
 Kind = RetentionRule.Kind
 APPLIED = (Kind.READS, Kind.CUSTOMERS)
 """Kinds that runs apply. The others state what Kafka and definitions do by themselves."""
+STAYS: dict[str, str] = {
+    Kind.READS: "What a legal hold keeps.",
+    Kind.CUSTOMERS: "What an erasure leaves: its certificate and the suppression; what a legal hold keeps; customers "
+    "of whom it can't be told whether they had an event.",
+    Kind.EVENTS: "What was counted: the values, until the view's window, a withdrawal or an erasure ends them.",
+    Kind.VALUES: "Older tiles, which no answer counts, stay in the stream workers' tables until the customer's next "
+    "event, a withdrawal or an erasure. A rule for customers without activity ends that.",
+}
+"""What a rule of each kind does not delete, for the pages."""
 FEWEST_CUSTOMER_DAYS, MOST_DAYS = 180, 36_500
 LONGEST_BASIS = 300
 DAY_S = 86_400
+VIEW_WINDOW = "The view's longest window, for answers. Older tiles stay in the tables until the customer's next event"
 
 
 class Automatic(NamedTuple):
@@ -38,7 +48,7 @@ def automatic() -> list[Automatic]:
     conf, registry = settings(), catalog().registry
     events = [Automatic(Kind.EVENTS, name, conf.event_retention_days, "Kafka, RAPPORT_EVENT_RETENTION_DAYS")
               for name in sorted(registry.sources)]  # fmt: skip
-    values = [Automatic(Kind.VALUES, name, window_days(view), "The view's longest window")
+    values = [Automatic(Kind.VALUES, name, window_days(view), VIEW_WINDOW)
               for name, view in sorted(registry.views.items())]  # fmt: skip
     names = Purpose.objects.order_by("name").values_list("name", flat=True)
     reads = [Automatic(Kind.READS, name, conf.access_record_days, "RAPPORT_ACCESS_RECORD_DAYS") for name in names]

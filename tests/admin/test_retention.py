@@ -46,7 +46,9 @@ def test_a_rule_that_nothing_applies_has_no_run(env: AdminEnvironment) -> None:
     olivia = env.log_in("olivia")
     olivia.post(ADD, FORM | {"kind": "events", "name": "orders"})
     rule = RetentionRule.objects.get()
-    assert "Kafka" in text_of(olivia.get(address("change", rule)))
+    page = text_of(olivia.get(address("change", rule)))
+    assert "Kafka" in page
+    assert "What was counted" in page
     assert olivia.post(address("count", rule)).status_code == 403
     olivia.post(ADD, FORM | {"days": ""})
     ended = RetentionRule.objects.get(kind="reads")

@@ -7,7 +7,7 @@ import pytest
 from featurestore.config import settings
 from featurestore.retention.errors import WrongRule
 from featurestore.retention.models import RetentionRule
-from featurestore.retention.rules import add_rule, automatic, in_force
+from featurestore.retention.rules import STAYS, add_rule, automatic, in_force
 from tests.kit.clock import T0
 from tests.kit.shop import Shop
 
@@ -90,3 +90,8 @@ def test_a_rule_may_state_what_goes_by_itself(shop: Shop) -> None:
     bounded = [(name, days) for (kind, name), days in known.items() if kind == "values" and days and days == int(days)]
     for name, days in bounded[:1]:
         assert add("values", name, int(days or 0)).days == days
+
+
+def test_of_each_kind_it_is_said_what_stays(database: str) -> None:
+    assert STAYS.keys() == set(RetentionRule.Kind)
+    assert "stay in the stream workers' tables" in STAYS["values"]

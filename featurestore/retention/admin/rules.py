@@ -21,7 +21,7 @@ from featurestore.clock import database_now
 from featurestore.retention import runs
 from featurestore.retention.errors import RetentionError
 from featurestore.retention.models import RetentionRule
-from featurestore.retention.rules import APPLIED, LONGEST_BASIS, add_rule, automatic, in_force
+from featurestore.retention.rules import APPLIED, LONGEST_BASIS, STAYS, add_rule, automatic, in_force
 
 
 class RuleForm(forms.Form):
@@ -51,7 +51,7 @@ class RetentionRuleAdmin(ReadOnlyAdmin):
     list_display = ["kind", "name", "kept_for", "effective_from", "status", "applied", "basis", "created_by"]
     list_filter = [("kind", ChoicesDropdownFilter)]
     fieldsets = [
-        (None, {"fields": ["kind", "name", "kept_for", "effective_from", "status", "applied", "basis"]}),
+        (None, {"fields": ["kind", "name", "kept_for", "effective_from", "status", "applied", "stays", "basis"]}),
         ("Added", {"fields": ["created_by", "created_at"]}),
     ]
     actions_list = ["add_one"]
@@ -73,6 +73,10 @@ class RetentionRuleAdmin(ReadOnlyAdmin):
         if rule.kind in APPLIED:
             return "Runs, each day"
         return "Kafka" if rule.kind == RetentionRule.Kind.EVENTS else "The view's definition"
+
+    @display(description="What stays")
+    def stays(self, rule: RetentionRule) -> str:
+        return STAYS[rule.kind]
 
     def has_add_rule_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("retention.add_retentionrule"))
