@@ -23,9 +23,9 @@ class SentPurges:
     failing: bool = False
     dying: bool = False
 
-    def send(self, wanted: list[Purge]) -> dict[int, str]:
+    def send(self, wanted: list[Purge]) -> dict[Purge, str]:
         if self.failing:
-            return {purge.sequence: "broker unavailable" for purge in wanted}
+            return dict.fromkeys(wanted, "broker unavailable")
         self.sent += wanted
         if self.dying:
             raise KeyboardInterrupt

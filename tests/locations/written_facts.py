@@ -67,7 +67,7 @@ class Streams:
 
     servers: Servers
 
-    def send(self, wanted: list[Purge]) -> dict[int, str]:
+    def send(self, wanted: list[Purge]) -> dict[Purge, str]:
         for purge in wanted:
             self.servers.produce(changelog(), purge.subject, None)
         return {}

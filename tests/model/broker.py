@@ -70,7 +70,7 @@ class PurgeTopic:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
 
-    def send(self, purges: Sequence[Purge]) -> dict[int, str]:
+    def send(self, purges: Sequence[Purge]) -> dict[Purge, str]:
         self.broker.gate("send purges")
         for purge in purges:
             self.broker.append(PURGES, purge.subject.encode(), None)

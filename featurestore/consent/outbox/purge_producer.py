@@ -25,8 +25,8 @@ class Purge(NamedTuple):
 class PurgeProducer(Protocol):
     """Producer of purges. Tests have one of their own."""
 
-    def send(self, purges: Sequence[Purge]) -> dict[int, str]:
-        """Send purges and wait for the broker's acknowledgements. Returns the failures: the error by sequence."""
+    def send(self, purges: Sequence[Purge]) -> dict[Purge, str]:
+        """Send purges and wait for the broker's acknowledgements. Returns the failures with their errors."""
 
 
 class KafkaPurgeProducer:
@@ -44,19 +44,19 @@ class KafkaPurgeProducer:
             }
         )
 
-    def send(self, purges: Sequence[Purge]) -> dict[int, str]:
-        failures = {purge.sequence: "the broker did not acknowledge it" for purge in purges}
+    def send(self, purges: Sequence[Purge]) -> dict[Purge, str]:
+        failures = dict.fromkeys(purges, "the broker did not acknowledge it")
 
-        def reported(sequence: int, error: KafkaError | None) -> None:
+        def reported(purge: Purge, error: KafkaError | None) -> None:
             if error is None:
-                del failures[sequence]
+                del failures[purge]
             else:
-                failures[sequence] = error.str()
+                failures[purge] = error.str()
 
-        for purge in purges:
+        for purge in list(failures):  # each once
 
-            def delivered(error: KafkaError | None, _message: Message, sequence: int = purge.sequence) -> None:
-                reported(sequence, error)
+            def delivered(error: KafkaError | None, _message: Message, purge: Purge = purge) -> None:
+                reported(purge, error)
 
             try:
                 self.producer.produce(
@@ -67,7 +67,7 @@ class KafkaPurgeProducer:
                     on_delivery=delivered,
                 )
             except (BufferError, KafkaException) as error:
-                failures[purge.sequence] = str(error)
+                failures[purge] = str(error)
         self.producer.flush(DELIVERY_TIMEOUT_MS / 1000 + 1)
         return failures
 

@@ -74,7 +74,8 @@ def _finish(rows: list[PermissionChange], now: datetime | None) -> RelayResult:
     now = now or database_now()
     ready = [row for row in rows if row.published_at or row.subject in effective]
     unsent = [Purge(row.subject, row.sequence) for row in ready if row.purge and row.purge_sent_at is None]
-    failures = purge_producer.purge_producer().send(unsent) if unsent else {}
+    failed = purge_producer.purge_producer().send(unsent) if unsent else {}
+    failures = {purge.sequence: reason for purge, reason in failed.items()}
     sent = {purge.sequence for purge in unsent} - failures.keys()
     PermissionChange.objects.filter(sequence__in=sent).update(purge_sent_at=now)
     finished = [row for row in ready if row.sequence not in failures]

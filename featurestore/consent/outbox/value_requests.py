@@ -48,7 +48,7 @@ class ValueRequests:
         rows = SubjectVersion.objects.filter(subject__in=chosen).values_list("subject", "sequence")
         purges = [Purge(subject, sequence) for subject, sequence in rows]
         failures = purge_producer.purge_producer().send(purges)
-        sent = [purge.subject for purge in purges if purge.sequence not in failures]
+        sent = [purge.subject for purge in purges if purge not in failures]
         self._requested_s |= dict.fromkeys(sent, now_s)
         REQUESTS.labels("sent").inc(len(sent))
         if failures:
