@@ -101,11 +101,5 @@ def held(permission: Permission | None, purpose: str, now_ms: int) -> PurposePer
     return found if not 0 < found.until_ms <= now_ms else _paused(found)
 
 
-def may_write_all(permission: Permission, now_ms: int) -> bool:
-    """Whether every value that is kept may be written to the store at a time: no purpose is paused or over."""
-    kept = (held(permission, purpose, now_ms) for purpose in permission.purposes)
-    return all(one is None or one.allowed for one in kept)
-
-
 def _paused(one: PurposePermission) -> PurposePermission:
     return PurposePermission(False, one.grant_id, one.since_ms, one.until_ms, True, one.complete_from_ms)

@@ -6,8 +6,7 @@ Evictions themselves are made by a background task, in the store alone: no table
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-from featurestore.permission import may_write_all
-from featurestore.store.protocol import EVICTED_MS, StoredSubject, marked_ms
+from featurestore.store.protocol import EVICTED_MS, marked_ms
 from featurestore.tiles.state_record import decode
 from featurestore.tiles.view_codec import newest_event_s_of
 from streams.table_stores import TableStore
@@ -25,18 +24,6 @@ class Part(Protocol):
 class Table(Protocol):
     @property
     def contents(self) -> TableStore: ...
-
-
-def removable_mark(stored: StoredSubject, now_ms: int) -> bytes | None:
-    """The mark of a subject that may be removed when every value was written; None without one.
-
-    Values of a paused purpose can't be written, nor those of a grant that is over and may have been renewed. An
-    eviction mark stays until they can: without it they would count as missing.
-    """
-    mark, permission = stored.recreation_mark, stored.permission
-    if mark is not None and permission is not None and stored.is_evicted:
-        return mark if may_write_all(permission, now_ms) else None
-    return mark
 
 
 def evicted_subjects(

@@ -20,7 +20,7 @@ by, it is written to a topic, since nothing else tells that events are missing, 
 store is emptied meanwhile (``streams.passed_by``).
 
 The values of an idle subject may have been evicted from the store, which its mark tells. A purge writes them again, of
-every source, and removes the mark; so does the subject's next event.
+every source and paused purposes included, and removes the mark; so does the subject's next event.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ from featurestore.definitions.windows import MAX_CLOCK_SKEW_S
 from featurestore.first_timestamp import MalformedHeader, first_timestamp_ms
 from featurestore.identity import is_subject, partition_of
 from featurestore.permission import Permission, PurposePermission, held
-from featurestore.store.protocol import EVICTED_MS, FieldWrite, WriteOutcome, marked_ms
+from featurestore.store.protocol import EVICTED_MS, WHATEVER_IS_KEPT, FieldWrite, WriteOutcome, marked_ms
 from featurestore.tiles.fold import Arrival, SourceFold
 from featurestore.tiles.layout_id import layout_id_in, layout_id_of
 from featurestore.tiles.state_record import StateRecord, UnknownFormat, decode
 from featurestore.tiles.stored_field import field_name, pack_field
 from streams import coverage
 from streams.dead_letters import DeadLetterWriter, Rejection
-from streams.evictions import evicted_subjects, removable_mark
+from streams.evictions import evicted_subjects
 from streams.fetch_batches import FetchBatch, KafkaRecord
 from streams.metrics import EVENT_TO_SERVED, OUTCOMES, RECREATED, RESTORED
 from streams.passed_by import NO_CHANGES, Changes, PassedByWriter, Skipped
@@ -175,7 +175,7 @@ class SourceProcessor:
 class SourceBatch:
     """One source's part of a micro-batch in one partition: its subjects' events and earlier state records.
 
-    Of the subjects in ``purged`` every field is written, changed or not.
+    Of the subjects in ``purged`` every field is written, changed or not, and of a paused purpose, too: it is kept.
     """
 
     def __init__(
@@ -209,11 +209,13 @@ class SourceBatch:
 
     async def fold(
         self, permissions: Mapping[str, Permission | None], now_ms: int
-    ) -> tuple[dict[bytes, bytes | None], list[FieldWrite]]:
-        """Fold the subjects named in ``permissions``, each from its record before: (table changes, writes)."""
+    ) -> tuple[dict[bytes, bytes | None], list[FieldWrite], list[FieldWrite]]:
+        """Fold the subjects named in ``permissions``, each from its record before: (table changes, writes, writes of
+        values that are kept)."""
         processor = self.processor
         changes: dict[bytes, bytes | None] = {}
         writes: list[FieldWrite] = []
+        kept_writes: list[FieldWrite] = []
         for number, subject in enumerate([subject for subject in self.arrivals if subject in permissions], 1):
             if number % SUBJECTS_PER_STEP == 0:
                 await asyncio.sleep(0)
@@ -239,9 +241,12 @@ class SourceBatch:
             every = again or subject in self.purged or arrivals[0].offset <= before.offset
             fields = processor.writes(subject, record, EMPTY if every else before, aggregates)
             if any(permission.paused for permission in kept.values()):
+                fields = list(fields)
+                if subject in self.purged:
+                    kept_writes += (field for field in fields if not kept[field.purpose].allowed)
                 fields = (field for field in fields if kept[field.purpose].allowed)
             writes += fields
-        return changes, writes
+        return changes, writes, kept_writes
 
 
 def count_passed_by(record: StateRecord, arrivals: Sequence[Arrival], counts: Counter[str]) -> None:
@@ -347,8 +352,7 @@ class MicroBatchProcessor:
     async def _apply(self, parts: Sequence[SourceBatch]) -> dict[str, bytes | None]:
         """Fold, commit to the tables and write to the store, until every write is allowed.
 
-        Returns the subjects' recreation and eviction marks, as read before the writes, but for an eviction mark that
-        must stay.
+        Returns the subjects' recreation and eviction marks, as read before the writes.
         """
         pending = list(dict.fromkeys(subject for part in parts for subject in part.arrivals))
         marks: dict[str, bytes | None] = {}
@@ -357,30 +361,33 @@ class MicroBatchProcessor:
             # does not allow the write. If it vanished, the subject is passed by, and nothing of it is written.
             stored = dict(zip(pending, await self.store.read_subjects(pending), strict=True))
             permissions = {subject: one.permission for subject, one in stored.items()}
-            marks.update((subject, removable_mark(one, self.clock())) for subject, one in stored.items())
+            marks.update((subject, one.recreation_mark) for subject, one in stored.items())
             passed_by = self._passed_by(parts, permissions)
             for subject in passed_by.subjects:
                 del permissions[subject]  # read again when it is written
             now_ms = self.clock()
-            folded, writes = [], list[FieldWrite]()
+            folded, writes, kept_writes = [], list[FieldWrite](), list[FieldWrite]()
             for part in parts:
-                changes, of_part = await part.fold(permissions, now_ms)
+                changes, of_part, kept_of_part = await part.fold(permissions, now_ms)
                 folded.append((part, changes))
                 writes += of_part
+                kept_writes += kept_of_part
                 await asyncio.sleep(0)  # a micro-batch may have many parts, too
             commits = [part.processor.table.commit(part.partition, changes) for part, changes in folded]
             if self.passed_by and any(passed_by):
                 commits.append(self.passed_by.write(passed_by))
             await asyncio.gather(*commits)
-            results = await self.store.call(self.store.online.write, writes, now_ms) if writes else []
-            refused = (
-                w.subject for w, result in zip(writes, results, strict=True) if result is WriteOutcome.NOT_ALLOWED
-            )
+            refused = await self._write(writes, now_ms) | await self._write(kept_writes, WHATEVER_IS_KEPT)
             pending = sorted({*passed_by.subjects, *refused})
         for part in parts:
             for outcome, number in part.outcomes.items():
                 OUTCOMES[outcome].labels(part.processor.source.name).inc(number)
         return marks
+
+    async def _write(self, writes: Sequence[FieldWrite], now_ms: int) -> set[str]:
+        """Write to the store; the subjects of which a write was not allowed."""
+        results = await self.store.call(self.store.online.write, writes, now_ms) if writes else []
+        return {one.subject for one, result in zip(writes, results, strict=True) if result is WriteOutcome.NOT_ALLOWED}
 
     def _passed_by(self, parts: Sequence[SourceBatch], permissions: Mapping[str, Permission | None]) -> Changes:
         """What to write before subjects are passed by, and of those that have a permission again."""

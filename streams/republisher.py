@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from faust.types import TP
 
-from featurestore.store.protocol import Node, WriteOutcome
+from featurestore.store.protocol import WHATEVER_IS_KEPT, Node, WriteOutcome
 from streams.evictions import IdleSubjects
 from streams.metrics import NOT_PUSHED, REPUBLISHED, REPUBLISHING
 from streams.partition_queues import PartitionQueues
@@ -22,7 +22,6 @@ from streams.processing import SourceProcessor, clock_ms
 from streams.retrying_store import RetryingStore
 
 PAGE_SUBJECTS = 100
-WHATEVER_ITS_END = 0  # the time of a write: a grant that is over may have been renewed, and its values are kept
 CONCURRENT_PUSHES = 2  # one page is written while another is prepared
 PROGRESS_SUBJECTS = 50_000  # between two lines of the log
 
@@ -101,7 +100,7 @@ class Republisher:
                 owned = [key for key in keys if not key.startswith(b"\0") and node.owns(key.decode())]
                 writes = list(processor.stored_fields(tp.partition, await self._without_idle(tp.partition, owned)))
                 if writes:
-                    results = await self.store.call(self.store.online.write, writes, WHATEVER_ITS_END)
+                    results = await self.store.call(self.store.online.write, writes, WHATEVER_IS_KEPT)
                     written = sum(result is WriteOutcome.DONE for result in results)
                     fields += written
                     REPUBLISHED.labels(processor.source.name).inc(written)

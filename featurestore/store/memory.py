@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from featurestore.permission import Permission, PurposePermission, current
+from featurestore.permission import Permission, PurposePermission, current, held
 from featurestore.store.protocol import (
     EVICTED_MS,
     MARK_DECODER,
     NEW_INCARNATION_EPOCH,
+    WHATEVER_IS_KEPT,
     FieldWrite,
     NodeState,
     PublishResult,
@@ -81,7 +82,8 @@ class MemoryStore:
 
     def _write(self, write: FieldWrite, now_ms: int) -> WriteOutcome:
         header = fencing_header_of(write.value)
-        permission = current(self._permissions.get(write.subject), write.purpose, now_ms)
+        applying = held if now_ms == WHATEVER_IS_KEPT else current
+        permission = applying(self._permissions.get(write.subject), write.purpose, now_ms)
         if not isinstance(permission, PurposePermission) or permission.grant_id != header.grant_id:
             return WriteOutcome.NOT_ALLOWED
         fields = self._fields.setdefault(write.subject, {})

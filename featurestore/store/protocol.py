@@ -19,6 +19,8 @@ NEW_INCARNATION_EPOCH = 0
 
 
 MARK_DECODER = msgspec.msgpack.Decoder(tuple[int, int])  # of a recreation mark: time in ms, sequence
+WHATEVER_IS_KEPT = 0
+"""The time of a write that looks at no end and no pause of a grant."""
 EVICTED_MS = -1
 """The time in an eviction mark, in place of a recreation mark's: before every grant."""
 EVICTION_TOKENS = 2**21
@@ -235,7 +237,8 @@ class OnlineStore(Protocol):
     def write(self, writes: Sequence[FieldWrite], now_ms: int) -> list[WriteOutcome]:
         """Write values where permission, grant id and fence allow it; the outcomes, in order.
 
-        With ``now_ms`` 0 the end of a grant is not looked at: values of one that is over are kept, and never answered.
+        With WHATEVER_IS_KEPT as the time, values of a grant that is over or paused are written, too: they are kept and
+        never answered.
         """
 
     def publish_permissions(

@@ -9,6 +9,7 @@ from devservers.redis_server import RedisServer, executable, packaged
 from featurestore.permission import Permission, PurposePermission
 from featurestore.store.connection import Command
 from featurestore.store.protocol import (
+    WHATEVER_IS_KEPT,
     OnlineStore,
     PublishResult,
     StoredChange,
@@ -127,6 +128,18 @@ def test_a_write_while_paused_is_not_allowed(store: OnlineStore) -> None:
     store.publish_permissions({ANN: pausing()})
     assert store.write([field(2)], NOW_MS) == [WriteOutcome.NOT_ALLOWED]
     assert stored(store)[1] == [field(1).value]
+
+
+def test_values_that_are_kept_are_written_while_paused_and_fenced(store: OnlineStore) -> None:
+    store.publish_permissions({ANN: pausing()})
+    kept = [store.write([field(n)], WHATEVER_IS_KEPT)[0] for n in (2, 1)]
+    assert kept == [WriteOutcome.DONE, WriteOutcome.SUPERSEDED]
+    assert stored(store)[1] == [field(2).value]
+    store.publish_permissions({ANN: pausing(grant=2, sequence=3)})
+    assert store.write([field(3)], WHATEVER_IS_KEPT) == [WriteOutcome.NOT_ALLOWED], "of the grant before"
+    store.publish_permissions({ANN: refusing(sequence=4)})
+    assert store.write([field(3)], WHATEVER_IS_KEPT) == [WriteOutcome.NOT_ALLOWED]
+    assert stored(store)[1] == [None]
 
 
 def test_publishing_is_fenced_and_repeatable(store: OnlineStore) -> None:

@@ -10,6 +10,7 @@ from featurestore.definitions import Registry
 from featurestore.permission import Permission, PurposePermission
 from featurestore.serving.answer import EVICTED, Status
 from featurestore.store.protocol import FieldWrite, WriteOutcome
+from featurestore.tiles.stored_field import FENCING_HEADER
 from streams.evictions import IdleSubjects
 from streams.fetch_batches import FetchBatch
 from streams.processing import SourceProcessor
@@ -145,22 +146,44 @@ def test_a_withdrawal_and_a_new_grant_of_an_evicted_subject_start_empty(env: Pro
 
 
 @pytest.mark.parametrize("held", [{"allowed": False, "paused": True}, {"until_ms": NOW_MS}], ids=["paused", "over"])
-def test_a_mark_stays_while_values_of_a_held_grant_can_not_be_written(
-    env: ProcessingEnvironment, held: dict[str, Any]
-) -> None:
+def test_values_of_a_held_grant_are_pushed_again_and_withheld(env: ProcessingEnvironment, held: dict[str, Any]) -> None:
     def publish(**changed: Any) -> None:
         env.sequence += 1
         kept = PurposePermission(**{"allowed": True, "grant_id": 1, "since_ms": 0} | changed)
         env.store.publish_permissions({ANN: Permission(1, env.sequence, {"service": kept})})
 
+    before = contents(env)
     evict(env)
     publish(**held)
-    env.purge(ANN)
-    assert "r" in contents(env)
+    assert status(env)[0] is Status.WITHHELD
+    env.fold(env.record(env.raw()))  # counts nothing now
+    assert status(env)[0] is Status.WITHHELD
+    after = contents(env)
+    assert after.keys() == before.keys()
+    assert after["spend/service"][FENCING_HEADER.size :] == before["spend/service"][FENCING_HEADER.size :]
     publish()
-    assert status(env) == (Status.STALE, EVICTED), "without the mark it would count as missing"
-    env.purge(ANN)
     assert env.count() == 1
+
+
+def test_values_of_a_purpose_that_is_paused_while_they_are_pushed_are_pushed_all_the_same(
+    env: ProcessingEnvironment,
+) -> None:
+    write = env.store.write
+
+    def paused_before(writes: list[FieldWrite], now_ms: int) -> list[WriteOutcome]:
+        env.store.write = write
+        env.pause()
+        return list(write(writes, now_ms))
+
+    before = contents(env)
+    evict(env)
+    env.store.write = paused_before
+    env.purge(ANN)
+    assert contents(env).keys() == before.keys()
+    assert contents(env)["spend/service"] == before["spend/service"]
+    env.permit(allowed=False)
+    evicted = contents(env)
+    assert evicted.keys() == {"p"}, "a withdrawal drops them"
 
 
 def test_an_eviction_mark_that_a_hash_lost_with_its_permission_ends_in_a_recreation(env: ProcessingEnvironment) -> None:

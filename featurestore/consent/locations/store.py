@@ -25,7 +25,7 @@ from featurestore.locations import (
     Proof,
     Storage,
 )
-from featurestore.permission import Permission, decode, may_write_all
+from featurestore.permission import Permission, decode
 from featurestore.row_locations import reached_database
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
@@ -83,7 +83,7 @@ class StoreLocation:
         started, _, last = (after or "").partition(" ")
         with reached_store(), reached_database():
             now_ms = int(started or milliseconds(database_now()))
-            wait_for_evicted(person.subjects, now_ms)
+            wait_for_evicted(person.subjects)
             fields = [field for field in self._fields(person) if field.path > last]
             items = [item_of(field, now_ms) for field in fields[:limit]]
         return Page(items, f"{now_ms} {fields[limit - 1].path}" if len(fields) > limit else None)
@@ -139,17 +139,12 @@ def _permission(raw: bytes) -> Permission | None:
         return None
 
 
-def wait_for_evicted(subjects: Sequence[str], now_ms: int) -> None:
-    """Have the values of evicted subjects pushed again. Raises LocationUnavailable until they are.
-
-    Those of a paused purpose can't be pushed before it is lifted, and are not waited for.
+def wait_for_evicted(subjects: Sequence[str]) -> None:
+    """Have the values of evicted subjects pushed again, of paused purposes, too. Raises LocationUnavailable until they
+    are.
     """
     stored = zip(subjects, configured.store().read(subjects, [], [], READ_TIMEOUT_MS).subjects, strict=True)
-    wanted = [
-        subject
-        for subject, one in stored
-        if one.is_evicted and one.permission is not None and may_write_all(one.permission, now_ms)
-    ]
+    wanted = [subject for subject, one in stored if one.is_evicted]
     if wanted:
         value_requests().send(wanted)
         raise LocationUnavailable(

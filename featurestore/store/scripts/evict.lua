@@ -5,8 +5,8 @@
 -- The eviction mark is in field r, as a recreation mark is (apply_permission.lua). It is (-1, a time before every grant;
 -- the second of the newest event * 2 ^ 21 + the random number).
 -- Answers -1 if the subject is not idle; else the bytes of the values that are (or would be) deleted; with ARGV[1] '' 1 if
--- it is evicted now. 0: it has none (or some); no permission is stored, or one with a paused purpose, whose values could
--- not be pushed again; it has a recreation mark; or a value can't be read.
+-- it is evicted now. 0: it has none (or some); no permission is stored, or one with a paused purpose, of which nothing
+-- is changed; it has a recreation mark; or a value can't be read.
 -- The values are deleted before the mark is set: so it works in a store that is full.
 local function new_mark(newest) return cmsgpack.pack({-1, newest * 2097152 + tonumber(ARGV[2])}) end
 local raw = redis.pcall('HGET', KEYS[1], 'p')

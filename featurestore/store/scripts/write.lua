@@ -1,6 +1,7 @@
 -- Write packed fields of one subject where its permission allows their purpose, the grant ids are equal and no newer
 -- value of the same grant is stored.
--- KEYS[1] the subject's hash. ARGV[1] now, ms. Then for each field: name, purpose, value.
+-- KEYS[1] the subject's hash. ARGV[1] now, ms; 0: a purpose that is paused, or whose time is over, is written too, since
+-- its values are kept. Then for each field: name, purpose, value.
 -- Answers for each field 1 done, 0 superseded, -1 not allowed. Numbers are compared, never strings.
 -- Where the key is no hash, or its permission can't be read, nothing is allowed; a stored field without a header is
 -- replaced.
@@ -15,10 +16,12 @@ local outcomes, changed = {}, {}
 for i = 2, #ARGV, 3 do
   local name, purpose, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local generation, offset, grant_id = struct.unpack('<I4I8I8', value)
-  local permission = purposes[purpose] -- allowed, grant id, since, until
+  local permission = purposes[purpose] -- allowed, grant id, since, until, paused
   local outcome = 1
   if type(permission) ~= 'table' then permission = nil end
-  if not (permission and permission[1] and permission[2] == grant_id and (permission[4] == 0 or now < permission[4])) then
+  local allows = permission and permission[1] and (permission[4] == 0 or now < permission[4])
+  local keeps = now == 0 and permission and permission[5]
+  if not ((allows or keeps) and permission[2] == grant_id) then
     outcome = -1
   else
     local stored = redis.call('HGET', KEYS[1], name)
