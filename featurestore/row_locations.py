@@ -30,6 +30,8 @@ from featurestore.locations import (
 )
 
 NO_CUSTOMERS = "None"
+FULL = ("No space left on device", "disk is full")
+"""Of PostgreSQL's and SQLite's messages."""
 
 
 class RowLocation(ABC):
@@ -103,11 +105,13 @@ def _cursor(keys: Sequence[Any], limit: int) -> str | None:
 
 @contextmanager
 def reached_database() -> Iterator[None]:
-    """Errors of a database that does not answer, as LocationUnavailable."""
+    """Errors of a database that does not answer, or takes no more data, as LocationUnavailable."""
     try:
         yield
     except (OperationalError, InterfaceError) as error:
         first_line, *_ = str(error).splitlines() or [""]
+        if any(text in first_line for text in FULL):
+            raise LocationUnavailable(f"the database's disk is full: {first_line}. Free space on it.") from error
         raise LocationUnavailable(f"the database does not answer: {first_line}. Is it running?") from error
 
 

@@ -11,12 +11,10 @@ location that does not answer is waited for, which the row says.
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
-import structlog
 from django.db import transaction
 
-from featurestore.clock import database_now
 from featurestore.customers.selectors import person_of
 from featurestore.locations import Item, Location, LocationUnavailable, Page
 from featurestore.requests.actors import SYSTEM
@@ -25,14 +23,12 @@ from featurestore.requests.export.models import DataExport, ExportCategory, Spoo
 from featurestore.requests.export.services.changes import export_change
 from featurestore.requests.export.spool import Spool
 from featurestore.requests.export.states import ExportAction, ExportState
+from featurestore.requests.export.waiting import wait
 from featurestore.row_locations import data_locations
 from featurestore.topic_locations import kept_scan
 
 PAGE = 500
 SLICE_S = 20.0
-FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=10)
-MAX_PROBLEM = 300
-log = structlog.get_logger(__name__)
 
 
 def collect(
@@ -62,10 +58,10 @@ def _collect(
         try:
             page = location.export(person, cursor, PAGE)
         except LocationUnavailable as error:
-            _wait(export, location, str(error), now)
+            wait(export, location.title, str(error), now)
             return False
         except Exception as error:
-            _wait(export, location, f"It failed ({type(error).__name__}): see the log of the Celery worker.", now)
+            wait(export, location.title, f"It failed ({type(error).__name__}): see the log of the Celery worker.", now)
             raise
         if not renew() or not _store(export, spool, location, page, len(locations)):
             return False
@@ -137,17 +133,3 @@ def _store(export: DataExport, spool: Spool, location: Location, page: Page, loc
                 add_facts(rows[name], item, location.name)
             rows[name].save()
     return True
-
-
-def _wait(export: DataExport, location: Location, problem: str, now: datetime | None) -> None:
-    """Record that a location does not answer, and when it is asked again."""
-    at = now or database_now()
-    delay = min(FIRST_WAIT * 2 ** min(export.attempts, 10), LONGEST_WAIT)
-    DataExport.objects.filter(pk=export.pk, state=ExportState.COLLECTING).update(
-        waiting_for=location.title[:100],
-        waiting_since=export.waiting_since or at,
-        attempts=export.attempts + 1,
-        next_attempt_at=at + delay,
-        problem=problem[:MAX_PROBLEM],
-    )
-    log.warning("export waits for a data location", export=export.pk, location=location.name, problem=problem)

@@ -22,7 +22,7 @@ class LinkRefused(RequestError):
 
 
 class FolderFull(Exception):
-    """The export folder takes no more bytes."""
+    """The export folder takes no more bytes now: the export waits until it does."""
 
 
 class SpoolDamaged(Exception):

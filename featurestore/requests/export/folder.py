@@ -39,6 +39,13 @@ def sync(file: BinaryIO) -> None:
         os.fsync(file.fileno())
 
 
+def cut(name: str, kind: str, length: int) -> None:
+    """Free what a file has behind this length, if there is one."""
+    path = path_of(name, kind)
+    if path.exists():
+        os.truncate(path, length)
+
+
 def finish_package(name: str) -> None:
     """Make an unfinished package the package."""
     os.replace(path_of(name, UNFINISHED), path_of(name, PACKAGE))
@@ -68,7 +75,7 @@ def full_is_told() -> Iterator[None]:
         if error.errno not in FULL:
             raise
         said = os.strerror(error.errno or 0)
-        raise FolderFull(f"The export folder is full ({said}). Free space, then export again.") from error
+        raise FolderFull(f"The export folder is full ({said}). Free space on its disk.") from error
 
 
 def problem(folder: Path) -> str:

@@ -23,7 +23,7 @@ def next_text(export: DataExport) -> str:
     """What comes next."""
     if export.waiting_for and export.waiting_since:
         since = time_text(export.waiting_since)
-        return f"It waits for {export.waiting_for}, since {since}, and asks again by itself: {export.problem}"
+        return f"It waits for {export.waiting_for}, since {since}, and tries again by itself: {export.problem}"
     if export.state == ExportState.IN_REVIEW and settings().exports_need_approval:
         return BY_TWO
     return TEXTS[ExportState(export.state)]

@@ -16,7 +16,7 @@ import msgspec
 from featurestore.clock import database_now
 from featurestore.requests.export import folder
 from featurestore.requests.export.encrypted_zip import EncryptedZip, new_passphrase
-from featurestore.requests.export.errors import SpoolDamaged
+from featurestore.requests.export.errors import FolderFull, SpoolDamaged
 from featurestore.requests.export.formats import csv_lines, file_names, json_lines, schema_of
 from featurestore.requests.export.models import DataExport, ExportCategory
 from featurestore.requests.export.redactions import redactions_of
@@ -35,13 +35,15 @@ class Overtaken(Exception):
 def pack(export: DataExport, renew: Callable[[], bool], now: datetime | None = None) -> bool:
     """Write the package of a released export; False if another process does. Raises FolderFull, SpoolDamaged."""
     at, passphrase = now or database_now(), new_passphrase()
-    with folder.create(export.name, folder.UNFINISHED) as file:
-        try:
-            with folder.full_is_told():
-                size = write_package(export, file.write, passphrase, at, _Renewed(renew))
+    try:
+        with folder.full_is_told(), folder.create(export.name, folder.UNFINISHED) as file:
+            size = write_package(export, file.write, passphrase, at, _Renewed(renew))
             folder.sync(file)
-        except Overtaken:
-            return False
+    except Overtaken:
+        return False
+    except FolderFull:
+        folder.delete(export.name, folder.UNFINISHED)
+        raise
     if not renew():
         return False
     folder.finish_package(export.name)

@@ -14,8 +14,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from featurestore.requests.contact_box import decrypt, encrypt
-from featurestore.requests.export.errors import SpoolDamaged
-from featurestore.requests.export.folder import SPOOL, create, full_is_told, path_of, sync
+from featurestore.requests.export.errors import FolderFull, SpoolDamaged
+from featurestore.requests.export.folder import SPOOL, create, cut, full_is_told, path_of, sync
 
 NONCE, LEVEL = 12, 1
 LARGEST_PART = 64 * 1024 * 1024
@@ -36,11 +36,18 @@ class Spool:
     def append(self, parts: Sequence[bytes], number: int, at: int) -> list[tuple[int, int]]:
         """Write parts from this number on, at this offset: the offset and length of each. On the disk when it returns.
 
-        Raises FolderFull, SpoolDamaged.
+        Where the folder is full, what was written of them is freed. Raises FolderFull, SpoolDamaged.
         """
+        try:
+            return self._append(parts, number, at)
+        except FolderFull:
+            cut(self.name, SPOOL, at)
+            raise
+
+    def _append(self, parts: Sequence[bytes], number: int, at: int) -> list[tuple[int, int]]:
         encrypted = [self._encrypted(part, number + index) for index, part in enumerate(parts)]
         places, offset = [], at
-        with create(self.name, SPOOL) if at == 0 else self._open("r+b") as file, full_is_told():
+        with full_is_told(), create(self.name, SPOOL) if at == 0 else self._open("r+b") as file:
             file.truncate(at)
             file.seek(at)
             for one in encrypted:

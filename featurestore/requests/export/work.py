@@ -14,6 +14,7 @@ from featurestore.requests.export.models import DataExport
 from featurestore.requests.export.packing import pack
 from featurestore.requests.export.services.ends import fail
 from featurestore.requests.export.states import IN_WORK, ExportState
+from featurestore.requests.export.waiting import SPACE, wait
 
 LEASE, LEASE_S = "exports", 120.0
 LONGEST_S = 600.0
@@ -53,7 +54,10 @@ def _work(export: DataExport, held: HeldJobLease, now: datetime | None) -> bool:
             pack(export, held.renew, now)
             return False
         return collect(export, held.renew, now)
-    except (FolderFull, SpoolDamaged) as error:
+    except FolderFull as error:
+        wait(export, SPACE, str(error), now)
+        return False
+    except SpoolDamaged as error:
         log.error("export failed", export=export.pk, reason=str(error))
         fail(export.pk, str(error), now)
         return False

@@ -1,6 +1,7 @@
-"""Collecting and packing: killed anywhere it resumes, a location that is down is waited for, a full disk ends it."""
+"""Collecting and packing: killed anywhere they resume; a location that is down and a full disk are waited for."""
 
 import errno
+import resource
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +10,13 @@ from django.db import IntegrityError, transaction
 
 from featurestore.jobs.job_leases import hold_job_lease
 from featurestore.requests.export import collection, folder, packing, services
-from featurestore.requests.export.errors import ExportNotPossible
+from featurestore.requests.export.errors import ExportNotPossible, FolderFull
 from featurestore.requests.export.expiry import end_overdue
 from featurestore.requests.export.models import DataExport, ExportCategory, SpoolPart
+from featurestore.requests.export.next_step import next_text
 from featurestore.requests.export.spool import Spool
 from featurestore.requests.export.states import ExportState
+from featurestore.requests.export.waiting import SPACE
 from featurestore.requests.export.work import LEASE, LEASE_S, advance
 from tests.kit.exports import ExportEnvironment, reloaded
 from tests.kit.requests import NOON, OLIVIA, day
@@ -116,24 +119,50 @@ def test_location_that_fails_is_told_and_the_others_go_on(exports: ExportEnviron
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("packing_too", [False, True], ids=["collecting", "packing"])
-def test_full_disk_ends_the_export_with_the_reason_and_leaves_no_file(
+def test_full_disk_is_waited_for_and_the_export_goes_on_where_it_was(
     exports: ExportEnvironment, monkeypatch: pytest.MonkeyPatch, number: int, packing_too: bool
 ) -> None:
     export = exports.collected() if packing_too else exports.started()
     if packing_too:
         services.release(export.pk, OLIVIA, now=NOON)
 
+    before = {path.name: path.read_bytes() for path in exports.folder.glob("*")} if packing_too else {}
+
     def full(descriptor: int) -> None:
         raise OSError(number, "full")
 
-    monkeypatch.setattr(folder.os, "fsync", full)
-    advance(NOON)
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(folder.os, "fsync", full)
+        advance(NOON)
+        advance(NOON + timedelta(seconds=31))
     export = reloaded(export)
-    assert export.state == ExportState.FAILED
-    assert "full" in export.problem
-    assert exports.files() == []
-    assert (export.encrypted_key, SpoolPart.objects.count()) == ("", 0)
-    monkeypatch.undo()
+    assert export.state == (ExportState.PACKING if packing_too else ExportState.COLLECTING)
+    assert (export.waiting_for, export.waiting_since, export.attempts) == (SPACE, NOON, 2)
+    assert "Free space" in next_text(export)
+    left = {path.name: path.read_bytes() for path in exports.folder.glob("*")}
+    assert left == (before or {f"{export.name}.spool": b""}), "what could not be completed takes no space"
+    advance(NOON + timedelta(hours=1))
+    export = reloaded(export)
+    assert export.state == (ExportState.RELEASED if packing_too else ExportState.IN_REVIEW)
+    assert (export.waiting_for, export.waiting_since, export.problem) == ("", None, "")
+
+
+def test_disk_that_is_full_at_any_byte_of_the_spool_is_told_and_resumed(exports: ExportEnvironment) -> None:
+    """The largest file of this process stands for the disk: its errors come from the operating system."""
+    export = exports.started()
+    spool = Spool(export.name, export.encrypted_key)
+    assert spool.append([b"first"], 0, 0)[0][0] == 0
+    length = (exports.folder / f"{export.name}.spool").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (length + 10, before[1]))
+        with pytest.raises(FolderFull, match="Free space"):
+            spool.append([b"second"], 1, length)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (exports.folder / f"{export.name}.spool").stat().st_size == length
+    ((offset, size),) = spool.append([b"second"], 1, length)
+    assert spool.read(1, offset, size) == [b"second"]
 
 
 def test_export_whose_spool_is_lost_or_changed_fails(exports: ExportEnvironment) -> None:

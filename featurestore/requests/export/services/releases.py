@@ -67,6 +67,7 @@ def packed(export_pk: int, passphrase: str, package_bytes: int, now: datetime | 
         export.usable_until = export.changed_at + timedelta(days=conf.export_link_days)
         export.tries_left = conf.export_tries
         export.encrypted_key, export.spool_bytes, export.problem = "", 0, ""
+        export.waiting_for, export.waiting_since, export.attempts = "", None, 0
         export.spool_parts.all().delete()
         queue_messages(export)
     folder.delete(export.name, folder.SPOOL)
