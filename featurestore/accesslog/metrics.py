@@ -3,16 +3,13 @@
 The metrics of a process's own pending records are in featurestore/accesslog/writer.py.
 """
 
-from collections.abc import Callable
-from time import monotonic
-
 import structlog
 from django.db import DatabaseError
 from prometheus_client import Gauge
 
 from featurestore.accesslog import selectors
 from featurestore.clock import database_now
-from featurestore.shared_metrics import SHARED
+from featurestore.shared_metrics import SHARED, measured_every
 
 ENTRIES = Gauge(
     "rapport_access_log_stream_entries",
@@ -27,25 +24,19 @@ QUARANTINED = Gauge(
 )
 GAPS = Gauge("rapport_access_log_gaps", "Gaps in the access records of the last 24 hours.", ["reason"], registry=SHARED)
 
-MEASURE_S = 15
-"""Time between two measurements, as of dead letters."""
 UNKNOWN = float("nan")
 
-_due_s = 0.0
 log = structlog.get_logger(__name__)
 
 
-def measure(clock: Callable[[], float] = monotonic) -> None:
+@measured_every(15)
+def measure() -> None:
     """Update the gauges, unless they are recent. What can't be read is NaN, or for gaps absent."""
-    global _due_s
-    if clock() < _due_s:
-        return
     state = selectors.stream_state()
     ENTRIES.set(state.entries if state else UNKNOWN)
     OLDEST.set(state.oldest_s if state else UNKNOWN)
     QUARANTINED.set(state.quarantined if state else UNKNOWN)
     _count_gaps()
-    _due_s = clock() + MEASURE_S
 
 
 def _count_gaps() -> None:

@@ -1,8 +1,5 @@
 """Prometheus gauges of dead letters. They are read from the database, so every process reports the same."""
 
-from collections.abc import Callable
-from time import monotonic
-
 import structlog
 from django.db import DatabaseError
 from prometheus_client import Gauge
@@ -10,7 +7,7 @@ from prometheus_client import Gauge
 from featurestore.clock import database_now
 from featurestore.ingest import selectors
 from featurestore.ingest.models import DeadLetter
-from featurestore.shared_metrics import SHARED
+from featurestore.shared_metrics import SHARED, measured_every
 
 WAITING = Gauge(
     "rapport_dead_letters_waiting", "Dead letters without a final decision.", ["topic", "reason"], registry=SHARED
@@ -20,20 +17,13 @@ UNREAD = Gauge(
     "rapport_dead_letters_unread_seconds", "Time since their topic was last read to its end.", registry=SHARED
 )
 
-MIN_INTERVAL_S = 15
-"""Between two queries: scrapes are no load, and a database that hangs delays one scrape in three at most."""
-
-_due_s = 0.0
 log = structlog.get_logger(__name__)
 
 
-def measure(clock: Callable[[], float] = monotonic) -> None:
+@measured_every(15)
+def measure() -> None:
     """Update the gauges. Without the database they are NaN."""
-    global _due_s
-    if clock() < _due_s:
-        return
     _count()
-    _due_s = clock() + MIN_INTERVAL_S
 
 
 def _count() -> None:

@@ -1,8 +1,5 @@
 """Prometheus gauges of subject requests. They are read from the database, so every process reports the same."""
 
-from collections.abc import Callable
-from time import monotonic
-
 import structlog
 from django.db import DatabaseError
 from prometheus_client import Gauge
@@ -10,7 +7,7 @@ from prometheus_client import Gauge
 from featurestore.clock import database_now
 from featurestore.requests import selectors
 from featurestore.requests.models import RequestType
-from featurestore.shared_metrics import SHARED
+from featurestore.shared_metrics import SHARED, measured_every
 
 OPEN = Gauge("rapport_requests_open", "Verified subject requests that are not answered.", ["type"], registry=SHARED)
 OVERDUE = Gauge("rapport_requests_overdue", "Of them: those whose due date is past.", ["type"], registry=SHARED)
@@ -21,18 +18,13 @@ UNSENT = Gauge(
 )
 
 UNKNOWN = selectors.OpenRequests(float("nan"), float("nan"))
-MIN_INTERVAL_S = 15
-"""Between two queries."""
 
-_due_s = 0.0
 log = structlog.get_logger(__name__)
 
 
-def measure(clock: Callable[[], float] = monotonic) -> None:
+@measured_every(15)
+def measure() -> None:
     """Update the gauges. Without the database they are NaN."""
-    global _due_s
-    if clock() < _due_s:
-        return
     counts, unsent = dict.fromkeys(RequestType.values, UNKNOWN), UNKNOWN.open
     try:
         counts, unsent = selectors.open_by_type(database_now()), float(selectors.unsent_messages().count())
@@ -42,4 +34,3 @@ def measure(clock: Callable[[], float] = monotonic) -> None:
         OPEN.labels(type_).set(found.open)
         OVERDUE.labels(type_).set(found.overdue)
     UNSENT.set(unsent)
-    _due_s = clock() + MIN_INTERVAL_S

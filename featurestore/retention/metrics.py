@@ -1,8 +1,5 @@
 """Prometheus gauges of evictions and of the store's memory. Every process that is scraped reports the same."""
 
-from collections.abc import Callable
-from time import monotonic
-
 import structlog
 from django.db import DatabaseError
 from prometheus_client import Gauge
@@ -10,7 +7,7 @@ from prometheus_client import Gauge
 from featurestore.clock import database_now
 from featurestore.config import settings
 from featurestore.retention.selectors import last_eviction, store_memory
-from featurestore.shared_metrics import SHARED
+from featurestore.shared_metrics import SHARED, measured_every
 
 MEMORY = Gauge("rapport_store_memory_bytes", "Memory that a node of the store uses.", ["node"], registry=SHARED)
 LIMIT = Gauge(
@@ -26,18 +23,14 @@ AGE = Gauge(
     "Time since the last eviction run ended; NaN before the first, and if idle subjects are not evicted.",
     registry=SHARED,
 )
-MEASURE_S = 15
 UNKNOWN = float("nan")
 
-_due_s = 0.0
 log = structlog.get_logger(__name__)
 
 
-def measure(clock: Callable[[], float] = monotonic) -> None:
+@measured_every(15)
+def measure() -> None:
     """Update the gauges, unless they are recent. What can't be read is NaN, or of a node absent."""
-    global _due_s
-    if clock() < _due_s:
-        return
     for gauge in (MEMORY, LIMIT):
         gauge.clear()
     for node, memory in store_memory().items():
@@ -53,4 +46,3 @@ def measure(clock: Callable[[], float] = monotonic) -> None:
                 AGE.set((database_now() - run.finished_at).total_seconds())
     except DatabaseError as error:
         log.warning("evictions not measured: the database is unavailable", error=str(error))
-    _due_s = clock() + MEASURE_S

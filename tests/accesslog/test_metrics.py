@@ -29,7 +29,7 @@ def own_sample(name: str) -> Any:
 
 @pytest.fixture(autouse=True)
 def measurement_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_due_s", 0.0)
+    monkeypatch.setattr(metrics.measure, "due_s", 0.0)
 
 
 @pytest.fixture

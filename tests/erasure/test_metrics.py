@@ -14,8 +14,8 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 @pytest.fixture(autouse=True)
 def now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_due_s", 0.0)
-    monkeypatch.setattr(metrics, "MIN_INTERVAL_S", -1)
+    monkeypatch.setattr(metrics.measure, "due_s", 0.0)
+    monkeypatch.setattr(metrics.measure, "interval_s", -1)
     monkeypatch.setattr(metrics, "database_now", lambda: at(100))
 
 

@@ -15,7 +15,7 @@ from tests.ingest.quarantine import Quarantine
 
 @pytest.fixture(autouse=True)
 def measure_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_due_s", 0.0)
+    monkeypatch.setattr(metrics.measure, "due_s", 0.0)
 
 
 def sample(name: str, **labels: str) -> float | None:

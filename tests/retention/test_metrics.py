@@ -19,7 +19,7 @@ def value(name: str, **labels: str) -> float | None:
 
 @pytest.fixture(autouse=True)
 def due(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_due_s", 0.0)
+    monkeypatch.setattr(metrics.measure, "due_s", 0.0)
 
 
 def test_figures_of_the_last_run_and_the_memory_of_each_node(database: str, store: MemoryStore) -> None:

@@ -1,8 +1,5 @@
 """Prometheus gauges of the consent journal. They are read from the database, so every process reports the same."""
 
-from collections.abc import Callable
-from time import monotonic
-
 import structlog
 from django.db import DatabaseError
 from prometheus_client import Gauge
@@ -10,7 +7,7 @@ from prometheus_client import Gauge
 from featurestore.clock import database_now
 from featurestore.config import settings
 from featurestore.consent.models import JournalCheckpoint, KeptDenial, PermissionChange
-from featurestore.shared_metrics import SHARED
+from featurestore.shared_metrics import SHARED, measured_every
 
 WAITING = Gauge(
     "rapport_journal_waiting", "Permission changes that the consent journal has not acknowledged yet.", registry=SHARED
@@ -28,20 +25,15 @@ KEPT = Gauge(
     "rapport_kept_denials", "Denials taken over for subjects that are not registered again yet.", registry=SHARED
 )
 
-MIN_INTERVAL_S = 15
-"""Between two queries: scrapes are no load, and a database that hangs delays one scrape in three at most."""
-
-_due_s = 0.0
 log = structlog.get_logger(__name__)
 
 
-def measure(clock: Callable[[], float] = monotonic) -> None:
+@measured_every(15)
+def measure() -> None:
     """Update the gauges. Without the database they are NaN; without a journal they stay 0."""
-    global _due_s
-    if clock() < _due_s or not settings().journal_topic:
+    if not settings().journal_topic:
         return
     _read()
-    _due_s = clock() + MIN_INTERVAL_S
 
 
 def _read() -> None:

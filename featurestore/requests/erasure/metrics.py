@@ -1,8 +1,5 @@
 """Prometheus gauges of erasures. They are read from the database, so every process reports the same."""
 
-from collections.abc import Callable
-from time import monotonic
-
 import structlog
 from django.db import DatabaseError
 from django.db.models import Count, Min
@@ -10,7 +7,7 @@ from prometheus_client import Gauge
 
 from featurestore.clock import database_now
 from featurestore.requests.erasure.models import Erasure, ErasureStep
-from featurestore.shared_metrics import SHARED
+from featurestore.shared_metrics import SHARED, measured_every
 
 State = ErasureStep.State
 STEPS = Gauge(
@@ -20,18 +17,13 @@ HINDERED = Gauge(
     "rapport_erasure_hindered_seconds", "How long a location of an erasure has been unavailable, at most.",
     registry=SHARED,
 )  # fmt: skip
-MIN_INTERVAL_S = 15
 
-_due_s = 0.0
 log = structlog.get_logger(__name__)
 
 
-def measure(clock: Callable[[], float] = monotonic) -> None:
+@measured_every(15)
+def measure() -> None:
     """Update the gauges. Without the database they are NaN."""
-    global _due_s
-    if clock() < _due_s:
-        return
-    _due_s = clock() + MIN_INTERVAL_S
     STEPS.clear()
     try:
         steps = ErasureStep.objects.exclude(erasure__state=Erasure.State.CLOSED).order_by()

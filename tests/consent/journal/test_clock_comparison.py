@@ -70,7 +70,7 @@ def test_what_was_found_holds_while_no_clock_can_be_read(db: None) -> None:
 
 def test_metric_states_how_far_the_clocks_are_apart(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     comparer(MemoryClocks((2, 0)))
-    monkeypatch.setattr(metrics, "_due_s", 0.0)
+    monkeypatch.setattr(metrics.measure, "due_s", 0.0)
     monkeypatch.setattr(metrics, "settings", lambda: Settings(journal_topic="consent.journal"))
     metrics.measure()
     assert SHARED.get_sample_value("rapport_database_clock_ahead_seconds") == -2
