@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,7 +108,8 @@ class Composed:
             deadline = time.monotonic() + UP_S
             while process.poll() is None and time.monotonic() < deadline:
                 self.check_health()
-                time.sleep(0.5)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=0.5)
             process.kill()
             _, errors = process.communicate()
         assert process.returncode == 0, f"{errors}\n{self.logs()}"

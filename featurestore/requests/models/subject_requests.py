@@ -52,7 +52,9 @@ class SubjectRequest(models.Model):
         COMPELLING_GROUNDS = "compelling_grounds", _("Compelling legitimate grounds override the objection")
         NOT_APPLICABLE = "not_applicable", _("The law does not give this right here")
 
-    reference = models.CharField(max_length=14, unique=True, editable=False, help_text="Its name outside: R-XXXX-XXXX.")
+    reference = models.CharField(
+        max_length=14, unique=True, editable=False, help_text="Its name outside, as R-7K2M-9QXD."
+    )
     type = models.CharField(max_length=16, choices=RequestType.choices)
     regime = models.ForeignKey(Regime, models.PROTECT, related_name="requests")
     rule = models.ForeignKey(RegimeRule, models.PROTECT, related_name="requests", editable=False)

@@ -34,7 +34,7 @@ Kind, State = CustomerMessage.Kind, CustomerMessage.State
 APART: dict[str, str] = {Kind.EXPORT_LINK: Kind.PASSPHRASE, Kind.PASSPHRASE: Kind.EXPORT_LINK}
 """Messages that never take the same way: whoever has both reads all that is held about the customer."""
 SECRETS: dict[str, Callable[[CustomerMessage], str]] = {Kind.EXPORT_LINK: link_of, Kind.PASSPHRASE: passphrase_of}
-"""What replaces the placeholder when a message is sent. Raises NotPossible."""
+"""The link or passphrase that a message says when it is sent, and never before. Raises NotPossible."""
 log = structlog.get_logger(__name__)
 
 
@@ -76,7 +76,7 @@ def contact_for(request: SubjectRequest, kind: str, number: int) -> Contact | No
 
 
 def read_text(message: CustomerMessage) -> Text:
-    """The text of a message, with a placeholder of its secret. Raises Unreadable."""
+    """The text of a message, without its link or passphrase. Raises Unreadable."""
     return Text.parse(decrypt(message.encrypted_text))
 
 

@@ -33,7 +33,7 @@ class StartForm(forms.Form):
     """Form of the start. ``reference``: of the request whose page it was opened from; "": it is entered, too."""
 
     reference = forms.CharField(
-        max_length=14, widget=UnfoldAdminTextInputWidget, help_text="Of the verified request, R-XXXX-XXXX."
+        max_length=14, widget=UnfoldAdminTextInputWidget, help_text="Of the verified request, as R-7K2M-9QXD."
     )
     again = forms.CharField(
         label="Reference again",

@@ -8,7 +8,7 @@ class StartForm(forms.Form):
     reference = forms.CharField(
         max_length=14,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Of a verified request for access or portability: R-XXXX-XXXX.",
+        help_text="Of a verified request for access or portability, as R-7K2M-9QXD.",
     )
 
 

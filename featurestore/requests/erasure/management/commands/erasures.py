@@ -29,7 +29,7 @@ class Command(BaseCommand):
             "--by", default=getpass.getuser(), help="the name of who decides; default: the shell's user"
         )
         for one in (shown, started):
-            one.add_argument("reference", help="of the request, R-XXXX-XXXX")
+            one.add_argument("reference", help="of the request, as R-7K2M-9QXD")
 
     def handle(self, *args: Any, command: str, **options: Any) -> None:
         match command:
