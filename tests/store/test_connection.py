@@ -144,7 +144,7 @@ def test_the_last_addresses_are_used_without_name_service(
 
 def test_a_moved_server_is_found_at_the_second_connection(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     ports = [1]  # port 1 refuses
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, _, **more: resolve("127.0.0.1", ports[0], **more))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **more: resolve("127.0.0.1", ports[0], **more))
     assert "refused" in refused("redis://store.example", 500)
     ports[0] = port
     connect("redis://store.example")
