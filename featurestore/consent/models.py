@@ -296,7 +296,7 @@ class PermissionChange(models.Model):
     personal_data = "A subject (pseudonym), when its permission changed, and a keyed hash of an erased identifier."
     erased_by = (
         "Erasure puts a pseudonym in place of the subject, once the change is in effect, sent and journaled; retention "
-        "deletes it 30 days later."
+        "deletes it 30 days later, unless it is among the newest hundred."
     )
 
     class Kind(models.TextChoices):
