@@ -27,16 +27,24 @@ class UnusedFolders:
 
     def delete(self) -> list[Path]:
         """Delete those that were unused at the last call, too: a partition may return at once. It awaits nothing, so
-        that none is opened meanwhile.
+        that none is opened meanwhile. What can't be deleted is tried again at the next call.
         """
         opened = {path for table in self._tables for path in table.contents.open_folders()}
         unused = set(self._folder().glob("*.db")) - opened
-        deleted = sorted(unused & self._unused)
-        for path in deleted:
-            shutil.rmtree(path)
-            log.info("folder of an unused table deleted", folder=path.name)
+        deleted = [path for path in sorted(unused & self._unused) if _deleted(path)]
         self._unused = unused - {*deleted}
         return deleted
+
+
+def _deleted(folder: Path) -> bool:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        log.warning("folder of an unused table is not deleted: what is purged stays in it", folder=folder.name,
+                    error=str(error))  # fmt: skip
+        return False
+    log.info("folder of an unused table deleted", folder=folder.name)
+    return True
 
 
 def delete_outdated(folder: Path, usable_for: timedelta, now_s: Callable[[], float] = time.time) -> bool:

@@ -1,11 +1,13 @@
 """Folders of RocksDB tables: those that nobody uses are deleted, and those too old to continue with; no others."""
 
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from featurestore.config import Settings
 from featurestore.topic_retention import changelog_lag
@@ -76,6 +78,21 @@ def test_folder_of_a_partition_that_returns_meanwhile_stays(app: App) -> None:
     revoke(app, "orders", 1)
     assert unused.delete() == []
     assert folders(app) == before
+
+
+def test_folder_that_can_not_be_deleted_is_told_and_tried_again(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    unused = unused_of(app)
+    revoke(app, "orders", 1)
+    unused.delete()
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(shutil, "rmtree", refuse)
+        assert unused.delete() == []
+    assert [line["error"] for line in logs] == ["read-only file system"]
+    assert len(unused.delete()) == 1
+
+
+def refuse(path: Path) -> None:
+    raise OSError("read-only file system")
 
 
 def test_folder_of_an_earlier_generation_is_deleted_and_other_files_are_not(app: App) -> None:
