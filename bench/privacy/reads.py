@@ -26,6 +26,8 @@ EVENTS_PER_S, READS_PER_S, READERS = 2_000, 50, 8
 ERASURES, PAIRS, SLICE_S, WARM_S = 100, 3, 40, 10
 STAYING = 200
 LONGEST_S = 600
+REFUSED_MS = 1000.0
+"""Four times as long as the API waits for the store."""
 ASK_S = 2
 ERASING = "SELECT count(*) FROM erasure_erasure WHERE state = 'erasing'"
 GRANT_S = 2
@@ -33,7 +35,7 @@ GRANT_S = 2
 
 def figures_of(passage: Passage, pairs: int = PAIRS, erasures: int = ERASURES) -> dict[str, float]:
     """``served_p99_ratio``: p99 of all slices with erasures by that of all without. A slice with erasures begins when
-    they are started, and ends when all are answered.
+    they are started, and ends when all are answered. A read that the API refuses counts as REFUSED_MS, and is counted.
     """
     groups = [[f"leaves-{pair}-{number}" for number in range(erasures)] for pair in range(pairs)]
     staying = [passage.person(f"stays-{number}", "order") for number in range(STAYING)]
@@ -41,8 +43,9 @@ def figures_of(passage: Passage, pairs: int = PAIRS, erasures: int = ERASURES) -
     passage.made.run("-c", FACTS, "register", *everyone)
     time.sleep(GRANT_S)
     quiet, busy = list[float](), list[float]()
-    with events_sent(passage, [person.subject for person in staying]), Reader(passage, staying) as reader:
+    with events_sent(passage, [person.subject for person in staying]) as sent, Reader(passage, staying) as reader:
         reader.read(lambda: False, WARM_S)
+        sent_before, measured_s = sent.value, time.monotonic()
         for number, group in enumerate(groups, start=1):
             quiet += (found := reader.read(lambda: False, SLICE_S))
             passage.say(f"pair {number}: {len(found):,} reads without erasures, p99 {quantile(found, 0.99):.1f} ms")
@@ -53,8 +56,16 @@ def figures_of(passage: Passage, pairs: int = PAIRS, erasures: int = ERASURES) -
                 f"pair {number}: {len(found):,} reads beside {erasures} erasures, answered in {took_s:.0f} s, "
                 f"p99 {quantile(found, 0.99):.1f} ms"
             )
+        events_per_s = (sent.value - sent_before) / (time.monotonic() - measured_s)
     p99_quiet, p99_busy = quantile(quiet, 0.99), quantile(busy, 0.99)
-    return {"served_p99_ratio": p99_busy / p99_quiet, "served_p99_ms": p99_quiet, "served_p99_ms_erasing": p99_busy}
+    return {
+        "served_p99_ratio": p99_busy / p99_quiet,
+        "served_p99_ms": p99_quiet,
+        "served_p99_ms_erasing": p99_busy,
+        "refused": quiet.count(REFUSED_MS),
+        "refused_erasing": busy.count(REFUSED_MS),
+        "events_per_s": events_per_s,
+    }
 
 
 class Erasures:
@@ -101,6 +112,8 @@ class Reader:
     def _read(self, person: Person, due_s: float) -> float:
         question = {"service": "support_chat", "purpose": "service", "customer_id": person.identifier}
         answer: httpx.Response = self._api.post("/v1/features", json=question)
+        if answer.status_code == 503:
+            return REFUSED_MS
         assert answer.status_code == 200, answer.text
         return (time.monotonic() - due_s) * 1000
 
@@ -127,16 +140,18 @@ def asked(ended: Callable[[], bool]) -> Iterator[threading.Event]:
 
 
 @contextmanager
-def events_sent(passage: Passage, subjects: Sequence[str]) -> Iterator[None]:
-    """Events of these subjects in turns, at a steady rate, from a process of its own, until the block ends."""
-    over = CONTEXT.Event()
+def events_sent(passage: Passage, subjects: Sequence[str]) -> Iterator[Any]:
+    """Events of these subjects in turns, at a steady rate, from a process of its own, until the block ends; their
+    number so far, as ``value``.
+    """
+    over, sent = CONTEXT.Event(), CONTEXT.Value("q", 0)
     settings = passage.made.settings
     topic, partitions = names.events("orders", int(str(settings["generation"]))), int(str(settings["partitions"]))
-    arguments = (passage.made.kafka_options(), topic, partitions, list(subjects), over)
+    arguments = (passage.made.kafka_options(), topic, partitions, list(subjects), over, sent)
     process = CONTEXT.Process(target=send, args=arguments, daemon=True)
     process.start()
     try:
-        yield
+        yield sent
         assert process.exitcode is None, "the events were not sent to the end"
     finally:
         over.set()
@@ -144,7 +159,7 @@ def events_sent(passage: Passage, subjects: Sequence[str]) -> Iterator[None]:
         process.terminate()
 
 
-def send(options: dict[str, Any], topic: str, partitions: int, subjects: Sequence[str], over: Any) -> None:
+def send(options: dict[str, Any], topic: str, partitions: int, subjects: Sequence[str], over: Any, sent: Any) -> None:
     producer = Producer({**options, "linger.ms": 0, "log_level": 0})
     line = OrderLine(kind="completed", order_id="order", sku="LAMP", quantity=1, amount=Decimal("0.01"))
     began_s = time.monotonic()
@@ -156,5 +171,6 @@ def send(options: dict[str, Any], topic: str, partitions: int, subjects: Sequenc
         subject = subjects[number % len(subjects)]
         raw = orders.encode(id=f"steady-{number}", source="shop", subject=subject, time=datetime.now(UTC), data=line)
         producer.produce(topic, raw, subject.encode(), partition_of(subject, partitions))
+        sent.value = number + 1
         producer.poll(0)
     producer.flush(30)
