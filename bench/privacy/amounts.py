@@ -59,12 +59,13 @@ def send_orders(passage: Passage, person: Person, events: int) -> None:
     line = OrderLine(kind="completed", order_id=person.canary, sku="LAMP", quantity=1, amount=Decimal("0.01"))
     now = datetime.now(UTC)
     for number in range(events):
-        facts = {
-            "id": f"{person.canary}-{number}",
-            "source": "shop",
-            "time": now,
-        }  # none counts from before the consent
-        raw = orders.encode(subject=person.subject, data=line, **facts)
+        raw = orders.encode(
+            id=f"{person.canary}-{number}",
+            source="shop",
+            subject=person.subject,
+            time=now,  # an event from before the consent counts for nothing
+            data=line,
+        )
         while True:
             try:
                 passage.producer.produce(topic, raw, person.subject.encode(), partition)
