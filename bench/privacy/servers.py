@@ -17,7 +17,7 @@ from devservers.waiting import eventually
 
 WITHOUT_OLD_WAL = ("-c", "wal_recycle=off")
 """A WAL file that is needed no more is deleted, and not kept to be overwritten some day."""
-CELERY, STREAMS = "celery", "streams"
+CELERY, URGENT, STREAMS = "celery", "celery-urgent", "streams"
 STATING_TIMES = (CELERY, STREAMS)
 """Processes that must start again when stated times change."""
 
@@ -60,8 +60,9 @@ def start(made: Installation) -> None:
     made.prepare()
     made.start_store_verifier()
     made.start_worker(STREAMS)
-    beat = ("--beat", "--schedule", made.folder / "beat")
-    made.start(CELERY, "-m", "celery", "--app", "adminsite", "worker", "--concurrency", "1", *beat)
+    worker = ("-m", "celery", "--app", "adminsite", "worker", "--concurrency", "1", "--queues")
+    made.start(URGENT, *worker, "celery-urgent", "--hostname", "urgent@%h")
+    made.start(CELERY, *worker, "celery", "--hostname", "celery@%h", "--beat", "--schedule", made.folder / "beat")
 
 
 def topics_of(made: Installation, *, all_topics: bool) -> re.Pattern[str]:
