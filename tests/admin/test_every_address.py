@@ -24,6 +24,7 @@ from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.access.services import assign_client
 from featurestore.accesslog.models import ReadContext
 from featurestore.consent.models import CurrentPermission, Purpose
+from featurestore.customers.models import Customer
 from featurestore.logins.models import LoginEvent
 from featurestore.requests import services as requests
 from featurestore.requests.models import Holiday, Regime, SubjectRequest
@@ -41,6 +42,8 @@ CUSTOM = {
 """Staff with permissions that no shipped role has alone."""
 STAFF = ["olivia", "petra", "chris", "iris", "anton", *CUSTOM]
 ASSIGNED = ("chris", "rita")
+ROWS = 2
+"""Rows of a model whose addresses are asked for, if rights and actions are the same for each."""
 POSTED = {
     "post": "yes", "confirmed": "yes",
     "active": "on", "requests_per_s": "77", "owner": "thief", "description": "changed", "name": "new_name",
@@ -165,12 +168,17 @@ def hidden_from(name: str) -> set[str]:
 
 
 def addresses(model: type[Model], page: Any) -> Iterator[Address]:
-    """Every named address of a model's page; those about a row for each row."""
+    """Every named address of a model's page; those about a row for some rows.
+
+    For each, where rights or what can be done depend on the row: what belongs to a client, customers and requests.
+    """
+    by_row = model in (ApiClient, Customer, SubjectRequest) or hasattr(model, "client")
+    some = None if by_row else ROWS
     for pattern in page.get_urls():
         if isinstance(pattern, URLPattern) and pattern.name:
             parameters = pattern.pattern.converters
             key = next((one for one in ("object_id", "id") if one in parameters), None)
-            rows: list[Model | None] = [None] if key is None else [*model._default_manager.all()]
+            rows: list[Model | None] = [None] if key is None else [*model._default_manager.order_by("pk")[:some]]
             for row in rows:
                 filled: dict[str, Any] = {"purpose": "service"} if "purpose" in parameters else {}
                 filled |= {key: row.pk} if key and row else {}
