@@ -6,7 +6,7 @@ is the position of the next record.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -127,9 +127,13 @@ def records_from(topics: TopicScan, positions: list[Position], after: str | None
 
 
 class KeptScan:
-    """A reader that many calls use. It is opened by the first of them, and again after one that failed."""
+    """A reader that many calls use. It is opened by the first of them, and again after one that failed.
 
-    def __init__(self) -> None:
+    ``looked_for``: the persons whom these calls are about, if all are known.
+    """
+
+    def __init__(self, looked_for: Sequence[Person] = ()) -> None:
+        self.looked_for = looked_for
         self._scan: TopicScan | None = None
 
     def open(self) -> TopicScan:
@@ -146,15 +150,21 @@ _kept: ContextVar[KeptScan | None] = ContextVar("kept_scan", default=None)
 
 
 @contextmanager
-def kept_scan() -> Iterator[None]:
+def kept_scan(looked_for: Sequence[Person] = ()) -> Iterator[None]:
     """Until the block ends, every call uses one reader: what Kafka has sent for one page is there for the next."""
-    kept = KeptScan()
+    kept = KeptScan(looked_for)
     before = _kept.set(kept)
     try:
         yield
     finally:
         _kept.reset(before)
         kept.close()
+
+
+def looked_for() -> Sequence[Person]:
+    """The persons whom the calls of this block are about; none, if a call is made by itself."""
+    kept = _kept.get()
+    return kept.looked_for if kept else ()
 
 
 @contextmanager

@@ -74,13 +74,15 @@ class TopicScan:
         }
 
     def read(self, start: Position) -> Iterator[ScannedRecord]:
-        """The records of a partition from a position to its present end. What was fetched for a read that was left
-        before its end is used by one that begins there.
+        """The records of a partition from a position to its present end; all of them, if it ends before the position.
+
+        What was fetched for a read that was left before its end is used by one that begins there.
         """
         with self._translated_errors():
             at = TopicPartition(start.topic, start.partition)
             first, end = self._consumer.get_watermark_offsets(at, timeout=TIMEOUT_S)
-            position = start._replace(offset=max(first, start.offset))
+            gone_on = start.offset <= end  # else the topic was made anew since
+            position = start._replace(offset=max(first, start.offset) if gone_on else first)
             if position.offset >= end:
                 return
             goes_on, self._left_at = position == self._left_at, None

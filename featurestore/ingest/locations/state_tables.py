@@ -16,14 +16,15 @@ from featurestore.consent.models import SubjectVersion
 from featurestore.consent.outbox import purge_producer
 from featurestore.consent.outbox.purge_producer import Purge
 from featurestore.identity import partition_of
+from featurestore.ingest.locations.newest_states import Readings, ReadTogether, States
 from featurestore.installed_catalog import catalog
 from featurestore.locations import ErasePage, Kind, LocationUnavailable, Person, Proof, Storage
 from featurestore.row_locations import reached_database
 from featurestore.servers.kafka import kafka_cluster
 from featurestore.tiles.state_record import UnknownFormat, decode
-from featurestore.topic_locations import CALL_RECORDS, TopicLocation, open_scan, records_from
+from featurestore.topic_locations import CALL_RECORDS, TopicLocation, looked_for, open_scan, records_from
 from featurestore.topic_retention import changelog_lag, compacted_after
-from featurestore.topic_scan import Position, ScannedRecord, TopicScan
+from featurestore.topic_scan import Position, ScannedRecord, TopicScan, parse_position
 
 CHANGELOGS = ("rapport.*.changelog.g*",)
 TOMBSTONE_TIMEOUT_MS = 5_000
@@ -33,13 +34,13 @@ class StateCursor(msgspec.Struct, array_like=True):
     """Where the next call begins, and what the newest records so far hold, by topic and subject: things, unreadable."""
 
     position: str = ""
-    states: dict[str, tuple[int, int]] = {}
+    states: States = {}
 
 
 class StatePage(msgspec.Struct):
     """What a call read. ``states`` is complete without a cursor."""
 
-    states: dict[str, tuple[int, int]]
+    states: States
     checked: int
     cursor: str | None
 
@@ -58,6 +59,9 @@ class StateTableLocation(TopicLocation):
     patterns = CHANGELOGS
     derived_from = ("events",)
     erased_after = ("permissions",)
+
+    def __init__(self) -> None:
+        self._readings = Readings()
 
     @property
     def stored_in(self) -> tuple[Storage, ...]:
@@ -90,6 +94,9 @@ class StateTableLocation(TopicLocation):
     def _states(self, person: Person, after: str | None) -> StatePage:
         """What the newest records of the subjects hold, up to where one call comes."""
         cursor = msgspec.json.decode(after, type=StateCursor) if after else StateCursor()
+        together = self._readings.of(person, looked_for())
+        if together and (not cursor.position or together.has_come_to(parse_position(cursor.position))):
+            return self._states_together(together, person)
         states, checked = dict(cursor.states), 0
         subjects = {subject.encode() for subject in person.subjects}
         with open_scan() as topics:
@@ -99,8 +106,18 @@ class StateTableLocation(TopicLocation):
                     states[f"{record.at.topic}/{record.key.decode()}"] = _held(person, record)
                 if checked == CALL_RECORDS:
                     position = str(record.at._replace(offset=record.at.offset + 1))
-                    return StatePage(states, checked, msgspec.json.encode(StateCursor(position, states)).decode())
+                    return StatePage(states, checked, _encoded(StateCursor(position, states)))
         return StatePage(states, checked, None)
+
+    def _states_together(self, together: ReadTogether, person: Person) -> StatePage:
+        """The same, with what was read for others, too. Records are counted once all are read."""
+        with open_scan() as topics:
+            positions = self.positions(topics, person)
+            left_at = together.read_on(topics, positions, _held, CALL_RECORDS)
+        states = dict(together.states(person))
+        if left_at is None:
+            return StatePage(states, together.looked_at(positions), None)
+        return StatePage(states, 0, _encoded(StateCursor(str(left_at), states)))
 
     def _delete(self, left: Iterable[str]) -> None:
         """Have the streams delete states, by topic and subject; those of no worker get their tombstones at once."""
@@ -137,6 +154,10 @@ class ChangelogLocation(TopicLocation):
 
     def gone_within(self) -> timedelta:
         return compacted_after(changelog_lag(settings()))
+
+
+def _encoded(cursor: StateCursor) -> str:
+    return msgspec.json.encode(cursor).decode()
 
 
 def _held(person: Person, record: ScannedRecord) -> tuple[int, int]:

@@ -32,6 +32,14 @@ log = structlog.get_logger(__name__)
 
 def begin(erasure: Erasure, person: Person, now: datetime | None = None) -> None:
     """Suppress and deny the person, once. Must not be called within a transaction."""
+    if erasure.begun_at is None:
+        _begin(erasure, person, now)
+        erasure.refresh_from_db()
+    if _changes(erasure).filter(published_at=None).exists():
+        publish(person.subjects, now)
+
+
+def _begin(erasure: Erasure, person: Person, now: datetime | None) -> None:
     with transaction.atomic(durable=True):
         change_sequence = lock_change_sequence(now)
         locked = Erasure.objects.select_for_update().get(pk=erasure.pk)
@@ -50,8 +58,6 @@ def begin(erasure: Erasure, person: Person, now: datetime | None = None) -> None
             locked.begun_at, locked.changed_at, locked.changes = at, at, sorted(versions.values())
             locked.save(update_fields=["begun_at", "changed_at", "changes"])
             log.info("erasure begun", erasure=locked.pk, whole=person.whole)
-    publish(person.subjects, now)
-    erasure.refresh_from_db()
 
 
 def _end_purposes(writer: ChangeWriter, person: Person, erasure: Erasure) -> None:

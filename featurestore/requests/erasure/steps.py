@@ -5,8 +5,9 @@ two processes that believe to hold the lease, one stops. A kill between a page a
 changes nothing, and may lose its count.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import product
 from typing import Any
 
 import structlog
@@ -93,10 +94,15 @@ def _why_not_proven(step: ErasureStep, counts: Mapping[str, int]) -> str:
     return KEPT.format(step.kept) if step.kept else TRACES.format(counts["traces"])
 
 
-def check_again(step: ErasureStep, at: datetime) -> None:
-    """Have an erased location looked through again, since another was erased after it."""
-    counts = {"traces": 0, "looked_at": 0, "unreadable": 0}
-    _save(step, at, state=State.ERASED, checking=True, cursor="", next_attempt_at=None, **counts)
+def check_again(steps: Sequence[ErasureStep], at: datetime) -> None:
+    """Have erased locations looked through again, since another was erased after them. Raises Overtaken."""
+    fields: dict[str, Any] = {"traces": 0, "looked_at": 0, "state": State.ERASED, "checking": True, "cursor": ""}
+    fields |= {"unreadable": 0, "next_attempt_at": None, "since": at}
+    checked = ErasureStep.objects.filter(pk__in=[step.pk for step in steps], state=State.CHECKED)
+    if steps and checked.update(**fields) != len(steps):
+        raise Overtaken
+    for step, (name, value) in product(steps, fields.items()):
+        setattr(step, name, value)
 
 
 def pass_over(step: ErasureStep, at: datetime) -> None:

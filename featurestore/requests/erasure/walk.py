@@ -5,12 +5,13 @@ them. Whatever was done is stored: a process that is killed anywhere is continue
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic
 
 import structlog
 
-from featurestore.clock import database_now
+from featurestore.clock import database_now, milliseconds, moment
 from featurestore.jobs.job_leases import HeldJobLease, hold_job_lease
 from featurestore.locations import Person, registry
 from featurestore.requests.erasure.beginning import begin, denial_obstacle, journal_obstacle
@@ -22,10 +23,13 @@ from featurestore.requests.erasure.selectors import came_back
 from featurestore.requests.erasure.starting import add_missing_steps, start_again
 from featurestore.requests.erasure.steps import Overtaken, begin_again, check_again, hold_step, pass_over, run_page
 from featurestore.requests.errors import Unreadable
+from featurestore.topic_locations import kept_scan
 
 LEASE, LEASE_S = "requests.erasure", 120
 SLICE_S, ERASURE_SLICE_S = 20.0, 2.0
 AGAIN = timedelta(seconds=5)
+TOGETHER = 1_000
+"""For so many persons at most a topic is read at once."""
 IDLE = timedelta(minutes=5)
 """After so long a hold, or a location that a new version added, is noticed without anybody's doing."""
 State = ErasureStep.State
@@ -34,11 +38,22 @@ log = structlog.get_logger(__name__)
 
 
 class Slice:
-    """Time that a walk may take. ``may_go_on`` is asked after each page; the lease is renewed meanwhile."""
+    """Time that a walk may take. ``may_go_on`` is asked after each page; the lease is renewed meanwhile.
 
-    def __init__(self, lease: HeldJobLease, seconds: float, clock: Callable[[], float]) -> None:
-        self.lease, self.clock = lease, clock
-        self.ends_s, self.renew_s = clock() + seconds, clock() + LEASE_S / 4
+    The database is asked for the time once: a page needs it, too, and there are hundreds of them.
+    """
+
+    def __init__(self, lease: HeldJobLease, seconds: float, clock: Callable[[], float], now: datetime | None) -> None:
+        self.lease, self.clock, self.fixed = lease, clock, now
+        self.began_at, self.began_s = now or database_now(), clock()
+        self.ends_s, self.renew_s = self.began_s + seconds, self.began_s + LEASE_S / 4
+
+    def time(self, erasure: Erasure) -> datetime:
+        """The present, and never before the erasure's last change: a clock set back shortens no stated time."""
+        return max(erasure.changed_at, self.fixed or self._present())
+
+    def _present(self) -> datetime:
+        return moment(milliseconds(self.began_at + timedelta(seconds=self.clock() - self.began_s)))
 
     def may_go_on(self) -> bool:
         now_s = self.clock()
@@ -55,28 +70,42 @@ def walk_due(now: datetime | None = None, clock: Callable[[], float] = monotonic
         if lease is None:
             return 0
         start_again(now)
-        advanced, part = 0, Slice(lease, slice_s, clock)
-        at = now or database_now()
-        due = Erasure.objects.exclude(state=Erasure.State.CLOSED).filter(next_attempt_at__lte=at)
-        for key in list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)):
-            if not part.may_go_on():
-                break
-            try:
-                advance(Erasure.objects.get(pk=key), part, now)
-            except Overtaken:
-                log.warning("the walk of erasures stops: another process continues it")
-                break
-            except Unreadable as error:
-                _postpone(key, str(error), at + IDLE)
-            advanced += 1
-        return advanced
+        with kept_scan(_being_erased()):
+            return _walk(Slice(lease, slice_s, clock, now), now)
+
+
+def _walk(part: Slice, now: datetime | None) -> int:
+    advanced, at = 0, part.began_at
+    due = Erasure.objects.exclude(state=Erasure.State.CLOSED).filter(next_attempt_at__lte=at)
+    for key in list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)):
+        if not part.may_go_on():
+            break
+        try:
+            advance(Erasure.objects.get(pk=key), part, now)
+        except Overtaken:
+            log.warning("the walk of erasures stops: another process continues it")
+            break
+        except Unreadable as error:
+            _postpone(key, str(error), at + IDLE)
+        advanced += 1
+    return advanced
+
+
+def _being_erased() -> list[Person]:
+    """The persons whose locations are being erased now, so that topics are read for all of them at once."""
+    erasing = Erasure.objects.filter(state=Erasure.State.ERASING).exclude(begun_at=None)
+    persons: dict[Person, None] = {}
+    for erasure in erasing.order_by("pk")[:TOGETHER]:
+        with suppress(Unreadable):  # its own turn tells it
+            persons[decrypted(erasure)] = None
+    return list(persons)
 
 
 def advance(erasure: Erasure, part: Slice, now: datetime | None = None) -> None:
     """Advance one erasure as far as it can go now, for at most ERASURE_SLICE_S. Raises Overtaken, Unreadable."""
     person = decrypted(erasure)
     begin(erasure, person, now)
-    at = _time(erasure, now)
+    at = part.time(erasure)
     add_missing_steps(erasure, at)
     obstacle = journal_obstacle(erasure)
     finished = False
@@ -85,9 +114,9 @@ def advance(erasure: Erasure, part: Slice, now: datetime | None = None) -> None:
         finished = True
     elif not obstacle:
         _apply_holds(erasure, person, at)
-        finished = _run_steps(erasure, person, part, now)
+        finished = _run_steps(erasure, person, part)
         obstacle = denial_obstacle(erasure)
-    at = _time(erasure, now)
+    at = part.time(erasure)
     fields: dict[str, object] = {"changed_at": at, "waiting_for": obstacle}
     if not obstacle and erasure.denied_at is None:
         fields["denied_at"] = at
@@ -97,7 +126,7 @@ def advance(erasure: Erasure, part: Slice, now: datetime | None = None) -> None:
     if finished and not obstacle and is_answerable(steps):
         if erasure.state == Erasure.State.ERASING:
             answer(erasure, at)
-            _run_steps(erasure, person, part, now)
+            _run_steps(erasure, person, part)
             steps = list(erasure.steps.all())
         if is_closable(steps):
             close(erasure, at)
@@ -105,7 +134,7 @@ def advance(erasure: Erasure, part: Slice, now: datetime | None = None) -> None:
     _postpone(erasure.pk, obstacle, _next_attempt(steps, at, finished and not obstacle))
 
 
-def _run_steps(erasure: Erasure, person: Person, part: Slice, now: datetime | None) -> bool:
+def _run_steps(erasure: Erasure, person: Person, part: Slice) -> bool:
     """Erase the locations in order, each after those it depends on; then look through those erased.
 
     Whether all that is due now was done.
@@ -117,10 +146,10 @@ def _run_steps(erasure: Erasure, person: Person, part: Slice, now: datetime | No
         steps = {name: step for name, step in steps.items() if name not in after_the_answer()}
     for checking in (False, True):
         if checking:
-            _check_what_precedes_the_last_erasure(steps, _time(erasure, now))
+            _check_what_precedes_the_last_erasure(steps, part.time(erasure))
         for name, step in steps.items():
             blocked = not checking and any(steps[one].state not in DONE for one in after.get(name, ()) if one in steps)
-            while not blocked and _is_due(step, checking, at := _time(erasure, now)):
+            while not blocked and _is_due(step, checking, at := part.time(erasure)):
                 goes_on = run_page(step, person, at)
                 if not part.may_go_on() or part.clock() >= ends_s:
                     return False
@@ -147,9 +176,14 @@ def _is_due(step: ErasureStep, checking: bool, at: datetime) -> bool:
 def _check_what_precedes_the_last_erasure(steps: dict[str, ErasureStep], at: datetime) -> None:
     """Have locations looked through again that were before another one was erased: it may have written to them."""
     last = max((step.erased_at for step in steps.values() if step.erased_at), default=None)
-    for step in steps.values():
-        if last and step.state == State.CHECKED and step.checked_at and step.checked_at < last:
-            check_again(step, at)
+    check_again(
+        [
+            step
+            for step in steps.values()
+            if last and step.state == State.CHECKED and step.checked_at and step.checked_at < last
+        ],
+        at,
+    )
 
 
 def _apply_holds(erasure: Erasure, person: Person, at: datetime) -> None:
@@ -174,8 +208,3 @@ def _postpone(key: int, why: str, until: datetime) -> None:
     Erasure.objects.filter(pk=key).exclude(state=Erasure.State.CLOSED).update(
         next_attempt_at=until, waiting_for=why[:300]
     )
-
-
-def _time(erasure: Erasure, now: datetime | None) -> datetime:
-    """The present, and never before the erasure's last change: a clock set back shortens no stated time."""
-    return max(erasure.changed_at, now or database_now())
