@@ -88,7 +88,7 @@ def test_record_that_came_since_the_last_page_is_read(embedded_kafka: Producer, 
     """The reader has been told of an end then that is none any more."""
     write(embedded_kafka, topic, range(10))
     assert page(scan, Position(topic, 0), 4) == [0, 1, 2, 3]
-    scan._consumer.poll(0)  # what is fetched now ends with the tenth record
+    assert scan._consumer.poll(30)  # what is fetched now ends with the tenth record
     scan._left_at = Position(topic, 0, 5)
     write(embedded_kafka, topic, range(10, 20))
     assert page(scan, Position(topic, 0, 5), 99) == list(range(5, 20))
@@ -116,3 +116,11 @@ def test_reader_that_failed_is_not_kept(opened: list[TopicScan]) -> None:
         with open_scan() as another:
             assert another is not failed
     assert not opened
+
+
+def test_position_beyond_the_end_is_of_an_earlier_topic_so_that_all_is_read(
+    embedded_kafka: Producer, scan: TopicScan, topic: str
+) -> None:
+    write(embedded_kafka, topic, range(3))
+    assert page(scan, Position(topic, 0, 3), 10) == []
+    assert page(scan, Position(topic, 0, 4), 10) == [0, 1, 2]
