@@ -1,6 +1,7 @@
 """Erasures under way at the same time: locations are told of all of them, and a page asks the database little."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -39,6 +40,15 @@ def test_locations_are_told_of_all_who_are_being_erased(erasures: ErasureEnviron
     erasures.walk_to_answer()
     assert sorted(person.identifiers for person in told.told) == [("ann",), ("bob",)]
     assert looked_for() == ()
+
+
+def test_erasure_that_waits_for_stated_times_alone_is_none_of_them(erasures: ErasureEnvironment, told: Told) -> None:
+    erasures.places["store"].stays = timedelta(days=1)
+    erasures.start("ann")
+    erasures.walk_to_answer()
+    erasures.start("bob", 50)
+    erasures.walk_to_answer(60)
+    assert [person.identifiers for person in told.told] == [("bob",)]
 
 
 def test_erasure_that_can_not_be_read_keeps_no_other_from_being_carried_out(

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 import structlog
+from django.db.models import Exists, OuterRef
 
 from featurestore.clock import database_now, milliseconds, moment
 from featurestore.jobs.job_leases import HeldJobLease, hold_job_lease
@@ -34,6 +35,7 @@ IDLE = timedelta(minutes=5)
 """After so long a hold, or a location that a new version added, is noticed without anybody's doing."""
 State = ErasureStep.State
 DONE = (State.ERASED, State.CHECKED, State.WAITS)
+TO_DO = (State.PENDING, State.ERASED, State.UNAVAILABLE)
 log = structlog.get_logger(__name__)
 
 
@@ -92,8 +94,9 @@ def _walk(part: Slice, now: datetime | None) -> int:
 
 
 def _being_erased() -> list[Person]:
-    """The persons whose locations are being erased now, so that topics are read for all of them at once."""
-    erasing = Erasure.objects.filter(state=Erasure.State.ERASING).exclude(begun_at=None)
+    """The persons of whom a location is to be erased or looked through now, so that topics are read for all at once."""
+    under_way = Erasure.objects.exclude(state=Erasure.State.CLOSED).exclude(begun_at=None)
+    erasing = under_way.filter(Exists(ErasureStep.objects.filter(erasure=OuterRef("pk"), state__in=TO_DO)))
     persons: dict[Person, None] = {}
     for erasure in erasing.order_by("pk")[:TOGETHER]:
         with suppress(Unreadable):  # its own turn tells it
@@ -168,9 +171,8 @@ def _is_due(step: ErasureStep, checking: bool, at: datetime) -> bool:
     """Whether a step is to be erased, or to be looked through, now."""
     if step.state == State.WAITS and step.next_attempt_at and step.next_attempt_at <= at:
         begin_again(step, at)
-    open_states = (State.PENDING, State.ERASED, State.UNAVAILABLE)
     is_time = step.next_attempt_at is None or step.next_attempt_at <= at
-    return step.checking is checking and step.state in open_states and is_time
+    return step.checking is checking and step.state in TO_DO and is_time
 
 
 def _check_what_precedes_the_last_erasure(steps: dict[str, ErasureStep], at: datetime) -> None:
