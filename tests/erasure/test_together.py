@@ -16,7 +16,7 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 CLOCK = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 
 
-class Told(MemoryLocation):
+class NotingLocation(MemoryLocation):
     """A location that notes whom its calls are about, together."""
 
     told: Sequence[Person] = ()
@@ -27,14 +27,14 @@ class Told(MemoryLocation):
 
 
 @pytest.fixture
-def told(erasures: ErasureEnvironment) -> Told:
+def told(erasures: ErasureEnvironment) -> NotingLocation:
     events = erasures.places["events"]
-    events.__class__ = Told
-    assert isinstance(events, Told)
+    events.__class__ = NotingLocation
+    assert isinstance(events, NotingLocation)
     return events
 
 
-def test_locations_are_told_of_all_who_are_being_erased(erasures: ErasureEnvironment, told: Told) -> None:
+def test_locations_are_told_of_all_who_are_being_erased(erasures: ErasureEnvironment, told: NotingLocation) -> None:
     for customer in ("ann", "bob"):
         erasures.start(customer)
     erasures.walk_to_answer()
@@ -42,7 +42,9 @@ def test_locations_are_told_of_all_who_are_being_erased(erasures: ErasureEnviron
     assert looked_for() == ()
 
 
-def test_erasure_that_waits_for_stated_times_alone_is_none_of_them(erasures: ErasureEnvironment, told: Told) -> None:
+def test_erasure_that_waits_for_stated_times_alone_is_none_of_them(
+    erasures: ErasureEnvironment, told: NotingLocation
+) -> None:
     erasures.places["store"].stays = timedelta(days=1)
     erasures.start("ann")
     erasures.walk_to_answer()
@@ -52,7 +54,7 @@ def test_erasure_that_waits_for_stated_times_alone_is_none_of_them(erasures: Era
 
 
 def test_erasure_that_can_not_be_read_keeps_no_other_from_being_carried_out(
-    erasures: ErasureEnvironment, told: Told
+    erasures: ErasureEnvironment, told: NotingLocation
 ) -> None:
     unreadable, other = erasures.start("ann"), erasures.start("bob")
     erasures.walk(30)
