@@ -38,6 +38,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "ingest.import_dead_letters": 30.0,
         "exports.advance": 10.0,
         "exports.expire": 60.0,
+        "auditlog.sequence": 2.0,
         "retention.evict": 30.0,
         "retention.apply": 60.0,
         "audit.audit": float(AUDIT_S),

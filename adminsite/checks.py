@@ -13,6 +13,8 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.recorder import MigrationRecorder
 
+from featurestore.auditlog.errors import KeyUnusable
+from featurestore.auditlog.signing_keys import secrets_of
 from featurestore.config import INSECURE, Settings, settings
 from featurestore.definitions import DefinitionError
 from featurestore.installed_catalog import CatalogError, catalog
@@ -38,17 +40,24 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
         for name in SECRETS
         if (secret := getattr(conf, name)) == INSECURE or len(secret) < SECRET_MIN_LENGTH
     ]
-    suppression_keys = list(conf.suppression_keys_by_id.values())
-    if any(key == INSECURE or len(key) < SECRET_MIN_LENGTH for key in suppression_keys):
-        weak.append("RAPPORT_SUPPRESSION_KEYS")
-    names = [*SECRETS, *["suppression_keys"] * len(suppression_keys)]
-    values = [*(getattr(conf, name) for name in SECRETS), *suppression_keys]
-    equal = sorted({f"RAPPORT_{n.upper()}" for n, value in zip(names, values, strict=True) if values.count(value) > 1})
+    unusable, log_keys = _audit_log_keys(conf)
+    lists = {"suppression_keys": list(conf.suppression_keys_by_id.values()), "audit_log_keys": log_keys}
+    for name, keys in lists.items():
+        if any(key == INSECURE or len(key) < SECRET_MIN_LENGTH for key in keys):
+            weak.append(f"RAPPORT_{name.upper()}")
+    named = [
+        *((name, getattr(conf, name)) for name in SECRETS),
+        *((n, key) for n, keys in lists.items() for key in keys),
+    ]
+    values = [value for _, value in named]
+    equal = sorted({f"RAPPORT_{n.upper()}" for n, value in named if values.count(value) > 1})
     findings = [
         (weak, "E001", f"{' and '.join(weak)}: the development default, or under {SECRET_MIN_LENGTH} characters.",
          "Give each its own random text, as deploy/write_env.py does."),
         (equal, "E002", f"{' and '.join(equal)} are the same.",
-         "One signs sessions, one pseudonymises, one encrypts contacts, one suppresses: none must leak with another."),
+         "One signs sessions, one pseudonymises, one encrypts contacts, one suppresses, one signs the audit log: none "
+         "must leak with another."),
+        (unusable, "E013", unusable, "Write it for this process, or take the keys from the environment."),
         (conf.debug, "E003", "RAPPORT_DEBUG is on: errors would show settings and data to anyone.", "Turn it off."),
         (conf.database_url.startswith("sqlite"), "E004", "RAPPORT_DATABASE_URL is SQLite.",
          "Use PostgreSQL: several hosts write consents."),
@@ -74,6 +83,14 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
         *(Error(message, hint=hint, id=f"rapport.{code}") for found, code, message, hint in findings if found),
         *(Error(problem.message, hint=problem.remedy, id=f"rapport.{problem.code}") for problem in servers),
     ]
+
+
+def _audit_log_keys(conf: Settings) -> tuple[str, list[str]]:
+    """Why the keys of the audit log can't be used, or "", and the keys."""
+    try:
+        return "", [secret for _, secret in secrets_of(conf)]
+    except KeyUnusable as error:
+        return str(error), []
 
 
 def unknown_addresses(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[CheckMessage]:

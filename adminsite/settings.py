@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "featurestore.access",
     "featurestore.accesslog",
     "featurestore.audit",
+    "featurestore.auditlog",
     "featurestore.consent",
     "featurestore.customers",
     "featurestore.ingest",

@@ -4,6 +4,7 @@ Values are read once, from the environment (prefix ``RAPPORT_``) and from a ``.e
 random secrets at the first run. Nothing else in the project reads the environment.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,7 @@ ROOT = CODE if (CODE / "manage.py").exists() else Path.cwd()
 """Folder of the installation, with ``.env`` and ``var``: the checkout, or of the installed package the current one."""
 
 INSECURE = "insecure-development-only"
+AUDIT_LOG_KEYS = re.compile(r"[a-z0-9]{1,32}:[^,:\s]+(,[a-z0-9]{1,32}:[^,:\s]+)*")
 
 
 def known_time_zone(name: str) -> str:
@@ -57,6 +59,21 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9]{1,32}:[^,:\s]+(,[a-z0-9]{1,32}:[^,:\s]+)*$",
         description="Keys of the hashes of erased identifiers, as `ID:KEY,ID:KEY`. The first makes new ones. "
         "None may ever be removed: it would end the suppression of those who were erased under it.",
+    )
+    audit_log_key_provider: str = Field(
+        "environment",
+        pattern=r"^(environment|file:/.+)$",
+        description="Where the keys of the audit log are: `environment`, or `file:` and a path, whose text is written "
+        "as RAPPORT_AUDIT_LOG_KEYS.",
+    )
+    audit_log_keys: str = Field(
+        f"1:{INSECURE}",
+        pattern=f"^{AUDIT_LOG_KEYS.pattern}$",
+        description="Keys that sign the audit log's tree heads, as `ID:KEY,ID:KEY`. The first signs. To replace it, "
+        "put another before it: the old one may go once that has signed.",
+    )
+    audit_log_head_s: float = Field(
+        60, ge=0, description="Shortest time from one tree head of the audit log to the next."
     )
     allowed_hosts: list[str] = Field(
         ["localhost", "127.0.0.1", "[::1]"], description="Host names under which requests are accepted, as a JSON list."

@@ -82,5 +82,5 @@ def version() -> str:
 def environment(name: str) -> str:
     """Settings of the installation: its catalog, and secrets of its own."""
     lines = [f"RAPPORT_{setting}={secrets.token_urlsafe(48)}" for setting in SECRETS]
-    lines.append(f"RAPPORT_SUPPRESSION_KEYS=1:{secrets.token_urlsafe(48)}")
+    lines += [f"RAPPORT_{name}=1:{secrets.token_urlsafe(48)}" for name in ("SUPPRESSION_KEYS", "AUDIT_LOG_KEYS")]
     return "\n".join([f"RAPPORT_CATALOG={name}", *lines, ""])

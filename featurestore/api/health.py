@@ -17,6 +17,7 @@ from featurestore.api.migrations import unapplied_migrations
 from featurestore.api.process_metrics import process_metrics
 from featurestore.api.recent_reply import RecentReply
 from featurestore.api.reply import Call, Reply, encode
+from featurestore.auditlog import metrics as audit_log_metrics
 from featurestore.config import settings
 from featurestore.consent import metrics as consent_metrics
 from featurestore.consent.journal import metrics as journal_metrics
@@ -63,6 +64,7 @@ def own_metrics() -> Reply:
 
 def all_metrics() -> Reply:
     """Metrics of the processes behind this port, and gauges of the database and the control Redis."""
+    audit_log_metrics.measure()
     consent_metrics.measure()
     dead_letter_metrics.measure()
     erasure_metrics.measure()

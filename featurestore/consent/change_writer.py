@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from featurestore.auditlog.services import append_all
 from featurestore.clock import milliseconds, moment
+from featurestore.consent.audit_entries import entry_of
 from featurestore.consent.change_sequence import take_number
 from featurestore.consent.decision_order import ORDERED, Rank, rank_now, rank_of
 from featurestore.consent.models import (
@@ -191,6 +193,7 @@ class ChangeWriter:
             update_fields=["sequence"],
         )
         PermissionChange.objects.bulk_create(self.outbox)
+        append_all(entry_of(record) for record in self.records)
         self.change_sequence.save(update_fields=["sequence", "at"])
 
 

@@ -48,7 +48,7 @@ def test_every_setting_in_use_exists(services: dict[str, Any]) -> None:
 
 
 def test_streams_have_neither_secrets_nor_a_database(services: dict[str, Any]) -> None:
-    names = ("SECRET_KEY", "SUBJECT_SECRET", "CONTACT_KEY", "SUPPRESSION_KEYS", "DATABASE_URL")
+    names = ("SECRET_KEY", "SUBJECT_SECRET", "CONTACT_KEY", "SUPPRESSION_KEYS", "AUDIT_LOG_KEYS", "DATABASE_URL")
     secrets = {f"RAPPORT_{name}" for name in names}
     assert not secrets & set(services["streams"]["environment"])
 

@@ -17,6 +17,7 @@ from featurestore.api.sse import metrics as sse_metrics
 from featurestore.api.sse.events import Ending, Event
 from featurestore.api.urls import api
 from featurestore.audit.comparison import DifferenceKind
+from featurestore.auditlog import metrics as audit_log_metrics
 from featurestore.config import ROOT
 from featurestore.consent import metrics as consent_metrics
 from featurestore.consent.errors import ConsentError, ImmutableRecord, NotPaused, PurposeChanged
@@ -71,6 +72,7 @@ def problem_names() -> set[str]:
 def metric_names() -> set[str]:
     modules = (
         api_metrics,
+        audit_log_metrics,
         sse_metrics,
         consent_metrics,
         dead_letter_metrics,

@@ -14,6 +14,7 @@ from featurestore.accesslog.batches import Batch, BatchContext, Read, encode
 from featurestore.accesslog.models import AccessRecord, ReadContext
 from featurestore.accesslog.stream import FIELD, KEY, QUARANTINE_KEY
 from featurestore.audit.models import AuditRun, Finding
+from featurestore.auditlog.services import sequence_due
 from featurestore.config import settings
 from featurestore.consent.journal.records import Evidence, JournalRecord
 from featurestore.consent.journal.records import encode as encode_journaled
@@ -264,12 +265,17 @@ def write_passed_by(servers: Servers, customer: str) -> None:
     assert servers.producer.flush(TIMEOUT_S) == 0
 
 
+def write_audit_log(servers: Servers, customer: str) -> None:
+    sequence_due()  # the entries of the registration and the consent
+
+
 WRITERS: dict[str, Callable[[Servers, str], None]] = {
     "customers": write_customer,
     "permissions": write_nothing,
     "consent_records": write_nothing,
     "permission_changes": write_nothing,
     "versioned_denials": write_nothing,
+    "audit_log": write_audit_log,
     "store": write_store,
     "kept_denials": write_kept_denial,
     "audit_findings": write_finding,
@@ -299,6 +305,7 @@ FACTS: dict[str, list[Any]] = {
     "consent_records": ["reason of {0}", "privacy/1/en"],
     "permission_changes": ["change"],
     "versioned_denials": ["number"],
+    "audit_log": ["consent.given", "reason of {0}"],
     "store": ["spend_amount_sum_30d", "service"],
     "kept_denials": ["reason of {0}"],
     "audit_findings": ["p {0}"],

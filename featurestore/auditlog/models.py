@@ -1,0 +1,99 @@
+"""Tables of the audit log. Only the content of entries is ever deleted, and nothing is ever changed.
+
+An entry is written to WaitingEntry in the transaction of what it records. Sequencing moves it: its commitment becomes
+the next Leaf, its content an EntryContent. Triggers and rights refuse everything else (migration 0002).
+"""
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class WaitingEntry(models.Model):
+    """Entry that has no index yet. The order of keys is that of commits, where one transaction waited for another."""
+
+    personal_data = "Entries of the audit log that were appended some seconds ago."
+    erased_by = "Sequencing moves them within seconds; erasure moves them first, and then deletes what they say."
+
+    subject = models.CharField(max_length=32, blank=True, db_index=True)
+    salt = models.BinaryField(max_length=32)
+    content = models.TextField(help_text="Canonical JSON.")
+    appended_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"waiting {self.pk}"
+
+
+class Leaf(models.Model):
+    """Leaf of the tree: what stays of an entry for ever."""
+
+    personal_data = (
+        "None: salted hashes. Without the salt, which an erasure deletes, nothing can be tried against them."
+    )
+    erased_by = "Never: without them no entry could be verified."
+
+    index = models.PositiveBigIntegerField(primary_key=True, help_text="From 0 on, without gaps.")
+    commitment = models.BinaryField(max_length=32, help_text="SHA-256 of salt and content.")
+    root = models.BinaryField(max_length=32, help_text="Root of the tree up to this entry.")
+
+    def __str__(self) -> str:
+        return str(self.index)
+
+
+class EntryContent(models.Model):
+    """Content of an entry, with the salt of its commitment."""
+
+    personal_data = "A subject (pseudonym), with its decisions and their reasons in free text; names of staff."
+    erased_by = "Erasure deletes content and salt, and appends which entries those were; a salted hash stays."
+
+    index = models.PositiveBigIntegerField(primary_key=True)
+    subject = models.CharField(max_length=32, blank=True, db_index=True)
+    salt = models.BinaryField(max_length=32)
+    content = models.TextField(help_text="Canonical JSON.")
+
+    def __str__(self) -> str:
+        return str(self.index)
+
+
+class Node(models.Model):
+    """Hash of a complete subtree of 256, 65,536, ... entries, so that a proof needs some hundred rows."""
+
+    personal_data = "None: hashes of hashes."
+    erased_by = "Never."
+
+    level = models.PositiveSmallIntegerField(help_text="It has 2 to the power of this many leaves: a multiple of 8.")
+    index = models.PositiveBigIntegerField(help_text="Its number within the level, from 0 on.")
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(name="one_node", fields=["level", "index"])]
+
+    def __str__(self) -> str:
+        return f"{self.level}/{self.index}"
+
+
+class TreeHead(models.Model):
+    """Signed statement how many entries there were at a time, and with which root."""
+
+    personal_data = "None."
+    erased_by = "Never: it proves what the log had."
+
+    size = models.PositiveBigIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    note = models.TextField(help_text="Signed note (C2SP tlog-checkpoint).")
+
+    def __str__(self) -> str:
+        return str(self.size)
+
+
+class SigningKey(models.Model):
+    """Public key of tree heads, introduced by the key before it."""
+
+    personal_data = "None."
+    erased_by = "Never: tree heads of earlier keys stay verifiable."
+
+    name = models.CharField(max_length=100, unique=True)
+    note = models.TextField(help_text="Signed note with the public key.")
+    added_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
