@@ -95,7 +95,7 @@ def _walk(part: Slice, now: datetime | None) -> int:
 
 def _being_erased() -> list[Person]:
     """The persons of whom a location is to be erased or looked through now, so that topics are read for all at once."""
-    under_way = Erasure.objects.exclude(state=Erasure.State.CLOSED).exclude(begun_at=None)
+    under_way = Erasure.objects.exclude(state=Erasure.State.CLOSED)
     erasing = under_way.filter(Exists(ErasureStep.objects.filter(erasure=OuterRef("pk"), state__in=TO_DO)))
     persons: dict[Person, None] = {}
     for erasure in erasing.order_by("pk")[:TOGETHER]:
