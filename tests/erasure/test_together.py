@@ -7,7 +7,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from featurestore.config import settings
 from featurestore.locations import ErasePage, Person
+from featurestore.requests.erasure import beginning
 from featurestore.requests.erasure.models import Erasure, ErasureStep
 from featurestore.topic_locations import looked_for
 from tests.kit.erasures import ErasureEnvironment, MemoryLocation
@@ -40,6 +42,17 @@ def test_locations_are_told_of_all_who_are_being_erased(erasures: ErasureEnviron
     erasures.walk_to_answer()
     assert sorted(person.identifiers for person in told.told) == [("ann",), ("bob",)]
     assert looked_for() == ()
+
+
+def test_erasure_that_begins_now_is_one_of_them(
+    erasures: ErasureEnvironment, told: NotingLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing has to be waited for if the journal is fast, or if there is none."""
+    without_journal = settings().model_copy(update={"journal_topic": ""})
+    monkeypatch.setattr(beginning, "settings", lambda: without_journal)
+    erasures.start()
+    erasures.walk(30)
+    assert [person.identifiers for person in told.told] == [("ann",)]
 
 
 def test_erasure_that_waits_for_stated_times_alone_is_none_of_them(
