@@ -15,6 +15,7 @@ class Scope(StrEnum):
 
     FEATURES_READ = "features:read"
     CONSENT_WRITE = "consent:write"
+    CONSENT_READ = "consent:read"
     EVENTS_WRITE = "events:write"
     REQUESTS_WRITE = "requests:write"
     REQUESTS_ATTEST = "requests:attest"
@@ -25,6 +26,7 @@ class Scope(StrEnum):
 SCOPE_DESCRIPTIONS: dict[str, str] = {
     Scope.FEATURES_READ: "read customers' features",
     Scope.CONSENT_WRITE: "record customers' decisions",
+    Scope.CONSENT_READ: "see what customers allowed at a time, and who read what",
     Scope.EVENTS_WRITE: "send events of conversations",
     Scope.REQUESTS_WRITE: "record customers' requests for access, erasure and the like",
     Scope.REQUESTS_ATTEST: "state that a customer is verified, and put contacts on record",

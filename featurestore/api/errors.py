@@ -121,6 +121,12 @@ class ConsentProblem(Problem):
         self.status, self.name = status, name
 
 
+class AsOfProblem(ConsentProblem):
+    """A question about the past that has no answer."""
+
+    title = "The question can't be answered"
+
+
 class RequestProblem(Problem):
     """A subject request, or an action on one, that a rule refuses. Its name states the rule."""
 

@@ -13,6 +13,7 @@ from ninja.openapi.schema import OpenAPISchema
 
 from featurestore.api import (
     consents,
+    consents_as_of,
     customers,
     documents,
     events,
@@ -152,6 +153,7 @@ api.add_router("/features", features.router)
 api.add_router("/features/stream", operation.router)
 api.add_router("/services", services.router)
 api.add_router("/consents", consents.router)
+api.add_router("/consents", consents_as_of.router)
 api.add_router("/customers", customers.router)
 api.add_router("/requests", requests.router)
 if events.WRITABLE:

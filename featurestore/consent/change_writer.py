@@ -1,4 +1,4 @@
-"""Writer of permission changes: a consent record, the current state, the subject's version and an outbox row each.
+"""Writer of permission changes: a consent record, the new state, the subject's version and an outbox row each.
 
 It writes within the caller's transaction, so that the four agree. One change may hold several purposes of a customer.
 """
@@ -18,6 +18,7 @@ from featurestore.consent.models import (
     ConsentRecord,
     CurrentPermission,
     PermissionChange,
+    PermissionState,
     Purpose,
     SubjectVersion,
 )
@@ -43,6 +44,7 @@ class ChangeWriter:
     versions: dict[str, int] = field(default_factory=dict)
     outbox: list[PermissionChange] = field(default_factory=list)
     records: list[ConsentRecord] = field(default_factory=list)
+    past_states: list[PermissionState] = field(default_factory=list)
 
     def load_states(self, customers: Iterable[Customer]) -> None:
         for row in CurrentPermission.objects.filter(customer__in=customers):
@@ -143,7 +145,7 @@ class ChangeWriter:
 
     def add_change(self, customer: Customer, states: Mapping[Purpose, ConsentState], *, decided: bool = False) -> int:
         """Add new states of a customer as one change; return its sequence. ``decided``: by the newest decisions."""
-        sequence, purge = take_number(self.change_sequence), False
+        sequence, purge, at = take_number(self.change_sequence), False, self.change_sequence.at
         for purpose, after in states.items():
             key = customer.pk, purpose.pk
             before = self.states.get(key)
@@ -153,23 +155,26 @@ class ChangeWriter:
             self.states[key] = after
             if decided:
                 self.newest[key] = sequence
+            stored: dict[str, Any] = {
+                "allowed": after.allowed,
+                "paused": after.paused,
+                "grant_id": after.grant_id,
+                "since": moment_or_none(after.since_ms),
+                "complete_from": moment_or_none(after.complete_from_ms),
+                "until": moment_or_none(after.until_ms),
+                "ended_at": moment_or_none(after.ended_ms),
+                "sequence": sequence,
+            }
+            self.past_states.append(PermissionState(customer=customer, purpose=purpose, at=at, **stored))
             self.rows[key] = CurrentPermission(
                 customer=customer,
                 purpose=purpose,
-                allowed=after.allowed,
-                paused=after.paused,
                 late_pause=after.late_pause,
-                grant_id=after.grant_id,
-                since=moment_or_none(after.since_ms),
-                complete_from=moment_or_none(after.complete_from_ms),
-                until=moment_or_none(after.until_ms),
-                ended_at=moment_or_none(after.ended_ms),
-                sequence=sequence,
                 start_sequence=self.start_sequences[key],
                 newest_decision=self.newest.get(key),
+                **stored,
             )
         self.versions[customer.subject] = sequence
-        at = self.change_sequence.at
         self.outbox.append(
             PermissionChange(
                 sequence=sequence, subject=customer.subject, purge=purge, created_at=at, next_attempt_at=at
@@ -186,6 +191,7 @@ class ChangeWriter:
             unique_fields=["customer", "purpose"],
             update_fields=STATE_FIELDS,
         )
+        PermissionState.objects.bulk_create(self.past_states)
         SubjectVersion.objects.bulk_create(
             [SubjectVersion(subject=subject, sequence=sequence) for subject, sequence in self.versions.items()],
             update_conflicts=True,

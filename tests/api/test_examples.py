@@ -8,14 +8,14 @@ import pytest
 from django.test import Client
 
 from featurestore.access.services import create_client, create_key
-from featurestore.api import request_examples
+from featurestore.api import as_of_examples, request_examples
 from featurestore.api.examples import BATCH, CONSENTS, CUSTOMERS, EVENTS, FEATURES, Example
 from featurestore.api.services import EXAMPLES, LISTED, SMALLEST
 from featurestore.api.sse import operation
 from featurestore.catalog.purposes import PURPOSES
 from featurestore.clock import moment
 from featurestore.consent import change_sequence
-from featurestore.consent.services import define_purpose, publish_notice, withdraw
+from featurestore.consent.services import define_purpose, give, publish_notice, withdraw
 from featurestore.customers.suppressions import add_suppressions, entry_of
 from featurestore.profiles.services import register
 from featurestore.requests import services
@@ -26,7 +26,7 @@ from tests.kit.requests import seed_regimes
 from tests.kit.serving_environment import NOW_MS, ServingEnvironment
 
 NOON = moment(NOW_MS)
-VARYING = {"since", "record", "instance", "id", "url", "expires_at"}
+VARYING = {"since", "record", "in_effect_at", "instance", "id", "url", "expires_at"}
 """Fields that differ each time."""
 
 DOCUMENTED = {
@@ -34,6 +34,7 @@ DOCUMENTED = {
     "/v1/features/batch": ("post", BATCH),
     "/v1/features/stream": ("post", operation.EXAMPLES),
     "/v1/consents": ("post", CONSENTS),
+    "/v1/consents/as-of": ("post", as_of_examples.AS_OF),
     "/v1/customers": ("post", CUSTOMERS),
     "/v1/events": ("post", EVENTS),
     "/v1/services": ("get", EXAMPLES),
@@ -57,11 +58,16 @@ def withdrawn_a_minute_ago(environment: ServingEnvironment) -> None:
     withdraw("C42", "service", method="chat", actor="test", decided_at=NOON - timedelta(minutes=1))
 
 
+def agreed_at_noon() -> None:
+    give("C42", "service", notice="privacy/1/en", method="chat", actor="test")
+
+
 PREPARATIONS: dict[str, Callable[[ServingEnvironment], None]] = {
     "store-unavailable": store_unavailable,
     "pending": store_unavailable,
     "kafka-unavailable": kafka_unavailable,
     "superseded": withdrawn_a_minute_ago,
+    "allowed": lambda _: agreed_at_noon(),
     "erased": lambda _: add_suppressions([entry_of("C13")], NOON),
 }
 
@@ -113,6 +119,8 @@ def matches(answer: Any, documented: Any) -> bool:
             type(answer[k]) is type(documented[k]) if k in VARYING else matches(answer[k], documented[k])
             for k in documented
         )
+    if isinstance(documented, list):
+        return len(answer) == len(documented) and all(map(matches, answer, documented))
     return bool(answer == documented)
 
 
@@ -128,7 +136,7 @@ def test_example_is_answered_as_documented(
     key: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if path == "/v1/consents" or example.name == "known":
+    if path.startswith("/v1/consents") or example.name == "known":
         register("C42", "EU", "lamp", since=datetime(2026, 1, 1, tzinfo=UTC))
     PREPARATIONS.get(example.name, lambda _: None)(environment)
     headers = {"Authorization": f"Bearer {key_of_one_service()}"} if example is LISTED else {}

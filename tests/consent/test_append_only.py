@@ -38,7 +38,11 @@ def test_records_are_not_changed_in_bulk(record: ConsentRecord) -> None:
 
 
 def test_database_refuses_changes_of_records_and_notices(record: ConsentRecord) -> None:
-    for statement in ("UPDATE consent_consentrecord SET reason = 'x'", "UPDATE consent_notice SET body = 'x'"):
+    for statement in (
+        "UPDATE consent_consentrecord SET reason = 'x'",
+        "UPDATE consent_notice SET body = 'x'",
+        "UPDATE consent_permissionstate SET allowed = false",
+    ):
         with pytest.raises(DatabaseError, match="append-only"):
             sql(statement)
 
@@ -49,6 +53,8 @@ def test_database_deletes_records_of_erased_customers_only(record: ConsentRecord
         sql("DELETE FROM consent_consentrecord")
     with pytest.raises(DatabaseError, match="append-only"):
         sql("DELETE FROM consent_notice")
+    with pytest.raises(DatabaseError, match="append-only"):
+        sql("DELETE FROM consent_permissionstate")
     type(record.customer).objects.update(erased_at=at())
     sql("DELETE FROM consent_consentrecord")
     assert not ConsentRecord.objects.exists()

@@ -8,6 +8,7 @@ import pytest
 from featurestore import locations
 from featurestore.config import settings
 from featurestore.consent.journal.appender import append_due
+from featurestore.consent.models import PermissionState
 from featurestore.consent.outbox import relay
 from featurestore.customers.models import Customer
 from featurestore.locations import AT_ONCE, ErasePage, LocationUnavailable, Page, Person, Proof, Registry, Storage
@@ -87,6 +88,7 @@ class CustomerRows(MemoryLocation):
         rows = Customer.objects.filter(pk__in=person.customers).exclude(erased_at=None)
         for customer in rows:
             customer.consent_records.all()._raw_delete("default")
+            PermissionState.objects.filter(customer=customer)._raw_delete("default")
         return ErasePage(rows.delete()[0], 0, None)
 
     def prove(self, person: Person, after: str | None, limit: int) -> Proof:

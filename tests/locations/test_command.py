@@ -40,7 +40,8 @@ def test_proof_counts_traces_in_every_location(servers: Servers, locations: Regi
     rows = rows_of(run("prove", "dana"))
     assert list(rows) == [location.name for location in locations.in_order()]
     assert {name for name, cells in rows.items() if cells[0] != "0"} == {
-        *("customers", "permissions", "consent_records", "permission_changes", "versioned_denials"),
+        *("customers", "permissions", "consent_records", "permission_states", "permission_changes"),
+        "versioned_denials",
         *("store", "events", "access_records"),
     }
     assert rows["events"][2:] == ["31", "days"]

@@ -5,6 +5,7 @@ from featurestore.consent.locations.rows import (
     KeptDenialLocation,
     PermissionChangeLocation,
     PermissionLocation,
+    PermissionStateLocation,
 )
 from featurestore.consent.locations.store import StoreLocation
 from featurestore.consent.locations.topics import JournalLocation, PassedByLocation, PurgeLocation
@@ -14,6 +15,7 @@ from featurestore.locations import Impersonal, Kind, Storage, registry
 registry.register(
     PermissionLocation(),
     ConsentRecordLocation(),
+    PermissionStateLocation(),
     PermissionChangeLocation(),
     KeptDenialLocation(),
     StoreLocation(),

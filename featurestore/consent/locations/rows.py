@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from featurestore.consent.models import ConsentRecord, CurrentPermission, KeptDenial, PermissionChange
+from featurestore.consent.models import ConsentRecord, CurrentPermission, KeptDenial, PermissionChange, PermissionState
 from featurestore.consent.services.erasure import erase_permissions, pseudonymise_changes, redact_records
 from featurestore.consent.services.pauses import pause
 from featurestore.customers.models import Customer
@@ -18,6 +18,11 @@ REDACTED = Q(customer__erased_at__isnull=False, reason="", idempotency_key="", r
 
 def text_of(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
+
+
+def state_data(row: CurrentPermission | PermissionState) -> dict[str, Any]:
+    times = {name: text_of(getattr(row, name)) for name in ("since", "complete_from", "until", "ended_at")}
+    return {"purpose": row.purpose.name, "allowed": row.allowed, "paused": row.paused, **times}
 
 
 class PermissionLocation(RowLocation):
@@ -39,9 +44,7 @@ class PermissionLocation(RowLocation):
         return found if person.whole else found.filter(Q(allowed=True) | Q(paused=True))
 
     def item(self, row: CurrentPermission) -> Item:
-        times = {name: text_of(getattr(row, name)) for name in ("since", "complete_from", "until", "ended_at")}
-        data = {"purpose": row.purpose.name, "allowed": row.allowed, "paused": row.paused, **times}
-        return Item(self.category, "your decisions", row.since, data)
+        return Item(self.category, "your decisions", row.since, state_data(row))
 
     def erase(self, person: Person, after: str | None, limit: int) -> ErasePage:
         with reached_database():
@@ -104,6 +107,30 @@ class ConsentRecordLocation(RowLocation):
 
     def erase_rows(self, person: Person, keys: Sequence[Any]) -> int:
         return redact_records(keys)
+
+
+class PermissionStateLocation(RowLocation):
+    """States of permissions: the proof of what was allowed when. They stay with a pseudonym."""
+
+    name, title, category = "permission_states", "States of permissions", "earlier permission"
+    model = PermissionState
+    derived_from = ("consent_records",)
+    erased_after = ("permissions", "customers")
+
+    def rows(self, person: Person) -> QuerySet[PermissionState]:
+        found = PermissionState.objects.filter(customer__in=person.customers).select_related("purpose")
+        return _of_purposes(found, person)
+
+    def traces(self, person: Person) -> QuerySet[PermissionState]:
+        found = self.rows(person).filter(customer__erased_at=None)
+        return found if person.whole else found.none()
+
+    def item(self, row: PermissionState) -> Item:
+        return Item(self.category, "your decisions", row.at, state_data(row))
+
+    def erase_rows(self, person: Person, keys: Sequence[Any]) -> int:
+        """None: they name nobody once the customer is erased, which another location does before."""
+        return 0
 
 
 class PermissionChangeLocation(RowLocation):

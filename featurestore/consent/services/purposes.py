@@ -70,12 +70,13 @@ def retire_purpose(name: str, now: datetime | None = None) -> Retirement:
     lifted.
     """
     with transaction.atomic(durable=True):
-        lock_change_sequence(now)
+        change_sequence = lock_change_sequence(now)
         purpose = Purpose.objects.filter(name=name).first()
         if purpose is None:
             raise UnknownPurpose(f"No purpose {name[:64]!r}. The administration lists the purposes.")
+        purpose.retired_at = purpose.retired_at or change_sequence.at
         purpose.active, purpose.backfilled = False, True
-        purpose.save(update_fields=["active", "backfilled"])
+        purpose.save(update_fields=["active", "backfilled", "retired_at"])
     expire_due(now, EXPIRED_AT_ONCE)
     unpublished = PermissionChange.objects.filter(published_at=None).values("subject")
     left = Q(allowed=True, paused=False) | Q(customer__subject__in=unpublished)

@@ -22,6 +22,7 @@ from featurestore.consent.models import CurrentPermission, Notice, Purpose
 from featurestore.consent.permission_derivation import Basis, Decision
 from featurestore.consent.services import Choice
 from featurestore.customers.models import Customer
+from featurestore.profiles.admin.as_of import AsOfForm, past_of
 from featurestore.profiles.admin.decision_forms import DecisionForm, GiveForm
 from featurestore.profiles.admin.status import status_of
 
@@ -98,7 +99,8 @@ class CustomerAdmin(ReadOnlyAdmin):
     search_help_text = "Customer id, or its beginning"
     ordering = ["customer_id"]
     fields = ["customer_id", "region", "brand", "since", "subject"]
-    actions_detail = ["reads"]
+    actions_detail = ["reads", "past"]
+    actions_list = ["past_of_any"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         return super().get_queryset(request).filter(erased_at=None)
@@ -123,6 +125,7 @@ class CustomerAdmin(ReadOnlyAdmin):
             path("<int:object_id>/<slug:purpose>/lift/", wrap(self.lift), name="customers_customer_lift"),
             path("<int:object_id>/pause/", wrap(self.pause), name="customers_customer_pause_all"),
             path("<int:object_id>/lift/", wrap(self.lift), name="customers_customer_lift_all"),
+            path("as-of/", wrap(self.as_of), name="customers_customer_as_of"),
             *super().get_urls(),
         ]
 
@@ -142,6 +145,34 @@ class CustomerAdmin(ReadOnlyAdmin):
     def reads(self, request: HttpRequest, object_id: str) -> HttpResponse:
         query = urlencode({"q": self.get_or_404(request, object_id).customer_id})
         return HttpResponseRedirect(f"{reverse('admin:accesslog_accessrecord_changelist')}?{query}")
+
+    def has_past_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return bool(request.user.has_perm("consent.view_consentrecord"))
+
+    @action(description="As of a time", url_path="past", permissions=["past"], icon="history")
+    def past(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        query = urlencode({"customer_id": self.get_or_404(request, object_id).customer_id})
+        return HttpResponseRedirect(f"{reverse('admin:customers_customer_as_of')}?{query}")
+
+    @action(description="As of a time", url_path="past", permissions=["past"], icon="history")
+    def past_of_any(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:customers_customer_as_of"))
+
+    def as_of(self, request: HttpRequest) -> HttpResponse:
+        """Page that shows what a customer allowed at a past time, and who read what on the day before it."""
+        if not self.has_past_permission(request):
+            raise PermissionDenied
+        form = AsOfForm(request.GET if "at" in request.GET else None, initial=request.GET.dict())
+        context: dict[str, Any] = {"form": form, "title": "What was allowed at a time"}
+        if form.is_valid():
+            try:
+                context |= past_of(form.cleaned_data["customer_id"], form.cleaned_data["at"])
+            except ConsentError as error:
+                form.add_error(None, str(error))
+            else:
+                if not request.user.has_perms(["accesslog.view_accessrecord", "access.view_apiclient"]):
+                    del context["reads"]  # of every client
+        return self.render_page(request, None, "admin/customers/customer/as_of.html", **context)
 
     def may_decide(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("consent.add_consentrecord"))
