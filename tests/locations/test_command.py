@@ -41,7 +41,7 @@ def test_proof_counts_traces_in_every_location(servers: Servers, locations: Regi
     assert list(rows) == [location.name for location in locations.in_order()]
     assert {name for name, cells in rows.items() if cells[0] != "0"} == {
         *("customers", "permissions", "consent_records", "permission_states", "permission_changes"),
-        "versioned_denials",
+        *("versioned_denials", "audit_log"),
         *("store", "events", "access_records"),
     }
     assert rows["events"][2:] == ["31", "days"]
