@@ -1,7 +1,9 @@
-"""What access stores beside its tables: no personal data of customers."""
+"""What access stores beside its tables: no personal data of customers.
+
+The address of whoever uses a public page is in a key for 20 seconds, and nothing says whose it is.
+"""
 
 from featurestore.locations import Impersonal, Kind, Storage, registry
 
-registry.register(
-    impersonal=[Impersonal(Storage(Kind.CONTROL_KEY, "limit:*"), "Counts of requests by client and window.")]
-)
+LIMITS = "For 20 seconds, counts of requests by client, by address, or by the keyed hash of a download link."
+registry.register(impersonal=[Impersonal(Storage(Kind.CONTROL_KEY, "limit:*"), LIMITS)])

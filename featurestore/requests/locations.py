@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from featurestore.locations import Item, Person, registry
+from featurestore.locations import Impersonal, Item, Kind, Person, Storage, registry
 from featurestore.requests.contact_box import decrypt
 from featurestore.requests.errors import Unreadable
 from featurestore.requests.models import (
@@ -140,6 +140,10 @@ class CustomerMessageLocation(RequestPartLocation):
         return Item(self.category, "our own record", row.created_at, data)
 
 
+DEVELOPMENT_MAIL = (
+    "E-mails of an installation for development that has no mail server: its customers are invented. In production "
+    "no e-mail becomes a file."
+)
 registry.register(
     ContactLocation(),
     SubjectRequestLocation(),
@@ -147,4 +151,5 @@ registry.register(
     ClockPauseLocation(),
     VerificationCodeLocation(),
     CustomerMessageLocation(),
+    impersonal=[Impersonal(Storage(Kind.FILE, "*/var/mail/*"), DEVELOPMENT_MAIL)],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.conf import settings as django_settings
 from django.db.models import CharField, ForeignKey, Model
 
 from adminsite.celery import app
@@ -38,6 +39,11 @@ MODELS = [model for model in apps.get_models(include_auto_created=True) if model
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
 def test_table_is_owned_or_holds_nothing_of_customers(locations: Registry, model: type[Model]) -> None:
     assert is_owned(locations, Kind.TABLE, model._meta.db_table)
+
+
+def test_folders_of_exports_and_of_emails_are_owned_or_hold_nothing_of_customers(locations: Registry) -> None:
+    for folder in (Settings().export_dir, django_settings.EMAIL_FILE_PATH):
+        assert is_owned(locations, Kind.FILE, f"{folder}/x"), folder
 
 
 @pytest.mark.parametrize("model", our_models(), ids=lambda model: model._meta.label)
