@@ -117,12 +117,6 @@ def test_staff_verify_with_a_reason_and_a_customer(env: RequestsEnvironment) -> 
         services.verify_by_hand("R-AAAA-AAAA", OLIVIA, "by phone", "C1", NOON)
 
 
-def test_request_is_not_verified_for_another_customer(env: RequestsEnvironment) -> None:
-    request = env.receive()
-    with pytest.raises(WrongRequest, match="another customer"):
-        services.verify_by_hand(request.reference, OLIVIA, "by phone", "C2", NOON)
-
-
 def test_first_verified_duplicate_proceeds_whichever_came_first(env: RequestsEnvironment) -> None:
     first, second, third = (env.receive(at=day(n)) for n in range(3))
     services.attest(second.reference, SHOP, day(4))

@@ -1,6 +1,7 @@
 """Download: limited tries, an end, one answer for every wrong link, and nothing left afterwards."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.test import Client
@@ -11,12 +12,13 @@ from featurestore.clock import milliseconds
 from featurestore.customers.selectors import person_of
 from featurestore.locations import erase_all, export_all, prove_all
 from featurestore.requests import services as requests
-from featurestore.requests.export import services, views
+from featurestore.requests.export import folder, services, views
 from featurestore.requests.export.errors import LinkRefused
 from featurestore.requests.export.expiry import end_overdue
 from featurestore.requests.export.link import new_link
 from featurestore.requests.export.locations import ExportLocation
 from featurestore.requests.export.models import DataExport, ExportCategory
+from featurestore.requests.export.services import download
 from featurestore.requests.export.states import ExportState
 from featurestore.requests.export.work import advance
 from tests.kit.exports import ExportEnvironment, is_readable, reloaded
@@ -85,6 +87,24 @@ def test_link_works_as_often_as_it_has_tries(exports: ExportEnvironment, change_
         services.take_try(link, NOON).file.close()
     with pytest.raises(LinkRefused):
         services.take_try(link, NOON)
+
+
+def test_of_downloads_at_once_no_more_succeed_than_there_are_tries(
+    exports: ExportEnvironment, change_settings: ChangeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another download takes the last try between this one's look and its own."""
+    change_settings(export_tries=1)
+    export, link = released(exports)
+
+    def after_another(name: str, kind: str) -> Path:
+        monkeypatch.setattr(download, "path_of", folder.path_of)
+        services.take_try(link, NOON).file.close()
+        return folder.path_of(name, kind)
+
+    monkeypatch.setattr(download, "path_of", after_another)
+    with pytest.raises(LinkRefused):
+        services.take_try(link, NOON)
+    assert reloaded(export).tries_left == 0
 
 
 def test_link_ends_with_its_time_and_its_package_is_deleted(exports: ExportEnvironment) -> None:
