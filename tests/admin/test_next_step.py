@@ -144,6 +144,15 @@ def test_who_may_start_nothing_is_told_who_does(env: AdminEnvironment) -> None:
     assert env.log_in("anton").get(page_of(started.request)).context["progress"] is not None
 
 
+def test_messages_are_links_only_for_who_may_see_them(env: AdminEnvironment) -> None:
+    request = env.subject_request()
+    link = reverse("admin:requests_customermessage_change", args=[request.messages.get().pk])
+    for name, shown in {"olivia": True, "anton": True, "iris": False}.items():
+        page = text_of(env.log_in(name).get(page_of(request)))
+        assert "Acknowledgement" in page
+        assert (link in page) is shown
+
+
 def test_due_day_is_that_of_the_regime_which_the_customer_is_told(env: AdminEnvironment) -> None:
     seed_regimes()
     intake = services.Intake("access", "lgpd", "api", "C42", attested=True)

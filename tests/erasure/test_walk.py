@@ -308,7 +308,7 @@ def test_request_whose_erasure_has_started_cannot_be_ended_by_hand(erasures: Era
     erasure = erasures.start()
     with pytest.raises(NotPossible):
         act(erasure.request.reference)
-    assert SubjectRequest.objects.get().state == "open"
+    assert SubjectRequest.objects.get().state == "in_progress"
 
 
 def test_only_a_verified_request_for_an_erasure_starts_one(erasures: ErasureEnvironment) -> None:

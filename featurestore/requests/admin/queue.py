@@ -157,6 +157,7 @@ class SubjectRequestAdmin(SubjectRowAdmin):
                 "answer": decrypt(obj.encrypted_answer) if sees else "",
                 "effect": effect_text(obj) if obj.state in WORKED_ON else "",
                 "timeline": timeline_of(obj),
+                "sees_messages": request.user.has_perm("requests.view_customermessage"),
                 "sent": obj.messages.order_by("pk"),
                 "contacts": selectors.contacts_of(obj.subject),
                 "linked": obj.duplicates.order_by("received_at"),

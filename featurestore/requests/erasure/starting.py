@@ -18,7 +18,7 @@ from featurestore.requests.erasure.errors import NoLocations, NotErasable
 from featurestore.requests.erasure.models import Erasure, ErasureStep
 from featurestore.requests.erasure.person import digest_of, encrypted
 from featurestore.requests.models import RequestType
-from featurestore.requests.services.timeline import append_event, change_of
+from featurestore.requests.services.timeline import append_event, begin_work, change_of
 from featurestore.requests.states import ERASING_EVENT, State
 
 STARTABLE = (State.OPEN, State.IN_PROGRESS)
@@ -44,6 +44,7 @@ def start(reference: str, actor: Actor, sources: Sequence[str] = (), now: dateti
         person = person_of(request.customer_id, request.purposes or None, list(sources) or None)
         erasure = _create(person, Erasure.Cause.REQUEST, actor.name, change.at, request=request)
         request.changed_at = change.at
+        begin_work(request)
         append_event(request, ERASING_EVENT, actor, detail={"purposes": erasure.purposes, "sources": erasure.sources})
     log.info("erasure started", erasure=erasure.pk, request=request.reference, whole=person.whole)
     return erasure

@@ -52,6 +52,12 @@ class Change:
             request.due_at = due_at(request)
 
 
+def begin_work(request: SubjectRequest) -> None:
+    """Let a request that is open be in progress: somebody, or the program, carries out what it asks for."""
+    if request.state == State.OPEN:
+        request.state = State.IN_PROGRESS
+
+
 def append_event(request: SubjectRequest, kind: str, actor: Actor, reason: str = "", detail: Any = None) -> None:
     """Append an event to the timeline of a request whose row is locked, or new, and save the request."""
     check_text(reason)

@@ -36,6 +36,7 @@ def test_first_export_is_collected_in_pages_and_counted(exports: ExportEnvironme
     notes = ExportCategory.objects.get(name="Letters")
     assert (notes.items, notes.fields["score"], notes.locations) == (3, ["null"], ["letters"])
     assert [event.kind for event in export.request.events.all()][-2:] == ["export_started", "export_collected"]
+    assert export.request.state == "in_progress"
 
 
 def test_export_that_is_killed_between_pages_resumes_where_it_was(

@@ -11,7 +11,7 @@ from featurestore.requests.export.models import DataExport
 from featurestore.requests.export.spool import new_key
 from featurestore.requests.export.states import ExportAction
 from featurestore.requests.models import RequestType
-from featurestore.requests.services.timeline import append_event, change_of
+from featurestore.requests.services.timeline import append_event, begin_work, change_of
 from featurestore.requests.states import State
 
 EXPORTED = (RequestType.ACCESS, RequestType.PORTABILITY)
@@ -39,5 +39,6 @@ def start(reference: str, actor: Actor, now: datetime | None = None) -> DataExpo
         except IntegrityError:
             raise ExportNotPossible("The request has an export that has not ended: cancel it first.") from None
         request.changed_at = change.at
+        begin_work(request)
         append_event(request, ExportAction.START, actor, detail={"export": export.pk})
     return export
