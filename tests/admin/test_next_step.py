@@ -18,7 +18,7 @@ from featurestore.requests.erasure.models import Erasure
 from featurestore.requests.export.models import DataExport
 from featurestore.requests.export.states import ExportState
 from featurestore.requests.message_texts import text_of as message_of
-from featurestore.requests.models import Language, RequestType, SubjectRequest
+from featurestore.requests.models import CustomerMessage, Language, RequestType, SubjectRequest
 from featurestore.requests.services.timeline import append_event
 from featurestore.requests.states import ERASING_EVENT
 from tests.admin.environment import AdminEnvironment, text_of
@@ -151,6 +151,29 @@ def test_messages_are_links_only_for_who_may_see_them(env: AdminEnvironment) -> 
         page = text_of(env.log_in(name).get(page_of(request)))
         assert "Acknowledgement" in page
         assert (link in page) is shown
+
+
+def test_page_of_a_request_says_what_of_its_export_must_be_handed_over(env: AdminEnvironment) -> None:
+    export, browser = env.export(state="released"), env.log_in("olivia")
+    message = CustomerMessage.objects.create(
+        request=export.request,
+        kind="passphrase",
+        state="by_hand",
+        created_at=export.created_at,
+        next_attempt_at=export.created_at,
+    )
+    step = step_of(browser, export.request)
+    assert "Hand over yourself" in step.text
+    assert titles(step) == ["Open the export", "Answer"]
+    CustomerMessage.objects.filter(pk=message.pk).update(state="sent", sent_at=export.created_at)
+    assert titles(step_of(browser, export.request)) == ["Answer"]
+
+
+def test_cancelling_is_never_what_is_next(env: AdminEnvironment) -> None:
+    export = env.export(state="collecting")
+    page = env.log_in("olivia").get(reverse("admin:exports_dataexport_change", args=[export.pk]))
+    assert page.context["primary"] == []
+    assert [title for title, _ in page.context["dangerous"]] == ["Cancel the export"]
 
 
 def test_due_day_is_that_of_the_regime_which_the_customer_is_told(env: AdminEnvironment) -> None:

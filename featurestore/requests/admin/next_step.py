@@ -9,6 +9,7 @@ from django.urls import reverse
 from featurestore.requests.admin.addresses import named
 from featurestore.requests.erasure.models import Erasure
 from featurestore.requests.erasure.progress import Progress
+from featurestore.requests.export.handover import handed_over
 from featurestore.requests.export.models import DataExport
 from featurestore.requests.export.next_step import next_text
 from featurestore.requests.export.services.starts import EXPORTED
@@ -19,6 +20,7 @@ from featurestore.requests.states import ENDED, UNVERIFIED, State
 
 START_EXPORT = "Export the data", "admin:exports_dataexport_start", "exports.add_dataexport"
 START_ERASURE = "Start the erasure", "admin:erasure_erasure_start", "erasure.run_erasure"
+HAND_OVER = "Hand over yourself what its page says, then answer the request."
 SEE_EXPORT, SEE_ERASURE = "exports.view_dataexport", "erasure.view_erasure"
 ENDED_TEXTS = {
     State.CLOSED: "Nothing is left to do.",
@@ -88,13 +90,16 @@ def _export(http: HttpRequest, row: SubjectRequest, pages: Mapping[str, Button])
     if export is None or ExportState(export.state) not in OPEN | {ExportState.DOWNLOADED}:
         ended = f"The last export was {export.get_state_display().lower()}. " if export else ""
         return _start(http, row, START_EXPORT, f"{ended}Export what is held about the customer.")
-    if export.state in SENT:
-        return _by(pages, "answer", f"{next_text(export)} Answer the request.")
-    buttons = []
+    opened = []
     if http.user.has_perm(SEE_EXPORT):
         address = reverse("admin:exports_dataexport_change", args=[export.pk])
-        buttons = [Button("Review the export" if export.state == ExportState.IN_REVIEW else "Open the export", address)]
-    return NextStep(next_text(export), buttons)
+        opened = [Button("Review the export" if export.state == ExportState.IN_REVIEW else "Open the export", address)]
+    if export.state not in SENT:
+        return NextStep(next_text(export), opened)
+    step = _by(pages, "answer", f"{next_text(export)} Answer the request.")
+    if any(one.by_hand for one in handed_over(export)):
+        return NextStep(f"{next_text(export)} {HAND_OVER}", opened + step.buttons)
+    return step
 
 
 def _by(pages: Mapping[str, Button], name: str, text: str) -> NextStep:

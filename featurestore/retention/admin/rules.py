@@ -107,6 +107,7 @@ class RetentionRuleAdmin(ReadOnlyAdmin):
             "decision, a read or an event for the days of a rule are erased, which can't be undone; what a legal hold "
             "keeps stays.",
             facts=facts,
+            facts_title="What goes by itself",
         )
 
     @action(description="Dry run", url_path="count", permissions=["run"])
@@ -145,4 +146,4 @@ class RetentionRuleAdmin(ReadOnlyAdmin):
 
 
 def _days(days: float | None) -> str:
-    return "Until the consent or the customer goes" if days is None else f"{days:g} days"
+    return "Until the consent or the customer goes" if days is None else f"{days:g} day{'s' * (days != 1)}"

@@ -41,8 +41,9 @@ BUTTONS = {
     "release": "Release",
     "show_link": "Link and passphrase",
     "return_to_review": "Return to review",
-    "cancel": "Cancel the export",
 }
+CANCEL = {"cancel": "Cancel the export"}
+"""Never what comes next."""
 HAND_OVER = "Hand over yourself what is said below."
 RELOAD_S = 5
 """After so long the page of an export that a Celery worker works on is loaded again. It has nothing to operate."""
@@ -99,6 +100,7 @@ class DataExportAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         if isinstance(obj, DataExport):
             buttons = self._buttons(request, obj)
+            context["dangerous"] = self._pages(request, obj, CANCEL)
             context["actions_detail"] = []  # shown below what is next, and not at the top a second time
             context["progress"] = self.progress(obj)
             context["primary"], context["others"] = buttons[:1], buttons[1:]
@@ -116,16 +118,19 @@ class DataExportAdmin(ReadOnlyAdmin):
 
     def _buttons(self, request: HttpRequest, export: DataExport) -> list[tuple[str, str]]:
         """Title and address of what the user may do: first what comes next."""
-        pages = [
-            (title, reverse(f"admin:exports_dataexport_{name}", args=[export.pk]))
-            for name, title in BUTTONS.items()
-            if getattr(self, f"has_{name}_permission")(request, str(export.pk))
-        ]
+        pages = self._pages(request, export, BUTTONS)
         waits = export.request.state in (State.OPEN, State.IN_PROGRESS)
         if export.state in SENT and waits and request.user.has_perm("requests.change_subjectrequest"):
             answer = reverse("admin:requests_subjectrequest_answer", args=[export.request_id])
             pages.insert(1, ("Answer the request", answer))
         return pages
+
+    def _pages(self, request: HttpRequest, export: DataExport, titles: dict[str, str]) -> list[tuple[str, str]]:
+        return [
+            (title, reverse(f"admin:exports_dataexport_{name}", args=[export.pk]))
+            for name, title in titles.items()
+            if getattr(self, f"has_{name}_permission")(request, str(export.pk))
+        ]
 
     # ----------------------------------------------------------------------------------------------------- permissions
     def _may(self, request: HttpRequest, object_id: str, permission: str, taken: ExportAction) -> bool:
