@@ -55,6 +55,12 @@ def automatic() -> list[Automatic]:
     return [*events, *values, *reads]
 
 
+def regions() -> list[Automatic]:
+    """The regions that have customers, who go by no other thing than a rule."""
+    names = Customer.objects.exclude(region="").order_by("region").values_list("region", flat=True).distinct()
+    return [Automatic(Kind.CUSTOMERS, name, None, "") for name in names]
+
+
 def window_days(view: FeatureView) -> float | None:
     """The days of a view's longest window; None: a lifetime."""
     window_s = view.resolutions[-1].window_s

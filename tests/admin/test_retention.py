@@ -8,7 +8,7 @@ from featurestore.retention.models import RetentionRule, RetentionRun
 from tests.admin.environment import AdminEnvironment, text_of
 
 ADD = reverse("admin:retention_retentionrule_add_one")
-FORM = {"kind": "reads", "name": "service", "days": "30", "effective_from": "2126-01-01", "basis": "policy 7"}
+FORM = {"what": "reads/service", "days": "30", "effective_from": "2126-01-01", "basis": "policy 7"}
 
 
 def address(name: str, rule: RetentionRule) -> str:
@@ -18,7 +18,9 @@ def address(name: str, rule: RetentionRule) -> str:
 def test_a_rule_is_added_and_counted_before_it_applies(env: AdminEnvironment) -> None:
     env.access_record()
     olivia = env.log_in("olivia")
-    assert "Events of a source: orders" in text_of(olivia.get(ADD))
+    page = text_of(olivia.get(ADD))
+    assert "orders: 30 days" in page
+    assert "Kafka, RAPPORT_EVENT_RETENTION_DAYS" in page
     answer = olivia.post(ADD, FORM)
     rule = RetentionRule.objects.get()
     assert answer.headers["Location"] == address("change", rule)
@@ -37,14 +39,22 @@ def test_a_rule_that_is_refused_says_why(env: AdminEnvironment) -> None:
     olivia = env.log_in("olivia")
     assert "RAPPORT_ACCESS_RECORD_DAYS" in text_of(olivia.post(ADD, FORM | {"days": "91"}))
     assert "today at the earliest" in text_of(olivia.post(ADD, FORM | {"effective_from": "2026-01-01"}))
-    for wrong in ({"kind": "all"}, {"days": "0"}, {"days": "x"}, {"effective_from": "soon"}, {"basis": ""}):
+    for wrong in (
+        {"what": "all"},
+        {"what": "events/all"},
+        {"what": ""},
+        {"days": "0"},
+        {"days": "x"},
+        {"effective_from": "soon"},
+        {"basis": ""},
+    ):
         assert olivia.post(ADD, FORM | wrong).context["form"].errors
     assert RetentionRule.objects.count() == 0
 
 
 def test_a_rule_that_nothing_applies_has_no_run(env: AdminEnvironment) -> None:
     olivia = env.log_in("olivia")
-    olivia.post(ADD, FORM | {"kind": "events", "name": "orders"})
+    olivia.post(ADD, FORM | {"what": "events/orders"})
     rule = RetentionRule.objects.get()
     page = text_of(olivia.get(address("change", rule)))
     assert "Kafka" in page

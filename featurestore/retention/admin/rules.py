@@ -13,7 +13,6 @@ from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
 )
 
 from featurestore.backoffice.base import ReadOnlyAdmin
@@ -21,13 +20,14 @@ from featurestore.clock import database_now
 from featurestore.retention import runs
 from featurestore.retention.errors import RetentionError
 from featurestore.retention.models import RetentionRule
-from featurestore.retention.rules import APPLIED, LONGEST_BASIS, STAYS, add_rule, automatic, in_force
+from featurestore.retention.rules import APPLIED, LONGEST_BASIS, STAYS, add_rule, automatic, in_force, regions
 
 
 class RuleForm(forms.Form):
-    kind = forms.ChoiceField(choices=RetentionRule.Kind.choices, widget=UnfoldAdminSelectWidget)
-    name = forms.CharField(
-        max_length=64, widget=UnfoldAdminTextInputWidget, help_text="Of the purpose, region, event source or view."
+    what = forms.ChoiceField(
+        label="Data",
+        widget=UnfoldAdminSelectWidget,
+        help_text="With the days after which they go by themselves, if they do.",
     )
     days = forms.IntegerField(
         required=False,
@@ -36,13 +36,26 @@ class RuleForm(forms.Form):
         help_text="Days for which they are kept. Empty: the rule in force ends.",
     )
     effective_from = forms.DateField(
-        label="From", widget=UnfoldAdminDateWidget, help_text="Today at the earliest, in UTC."
+        label="From",
+        initial=lambda: database_now().date(),
+        widget=UnfoldAdminDateWidget,
+        help_text="Today at the earliest, in UTC.",
     )
     basis = forms.CharField(
         max_length=LONGEST_BASIS,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text="The law, contract or policy that says so.",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        groups: dict[str, list[tuple[str, str]]] = {label: [] for label in RetentionRule.Kind.labels}
+        for one in [*regions(), *automatic()]:
+            label = f"{one.name}: {_days(one.days)}" if one.by else one.name
+            groups[RetentionRule.Kind(one.kind).label].append((f"{one.kind}/{one.name}", label))
+        what = self.fields["what"]
+        assert isinstance(what, forms.ChoiceField)
+        what.choices = [("", "Choose"), *((label, options) for label, options in groups.items() if options)]
 
 
 @admin.register(RetentionRule)
@@ -89,12 +102,13 @@ class RetentionRuleAdmin(ReadOnlyAdmin):
     @action(description="Add a rule", url_path="add-rule", permissions=["add_rule"], variant=ActionVariant.PRIMARY)
     def add_one(self, request: HttpRequest) -> HttpResponse:
         def then(answers: dict[str, Any]) -> HttpResponse:
-            rule = add_rule(**answers, actor=request.user.get_username())
-            messages.success(request, "Added. Start a dry run to see what it will do.")
+            kind, _, name = answers.pop("what").partition("/")
+            rule = add_rule(kind, name, **answers, actor=request.user.get_username())
+            applied = "Start a dry run to see what it will do."
+            messages.success(request, f"Added. {applied if rule.kind in APPLIED else 'It deletes nothing itself.'}")
             return self.redirect_to(rule)
 
-        kinds = RetentionRule.Kind
-        facts = [(f"{kinds(one.kind).label}: {one.name}", f"{_days(one.days)}. By: {one.by}") for one in automatic()]
+        by = {RetentionRule.Kind(one.kind).label: one.by for one in automatic()}
         return self.confirm(
             request,
             None,
@@ -103,11 +117,10 @@ class RetentionRuleAdmin(ReadOnlyAdmin):
             title="Add a retention rule",
             button="Add",
             lead="A rule applies from its day on and is never changed: add another one, or one without days, which "
-            "ends it. What goes by itself is below; a rule that it would break is refused. Customers without a "
-            "decision, a read or an event for the days of a rule are erased, which can't be undone; what a legal hold "
-            "keeps stays.",
-            facts=facts,
-            facts_title="What goes by itself",
+            "ends it. A rule that could not be kept is refused, because of what goes by itself, which is below. "
+            "Customers without a decision, a read or an event for the days of a rule are erased, which can't be "
+            "undone; what a legal hold keeps stays.",
+            facts=list(by.items()),
         )
 
     @action(description="Dry run", url_path="count", permissions=["run"])
@@ -146,4 +159,4 @@ class RetentionRuleAdmin(ReadOnlyAdmin):
 
 
 def _days(days: float | None) -> str:
-    return "Until the consent or the customer goes" if days is None else f"{days:g} day{'s' * (days != 1)}"
+    return "until the consent or the customer goes" if days is None else f"{days:g} day{'s' * (days != 1)}"
