@@ -19,7 +19,7 @@ def test_a_rule_is_added_and_counted_before_it_applies(env: AdminEnvironment) ->
     env.access_record()
     olivia = env.log_in("olivia")
     page = text_of(olivia.get(ADD))
-    assert "orders: 30 days" in page
+    assert "orders (30 days)" in page
     assert "Kafka, RAPPORT_EVENT_RETENTION_DAYS" in page
     answer = olivia.post(ADD, FORM)
     rule = RetentionRule.objects.get()
@@ -28,7 +28,9 @@ def test_a_rule_is_added_and_counted_before_it_applies(env: AdminEnvironment) ->
     assert "Later" in text_of(olivia.get(address("change", rule)))
     assert "only a dry run is possible" in text_of(olivia.post(address("apply_now", rule)))
     assert olivia.post(address("count", rule)).status_code == 302
+    assert "would go" not in text_of(olivia.get(address("apply_now", rule)))
     runs.apply_due()
+    assert "0 would go, a hold keeps 0, 0 are undecided" in text_of(olivia.get(address("apply_now", rule)))
     shown = text_of(olivia.get(reverse("admin:retention_retentionrun_changelist")))
     assert "Dry run" in shown
     assert "Ended" in shown

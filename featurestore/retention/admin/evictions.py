@@ -32,11 +32,11 @@ class RunForm(forms.Form):
 @admin.register(EvictionRun)
 class EvictionRunAdmin(ReadOnlyAdmin):
     service_errors = (RetentionError,)
-    list_display = ["started_at", "kind", "outcome", "idle_days", "subjects", "evicted", "freed", "kept_read"]
+    list_display = ["started_at", "kind", "outcome", "idle_days", "looked_at", "gone", "freed", "kept"]
     list_filter = [("dry_run", BooleanRadioFilter), ("started_at", DayRangeFilter)]
     fieldsets = [
         (None, {"fields": ["kind", "outcome", ("started_at", "finished_at"), "started_by", "idle_days", "error"]}),
-        ("Counted", {"fields": [("subjects", "kept_read"), ("evicted", "freed")]}),
+        ("Counted", {"fields": [("looked_at", "kept"), ("gone", "freed")]}),
     ]
     actions_list = ["count_idle", "evict_now"]
 
@@ -53,6 +53,18 @@ class EvictionRunAdmin(ReadOnlyAdmin):
     @display(description="Memory of values", ordering="freed_bytes")
     def freed(self, run: EvictionRun) -> str:
         return str(filesizeformat(run.freed_bytes))
+
+    @display(description="Looked at", ordering="subjects")
+    def looked_at(self, run: EvictionRun) -> str:
+        return f"{run.subjects:,}"
+
+    @display(description="Evicted", ordering="evicted")
+    def gone(self, run: EvictionRun) -> str:
+        return f"{run.evicted:,}"
+
+    @display(description="Kept because read", ordering="kept_read")
+    def kept(self, run: EvictionRun) -> str:
+        return f"{run.kept_read:,}"
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("retention.add_evictionrun"))

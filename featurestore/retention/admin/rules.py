@@ -19,8 +19,16 @@ from featurestore.backoffice.base import ReadOnlyAdmin
 from featurestore.clock import database_now
 from featurestore.retention import runs
 from featurestore.retention.errors import RetentionError
-from featurestore.retention.models import RetentionRule
+from featurestore.retention.models import RetentionRule, RetentionRun
 from featurestore.retention.rules import APPLIED, LONGEST_BASIS, STAYS, add_rule, automatic, in_force, regions
+
+AT_ONCE: dict[str, str] = {
+    RetentionRule.Kind.READS: "Access records that are older are deleted at once, instead of in the next daily run. It "
+    "can't be undone.",
+    RetentionRule.Kind.CUSTOMERS: "An erasure of each customer without activity is started at once, instead of in the "
+    f"next daily run: of {runs.MOST_ERASURES} at most. It can't be undone.",
+}
+"""What is told before a rule is applied, by its kind."""
 
 
 class RuleForm(forms.Form):
@@ -49,10 +57,11 @@ class RuleForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        groups: dict[str, list[tuple[str, str]]] = {label: [] for label in RetentionRule.Kind.labels}
+        groups: dict[str, list[tuple[str, str]]] = {str(label): [] for label in RetentionRule.Kind.labels}
         for one in [*regions(), *automatic()]:
-            label = f"{one.name}: {_days(one.days)}" if one.by else one.name
-            groups[RetentionRule.Kind(one.kind).label].append((f"{one.kind}/{one.name}", label))
+            kind = str(RetentionRule.Kind(one.kind).label)
+            label = f"{kind}: {one.name}" + (f" ({_days(one.days)})" if one.by else "")
+            groups[kind].append((f"{one.kind}/{one.name}", label))
         what = self.fields["what"]
         assert isinstance(what, forms.ChoiceField)
         what.choices = [("", "Choose"), *((label, options) for label, options in groups.items() if options)]
@@ -143,19 +152,32 @@ class RetentionRuleAdmin(ReadOnlyAdmin):
             title="Apply this rule now",
             button="Apply",
             danger=True,
-            lead="What the rule says goes at once, instead of in the next daily run. It can't be undone.",
         )
 
     def _start(self, request: HttpRequest, object_id: str, *, dry_run: bool, **texts: Any) -> HttpResponse:
         rule = self.get_or_404(request, object_id)
+        if not dry_run:
+            texts["lead"] = AT_ONCE[rule.kind]
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             runs.start(rule, dry_run=dry_run, actor=request.user.get_username())
             messages.success(request, "It starts within a minute, and is shown under Retention runs.")
             return self.redirect_to(rule)
 
-        facts = [("Rule", rule.get_kind_display()), ("Name", rule.name), ("Kept for", self.kept_for(rule))]
+        counted = rule.runs.filter(dry_run=True, finished_at__isnull=False).first()
+        facts = [
+            ("Rule", rule.get_kind_display()),
+            ("Name", rule.name),
+            ("Kept for", self.kept_for(rule)),
+            ("Last dry run", told(counted) if counted else "None"),
+        ]
         return self.confirm(request, rule, forms.Form, then, facts=facts, **texts)
+
+
+def told(run: RetentionRun) -> str:
+    """When a dry run was, and what it counted."""
+    counts = f"{run.gone:,} would go, a hold keeps {run.held:,}, {run.undecided:,} are undecided"
+    return f"{run.started_at:%Y-%m-%d %H:%M} UTC: {counts}"
 
 
 def _days(days: float | None) -> str:

@@ -15,13 +15,25 @@ from featurestore.retention.models import RetentionRun
 
 @admin.register(RetentionRun)
 class RetentionRunAdmin(ReadOnlyAdmin):
-    list_display = ["started_at", "what", "kind", "outcome", "before", "gone", "held", "undecided"]
+    list_display = ["started_at", "what", "kind", "outcome", "before", "went", "kept", "untold"]
     list_filter = [("dry_run", BooleanRadioFilter), ("started_at", DayRangeFilter)]
     list_select_related = ["rule"]
     fieldsets = [
         (None, {"fields": ["what", "kind", "outcome", ("started_at", "finished_at"), "started_by", "before", "error"]}),
-        ("Counted", {"fields": [("gone", "held", "undecided")]}),
+        ("Counted", {"fields": ["went", "kept", "untold"]}),
     ]
+
+    @display(description="Gone", ordering="gone")
+    def went(self, run: RetentionRun) -> str:
+        return f"{run.gone:,}"
+
+    @display(description="Kept by a hold", ordering="held")
+    def kept(self, run: RetentionRun) -> str:
+        return f"{run.held:,}"
+
+    @display(description="Undecided", ordering="undecided")
+    def untold(self, run: RetentionRun) -> str:
+        return f"{run.undecided:,}"
 
     @display(description="Rule")
     def what(self, run: RetentionRun) -> Any:
