@@ -121,8 +121,7 @@ class StaffAdmin(ModelAdmin):
         """A page with a form and a button: ``then`` acts on the valid form's data. Service errors are shown above it.
         Asks for password or second factor first, unless they were shown recently.
 
-        ``make_form`` takes the posted data, or None. ``context``: title, button (its text), lead, facts, danger; and
-        ``facts_title``, under which facts are folded where they are many.
+        ``make_form`` takes the posted data, or None. ``context``: title, button (its text), lead, facts, danger.
         """
         if again := ask_again(request):
             return again
