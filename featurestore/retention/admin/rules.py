@@ -22,13 +22,13 @@ from featurestore.retention.errors import RetentionError
 from featurestore.retention.models import RetentionRule, RetentionRun
 from featurestore.retention.rules import APPLIED, LONGEST_BASIS, STAYS, add_rule, automatic, in_force, regions
 
-AT_ONCE: dict[str, str] = {
-    RetentionRule.Kind.READS: "Access records that are older are deleted at once, instead of in the next daily run. It "
-    "can't be undone.",
-    RetentionRule.Kind.CUSTOMERS: "An erasure of each customer without activity is started at once, instead of in the "
-    f"next daily run: of {runs.MOST_ERASURES} at most. It can't be undone.",
-}
-"""What is told before a rule is applied, by its kind."""
+READS_AT_ONCE = (
+    "Access records that are older are deleted at once, instead of in the next daily run. It can't be undone."
+)
+CUSTOMERS_AT_ONCE = (
+    "An erasure of each customer without activity is started at once, instead of in the next daily run: of "
+    f"{runs.MOST_ERASURES} at most. It can't be undone."
+)
 
 
 class RuleForm(forms.Form):
@@ -157,7 +157,7 @@ class RetentionRuleAdmin(ReadOnlyAdmin):
     def _start(self, request: HttpRequest, object_id: str, *, dry_run: bool, **texts: Any) -> HttpResponse:
         rule = self.get_or_404(request, object_id)
         if not dry_run:
-            texts["lead"] = AT_ONCE[rule.kind]
+            texts["lead"] = READS_AT_ONCE if rule.kind == RetentionRule.Kind.READS else CUSTOMERS_AT_ONCE
 
         def then(answers: dict[str, Any]) -> HttpResponse:
             runs.start(rule, dry_run=dry_run, actor=request.user.get_username())
