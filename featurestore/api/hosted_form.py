@@ -114,7 +114,7 @@ def answer_form(call: Call, token: str, posted: bool) -> Reply:
     found = services.receive(intake, CUSTOMER, now).request
     if intake.attested:
         return _received(found)
-    location = code_url(CodeLink(found.reference, link.language), now + LAPSE_AFTER)
+    location = code_url(CodeLink(found.reference, link.language), now + LAPSE_AFTER, now)
     path = "/requests/code/" + location.rpartition("/")[2]
     return Reply(HTTPStatus.SEE_OTHER, b"", HTML, {**HEADERS, "Location": path})
 

@@ -322,8 +322,9 @@ def link_to_form(call: Call) -> Reply:
         regime_named(body.regime)
     except RequestError as error:
         raise problem_of(error) from None
-    expires_at = database_now() + timedelta(hours=body.hours)
-    url = form_url(FormLink(body.regime, body.language, body.customer_id or ""), expires_at)
+    now = database_now()
+    expires_at = now + timedelta(hours=body.hours)
+    url = form_url(FormLink(body.regime, body.language, body.customer_id or ""), expires_at, now)
     return Reply(HTTPStatus.CREATED, encode(LinkAnswer(url, expires_at)))
 
 

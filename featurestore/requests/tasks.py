@@ -2,12 +2,15 @@
 
 from celery import shared_task
 
+from featurestore.clock import database_now
 from featurestore.requests import services
 from featurestore.requests.services import codes, messages, reminders
+from featurestore.requests.set_backs import set_backs
 
 
 @shared_task(name="requests.send_messages")
 def send_messages() -> None:
+    set_backs(database_now())
     services.send_codes()
     messages.deliver_due()
 

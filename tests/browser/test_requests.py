@@ -20,7 +20,7 @@ def test_form_without_javascript_and_the_officers_answer(
     env: BrowserEnvironment, browser: Browser, live_server: object, log_in: LogIn
 ) -> None:
     seed_regimes()
-    link = form_url(FormLink("gdpr", "de"), database_now() + LAPSE_AFTER).partition("8000")[2]
+    link = form_url(FormLink("gdpr", "de"), database_now() + LAPSE_AFTER, database_now()).partition("8000")[2]
     context = browser.new_context(base_url=str(live_server), java_script_enabled=False)
     form = context.new_page()
     answer = form.goto(link)

@@ -91,7 +91,7 @@ def test_message_of_a_request_that_was_verified_meanwhile_is_cancelled(env: Requ
     "change", [lambda t: t[:-5], lambda t: "x" + t, lambda t: "", lambda t: "ä", lambda t: t * 20, lambda t: t[::-1]]
 )
 def test_link_that_was_not_made_here_or_has_expired_is_refused(env: RequestsEnvironment, change) -> None:
-    address = code_url(CodeLink("R-AAAA-AAAA", "de"), day(1))
+    address = code_url(CodeLink("R-AAAA-AAAA", "de"), day(1), NOON)
     token = address.rpartition("/")[2]
     assert read_code_link(token, NOON) == ("R-AAAA-AAAA", "de")
     for wrong, at in ((change(token), NOON), (token, day(1))):

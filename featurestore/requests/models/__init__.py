@@ -1,6 +1,6 @@
 """Tables of subject requests: ``regimes.py``, ``subject_requests.py``, ``contacts.py``, ``outgoing.py``."""
 
-from featurestore.requests.models.contacts import Contact, VerificationCode
+from featurestore.requests.models.contacts import Contact, RequestClock, VerificationCode
 from featurestore.requests.models.outgoing import CustomerMessage, Reminder
 from featurestore.requests.models.regimes import Holiday, Regime, RegimeRule, RequestType
 from featurestore.requests.models.subject_requests import ClockPause, Language, RequestEvent, SubjectRequest
@@ -14,6 +14,7 @@ __all__ = [
     "Regime",
     "RegimeRule",
     "Reminder",
+    "RequestClock",
     "RequestEvent",
     "RequestType",
     "SubjectRequest",

@@ -1,4 +1,4 @@
-"""Tables of contacts on record, and of the codes that are sent to them."""
+"""Tables of contacts on record, of the codes that are sent to them, and of the clock by which codes and links end."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -43,7 +43,9 @@ class VerificationCode(models.Model):
     issued_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     attempts = models.PositiveSmallIntegerField(default=0)
-    current = models.BooleanField(default=True, help_text="Neither used nor replaced by a later one.")
+    current = models.BooleanField(
+        default=True, help_text="Neither used, nor replaced, nor ended by a set-back of the clock."
+    )
 
     class Meta:
         ordering = ["-pk"]
@@ -53,3 +55,16 @@ class VerificationCode(models.Model):
 
     def __str__(self) -> str:
         return f"{self.attempts} attempts"
+
+
+class RequestClock(models.Model):
+    """The highest time that was seen, and how often the database's clock was set back: one row."""
+
+    personal_data = "None."
+    erased_by = "Never."
+
+    highest_at = models.DateTimeField()
+    set_backs = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.highest_at:%Y-%m-%d %H:%M:%S}"

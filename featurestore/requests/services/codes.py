@@ -12,6 +12,7 @@ from featurestore.requests.contact_box import keyed_hash
 from featurestore.requests.errors import NotPossible, WrongCode
 from featurestore.requests.models import Contact, VerificationCode
 from featurestore.requests.services.timeline import Change, change_of
+from featurestore.requests.set_backs import set_backs
 from featurestore.requests.states import UNVERIFIED
 
 CODE_DIGITS = 8
@@ -28,7 +29,9 @@ def issue(reference: str, contact: Contact, now: datetime | None = None) -> tupl
     Raises RequestError.
     """
     digits = "".join(secrets.choice("0123456789") for _ in range(CODE_DIGITS))
-    with change_of(reference, now) as change:
+    at = now or database_now()
+    set_backs(at)
+    with change_of(reference, at) as change:
         request = change.request
         if request.state not in UNVERIFIED:
             raise NotPossible("The request is verified, or has ended: it needs no code.")
@@ -39,8 +42,8 @@ def issue(reference: str, contact: Contact, now: datetime | None = None) -> tupl
             request=request,
             contact=contact,
             digest=_digest(reference, digits),
-            issued_at=change.at,
-            expires_at=change.at + CODE_LIFETIME,
+            issued_at=at,
+            expires_at=at + CODE_LIFETIME,
         )
     return code, digits
 
@@ -56,9 +59,11 @@ def count_attempt(reference: str, digits: str, now: datetime | None = None) -> i
     The attempt is counted, and committed, before the code is compared: attempts at once can't pass the limit. The row
     is updated by its key alone: of a row that it waited for, PostgreSQL looks again at its own columns, not at a join.
     """
+    at = now or database_now()
+    set_backs(at)
     found = VerificationCode.objects.filter(request__reference=reference, current=True).first()
     digest = found.digest if found else ""
-    usable = Q(attempts__lt=MAX_ATTEMPTS, expires_at__gt=now or database_now(), current=True)
+    usable = Q(attempts__lt=MAX_ATTEMPTS, expires_at__gt=at, current=True)
     row = VerificationCode.objects.filter(usable, pk=found.pk if found else 0)
     counted = row.update(attempts=F("attempts") + 1)
     if not hmac.compare_digest(digest, _digest(reference, digits)) or not counted or found is None:

@@ -23,10 +23,10 @@ CHANGEABLE = sorted(frozenset(State) - ENDED | {State.DUPLICATE})
 
 
 class Change:
-    """A request that this transaction has locked, and the time of the change."""
+    """A request that this transaction has locked, the present, and the time of the change: never before the last."""
 
     def __init__(self, request: SubjectRequest, at: datetime) -> None:
-        self.request, self.at = request, max(request.changed_at, at)
+        self.request, self.now, self.at = request, at, max(request.changed_at, at)
 
     def add(self, action: Action, actor: Actor, reason: str = "", **detail: Any) -> None:
         """Take an action: the state after it, and its event. Raises NotPossible."""

@@ -101,7 +101,7 @@ def _queue_code(change: Change) -> bool:
     change.pause()
     change.add(Action.ASK_FOR_CODE, SYSTEM, via=contact.kind)
     link = CodeLink(request.reference, request.language)
-    messages.queue(change, kind, number=number, code_url=code_url(link, change.at + LAPSE_AFTER))
+    messages.queue(change, kind, number=number, code_url=code_url(link, change.now + LAPSE_AFTER, change.now))
     return True
 
 
