@@ -39,7 +39,7 @@ class DataExport(models.Model):
     items = models.PositiveBigIntegerField(default=0)
     parts = models.PositiveIntegerField(default=0, editable=False)
     spool_bytes = models.PositiveBigIntegerField(default=0, help_text="Bytes of the spool that are in use.")
-    waiting_for = models.CharField(max_length=100, blank=True, help_text="The data location that does not answer.")
+    waiting_for = models.CharField(max_length=100, blank=True, help_text="What does not answer, or is full.")
     waiting_since = models.DateTimeField(null=True, blank=True)
     next_attempt_at = models.DateTimeField()
     attempts = models.PositiveIntegerField(default=0)
