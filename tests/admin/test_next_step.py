@@ -1,5 +1,6 @@
 """A request's page says what is next, and how far its export and its erasure are; the queue's links and numbers."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -270,3 +271,40 @@ def test_message_to_be_sent_by_hand_says_what_to_do_until_it_is_sent(env: AdminE
     assert "record how" not in text_of(env.log_in("anton").get(page)), "who may not send is asked nothing"
     browser.post(reverse("admin:requests_customermessage_by_hand", args=[message.pk]), {"reason": "by post"})
     assert "record how" not in text_of(browser.get(page))
+
+
+def test_queue_says_what_is_next_in_the_words_of_the_button(env: AdminEnvironment) -> None:
+    browser = env.log_in("olivia")
+
+    def check(request: SubjectRequest, words: str = "") -> None:
+        step = step_of(browser, request)
+        row = re.search(rf">{request.reference}<.*?</tr>", text_of(browser.get(f"{QUEUE}?shown=all")), re.DOTALL)
+        assert row is not None
+        assert (words or titles(step)[0]) in row[0]
+
+    unverified = env.subject_request("restriction", "C1", attested=False)
+    check(unverified, "Verify")
+    services.verify_by_hand(unverified.reference, OLIVIA, "called back")
+    check(unverified)
+    services.wait_for_customer(unverified.reference, OLIVIA, "which one?")
+    check(unverified, "The customer&#x27;s answer")
+    services.continue_work(unverified.reference, OLIVIA)
+    services.answer(unverified.reference, OLIVIA, "Done.", "paused")
+    check(unverified)
+    services.close(unverified.reference, OLIVIA)
+    check(unverified, "–")
+    check(env.subject_request("erasure", "C1"))
+    check(env.subject_request("portability", "C1"))
+    export = env.export()
+    check(export.request)
+    DataExport.objects.filter(pk=export.pk).update(state="collecting")
+    check(export.request, "Goes on by itself")
+    DataExport.objects.filter(pk=export.pk).update(state="released")
+    check(export.request)
+    erasure = env.erasure(customer_id="C421")
+    check(erasure.request, "Waits for a server")
+    erasure.steps.filter(state="unavailable").update(state="checked")
+    check(erasure.request, "Goes on by itself")
+    Erasure.objects.filter(pk=erasure.pk).update(state="answered", answered_at=erasure.started_at)
+    SubjectRequest.objects.filter(pk=erasure.request_id).update(state="answered")
+    check(erasure.request, "Release the hold")

@@ -16,7 +16,7 @@ LISTS = [
     "ingest_deadletter", "audit_auditrun", "audit_finding", "access_apiclient", "access_apikey",
     "access_clientsecret", "accesslog_accessrecord", "accesslog_accessgap", "auth_user", "auth_group",
     "logins_loginevent", "retention_evictionrun",
-    "retention_retentionrun",
+    "retention_retentionrun", "requests_subjectrequest",
 ]  # fmt: skip
 MAX_QUERIES = 14
 """Session, user and its permissions, the page's rows, their count, choices of filters."""

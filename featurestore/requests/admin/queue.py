@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Model, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.timezone import localtime
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 
@@ -23,6 +24,7 @@ from featurestore.requests.actors import staff
 from featurestore.requests.admin.bulk import act_on_selection
 from featurestore.requests.admin.due import DUE_COLOURS, due_text
 from featurestore.requests.admin.forms import IntakeForm, LinkForm, confirmation_of
+from featurestore.requests.admin.next_column import next_title, with_next
 from featurestore.requests.admin.next_step import SEE_ERASURE, SEE_EXPORT, Button, erasure_of, hold_link, next_step
 from featurestore.requests.admin.pages import (
     ANSWER,
@@ -56,20 +58,23 @@ class SubjectRequestAdmin(SubjectRowAdmin):
     """Requests. Who may view them sees all; whom one is assigned to may work on it as an officer may."""
 
     service_errors = (RequestError, ConsentError)
-    list_display = ["reference", "type", "status", "due", "customer", "regime", "worker", "received_at"]
+    list_display = ["reference", "type", "status", "due", "what_next", "customer", "regime", "worker", "received"]
     list_filter = [
         ShownFilter,
         AssignedFilter,
         ("type", ChoicesDropdownFilter),
         ("received_at", DayRangeFilter),
     ]
-    list_select_related = ["regime", "rule", "assignee"]
+    list_select_related = ["regime", "rule", "assignee", "erasure"]
     search_help_text = "Reference or customer id, in full"
     ordering = [Case(When(paused_at=None, then=Value(0)), default=Value(1)), "due_at", "pk"]
     fieldsets = [(None, {"fields": ["reference", "type", "status", "due", "customer", "regime"]})]
     list_before_template = "admin/requests/subjectrequest/shown.html"
     actions_list = ["make_link"]
     actions = ["assign_selected", "answer_selected", "extend_selected", "close_selected"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return with_next(super().get_queryset(request))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -89,6 +94,14 @@ class SubjectRequestAdmin(SubjectRowAdmin):
     @display(description="Due", ordering="due_at", label=DUE_COLOURS)
     def due(self, request: SubjectRequest) -> tuple[str, str]:
         return due_text(request, database_now())
+
+    @display(description="What is next")
+    def what_next(self, request: SubjectRequest) -> str:
+        return next_title(request)
+
+    @display(description="Received", ordering="received_at")
+    def received(self, request: SubjectRequest) -> str:
+        return f"{localtime(request.received_at):%-d %b %Y}"
 
     @display(description="Assigned to", empty_value="–")
     def worker(self, request: SubjectRequest) -> str | None:
@@ -218,8 +231,9 @@ class SubjectRequestAdmin(SubjectRowAdmin):
     @action(description="Make a link to the form", url_path="link", permissions=["link"], icon="link")
     def make_link(self, request: HttpRequest) -> HttpResponse:
         def then(answers: dict[str, Any]) -> HttpResponse:
-            expires_at = database_now() + timedelta(hours=answers["hours"])
-            url = form_url(FormLink(answers["regime"], answers["language"]), expires_at)
+            now = database_now()
+            expires_at = now + timedelta(hours=answers["hours"])
+            url = form_url(FormLink(answers["regime"], answers["language"]), expires_at, now)
             return self.render_page(
                 request, None, "admin/requests/link.html", title="A link to the form", url=url, expires_at=expires_at
             )
