@@ -9,14 +9,10 @@ from featurestore.requests.erasure.models import Erasure, ErasureStep
 from featurestore.requests.export.handover import KINDS
 from featurestore.requests.export.services.starts import EXPORTED
 from featurestore.requests.export.states import IN_WORK, OPEN, ExportState
-from featurestore.requests.models import CustomerMessage, RequestType, SubjectRequest
+from featurestore.requests.models import CustomerMessage, RequestType
 from featurestore.requests.states import ENDED, UNVERIFIED, State
 
 BY_ITSELF, WAITS, NOTHING = "Goes on by itself", "Waits for a server", "–"
-EXPORT_TITLES = {
-    ExportState.IN_REVIEW: "Review the export",
-    ExportState.TO_RELEASE: "Release the export",
-}
 
 
 def with_next(requests: QuerySet[Any]) -> QuerySet[Any]:
@@ -60,10 +56,15 @@ def _erasure(row: Any, erasure: Erasure) -> str:
     return "Release the hold" if row.is_held and erasure.state == Erasure.State.ANSWERED else BY_ITSELF
 
 
-def _export(row: SubjectRequest) -> str:
+def _export(row: Any) -> str:
     export = next(iter(row.exports.all()), None)
     if export is None or export.state not in OPEN | {ExportState.DOWNLOADED}:
         return START_EXPORT[0]
     if export.state in IN_WORK:
         return WAITS if export.waiting_for else BY_ITSELF
-    return EXPORT_TITLES.get(ExportState(export.state), "Hand over, answer" if row.is_by_hand else "Answer")
+    match export.state:
+        case ExportState.IN_REVIEW:
+            return "Review the export"
+        case ExportState.TO_RELEASE:
+            return "Release the export"
+    return "Hand over, answer" if row.is_by_hand else "Answer"
