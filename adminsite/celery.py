@@ -53,7 +53,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
 }
 
 QUEUE, URGENT_QUEUE = "celery", "celery-urgent"  # the users of the control Redis may use names that begin so
-URGENT = {"consent.relay", "consent.expire", "accesslog.consume"}
+URGENT = {"consent.relay", "consent.expire", "accesslog.consume", "auditlog.sequence"}
 URGENT_LIMITS_S = {"soft_time_limit": 30, "time_limit": 60}
 
 BROKER = celery_broker(settings().control_url)

@@ -177,10 +177,12 @@ def counts_unclear_events(
 
     The streams passed some by until the store had the grant, and counted some until it had the later start.
     """
-    if not (unclear := customer.expected[purpose].unclear):
+    expected = customer.expected[purpose]
+    if not (unclear := expected.unclear):
         return False
+    own_start_ms = unclear[0] if expected.counts_from_ms is None else expected.counts_from_ms
     for first, last in stretches(kafka_times(db, spec["source"], customer, *unclear)):
-        with counted_too(db, customer, purpose, (unclear[0], first, last + 1)):
+        with counted_too(db, customer, purpose, (own_start_ms, first, last + 1)):
             create_counted_events(db, spec["source"], purpose)
             if not list(mismatches(db, spec, {customer.customer_id: mismatch.served}, now_ms)):
                 return True

@@ -40,6 +40,8 @@ class ExpectedPermission(NamedTuple):
     ``before``: earlier intervals (since, until) whose events count too; later on, events passed by and ``since_ms``
     moved. ``late``: the store had the grant late, perhaps, and then it starts later than its decision's answer says.
     ``unclear``: then, from its first start until its later one, any events may have been counted, and stay.
+    ``counts_from_ms``: the grant's own start, where ``since_ms`` moved but the grant did not: an event from between the
+    two that Kafka has after ``since_ms`` counts.
     """
 
     since_ms: int | None
@@ -47,6 +49,7 @@ class ExpectedPermission(NamedTuple):
     before: tuple[tuple[int, int], ...] = ()
     late: bool = False
     unclear: tuple[int, int] | None = None
+    counts_from_ms: int | None = None
 
 
 @dataclass(eq=False)
@@ -111,7 +114,10 @@ class Customer:
         )
         before = (*expected.before, (expected.since_ms, passed_by_from_ms))
         unclear = (passed_by_from_ms, start_ms)  # a busy machine may move the start once more before it is read
-        self.expected[purpose] = expected._replace(since_ms=start_ms, before=before, late=True, unclear=unclear)
+        own_start_ms = expected.since_ms if expected.counts_from_ms is None else expected.counts_from_ms
+        self.expected[purpose] = expected._replace(
+            since_ms=start_ms, before=before, late=True, unclear=unclear, counts_from_ms=own_start_ms
+        )
         self.history.append(f"{purpose} passed by from {passed_by_from_ms}, starts at {start_ms}")
 
     def decided_at(self, purpose: str) -> float:

@@ -12,7 +12,7 @@ import duckdb
 from featurestore.aggregations.base import Kind
 from featurestore.catalog import registry
 from featurestore.definitions import EventSource
-from tests.chaos.customers import Customer
+from tests.chaos.customers import Customer, ExpectedPermission
 
 ORIGIN = "chaos"
 COLUMNS = {
@@ -47,7 +47,7 @@ class WrittenEvents:
         self.events += 1
 
     def database(self, customers: list[Customer]) -> duckdb.DuckDBPyConnection:
-        """A table a source, and ``grants``: from when on each customer's events count for each purpose.
+        """A table a source, and ``grants``: from which time on each customer's events count for each purpose.
 
         Those that Kafka had before ``from_ms`` or from ``until_ms`` on do not count under a row.
         """
@@ -61,14 +61,22 @@ class WrittenEvents:
             "CREATE TABLE grants (customer VARCHAR, purpose VARCHAR, since_ms BIGINT, from_ms BIGINT, until_ms BIGINT)"
         )
         grants = [
-            (customer.customer_id, purpose, since_ms, since_ms, until_ms)
+            (customer.customer_id, purpose, *row)
             for customer in customers
             for purpose, permission in customer.expected.items()
-            if permission.since_ms is not None
-            for since_ms, until_ms in (*permission.before, (permission.since_ms, NO_END_MS))
+            for row in rows_of(permission)
         ]
         db.executemany("INSERT INTO grants VALUES (?, ?, ?, ?, ?)", grants)
         return db
+
+
+def rows_of(permission: ExpectedPermission) -> list[tuple[int, int, int]]:
+    """The rows of ``grants`` of a permission: since, from and until."""
+    if permission.since_ms is None:
+        return []
+    own_start_ms = permission.since_ms if permission.counts_from_ms is None else permission.counts_from_ms
+    intervals = (*permission.before, (permission.since_ms, NO_END_MS))
+    return [(own_start_ms, from_ms, until_ms) for from_ms, until_ms in intervals]
 
 
 def create_counted_events(db: duckdb.DuckDBPyConnection, source: str, purpose: str) -> None:
