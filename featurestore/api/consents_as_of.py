@@ -31,7 +31,7 @@ class AsOfRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     at: Annotated[datetime, msgspec.Meta(tz=True, description="A past time.")]
     purposes: Annotated[list[Name], msgspec.Meta(max_length=MAX_PURPOSES)] = []
     read_hours: Annotated[
-        int, msgspec.Meta(ge=0, le=MAX_READ_HOURS, description="Hours before `at` of which reads are listed.")
+        float, msgspec.Meta(ge=0, le=MAX_READ_HOURS, description="Hours before `at` of which reads are listed.")
     ] = 24
 
 

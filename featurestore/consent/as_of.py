@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from featurestore.clock import database_now
 from featurestore.consent.errors import UnknownCustomer, WrongDate
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, PermissionState, Purpose
-from featurestore.consent.permission_derivation import Decision
+from featurestore.consent.permission_derivation import FIRST_DATE, Decision
 from featurestore.customers.models import Customer
 from featurestore.customers.selectors import person_of
 
@@ -69,10 +69,13 @@ def permissions_as_of(
 ) -> list[PurposeAsOf]:
     """What a customer allowed at a time, for each purpose there is, by name.
 
-    ``erased``: also of a customer who was erased since. Raises UnknownCustomer, and WrongDate for a time in the future.
+    ``erased``: also of a customer who was erased since. Raises UnknownCustomer, and WrongDate for a time in the future
+    or before 1970.
     """
     if at > (now or database_now()):
         raise WrongDate("The time is in the future: nothing is known of it yet.")
+    if at < FIRST_DATE:
+        raise WrongDate("The time is before 1970: nothing was recorded then.")
     rows = Customer.objects.filter(pk__in=person_of(customer_id).customers)
     if not erased:
         rows = rows.filter(erased_at=None)

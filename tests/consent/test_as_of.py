@@ -2,7 +2,7 @@
 
 import random
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -130,5 +130,7 @@ def test_unknown_customer_and_a_time_to_come_are_refused(shop: Shop) -> None:
     shop.register()
     with pytest.raises(WrongDate, match="future"):
         permissions_as_of("ann", at() + timedelta(milliseconds=1), now=at())
+    with pytest.raises(WrongDate, match="before 1970"):
+        permissions_as_of("ann", datetime.min.replace(tzinfo=timezone(timedelta(hours=14))), now=at())
     assert ConsentRecord.objects.count() == 0
     assert Customer.objects.count() == 1
