@@ -11,6 +11,8 @@ from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_safe
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter, DropdownFilter
 from unfold.decorators import action
 
@@ -158,6 +160,7 @@ class CustomerAdmin(ReadOnlyAdmin):
     def past_of_any(self, request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:customers_customer_as_of"))
 
+    @method_decorator(require_safe)
     def as_of(self, request: HttpRequest) -> HttpResponse:
         """Page that shows what a customer allowed at a past time, and who read what on the day before it."""
         if not self.has_past_permission(request):
