@@ -39,11 +39,11 @@ REASON_TEXTS = {
 
 
 class PurposeAsOf(NamedTuple):
-    """What was allowed for one purpose. ``reason``: why it was not; None if it was. ``since``: whence events counted.
+    """What was allowed for one purpose. ``reason``: why it was not; None if it was.
 
-    ``recorded_at``: when that was recorded. ``in_effect_at``: when the store had it; None if that is not known (any
-    more: an outbox row is kept for 30 days). ``record``: the last decision that counted. ``notice``: the one under
-    which the customer last consented.
+    ``since``: the time from which on events counted. ``recorded_at``: when that was recorded. ``in_effect_at``: when
+    the store had it; None if that is not known (any more: an outbox row is kept for 30 days). ``record``: the last
+    decision that counted. ``notice``: the one under which the customer last consented.
     """
 
     purpose: Purpose
