@@ -1,12 +1,13 @@
 """Traffic of consent decisions through the API, each repeated until the API acknowledges it.
 
 While a customer decides, none of the customer's events is in flight or sent, so it is known which events a grant
-covers. A request whose answer is lost is repeated; a decision that is recorded twice changes nothing.
+covers. A request whose answer is lost is repeated with its idempotency key: the first may still be under way.
 """
 
 import random
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -90,9 +91,10 @@ class ConsentTraffic:
         self, client: httpx.Client, customer: Customer, purpose: str, decision: str
     ) -> httpx.Response:
         """The acknowledging answer to a decision; the request is repeated until there is one."""
+        key = str(uuid.uuid4())
         while True:
             try:
-                answer = decide(client, customer, purpose, decision)
+                answer = decide(client, customer, purpose, decision, key)
             except httpx.TransportError:
                 self.counts["answer lost"] += 1
             else:

@@ -206,9 +206,13 @@ def register(client: httpx.Client, customers: Iterable[Customer], choices: rando
     eventually(lambda: time.time() * 1000 > latest_ms, "every grant is in effect")
 
 
-def decide(client: httpx.Client, customer: Customer, purpose: str, decision: str) -> httpx.Response:
+def decide(
+    client: httpx.Client, customer: Customer, purpose: str, decision: str, key: str | None = None
+) -> httpx.Response:
+    """The answer to a decision. ``key``: its idempotency key."""
     body = {"customer_id": customer.customer_id, "purpose": purpose, "decision": decision, "method": "api"}
-    return client.post("/v1/consents", json=body | ({"notice": NOTICE} if decision == "given" else {}))
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return client.post("/v1/consents", json=body | ({"notice": NOTICE} if decision == "given" else {}), headers=headers)
 
 
 def read_patiently(client: httpx.Client, purpose: str, customers: Sequence[Customer]) -> list[dict[str, Any]]:
