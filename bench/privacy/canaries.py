@@ -16,6 +16,8 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "customers": (IDENTIFIER, SUBJECT),
     "permissions": (ROW,),
     "consent_records": (CANARY,),
+    "permission_states": (ROW,),
+    "audit_log": (SUBJECT, CANARY),
     "permission_changes": (SUBJECT,),
     "versioned_denials": (SUBJECT,),
     "kept_denials": (SUBJECT, CANARY),
@@ -42,14 +44,15 @@ EXPECTED: dict[str, tuple[str, ...]] = {
 }
 ENCRYPTED = ("contacts", "subject_requests", "customer_messages", "exports")
 """Locations in whose files the canary must never stand as it is: their texts are encrypted."""
-PROOF = ("request_events", "clock_pauses")
-"""Locations whose rows stay as proof of a request that names nobody any more."""
+PROOF = ("permission_states", "request_events", "clock_pauses")
+"""Locations whose rows stay as proof of a permission or a request that names nobody any more."""
 SCOPED = ("permissions",)
 """Locations whose rows are known by a time, which other tables may rightly hold."""
 POSTGRES_EPOCH_US = 946_684_800_000_000
 REQUESTS = "(SELECT id FROM requests_subjectrequest WHERE subject = %(subject)s)"
 ROWS: dict[str, str] = {
     "permissions": "SELECT since FROM consent_currentpermission WHERE customer_id = %(key)s",
+    "permission_states": "SELECT at FROM consent_permissionstate WHERE customer_id = %(key)s",
     "contacts": "SELECT encrypted_address FROM requests_contact WHERE subject = %(subject)s",
     "subject_requests": "SELECT encrypted_details FROM requests_subjectrequest WHERE subject = %(subject)s",
     "request_events": f"SELECT at FROM requests_requestevent WHERE request_id IN {REQUESTS}",
