@@ -126,21 +126,19 @@ def _pending() -> Figure:
 def _findings() -> Figure:
     count, last = audit.open_findings().count(), audit.last_audit()
     link = reverse("admin:audit_finding_changelist") + "?state__exact=open"
-    audited = f"Last audit {time_text(last.started_at)}" if last else "Never audited"
-    if last and last.error:
-        audited += ", which ended early"
-    return Figure("Open findings", f"{count:,}", audited, link, not count and last is not None and not last.error)
+    if last is None:
+        return Figure("Open findings", "–", "Never audited: the first audit has not ended", link, good=False)
+    audited = f"Last audit {time_text(last.started_at)}" + (", which ended early" if last.error else "")
+    return Figure("Open findings", f"{count:,}", audited, link, not (count or last.error))
 
 
 def _dead_letters() -> Figure:
-    found = dead_letters.quarantine_status()
-    description = (
-        f"The oldest waits for {dead_letters.age(found.oldest_at)}" if found.waiting else "None waits for a decision"
-    )
-    if unread := dead_letters.unread(found.read_at):
-        description += "; not read from Kafka in the last 5 minutes"
-    link = reverse("admin:ingest_deadletter_changelist")
-    return Figure("Dead letters", f"{found.waiting:,}", description, link, not (found.waiting or unread))
+    found, link = dead_letters.quarantine_status(), reverse("admin:ingest_deadletter_changelist")
+    unread = "Not read from Kafka in the last 5 minutes" if dead_letters.unread(found.read_at) else ""
+    if not found.waiting:
+        return Figure("Dead letters", "–" if unread else "0", unread or "None waits for a decision", link, not unread)
+    description = "; ".join(filter(None, [f"The oldest waits for {dead_letters.age(found.oldest_at)}", unread]))
+    return Figure("Dead letters", f"{found.waiting:,}", description, link, good=False)
 
 
 def _access_gaps() -> Figure:

@@ -41,7 +41,7 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
             ("Erasures", "delete_sweep", Erasure),
             ("Legal holds", "gavel", LegalHold),
             ("Suppressions", "block", Suppression),
-            ("Regimes", "gavel", Regime),
+            ("Regimes", "balance", Regime),
             ("Regime rules", "rule", RegimeRule),
             ("Holidays", "event_busy", Holiday),
             ("Retention rules", "schedule", RetentionRule),

@@ -61,6 +61,12 @@ def regions() -> list[Automatic]:
     return [Automatic(Kind.CUSTOMERS, name, None, "") for name in names]
 
 
+def without_data(day: date) -> list[RetentionRule]:
+    """The rules in force on a day whose region, event source or view is gone: they can be ended, nothing else."""
+    known = {(one.kind, one.name) for one in [*regions(), *automatic()]}
+    return [rule for rule in in_force(day) if (rule.kind, rule.name) not in known]
+
+
 def window_days(view: FeatureView) -> float | None:
     """The days of a view's longest window; None: a lifetime."""
     window_s = view.resolutions[-1].window_s
@@ -78,7 +84,8 @@ def add_rule(
         raise WrongRule(f"State the law, contract or policy that says so, in at most {LONGEST_BASIS} characters.")
     if effective_from < at.date():
         raise WrongRule("A rule applies from today at the earliest: what was deleted before can't be changed.")
-    _check_name(kind, name)
+    if days is not None or not _is_in_force(kind, name, effective_from):
+        _check_name(kind, name)
     if days is not None:
         _check_days(kind, name, days)
     try:
@@ -89,6 +96,10 @@ def add_rule(
             )  # fmt: skip
     except IntegrityError:
         raise WrongRule("There is a rule for this from that day: choose another day.") from None
+
+
+def _is_in_force(kind: str, name: str, day: date) -> bool:
+    return in_force(day).filter(kind=kind, name=name).exists()
 
 
 def _check_name(kind: str, name: str) -> None:

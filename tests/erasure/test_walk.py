@@ -17,7 +17,7 @@ from featurestore.requests.erasure.progress import progress_of
 from featurestore.requests.errors import NotPossible
 from featurestore.requests.locations import SubjectRequestLocation
 from featurestore.requests.models import SubjectRequest
-from featurestore.requests.services import Intake, answer, close, receive, refuse, withdraw
+from featurestore.requests.services import Intake, answer, close, receive, refuse, wait_for_customer, withdraw
 from tests.kit.clock import at
 from tests.kit.erasures import OLIVIA, UNAVAILABLE, ErasureEnvironment, MemoryLocation
 
@@ -299,6 +299,7 @@ def test_step_of_a_location_that_was_added_later_is_made(erasures: ErasureEnviro
 
 @pytest.mark.parametrize("act", [
     lambda reference: withdraw(reference, OLIVIA, "by phone"),
+    lambda reference: wait_for_customer(reference, OLIVIA, "which account?"),
     lambda reference: refuse(reference, OLIVIA, "unfounded", "because"),
     lambda reference: answer(reference, OLIVIA, "Done.", "nothing"),
     lambda reference: close(reference, OLIVIA, "done"),

@@ -5,9 +5,10 @@ from datetime import date, timedelta
 import pytest
 
 from featurestore.config import settings
+from featurestore.customers.models import Customer
 from featurestore.retention.errors import WrongRule
 from featurestore.retention.models import RetentionRule
-from featurestore.retention.rules import STAYS, add_rule, automatic, in_force
+from featurestore.retention.rules import STAYS, add_rule, automatic, in_force, without_data
 from tests.kit.clock import T0
 from tests.kit.shop import Shop
 
@@ -71,6 +72,20 @@ def test_a_rule_that_nothing_could_keep_is_refused_with_the_reason(
     with pytest.raises(WrongRule, match=reason):
         add(kind, name, days)
     assert RetentionRule.objects.count() == 0
+
+
+def test_a_rule_whose_region_has_no_customer_any_more_can_be_ended_only(shop: Shop) -> None:
+    shop.register()
+    add("customers", "eu", 400)
+    assert without_data(TODAY) == []
+    Customer.objects.update(region="")
+    assert [rule.name for rule in without_data(TODAY)] == ["eu"]
+    with pytest.raises(WrongRule, match="no purpose, region"):
+        add("customers", "eu", 500, TODAY + DAY)
+    add("customers", "eu", None, TODAY + DAY)
+    assert days_in_force(TODAY + DAY) == []
+    with pytest.raises(WrongRule, match="no purpose, region"):
+        add("customers", "eu", None, TODAY + 2 * DAY)
 
 
 @pytest.mark.parametrize("basis", ["", "  ", "x" * 301])

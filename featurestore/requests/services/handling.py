@@ -33,6 +33,7 @@ def wait_for_customer(reference: str, actor: Actor, reason: str, now: datetime |
     """Wait for what the customer must answer. Where the regime allows it, the clock stands still meanwhile."""
     why = required(reason, "what the customer must answer")
     with change_of(reference, now) as change:
+        _refuse_if_erasing(change.request)
         change.pause()
         change.add(Action.WAIT, actor, why, paused=change.request.paused_at is not None)
         return change.request

@@ -34,7 +34,7 @@ def obstacle(request: SubjectRequest, action: Action, now: datetime) -> str:
         return f"is {request.get_state_display().lower()}"
     if request.type == RequestType.ERASURE and action in (Action.ANSWER, Action.CLOSE):
         return "is answered and closed by its erasure"
-    if action in (Action.REFUSE, Action.WITHDRAW) and request.events.filter(kind=ERASING_EVENT).exists():
+    if action in (Action.WAIT, Action.REFUSE, Action.WITHDRAW) and request.events.filter(kind=ERASING_EVENT).exists():
         return "is being erased"
     if action is Action.EXTEND:
         if extended(request) is None:

@@ -20,7 +20,16 @@ from featurestore.clock import database_now
 from featurestore.retention import runs
 from featurestore.retention.errors import RetentionError
 from featurestore.retention.models import RetentionRule, RetentionRun
-from featurestore.retention.rules import APPLIED, LONGEST_BASIS, STAYS, add_rule, automatic, in_force, regions
+from featurestore.retention.rules import (
+    APPLIED,
+    LONGEST_BASIS,
+    STAYS,
+    add_rule,
+    automatic,
+    in_force,
+    regions,
+    without_data,
+)
 
 READS_AT_ONCE = (
     "Access records that are older are deleted at once, instead of in the next daily run. It can't be undone."
@@ -62,6 +71,9 @@ class RuleForm(forms.Form):
             kind = str(RetentionRule.Kind(one.kind).label)
             label = f"{kind}: {one.name}" + (f" ({_days(one.days)})" if one.by else "")
             groups[kind].append((f"{one.kind}/{one.name}", label))
+        for rule in without_data(database_now().date()):
+            label = f"{rule.get_kind_display()}: {rule.name} (nothing has this name any more: end the rule)"
+            groups[rule.get_kind_display()].append((f"{rule.kind}/{rule.name}", label))
         what = self.fields["what"]
         assert isinstance(what, forms.ChoiceField)
         what.choices = [("", "Choose"), *((label, options) for label, options in groups.items() if options)]
