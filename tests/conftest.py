@@ -6,6 +6,7 @@ Tests whose server this machine lacks are skipped with the reason; under ``CI=tr
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -41,6 +42,8 @@ REDISES = dict.fromkeys(
 COST_S = {"containers": 300, "kafka": 60, "browser": 30, "postgres": 20, "redis": 10}
 """Order of magnitude of a test's seconds by its mark."""
 LATE = {1: "last", 2: "containers"}
+MEMORY, MEMORY_BYTES = Path("/dev/shm"), 2**30
+"""A folder in memory, where the system has one, and the room that a PostgreSQL server may need in it."""
 regimes = import_module("featurestore.requests.migrations.0002_regimes")
 MARKED_BY_FIXTURE = {
     **REDISES,
@@ -140,10 +143,12 @@ def kafka(kafka_broker: Broker) -> str:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A temporary PostgreSQL server."""
+    """A temporary PostgreSQL server, in memory where there is room: each of its databases has 800 files."""
     if not programs():
         pytest.skip("PostgreSQL's server programs are not installed")
-    server = PostgresServer()
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES
+    folder = Path(tempfile.mkdtemp(prefix="rapport-postgres-", dir=MEMORY if roomy else None))
+    server = PostgresServer(folder, options=("-c", "max_wal_size=64MB"))
     try:
         with running(server):
             yield server

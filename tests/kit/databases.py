@@ -99,7 +99,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: 
             url = f"sqlite:///{tmp_path}/rapport.sqlite3"
         else:
             server: PostgresServer = request.getfixturevalue("postgres_server")
-            server.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template(server, purposes=purposes)}")
+            server.copy(postgres_template(server, purposes=purposes), name)
             cleaning.callback(server.execute, f"DROP DATABASE {name} WITH (FORCE)")
             url = server.url_of(name)
         pooled = request.param == "pgbouncer"
