@@ -11,10 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, ClassVar, NamedTuple, Protocol
 
 import httpx
 
@@ -45,14 +45,38 @@ open({path!r}, "w").write(create_key(client, actor="tests", **allowance)[1])
 """
 
 
-class Installation:
-    """Processes with one environment. ``folder`` has the database, the stream tables and a log of each process."""
+class Process(Protocol):
+    """Handle of a process."""
 
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: int) -> None: ...
+
+
+def execute(
+    arguments: Sequence[str], environment: Mapping[str, str], output: IO[Any], errors: IO[Any]
+) -> "subprocess.Popen[bytes]":
+    """Start Python in a process group of its own, so that its children can be killed with it, as in a container."""
+    command = [sys.executable, *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=errors, start_new_session=True)
+
+
+class Installation:
+    """Processes with one environment. ``folder`` has the database, the stream tables and a log of each process.
+
+    ``launch`` starts Python; the tests have another way (tests/kit/forks.py).
+    """
+
+    launch: ClassVar[Callable[..., Process]] = staticmethod(execute)
     drain_s, idle_s = 0.0, 65.0
     api_workers = 1
 
     def __init__(self, folder: Path, *, kafka: str, store: str, database: str = "", **settings: object):
-        self.folder, self.processes = folder, dict[str, subprocess.Popen[bytes]]()
+        self.folder, self.processes = folder, dict[str, Process]()
         self.database, self.keys = folder / "rapport.sqlite3", dict[str, str]()
         self.api_port, self.sse_port = free_port(), free_port()
         own = {
@@ -89,23 +113,20 @@ class Installation:
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a Python program of the project. Fails with its output."""
-        command = [sys.executable, *map(str, arguments)]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-        return done
+        command = [*map(str, arguments)]
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            code = self.launch(command, self.environment, output, errors).wait()
+            printed = [file.read() for file in (output, errors) if file.seek(0) == 0]
+        assert code == 0, f"{arguments} ended with {code}:\n{printed[0]}\n{printed[1]}"
+        return subprocess.CompletedProcess(command, code, *printed)
 
-    def start(self, name: str, *arguments: str | Path, **settings: object) -> "subprocess.Popen[bytes]":
+    def start(self, name: str, *arguments: str | Path, **settings: object) -> Process:
         """Start a process, with its log in NAME.log; ``settings`` apply to it alone."""
         self.commands[name] = (arguments, settings)
         environment = self.environment | variables_of(settings) | self.variables.get(name, {})
-        command = [sys.executable, *map(str, arguments)]
         with (self.folder / f"{name}.log").open("ab") as log:
-            # Its own process group, so that its children can be killed with it, as at the end of a container.
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
-        self.processes[name] = process
-        return process
+            self.processes[name] = self.launch([*map(str, arguments)], environment, log, log)
+        return self.processes[name]
 
     def restart(self, name: str) -> None:
         """Stop a process, and start it again with the settings as they are now."""

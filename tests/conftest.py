@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, sync_playwright
 from pytest_django.plugin import blocking_manager_key
 
 from devservers.certificates import Authority
-from devservers.installation import RUN_FOLDER, migrated_sqlite, run_folder
+from devservers.installation import RUN_FOLDER, Installation, migrated_sqlite, run_folder
 from devservers.kafka.broker import Broker, missing_programs
 from devservers.kafka.secure_broker import SecureBroker
 from devservers.pgbouncer import PgBouncer
@@ -35,6 +35,7 @@ from devservers.secure_redis import SecureRedis
 from devservers.server import running
 from featurestore.accesslog import writer
 from featurestore.api import recent_reply
+from tests.kit import forks
 
 REDISES = dict.fromkeys(
     ("redis_server", "redis_cluster", "valkey_server", "valkey_cluster", "secure_store", "secure_control"), "redis"
@@ -221,6 +222,7 @@ def browser() -> Iterator[Browser]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    Installation.launch = staticmethod(forks.launch)
     if worker := getattr(config, "workerinput", None):
         use_share(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
     else:

@@ -3,17 +3,17 @@
 import contextlib
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 
+from devservers.installation import Process
 from devservers.server import DidNotStart
 
 POLL_S = 0.1
 RESTART_S = 1.0
 
-Start = Callable[[], "subprocess.Popen[bytes]"]
+Start = Callable[[], Process]
 
 
 class SupervisedProcess:

@@ -1,7 +1,6 @@
 """The API as a process of its own, and clients that count what they are answered."""
 
 import http.client
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from devservers.installation import Installation
+from devservers.installation import Installation, Process
 
 IDLE_S = 3.0
 KAFKA = "127.0.0.1:1"  # nobody: reads need none
@@ -27,7 +26,7 @@ class ApiProcess:
         self.client: httpx.Client = self.installation.start_api()
 
     @property
-    def process(self) -> "subprocess.Popen[bytes]":
+    def process(self) -> Process:
         return self.installation.processes["api"]
 
     def log_lines(self) -> list[dict[str, object]]:
