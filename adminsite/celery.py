@@ -45,6 +45,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "accesslog.prune": float(HOUR_S),
         "access.prune": 600.0,
         "logins.prune": 600.0,
+        "staffreads.prune": float(HOUR_S),
         "requests.prune": 600.0,
         "consent.prune": float(DAY_S),
         "ingest.prune_dead_letters": float(DAY_S),

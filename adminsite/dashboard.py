@@ -18,6 +18,7 @@ from featurestore.consent import selectors as consent
 from featurestore.consent.models import ConsentRecord
 from featurestore.consent.selectors import DailyDecisions, StoreStatus
 from featurestore.ingest import selectors as dead_letters
+from featurestore.staffreads import selectors as staff_reads
 
 DAYS = 14
 LATEST = 8
@@ -80,6 +81,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         figures.append(_dead_letters())
     if may("accesslog.view_accessgap"):
         figures.append(_access_gaps())
+    if may("staffreads.view_emergencyaccess"):
+        figures.append(_emergencies())
     context |= {"title": "Overview", "figures": figures, "work": work_of(request)}
     if may("consent.view_consentrecord"):
         days = consent.decisions_by_day(DAYS)
@@ -148,6 +151,14 @@ def _access_gaps() -> Figure:
         "In the last 24 hours: reads may have no record" if count else "Every read of the last 24 hours has its record"
     )
     return Figure("Gaps in access records", f"{count:,}", description, link, not count)
+
+
+def _emergencies() -> Figure:
+    now = database_now()
+    begun, still = staff_reads.begun_since(now - staff_reads.DAY).count(), staff_reads.in_force(now).count()
+    description = f"Began in the last 24 hours; {still:,} in force" if begun else "None in the last 24 hours"
+    link = reverse("admin:staffreads_emergencyaccess_changelist")
+    return Figure("Emergency accesses", f"{begun:,}", description, link, not begun)
 
 
 def _duration(ms: float) -> str:

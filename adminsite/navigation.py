@@ -20,6 +20,8 @@ from featurestore.requests.erasure.models import Erasure
 from featurestore.requests.export.models import DataExport
 from featurestore.requests.models import CustomerMessage, Holiday, Regime, RegimeRule, SubjectRequest
 from featurestore.retention.models import EvictionRun, RetentionRule, RetentionRun
+from featurestore.staffreads.models import EmergencyAccess
+from featurestore.staffreads.selectors import may_look
 
 GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
     (
@@ -56,6 +58,7 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
             ("Evictions", "inventory_2", EvictionRun),
             ("Permission changes", "outbox", PermissionChange),
             ("Access gaps", "visibility_off", AccessGap),
+            ("Emergency accesses", "emergency_home", EmergencyAccess),
             ("Dead letters", "unsubscribe", DeadLetter),
         ],
     ),
@@ -77,7 +80,8 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Unfold's sidebar for a request, without empty groups."""
     overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
-    groups = [{"items": [overview]}]
+    values = {"title": "Customers' values", "icon": "smart_toy", "link": reverse("admin:staffreads_values")}
+    groups = [{"items": [overview, values] if may_look(request.user) else [overview]}]
     for title, entries in GROUPS:
         items = [
             {"title": name, "icon": icon, "link": reverse(admin_urlname(model._meta, "changelist"))}  # type: ignore[arg-type]

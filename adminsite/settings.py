@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "featurestore.requests.erasure",
     "featurestore.requests.export",
     "featurestore.retention",
+    "featurestore.staffreads",
 ]
 
 MIDDLEWARE = [

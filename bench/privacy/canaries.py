@@ -34,6 +34,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "access_stream": (SUBJECT,),
     "audit_findings": (SUBJECT,),
     "legal_holds": (SUBJECT,),
+    "emergency_accesses": (SUBJECT, CANARY),
     "contacts": (SUBJECT, ROW),
     "subject_requests": (SUBJECT, IDENTIFIER, ROW),
     "request_events": (ROW,),

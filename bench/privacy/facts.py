@@ -45,6 +45,7 @@ from featurestore.requests.services import (
     withdraw,
 )
 from featurestore.row_locations import data_locations
+from featurestore.staffreads.services import Question, look
 
 SHOP, SAM = client("shop"), staff("sam")
 DEAD_LETTER_S = 60
@@ -57,6 +58,7 @@ def write_facts(customer: str, canary: str) -> None:
     find_difference(customer)
     keep_denial(customer, canary)
     hold(customer)
+    look_in_emergency(customer, canary)
     ask(customer, canary)
     export(customer, canary)
     eventually(lambda: has_dead_letter(customer), "the dead letter has a row", DEAD_LETTER_S, every_s=0.5)
@@ -96,6 +98,11 @@ def hold(customer: str) -> None:
     """A legal hold that has ended."""
     placed = place_hold(customer, ["contacts"], "a claim", SAM, ends_at=database_now() + timedelta(days=1))
     release_hold(placed.pk, "settled", SAM)
+
+
+def look_in_emergency(customer: str, canary: str) -> None:
+    """An emergency access of a staff member, who names the canary in its reason."""
+    look(Question(customer, "support_chat", "service"), "petra", may_view=False, reason=f"incident of {canary}")
 
 
 def ask(customer: str, canary: str) -> None:

@@ -9,6 +9,8 @@ SECOND_FACTOR_PERMISSIONS = (
     "consent.view_consentrecord",
     "requests.view_subjectrequest",
     "accesslog.view_accessrecord",
+    "staffreads.view_values",
+    "staffreads.add_emergencyaccess",
     "exports.review_dataexport",
     "exports.deliver_dataexport",
     "access.add_apikey",
@@ -50,6 +52,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "requests.change_*",
         "retention.view_*",
         "retention.add_*",
+        "staffreads.view_*",
     ),
     REQUEST_INTAKE: ("requests.view_subjectrequest", "requests.add_subjectrequest"),
     REQUEST_APPROVER: (
@@ -79,5 +82,6 @@ ROLES: dict[str, tuple[str, ...]] = {
         "ingest.change_deadletter",
         "retention.view_evictionrun",
         "retention.add_evictionrun",
+        "staffreads.add_emergencyaccess",
     ),
 }

@@ -26,6 +26,7 @@ from featurestore.requests import metrics as request_metrics
 from featurestore.requests.erasure import metrics as erasure_metrics
 from featurestore.retention import metrics as retention_metrics
 from featurestore.shared_metrics import SHARED
+from featurestore.staffreads import metrics as staff_read_metrics
 from featurestore.store import configured
 from featurestore.store.protocol import StoreUnavailable
 
@@ -72,6 +73,7 @@ def all_metrics() -> Reply:
     records.measure()
     request_metrics.measure()
     retention_metrics.measure()
+    staff_read_metrics.measure()
     return Reply(200, generate_latest(SHARED) + process_metrics(), CONTENT_TYPE_LATEST)
 
 

@@ -38,6 +38,7 @@ from featurestore.requests.models import RegimeRule, SubjectRequest
 from featurestore.requests.services import Intake
 from featurestore.retention.models import EvictionRun, RetentionRule, RetentionRun
 from featurestore.serving.guard import decide_access
+from featurestore.staffreads.models import EmergencyAccess
 from featurestore.store.memory import MemoryStore
 from tests.kit import logins
 from tests.kit.dead_letter_topic import InMemoryDeadLetterTopic, quarantine
@@ -150,6 +151,15 @@ class AdminEnvironment:
         return EvictionRun.objects.create(
             started_at=now, started_by="petra", dry_run=True, idle_days=30, finished_at=now, subjects=9, evicted=2
         )
+
+    def emergency(self, customer_id: str = "C42", staff_member: str = "petra") -> EmergencyAccess:
+        """An emergency access that began a minute ago."""
+        began = datetime.now(UTC) - timedelta(minutes=1)
+        subject = self.customers[customer_id].subject
+        return EmergencyAccess.objects.create(
+            staff=staff_member, subject=subject, reason="incident 7 of today", began_at=began,
+            ends_at=began + timedelta(minutes=30),
+        )  # fmt: skip
 
     @staticmethod
     def retention_run() -> RetentionRun:

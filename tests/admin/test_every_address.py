@@ -58,6 +58,7 @@ POSTED = {
     "type": "erasure", "regime": "gdpr", "ground": "unfounded", "kind": "email",
     "idle_days": "30", "effective_from": "2126-01-01", "basis": "policy 7",
     "address": "ann@example.org", "text": "An answer", "done": "all of it", "hours": "24",
+    "asked": "support_chat/service",
 }  # fmt: skip
 """What every form of the administration would need, in one."""
 DECIDED = {f"customers_customer_{what}" for what in ("give", "withdraw", "pause", "pause_all", "lift", "lift_all")}
@@ -118,6 +119,8 @@ def full(env: AdminEnvironment) -> AdminEnvironment:
     env.erasure()
     env.export(ANNA)
     env.export("C42", "released")
+    env.emergency()
+    env.emergency(ANNA, "olivia")
     for _ in range(2):
         env.eviction_run()
         env.retention_run()

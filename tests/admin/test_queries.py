@@ -16,7 +16,7 @@ LISTS = [
     "ingest_deadletter", "audit_auditrun", "audit_finding", "access_apiclient", "access_apikey",
     "access_clientsecret", "accesslog_accessrecord", "accesslog_accessgap", "auth_user", "auth_group",
     "logins_loginevent", "retention_evictionrun",
-    "retention_retentionrun", "requests_subjectrequest",
+    "retention_retentionrun", "requests_subjectrequest", "staffreads_emergencyaccess",
 ]  # fmt: skip
 MAX_QUERIES = 14
 """Session, user and its permissions, the page's rows, their count, choices of filters."""
@@ -31,6 +31,7 @@ def fill(env: AdminEnvironment, names: range) -> None:
         env.finding(customer_id=f"D{n}")
         env.access_record(f"D{n}", n)
         env.eviction_run()
+        env.emergency()
         env.retention_run()
         env.dead_letter(f"D{n}", reason=f"reason_{n}")
         services.define_purpose(f"purpose{n}", title=f"Purpose {n}", lawful_basis="consent")

@@ -54,6 +54,7 @@ def test_no_page_breaks_the_content_security_policy(
     rows.erasure()
     rows.export()
     rows.eviction_run()
+    rows.emergency()
     rows.retention_run()
     rows.subject_request()
     page = log_in("root")

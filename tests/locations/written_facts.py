@@ -37,6 +37,7 @@ from featurestore.requests.models import (
     VerificationCode,
 )
 from featurestore.requests.states import State
+from featurestore.staffreads.models import EmergencyAccess
 from featurestore.tiles.state_record import StateRecord, StoredTiles
 from tests.kit.clock import at, ms
 from tests.kit.serving_environment import ServingEnvironment
@@ -265,6 +266,12 @@ def write_passed_by(servers: Servers, customer: str) -> None:
     assert servers.producer.flush(TIMEOUT_S) == 0
 
 
+def write_emergency_access(servers: Servers, customer: str) -> None:
+    times = {"began_at": at(), "ends_at": at(1800)}
+    subject = stored_subject(customer)
+    EmergencyAccess.objects.create(staff="Staff S", subject=subject, reason=f"incident of {customer}", **times)
+
+
 def write_audit_log(servers: Servers, customer: str) -> None:
     sequence_due()  # the entries of the registration and the consent
 
@@ -284,6 +291,7 @@ WRITERS: dict[str, Callable[[Servers, str], None]] = {
     "access_stream": write_access_stream,
     "dead_letters": write_dead_letter,
     "legal_holds": write_ended_hold,
+    "emergency_accesses": write_emergency_access,
     "contacts": write_contact,
     "subject_requests": write_request,
     "request_events": write_request_event,
@@ -322,6 +330,7 @@ FACTS: dict[str, list[Any]] = {
     "exports": ["Expired"],
     "dead_letters": ["events.of {0}.g1"],
     "legal_holds": ["claim of {0}"],
+    "emergency_accesses": ["access to your data in an emergency"],
     "events": ["event of {0}"],
     "dead_letter_topic": ["no JSON of {0}", "by the identifier of {0}"],
     "purges": ["order to delete values"],

@@ -29,6 +29,7 @@ def pages(env: AdminEnvironment) -> Iterator[str]:
     env.erasure()
     env.export()
     env.eviction_run()
+    env.emergency()
     env.retention_run()
     LoginEvent.objects.create(kind="failed")
     env.subject_request()

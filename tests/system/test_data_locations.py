@@ -34,6 +34,7 @@ EMPTY = {
     "exports": "nobody asks for one",
     "access_stream": "the consumer has written what was in it",
     "legal_holds": "no hold was placed",
+    "emergency_accesses": "no staff member looks in an emergency",
     "passed_by": "the store had their permissions before their events came",
     "purges": "nothing was withdrawn",
 }

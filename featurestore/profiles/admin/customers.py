@@ -101,7 +101,7 @@ class CustomerAdmin(ReadOnlyAdmin):
     search_help_text = "Customer id, or its beginning"
     ordering = ["customer_id"]
     fields = ["customer_id", "region", "brand", "since", "subject"]
-    actions_detail = ["reads", "past"]
+    actions_detail = ["values", "reads", "past"]
     actions_list = ["past_of_any"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
@@ -147,6 +147,14 @@ class CustomerAdmin(ReadOnlyAdmin):
     def reads(self, request: HttpRequest, object_id: str) -> HttpResponse:
         query = urlencode({"q": self.get_or_404(request, object_id).customer_id})
         return HttpResponseRedirect(f"{reverse('admin:accesslog_accessrecord_changelist')}?{query}")
+
+    def has_values_permission(self, request: HttpRequest, object_id: str) -> bool:
+        return bool(request.user.has_perm("staffreads.view_values"))
+
+    @action(description="What a chat engine is told", url_path="values", permissions=["values"], icon="smart_toy")
+    def values(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        query = urlencode({"customer_id": self.get_or_404(request, object_id).customer_id})
+        return HttpResponseRedirect(f"{reverse('admin:staffreads_values')}?{query}")
 
     def has_past_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return bool(request.user.has_perm("consent.view_consentrecord"))
