@@ -42,7 +42,7 @@ class ValuesForm(forms.Form):
         super().__init__(*args, **kwargs)
         asked = self.fields["asked"]
         assert isinstance(asked, forms.ChoiceField)
-        asked.choices = [
+        asked.choices = [("", "Choose")] + [
             (f"{service}/{purpose}", f"{service} for {purpose}")
             for service, purposes in questions().items()
             for purpose in purposes
