@@ -54,6 +54,8 @@ MARKED_BY_FIXTURE = {
 }
 settings.register_profile("tests", settings(), deadline=None)  # a machine that is busy makes no example wrong
 settings.load_profile("tests")
+CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""Programs of Chromium. The first has no windows and takes half of the processor time."""
 CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -211,8 +213,7 @@ def secure_control(tmp_path_factory: pytest.TempPathFactory, authority: Authorit
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium. Not a session's: Playwright occupies the thread's event loop while it is open."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium:
+    if not (chromium := next(filter(None, map(shutil.which, CHROMIUMS)), None)):
         pytest.skip("Chromium is not installed")
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # that open loop looks like async code to the ORM
