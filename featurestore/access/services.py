@@ -17,6 +17,7 @@ from django.db.models import Q
 from guardian.shortcuts import assign_perm, remove_perm
 from oauth2_provider.models import AccessToken, clear_expired
 
+from featurestore.access.audit_entries import log_change, log_credential
 from featurestore.access.errors import KeyEnded, TooManySecrets, WrongAllowance, WrongLifetime, WrongName
 from featurestore.access.keys import Prefix, digest_of, new_credential, readable_part
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret, client_name
@@ -50,6 +51,7 @@ def save_client(client: ApiClient, *, actor: str, fields: Collection[str] | None
         client_name(client.name)
         with transaction.atomic():
             client.save(update_fields=fields)
+            log_change("client.saved", actor, client=client.name, active=client.active, owner=client.owner)
     except ValidationError as error:
         raise WrongName(f"A client's name has {error.message}") from None
     except IntegrityError:
@@ -60,7 +62,9 @@ def save_client(client: ApiClient, *, actor: str, fields: Collection[str] | None
 
 def deactivate(client: ApiClient, *, actor: str) -> None:
     """Set a client inactive: its credentials are refused by every process."""
-    ApiClient.objects.filter(pk=client.pk).update(active=False)
+    with transaction.atomic():
+        ApiClient.objects.filter(pk=client.pk).update(active=False)
+        log_change("client.deactivated", actor, client=client.name)
     client.refresh_from_db()
     invalidate_credentials()
     log.info("client deactivated", client=client.name, actor=actor)
@@ -71,7 +75,9 @@ def allow(
 ) -> None:
     """Set what a client's tokens may do, those that exist included. Raises WrongAllowance."""
     allowance = _allowance(services, purposes, scopes)
-    ApiClient.objects.filter(pk=client.pk).update(**allowance)
+    with transaction.atomic():
+        ApiClient.objects.filter(pk=client.pk).update(**allowance)
+        log_change("client.allowed", actor, client=client.name, **allowance)
     client.refresh_from_db()
     invalidate_credentials()
     log.info("client allowed", client=client.name, actor=actor, **allowance)
@@ -119,6 +125,8 @@ def revoke(issued: ApiKey | ClientSecret, *, actor: str) -> None:
         if isinstance(issued, ClientSecret):
             readable = readable_part(Prefix.TOKEN, issued.key_id)
             AccessToken.objects.filter(application=issued.client, token=readable).delete()
+        if ended:
+            log_credential("revoked", issued, actor)
     if ended:
         kind = issued._meta.verbose_name
         log.info("revoked", what=kind, client=issued.client.name, key_id=issued.key_id, actor=actor)
@@ -128,7 +136,9 @@ def revoke(issued: ApiKey | ClientSecret, *, actor: str) -> None:
 
 def revoke_tokens(client: ApiClient, *, actor: str) -> int:
     """Revoke every token of a client, in every process; their number. The client may get new ones."""
-    ended, _ = AccessToken.objects.filter(application=client).delete()
+    with transaction.atomic():
+        ended, _ = AccessToken.objects.filter(application=client).delete()
+        log_change("client.tokens_revoked", actor, client=client.name)
     log.info("tokens revoked", client=client.name, tokens=ended, actor=actor)
     invalidate_credentials()
     return ended
@@ -137,23 +147,24 @@ def revoke_tokens(client: ApiClient, *, actor: str) -> int:
 def rotate(key: ApiKey, *, actor: str, overlap: timedelta = OVERLAP) -> tuple[ApiKey, str]:
     """A new key that may do the same; the old one expires after an overlap. Raises KeyEnded."""
     with transaction.atomic():
-        _expire_after(key, overlap)
+        _expire_after(key, overlap, actor)
         return create_key(key.client, services=key.services, purposes=key.purposes, scopes=key.scopes, actor=actor)
 
 
 def rotate_secret(secret: ClientSecret, *, actor: str, overlap: timedelta = OVERLAP) -> tuple[ClientSecret, str]:
     """A new secret; the old one expires after an overlap. Raises KeyEnded, TooManySecrets."""
     with transaction.atomic():
-        _expire_after(secret, overlap)
+        _expire_after(secret, overlap, actor)
         return create_secret(secret.client, actor=actor)
 
 
-def _expire_after(issued: ApiKey | ClientSecret, overlap: timedelta) -> None:
+def _expire_after(issued: ApiKey | ClientSecret, overlap: timedelta, actor: str) -> None:
     now = datetime.now(UTC)
     if issued.revoked_at or issued.expires_at <= now:
         raise KeyEnded(f"This {issued._meta.verbose_name} has ended. Create a new one for the client.")
     issued.expires_at = min(issued.expires_at, now + overlap)
     issued.save(update_fields=["expires_at"])
+    log_credential("replaced", issued, actor)
 
 
 IssuedT = TypeVar("IssuedT", ApiKey, ClientSecret)
@@ -166,22 +177,28 @@ def _issue(issued: IssuedT, prefix: Prefix, actor: str, expires_at: datetime | N
         raise WrongLifetime(f"Choose an expiry in the future, at most {MAX_LIFETIME.days} days from now.")
     created = new_credential(prefix)
     issued.key_id, issued.digest, issued.created_by = created.key_id, digest_of(created.text), actor
-    issued.save(force_insert=True)
+    with transaction.atomic():
+        issued.save(force_insert=True)
+        log_credential("created", issued, actor)
     invalidate_credentials()
     return issued, created.text
 
 
 def assign_client(client: ApiClient, staff: User | Group, *, actor: str) -> None:
     """Let a staff member or role see one client and manage its keys."""
-    for permission in ("view_apiclient", "change_apiclient"):
-        assign_perm(f"access.{permission}", staff, client)
+    with transaction.atomic():
+        for permission in ("view_apiclient", "change_apiclient"):
+            assign_perm(f"access.{permission}", staff, client)
+        log_change("client.assigned", actor, client=client.name, staff=str(staff))
     log.info("client assigned", client=client.name, staff=str(staff), actor=actor)
 
 
 def unassign_client(client: ApiClient, staff: User | Group, *, actor: str) -> None:
     """Undo ``assign_client``."""
-    for permission in ("view_apiclient", "change_apiclient"):
-        remove_perm(f"access.{permission}", staff, client)
+    with transaction.atomic():
+        for permission in ("view_apiclient", "change_apiclient"):
+            remove_perm(f"access.{permission}", staff, client)
+        log_change("client.unassigned", actor, client=client.name, staff=str(staff))
     log.info("client unassigned", client=client.name, staff=str(staff), actor=actor)
 
 

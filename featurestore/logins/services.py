@@ -10,6 +10,8 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from prometheus_client import Counter
 
+from featurestore.auditlog.entries import Entry
+from featurestore.auditlog.services import append
 from featurestore.config import settings
 from featurestore.logins.models import LoginEvent, LoginLimit
 
@@ -19,10 +21,16 @@ LIMITED = Counter("rapport_logins_limited", "Logins refused, unchecked, because 
 log = structlog.get_logger(__name__)
 
 
+@transaction.atomic
 def record(kind: Kind, staff: str, *, address: str | None = None, actor: str = "", detail: str = "") -> None:
-    """Record an event. A failed login's name is kept only if somebody has it."""
+    """Record an event. A failed login's name is kept only if somebody has it.
+
+    The audit log, which keeps its entries, gets all but failed logins, which strangers make; and no address.
+    """
     known = staff if kind is not Kind.FAILED or User.objects.filter(username=staff).exists() else ""
     LoginEvent.objects.create(kind=kind, staff=known, address=address, actor=actor, detail=detail)
+    if kind is not Kind.FAILED:
+        append(Entry(f"login.{kind.value}", datetime.now(UTC), {"staff": known, "detail": detail}, actor or known))
     EVENTS.labels(kind.value).inc()
     log.info("login event", kind=kind.value, staff=known, actor=actor)
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
+from featurestore.auditlog.entries import Entry
+from featurestore.auditlog.services import append
 from featurestore.clock import database_now
 from featurestore.config import settings
 from featurestore.consent.models import Purpose
@@ -90,10 +92,13 @@ def add_rule(
         _check_days(kind, name, days)
     try:
         with transaction.atomic():
-            return RetentionRule.objects.create(
+            rule = RetentionRule.objects.create(
                 kind=kind, name=name, days=days, effective_from=effective_from, basis=basis.strip(),
                 created_by=actor[:150], created_at=at,
             )  # fmt: skip
+            facts = {"kind": kind, "name": name, "days": days, "effective_from": effective_from.isoformat()}
+            append(Entry("retention_rule.added", at, facts, actor))
+            return rule
     except IntegrityError:
         raise WrongRule("There is a rule for this from that day: choose another day.") from None
 

@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
@@ -14,6 +15,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from featurestore.access.audit_entries import log_change, log_rights, log_role
 from featurestore.backoffice.base import StaffAdmin
 from featurestore.backoffice.permitted import PermittedRelatedFilter
 from featurestore.backoffice.reauthentication import ask_again
@@ -35,10 +37,26 @@ class ResetForm(forms.Form):
 
 
 class RightsAdmin(StaffAdmin):
-    """Page that gives or takes rights: each asks for password or second factor before it opens."""
+    """Page that gives or takes rights: each asks for password or second factor before it opens, and is logged."""
+
+    logged_as: str
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return ModelAdmin.has_delete_permission(self, request, obj)
+
+    def log_saved(self, saved: Any, actor: str) -> None:
+        """Append to the audit log what was saved."""
+        raise NotImplementedError
+
+    def save_related(self, request: HttpRequest, form: Any, *args: Any, **kwargs: Any) -> None:
+        super().save_related(request, form, *args, **kwargs)
+        self.log_saved(form.instance, request.user.get_username())
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        with transaction.atomic():
+            name = str(obj)
+            super().delete_model(request, obj)
+            log_change(f"{self.logged_as}.deleted", request.user.get_username(), **{self.logged_as: name})
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return ask_again(request) or super().changeform_view(request, *args, **kwargs)
@@ -49,6 +67,7 @@ class RightsAdmin(StaffAdmin):
 
 @admin.register(User)
 class StaffMemberAdmin(UserAdmin, RightsAdmin):  # type: ignore[misc]  # the stubs of the bases disagree
+    logged_as = "staff"
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -59,6 +78,9 @@ class StaffMemberAdmin(UserAdmin, RightsAdmin):  # type: ignore[misc]  # the stu
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
+
+    def log_saved(self, saved: User, actor: str) -> None:
+        log_rights(saved, actor)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return super().get_readonly_fields(request, obj) if request.user.is_superuser else RIGHTS
@@ -116,11 +138,15 @@ class StaffMemberAdmin(UserAdmin, RightsAdmin):  # type: ignore[misc]  # the stu
 
 @admin.register(Group)
 class RoleAdmin(GroupAdmin, RightsAdmin):  # type: ignore[misc]  # as above
+    logged_as = "role"
     list_display = ["name", "members"]
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         return super().get_queryset(request).annotate(count=Count("user"))
+
+    def log_saved(self, saved: Group, actor: str) -> None:
+        log_role(saved, actor)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)

@@ -9,6 +9,8 @@ import structlog
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
+from featurestore.auditlog.entries import Entry
+from featurestore.auditlog.services import append
 from featurestore.clock import milliseconds
 from featurestore.consent.change_sequence import lock_change_sequence
 from featurestore.consent.change_writer import ChangeWriter
@@ -55,6 +57,8 @@ def define_purpose(
         purpose.title, purpose.description, purpose.validity_days = title, description, validity_days
         purpose.full_clean(validate_unique=False)
         purpose.save()
+        facts = {"purpose": name, "title": title, "lawful_basis": lawful_basis, "validity_days": validity_days}
+        append(Entry("purpose.defined", change_sequence.at, facts, "system"))
         if not found:
             apply_to_new_purpose(writer := ChangeWriter(change_sequence), purpose)
             if writer.outbox:
@@ -77,6 +81,7 @@ def retire_purpose(name: str, now: datetime | None = None) -> Retirement:
         purpose.retired_at = purpose.retired_at or change_sequence.at
         purpose.active, purpose.backfilled = False, True
         purpose.save(update_fields=["active", "backfilled", "retired_at"])
+        append(Entry("purpose.retired", change_sequence.at, {"purpose": name}, "system"))
     expire_due(now, EXPIRED_AT_ONCE)
     unpublished = PermissionChange.objects.filter(published_at=None).values("subject")
     left = Q(allowed=True, paused=False) | Q(customer__subject__in=unpublished)
@@ -152,4 +157,6 @@ def publish_notice(
         notice.full_clean(exclude=["purposes"])
         notice.save()
         notice.purposes.set(named)
+        facts = {"notice": notice.reference, "sha256": sha256, "purposes": sorted(one.name for one in named)}
+        append(Entry("notice.published", change_sequence.at, facts, "system"))
     return notice

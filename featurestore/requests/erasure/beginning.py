@@ -7,11 +7,14 @@ an earlier backup then learns from the journal who was erased, and erases them a
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 import structlog
 from django.db import transaction
 from django.db.models import QuerySet
 
+from featurestore.auditlog.entries import Entry
+from featurestore.auditlog.services import append
 from featurestore.clock import milliseconds
 from featurestore.config import settings
 from featurestore.consent.change_sequence import lock_change_sequence
@@ -57,7 +60,14 @@ def _begin(erasure: Erasure, person: Person, now: datetime | None) -> None:
                 versions = write_versions(change_sequence, person.subjects)
             locked.begun_at, locked.changed_at, locked.changes = at, at, sorted(versions.values())
             locked.save(update_fields=["begun_at", "changed_at", "changes"])
+            append(Entry("erasure.begun", at, facts_of(locked), locked.started_by))
             log.info("erasure begun", erasure=locked.pk, whole=person.whole)
+
+
+def facts_of(erasure: Erasure) -> dict[str, Any]:
+    """What the audit log says of an erasure, without whom it is about."""
+    reference = erasure.request.reference if erasure.request else None
+    return {"erasure": erasure.pk, "request": reference, "purposes": erasure.purposes, "sources": erasure.sources}
 
 
 def _end_purposes(writer: ChangeWriter, person: Person, erasure: Erasure) -> None:

@@ -8,9 +8,12 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 
+from featurestore.auditlog.entries import Entry
+from featurestore.auditlog.services import append
 from featurestore.locations import registry
 from featurestore.requests.actors import SYSTEM
 from featurestore.requests.contact_box import encrypt
+from featurestore.requests.erasure.beginning import facts_of
 from featurestore.requests.erasure.certificate import certificate
 from featurestore.requests.erasure.models import Erasure, ErasureStep
 from featurestore.requests.models import CustomerMessage
@@ -62,6 +65,8 @@ def answer(erasure: Erasure, at: datetime) -> None:
                 request.encrypted_answer = encrypt(text)
                 change.add(Action.ANSWER, SYSTEM, "erased and proven", held=held, waiting=waiting)
                 messages.queue(change, CustomerMessage.Kind.ANSWER, answer=text)
+        states = {step.location: str(step.state) for step in erasure.steps.all()}
+        append(Entry("erasure.answered", at, facts_of(erasure) | {"locations": states}, "system"))
         _advance(erasure, Erasure.State.ERASING, state=Erasure.State.ANSWERED, answered_at=at, changed_at=at)
     log.info("erasure answered", erasure=erasure.pk)
 
@@ -76,6 +81,7 @@ def close(erasure: Erasure, at: datetime) -> None:
                         certificate(list(erasure.steps.all()), change.request.language)
                     )
                     change.add(Action.CLOSE, SYSTEM, "every location was erased and proven")
+        append(Entry("erasure.closed", at, facts_of(erasure), "system"))
         _advance(
             erasure, Erasure.State.ANSWERED, state=Erasure.State.CLOSED, closed_at=at, changed_at=at,
             encrypted_person="",

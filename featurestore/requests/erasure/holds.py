@@ -6,6 +6,8 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 
+from featurestore.auditlog.entries import Entry
+from featurestore.auditlog.services import append
 from featurestore.clock import database_now
 from featurestore.customers.models import LegalHold
 from featurestore.customers.selectors import active_holds, stored_subject
@@ -45,15 +47,17 @@ def place_hold(
     begins = begins_at or at
     if ends_at and ends_at <= max(begins, at):
         raise WrongHold("The hold would end before it begins, or has ended.")
-    hold = LegalHold.objects.create(
-        subject=stored_subject(customer_id),
-        locations=sorted(set(locations)),
-        reason=why,
-        begins_at=begins,
-        ends_at=ends_at,
-        placed_by=actor.name[:150],
-        placed_at=at,
-    )
+    with transaction.atomic():
+        hold = LegalHold.objects.create(
+            subject=stored_subject(customer_id),
+            locations=sorted(set(locations)),
+            reason=why,
+            begins_at=begins,
+            ends_at=ends_at,
+            placed_by=actor.name[:150],
+            placed_at=at,
+        )
+        append(Entry("legal_hold.placed", at, {"hold": hold.pk, "locations": hold.locations}, actor.name))
     log.info("legal hold placed", hold=hold.pk, locations=hold.locations or "all", actor=actor.name)
     return hold
 
@@ -68,6 +72,7 @@ def release_hold(key: int, reason: str, actor: Actor, now: datetime | None = Non
             raise WrongHold("The hold was released before, or does not exist.")
         hold.released_by, hold.released_at, hold.release_reason = actor.name[:150], at, why
         hold.save(update_fields=["released_by", "released_at", "release_reason"])
+        append(Entry("legal_hold.released", at, {"hold": hold.pk}, actor.name))
         waiting = Erasure.objects.exclude(state=Erasure.State.CLOSED).filter(next_attempt_at__gt=at)
         waiting.filter(steps__state="held").update(next_attempt_at=at)
     log.info("legal hold released", hold=hold.pk, actor=actor.name)

@@ -11,7 +11,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max, Q
 
-from featurestore.clock import database_now
+from featurestore.auditlog.entries import Entry
+from featurestore.auditlog.services import append
+from featurestore.clock import database_now, milliseconds
 from featurestore.requests.actors import Actor
 from featurestore.requests.due_dates import due_at
 from featurestore.requests.errors import NoReason, NotPossible, UnknownRequest, WrongRequest
@@ -63,6 +65,7 @@ def append_event(request: SubjectRequest, kind: str, actor: Actor, reason: str =
     check_text(reason)
     request.save()
     last = request.events.aggregate(last=Max("number"))["last"] or 0
+    _log(request, last + 1, kind, actor, detail or {})
     RequestEvent.objects.create(
         request=request,
         number=last + 1,
@@ -75,6 +78,20 @@ def append_event(request: SubjectRequest, kind: str, actor: Actor, reason: str =
         reason=reason,
         detail=detail or {},
     )
+
+
+def _log(request: SubjectRequest, number: int, kind: str, actor: Actor, detail: Any) -> None:
+    """Append the event to the audit log: by its reference, without customer, reason or text."""
+    facts = {
+        "due_at_ms": milliseconds(request.due_at) if request.due_at else None,
+        "export": detail.get("export"),
+        "number": number,
+        "reference": request.reference,
+        "regime": request.regime.name,
+        "state": str(request.state),
+        "type": str(request.type),
+    }
+    append(Entry(f"request.{kind}", request.changed_at, facts, f"{actor.role} {actor.name}".strip()))
 
 
 @contextmanager
