@@ -16,6 +16,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from devservers.installation import made_once, migrated_postgres, migrated_sqlite
 from devservers.postgres_server import PostgresServer
+from featurestore.auditlog.models import WaitingEntry
 from featurestore.consent import services
 from featurestore.consent.models import ChangeSequence
 from featurestore.servers.database import django_database
@@ -49,6 +50,7 @@ def fill(url: str, *, purposes: bool) -> None:
     ChangeSequence.objects.create(pk=1, epoch=1, at=at(-86_400))
     if purposes:
         define_purposes()
+    WaitingEntry.objects.all().delete()  # the audit log begins with the test
     connections["default"].close()
     connections.settings["default"], connections["default"] = before, kept
 
