@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CODE = Path(__file__).resolve().parent.parent
@@ -28,6 +28,26 @@ def known_time_zone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError("No time zone of this name: write it as Europe/Berlin.") from None
     return name
+
+
+class Controller(BaseModel):
+    """Who is responsible for the data (GDPR, Art. 4(7)), as receipts name them; how they keep them, in words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    address: str = Field(min_length=1, max_length=500)
+    country: str = Field(pattern=r"^[A-Z]{2}$")
+    email: str = Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)
+    phone: str = Field("", max_length=50)
+    policy_url: str = Field(pattern=r"^https://\S+$", max_length=500)
+    withdrawal: str = Field(min_length=1, max_length=500)
+    storage: str = Field(min_length=1, max_length=500)
+    retention: str = Field(min_length=1, max_length=500)
+    authority: str = Field(min_length=1, max_length=500)
+    recipients: list[str] = Field([], max_length=100)
+    special_categories: dict[str, list[str]] = Field({}, max_length=100)
+    """By a purpose's name: its special categories of data (GDPR, Art. 9)."""
 
 
 class Settings(BaseSettings):
@@ -74,6 +94,11 @@ class Settings(BaseSettings):
     )
     audit_log_head_s: float = Field(
         60, ge=0, description="Shortest time from one tree head of the audit log to the next."
+    )
+    controller: Controller | None = Field(
+        None,
+        description="Who is responsible for the data, as consent receipts name them: a JSON object "
+        "([its members](documents.md#the-controller)). `None`: no receipts.",
     )
     allowed_hosts: list[str] = Field(
         ["localhost", "127.0.0.1", "[::1]"], description="Host names under which requests are accepted, as a JSON list."

@@ -73,3 +73,7 @@ class ImmutableRecord(ConsentError):
     """Consent records and published notices are never changed or deleted."""
 
     code = "immutable"
+
+
+class NoReceipt(Exception):
+    """A record of which no consent receipt can be made, or settings that lack who is responsible."""

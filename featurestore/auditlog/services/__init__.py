@@ -1,8 +1,9 @@
-"""Writers of the audit log: ``appending.py``, ``sequencing.py``, ``tree_heads.py``, ``erasure.py``."""
+"""Writers of the log: ``appending.py``, ``sequencing.py``, ``tree_heads.py``, ``erasure.py``, ``documents.py``."""
 
 from featurestore.auditlog.services.appending import append, append_all
+from featurestore.auditlog.services.documents import signed_document
 from featurestore.auditlog.services.erasure import erase_contents
 from featurestore.auditlog.services.sequencing import sequence, sequence_due
 from featurestore.auditlog.services.tree_heads import sign_due
 
-__all__ = ["append", "append_all", "erase_contents", "sequence", "sequence_due", "sign_due"]
+__all__ = ["append", "append_all", "erase_contents", "sequence", "sequence_due", "sign_due", "signed_document"]
