@@ -72,7 +72,7 @@ class VerifiedDocument(NamedTuple):
     document: dict[str, Any]
     kind: str
     issued_at_ms: int
-    index: int
+    entry: int
     head: Head
     key: VerifierKey
 
@@ -200,7 +200,7 @@ def main() -> int:
         with open(given.document, encoding="utf-8") as file:
             found = verify_document(file.read(MAX_BYTES + 1), given.trust)
         printed = (
-            f"It holds: {_plain(found.kind)}, issued at {_time(found.issued_at_ms)} as entry {found.index} of the "
+            f"It holds: {_plain(found.kind)}, issued at {_time(found.issued_at_ms)} as entry {found.entry} of the "
             f"audit log.\nSigned at {_time(found.head.at_ms)} by {found.key}\n"
         )
     except DocumentRefused as error:

@@ -60,7 +60,7 @@ def test_document_is_issued_once_and_signed_when_a_tree_head_covers_it(database:
     assert issued(TEXT) is None  # it has an index, and no tree head covers it
     assert sign_due(at(3600)) is not None
     found = verify_document(json.dumps(issued(TEXT)), [published()])
-    assert (found.document, found.kind, found.index, found.head.size) == (TEXT, "test", 1, 2)
+    assert (found.document, found.kind, found.entry, found.head.size) == (TEXT, "test", 1, 2)
     assert issued(TEXT, "s2") is None  # about somebody else it is another one
 
 
