@@ -4,8 +4,6 @@ import itertools
 import json
 import os
 import random
-import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -21,8 +19,9 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from devservers.ports import free_port
 from devservers.waiting import eventually
 from featurestore import names
-from featurestore.config import ROOT, Settings
+from featurestore.config import Settings
 from streams import topics
+from tests.kit import forks
 
 generations = itertools.count(os.getpid() * 100)
 
@@ -35,21 +34,19 @@ class WorkerProcess:
         self.port = free_port()
         self.log = harness.folder / f"{member}.log"
         own = {"RAPPORT_STREAM_MEMBER": member, "RAPPORT_STREAM_HEALTH_PORT": str(self.port)}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.kafka.counting_worker", *harness.sources],
-            env={**os.environ, **harness.environment, **own, **environment},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=self.log.open("ab"),
-            text=True,
-        )
+        environment = {**os.environ, **harness.environment, **own, **environment}
+        reading, writing = os.pipe()
+        with open(writing, "w") as output, self.log.open("ab") as errors:
+            command = ["-m", "tests.kafka.counting_worker", *harness.sources]
+            self.process = forks.launch(command, environment, output, errors)
+        self._output = open(reading)  # noqa: SIM115  (its reader closes it)
         self.lines: list[list[str]] = []
         threading.Thread(target=self._read_lines, daemon=True).start()
 
     def _read_lines(self) -> None:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self.lines.append(line.split(" "))
+        with self._output:
+            for line in self._output:
+                self.lines.append(line.split(" "))
 
     def log_end(self) -> str:
         """The last 20 lines of its log."""
