@@ -42,7 +42,6 @@ REDISES = dict.fromkeys(
 )
 COST_S = {"containers": 300, "kafka": 60, "browser": 30, "postgres": 20, "redis": 10}
 """Order of magnitude of a test's seconds by its mark."""
-LATE = {1: "last", 2: "containers"}
 MEMORY, MEMORY_BYTES = Path("/dev/shm"), 2**30
 """A folder in memory, where the system has one, and the room that a PostgreSQL server may need in it."""
 regimes = import_module("featurestore.requests.migrations.0002_regimes")
@@ -241,7 +240,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark tests by the servers of their fixtures: ``-m "not kafka and not browser"`` is the quick run.
 
     Workers take whole files in this order: the longest first, so that all workers end at about the same time. A file
-    marked ``last`` is taken last, when most of the machine is free; the containers, which need all of it, after these.
+    marked ``last`` is taken last, when most of the machine is free; containers, which need all of it, after the others.
     """
     for item in items:
         asked = {*getattr(item, "fixturenames", ()), *(str(value) for value in parameters_of(item).values())}
@@ -251,7 +250,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         longest: dict[Path, float] = {}
         for item in items:
             longest[item.path] = max(longest.get(item.path, 0), expected_s(item))
-        late = {item.path: turn for turn, mark in LATE.items() for item in items if item.get_closest_marker(mark)}
+        late = {item.path: 1 + is_marked(item, "containers") for item in items if is_marked(item, "last")}
         items.sort(key=lambda item: (late.get(item.path, 0), -longest[item.path]))
 
 
@@ -263,6 +262,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     if "transactional_db" in getattr(item, "fixturenames", ()) or (mark and mark.kwargs.get("transaction")):
         with item.config.stash[blocking_manager_key].unblock():
             regimes.seed(apps, None)
+
+
+def is_marked(item: pytest.Item, mark: str) -> bool:
+    return item.get_closest_marker(mark) is not None
 
 
 def parameters_of(item: pytest.Item) -> dict[str, object]:

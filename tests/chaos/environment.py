@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 from redis import Redis
 
-from devservers.installation import Installation, answers
+from devservers.installation import Installation, answers, migrated_postgres
 from devservers.kafka.broker import missing_programs
 from devservers.postgres_server import programs
 from devservers.waiting import eventually
@@ -73,6 +73,7 @@ class ChaosEnvironment:
             audit_interval_s=AUDIT_INTERVAL_S,
         )
         self._closing.callback(self.installation.stop)
+        self.servers.database.restore("postgres", migrated_postgres(self.servers.database))
         self.installation.prepare()
         self.key = self.installation.make_key()
         if not (self.single_worker or missing_library()):

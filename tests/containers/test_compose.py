@@ -17,7 +17,7 @@ from featurestore.config import ROOT
 from tests.containers.composed import HOST, PASSWORD, QUERY, Answer, Composed
 from tests.kit.event_stream import Listener
 
-pytestmark = [pytest.mark.containers, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.containers, pytest.mark.last, pytest.mark.timeout(2400)]
 
 KILLED = [
     "proxy", "api", "admin", "sse", "celery", "celery-urgent", "beat", "store-verifier", "streams",
