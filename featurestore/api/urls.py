@@ -23,6 +23,7 @@ from featurestore.api import (
     requests,
     services,
     tokens,
+    verification,
 )
 from featurestore.api.django_adapter import respond_to
 from featurestore.api.errors import Malformed, MethodNotAllowed, NotFound
@@ -167,6 +168,8 @@ urlpatterns = [
     re_path(r"^v1/", unknown_address),
     path("requests/form/<str:token>", with_problems(hosted_form.form)),
     path("requests/code/<str:token>", with_problems(hosted_form.code)),
+    path("verify", with_problems(verification.page)),
+    path("verify/keys", with_problems(verification.keys)),
     re_path(r"^oauth/token/?$", with_problems(tokens.token)),  # with the slash, too: a POST can't be redirected
     re_path(r"^oauth/revoke/?$", with_problems(tokens.revocation)),
 ]

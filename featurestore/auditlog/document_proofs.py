@@ -1,10 +1,19 @@
-"""Proofs of issued documents, from the rows of the audit log."""
+"""Proofs of issued documents, and verification by the log itself, from the rows of the audit log."""
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from featurestore.auditlog.document_verifier import FORMAT, ISSUED, proof_text
+from featurestore.auditlog.document_verifier import (
+    FORMAT,
+    ISSUED,
+    DocumentRefused,
+    VerifiedDocument,
+    proof_text,
+    verify_document,
+)
 from featurestore.auditlog.export import key_notes
-from featurestore.auditlog.models import EntryContent, WaitingEntry
+from featurestore.auditlog.log_verifier import Head, Note, Unreadable, parse_key_text
+from featurestore.auditlog.models import EntryContent, SigningKey, TreeHead, WaitingEntry
 from featurestore.auditlog.proofs import inclusion_proof
 from featurestore.auditlog.selectors import last_head
 from featurestore.auditlog.stored_tree import StoredTree
@@ -22,6 +31,37 @@ class DocumentProof(NamedTuple):
         if self.proof is None:
             return None
         return {"format": FORMAT, "document": document, "proof": self.proof, "keys": list(self.keys)}
+
+
+class LoggedDocument(NamedTuple):
+    """A document that holds and is in the log; when the key that signed it was introduced."""
+
+    verified: VerifiedDocument
+    key_since: datetime
+
+
+def published_keys() -> list[tuple[str, datetime]]:
+    """Every key that signed the log, with the time of its introduction, in order."""
+    rows = SigningKey.objects.order_by("pk").values_list("note", "added_at")
+    return [(str(parse_key_text(Note.parse(note).text)), at) for note, at in rows]
+
+
+def verify_logged(text: str) -> LoggedDocument:
+    """Verify a document by the keys of the log, and its tree head by those that the log stores: who stole the key can
+    sign another one. Raises Unreadable, DocumentRefused.
+    """
+    keys = dict(published_keys())
+    if not keys:
+        raise Unreadable("nothing was signed here yet")
+    found = verify_document(text, keys)
+    stored = TreeHead.objects.filter(pk=found.head.size).first()
+    if stored is None or Head.parse(Note.parse(stored.note).text) != found.head:
+        raise DocumentRefused(
+            f"The log has no such tree head of {found.head.size} entries, although its key signed it."
+        )
+    if (since := keys.get(str(found.key))) is None:
+        raise DocumentRefused(f"The key {found.key.name} that signed it was introduced, and is none of the log.")
+    return LoggedDocument(found, since)
 
 
 def proof_of_document(digest: str, subject: str) -> DocumentProof:
