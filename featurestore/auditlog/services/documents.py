@@ -14,10 +14,11 @@ from featurestore.auditlog.services.appending import append
 def signed_document(
     kind: str, document: dict[str, Any], *, subject: str, actor: str, now: datetime
 ) -> dict[str, Any] | None:
-    """A document about a customer with its proof; None while no tree head covers its entry: ask again in a minute.
+    """A document with its proof; None while no tree head covers its entry: ask again in a minute.
 
-    The first call appends the entry; an equal document is not issued twice. Only Celery workers need the key.
-    Raises Unreadable for a document without canonical JSON.
+    ``subject``: the customer whom it is about; empty, if it names none. The first call appends the entry; an equal
+    document is not issued twice. Only Celery workers need the key. Raises Unreadable for a document without
+    canonical JSON.
     """
     digest = digest_of(document)
     proof = proof_of_document(digest, subject)

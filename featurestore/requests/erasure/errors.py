@@ -13,3 +13,7 @@ class NoLocations(NotPossible):
 
 class WrongHold(WrongRequest):
     """A legal hold without a reason, with an unknown location, or that has ended."""
+
+
+class NoCertificate(Exception):
+    """An erasure that is unknown, or not proven in every location yet."""
