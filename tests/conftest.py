@@ -3,6 +3,7 @@
 Tests whose server this machine lacks are skipped with the reason; under ``CI=true`` a skip fails the run.
 """
 
+import gc
 import os
 import shutil
 import sqlite3
@@ -252,6 +253,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             longest[item.path] = max(longest.get(item.path, 0), expected_s(item))
         late = {item.path: 1 + is_marked(item, "containers") for item in items if is_marked(item, "last")}
         items.sort(key=lambda item: (late.get(item.path, 0), -longest[item.path]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Half a million objects that were imported and collected stay; garbage is looked for among others only."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 @pytest.hookimpl(wrapper=True)
