@@ -1,8 +1,7 @@
 """Changes of credentials across real processes: effective at once by the control Redis, in 2 s without it."""
 
 import json
-import subprocess
-import sys
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,13 @@ import psycopg
 import pytest
 from redis import Redis
 
-from devservers.installation import ROOT, Installation, installation
+from devservers.installation import Installation, installation, migrated_postgres
+from devservers.postgres_server import PostgresServer
 from devservers.waiting import eventually
 from featurestore.access.cache_invalidation import CHANNEL
+from tests.kit import forks
 
+STDERR = 2
 NO_REDIS = "redis://127.0.0.1:1/1"
 CHANGER = """
 from featurestore.access import oauth, services
@@ -89,21 +91,22 @@ class RemoteProcess:
     """A process of the installation that runs one of its functions on request."""
 
     def __init__(self, made: Installation, functions: str) -> None:
-        command = [sys.executable, "-c", SERVE_CALLS.format(functions=functions)]
-        pipe = subprocess.PIPE
-        self.popen = subprocess.Popen(command, cwd=ROOT, env=made.environment, stdin=pipe, stdout=pipe, text=True)
+        command = ["-c", SERVE_CALLS.format(functions=functions)]
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            files = [theirs.fileno(), theirs.fileno(), STDERR]
+            self.process = forks.fork_server().fork(command, made.environment, files)
+            self.calls, self.answers = ours.makefile("w"), ours.makefile("r")
 
     def call(self, name: str, *arguments: Any) -> Any:
-        assert self.popen.stdin is not None
-        assert self.popen.stdout is not None
-        self.popen.stdin.write(json.dumps([name, *arguments]) + "\n")
-        self.popen.stdin.flush()
-        return json.loads(self.popen.stdout.readline())
+        self.calls.write(json.dumps([name, *arguments]) + "\n")
+        self.calls.flush()
+        return json.loads(self.answers.readline())
 
     def stop(self) -> None:
-        assert self.popen.stdin is not None
-        self.popen.stdin.close()
-        self.popen.wait(10)
+        self.calls.close()
+        self.answers.close()
+        self.process.wait(10)
 
 
 Start = Callable[[str, float], tuple[RemoteProcess, list[RemoteProcess]]]
@@ -153,11 +156,12 @@ def test_change_takes_two_seconds_without_the_control_redis(start: Start) -> Non
             eventually(lambda: reader.call("states", *texts[what]) == expected, f"{what} takes effect", within_s=5)  # noqa: B023
 
 
-def test_idle_threads_hold_no_database_connection(postgres: str, tmp_path: Path) -> None:
+def test_idle_threads_hold_no_database_connection(postgres_server: PostgresServer, tmp_path: Path) -> None:
     """As on the fast path, where no Django request closes the connections."""
-    with psycopg.connect(postgres, autocommit=True) as server:
+    url = postgres_server.url_of("access_threads")
+    with psycopg.connect(postgres_server.url, autocommit=True) as server:
         server.execute("CREATE DATABASE access_threads")
-        url = postgres.replace("/postgres", "/access_threads")
+        postgres_server.restore("access_threads", migrated_postgres(postgres_server))
         with installation(tmp_path, kafka="127.0.0.1:1", store=NO_REDIS, database=url) as made:
             made.environment["RAPPORT_CONTROL_URL"] = NO_REDIS
             made.prepare_database()
