@@ -11,3 +11,7 @@ class UnsoundPeriod(ComplianceError):
 
 class ExportFailed(ComplianceError):
     """Export whose files can't be written."""
+
+
+class ManifestRefused(ComplianceError):
+    """Manifest that no export issued, or whose file was changed."""

@@ -1,8 +1,9 @@
 """Export of a report: a file with its rows, and beside it a manifest that says what the file is.
 
 1. Rows go to ``NAME.unfinished``, a page in memory at a time, readable by this user only.
-2. An entry of the audit log names the file by its SHA-256; then the manifest is written, and then the file gets its
-   name. So a file that has its name is complete, described and logged. What fails before leaves no file behind.
+2. The manifest is written. Entries of the audit log name the file by its SHA-256, and issue the manifest as a document
+   that ``signing.py`` can prove. Then both files get their names, the manifest first. So a file that has its name is
+   complete, described and logged. What fails before leaves no file behind.
 
 A process that is killed leaves ``.unfinished`` files; no later export reads or continues them.
 """
@@ -19,8 +20,9 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 
+from featurestore.auditlog.document_verifier import ISSUED, digest_of
 from featurestore.auditlog.entries import Entry
-from featurestore.auditlog.services import append
+from featurestore.auditlog.services import append_all
 from featurestore.clock import database_now, milliseconds
 from featurestore.compliance.errors import ExportFailed
 from featurestore.compliance.formats import FORMATS, told_time
@@ -28,6 +30,8 @@ from featurestore.compliance.report import PAGE, Period, Report, Row
 
 FOR_OWNER = 0o600
 UNFINISHED = ".unfinished"
+DOCUMENT = "compliance_manifest"
+"""Kind of the signed document."""
 Progress = Callable[[int], None]
 
 
@@ -56,7 +60,7 @@ def export(
         told = manifest_of(report, period, file.name, digest, rows, actor, begun)
         _write_text(unfinished[1], json.dumps(told, indent=2, ensure_ascii=False) + "\n")
         with transaction.atomic():
-            append(_entry(told, period, begun))
+            append_all([_entry(told, period, begun), _issue(told, begun)])
         os.replace(unfinished[1], manifest)
         os.replace(unfinished[0], file)
     except OSError as error:
@@ -98,6 +102,10 @@ def _entry(manifest: dict[str, Any], period: Period, at: datetime) -> Entry:
     since_ms = milliseconds(period.since) if period.since else None
     details = {**facts, "since_ms": since_ms, "until_ms": milliseconds(period.until)}
     return Entry("compliance.exported", at, details, manifest["made_by"])
+
+
+def _issue(manifest: dict[str, Any], at: datetime) -> Entry:
+    return Entry(ISSUED, at, {"kind": DOCUMENT, "sha256": digest_of(manifest)}, manifest["made_by"])
 
 
 def _write(path: Path, report: Report, period: Period, format: str, progress: Progress) -> tuple[str, int]:

@@ -1,6 +1,7 @@
-"""Command of compliance reports: list them, and export one into a folder."""
+"""Command of compliance reports: list them, export one into a folder, show its manifest signed."""
 
 import getpass
+import json
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from featurestore.compliance.export import export
 from featurestore.compliance.formats import FORMATS
 from featurestore.compliance.report import Period
 from featurestore.compliance.reports import REPORTS
+from featurestore.compliance.signing import signed_manifest
 
 
 def day(text: str) -> datetime:
@@ -25,7 +27,7 @@ def day(text: str) -> datetime:
 
 
 class Command(BaseCommand):
-    help = "List the compliance reports, or export one of them with a manifest."
+    help = "List the compliance reports, export one of them with a manifest, or show a manifest signed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -38,12 +40,26 @@ class Command(BaseCommand):
         exported.add_argument("--until", type=day, metavar="DAY", help="the day after the last; default: now")
         exported.add_argument("--by", default=getpass.getuser(), help="who exports; default: the shell's user")
 
+        signed = actions.add_parser("sign", help="show a manifest signed, a minute after the export")
+        signed.add_argument("manifest", type=Path, help="its file must lie beside it")
+
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         if action == "list":
             for report in REPORTS.values():
                 self.stdout.write(f"{report.name:24}{report.title}")
-            return
-        self._export(**options)
+        elif action == "sign":
+            self._sign(**options)
+        else:
+            self._export(**options)
+
+    def _sign(self, manifest: Path, **_: Any) -> None:
+        try:
+            signed = signed_manifest(manifest)
+        except (ComplianceError, OSError) as error:
+            raise CommandError(str(error)) from None
+        if signed is None:
+            raise CommandError("The manifest is issued, and no tree head covers it yet: run this again in a minute.")
+        self.stdout.write(json.dumps(signed, indent=2, ensure_ascii=False))
 
     def _export(
         self,
@@ -63,7 +79,7 @@ class Command(BaseCommand):
         except ComplianceError as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{done.file}: {done.rows} rows")
-        self.stdout.write(f"{done.manifest}: unsigned; the audit log names the file's SHA-256")
+        self.stdout.write(f"{done.manifest}: `compliance sign` shows it signed, in a minute")
 
     def _progress(self, rows: int) -> None:
         self.stderr.write(f"{rows} rows", ending="\r" if self.stderr.isatty() else "\n")
