@@ -11,7 +11,8 @@ from featurestore.clock import database_now
 from featurestore.compliance import report as reports
 from featurestore.compliance.errors import UnsoundPeriod
 from featurestore.compliance.report import Period
-from featurestore.compliance.reports import REPORTS
+from featurestore.compliance.reports import REPORTS, processing_records
+from featurestore.config import Controller, settings
 from featurestore.installed_catalog import catalog
 from featurestore.row_locations import data_locations
 from tests.kit.clock import at
@@ -71,6 +72,22 @@ def test_a_recipient_is_a_client_with_a_valid_key_for_view_and_purpose(shop: Sho
     told = {(row["purpose"], row["view"]): row["recipients"] for row in found}
     assert told[service.purpose, view.name] == "bot"
     assert {row["purpose"] for row in found} >= {service.purpose}
+
+
+def test_the_controller_is_named_with_third_parties(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    period = Period(None, database_now() + timedelta(days=1))
+    assert {row["controller"] for row in rows("records-of-processing", period)} == {""}
+    assert "RAPPORT_CONTROLLER" in REPORTS["records-of-processing"].notes(period)[1]
+    texts = {"name": "Acme", "address": "Street 1", "country": "DE", "email": "a@example.org"}
+    others = {"policy_url": "https://example.org", "withdrawal": "w", "storage": "s", "retention": "r"}
+    lists = {"recipients": ["Post"], "special_categories": {"service": ["health"]}}
+    named = Controller.model_validate({**texts, **others, **lists, "authority": "a"})
+    replaced = settings().model_copy(update={"controller": named})
+    monkeypatch.setattr(processing_records, "settings", lambda: replaced)
+    found = {row["purpose"]: row for row in rows("records-of-processing", period)}
+    assert found["service"]["controller"] == "Acme, Street 1, DE, a@example.org"
+    assert (found["service"]["third_parties"], found["service"]["special_categories"]) == ("Post", "health")
+    assert len(REPORTS["records-of-processing"].notes(period)) == 1
 
 
 def test_every_data_location_is_listed(shop: Shop) -> None:

@@ -12,6 +12,7 @@ from django.db.models import Q
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.clock import database_now
 from featurestore.compliance.report import Column, ColumnType, Period, Report, Row, joined
+from featurestore.config import settings
 from featurestore.consent.models import Purpose
 from featurestore.definitions import FeatureView
 from featurestore.installed_catalog import catalog
@@ -30,6 +31,9 @@ COLUMNS = (
     Column("features", ColumnType.INTEGER, "number of the view's features"),
     Column("longest_window_days", ColumnType.NUMBER, "days that its longest window covers; empty: lifetime"),
     Column("recipients", ColumnType.TEXT, "clients whose valid keys or secrets let them read the view for the purpose"),
+    Column("special_categories", ColumnType.TEXT, "special categories of data (GDPR Article 9) of the purpose"),
+    Column("controller", ColumnType.TEXT, "who is responsible: name, address, country and e-mail address"),
+    Column("third_parties", ColumnType.TEXT, "others that receive data, as the controller states them"),
 )
 DAY_S = 86_400
 Recipients = dict[tuple[str, str], set[str]]
@@ -66,6 +70,7 @@ def _rows(period: Period) -> Iterator[Row]:
     if period.since:
         purposes = purposes.filter(Q(retired_at=None) | Q(retired_at__gte=period.since))
     for purpose in purposes:
+        stated = _stated_by_controller(purpose.name)
         told = (purpose.name, purpose.title, purpose.lawful_basis, purpose.validity_days, purpose.active)
         views = [view for _, view in sorted(registry.views.items()) if purpose.name in view.purposes]
         for view in views:
@@ -82,13 +87,25 @@ def _rows(period: Period) -> Iterator[Row]:
                 len(view.features),
                 None if view.longest_s is None else view.longest_s / DAY_S,
                 joined(readers),
+                *stated,
             )
         if not views:
-            yield (*told, "", "", "", "", "", 0, None, "")
+            yield (*told, "", "", "", "", "", 0, None, "", *stated)
+
+
+def _stated_by_controller(purpose: str) -> tuple[str, str, str]:
+    """The columns that no definition has, from RAPPORT_CONTROLLER; empty without it."""
+    if (controller := settings().controller) is None:
+        return "", "", ""
+    who = ", ".join((controller.name, controller.address, controller.country, controller.email))
+    return joined(controller.special_categories.get(purpose, [])), who, joined(controller.recipients)
 
 
 def _notes(period: Period) -> list[str]:
-    return ["Views, clients and their credentials are as they were when the export was made, not at the period's end."]
+    notes = ["Views, clients and their credentials are as they were when the export was made, not at the period's end."]
+    if settings().controller is None:
+        notes.append("No controller is named: RAPPORT_CONTROLLER is not set, and three columns are empty.")
+    return notes
 
 
 PROCESSING_RECORDS = Report(
