@@ -80,7 +80,7 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Unfold's sidebar for a request, without empty groups."""
     overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
-    values = {"title": "Customers' values", "icon": "smart_toy", "link": reverse("admin:staffreads_values")}
+    values = {"title": "What a chat engine is told", "icon": "smart_toy", "link": reverse("admin:staffreads_values")}
     groups = [{"items": [overview, values] if may_look(request.user) else [overview]}]
     for title, entries in GROUPS:
         items = [

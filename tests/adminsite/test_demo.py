@@ -19,7 +19,7 @@ from devservers.ports import free_port
 from devservers.waiting import eventually
 from featurestore.config import ROOT
 
-READY_S = 120
+READY_S = 240
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def remaining_processes() -> list[str]:
     return found
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_demo_starts_serves_and_stops(demo: tuple["subprocess.Popen[bytes]", Path]) -> None:
     process, output = demo
     curl = find_output(process, output, r"curl -s .*", READY_S)[0]
