@@ -23,3 +23,7 @@ class UnknownQuestion(StaffReadError):
 
 class NoAnswer(StaffReadError):
     """Read that the store did not answer in time."""
+
+
+class UnknownCustomer(StaffReadError):
+    """Read of a customer who is not registered."""

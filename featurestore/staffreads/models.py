@@ -13,7 +13,7 @@ class EmergencyAccess(models.Model):
     )
 
     staff = models.CharField(max_length=150, db_index=True)
-    subject = models.CharField(max_length=32, editable=False, db_index=True)
+    subject = models.CharField(max_length=32, editable=False, db_index=True)  # empty: nobody is registered
     reason = models.CharField(max_length=500, blank=True)
     began_at = models.DateTimeField(db_index=True)
     ends_at = models.DateTimeField()

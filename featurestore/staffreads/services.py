@@ -1,7 +1,8 @@
 """Reads by staff, and the begin of emergency accesses.
 
 A read is recorded before it is made: its entry in the audit log is committed first, with the emergency access if one
-begins. So none is without an entry, and one that failed has one, too.
+begins. So none is without an entry, and one that failed has one, too. A look at somebody who is not registered, or was
+erased, is recorded without a subject: nothing about an erased customer is stored again.
 """
 
 import uuid
@@ -22,7 +23,14 @@ from featurestore.customers.selectors import held_subjects, pseudonym, stored_su
 from featurestore.installed_catalog import catalog
 from featurestore.serving.answer import Answer
 from featurestore.serving.reader import FeatureReader
-from featurestore.staffreads.errors import NoAnswer, NoReason, NotAllowed, TooManyEmergencies, UnknownQuestion
+from featurestore.staffreads.errors import (
+    NoAnswer,
+    NoReason,
+    NotAllowed,
+    TooManyEmergencies,
+    UnknownCustomer,
+    UnknownQuestion,
+)
 from featurestore.staffreads.models import EmergencyAccess
 from featurestore.staffreads.selectors import DAY, begun_since, in_force, questions
 from featurestore.store import configured
@@ -58,7 +66,8 @@ def look(question: Question, staff: str, *, may_view: bool, reason: str = "", no
     """
     if question.purpose not in questions().get(question.service, ()):
         raise UnknownQuestion(f"No service {question.service} answers for the purpose {question.purpose}. Choose one.")
-    subject, at, request_id = stored_subject(question.customer_id), now or database_now(), uuid.uuid4().hex
+    at, request_id = now or database_now(), uuid.uuid4().hex
+    subject = _registered_subject(question.customer_id)
     with transaction.atomic():
         emergency = None if may_view else _emergency(staff, subject, reason, at)
         details = {
@@ -68,7 +77,18 @@ def look(question: Question, staff: str, *, may_view: bool, reason: str = "", no
             "service": question.service,
         }
         append(Entry("values.viewed", at, details, staff, subject))
+    if not subject:
+        raise UnknownCustomer(
+            f"No customer is registered under the id {question.customer_id}: a chat engine gets no values. "
+            "Check the id; your look is recorded."
+        )
     return _read(question, subject, request_id, at)
+
+
+def _registered_subject(customer_id: str) -> str:
+    """The subject of a customer who is registered and not erased, else an empty text."""
+    subject = stored_subject(customer_id)
+    return subject if Customer.objects.filter(subject=subject, erased_at=None).exists() else ""
 
 
 def _emergency(staff: str, subject: str, reason: str, at: datetime) -> EmergencyAccess:

@@ -17,7 +17,14 @@ from featurestore.profiles.services import register
 from featurestore.row_locations import data_locations
 from featurestore.serving.answer import Answer, Status
 from featurestore.staffreads import services
-from featurestore.staffreads.errors import NoAnswer, NoReason, NotAllowed, TooManyEmergencies, UnknownQuestion
+from featurestore.staffreads.errors import (
+    NoAnswer,
+    NoReason,
+    NotAllowed,
+    TooManyEmergencies,
+    UnknownCustomer,
+    UnknownQuestion,
+)
 from featurestore.staffreads.models import EmergencyAccess
 from featurestore.staffreads.selectors import in_force, questions
 from featurestore.staffreads.services import EMERGENCY, MOST_A_DAY, Question, look, prune
@@ -43,8 +50,10 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> MemoryStream:
 
 @pytest.fixture
 def served(db: None, reads: MemoryStream, monkeypatch: pytest.MonkeyPatch) -> ServingEnvironment:
-    """A store with one purchase of ann's, whom she allows the service to know."""
+    """A store with one purchase of ann's, whom she allows the service to know; ann and bob are registered."""
     made = ServingEnvironment()
+    for name in ("ann", "bob"):
+        register(name, "eu", "acme")
     monkeypatch.setattr(configured, "store", lambda: made.store)
     made.permit("ann", service=True, analytics=False)
     made.fold_events("ann", "orders", EVENT)
@@ -68,8 +77,22 @@ def test_staff_see_what_a_chat_engine_is_answered(served: ServingEnvironment) ->
     answer = look_at_noon()
     assert answer.features["spend_amount_sum_1h"] == 10.0
     assert answer.views["spend"].status is Status.PRESENT
-    of_nobody = look_at_noon(ASKED._replace(customer_id="nobody"))
-    assert {view.status for view in of_nobody.views.values()} == {Status.WITHHELD}
+    of_bob = look_at_noon(ASKED._replace(customer_id="bob"))
+    assert {view.status for view in of_bob.views.values()} == {Status.WITHHELD}
+
+
+def test_look_at_nobody_is_recorded_without_a_subject(served: ServingEnvironment, reads: MemoryStream) -> None:
+    Customer.objects.filter(subject=stored_subject("bob")).update(erased_at=NOON)
+    for name in ("nobody", "bob"):
+        for facts in ({"staff": "olivia"}, {"staff": "petra", "may_view": False, "reason": REASON}):
+            with pytest.raises(UnknownCustomer, match=f"under the id {name}"):
+                look_at_noon(ASKED._replace(customer_id=name), **facts)
+    assert {(entry["type"], entry["subject"]) for entry in entries()} == {
+        ("values.viewed", ""), ("values.emergency_began", ""),
+    }  # fmt: skip
+    assert EmergencyAccess.objects.get().subject == "", "one emergency is enough for both"
+    services.access_log_writer().stop()
+    assert not [one for one in reads.batches if one.reads]
 
 
 def test_purpose_that_is_refused_is_withheld_from_staff_too(served: ServingEnvironment) -> None:
@@ -149,6 +172,7 @@ def test_emergency_is_of_one_person_about_one_customer_and_ends(served: ServingE
 
 def test_emergencies_of_a_day_are_limited(served: ServingEnvironment) -> None:
     for number in range(MOST_A_DAY):
+        register(f"c{number}", "eu", "acme")
         look_at_noon(ASKED._replace(customer_id=f"c{number}"), "petra", may_view=False, reason=REASON)
     with pytest.raises(TooManyEmergencies, match="privacy officer"):
         look_at_noon(staff="petra", may_view=False, reason=REASON)
@@ -157,7 +181,6 @@ def test_emergencies_of_a_day_are_limited(served: ServingEnvironment) -> None:
 
 
 def test_erasure_leaves_who_might_look_and_not_at_whom(served: ServingEnvironment) -> None:
-    register("ann", "eu", "acme")
     look_at_noon(staff="petra", may_view=False, reason=REASON)
     location = next(one for one in data_locations().in_order() if one.name == "emergency_accesses")
     ann = person_of("ann")
