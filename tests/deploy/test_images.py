@@ -53,11 +53,14 @@ def test_streams_have_neither_secrets_nor_a_database(services: dict[str, Any]) -
     assert not secrets & set(services["streams"]["environment"])
 
 
-def test_store_has_a_limit_of_memory_and_refuses_writes_when_it_is_full(services: dict[str, Any]) -> None:
-    limit = re.compile(r"--maxmemory (\S+) --maxmemory-policy noeviction ")
-    assert limit.search(services["store"]["command"][-1])[1] == "2gb"  # type: ignore[index]
-    run = compose(**dict.fromkeys(SECRETS, "x"), STORE_MAXMEMORY="512mb")
-    assert limit.search(json.loads(run.stdout)["services"]["store"]["command"][-1])[1] == "512mb"  # type: ignore[index]
+@pytest.mark.parametrize(("name", "usual"), [("store", "2gb"), ("control", "1gb")])
+def test_redis_has_a_limit_of_memory_and_refuses_writes_when_it_is_full(
+    services: dict[str, Any], name: str, usual: str
+) -> None:
+    limit = re.compile(r"--maxmemory (\S+) --maxmemory-policy noeviction")
+    assert limit.search(services[name]["command"][-1])[1] == usual  # type: ignore[index]
+    run = compose(**dict.fromkeys(SECRETS, "x"), **{f"{name.upper()}_MAXMEMORY": "512mb"})
+    assert limit.search(json.loads(run.stdout)["services"][name]["command"][-1])[1] == "512mb"  # type: ignore[index]
 
 
 def test_only_the_api_is_published_and_images_are_pinned(services: dict[str, Any]) -> None:
