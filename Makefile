@@ -8,7 +8,7 @@ COMPILE := uv pip compile --universal --fork-strategy fewest --generate-hashes -
 	--custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: bench-recovery bench-serving bench-sse bench-streaming chaos load-knee load-soak prove-privacy help demo run test lint lint-types lint-rest format kafka kafka-stop lock
+.PHONY: bench-auditlog bench-recovery bench-serving bench-sse bench-streaming chaos load-knee load-soak prove-privacy help demo run test lint lint-types lint-rest format kafka kafka-stop lock
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -67,6 +67,9 @@ bench-serving: $(VENV)  ## Measure the feature read beside Feast and a bare Djan
 
 bench-sse: $(VENV)  ## Measure a thousand event streams: memory, latency; writes bench/results/sse.json
 	$(PYTHON) -m bench.sse $(ARGS)
+
+bench-auditlog: $(VENV)  ## Measure the audit log: a decision with and without it, a million entries verified; writes bench/results/auditlog.json
+	$(PYTHON) -m bench.auditlog $(ARGS)
 
 load-knee: $(VENV)  ## Raise chat traffic until reads are late, for 1 to 3 API processes; writes bench/results/load_knee.json
 	$(PYTHON) -m tests.load knee $(ARGS)
