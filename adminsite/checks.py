@@ -18,10 +18,10 @@ from featurestore.auditlog.signing_keys import secrets_of
 from featurestore.config import INSECURE, Settings, settings
 from featurestore.definitions import DefinitionError
 from featurestore.installed_catalog import CatalogError, catalog
-from featurestore.requests.delivery.webhook import webhook_problem
 from featurestore.servers.checks import redis_and_kafka_problems
 from featurestore.servers.database import database_problems, is_unverified
 from featurestore.servers.expiry import expiring_certificates
+from featurestore.signed_webhooks import webhook_problem
 
 log = structlog.get_logger(__name__)
 

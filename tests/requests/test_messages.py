@@ -16,12 +16,12 @@ from featurestore.config import settings
 from featurestore.requests import services
 from featurestore.requests.delivery import email, webhook
 from featurestore.requests.delivery.outgoing import DeliveryFailed, Outgoing
-from featurestore.requests.delivery.webhook import webhook_problem
 from featurestore.requests.errors import NoReason, NotPossible
 from featurestore.requests.message_texts import PLACEHOLDER, text_of
 from featurestore.requests.models import CustomerMessage, Language, RequestType, SubjectRequest
 from featurestore.requests.services import messages
 from featurestore.requests.services.messages import GIVE_UP_AFTER
+from featurestore.signed_webhooks import webhook_problem
 from tests.kit.requests import NOON, OLIVIA, SHOP, RequestsEnvironment, day
 
 FACTS = {"reason": 'Because <of> "this" & that.', "answer": "Here < it > is.", "code_url": "https://shop.example.org/c"}
