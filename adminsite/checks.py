@@ -41,6 +41,8 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
         if (secret := getattr(conf, name)) == INSECURE or len(secret) < SECRET_MIN_LENGTH
     ]
     unusable, log_keys = _audit_log_keys(conf)
+    webhooks = [place for place in conf.audit_log_places if place.startswith("https://")]
+    problem_of_places = next((webhook_problem(one, conf.audit_log_send_secret) for one in webhooks), "")
     lists = {"suppression_keys": list(conf.suppression_keys_by_id.values()), "audit_log_keys": log_keys}
     for name, keys in lists.items():
         if any(key == INSECURE or len(key) < SECRET_MIN_LENGTH for key in keys):
@@ -76,6 +78,8 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
         (webhook_problem(conf.message_webhook_url, conf.message_webhook_secret), "E031",
          f"RAPPORT_MESSAGE_WEBHOOK_URL: {webhook_problem(conf.message_webhook_url, conf.message_webhook_secret)}.",
          "Messages to customers pass there: encrypt and sign them."),
+        (problem_of_places, "E032", f"RAPPORT_AUDIT_LOG_SEND_TO: {problem_of_places}.",
+         "Set RAPPORT_AUDIT_LOG_SEND_SECRET, which the receiver verifies the webhooks by."),
         (conf.celery_eager, "E008", "RAPPORT_CELERY_EAGER is on: tasks would run inside requests.", "Turn it off."),
     ]  # fmt: skip
     servers = [*database_problems(conf), *redis_and_kafka_problems(conf)]

@@ -12,6 +12,7 @@ from django.urls import reverse
 from featurestore.access.models import ApiClient, ApiKey, ClientSecret
 from featurestore.accesslog.models import AccessGap, AccessRecord
 from featurestore.audit.models import AuditRun, Finding
+from featurestore.auditlog.models import EntryContent, HeadDestination, LogVerification
 from featurestore.consent.models import ConsentRecord, Notice, PermissionChange, Purpose
 from featurestore.customers.models import Customer, LegalHold, Suppression
 from featurestore.ingest.models import DeadLetter
@@ -55,6 +56,9 @@ GROUPS: list[tuple[str, list[tuple[str, str, type[Model]]]]] = [
         [
             ("Findings", "troubleshoot", Finding),
             ("Audit runs", "fact_check", AuditRun),
+            ("Audit log", "lock_clock", EntryContent),
+            ("Log verifications", "verified", LogVerification),
+            ("Places of tree heads", "account_tree", HeadDestination),
             ("Evictions", "inventory_2", EvictionRun),
             ("Permission changes", "outbox", PermissionChange),
             ("Access gaps", "visibility_off", AccessGap),

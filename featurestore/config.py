@@ -95,6 +95,13 @@ class Settings(BaseSettings):
     audit_log_head_s: float = Field(
         60, ge=0, description="Shortest time from one tree head of the audit log to the next."
     )
+    audit_log_send_to: str = Field(
+        "",
+        pattern=r"^((file:/|https://)\S+( (file:/|https://)\S+)*)?$",
+        description="Places that get the audit log's tree heads, separated by spaces: addresses of webhooks, or "
+        "`file:` and the path of a folder. Empty: none.",
+    )
+    audit_log_send_secret: str = Field("", description="Key that signs these webhooks: `whsec_` and base64.")
     controller: Controller | None = Field(
         None,
         description="Who is responsible for the data, as consent receipts name them: a JSON object "
@@ -310,6 +317,10 @@ class Settings(BaseSettings):
     @property
     def suppression_keys_by_id(self) -> dict[str, str]:
         return dict(one.split(":") for one in self.suppression_keys.split(","))
+
+    @property
+    def audit_log_places(self) -> list[str]:
+        return self.audit_log_send_to.split()
 
     @property
     def serves_api(self) -> bool:

@@ -2,16 +2,37 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
+from featurestore.auditlog.content_rows import Columns, columns_of
 from featurestore.auditlog.log_verifier import Verification
 from featurestore.auditlog.models import EntryContent, Leaf, SigningKey, TreeHead
 
 PAGE = 2_000
-Row = tuple[int, bytes, bytes, bytes | None, str | None]
-"""Index, commitment, root, salt and content of an entry; without the last two it was erased."""
+
+
+class Content(NamedTuple):
+    """Salt and content of an entry, and the columns that repeat the content."""
+
+    salt: bytes
+    text: str
+    columns: Columns
+
+
+class Row(NamedTuple):
+    """An entry; without content it was erased."""
+
+    number: int
+    commitment: bytes
+    root: bytes
+    content: Content | None
+
+    @property
+    def opened(self) -> tuple[bytes, str] | tuple[None, None]:
+        """Salt and content, if it has any."""
+        return (self.content.salt, self.content.text) if self.content else (None, None)
 
 
 @contextmanager
@@ -34,7 +55,7 @@ def rows() -> Iterator[Row | str]:
     heads = _heads()
     next_head = next(heads, None)
     for leaf in _leaves():
-        while next_head and next_head[0] <= leaf[0]:
+        while next_head and next_head[0] <= leaf.number:
             yield next_head[1]
             next_head = next(heads, None)
         yield leaf
@@ -52,15 +73,14 @@ def lines() -> Iterator[dict[str, Any]]:
         if isinstance(row, str):
             yield {"kind": "head", "note": row}
             continue
-        index, commitment, root, salt, content = row
-        entries = index + 1
+        entries, (salt, text) = row.number + 1, row.opened
         yield {
             "kind": "entry",
-            "index": index,
-            "commitment": commitment.hex(),
-            "root": root.hex(),
+            "index": row.number,
+            "commitment": row.commitment.hex(),
+            "root": row.root.hex(),
             "salt": salt.hex() if salt is not None else None,
-            "content": content,
+            "content": text,
         }
     yield {"kind": "end", "entries": entries}
 
@@ -74,8 +94,18 @@ def verify(verification: Verification) -> list[str]:
             if isinstance(row, str):
                 verification.head(row)
             else:
-                verification.entry(*row)
+                verification.entry(row.number, row.commitment, row.root, *row.opened)
+                if row.content and not _is_repeated(row.content):
+                    verification.find("the columns by which it is searched are not what its content says", row.number)
     return verification.end()
+
+
+def _is_repeated(content: Content) -> bool:
+    """Whether the columns of a row repeat its content. One that can't be read is found by its commitment."""
+    try:
+        return columns_of(content.text) == content.columns
+    except (ValueError, KeyError, TypeError):
+        return True
 
 
 def _leaves() -> Iterator[Row]:
@@ -85,13 +115,13 @@ def _leaves() -> Iterator[Row]:
     ):
         first, last = page[0][0], page[-1][0]
         contents = {
-            index: (bytes(salt), content)
-            for index, salt, content in EntryContent.objects.filter(index__range=(first, last)).values_list(
-                "index", "salt", "content"
+            index: Content(bytes(salt), text, Columns(*columns))
+            for index, salt, text, *columns in EntryContent.objects.filter(index__range=(first, last)).values_list(
+                "index", "salt", "content", *Columns._fields
             )
         }
         for index, commitment, root in page:
-            yield index, bytes(commitment), bytes(root), *contents.get(index, (None, None))
+            yield Row(index, bytes(commitment), bytes(root), contents.get(index))
 
 
 def _heads() -> Iterator[tuple[int, str]]:

@@ -3,7 +3,7 @@
     python log_verifier.py EXPORT [--trust KEY] [--head FILE]
 
 ``--trust`` names a key that its owner published elsewhere (more may be given); without one the export's first key is
-believed. ``--head`` names a file with a tree head that was kept: it shows whether the log was rewritten or cut since.
+believed. ``--head`` names a file with tree heads that were kept: it shows whether the log was rewritten or cut since.
 The exit code is 0 if everything holds, 1 if not, 2 if the export can't be read. Rapport itself verifies by this file.
 
 Leaves and nodes are hashed as RFC 9162 says. A leaf's data is a commitment: SHA-256 of 32 random bytes (the salt) and
@@ -26,10 +26,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 ORIGIN = "rapport/audit-log"
-ERASED = "audit_log.contents_erased"
-"""Type of the entry that says whose contents an erasure removed."""
-
+ERASED = "audit_log.contents_erased"  # type of the entry that says whose contents an erasure removed
 HEAD = re.compile(rf"{ORIGIN}\n([1-9]\d{{0,15}})\n([\w+/]{{43}}=)\ntime (\d{{1,15}})\n", re.ASCII)
+KEPT = re.compile(rf"^{ORIGIN}\n\d+\n.+\n.+\n\n— .+\n", re.MULTILINE)
 KEY = re.compile(rf"{ORIGIN} key\n(\S{{1,200}})\ntime \d{{1,15}}\n", re.ASCII)
 SALT_SIZE = 32
 ED25519 = b"\x01"  # the kind of key in a signed note
@@ -230,34 +229,34 @@ class Verification:
     def key(self, note: str) -> None:
         """Take a key, if one that is trusted introduced it."""
         try:
-            introduced = Note.parse(note)
-            key = parse_key_text(introduced.text)
+            key = parse_key_text((introduced := Note.parse(note)).text)
         except Unreadable as error:
-            self._find(f"a key can't be read: {error}")
+            self.find(f"a key can't be read: {error}")
             return
         if not self.keys:
             self.believed = key
-        by = self.keys.get(introduced.hash, self.believed)
-        if by and introduced.is_signed_by(by):
+        if (by := self.keys.get(introduced.hash, self.believed)) and introduced.is_signed_by(by):
             self.keys[key.hash] = key
         elif key not in self._named.values():
-            self._find(f"key {key} was introduced by no key that is trusted")
+            self.find(f"key {key} was introduced by no key that is trusted")
 
     def entry(self, index: int, commitment: bytes, root: bytes, salt: bytes | None, content: str | None) -> None:
         """Take the next entry. Without salt and content it was erased."""
         if index != self.entries:
-            self._at_wrong_index(index)
+            self._broken = True
+            missing = "missing, so that no later root can be computed", self.entries, index - 1
+            self.find(*missing if index > self.entries else ("comes twice, or out of order", index))
         self.entries = max(self.entries, index + 1)
         if content is None or salt is None:
             self._without_content.add(index)
         elif len(salt) != SALT_SIZE or commitment_of(salt, content) != commitment:
-            self._find("its content is not the one that was appended", index)
+            self.find("its content is not the one that was appended", index)
         elif ERASED in content:
             self._take_erasure(index, content)
         if not self._broken:
             self.tree.append(leaf_hash(commitment))
             if (differs := self.tree.root() != root) and not self._root_differs:
-                self._find("from here on the entries are not those whose root was stored with each", index)
+                self.find("from here on the entries are not those whose root was stored with each", index)
             self._root_differs = differs
         for note in self._kept.pop(self.entries, ()):
             self.head(note, kept=True)
@@ -268,22 +267,22 @@ class Verification:
             parsed = Note.parse(note)
             head = Head.parse(parsed.text)
         except Unreadable as error:
-            self._find(f"a tree head can't be read: {error}")
+            self.find(f"a tree head can't be read: {error}")
             return
         where = "a kept tree head" if kept else "the tree head"
         key = self.keys.get(parsed.hash)
-        if key is None or not parsed.is_signed_by(key):
-            self._find(f"{where} of {head.size} entries is signed by no key that is trusted")
+        if not (key and parsed.is_signed_by(key)):
+            self.find(f"{where} of {head.size} entries is signed by no key that is trusted")
             return
         self.heads += 1
         if self._broken:
             return
         if head.size != self.tree.size:
-            self._find(f"{where} of {head.size} entries comes after {self.tree.size}")
+            self.find(f"{where} of {head.size} entries comes after {self.tree.size}")
         elif head.root != self.tree.root():
             if kept or not self._heads_differ:
                 last = head.size - 1
-                self._find(f"not what {where} of {head.size} entries signed", min(self.signed_size, last), last)
+                self.find(f"not what {where} of {head.size} entries signed", min(self.signed_size, last), last)
             self._heads_differ |= not kept
         elif not kept:
             self.signed_size = head.size
@@ -291,25 +290,20 @@ class Verification:
     def end(self) -> list[str]:
         """Finish; everything that does not hold."""
         for size in sorted(self._kept):
-            self._find(f"a kept tree head has {size} entries, and the log {self.entries}: its end was removed")
+            self.find(f"a kept tree head has {size} entries, and the log {self.entries}: its end was removed")
         for first, last in runs(sorted(self._without_content)):
-            self._find("the content was removed, and no entry says that it was erased", first, last)
+            self.find("the content was removed, and no entry says that it was erased", first, last)
         if self.entries and not self.heads:
-            self._find("no tree head is signed by a key that is trusted")
+            self.find("no tree head is signed by a key that is trusted")
         return self.findings
 
     def summary(self) -> str:
         outcome = f"{len(self.findings) + self.more_findings:,} findings." if self.findings else "Everything holds."
         believed = f"\nThe first key was believed: {self.believed}" if self.believed else ""
-        entries = f"{self.entries:,} entries ({self.erased:,} erased, {self.signed_size:,} signed)"
-        return f"{entries}, {self.heads:,} tree heads. {outcome}{believed}"
-
-    def _at_wrong_index(self, index: int) -> None:
-        self._broken = True
-        if index > self.entries:
-            self._find("missing, so that no later root can be computed", self.entries, index - 1)
-        else:
-            self._find("comes twice, or out of order", index)
+        told = (
+            f"{self.entries:,} entries ({self.erased:,} erased, {self.signed_size:,} signed), {self.heads:,} tree heads"
+        )
+        return f"{told}. {outcome}{believed}"
 
     def _take_erasure(self, index: int, content: str) -> None:
         try:
@@ -317,12 +311,13 @@ class Verification:
             stretches = told["details"]["entries"] if told["type"] == ERASED else []
             named = {number for first, last in stretches for number in range(max(first, 0), min(last, index) + 1)}
         except (ValueError, TypeError, KeyError):
-            self._find("its content says of no erasure what was erased", index)
+            self.find("its content says of no erasure what was erased", index)
             return
         self.erased += len(self._without_content & named)
         self._without_content -= named
 
-    def _find(self, text: str, first: int | None = None, last: int | None = None) -> None:
+    def find(self, text: str, first: int | None = None, last: int | None = None) -> None:
+        """Keep something that does not hold, of an entry or a stretch of them."""
         if len(self.findings) >= MAX_FINDINGS:
             self.more_findings += 1
             return
@@ -360,8 +355,8 @@ def _take(told: dict[str, Any], verification: Verification) -> bool:
             verification.key(told["note"])
         case "entry":
             salt = None if told["salt"] is None else bytes.fromhex(told["salt"])
-            digests = bytes.fromhex(told["commitment"]), bytes.fromhex(told["root"])
-            verification.entry(int(told["index"]), *digests, salt, told["content"])
+            commitment, root = bytes.fromhex(told["commitment"]), bytes.fromhex(told["root"])
+            verification.entry(int(told["index"]), commitment, root, salt, told["content"])
         case "head":
             verification.head(told["note"])
         case "end":
@@ -373,20 +368,26 @@ def _take(told: dict[str, Any], verification: Verification) -> bool:
     return False
 
 
+def kept_heads(path: str) -> list[str]:
+    """The tree heads of a file; what a crash left of one is passed over. Raises Unreadable, OSError."""
+    if not (found := KEPT.findall("".join(_lines(path)))):
+        raise Unreadable(f"no tree head in {path}")
+    return found
+
+
 def _lines(path: str) -> Iterator[str]:
     with open(path, encoding="utf-8") as file:
-        while line := file.readline(MAX_LINE):
-            yield line
+        yield from iter(lambda: file.readline(MAX_LINE), "")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Verify an exported audit log.")
     parser.add_argument("export", help="file that `auditlog export` wrote")
     parser.add_argument("--trust", action="append", default=[], metavar="KEY", help="key that was published elsewhere")
-    parser.add_argument("--head", action="append", default=[], metavar="FILE", help="tree head that was kept")
+    parser.add_argument("--head", action="append", default=[], metavar="FILE", help="tree heads that were kept")
     given = parser.parse_args()
     try:
-        verification = Verification(given.trust, ["".join(_lines(path)) for path in given.head])
+        verification = Verification(given.trust, [one for path in given.head for one in kept_heads(path)])
         verify_lines(_lines(given.export), verification)
     except (OSError, UnicodeDecodeError, Unreadable) as error:
         sys.stderr.write(f"{error}\n")

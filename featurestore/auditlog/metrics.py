@@ -17,6 +17,16 @@ UNSIGNED = Gauge(
     "Time since the last tree head, while there are entries that none covers; 0 without any such.",
     registry=SHARED,
 )
+UNSENT = Gauge(
+    "rapport_audit_log_unsent_seconds",
+    "Time since the oldest tree head was signed that a place elsewhere lacks; 0 without any such.",
+    registry=SHARED,
+)
+FINDINGS = Gauge(
+    "rapport_audit_log_findings",
+    "What the last verification of the audit log found; -1 if it ended early.",
+    registry=SHARED,
+)
 UNKNOWN = float("nan")
 log = structlog.get_logger(__name__)
 
@@ -24,15 +34,21 @@ log = structlog.get_logger(__name__)
 @measured_every(15)
 def measure() -> None:
     """Update the gauges. Without the database they are NaN."""
-    entries = waiting_s = unsigned_s = UNKNOWN
+    entries = waiting_s = unsigned_s = unsent_s = findings = UNKNOWN
     try:
         state, now = selectors.log_state(), database_now()
         entries = float(state.entries)
         waiting_s = (now - state.waiting_since).total_seconds() if state.waiting_since else 0.0
         unsigned_s = (now - state.signed_at).total_seconds() if state.signed_at else float("inf")
         unsigned_s = unsigned_s if state.unsigned else 0.0
+        unsent = selectors.unsent_since()
+        unsent_s = (now - unsent).total_seconds() if unsent else 0.0
+        verified = selectors.last_verification()
+        findings = 0.0 if verified is None else -1.0 if verified.error else float(verified.found)
     except DatabaseError as error:
         log.warning("audit log not measured: the database is unavailable", error=str(error))
     ENTRIES.set(entries)
     UNSEQUENCED.set(waiting_s)
     UNSIGNED.set(unsigned_s)
+    UNSENT.set(unsent_s)
+    FINDINGS.set(findings)

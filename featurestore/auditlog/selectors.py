@@ -1,4 +1,4 @@
-"""Readers of the audit log: its state, an entry with its proof, proofs of growth."""
+"""Readers of the audit log: its state, an entry with its proof, proofs of growth, what was sent and verified."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 from django.db.models import Min
 
 from featurestore.auditlog.errors import UnknownEntry
-from featurestore.auditlog.models import EntryContent, Leaf, TreeHead, WaitingEntry
+from featurestore.auditlog.models import EntryContent, HeadDestination, Leaf, LogVerification, TreeHead, WaitingEntry
 from featurestore.auditlog.proofs import consistency_proof, inclusion_proof
 from featurestore.auditlog.stored_tree import StoredTree, stored_size
+from featurestore.config import settings
 
 
 class LogState(NamedTuple):
@@ -33,6 +34,26 @@ def log_state() -> LogState:
         signed_at=last.at if last else None,
         waiting_since=since,
     )
+
+
+def unsent_since() -> datetime | None:
+    """When the oldest tree head was signed that a place of the settings lacks, and no later one covers; None if none.
+
+    A place that got a tree head of more entries than the log has lacks the last one.
+    """
+    sent = dict(HeadDestination.objects.values_list("address", "size"))
+    times = [_unsent_since(sent.get(address, 0)) for address in settings().audit_log_places]
+    return min((one for one in times if one), default=None)
+
+
+def _unsent_since(size: int) -> datetime | None:
+    head = TreeHead.objects.filter(size__gt=size).order_by("size").first() or last_head()
+    return head.at if head and head.size != size else None
+
+
+def last_verification() -> LogVerification | None:
+    """The last verification that ended."""
+    return LogVerification.objects.exclude(finished_at=None).first()
 
 
 def last_head() -> TreeHead | None:

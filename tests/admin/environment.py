@@ -21,6 +21,8 @@ from featurestore.access.roles import (
 from featurestore.accesslog.batches import Batch, BatchContext, Read, RequestCount
 from featurestore.accesslog.consumer import ReceivedBatch, write
 from featurestore.audit.models import AuditRun, Finding
+from featurestore.auditlog.models import EntryContent, HeadDestination, LogVerification, TreeHead
+from featurestore.auditlog.services import sequence_due, sign_due
 from featurestore.consent import services
 from featurestore.consent.services import RecordedDecision
 from featurestore.customers.models import Customer, LegalHold, Suppression
@@ -160,6 +162,29 @@ class AdminEnvironment:
             staff=staff_member, subject=subject, reason="incident 7 of today", began_at=began,
             ends_at=began + timedelta(minutes=30),
         )  # fmt: skip
+
+    def log_entries(self, customer_id: str = "C42") -> EntryContent:
+        """What waits for its index gets it, with a tree head over it; the newest entry about a customer."""
+        sequence_due()
+        sign_due(datetime.now(UTC) + timedelta(hours=TreeHead.objects.count()))
+        return EntryContent.objects.filter(subject=self.customers[customer_id].subject).latest("index")
+
+    @staticmethod
+    def log_verification(found: int = 0) -> LogVerification:
+        """A verification that has ended."""
+        now = datetime.now(UTC)
+        return LogVerification.objects.create(
+            started_at=now, started_by="olivia", finished_at=now, entries=9, heads=2, root="ab" * 32, found=found,
+            findings="entry 5: missing" * found,
+        )  # fmt: skip
+
+    @staticmethod
+    def tree_head_place() -> HeadDestination:
+        """A place to which the last tree head could not be sent."""
+        number = HeadDestination.objects.count()
+        return HeadDestination.objects.create(
+            address=f"file:/kept/{number}", size=7, sent_at=datetime.now(UTC), attempts=2, error="The disk is full."
+        )
 
     @staticmethod
     def retention_run() -> RetentionRun:

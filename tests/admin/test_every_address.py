@@ -68,6 +68,7 @@ WORKED_ON = {
     for what in ("add", "verify", "contact", "assign", "answer", "wait", "continue", "extend", "refuse", "close",
                  "withdraw", "assign_selected", "answer_selected", "extend_selected", "close_selected")
 }  # fmt: skip
+VERIFYING = {"auditlog_logverification_verify_now"}
 EVICTING = {"retention_evictionrun_count_idle", "retention_evictionrun_evict_now"}
 ENDED = {"access_apiclient_deactivate", "access_apiclient_revoke_tokens"}
 CHANGES: dict[str, set[str]] = {
@@ -75,6 +76,7 @@ CHANGES: dict[str, set[str]] = {
     | {"consent_purpose_change", "consent_purpose_retire", "consent_purpose_add", "consent_notice_add"}
     | {"audit_finding_dismiss", "audit_auditrun_run_now"}
     | EVICTING
+    | VERIFYING
     | {"retention_retentionrule_count", "retention_retentionrule_apply_now"}
     | {"customers_legalhold_place", "customers_legalhold_release"}
     | {f"exports_dataexport_{what}" for what in ("release", "cancel", "withhold", "show_link")}
@@ -84,6 +86,7 @@ CHANGES: dict[str, set[str]] = {
     "petra": RENEWED
     | ENDED
     | EVICTING
+    | VERIFYING
     | {f"access_apiclient_{what}" for what in ("add", "change", "allow", "assign_staff", "create_key", "create_secret")}
     | {f"ingest_deadletter_{what}" for what in ("replay", "discard", "replay_selected", "discard_selected")},
     "chris": RENEWED | ENDED,
@@ -124,6 +127,8 @@ def full(env: AdminEnvironment) -> AdminEnvironment:
     for _ in range(2):
         env.eviction_run()
         env.retention_run()
+        env.log_verification()
+        env.tree_head_place()
     LoginEvent.objects.create(kind="failed")
     Holiday.objects.exclude(pk__in=Holiday.objects.order_by("pk")[:2]).delete()  # 73 more have the same pages
     receive_requests(env)
@@ -143,6 +148,7 @@ def full(env: AdminEnvironment) -> AdminEnvironment:
     for name in ASSIGNED:
         person = User.objects.get(username=name)
         assign_client(ApiClient.objects.get(name="support-bot"), person, actor="petra")
+    env.log_entries(ANNA)
     return env
 
 

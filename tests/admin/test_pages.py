@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import reverse
 
+from featurestore.auditlog.models import EntryContent
 from featurestore.logins.models import LoginEvent
 from tests.admin.environment import AdminEnvironment, text_of
 
@@ -15,6 +16,7 @@ OFFICER = {
     "accesslog.AccessGap", "accesslog.AccessRecord",
     "access.ApiClient", "access.ApiKey", "access.ClientSecret", "consent.ConsentRecord", "consent.Notice",
     "consent.PermissionChange", "consent.Purpose", "ingest.DeadLetter", "audit.AuditRun", "audit.Finding",
+    "auditlog.EntryContent", "auditlog.HeadDestination", "auditlog.LogVerification",
     "customers.Customer", "customers.LegalHold", "customers.Suppression", "erasure.Erasure", "exports.DataExport",
     "logins.LoginEvent",
     "requests.SubjectRequest", "requests.CustomerMessage", "requests.Regime", "requests.RegimeRule", "requests.Holiday",
@@ -22,8 +24,8 @@ OFFICER = {
     "staffreads.EmergencyAccess",
 }  # fmt: skip
 APPS = [
-    "access", "accesslog", "audit", "auth", "consent", "customers", "erasure", "ingest", "logins", "requests",
-    "retention", "staffreads",
+    "access", "accesslog", "audit", "auditlog", "auth", "consent", "customers", "erasure", "ingest", "logins",
+    "requests", "retention", "staffreads",
 ]  # fmt: skip
 REQUESTS = {model for model in OFFICER if model.startswith("requests.")}
 SEEN = {
@@ -33,7 +35,7 @@ SEEN = {
     - REQUESTS
     - {"logins.LoginEvent", "accesslog.AccessRecord", "consent.ConsentRecord", "customers.Customer"}
     - {"customers.LegalHold", "customers.Suppression", "erasure.Erasure", "exports.DataExport"}
-    - {"retention.RetentionRule", "retention.RetentionRun", "staffreads.EmergencyAccess"},
+    - {"auditlog.EntryContent", "retention.RetentionRule", "retention.RetentionRun", "staffreads.EmergencyAccess"},
     "chris": {"consent.Notice", "consent.Purpose"},
     "iris": {"requests.SubjectRequest"},
     "anton": REQUESTS | {"customers.Customer", "erasure.Erasure", "exports.DataExport"},
@@ -67,8 +69,12 @@ def full_env(env: AdminEnvironment) -> AdminEnvironment:
     env.eviction_run()
     env.emergency()
     env.retention_run()
+    env.log_verification()
+    env.tree_head_place()
     LoginEvent.objects.create(kind="failed")
     env.subject_request()
+    env.give("C42")
+    env.log_entries()
     return env
 
 
@@ -139,5 +145,6 @@ def test_malformed_queries_and_keys_are_no_server_error(full_env: AdminEnvironme
     root, page = full_env.log_in("root"), address(model, "changelist")
     for query in ODD:
         assert root.get(page, query, follow=True).status_code in (200, 400), query  # 400: a field without a filter
-    for key in ("0", "-1", "x", "99999999999999999999999", "_5F", "1/../2"):
+    first = "-2" if model is EntryContent else "0"  # entries are numbered from 0 on
+    for key in (first, "-1", "x", "99999999999999999999999", "_5F", "1/../2"):
         assert root.get(f"{page}{key}/change/").status_code in (302, 404), key

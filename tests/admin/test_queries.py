@@ -17,6 +17,7 @@ LISTS = [
     "access_clientsecret", "accesslog_accessrecord", "accesslog_accessgap", "auth_user", "auth_group",
     "logins_loginevent", "retention_evictionrun",
     "retention_retentionrun", "requests_subjectrequest", "staffreads_emergencyaccess",
+    "auditlog_entrycontent", "auditlog_logverification", "auditlog_headdestination",
 ]  # fmt: skip
 MAX_QUERIES = 14
 """Session, user and its permissions, the page's rows, their count, choices of filters."""
@@ -33,9 +34,12 @@ def fill(env: AdminEnvironment, names: range) -> None:
         env.eviction_run()
         env.emergency()
         env.retention_run()
+        env.log_verification()
+        env.tree_head_place()
         env.dead_letter(f"D{n}", reason=f"reason_{n}")
         services.define_purpose(f"purpose{n}", title=f"Purpose {n}", lawful_basis="consent")
         services.publish_notice(f"notice{n}", 1, "en", "Text", ["service", f"purpose{n}"])
+    env.log_entries()
 
 
 @pytest.mark.parametrize("name", ["root", "olivia"])

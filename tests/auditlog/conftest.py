@@ -38,10 +38,10 @@ def write(*numbers: int, subject: str = "", when: float = 0) -> None:
             append(Entry("test.done", at(when), {"number": number}, "Staff S", subject))
 
 
-def write_signed(*sizes: int) -> None:
-    """Make a log whose tree heads have these sizes."""
+def write_signed(*sizes: int, hour: int = 0) -> None:
+    """Make a log whose tree heads have these sizes: one each hour, from an hour on."""
     for number, size in enumerate(sizes):
         write(*range(stored_size(), size))
         sequence()
-        assert sign_due(at(3600 * number)) is not None
+        assert sign_due(at(3600 * (hour + number))) is not None
         sequence()  # the first one adds the entry that says which key was added

@@ -52,6 +52,10 @@ def alter_content_and_commitment() -> None:
     Leaf.objects.filter(pk=5).update(commitment=commitment_of(salt, '{"type":"something.else"}'))
 
 
+def alter_column() -> None:
+    EntryContent.objects.filter(pk=5).update(actor="Staff T")
+
+
 def remove_content() -> None:
     EntryContent.objects.filter(pk=5).delete()
 
@@ -81,7 +85,8 @@ def insert() -> None:
     for index in reversed(range(5, Leaf.objects.count())):
         content = EntryContent.objects.get(pk=index)
         EntryContent.objects.filter(pk=index + 1).delete()
-        EntryContent.objects.create(index=index + 1, salt=content.salt, content=content.content)
+        content.pk = index + 1
+        content.save(force_insert=True)
         leaf = Leaf.objects.get(pk=index)
         Leaf.objects.filter(pk=index + 1).delete()
         Leaf.objects.create(index=index + 1, commitment=leaf.commitment, root=leaf.root)
@@ -105,6 +110,7 @@ def alter_all_roots() -> None:
     [
         (alter_content, "entry 5: its content is not the one that was appended"),
         (alter_content_and_commitment, "entry 5: from here on the entries are not those whose root was stored"),
+        (alter_column, "entry 5: the columns by which it is searched are not what its content says"),
         (remove_content, "entry 5: the content was removed, and no entry says that it was erased"),
         (remove_entry, "entry 5: missing"),
         (reorder, "entry 5: from here on the entries are not those whose root was stored"),

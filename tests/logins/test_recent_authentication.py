@@ -33,6 +33,10 @@ def pages(env: AdminEnvironment) -> Iterator[str]:
     env.retention_run()
     LoginEvent.objects.create(kind="failed")
     env.subject_request()
+    env.log_verification()
+    env.tree_head_place()
+    env.give("C42")
+    env.log_entries()
     for model, model_admin in admin.site._registry.items():
         row = model._default_manager.order_by("pk").first()
         assert row is not None, model

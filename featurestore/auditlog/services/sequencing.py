@@ -7,6 +7,7 @@ may be first. A process that dies here leaves nothing behind: one transaction do
 
 from django.db import transaction
 
+from featurestore.auditlog.content_rows import content_row
 from featurestore.auditlog.log_verifier import CompactRange, commitment_of, leaf_hash
 from featurestore.auditlog.models import EntryContent, Leaf, Node, WaitingEntry
 from featurestore.auditlog.proofs import compact_range
@@ -56,10 +57,7 @@ def _write(waiting: list[WaitingEntry], size: int) -> None:
         tree.append(leaf_hash(commitment), nodes)
         leaves.append(Leaf(index=index, commitment=commitment, root=tree.root()))
     Leaf.objects.bulk_create(leaves)
-    EntryContent.objects.bulk_create(
-        EntryContent(index=index, subject=one.subject, salt=one.salt, content=one.content)
-        for index, one in enumerate(waiting, size)
-    )
+    EntryContent.objects.bulk_create(content_row(index, one) for index, one in enumerate(waiting, size))
     Node.objects.bulk_create(
         Node(level=level, index=index, hash=hash_) for level, index, hash_ in nodes if level % LEVELS == 0
     )

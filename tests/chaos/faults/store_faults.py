@@ -64,7 +64,8 @@ def hashes_deleted(context: FaultContext) -> Iterator[Disturbance]:
             for customer in chosen:
                 quiet.enter_context(customer.without_events())
             wait_until_up_to_date(context.client, chosen)
-            assert not adopt_starts(context.client, chosen)
+            unexpected = adopt_starts(context.client, chosen)
+            assert not unexpected, unexpected
             deleted_ms = round(time.time() * 1000)
             redis.delete(*(subject_key(customer.subject) for customer in chosen))
             disturbance = Disturbance(partitions=frozenset(), customers=chosen)

@@ -2,14 +2,13 @@
 
 import json
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from featurestore.auditlog import export, selectors
 from featurestore.auditlog.errors import AuditLogError
-from featurestore.auditlog.log_verifier import Note, Unreadable, Verification, parse_key_text
+from featurestore.auditlog.log_verifier import Note, Unreadable, Verification, kept_heads, parse_key_text
 
 
 class Command(BaseCommand):
@@ -19,7 +18,7 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True)
         verify = actions.add_parser("verify", help="verify every entry, its content and every tree head")
         verify.add_argument("--trust", action="append", default=[], metavar="KEY", help="a key that was kept elsewhere")
-        verify.add_argument("--head", action="append", default=[], metavar="FILE", help="a tree head that was kept")
+        verify.add_argument("--head", action="append", default=[], metavar="FILE", help="tree heads that were kept")
         prove = actions.add_parser("prove", help="show an entry with its proof, or the proof that the log only grew")
         which = prove.add_mutually_exclusive_group(required=True)
         which.add_argument("--entry", type=int, metavar="N", help="number of the entry")
@@ -36,7 +35,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
 
     def _verify(self, trust: list[str], head: list[str], **_: Any) -> None:
-        verification = Verification(trust, [Path(path).read_text(encoding="utf-8") for path in head])
+        verification = Verification(trust, [one for path in head for one in kept_heads(path)])
         for finding in export.verify(verification):
             self.stdout.write(finding)
         self.stdout.write(verification.summary())
