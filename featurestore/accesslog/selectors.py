@@ -23,8 +23,10 @@ class Reads(NamedTuple):
     complete: bool
 
 
-def reads_of(subject: str, since: datetime, until: datetime, purposes: Collection[str], limit: int) -> Reads:
-    """The reads of a subject within a time, for these purposes, at most so many.
+def reads_of(
+    subject: str, since: datetime, until: datetime, purposes: Collection[str], limit: int, client: str = ""
+) -> Reads:
+    """The reads of a subject within a time, for these purposes, at most so many; by one client, if it is named.
 
     They are not complete if there are more, if records of the time are missing or not stored yet, or if retention has
     deleted them.
@@ -32,6 +34,8 @@ def reads_of(subject: str, since: datetime, until: datetime, purposes: Collectio
     found = AccessRecord.objects.filter(
         subject=subject, at__gte=since, at__lte=until, context__purpose__in=purposes
     ).select_related("context")
+    if client:
+        found = found.filter(context__client=client)
     records = list(found.order_by("-at", "-pk")[: limit + 1])
     kept = since >= database_now() - timedelta(days=settings().access_record_days)
     unstored = WriterProcess.objects.filter(state=WriterProcess.State.RUNNING, complete_until__lt=until)

@@ -41,6 +41,7 @@ TEXTS: dict[str, VerificationTexts] = {
         {
             "consent_receipt": "Consent receipt",
             "erasure_certificate": "Erasure certificate",
+            "as_of": "What was allowed and read, as of a time",
             "compliance_manifest": "Manifest of a compliance export",
         },
         "Document",
@@ -64,6 +65,7 @@ TEXTS: dict[str, VerificationTexts] = {
         {
             "consent_receipt": "Nachweis einer Einwilligung",
             "erasure_certificate": "Löschbescheinigung",
+            "as_of": "Was zu einer Zeit erlaubt war und gelesen wurde",
             "compliance_manifest": "Manifest eines Compliance-Exports",
         },
         "Dokument",
@@ -87,6 +89,7 @@ TEXTS: dict[str, VerificationTexts] = {
         {
             "consent_receipt": "Justificante de consentimiento",
             "erasure_certificate": "Certificado de supresión",
+            "as_of": "Lo que estaba permitido y se leyó en un momento",
             "compliance_manifest": "Manifiesto de una exportación de cumplimiento",
         },
         "Documento",

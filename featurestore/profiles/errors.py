@@ -17,3 +17,7 @@ class KeptByHold(RegistrationError):
     """A legal hold keeps rows of the erased customer under the same identifier."""
 
     code = "kept_by_hold"
+
+
+class UnknownClient(Exception):
+    """A name that no API client has."""

@@ -9,12 +9,16 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from featurestore.auditlog.document_proofs import verify_logged
+from featurestore.auditlog.services import sequence_due, sign_due
 from featurestore.consent.models import ConsentRecord
 from featurestore.consent.services.erasure import erase_permissions
 from featurestore.customers.models import Customer
 from tests.admin.environment import AdminEnvironment, text_of
+from tests.kit.logins import log_in
 
 PAGE = reverse("admin:customers_customer_as_of")
+SIGN = reverse("admin:customers_customer_sign_as_of")
 
 
 @pytest.fixture
@@ -83,3 +87,46 @@ def test_reads_are_shown_to_who_may_see_every_clients_reads(env: AdminEnvironmen
 
 def test_page_is_closed_to_who_may_not_see_consent(env: AdminEnvironment) -> None:
     assert env.log_in("chris").get(PAGE).status_code == 403
+
+
+def test_what_is_shown_is_issued_as_a_signed_document(env: AdminEnvironment, olivia: Client) -> None:
+    env.access_record()
+    shown = ask(olivia)
+    assert "Issue as a signed document" in text_of(shown)
+    asked = shown.request["QUERY_STRING"]
+    assert f"{SIGN}?{asked}" in text_of(shown).replace("&amp;", "&")
+    page = olivia.post(f"{SIGN}?{asked}", follow=True)
+    assert "The document is issued." in text_of(page)
+    sequence_due()
+    sign_due()
+    signed = olivia.post(f"{SIGN}?{asked}")
+    assert signed["Content-Disposition"] == 'attachment; filename="as-of.json"'
+    verified = verify_logged(signed.content.decode()).verified
+    assert verified.document["subject"] == env.customers["C42"].subject
+    assert "No API client has the name" in text_of(olivia.post(f"{SIGN}?{asked}&client=nobody", follow=True))
+    assert "This field is required" in text_of(olivia.post(f"{SIGN}?{asked}&customer_id=", follow=True))
+
+
+def test_reads_of_one_client_are_listed_alone(env: AdminEnvironment, olivia: Client) -> None:
+    env.access_record()
+    at = timezone.localtime().strftime("%Y-%m-%dT%H:%M:%S")
+    for client, reads in (("", 1), ("support-bot", 1), ("sales-bot", 0)):
+        page = olivia.get(PAGE, {"customer_id": "C42", "at": at, "client": client})
+        assert len(page.context["reads"].records) == reads
+
+
+def test_who_may_not_see_every_read_issues_no_document(env: AdminEnvironment) -> None:
+    person = User.objects.get(username="iris")
+    person.user_permissions.add(*Permission.objects.filter(codename__in=["view_customer", "view_consentrecord"]))
+    iris = env.log_in("iris")
+    assert "Issue as a signed document" not in text_of(ask(iris))
+    assert iris.post(f"{SIGN}?customer_id=C42").status_code == 403
+
+
+def test_who_is_asked_for_a_password_comes_back_to_the_page(env: AdminEnvironment) -> None:
+    old, query = log_in("olivia", age_s=3600), "customer_id=C42&client=&at=2026-01-01T00%3A00"
+    asked = old.post(f"{SIGN}?{query}")
+    assert asked.headers["Location"].startswith(reverse("account_reauthenticate"))
+    shown = old.post(asked.headers["Location"], {"password": "pw", "next": f"{SIGN}?{query}"}, follow=True)
+    assert shown.request["PATH_INFO"] == PAGE
+    assert shown.context["form"]["customer_id"].value() == "C42"

@@ -1,6 +1,6 @@
 """Form and contents of the page that shows what a customer allowed at a past time."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -10,8 +10,8 @@ from featurestore.accesslog.selectors import reads_of
 from featurestore.consent.as_of import permissions_as_of
 from featurestore.customers.selectors import stored_subject
 from featurestore.identity import MAX_IDENTIFIER_LENGTH
+from featurestore.profiles.as_of_document import READS_BEFORE
 
-READS_BEFORE = timedelta(days=1)
 MAX_READS = 50
 
 
@@ -21,6 +21,12 @@ class AsOfForm(forms.Form):
     customer_id = forms.CharField(
         label="Customer id", max_length=MAX_IDENTIFIER_LENGTH, strip=False, widget=UnfoldAdminTextInputWidget
     )
+    client = forms.CharField(
+        required=False,
+        max_length=64,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Name of an API client, to see its reads alone. Empty: the reads of all.",
+    )
     at = forms.DateTimeField(
         label="Time",
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
@@ -28,7 +34,7 @@ class AsOfForm(forms.Form):
     )
 
 
-def past_of(customer_id: str, at: datetime) -> dict[str, Any]:
+def past_of(customer_id: str, at: datetime, client: str) -> dict[str, Any]:
     """What a customer allowed at a time, also one who was erased since, and the reads of the day before it.
 
     Raises ConsentError.
@@ -39,5 +45,5 @@ def past_of(customer_id: str, at: datetime) -> dict[str, Any]:
         "asked": at,
         "purposes": found,
         "reads_since": since,
-        "reads": reads_of(stored_subject(customer_id), since, at, purposes, MAX_READS),
+        "reads": reads_of(stored_subject(customer_id), since, at, purposes, MAX_READS, client),
     }

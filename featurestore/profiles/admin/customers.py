@@ -1,5 +1,6 @@
 """Admin page of customers: search by id, permissions and their reasons, and pages that record a decision."""
 
+import json
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -16,8 +17,11 @@ from django.views.decorators.http import require_safe
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter, DropdownFilter
 from unfold.decorators import action
 
+from featurestore.auditlog.services import signed_document
 from featurestore.backoffice.base import ReadOnlyAdmin, found_exactly
 from featurestore.backoffice.permitted import permitted
+from featurestore.backoffice.reauthentication import ask_again
+from featurestore.clock import database_now
 from featurestore.consent import selectors, services
 from featurestore.consent.errors import ConsentError
 from featurestore.consent.models import CurrentPermission, Notice, Purpose
@@ -27,7 +31,11 @@ from featurestore.customers.models import Customer
 from featurestore.profiles.admin.as_of import AsOfForm, past_of
 from featurestore.profiles.admin.decision_forms import DecisionForm, GiveForm
 from featurestore.profiles.admin.status import status_of
+from featurestore.profiles.as_of_document import KIND, as_of_document
+from featurestore.profiles.errors import UnknownClient
 
+READS_OF_ALL = ("accesslog.view_accessrecord", "access.view_apiclient")
+"""Permissions to see the reads of every client."""
 MAX_TIMELINE_RECORDS = 50
 """Consent records on the customer's page; the list of consent records has all."""
 
@@ -128,6 +136,7 @@ class CustomerAdmin(ReadOnlyAdmin):
             path("<int:object_id>/pause/", wrap(self.pause), name="customers_customer_pause_all"),
             path("<int:object_id>/lift/", wrap(self.lift), name="customers_customer_lift_all"),
             path("as-of/", wrap(self.as_of), name="customers_customer_as_of"),
+            path("as-of/sign/", wrap(self.sign_as_of), name="customers_customer_sign_as_of"),
             *super().get_urls(),
         ]
 
@@ -177,13 +186,40 @@ class CustomerAdmin(ReadOnlyAdmin):
         context: dict[str, Any] = {"form": form, "title": "What was allowed at a time"}
         if form.is_valid():
             try:
-                context |= past_of(form.cleaned_data["customer_id"], form.cleaned_data["at"])
+                context |= past_of(**form.cleaned_data)
             except ConsentError as error:
                 form.add_error(None, str(error))
             else:
-                if not request.user.has_perms(["accesslog.view_accessrecord", "access.view_apiclient"]):
-                    del context["reads"]  # of every client
+                context["may_sign"] = request.user.has_perms(READS_OF_ALL)
+                if not context["may_sign"]:
+                    del context["reads"]
         return self.render_page(request, None, "admin/customers/customer/as_of.html", **context)
+
+    def sign_as_of(self, request: HttpRequest) -> HttpResponse:
+        """Issue what the page shows as a signed document, or download it once a tree head covers its entry.
+
+        The question is in the address, so that who is asked for a password comes back to the page that shows it.
+        """
+        if not (self.has_past_permission(request) and request.user.has_perms(READS_OF_ALL)):
+            raise PermissionDenied
+        if again := ask_again(request):
+            return again
+        form, page = AsOfForm(request.GET), f"{reverse('admin:customers_customer_as_of')}?{request.GET.urlencode()}"
+        if request.method != "POST" or not form.is_valid():
+            return HttpResponseRedirect(page)
+        try:
+            document, subject = as_of_document(**form.cleaned_data)
+        except (ConsentError, UnknownClient) as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(page)
+        staff, now = request.user.get_username(), database_now()
+        signed = signed_document(KIND, document, subject=subject, actor=staff, now=now)
+        if signed is None:
+            messages.success(request, "The document is issued. Ask again in a minute: it is signed by then.")
+            return HttpResponseRedirect(page)
+        response = HttpResponse(json.dumps(signed, indent=2, ensure_ascii=False), content_type="application/json")
+        response["Content-Disposition"] = 'attachment; filename="as-of.json"'
+        return response
 
     def may_decide(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("consent.add_consentrecord"))
