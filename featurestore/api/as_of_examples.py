@@ -22,7 +22,13 @@ AGREED = {
 UNDECIDED = AGREED | dict.fromkeys(
     ("since", "recorded_at", "in_effect_at", "record", "decision", "decided_at", "method", "notice")
 )
-ANSWER = {"at": ASKED["at"], "reads_since": "2026-11-21T12:00:05Z", "reads": [], "reads_complete": True}
+ANSWER = {
+    "at": ASKED["at"],
+    "reads_since": "2026-11-21T12:00:05Z",
+    "reads": [],
+    "reads_complete": True,
+    "signed_document": None,
+}
 
 AS_OF = [
     Example("allowed", "A customer had agreed five seconds before", ASKED, 200, ANSWER | {"purposes": [AGREED]}),
@@ -32,6 +38,13 @@ AS_OF = [
         ASKED,
         200,
         ANSWER | {"purposes": [UNDECIDED | {"allowed": False, "reason": "never_allowed"}]},
+    ),
+    Example(
+        "to-be-signed",
+        "The answer is to be signed: it is in the answer a minute later",
+        ASKED | {"signed": True},
+        200,
+        ANSWER | {"purposes": [AGREED]},
     ),
     NO_KEY,
     Example(

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -17,9 +17,12 @@ from featurestore.api.django_adapter import respond_to
 from featurestore.api.documents import operation
 from featurestore.api.errors import AsOfProblem, Forbidden, Malformed, TooLarge, Unauthorised, Unavailable
 from featurestore.api.reply import Call, Reply, encode
+from featurestore.auditlog.services import signed_document
+from featurestore.clock import database_now
 from featurestore.config import settings
 from featurestore.consent.as_of import PurposeAsOf, permissions_as_of
 from featurestore.consent.errors import ConsentError, UnknownCustomer
+from featurestore.profiles.as_of_document import KIND, as_of_document
 
 MAX_PURPOSES, MAX_READS, MAX_READ_HOURS = 50, 100, 744
 
@@ -33,6 +36,9 @@ class AsOfRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     read_hours: Annotated[
         float, msgspec.Meta(ge=0, le=MAX_READ_HOURS, description="Hours before `at` of which reads are listed.")
     ] = 24
+    signed: Annotated[
+        bool, msgspec.Meta(description="Issue the answer as a signed document; a minute later it is answered.")
+    ] = False
 
 
 class PurposeThen(msgspec.Struct):
@@ -71,13 +77,18 @@ class ReadThen(msgspec.Struct):
 
 
 class AsOfAnswer(msgspec.Struct):
-    """``reads``: the last hundred at most, the newest first. ``reads_complete``: there were no others."""
+    """``reads``: the last hundred at most, the newest first. ``reads_complete``: there were no others.
+
+    ``signed_document``: of these purposes, with the reads of the day before, if `signed` asked for it; null until it is
+    signed.
+    """
 
     at: datetime
     purposes: list[PurposeThen]
     reads_since: datetime
     reads: list[ReadThen]
     reads_complete: bool
+    signed_document: dict[str, Any] | None
 
 
 BODY = BodyDecoder(AsOfRequest)
@@ -120,10 +131,18 @@ def answer_as_of(call: Call) -> Reply:
         raise AsOfProblem(status, error.code.replace("_", "-"), str(error)) from None
     since = body.at - timedelta(hours=body.read_hours)
     reads = reads_of(subject, since, body.at, asked, MAX_READS)
-    return Reply(HTTPStatus.OK, encode(_answer(body.at, found, since, reads)))
+    signed = _signed(body, asked, credential.client) if body.signed else None
+    return Reply(HTTPStatus.OK, encode(_answer(body.at, found, since, reads, signed)))
 
 
-def _answer(at: datetime, found: list[PurposeAsOf], since: datetime, reads: Reads) -> AsOfAnswer:
+def _signed(body: AsOfRequest, purposes: frozenset[str], actor: str) -> dict[str, Any] | None:
+    document, subject = as_of_document(body.customer_id, body.at, purposes=purposes)
+    return signed_document(KIND, document, subject=subject, actor=actor, now=database_now())
+
+
+def _answer(
+    at: datetime, found: list[PurposeAsOf], since: datetime, reads: Reads, signed: dict[str, Any] | None
+) -> AsOfAnswer:
     listed = [
         ReadThen(
             one.at,
@@ -136,7 +155,7 @@ def _answer(at: datetime, found: list[PurposeAsOf], since: datetime, reads: Read
         )
         for one in reads.records
     ]
-    return AsOfAnswer(at, [_purpose(one) for one in found], since, listed, reads.complete)
+    return AsOfAnswer(at, [_purpose(one) for one in found], since, listed, reads.complete, signed)
 
 
 def _purpose(one: PurposeAsOf) -> PurposeThen:

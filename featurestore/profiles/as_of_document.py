@@ -4,6 +4,7 @@ With a client it answers: what could this client know of this customer, and did 
 subject. The document is the same text at each call while nothing is deleted that it is made of.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,13 +34,16 @@ def customer_of(text: str) -> str:
     return found or text
 
 
-def as_of_document(customer_id: str, at: datetime, client: str = "") -> tuple[dict[str, Any], str]:
+def as_of_document(
+    customer_id: str, at: datetime, client: str = "", purposes: Collection[str] | None = None
+) -> tuple[dict[str, Any], str]:
     """The document about a customer, and the customer's subject. ``client``: the one that is asked about, if any.
+    ``purposes``: those that are told; all, unless they are named.
 
     Of an erased customer none is made: its entry of the audit log would name them again. Raises ConsentError for a
     customer who is not registered and a time in the future, UnknownClient.
     """
-    found = permissions_as_of(customer_id, at)
+    found = [one for one in permissions_as_of(customer_id, at) if purposes is None or one.purpose.name in purposes]
     subject, since = stored_subject(customer_id), at - READS_BEFORE
     reads = reads_of(subject, since, at, [one.purpose.name for one in found], MOST_READS, client)
     document = {

@@ -68,6 +68,7 @@ PREPARATIONS: dict[str, Callable[[ServingEnvironment], None]] = {
     "kafka-unavailable": kafka_unavailable,
     "superseded": withdrawn_a_minute_ago,
     "allowed": lambda _: agreed_at_noon(),
+    "to-be-signed": lambda _: agreed_at_noon(),
     "erased": lambda _: add_suppressions([entry_of("C13")], NOON),
 }
 
