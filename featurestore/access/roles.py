@@ -63,6 +63,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     REQUEST_APPROVER: (
         "requests.view_*",
         "requests.approve_subjectrequest",
+        "auditlog.view_entrycontent",
+        "auditlog.view_logverification",
         "customers.view_customer",
         "erasure.view_erasure",
         "exports.view_dataexport",

@@ -1,10 +1,11 @@
 """The log as it is told to a verifier: keys, then entries in order, each tree head after its last entry."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
+from django.db.models import Max
 
 from featurestore.auditlog.content_rows import Columns, columns_of
 from featurestore.auditlog.log_verifier import Verification
@@ -85,18 +86,23 @@ def lines() -> Iterator[dict[str, Any]]:
     yield {"kind": "end", "entries": entries}
 
 
-def verify(verification: Verification) -> list[str]:
-    """Verify the log in the database; everything that does not hold."""
-    with snapshot():
-        for note in key_notes():
-            verification.key(note)
-        for row in rows():
-            if isinstance(row, str):
-                verification.head(row)
-            else:
-                verification.entry(row.number, row.commitment, row.root, *row.opened)
-                if row.content and not _is_repeated(row.content):
-                    verification.find("the columns by which it is searched are not what its content says", row.number)
+def verify(verification: Verification, progress: Callable[[int], object] = lambda entries: None) -> list[str]:
+    """Verify the log in the database; everything that does not hold. ``progress`` is told the entries so far.
+
+    Others append and erase meanwhile: an entry whose content goes is followed by the one that says so, and tree heads
+    that are signed after the beginning are not read.
+    """
+    for note in key_notes():
+        verification.key(note)
+    for row in rows():
+        if isinstance(row, str):
+            verification.head(row)
+            continue
+        verification.entry(row.number, row.commitment, row.root, *row.opened)
+        if row.content and not _is_repeated(row.content):
+            verification.find("the columns by which it is searched are not what its content says", row.number)
+        if verification.entries % PAGE == 0:
+            progress(verification.entries)
     return verification.end()
 
 
@@ -125,7 +131,9 @@ def _leaves() -> Iterator[Row]:
 
 
 def _heads() -> Iterator[tuple[int, str]]:
-    last = -1
-    while page := list(TreeHead.objects.filter(size__gt=last).order_by("size").values_list("size", "note")[:PAGE]):
+    """Those that are signed when the first is asked for."""
+    newest, last = TreeHead.objects.aggregate(newest=Max("size"))["newest"] or 0, -1
+    present = TreeHead.objects.filter(size__lte=newest).order_by("size").values_list("size", "note")
+    while page := list(present.filter(size__gt=last)[:PAGE]):
         yield from page
         last = page[-1][0]

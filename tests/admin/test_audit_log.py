@@ -1,17 +1,21 @@
 """Audit log in the administration: its entries, their proofs, its verification, where its tree heads are sent."""
 
+import html
 import json
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
-from featurestore.auditlog.log_verifier import Head, Note, commitment_of, is_included
-from featurestore.auditlog.models import EntryContent, TreeHead
+from featurestore.auditlog.log_verifier import Head, Note, commitment_of, is_included, leaf_hash
+from featurestore.auditlog.models import EntryContent, LogVerification, TreeHead
+from featurestore.auditlog.selectors import proof_of_entry
 from featurestore.auditlog.services import verify_due
 from featurestore.config import settings
 from tests.admin.environment import AdminEnvironment, text_of
+from tests.kit.clock import at
 
-ENTRIES = "admin:auditlog_entrycontent_changelist"
+ENTRIES, ENTRY = "admin:auditlog_entrycontent_changelist", "admin:auditlog_entrycontent_change"
 VERIFY = "admin:auditlog_logverification_verify_now"
 
 
@@ -89,6 +93,50 @@ def test_engineer_has_the_log_verified_and_reads_no_entry(env: AdminEnvironment)
     assert run is not None
     assert (run.started_by, run.found, run.entries) == ("petra", 0, EntryContent.objects.count())
     assert "Everything holds" in text_of(petra.get(reverse("admin:auditlog_logverification_changelist")))
+
+
+def test_entrys_page_has_canonical_json_leaf_and_proof(env: AdminEnvironment) -> None:
+    env.give("C42")
+    entry = env.log_entries()
+    proof = proof_of_entry(entry.index)
+    for name in ("olivia", "anton"):
+        page = html.unescape(text_of(env.log_in(name).get(reverse(ENTRY, args=[entry.pk]))))
+        leaf = leaf_hash(bytes.fromhex(proof["commitment"])).hex()
+        for told in (entry.content, proof["commitment"], leaf, *proof["inclusion"], proof["head"].splitlines()[2]):
+            assert told in page
+
+
+def test_who_may_not_view_customers_sees_no_entry_about_one(env: AdminEnvironment) -> None:
+    env.give("C42")
+    entry = env.log_entries()
+    chris = User.objects.get(username="chris")
+    chris.user_permissions.add(Permission.objects.get(codename="view_entrycontent"))
+    browser = env.log_in("chris")
+    listed = list(browser.get(reverse(ENTRIES)).context["cl"].result_list)
+    assert listed
+    assert {one.subject for one in listed} == {""}
+    assert browser.get(reverse(ENTRIES), {"q": entry.subject}).context["cl"].result_count == 0
+    assert browser.get(reverse(ENTRY, args=[entry.pk])).status_code == 302
+
+
+@pytest.mark.parametrize("content", ["[nothing", "[]", "{}"])
+def test_content_that_was_altered_is_shown_as_it_is(env: AdminEnvironment, content: str) -> None:
+    env.give("C42")
+    entry = env.log_entries()
+    EntryContent.objects.filter(pk=entry.pk).delete()
+    entry.content = content
+    entry.save(force_insert=True)
+    page = env.log_in("olivia").get(reverse(ENTRY, args=[entry.pk]))
+    assert page.status_code == 200
+    assert content in text_of(page)
+
+
+def test_verification_says_how_far_it_is(env: AdminEnvironment) -> None:
+    env.give("C42")
+    env.log_entries()
+    LogVerification.objects.create(started_at=at(0), entries=2)
+    page = text_of(env.log_in("anton").get(reverse("admin:auditlog_logverification_changelist")))
+    assert f"2 of {EntryContent.objects.count()}" in page
 
 
 def test_what_does_not_hold_is_shown(env: AdminEnvironment) -> None:

@@ -38,7 +38,9 @@ SEEN = {
     - {"auditlog.EntryContent", "retention.RetentionRule", "retention.RetentionRun", "staffreads.EmergencyAccess"},
     "chris": {"consent.Notice", "consent.Purpose"},
     "iris": {"requests.SubjectRequest"},
-    "anton": REQUESTS | {"customers.Customer", "erasure.Erasure", "exports.DataExport"},
+    "anton": REQUESTS
+    | {"auditlog.EntryContent", "auditlog.LogVerification"}
+    | {"customers.Customer", "erasure.Erasure", "exports.DataExport"},
 }
 LOOKING = {"root", "olivia", "petra"}
 """Who may view customers' values, by right or in an emergency."""

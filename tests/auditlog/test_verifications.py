@@ -7,10 +7,11 @@ from django.db import DatabaseError, connection
 
 from featurestore.auditlog import export
 from featurestore.auditlog.entries import read_content
+from featurestore.auditlog.log_verifier import Verification
 from featurestore.auditlog.models import EntryContent, Leaf, LogVerification, WaitingEntry
-from featurestore.auditlog.services import prune, request_verification, verify_due
+from featurestore.auditlog.services import erase_contents, prune, request_verification, verify_due
 from featurestore.auditlog.services.verification import LEASE_S
-from featurestore.jobs.job_leases import hold_job_lease
+from featurestore.jobs.job_leases import HeldJobLease, hold_job_lease
 from tests.auditlog.conftest import write_signed
 from tests.kit.clock import at
 
@@ -71,6 +72,42 @@ def test_verification_that_the_database_ended_says_so(database: str, monkeypatch
     assert run is not None
     assert run.error == "The database failed: DatabaseError. Start it again."
     assert run.finished_at
+
+
+def test_others_append_and_erase_while_the_log_is_verified(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "PAGE", 3)
+    write_signed(4, 9)
+    told = list[int]()
+
+    def progress(entries: int) -> None:
+        told.append(entries)
+        if len(told) == 1:
+            erase_contents([1, 8])
+            write_signed(15, hour=9)
+        elif len(told) == 2:
+            erase_contents([5, 12])
+
+    verification = Verification()
+    assert export.verify(verification, progress) == []
+    assert told == list(range(3, verification.entries + 1, 3))
+    assert (verification.entries, verification.heads) == (Leaf.objects.count(), 2)
+    assert verification.erased > 0
+
+
+def test_page_of_a_verification_says_how_far_it_is(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "PAGE", 2)
+    write_signed(5)
+    seen = list[int]()
+    renew = HeldJobLease.renew
+
+    def renewed(lease: HeldJobLease) -> bool:
+        seen.append(LogVerification.objects.get().entries)
+        return renew(lease)
+
+    monkeypatch.setattr(HeldJobLease, "renew", renewed)
+    run = verify_due(at(0))
+    assert run is not None
+    assert (seen, run.entries) == ([0, 2, 4], 6)
 
 
 def test_old_verifications_are_deleted(database: str) -> None:

@@ -11,7 +11,8 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 
 from featurestore.auditlog.entries import read_content
-from featurestore.auditlog.errors import UnknownEntry
+from featurestore.auditlog.errors import AuditLogError, UnknownEntry
+from featurestore.auditlog.log_verifier import leaf_hash
 from featurestore.auditlog.models import EntryContent, TreeHead
 from featurestore.auditlog.selectors import proof_of_entry
 from featurestore.backoffice.filters import DayRangeFilter
@@ -40,6 +41,7 @@ AREAS = {
     "audit_log": "The log itself",
 }
 """What the first word of a type is about."""
+CODE = '<pre class="rp-code rp-wrapped">{}</pre>'
 
 
 class AreaFilter(DropdownFilter):
@@ -65,13 +67,25 @@ class EntryAdmin(SubjectRowAdmin):
     list_before_template = "admin/audit/newest_entries.html"
     fieldsets = [
         (None, {"fields": [("index", "signed"), "at", "type", "actor", "customer", "subject"]}),
-        ("What is recorded", {"fields": ["details"]}),
+        ("What is recorded", {"fields": ["details", "canonical"]}),
+        ("Proof", {"fields": ["commitment", "leaf", "inclusion", "head"]}),
     ]
     actions_detail = ["proof"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         last = TreeHead.objects.order_by("-size").values("size")[:1]
-        return super().get_queryset(request).annotate(signed_size=Subquery(last))
+        rows = super().get_queryset(request).annotate(signed_size=Subquery(last))
+        return rows if self.may_see_customers(request) else rows.filter(subject="")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The entry with its proof, and why it has none yet."""
+        entry = super().get_object(request, object_id, from_field)
+        if entry is not None:
+            try:
+                entry.proof, entry.no_proof = proof_of_entry(entry.index), ""
+            except AuditLogError as error:
+                entry.proof, entry.no_proof = {}, str(error)
+        return entry
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -98,8 +112,31 @@ class EntryAdmin(SubjectRowAdmin):
 
     @display(description="Details")
     def details(self, entry: EntryContent) -> Any:
-        told = read_content(entry.content)["details"]
+        try:
+            told = read_content(entry.content)["details"]
+        except (ValueError, KeyError, TypeError):  # it was altered, as the verification says
+            return None
         return format_html("<pre>{}</pre>", json.dumps(told, indent=2, ensure_ascii=False))
+
+    @display(description="Canonical JSON")
+    def canonical(self, entry: EntryContent) -> Any:
+        return format_html(CODE, entry.content)
+
+    @display(description="Commitment")
+    def commitment(self, entry: Any) -> Any:
+        return format_html(CODE, entry.proof["commitment"]) if entry.proof else None
+
+    @display(description="Leaf")
+    def leaf(self, entry: Any) -> Any:
+        return format_html(CODE, leaf_hash(bytes.fromhex(entry.proof["commitment"])).hex()) if entry.proof else None
+
+    @display(description="Inclusion proof")
+    def inclusion(self, entry: Any) -> Any:
+        return format_html(CODE, "\n".join(entry.proof["inclusion"])) if entry.proof else entry.no_proof
+
+    @display(description="Tree head")
+    def head(self, entry: Any) -> Any:
+        return format_html(CODE, entry.proof["head"]) if entry.proof else None
 
     def has_proof_permission(self, request: HttpRequest, object_id: str) -> bool:
         return self.has_view_permission(request)

@@ -10,6 +10,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from featurestore.auditlog.models import LogVerification
+from featurestore.auditlog.selectors import log_state
 from featurestore.auditlog.services import request_verification
 from featurestore.backoffice.base import ReadOnlyAdmin
 
@@ -18,10 +19,10 @@ LABELS = {"Everything holds": "success", "Altered": "danger", "Ended early": "wa
 
 @admin.register(LogVerification)
 class LogVerificationAdmin(ReadOnlyAdmin):
-    list_display = ["started_at", "outcome", "took", "entries", "erased", "heads", "found", "asked_by"]
+    list_display = ["started_at", "outcome", "took", "verified", "erased", "heads", "found", "asked_by"]
     fieldsets = [
         (None, {"fields": ["outcome", ("started_at", "finished_at"), "asked_by", "error"]}),
-        ("Verified", {"fields": [("entries", "erased"), "heads", "of_root"]}),
+        ("Verified", {"fields": [("verified", "erased"), "heads", "of_root"]}),
         ("What does not hold", {"fields": ["found", "named"]}),
     ]
     actions_list = ["verify_now"]
@@ -35,6 +36,10 @@ class LogVerificationAdmin(ReadOnlyAdmin):
         if run.error:
             return "Ended early"
         return "Altered" if run.found else "Everything holds"
+
+    @display(description="Entries", ordering="entries")
+    def verified(self, run: LogVerification) -> str:
+        return f"{run.entries:,}" if run.finished_at else f"{run.entries:,} of {log_state().entries:,}"
 
     @display(description="Took")
     def took(self, run: LogVerification) -> str | None:

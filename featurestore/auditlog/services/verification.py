@@ -13,7 +13,7 @@ from featurestore.auditlog.models import LogVerification
 from featurestore.auditlog.services.appending import append
 from featurestore.auditlog.services.sequencing import lock_log
 from featurestore.clock import database_now
-from featurestore.jobs.job_leases import hold_job_lease
+from featurestore.jobs.job_leases import HeldJobLease, hold_job_lease
 
 LEASE_S = 600
 MOST_FINDINGS = 100
@@ -36,22 +36,25 @@ def request_verification(staff: str, now: datetime | None = None) -> LogVerifica
 
 def verify_due(now: datetime | None = None) -> LogVerification | None:
     """Carry out the verification that was requested, that a process which died left, or that is due each day; None
-    without any such, or while another process verifies.
-
-    Other processes append and erase meanwhile, but for SQLite, where they wait.
+    without any such, or while another process verifies. Other processes append and erase meanwhile.
     """
     at = now or database_now()
     with hold_job_lease("auditlog.verify", LEASE_S, now) as lease:
         run = LogVerification.objects.filter(finished_at=None).last() if lease else None
         if lease is None or not (run or is_due(at)):
             return None
-        return _verify(run or LogVerification.objects.create(started_at=at), now)
+        return _verify(run or LogVerification.objects.create(started_at=at), lease, now)
 
 
-def _verify(run: LogVerification, now: datetime | None) -> LogVerification:
+def _verify(run: LogVerification, lease: HeldJobLease, now: datetime | None) -> LogVerification:
     verification = Verification()
+
+    def progress(entries: int) -> None:
+        lease.renew()
+        LogVerification.objects.filter(pk=run.pk).update(entries=entries)
+
     try:
-        findings = export.verify(verification)
+        findings = export.verify(verification, progress)
     except DatabaseError as error:
         run.error = f"The database failed: {type(error).__name__}. Start it again."
         findings = verification.findings
