@@ -51,6 +51,7 @@ def as_of_document(
         "controller": settings().organisation,
         "subject": subject,
         "at": _text(at),
+        "asked_about": "all purposes" if purposes is None else sorted(purposes),
         "purposes": [_purpose(one) for one in found],
         "client": _client(client, at) if client else None,
         "reads_since": _text(since),

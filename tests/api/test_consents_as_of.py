@@ -35,6 +35,7 @@ def test_answer_is_signed_a_minute_later_and_verifies(post: Post, asked: dict[st
     told = {one["purpose"] for one in signed.json()["purposes"]}
     assert {one["purpose"] for one in verified.document["purposes"]} == told
     assert "hidden" not in told, "the key does not hold it"
+    assert verified.document["asked_about"] == ["fraud", "personalisation", "service"]
 
 
 def test_nothing_is_issued_unless_it_is_asked_for_or_about_nobody(post: Post, asked: dict[str, object]) -> None:

@@ -64,7 +64,7 @@ def test_document_says_what_was_allowed_and_read_by_then(customer: Customer) -> 
     assert {read["client"] for read in after["reads"]} == {"support-bot", "sales-bot"}
     assert after["reads"][0]["given"] == ["spend"]
     assert after["reads"][0]["withheld"] == {"returns": "stale"}
-    assert after["subject"] == customer.subject
+    assert (after["subject"], after["asked_about"]) == (customer.subject, "all purposes")
     assert "ann" not in json.dumps(after)
     assert run(customer.subject, time(AFTER)) == after, "the subject names the same customer"
 
