@@ -22,6 +22,8 @@ from featurestore.servers.checks import redis_and_kafka_problems
 from featurestore.servers.database import database_problems, is_unverified
 from featurestore.servers.expiry import expiring_certificates
 from featurestore.signed_webhooks import webhook_problem
+from featurestore.subjectkeys.errors import WrappingKeyUnusable
+from featurestore.subjectkeys.wrapping_keys import secrets_of as wrapping_secrets
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +45,12 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
     unusable, log_keys = _audit_log_keys(conf)
     webhooks = [place for place in conf.audit_log_places if place.startswith("https://")]
     problem_of_places = next((webhook_problem(one, conf.audit_log_send_secret) for one in webhooks), "")
-    lists = {"suppression_keys": list(conf.suppression_keys_by_id.values()), "audit_log_keys": log_keys}
+    unwrappable, wrapping = _wrapping_keys(conf)
+    lists = {
+        "suppression_keys": list(conf.suppression_keys_by_id.values()),
+        "wrapping_keys": wrapping,
+        "audit_log_keys": log_keys,
+    }
     for name, keys in lists.items():
         if any(key == INSECURE or len(key) < SECRET_MIN_LENGTH for key in keys):
             weak.append(f"RAPPORT_{name.upper()}")
@@ -57,9 +64,13 @@ def unsafe(conf: Settings) -> list[CheckMessage]:
         (weak, "E001", f"{' and '.join(weak)}: the development default, or under {SECRET_MIN_LENGTH} characters.",
          "Give each its own random text, as deploy/write_env.py does."),
         (equal, "E002", f"{' and '.join(equal)} are the same.",
-         "One signs sessions, one pseudonymises, one encrypts contacts, one suppresses, one signs the audit log: none "
+         "One signs sessions, one pseudonymises, two encrypt, one suppresses, one signs the audit log: none "
          "must leak with another."),
         (unusable, "E013", unusable, "Write it for this process, or take the keys from the environment."),
+        (unwrappable, "E014", unwrappable, "Write it for this process, or take the keys from the environment."),
+        (conf.key_store_url == conf.database_url, "E015",
+         "RAPPORT_KEY_STORE_URL is the database: its backups would have the keys of those who were erased since.",
+         "Name another PostgreSQL server, or a file."),
         (conf.debug, "E003", "RAPPORT_DEBUG is on: errors would show settings and data to anyone.", "Turn it off."),
         (conf.database_url.startswith("sqlite"), "E004", "RAPPORT_DATABASE_URL is SQLite.",
          "Use PostgreSQL: several hosts write consents."),
@@ -94,6 +105,14 @@ def _audit_log_keys(conf: Settings) -> tuple[str, list[str]]:
     try:
         return "", [secret for _, secret in secrets_of(conf)]
     except KeyUnusable as error:
+        return str(error), []
+
+
+def _wrapping_keys(conf: Settings) -> tuple[str, list[str]]:
+    """Why the wrapping keys can't be used, or "", and the keys."""
+    try:
+        return "", [secret for _, secret in wrapping_secrets(conf)]
+    except WrappingKeyUnusable as error:
         return str(error), []
 
 

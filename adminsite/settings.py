@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "featurestore.accesslog",
     "featurestore.audit",
     "featurestore.auditlog",
+    "featurestore.subjectkeys",
     "featurestore.compliance",
     "featurestore.consent",
     "featurestore.customers",

@@ -83,6 +83,7 @@ class Installation:
             "secret_key": "an-installation-of-the-tests-secret-key",
             "subject_secret": "an-installation-of-the-tests-subject-secret",
             "database_url": database or f"sqlite:///{self.database}",
+            "key_store_url": f"sqlite:///{folder / 'keys.sqlite3'}",
             "store_url": store,
             "control_url": store.replace("/0", "/1"),
             "kafka_bootstrap": kafka,

@@ -18,7 +18,7 @@ ROOT = CODE if (CODE / "manage.py").exists() else Path.cwd()
 """Folder of the installation, with ``.env`` and ``var``: the checkout, or of the installed package the current one."""
 
 INSECURE = "insecure-development-only"
-AUDIT_LOG_KEYS = re.compile(r"[a-z0-9]{1,32}:[^,:\s]+(,[a-z0-9]{1,32}:[^,:\s]+)*")
+KEY_LIST = re.compile(r"[a-z0-9]{1,32}:[^,:\s]+(,[a-z0-9]{1,32}:[^,:\s]+)*")
 
 
 def known_time_zone(name: str) -> str:
@@ -72,13 +72,31 @@ class Settings(BaseSettings):
     secret_key: str = Field(INSECURE, description="Key that signs sessions and access tokens.")
     subject_secret: str = Field(INSECURE, description="Key of the HMAC that turns an identifier into a subject.")
     contact_key: str = Field(
-        INSECURE, description="Key that encrypts contacts of customers and the texts of their requests."
+        INSECURE, description="Key of links for customers, of exports, and of the hashes by which contacts are found."
     )
     suppression_keys: str = Field(
         f"1:{INSECURE}",
         pattern=r"^[a-z0-9]{1,32}:[^,:\s]+(,[a-z0-9]{1,32}:[^,:\s]+)*$",
         description="Keys of the hashes of erased identifiers, as `ID:KEY,ID:KEY`. The first makes new ones. "
         "None may ever be removed: it would end the suppression of those who were erased under it.",
+    )
+    key_store_url: str = Field(
+        f"sqlite:///{ROOT / 'var' / 'keys.sqlite3'}",
+        pattern=r"^(sqlite:///|postgres(ql)?://).+$",
+        description="Where the keys of subjects are kept: a file of all processes of one machine, or a PostgreSQL "
+        "database. Never the database itself, nor in its backups.",
+    )
+    wrapping_key_provider: str = Field(
+        "environment",
+        pattern=r"^(environment|file:/.+)$",
+        description="Where the keys are that encrypt those of subjects: `environment`, or `file:` and a path, whose "
+        "text is written as RAPPORT_WRAPPING_KEYS.",
+    )
+    wrapping_keys: str = Field(
+        f"1:{INSECURE}",
+        pattern=f"^{KEY_LIST.pattern}$",
+        description="Keys that encrypt those of subjects, as `ID:KEY,ID:KEY`. The first is used. To replace it, put "
+        "another before it, and run `manage.py subject_keys rotate`: then the old one may go.",
     )
     audit_log_key_provider: str = Field(
         "environment",
@@ -88,7 +106,7 @@ class Settings(BaseSettings):
     )
     audit_log_keys: str = Field(
         f"1:{INSECURE}",
-        pattern=f"^{AUDIT_LOG_KEYS.pattern}$",
+        pattern=f"^{KEY_LIST.pattern}$",
         description="Keys that sign the audit log's tree heads, as `ID:KEY,ID:KEY`. The first signs. To replace it, "
         "put another before it: the old one may go once that has signed.",
     )

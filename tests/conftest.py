@@ -34,6 +34,7 @@ from devservers.redis_cluster import RedisCluster
 from devservers.redis_server import RedisServer, valkey
 from devservers.secure_redis import SecureRedis
 from devservers.server import running
+from featurestore import config
 from featurestore.accesslog import writer
 from featurestore.api import recent_reply
 from tests.kit import forks
@@ -78,6 +79,15 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     name = DatabaseCreation(connections["default"])._get_test_db_name()
     with closing(sqlite3.connect(migrated_sqlite())) as source, closing(sqlite3.connect(name, uri=True)) as copy:
         source.backup(copy)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keys_are_stored_for_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Subjects' keys are in a file of this test process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAPPORT_KEY_STORE_URL", f"sqlite:///{tmp_path_factory.mktemp('keys') / 'keys.sqlite3'}")
+        config.settings.cache_clear()
         yield
 
 

@@ -9,6 +9,7 @@ for name, value in {
     "SUBJECT_SECRET": "the-tests-subject-secret-of-more-than-32-characters",
     "CONTACT_KEY": "the-tests-contact-key-of-more-than-32-characters",
     "SUPPRESSION_KEYS": "1:the-tests-suppression-key-of-more-than-32-characters",
+    "WRAPPING_KEYS": "1:the-tests-wrapping-key-of-more-than-32-characters",
     "AUDIT_LOG_KEYS": "1:the-tests-audit-log-key-of-more-than-32-characters",
     "DATABASE_URL": "sqlite://:memory:",
     # Port 1 answers nobody: a test that needs a server asks for its fixture.

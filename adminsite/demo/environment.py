@@ -50,6 +50,8 @@ def environment_variables(servers: ServerAddresses, health_port: int) -> dict[st
         "CONTACT_KEY": secrets.token_urlsafe(48),
         "SUPPRESSION_KEYS": f"1:{secrets.token_urlsafe(48)}",
         "AUDIT_LOG_KEYS": f"1:{secrets.token_urlsafe(48)}",
+        "WRAPPING_KEYS": f"1:{secrets.token_urlsafe(48)}",
+        "KEY_STORE_URL": f"sqlite:///{FOLDER / 'keys.sqlite3'}",
         "DATABASE_URL": f"sqlite:///{FOLDER / 'rapport.sqlite3'}",
         "STORE_URL": f"redis://127.0.0.1:{servers.redis_port}/0",
         "CONTROL_URL": f"redis://127.0.0.1:{servers.redis_port}/1",

@@ -16,6 +16,7 @@ HIDDEN = {"gitignore", "dockerignore"}  # without their dot, so that no tool tak
 ENVIRONMENT = ".env"
 NAME_SUFFIX = "_catalog"
 SECRETS = ("SECRET_KEY", "SUBJECT_SECRET", "CONTACT_KEY")
+LISTS = ("SUPPRESSION_KEYS", "WRAPPING_KEYS", "AUDIT_LOG_KEYS")
 
 
 class StarterError(Exception):
@@ -82,5 +83,5 @@ def version() -> str:
 def environment(name: str) -> str:
     """Settings of the installation: its catalog, and secrets of its own."""
     lines = [f"RAPPORT_{setting}={secrets.token_urlsafe(48)}" for setting in SECRETS]
-    lines += [f"RAPPORT_{name}=1:{secrets.token_urlsafe(48)}" for name in ("SUPPRESSION_KEYS", "AUDIT_LOG_KEYS")]
+    lines += [f"RAPPORT_{name}=1:{secrets.token_urlsafe(48)}" for name in LISTS]
     return "\n".join([f"RAPPORT_CATALOG={name}", *lines, ""])

@@ -54,12 +54,12 @@ REQUESTS = "(SELECT id FROM requests_subjectrequest WHERE subject = %(subject)s)
 ROWS: dict[str, str] = {
     "permissions": "SELECT since FROM consent_currentpermission WHERE customer_id = %(key)s",
     "permission_states": "SELECT at FROM consent_permissionstate WHERE customer_id = %(key)s",
-    "contacts": "SELECT encrypted_address FROM requests_contact WHERE subject = %(subject)s",
-    "subject_requests": "SELECT encrypted_details FROM requests_subjectrequest WHERE subject = %(subject)s",
+    "contacts": "SELECT address FROM requests_contact WHERE subject = %(subject)s",
+    "subject_requests": "SELECT details FROM requests_subjectrequest WHERE subject = %(subject)s",
     "request_events": f"SELECT at FROM requests_requestevent WHERE request_id IN {REQUESTS}",
     "clock_pauses": f"SELECT began_at FROM requests_clockpause WHERE request_id IN {REQUESTS}",
     "verification_codes": f"SELECT digest FROM requests_verificationcode WHERE request_id IN {REQUESTS}",
-    "customer_messages": f"SELECT encrypted_text FROM requests_customermessage WHERE request_id IN {REQUESTS}",
+    "customer_messages": f"SELECT text FROM requests_customermessage WHERE request_id IN {REQUESTS}",
     "exports": f"SELECT name FROM exports_dataexport WHERE request_id IN {REQUESTS}",
 }
 CIPHERTEXT = slice(20, 100)

@@ -6,7 +6,6 @@ The setting RAPPORT_AUDIT_LOG_KEY_PROVIDER names the provider: the environment, 
 import base64
 import hashlib
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,9 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from featurestore.auditlog.errors import KeyUnusable
 from featurestore.auditlog.log_verifier import ORIGIN, VerifierKey
-from featurestore.config import AUDIT_LOG_KEYS, Settings, settings
-
-FILE = "file:"
+from featurestore.config import Settings, settings
+from featurestore.key_providers import ListUnusable, listed_keys
 
 
 class SigningPair(NamedTuple):
@@ -38,12 +36,10 @@ def signing_pairs(conf: Settings | None = None) -> list[SigningPair]:
 
 def secrets_of(conf: Settings) -> list[tuple[str, str]]:
     """Ids and secrets that the provider holds, in order. Raises KeyUnusable."""
-    provider = conf.audit_log_key_provider
-    text = _file(provider.removeprefix(FILE)) if provider.startswith(FILE) else conf.audit_log_keys
-    if not AUDIT_LOG_KEYS.fullmatch(text):
-        raise KeyUnusable(f"The keys of the audit log, from {provider}, are not written as ID:KEY,ID:KEY.")
-    pairs = [one.split(":") for one in text.split(",")]
-    return [(key_id, secret) for key_id, secret in pairs]
+    try:
+        return listed_keys(conf.audit_log_key_provider, conf.audit_log_keys)
+    except ListUnusable as error:
+        raise KeyUnusable(f"The keys of the audit log {error}") from None
 
 
 @cache
@@ -52,10 +48,3 @@ def _pair(key_id: str, secret: str) -> SigningPair:
     private = Ed25519PrivateKey.from_private_bytes(seed)
     public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return SigningPair(private, VerifierKey(f"{ORIGIN}/{key_id}", public))
-
-
-def _file(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyUnusable(f"The audit log's file of keys can't be read: {error}.") from None

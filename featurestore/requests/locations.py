@@ -1,13 +1,25 @@
 """Data locations of subject requests, their timelines, contacts and codes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import QuerySet
 
-from featurestore.locations import Impersonal, Item, Kind, Person, Storage, registry
-from featurestore.requests.contact_box import decrypt
-from featurestore.requests.errors import Unreadable
+from featurestore.locations import (
+    AT_ONCE,
+    ErasePage,
+    Impersonal,
+    Item,
+    Kind,
+    LocationUnavailable,
+    Page,
+    Person,
+    Proof,
+    Storage,
+    registry,
+)
 from featurestore.requests.models import (
     ClockPause,
     Contact,
@@ -17,17 +29,10 @@ from featurestore.requests.models import (
     VerificationCode,
 )
 from featurestore.requests.services.erasure import empty_requests
-from featurestore.row_locations import RowLocation
-
-UNREADABLE = "stored under another key, which this process does not have"
-
-
-def text_in(encrypted: str) -> str:
-    """A text to export; where it can't be read, why."""
-    try:
-        return decrypt(encrypted)
-    except Unreadable:
-        return UNREADABLE
+from featurestore.row_locations import RowLocation, reached_database
+from featurestore.subjectkeys.errors import KeyStoreUnavailable
+from featurestore.subjectkeys.fields import shown_text
+from featurestore.subjectkeys.key_store import key_store
 
 
 class ContactLocation(RowLocation):
@@ -42,7 +47,7 @@ class ContactLocation(RowLocation):
         return found if person.whole else found.none()
 
     def item(self, row: Contact) -> Item:
-        data = {"kind": row.kind, "address": text_in(row.encrypted_address)}
+        data = {"kind": row.kind, "address": shown_text(row, "address")}
         return Item(self.category, "the shop", row.recorded_at, data)
 
     def erase_rows(self, person: Person, keys: Sequence[Any]) -> int:
@@ -68,8 +73,8 @@ class SubjectRequestLocation(RowLocation):
             "type": row.type,
             "purposes": row.purposes,
             "state": row.state,
-            "details": text_in(row.encrypted_details),
-            "answer": text_in(row.encrypted_answer),
+            "details": shown_text(row, "details"),
+            "answer": shown_text(row, "answer"),
             "answered_at": row.answered_at.isoformat() if row.answered_at else None,
             "legal_ground": row.ground,
         }
@@ -136,8 +141,55 @@ class CustomerMessageLocation(RequestPartLocation):
     model = CustomerMessage
 
     def item(self, row: CustomerMessage) -> Item:
-        data = {"reference": row.request.reference, "kind": row.kind, "text": text_in(row.encrypted_text)}
+        data = {"reference": row.request.reference, "kind": row.kind, "text": shown_text(row, "text")}
         return Item(self.category, "our own record", row.created_at, data)
+
+
+@contextmanager
+def reached_keys() -> Iterator[None]:
+    """Errors of a key store that does not answer as LocationUnavailable."""
+    try:
+        yield
+    except KeyStoreUnavailable as error:
+        raise LocationUnavailable(f"the key store does not answer: {error}. Is it running?") from error
+
+
+class SubjectKeyLocation:
+    """Keys by which the texts of a subject are encrypted. One goes when nothing is left that it encrypts.
+
+    What backups of the database have of these texts can't be read from then on: no such backup has the keys.
+    """
+
+    name, title, category = "subject_keys", "Keys of subjects", "key"
+    personal_data = "A subject (pseudonym), and the key of its encrypted texts, itself encrypted."
+    erased_by = "Deleted when no contact and no request of the subject is left."
+    stored_in = (Storage(Kind.FILE, "*keys.sqlite3*"),)
+    derived_from: tuple[str, ...] = ()
+    erased_after = ("contacts", "subject_requests", "customer_messages")
+
+    def gone_within(self) -> timedelta:
+        return AT_ONCE
+
+    def export(self, person: Person, after: str | None, limit: int) -> Page:
+        return Page([], None)
+
+    def erase(self, person: Person, after: str | None, limit: int) -> ErasePage:
+        if not person.whole:
+            return ErasePage(0, 0, None)
+        with reached_database():
+            kept = set(Contact.objects.filter(subject__in=person.subjects).values_list("subject", flat=True))
+            kept |= set(SubjectRequest.objects.filter(subject__in=person.subjects).values_list("subject", flat=True))
+        with reached_keys():
+            erased = key_store().erase([one for one in person.subjects if one and one not in kept])
+            return ErasePage(erased, key_store().count(kept), None)
+
+    def pause(self, person: Person, actor: str, reason: str) -> int:
+        return 0
+
+    def prove(self, person: Person, after: str | None, limit: int) -> Proof:
+        subjects = [one for one in person.subjects if one] if person.whole else []
+        with reached_keys():
+            return Proof(key_store().count(subjects), len(subjects), 0, None)
 
 
 DEVELOPMENT_MAIL = (
@@ -151,5 +203,6 @@ registry.register(
     ClockPauseLocation(),
     VerificationCodeLocation(),
     CustomerMessageLocation(),
+    SubjectKeyLocation(),
     impersonal=[Impersonal(Storage(Kind.FILE, "*/var/mail/*"), DEVELOPMENT_MAIL)],
 )

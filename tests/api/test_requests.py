@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from featurestore.access.services import create_client, create_key
 from featurestore.clock import moment
+from featurestore.config import settings
 from featurestore.consent.services import define_purpose
 from featurestore.profiles.services import register
 from featurestore.requests import services
@@ -135,3 +136,16 @@ def test_contact_of_a_request_that_is_refused_is_not_put_on_record(post: Post) -
 @pytest.mark.parametrize("reference", ["R-AAAA-AAAA", "%00", "x" * 300, "..", "%E2%82%AC"])
 def test_unknown_reference_is_not_found(client: Client, post: Post, reference: str) -> None:
     assert get(client, reference, key_with("requests:read")).status_code == 404
+
+
+def test_words_that_can_not_be_encrypted_are_not_taken(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as without_keys:
+        without_keys.setenv("RAPPORT_KEY_STORE_URL", "sqlite:////proc/none/keys.sqlite3")
+        settings.cache_clear()
+        refused = post(PATH, ACCESS | {"attested": True, "details": "Where is my order?"})
+    settings.cache_clear()
+    assert (refused.status_code, refused.json()["type"]) == (503, "urn:rapport:problem:unavailable")
+    assert not SubjectRequest.objects.exists(), "nothing is half stored"
+    taken = post(PATH, ACCESS | {"attested": True, "details": "Where is my order?"})
+    assert taken.status_code == 201
+    assert SubjectRequest.objects.get().details == "Where is my order?"

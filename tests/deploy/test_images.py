@@ -48,7 +48,8 @@ def test_every_setting_in_use_exists(services: dict[str, Any]) -> None:
 
 
 def test_streams_have_neither_secrets_nor_a_database(services: dict[str, Any]) -> None:
-    names = ("SECRET_KEY", "SUBJECT_SECRET", "CONTACT_KEY", "SUPPRESSION_KEYS", "AUDIT_LOG_KEYS", "DATABASE_URL")
+    names = ("SECRET_KEY", "SUBJECT_SECRET", "CONTACT_KEY", "SUPPRESSION_KEYS", "WRAPPING_KEYS", "AUDIT_LOG_KEYS",
+             "DATABASE_URL", "KEY_STORE_URL")  # fmt: skip
     secrets = {f"RAPPORT_{name}" for name in names}
     assert not secrets & set(services["streams"]["environment"])
 
@@ -77,11 +78,11 @@ def test_only_the_api_is_published_and_images_are_pinned(services: dict[str, Any
 
 @pytest.mark.parametrize("name", ["api", "sse", "celery", "celery-urgent", "streams", "store-verifier"])
 def test_service_may_have_copies(services: dict[str, Any], name: str) -> None:
-    """No port of the host, no name, and no volume that two would share but the export folder."""
+    """No port of the host, no name, and no volume that two would share but the folders of exports and of keys."""
     service = services[name]
     assert not service.get("ports")
     assert not service.get("container_name")
-    assert {volume.get("source", "exports") for volume in service.get("volumes", [])} <= {"exports"}
+    assert {volume.get("source", "exports") for volume in service.get("volumes", [])} <= {"exports", "keys"}
 
 
 def test_every_service_of_ours_is_hardened(services: dict[str, Any]) -> None:

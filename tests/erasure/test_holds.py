@@ -13,7 +13,6 @@ from featurestore.customers.selectors import held_subjects
 from featurestore.ingest.models import DeadLetter
 from featurestore.ingest.services import prune as prune_dead_letters
 from featurestore.profiles.errors import KeptByHold
-from featurestore.requests.contact_box import decrypt
 from featurestore.requests.erasure.errors import WrongHold
 from featurestore.requests.erasure.holds import place_hold, release_hold
 from featurestore.requests.errors import NoReason, NotPossible
@@ -40,7 +39,7 @@ def test_hold_keeps_its_own_rows_and_everything_else_is_erased(erasures: Erasure
     }  # fmt: skip
     assert "a tax audit" in erasures.step(erasure, "store").last_error
     assert (erasure.state, erasures.left()) == ("answered", 5)
-    answer = decrypt(SubjectRequest.objects.get().encrypted_answer)
+    answer = SubjectRequest.objects.get().answer
     assert "The law obliges us to keep these data" in answer
     assert answer.endswith("- Location store")
     with pytest.raises(NotPossible):

@@ -28,6 +28,11 @@ from tests.locations.written_facts import FACTS, WRITERS, Servers, register
 NAMES = [location.name for location in data_locations().in_order()]
 IN_ROWS = [location.name for location in data_locations().in_order() if isinstance(location, RowLocation)]
 CASES = [*((name, "sqlite") for name in NAMES), *((name, "postgres") for name in IN_ROWS)]
+UNREACHED = {
+    "KAFKA_BOOTSTRAP": "127.0.0.1:1",
+    "CONTROL_URL": "redis://127.0.0.1:1/1",
+    "KEY_STORE_URL": "sqlite:////proc/none/keys.sqlite3",
+}
 customers = itertools.count(1)
 
 each_location = pytest.mark.parametrize(("name", "database"), CASES, indirect=["database"])
@@ -118,7 +123,7 @@ def test_server_that_does_not_answer_makes_its_locations_unavailable(
 ) -> None:
     ann, _ = write_facts(servers, name)
     location, person = locations[name], person_of(ann)
-    for variable, value in {"KAFKA_BOOTSTRAP": "127.0.0.1:1", "CONTROL_URL": "redis://127.0.0.1:1/1"}.items():
+    for variable, value in UNREACHED.items():
         monkeypatch.setenv(f"RAPPORT_{variable}", value)
     settings.cache_clear()
     monkeypatch.setattr("featurestore.topic_scan.TIMEOUT_S", 0.2)

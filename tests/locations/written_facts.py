@@ -25,7 +25,6 @@ from featurestore.customers.selectors import stored_subject
 from featurestore.identity import partition_of
 from featurestore.ingest.models import DeadLetter
 from featurestore.passed_by import PARTITION, VALUE, key_of
-from featurestore.requests.contact_box import encrypt
 from featurestore.requests.export.models import DataExport
 from featurestore.requests.models import (
     ClockPause,
@@ -38,6 +37,7 @@ from featurestore.requests.models import (
 )
 from featurestore.requests.states import State
 from featurestore.staffreads.models import EmergencyAccess
+from featurestore.subjectkeys.subject_keys import encrypt_text
 from featurestore.tiles.state_record import StateRecord, StoredTiles
 from tests.kit.clock import at, ms
 from tests.kit.serving_environment import ServingEnvironment
@@ -199,7 +199,7 @@ def request_of(customer: str) -> SubjectRequest:
         channel="api",
         customer_id=customer,
         subject=stored_subject(customer),
-        encrypted_details=encrypt(f"asked by {customer}"),
+        details=f"asked by {customer}",
         state=State.LAPSED,
         received_at=at(),
         changed_at=at(),
@@ -212,7 +212,7 @@ def contact_of(customer: str) -> Contact:
     return Contact.objects.create(
         subject=stored_subject(customer),
         kind="email",
-        encrypted_address=encrypt(address),
+        address=address,
         digest="d",
         recorded_by="Staff S",
         recorded_at=at(),
@@ -221,6 +221,10 @@ def contact_of(customer: str) -> Contact:
 
 def write_contact(servers: Servers, customer: str) -> None:
     contact_of(customer)
+
+
+def write_subject_key(servers: Servers, customer: str) -> None:
+    encrypt_text(stored_subject(customer), "a text", "a table.a column")
 
 
 def write_request(servers: Servers, customer: str) -> None:
@@ -248,7 +252,7 @@ def write_message(servers: Servers, customer: str) -> None:
         request=request_of(customer),
         kind="answer",
         state="sent",
-        encrypted_text=encrypt(f"letter to {customer}"),
+        text=f"letter to {customer}",
         **times,
     )
 
@@ -293,6 +297,7 @@ WRITERS: dict[str, Callable[[Servers, str], None]] = {
     "legal_holds": write_ended_hold,
     "emergency_accesses": write_emergency_access,
     "contacts": write_contact,
+    "subject_keys": write_subject_key,
     "subject_requests": write_request,
     "request_events": write_request_event,
     "clock_pauses": write_clock_pause,
@@ -322,6 +327,7 @@ FACTS: dict[str, list[Any]] = {
     "access_records": ["bot of {0}"],
     "access_stream": ["bot of {0}"],
     "contacts": ["{0}@shop.example"],
+    "subject_keys": [],
     "subject_requests": ["asked by {0}"],
     "request_events": ["received"],
     "clock_pauses": ["reference"],

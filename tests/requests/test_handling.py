@@ -13,7 +13,8 @@ from featurestore.customers.selectors import subject_of_customer
 from featurestore.permission import Denial, PurposePermission
 from featurestore.requests import services
 from featurestore.requests.errors import NoReason, NotExtendable, NotPossible, SecondPersonNeeded, WrongRequest
-from featurestore.requests.services import answers, handling
+from featurestore.requests.models import SubjectRequest
+from featurestore.requests.services import handling
 from featurestore.serving.guard import decide_access
 from tests.kit.requests import ANTON, NOON, OLIVIA, RequestsEnvironment, day
 
@@ -116,7 +117,9 @@ def test_answered_request_is_closed(env: RequestsEnvironment) -> None:
         services.close(request.reference, OLIVIA, now=day(1))
     answered = services.answer(request.reference, OLIVIA, "Here it is.", "sent by post", day(1))
     assert (answered.request.state, answered.decisions) == ("answered", [])
-    assert "Here" not in answered.request.encrypted_answer
+    stored = SubjectRequest.objects.values_list("answer", flat=True).get()
+    assert stored.startswith("1:")
+    assert answered.request.answer == "Here it is."
     closed = services.close(request.reference, OLIVIA, now=day(2))
     assert (closed.state, closed.ended_at) == ("closed", day(2))
 
@@ -170,7 +173,7 @@ def test_customer_who_is_not_registered_has_nothing_to_restrict(env: RequestsEnv
 def test_answer_and_decisions_are_one_transaction(env: RequestsEnvironment) -> None:
     env.give(day(-10))
     request = env.verified("restriction")
-    with patch.object(answers, "encrypt", side_effect=RuntimeError), pytest.raises(RuntimeError):
+    with patch("featurestore.subjectkeys.fields.encrypt_text", side_effect=RuntimeError), pytest.raises(RuntimeError):
         services.answer(request.reference, OLIVIA, "It is restricted.", "paused", day(1))
     request.refresh_from_db()
     assert request.state == "open"

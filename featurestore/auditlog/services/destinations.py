@@ -12,10 +12,10 @@ import structlog
 
 from featurestore.auditlog.models import HeadDestination, TreeHead
 from featurestore.auditlog.selectors import last_head
-from featurestore.auditlog.signing_keys import FILE
 from featurestore.clock import database_now
 from featurestore.config import settings
 from featurestore.jobs.job_leases import hold_job_lease
+from featurestore.key_providers import FILE
 from featurestore.signed_webhooks import Post, WebhookFailed, post, send_webhook
 
 FILE_NAME = "audit-log-tree-heads.txt"

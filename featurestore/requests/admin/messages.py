@@ -20,7 +20,8 @@ from featurestore.requests.admin.forms import ReasonForm
 from featurestore.requests.errors import RequestError
 from featurestore.requests.models import CustomerMessage
 from featurestore.requests.selectors import TO_SEND_BY_HAND
-from featurestore.requests.services.messages import mark_sent_by_hand, read_text, send_again
+from featurestore.requests.services.messages import mark_sent_by_hand, send_again
+from featurestore.subjectkeys.fields import shown_text
 
 COLOURS = {"Sent": "success", "Not delivered": "danger", "To be sent by hand": "warning", "To be sent": "info"}
 State = CustomerMessage.State
@@ -60,7 +61,7 @@ class CustomerMessageAdmin(ReadOnlyAdmin):
     search_fields = ["request__reference"]
     search_help_text = "Reference of a request"
     fields = [
-        *("of_request", "kind", "status", "language", "created_at", "sent_at", "attempts", "last_error", "text"),
+        *("of_request", "kind", "status", "language", "created_at", "sent_at", "attempts", "last_error", "told"),
     ]
     actions_detail = ["again", "by_hand"]
 
@@ -69,7 +70,7 @@ class CustomerMessageAdmin(ReadOnlyAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         sees = request.user.has_perm("customers.view_customer")
-        return [(None, {"fields": [name for name in self.fields if sees or name != "text"]})]
+        return [(None, {"fields": [name for name in self.fields if sees or name != "told"]})]
 
     @display(description="Request", ordering="request__reference")
     def of_request(self, message: CustomerMessage) -> str:
@@ -80,8 +81,8 @@ class CustomerMessageAdmin(ReadOnlyAdmin):
         return str(message.get_state_display())
 
     @display(description="Text")
-    def text(self, message: CustomerMessage) -> str:
-        shown = format_html('<div class="rp-prose">{}</div>', str(read_text(message)))
+    def told(self, message: CustomerMessage) -> str:
+        shown = format_html('<div class="rp-prose">{}</div>', shown_text(message, "text"))
         return format_html("{}<p>{}</p>", shown, SECRET[message.kind]) if message.kind in SECRET else shown
 
     def render_change_form(

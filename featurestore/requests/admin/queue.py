@@ -38,7 +38,6 @@ from featurestore.requests.admin.pages import (
 )
 from featurestore.requests.admin.shown import AssignedFilter, ShownFilter, shown_links
 from featurestore.requests.admin.timeline import timeline_of
-from featurestore.requests.contact_box import decrypt
 from featurestore.requests.erasure.progress import progress_of
 from featurestore.requests.errors import RequestError
 from featurestore.requests.form_links import FormLink, form_url
@@ -46,6 +45,7 @@ from featurestore.requests.models import SubjectRequest
 from featurestore.requests.services import Intake
 from featurestore.requests.services.preview import message_text
 from featurestore.requests.states import WORKED_ON
+from featurestore.subjectkeys.fields import shown_text
 
 COLOURS = {
     "Received": "info", "Awaiting verification": "info", "Open": "warning", "In progress": "primary",
@@ -166,8 +166,8 @@ class SubjectRequestAdmin(SubjectRowAdmin):
                 "hold_link": hold_link(request, obj),
                 "exports": obj.exports.all() if request.user.has_perm(SEE_EXPORT) else (),
                 "sees_customer": sees,
-                "details": decrypt(obj.encrypted_details) if sees else "",
-                "answer": decrypt(obj.encrypted_answer) if sees else "",
+                "details": shown_text(obj, "details") if sees else "",
+                "answer": shown_text(obj, "answer") if sees else "",
                 "effect": effect_text(obj) if obj.state in WORKED_ON else "",
                 "timeline": timeline_of(obj),
                 "sees_messages": request.user.has_perm("requests.view_customermessage"),

@@ -12,7 +12,6 @@ from featurestore.auditlog.entries import Entry
 from featurestore.auditlog.services import append
 from featurestore.locations import registry
 from featurestore.requests.actors import SYSTEM
-from featurestore.requests.contact_box import encrypt
 from featurestore.requests.erasure.beginning import facts_of
 from featurestore.requests.erasure.certificate import certificate
 from featurestore.requests.erasure.models import Erasure, ErasureStep
@@ -62,7 +61,7 @@ def answer(erasure: Erasure, at: datetime) -> None:
                 request = change.request
                 request.answered_at = change.at
                 text = certificate(steps, request.language)
-                request.encrypted_answer = encrypt(text)
+                request.answer = text
                 change.add(Action.ANSWER, SYSTEM, "erased and proven", held=held, waiting=waiting)
                 messages.queue(change, CustomerMessage.Kind.ANSWER, answer=text)
         states = {step.location: str(step.state) for step in erasure.steps.all()}
@@ -77,9 +76,7 @@ def close(erasure: Erasure, at: datetime) -> None:
         if erasure.request:
             with change_of(erasure.request.reference, at) as change:
                 if change.request.state == RequestState.ANSWERED:
-                    change.request.encrypted_answer = encrypt(
-                        certificate(list(erasure.steps.all()), change.request.language)
-                    )
+                    change.request.answer = certificate(list(erasure.steps.all()), change.request.language)
                     change.add(Action.CLOSE, SYSTEM, "every location was erased and proven")
         append(Entry("erasure.closed", at, facts_of(erasure), "system"))
         _advance(

@@ -4,13 +4,14 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from featurestore.requests.models.subject_requests import SubjectRequest
+from featurestore.subjectkeys.fields import EncryptedTextField
 
 
 class Contact(models.Model):
     """Contact on record of a customer: where codes and answers are sent."""
 
     personal_data = "Of a customer: an e-mail address, or the shop's own address of a messenger, encrypted."
-    erased_by = "Deleted with the customer's other data; without RAPPORT_CONTACT_KEY no address can be read."
+    erased_by = "Deleted with the customer's other data; without the customer's key no address can be read."
 
     class Kind(models.TextChoices):
         EMAIL = "email", _("E-mail")
@@ -18,7 +19,7 @@ class Contact(models.Model):
 
     subject = models.CharField(max_length=32, db_index=True)
     kind = models.CharField(max_length=8, choices=Kind.choices)
-    encrypted_address = models.TextField(editable=False)
+    address = EncryptedTextField(editable=False)
     digest = models.CharField(max_length=64, editable=False, help_text="Keyed hash of the address.")
     recorded_by = models.CharField(max_length=150, help_text="The user or API client that put it on record.")
     recorded_at = models.DateTimeField()

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from featurestore.requests.models.contacts import Contact
 from featurestore.requests.models.subject_requests import Language, SubjectRequest
+from featurestore.subjectkeys.fields import EncryptedTextField
 
 
 class CustomerMessage(models.Model):
@@ -37,7 +38,7 @@ class CustomerMessage(models.Model):
     )
     language = models.CharField(max_length=2, choices=Language.choices)
     contact = models.ForeignKey(Contact, models.SET_NULL, null=True, blank=True, related_name="messages")
-    encrypted_text = models.TextField(editable=False, help_text="Subject line, empty line, text.")
+    text = EncryptedTextField(subject="request.subject", editable=False, help_text="Subject line, empty line, text.")
     state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
     created_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True, blank=True)

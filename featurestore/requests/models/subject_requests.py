@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from featurestore.requests import states
 from featurestore.requests.errors import ImmutableEvent
 from featurestore.requests.models.regimes import Regime, RegimeRule, RequestType
+from featurestore.subjectkeys.fields import EncryptedTextField
 
 STATES = [(one.value, one.value.replace("_", " ").capitalize()) for one in states.State]
 
@@ -65,7 +66,7 @@ class SubjectRequest(models.Model):
     purposes = models.JSONField(
         default=list, blank=True, help_text="Names of purposes; empty: all that it can concern."
     )
-    encrypted_details = models.TextField(blank=True, editable=False, help_text="The customer's own words.")
+    details = EncryptedTextField(blank=True, editable=False, help_text="The customer's own words.")
     state = models.CharField(max_length=24, choices=STATES, default=states.State.RECEIVED)
     received_at = models.DateTimeField()
     changed_at = models.DateTimeField(help_text="Time of the last event. It never goes back.")
@@ -91,7 +92,7 @@ class SubjectRequest(models.Model):
     duplicate_key = models.CharField(max_length=64, blank=True, editable=False)
     ground = models.CharField("legal ground", max_length=24, choices=Ground.choices, blank=True)
     proposed_by = models.CharField(max_length=150, blank=True, editable=False, help_text="Who proposed the refusal.")
-    encrypted_answer = models.TextField(blank=True, editable=False, help_text="What was answered to the customer.")
+    answer = EncryptedTextField(blank=True, editable=False, help_text="What was answered to the customer.")
     answered_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     idempotency_key = models.CharField(max_length=64, blank=True, editable=False)

@@ -15,7 +15,6 @@ from featurestore.consent.services import Choice, RecordedDecision, publish_writ
 from featurestore.customers.selectors import find_customers
 from featurestore.identity import IdentifierError
 from featurestore.requests.actors import Actor
-from featurestore.requests.contact_box import encrypt
 from featurestore.requests.errors import NotPossible
 from featurestore.requests.models import CustomerMessage, RequestType, SubjectRequest
 from featurestore.requests.services import messages
@@ -86,7 +85,7 @@ def answer(reference: str, actor: Actor, text: str, done: str, now: datetime | N
             effect = effect_of(request)
             choices = _choices(request, effect, actor, at)
             written = write_decisions(choices, now) if choices else []
-            request.answered_at, request.encrypted_answer = change.at, encrypt(text)
+            request.answered_at, request.answer = change.at, text
             records = [record.sequence for _, record, _ in written]
             change.add(Action.ANSWER, actor, what, purposes=effect.purposes, consent_records=records)
             messages.queue(change, CustomerMessage.Kind.ANSWER, answer=text)

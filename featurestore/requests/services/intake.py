@@ -13,7 +13,6 @@ from featurestore.consent.services import RequestKey
 from featurestore.customers.selectors import subject_of_customer
 from featurestore.identity import IdentifierError
 from featurestore.requests.actors import Actor
-from featurestore.requests.contact_box import encrypt
 from featurestore.requests.due_dates import acknowledge_by, due_at, regime_named, rule_of
 from featurestore.requests.errors import RequestKeyReused, WrongRequest
 from featurestore.requests.models import Language, Regime, RequestType, SubjectRequest
@@ -89,7 +88,7 @@ def _record(intake: Intake, regime: Regime, actor: Actor, at: datetime) -> Subje
         customer_id=intake.customer_id,
         subject=subject_of_customer(intake.customer_id) if intake.customer_id else "",
         purposes=sorted(set(intake.purposes)),
-        encrypted_details=encrypt(intake.details),
+        details=intake.details,
         state=State.RECEIVED,
         received_at=at,
         changed_at=at,

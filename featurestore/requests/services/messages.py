@@ -15,7 +15,6 @@ from django.db.models import F
 
 from featurestore.clock import database_now
 from featurestore.requests.actors import SYSTEM, Actor
-from featurestore.requests.contact_box import decrypt, encrypt
 from featurestore.requests.delivery.outgoing import DeliveryFailed, Outgoing
 from featurestore.requests.delivery.port import WAYS, contact_of
 from featurestore.requests.errors import NotPossible, Unreadable
@@ -24,6 +23,7 @@ from featurestore.requests.message_texts import Text, text_of
 from featurestore.requests.models import Contact, CustomerMessage, SubjectRequest, VerificationCode
 from featurestore.requests.services import codes
 from featurestore.requests.services.timeline import Change, append_event, change_of, required
+from featurestore.subjectkeys.errors import SubjectKeyError
 
 MESSAGES_PER_CALL = 10
 """A server that does not answer takes 10 s each: a call stays well below a task's time limit."""
@@ -59,7 +59,7 @@ def queue(change: Change, kind: str, *, number: int = 0, **facts: Any) -> Custom
         number=number,
         language=request.language,
         contact=contact,
-        encrypted_text=encrypt(str(text_of(request, kind, **facts))),
+        text=str(text_of(request, kind, **facts)),
         state=State.QUEUED if contact else State.BY_HAND,
         created_at=change.at,
         next_attempt_at=change.at,
@@ -76,8 +76,8 @@ def contact_for(request: SubjectRequest, kind: str, number: int) -> Contact | No
 
 
 def read_text(message: CustomerMessage) -> Text:
-    """The text of a message, without its link or passphrase. Raises Unreadable."""
-    return Text.parse(decrypt(message.encrypted_text))
+    """The text of a message, without its link or passphrase. Raises SubjectKeyError."""
+    return Text.parse(message.text)
 
 
 def deliver_due(now: datetime | None = None) -> DeliveryResult:
@@ -121,7 +121,7 @@ def _deliver(message: CustomerMessage, now: datetime | None) -> str:
     except NotPossible:  # verified or ended meanwhile, or too many codes were sent; or the export has ended
         _finish(message, State.CANCELLED, now)
         return "cancelled"
-    except (DeliveryFailed, Unreadable) as error:
+    except (DeliveryFailed, Unreadable, SubjectKeyError) as error:
         if code is not None:
             codes.take_back(code)
         return _reschedule(message, str(error), now)
@@ -133,7 +133,7 @@ def _send(message: CustomerMessage, contact: Contact, text: Text) -> None:
     """Raises DeliveryFailed."""
     reference = message.request.reference
     id_ = f"{reference}.{message.kind}.{message.number}"
-    address = decrypt(contact.encrypted_address)
+    address = contact.address
     WAYS[contact.kind].send(Outgoing(id_, reference, message.kind, message.language, address, text.subject, text.body))
 
 

@@ -10,13 +10,14 @@ from featurestore.clock import database_now
 from featurestore.customers.selectors import subject_of_customer
 from featurestore.identity import IdentifierError
 from featurestore.requests.actors import CUSTOMER, SYSTEM, Actor
-from featurestore.requests.contact_box import encrypt, keyed_hash
+from featurestore.requests.contact_box import keyed_hash
 from featurestore.requests.delivery.port import contact_of
 from featurestore.requests.errors import NoReason, NotPossible, UnknownRequest, WrongCode, WrongRequest
 from featurestore.requests.form_links import CodeLink, code_url
 from featurestore.requests.models import Contact, CustomerMessage, SubjectRequest
 from featurestore.requests.services import codes, messages
 from featurestore.requests.services.duplicates import duplicate_key, proceed_or_link
+from featurestore.requests.services.subjects import change_subject
 from featurestore.requests.services.timeline import Change, change_of, check_text, required
 from featurestore.requests.states import UNVERIFIED, Action
 
@@ -38,7 +39,7 @@ def record_contact(customer_id: str, kind: str, address: str, actor: Actor, now:
     if kind == Contact.Kind.EMAIL and (address.count("@") != 1 or any(map(str.isspace, address))):
         raise WrongRequest("This is no e-mail address.")
     check_text(address)
-    fields = {"encrypted_address": encrypt(address), "recorded_by": actor.name[:150]}
+    fields = {"address": address, "recorded_by": actor.name[:150]}
     contact, _ = Contact.objects.get_or_create(
         subject=subject,
         kind=kind,
@@ -138,7 +139,8 @@ def _verified(
             with change_of(reference, now, key) as change:
                 first(change)
                 request = change.request
-                request.customer_id, request.subject = customer_id or request.customer_id, subject
+                request.customer_id = customer_id or request.customer_id
+                change_subject(request, subject)
                 request.duplicate_key = key
                 proceed_or_link(change, verification, actor, reason)
                 return request
