@@ -266,9 +266,12 @@ def record_one(call: Call) -> Reply:
 
 
 def record(intake: Intake, contact: ContactOnRecord | None, actor: Actor) -> SubjectRequest:
-    """Record a request, and first the contact that came with it, both or none. Raises RequestError."""
+    """Record a request, and first the contact that came with it, both or none; of a repeat neither.
+
+    Raises RequestError.
+    """
     with transaction.atomic():
-        if contact is not None:
+        if contact is not None and not services.was_received(intake.key):
             services.record_contact(intake.customer_id, contact.kind, contact.address, actor)
         return services.receive(intake, actor).request
 

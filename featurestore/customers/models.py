@@ -52,7 +52,9 @@ class LegalHold(models.Model):
     """Legal duty or claim that keeps a customer's rows in some locations, whatever else is erased."""
 
     personal_data = "A subject (pseudonym), and why its rows are kept, in a text that names no customer."
-    erased_by = "An erasure empties the subject of one that has ended; the rest stays, as proof why rows were kept."
+    erased_by = (
+        "An erasure empties the subject of one that is not in force; the rest stays, as proof why rows were kept."
+    )
 
     subject = models.CharField(max_length=32, editable=False, db_index=True)
     locations = models.JSONField(default=list, help_text="Names of data locations; empty: all.")

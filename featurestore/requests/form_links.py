@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from featurestore.clock import milliseconds, moment
 from featurestore.config import settings
-from featurestore.requests.contact_box import decrypt, encrypt
+from featurestore.requests.contact_box import LINKS, decrypt, encrypt
 from featurestore.requests.errors import RequestError, Unreadable
 from featurestore.requests.set_backs import set_backs
 
@@ -58,14 +58,14 @@ def read_code_link(token: str, now: datetime) -> CodeLink:
 
 
 def _token(purpose: str, values: tuple[str, ...], expires_at: datetime, now: datetime) -> str:
-    return encrypt(json.dumps([purpose, milliseconds(expires_at), set_backs(now), *values])).rstrip("=")
+    return encrypt(json.dumps([purpose, milliseconds(expires_at), set_backs(now), *values]), LINKS).rstrip("=")
 
 
 def _read(purpose: str, token: str, now: datetime, values: int) -> list[str]:
     try:
         if len(token) > MAX_LENGTH or not token.isascii():
             raise Unreadable("too long, or no token")
-        found, expires_ms, made_at, *rest = json.loads(decrypt(token + "=" * (-len(token) % 4)))
+        found, expires_ms, made_at, *rest = json.loads(decrypt(token + "=" * (-len(token) % 4), LINKS))
     except (Unreadable, ValueError, TypeError) as error:
         raise InvalidLink("This link is not valid, or no longer valid.") from error
     if found != purpose or moment(expires_ms) <= now or made_at != set_backs(now) or len(rest) != values:

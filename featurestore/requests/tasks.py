@@ -4,7 +4,7 @@ from celery import shared_task
 
 from featurestore.clock import database_now
 from featurestore.requests import services
-from featurestore.requests.services import codes, messages, reminders
+from featurestore.requests.services import codes, erasure, messages, reminders
 from featurestore.requests.set_backs import set_backs
 
 
@@ -24,4 +24,5 @@ def remind() -> None:
 @shared_task(name="requests.prune")
 def prune() -> None:
     services.lapse_unverified()
+    erasure.prune()
     codes.prune()

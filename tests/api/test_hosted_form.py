@@ -1,5 +1,6 @@
 """The customers' form: recorded without an account, the same for everybody, limited by address."""
 
+import json
 import re
 from datetime import timedelta
 from urllib.parse import urlencode
@@ -12,14 +13,16 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from featurestore.api import hosted_form
-from featurestore.clock import database_now
+from featurestore.clock import database_now, milliseconds
 from featurestore.config import settings
 from featurestore.profiles.services import register
 from featurestore.requests import services
+from featurestore.requests.contact_box import encrypt
 from featurestore.requests.form_links import CodeLink, FormLink, code_url, form_url
 from featurestore.requests.form_texts import TEXTS
 from featurestore.requests.models import Language, RequestType, SubjectRequest
 from featurestore.requests.services import messages
+from featurestore.requests.set_backs import set_backs
 from tests.kit.requests import SHOP, seed_regimes
 from tests.kit.serving_environment import ServingEnvironment
 
@@ -166,3 +169,15 @@ def test_forms_of_many_addresses_are_limited_together(client: Client, monkeypatc
         for n in range(60)
     ]
     assert statuses == [303] * 50 + [429] * 10
+
+
+def test_what_is_stored_opens_no_form(client: Client) -> None:
+    """Nobody who reads the database and sends texts can make a link: neither kind of encryption makes one."""
+    later = milliseconds(database_now()) + 10**9
+    forged = json.dumps(["form", later, set_backs(database_now()), "gdpr", "en", "C7"])
+    send(client, path(), {"type": "access", "customer_id": "nobody", "details": forged, "key": "x"})
+    stored = SubjectRequest.objects.values_list("details", flat=True).get()
+    for stolen in (stored, encrypt(forged)):
+        answer = send(client, f"/requests/form/{stolen.rstrip('=')}", {"type": "erasure", "details": "", "key": "y"})
+        assert answer.status_code == 404
+    assert not SubjectRequest.objects.filter(customer_id="C7").exists()

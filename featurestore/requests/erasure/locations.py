@@ -28,7 +28,7 @@ class LegalHoldLocation(RowLocation):
 
     def erase_rows(self, person: Person, keys: Sequence[Any]) -> int:
         in_force = active_holds(database_now()).values("pk")
-        return LegalHold.objects.filter(pk__in=keys).exclude(pk__in=list(in_force)).update(subject="")
+        return LegalHold.objects.filter(pk__in=keys).exclude(pk__in=in_force).update(subject="")
 
 
 registry.register(LegalHoldLocation())

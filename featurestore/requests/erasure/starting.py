@@ -52,7 +52,8 @@ def start(reference: str, actor: Actor, sources: Sequence[str] = (), now: dateti
 
 def start_again(now: datetime | None = None) -> int:
     """Start the erasure of every customer who is marked as erased and has none, as a take-over marks them; how many."""
-    open_ones = Erasure.objects.exclude(state=Erasure.State.CLOSED).exclude(customer_key=None)
+    whole = Erasure.objects.filter(purposes=[], sources=[])
+    open_ones = whole.exclude(state=Erasure.State.CLOSED).exclude(customer_key=None)
     marked = Customer.objects.exclude(erased_at=None).exclude(pk__in=open_ones.values("customer_key"))
     marked = marked.exclude(PSEUDONYMISED)
     started = 0
@@ -78,7 +79,8 @@ def start_ended(customer_id: str, rule: str, now: datetime | None = None) -> Era
         locked = Customer.objects.select_for_update().filter(customer_id=customer_id, erased_at=None).first()
         if locked is None:
             return None
-        if Erasure.objects.exclude(state=Erasure.State.CLOSED).filter(customer_key=locked.pk).exists():
+        whole = Erasure.objects.filter(customer_key=locked.pk, purposes=[], sources=[])
+        if whole.exclude(state=Erasure.State.CLOSED).exists():
             return None
         erasure = _create(person_of(customer_id), Erasure.Cause.ENDED, rule, at)
     log.info("erasure started by a retention rule", erasure=erasure.pk, rule=rule)

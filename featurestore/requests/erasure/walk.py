@@ -113,7 +113,7 @@ def advance(erasure: Erasure, part: Slice, now: datetime | None = None) -> None:
     obstacle = journal_obstacle(erasure)
     finished = False
     if erasure.state == Erasure.State.ANSWERED and came_back(person):
-        _wait_for_stated_times(erasure, at)
+        _pass_over_the_rest(erasure, person, at)
         finished = True
     elif not obstacle:
         _apply_holds(erasure, person, at)
@@ -151,6 +151,8 @@ def _run_steps(erasure: Erasure, person: Person, part: Slice) -> bool:
         if checking:
             _check_what_precedes_the_last_erasure(steps, part.time(erasure))
         for name, step in steps.items():
+            if not checking and _is_held(step, person, part.time(erasure)):
+                continue
             blocked = not checking and any(steps[one].state not in DONE for one in after.get(name, ()) if one in steps)
             while not blocked and _is_due(step, checking, at := part.time(erasure)):
                 goes_on = run_page(step, person, at)
@@ -161,10 +163,13 @@ def _run_steps(erasure: Erasure, person: Person, part: Slice) -> bool:
     return True
 
 
-def _wait_for_stated_times(erasure: Erasure, at: datetime) -> None:
-    """End the steps whose stated time has come, of a person who came back meanwhile: nothing new is erased."""
-    for step in erasure.steps.filter(state=State.WAITS, gone_at__lte=at):
-        pass_over(step, at)
+def _pass_over_the_rest(erasure: Erasure, person: Person, at: datetime) -> None:
+    """End the steps of a person who came back meanwhile, at their stated times: nothing new is erased."""
+    held = held_locations(person.subjects, at)
+    for step in erasure.steps.exclude(state=State.CHECKED):
+        waits = step.state == State.WAITS and step.gone_at is not None and step.gone_at > at
+        if not waits and not (step.state == State.HELD and step.location in held):
+            pass_over(step, at)
 
 
 def _is_due(step: ErasureStep, checking: bool, at: datetime) -> bool:
@@ -188,14 +193,24 @@ def _check_what_precedes_the_last_erasure(steps: dict[str, ErasureStep], at: dat
     )
 
 
+def _is_held(step: ErasureStep, person: Person, at: datetime) -> bool:
+    """Whether a hold keeps what a step has not erased yet; a hold may be placed while the steps before it run."""
+    is_due_again = step.state == State.WAITS and step.next_attempt_at is not None and step.next_attempt_at <= at
+    if step.checking or not (is_due_again or step.state in (State.PENDING, State.UNAVAILABLE)):
+        return False
+    if why := held_locations(person.subjects, at).get(step.location):
+        hold_step(step, why, at)
+    return bool(why)
+
+
 def _apply_holds(erasure: Erasure, person: Person, at: datetime) -> None:
     """Let holds keep what is not erased yet, and free what no hold keeps any more."""
     held = held_locations(person.subjects, at)
     for step in erasure.steps.all():
         if step.state == State.HELD and step.location not in held:
             begin_again(step, at)
-        elif step.location in held and step.state in (State.PENDING, State.UNAVAILABLE) and not step.checking:
-            hold_step(step, held[step.location], at)
+        elif step.location in held:
+            _is_held(step, person, at)
 
 
 def _next_attempt(steps: list[ErasureStep], at: datetime, finished: bool) -> datetime:

@@ -13,7 +13,7 @@ from featurestore.requests.services.handling import (
     wait_for_customer,
     withdraw,
 )
-from featurestore.requests.services.intake import Intake, ReceivedRequest, receive
+from featurestore.requests.services.intake import Intake, ReceivedRequest, receive, was_received
 from featurestore.requests.services.verification import (
     ask_for_code,
     attest,
@@ -48,5 +48,6 @@ __all__ = [
     "send_codes",
     "verify_by_hand",
     "wait_for_customer",
+    "was_received",
     "withdraw",
 ]

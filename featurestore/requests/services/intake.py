@@ -67,6 +67,11 @@ def receive(intake: Intake, actor: Actor, now: datetime | None = None) -> Receiv
     raise AssertionError("the last attempt returns or raises")
 
 
+def was_received(key: RequestKey | None) -> bool:
+    """Whether a request with this key was recorded before. Raises RequestKeyReused."""
+    return _find_repeated(key) is not None
+
+
 def _find_repeated(key: RequestKey | None) -> SubjectRequest | None:
     found = SubjectRequest.objects.filter(idempotency_key=key.key).first() if key else None
     if found is not None and key is not None and found.request_digest != key.digest:
