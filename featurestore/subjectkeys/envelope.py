@@ -30,7 +30,9 @@ def decrypt_bytes(key: bytes, encrypted: bytes, place: str) -> bytes:
     try:
         return AESGCM(key).decrypt(encrypted[:NONCE_SIZE], encrypted[NONCE_SIZE:], place.encode())
     except InvalidTag:
-        raise Unreadable("An encrypted value was altered, moved to another row, or encrypted by another key.") from None
+        raise Unreadable(
+            "An encrypted value was altered, moved to another subject's row, or encrypted by another key."
+        ) from None
 
 
 def encrypt(key: bytes, text: str, place: str) -> str:

@@ -33,7 +33,7 @@ def test_altered_byte_does_not_open(plain: bytes, data: st.DataObject) -> None:
 def test_other_key_or_place_does_not_open() -> None:
     encrypted = encrypt(KEY, "text", "contact.address")
     for key, place in ((OTHER, "contact.address"), (KEY, "contact.other")):
-        with pytest.raises(Unreadable, match="altered, moved to another row, or encrypted by another key"):
+        with pytest.raises(Unreadable, match="altered, moved to another subject's row, or encrypted by another key"):
             decrypt(key, encrypted, place)
 
 

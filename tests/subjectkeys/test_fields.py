@@ -71,7 +71,7 @@ def test_text_that_was_moved_to_another_row_does_not_open(contact: Contact) -> N
     moved = Contact.objects.get(pk=bob.pk)
     with pytest.raises(Unreadable):
         _ = moved.address
-    assert shown_text(moved, "address").startswith("(An encrypted value was altered, moved to another row")
+    assert shown_text(moved, "address").startswith("(An encrypted value was altered, moved to another subject's row")
 
 
 def test_same_contact_is_found_by_its_keyed_hash(contact: Contact) -> None:

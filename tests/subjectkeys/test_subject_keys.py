@@ -16,7 +16,7 @@ def test_text_opens_for_its_subject_and_column_alone(store: KeyStore) -> None:
     encrypt_text("bob", "bob@example.org", COLUMN)
     assert decrypt_text("ann", encrypted, COLUMN) == "ann@example.org"
     for subject, column in (("bob", COLUMN), ("ann", "contact.name")):
-        with pytest.raises(Unreadable, match="moved to another row"):
+        with pytest.raises(Unreadable, match="moved to another subject's row"):
             decrypt_text(subject, encrypted, column)
 
 
