@@ -15,6 +15,7 @@ from featurestore.subjectkeys.errors import Unreadable
 KEY_SIZE = 32
 NONCE_SIZE, TAG_SIZE = 12, 16
 VERSION = "1:"
+ALTERED = "An encrypted value was altered, moved to another subject's row, or encrypted by another key."
 
 
 def encrypt_bytes(key: bytes, plain: bytes, place: str) -> bytes:

@@ -29,7 +29,7 @@ from featurestore.requests.actors import client
 from featurestore.requests.erasure import walk
 from featurestore.requests.erasure.models import Erasure, ErasureStep
 from featurestore.requests.export import folder, work
-from featurestore.requests.models import SubjectRequest
+from featurestore.requests.models import CustomerMessage, SubjectRequest
 from featurestore.requests.services import Intake, messages
 from featurestore.requests.states import State
 from tests.browser.conftest import LogIn, Read
@@ -265,7 +265,17 @@ def erased_to_its_end(officer: Officer, erasure: SubjectRequest, background: Bac
     """The erasure's progress on the request's page, until nothing is left anywhere."""
     officer.waits_for(background)
     officer.sees("until their stated time")
+    officer.sees(f"It can be closed once the customer has the answer of {erasure.reference}")
+    answer = CustomerMessage.objects.get(request=erasure, kind="answer")
+    officer.click(officer.page.locator("section[aria-labelledby=sent]").get_by_role("link", name="Answer"))
+    officer.sees("The answer to your request")
+    officer.link("It is sent")
+    officer.fill("Reason", "by letter")
+    officer.button("It is sent")
+    officer.open(erasure)
+    officer.waits_for(partial(background, days_later=1))
     officer.sees("It closes by itself after")
+    assert CustomerMessage.objects.get(pk=answer.pk).text == ""
     assert state_of(erasure) == State.ANSWERED
     assert {view["status"] for view in read()["views"].values()} == {"withheld"}
     last = ErasureStep.objects.filter(erasure__request=erasure).aggregate(last=Max("gone_at"))["last"]

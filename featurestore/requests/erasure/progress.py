@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from django.db.models import Exists, QuerySet
+
 from featurestore.backoffice.times import time_text
+from featurestore.clock import database_now
 from featurestore.requests.erasure.certificate import title_of
 from featurestore.requests.erasure.ends import REQUESTS, after_the_answer
 from featurestore.requests.erasure.models import Erasure, ErasureStep
 from featurestore.requests.erasure.person import decrypted
 from featurestore.requests.errors import Unreadable
 from featurestore.requests.models import SubjectRequest
+from featurestore.requests.services.erasure import messages_to_come
 from featurestore.requests.states import UNVERIFIED, WORKED_ON
 
 State = ErasureStep.State
@@ -75,15 +79,18 @@ def _location(step: ErasureStep, later: set[str]) -> LocationProgress:
     )  # fmt: skip
 
 
-def _open_requests(erasure: Erasure, steps: Sequence[ErasureStep]) -> list[str]:
-    """The references of other requests that are kept until they are answered, if the erasure waits for some."""
+def _kept_requests(erasure: Erasure, steps: Sequence[ErasureStep]) -> QuerySet[SubjectRequest]:
+    """The requests that are kept for now, if the erasure waits for some."""
     waits = any(step.location == REQUESTS and step.state == State.PENDING and step.kept for step in steps)
     try:
         subjects = decrypted(erasure).subjects if waits else ()
     except Unreadable:
-        return []
-    found = SubjectRequest.objects.filter(subject__in=subjects, state__in=sorted(UNVERIFIED | WORKED_ON))
-    return list(found.order_by("reference").values_list("reference", flat=True)[:NAMED])
+        subjects = ()
+    return SubjectRequest.objects.filter(subject__in=subjects).order_by("reference")
+
+
+def _named(found: QuerySet[SubjectRequest]) -> str:
+    return ", ".join(found.values_list("reference", flat=True)[:NAMED])
 
 
 def _next(erasure: Erasure, steps: Sequence[ErasureStep], later: set[str]) -> str:
@@ -98,8 +105,11 @@ def _next(erasure: Erasure, steps: Sequence[ErasureStep], later: set[str]) -> st
     if erasure.state == Erasure.State.ERASING:
         busy = [step for step in steps if step.state in (State.PENDING, State.ERASED) and step.location not in later]
         return f"It goes on by itself, with {title_of(busy[0].location)} next." if busy else "It is answered next."
-    if open_ones := _open_requests(erasure, steps):
-        return f"It can be closed once {', '.join(open_ones)} of the same customer is answered, or has ended otherwise."
+    kept = _kept_requests(erasure, steps)
+    if open_ones := _named(kept.filter(state__in=sorted(UNVERIFIED | WORKED_ON))):
+        return f"It can be closed once {open_ones} of the same customer is answered, or has ended otherwise."
+    if by_hand := _named(kept.filter(Exists(messages_to_come(database_now())))):
+        return f"It can be closed once the customer has the answer of {by_hand}: see its messages to be sent by hand."
     failed = next((step for step in steps if step.state == State.PENDING and step.last_error), None)
     if failed:
         return f"It tries {title_of(failed.location)} again by itself: {failed.last_error}."
