@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 
 from featurestore.accesslog.models import AccessRecord
 from featurestore.config import settings
-from featurestore.consent.models import ConsentRecord
+from featurestore.consent.models import ConsentRecord, CurrentPermission
 from featurestore.customers.models import Customer
 from featurestore.identity import partition_of
 from featurestore.installed_catalog import catalog
@@ -34,12 +34,15 @@ class Verdict(StrEnum):
 
 
 def quiet_customers(region: str, before: datetime) -> QuerySet[Customer]:
-    """Customers of a region who are older than a time, and had no decision, read or open request since."""
+    """Customers of a region who are older than a time, had no decision, read or open request since, and of whom no
+    purpose is paused: what is paused is kept for the customer.
+    """
     old = Customer.objects.filter(region=region, erased_at=None, created_at__lt=before, since__lt=before)
     decided = ConsentRecord.objects.filter(Q(decided_at__gte=before) | Q(at__gte=before))
     open_requests = SubjectRequest.objects.exclude(state__in=ENDED)
     return (
         old.exclude(pk__in=decided.values("customer"))
+        .exclude(pk__in=CurrentPermission.objects.filter(paused=True).values("customer"))
         .exclude(subject__in=AccessRecord.objects.filter(at__gte=before).values("subject"))
         .exclude(subject__in=open_requests.exclude(subject="").values("subject"))
     )

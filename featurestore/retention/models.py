@@ -63,7 +63,18 @@ class RetentionRule(models.Model):
 
     class Meta:
         ordering = ["kind", "name", "-effective_from"]
-        constraints = [models.UniqueConstraint(name="one_retention_rule", fields=["kind", "name", "effective_from"])]
+        constraints = [
+            models.UniqueConstraint(
+                name="one_retention_rule",
+                fields=["kind", "name", "effective_from"],
+                condition=models.Q(days__isnull=False),
+            ),
+            models.UniqueConstraint(
+                name="one_end_of_a_rule",
+                fields=["kind", "name", "effective_from"],
+                condition=models.Q(days__isnull=True),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} {self.effective_from}"

@@ -142,8 +142,10 @@ def _check_days(kind: str, name: str, days: int) -> None:
 
 
 def in_force(day: date) -> QuerySet[RetentionRule]:
-    """The rules that apply on a day: of each kind and name the last one that began, unless it ended the rule."""
-    begun = RetentionRule.objects.filter(effective_from__lte=day).order_by("kind", "name", "-effective_from")
+    """The rules that apply on a day: of each kind and name the last one that began, unless it ended the rule. One that
+    was a mistake can be ended from the day on which it begins.
+    """
+    begun = RetentionRule.objects.filter(effective_from__lte=day).order_by("kind", "name", "-effective_from", "-pk")
     last: dict[tuple[str, str], RetentionRule] = {}
     for rule in begun:
         last.setdefault((rule.kind, rule.name), rule)

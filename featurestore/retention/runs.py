@@ -59,7 +59,10 @@ def apply_due(now: datetime | None = None) -> RetentionRun | None:
         at = now or database_now()
         run = RetentionRun.objects.filter(finished_at=None).select_related("rule").order_by("pk").first()
         run = run or _due_run(at)
-        if run is not None:
+        if run is not None and not run.dry_run and not in_force(at.date()).filter(pk=run.rule_id).exists():
+            run.finished_at, run.error = at, "The rule was ended, or replaced, before the run had ended."
+            run.save()
+        elif run is not None:
             _advance(run, at, lease.renew)
         return run
 

@@ -6,6 +6,8 @@ import pytest
 
 from featurestore.accesslog.models import AccessRecord, ReadContext
 from featurestore.config import settings
+from featurestore.consent import services as consent
+from featurestore.consent.models import CurrentPermission
 from featurestore.customers.models import Customer, LegalHold
 from featurestore.installed_catalog import catalog
 from featurestore.jobs.job_leases import hold_job_lease
@@ -15,6 +17,7 @@ from featurestore.requests.services import Intake, receive
 from featurestore.retention import runs
 from featurestore.retention.errors import RunUnfinished, WrongRule
 from featurestore.retention.models import RetentionRule, RetentionRun
+from featurestore.retention.rules import add_rule
 from featurestore.store.protocol import Watermark
 from tests.kit.clock import T0, at, ms
 from tests.kit.requests import seed_regimes
@@ -213,3 +216,29 @@ def test_one_run_starts_few_erasures(customers: Customers, monkeypatch: pytest.M
     assert counts(run(applied)) == (1, 0, 0)
     assert counts(run(applied)) == (1, 0, 0)
     assert erasing(customers) == {"inactive", "evicted"}
+
+
+def test_customer_whose_purposes_are_paused_is_not_erased_by_a_rule(customers: Customers) -> None:
+    consent.pause("inactive", "service", method="web", actor="shop", reason="a law suit", now=at(3600))
+    rule("customers", "eu")
+    runs.apply_due(NOW + timedelta(days=60))
+    assert CurrentPermission.objects.get(customer__customer_id="inactive", purpose__name="service").paused
+    assert "inactive" not in erasing(customers)
+
+
+def test_a_mistaken_rule_can_be_ended_on_the_day_it_was_added(customers: Customers) -> None:
+    add_rule("customers", "eu", 180, NOW.date(), "a mistake", actor="olivia", now=NOW)
+    add_rule("customers", "eu", None, NOW.date(), "ended at once", actor="olivia", now=NOW)
+
+
+def test_run_of_a_rule_that_was_ended_meanwhile_erases_nobody_more(customers: Customers) -> None:
+    begun = rule("customers", "eu")
+    customers.store.available = False
+    waiting = runs.apply_due(NOW)
+    assert waiting is not None
+    assert waiting.finished_at is None
+    add_rule("customers", "eu", None, NOW.date(), "it was wrong", actor="olivia", now=NOW)
+    assert begun.effective_from < NOW.date()
+    customers.store.available = True
+    runs.apply_due(NOW + timedelta(days=3))
+    assert erasing(customers) == set()

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import structlog
+from django.db import transaction
 from django.db.models import F
 
 from featurestore.clock import database_now
@@ -177,15 +178,17 @@ def mark_sent_by_hand(message: CustomerMessage, actor: Actor, reason: str, now: 
 
 def send_again(message: CustomerMessage, now: datetime | None = None) -> None:
     """Queue a message again that could not be delivered, or had no contact. Raises RequestError."""
-    _still(message, State.BY_HAND, State.FAILED)
-    contact = contact_for(message.request, message.kind, message.number)
-    if contact is None:
-        apart = ", by another way than link or passphrase take" if message.kind in APART else ""
-        raise NotPossible(f"The customer has no contact on record that it can be sent to{apart}: send it by hand.")
-    at = now or database_now()
-    CustomerMessage.objects.filter(pk=message.pk, state=message.state).update(
-        contact=contact, state=State.QUEUED, created_at=at, next_attempt_at=at, attempts=0, last_error=""
-    )
+    with transaction.atomic():
+        SubjectRequest.objects.select_for_update().get(pk=message.request_id)  # link and passphrase one after the other
+        _still(message, State.BY_HAND, State.FAILED)
+        contact = contact_for(message.request, message.kind, message.number)
+        if contact is None:
+            apart = ", by another way than link or passphrase take" if message.kind in APART else ""
+            raise NotPossible(f"The customer has no contact on record that it can be sent to{apart}: send it by hand.")
+        at = now or database_now()
+        CustomerMessage.objects.filter(pk=message.pk, state=message.state).update(
+            contact=contact, state=State.QUEUED, created_at=at, next_attempt_at=at, attempts=0, last_error=""
+        )
 
 
 def _still(message: CustomerMessage, *states: str) -> None:

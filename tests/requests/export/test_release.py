@@ -124,3 +124,29 @@ def test_whoever_sees_link_and_passphrase_is_in_the_timeline(exports: ExportEnvi
     assert (event.kind, event.actor) == ("export_link_shown", "anton")
     assert delivery.passphrase not in str(reloaded(export).__dict__)
     assert delivery.link not in str(reloaded(export).__dict__)
+
+
+def test_who_puts_back_what_was_withheld_does_not_release_it(
+    exports: ExportEnvironment, change_settings: ChangeSettings
+) -> None:
+    change_settings(exports_need_approval=True)
+    export = exports.collected()
+    withheld = services.redact_item(export.pk, "Letters", 2, OLIVIA, "names somebody else", now=NOON)
+    services.propose(export.pk, OLIVIA, now=NOON)
+    services.return_to_review(export.pk, ANTON, "look again", NOON)
+    services.keep(withheld.pk, ANTON, "it names nobody after all", NOON)
+    services.propose(export.pk, OLIVIA, now=NOON)
+    with pytest.raises(ReleaseNeedsAnother):
+        services.release(export.pk, ANTON, now=NOON)
+
+
+def test_who_withheld_and_put_back_does_not_release_it(
+    exports: ExportEnvironment, change_settings: ChangeSettings
+) -> None:
+    change_settings(exports_need_approval=True)
+    export = exports.collected()
+    withheld = services.redact_item(export.pk, "Letters", 2, ANTON, "names somebody else", now=NOON)
+    services.keep(withheld.pk, ANTON, "never mind", NOON)
+    services.propose(export.pk, OLIVIA, now=NOON)
+    with pytest.raises(ReleaseNeedsAnother):
+        services.release(export.pk, ANTON, now=NOON)

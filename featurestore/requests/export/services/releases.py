@@ -15,6 +15,8 @@ from featurestore.requests.export.services.changes import export_change
 from featurestore.requests.export.states import ExportAction, ExportState
 from featurestore.requests.services.timeline import required
 
+REVIEWS = (ExportAction.REDACT, ExportAction.KEEP)
+
 
 class Delivery(NamedTuple):
     """What opens a package: the secret part of the link's address, and the passphrase. They go by different ways."""
@@ -41,13 +43,15 @@ def return_to_review(export_pk: int, actor: Actor, reason: str, now: datetime | 
 def release(export_pk: int, actor: Actor, reason: str = "", now: datetime | None = None) -> DataExport:
     """Release the package, which is written next. Raises ReleaseNeedsAnother, RequestError.
 
-    Where two persons must, it was proposed, and who releases has neither prepared, nor proposed, nor redacted it.
+    Where two persons must, it was proposed, and who releases has neither prepared nor proposed it, and
+    withheld and put back nothing.
     """
     with export_change(export_pk, ExportAction.RELEASE, actor, reason, now) as export:
         if settings().exports_need_approval:
             if export.state != ExportState.TO_RELEASE:
                 raise ReleaseNeedsAnother("Propose the release first: another person decides it.")
-            busy = {export.prepared_by, export.proposed_by, *export.redactions.values_list("redacted_by", flat=True)}
+            reviewed = export.request.events.filter(kind__in=REVIEWS, detail__export=export.pk)
+            busy = {export.prepared_by, export.proposed_by, *reviewed.values_list("actor", flat=True)}
             if not actor.name or actor.name in busy:
                 raise ReleaseNeedsAnother("You prepared, reviewed or redacted this export: another person releases it.")
         export.released_by = actor.name[:150]
