@@ -36,6 +36,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "legal_holds": (SUBJECT,),
     "emergency_accesses": (SUBJECT, CANARY),
     "contacts": (SUBJECT, ROW),
+    "subject_keys": (SUBJECT,),
     "subject_requests": (SUBJECT, IDENTIFIER, ROW),
     "request_events": (ROW,),
     "clock_pauses": (ROW,),
