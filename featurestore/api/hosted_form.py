@@ -99,7 +99,8 @@ def answer_form(call: Call, token: str, posted: bool) -> Reply:
         check_identifier(customer_id)
     except IdentifierError:
         return _form(link, entered, texts.check)
-    key = request_key("form", entered.get("key", "")[:64], call.body, settings().subject_secret.encode())
+    content = "\0".join(link).encode() + b"\0" + call.body
+    key = request_key("form", entered.get("key", "")[:64], content, settings().subject_secret.encode())
     intake = Intake(
         entered["type"],
         link.regime,

@@ -94,6 +94,7 @@ def _registered_subject(customer_id: str) -> str:
 
 def _emergency(staff: str, subject: str, reason: str, at: datetime) -> EmergencyAccess:
     """The emergency access in force, or one that begins. Raises StaffReadError."""
+    User.objects.select_for_update().filter(username=staff).first()  # of two looks at once one sees the other
     if found := in_force(at).filter(staff=staff, subject=subject).first():
         return found
     why = reason.strip()
@@ -101,15 +102,14 @@ def _emergency(staff: str, subject: str, reason: str, at: datetime) -> Emergency
         raise NotAllowed("You may not view the values of customers. In an emergency, state why you must.")
     if len(why) < FEWEST_CHARACTERS:
         raise NoReason("State the reason so that a privacy officer understands it, such as the incident's number.")
-    User.objects.select_for_update().filter(username=staff).first()  # of two looks at once one counts the other
     if begun_since(at - DAY).filter(staff=staff).count() >= MOST_A_DAY:
         raise TooManyEmergencies(
             f"You had {MOST_A_DAY} emergency accesses within 24 hours. Ask a privacy officer to look."
         )
-    begun = EmergencyAccess.objects.create(
-        staff=staff, subject=subject, reason=why, began_at=at, ends_at=at + EMERGENCY
-    )
     kept = why if subject else ""  # nothing would erase it
+    begun = EmergencyAccess.objects.create(
+        staff=staff, subject=subject, reason=kept, began_at=at, ends_at=at + EMERGENCY
+    )
     details = {"emergency": begun.pk, "reason": kept, "until_ms": milliseconds(begun.ends_at)}
     append(Entry("values.emergency_began", at, details, staff, subject))
     transaction.on_commit(BEGUN.inc)

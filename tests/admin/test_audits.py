@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 from kombu.exceptions import OperationalError
 
-from featurestore.audit import admin
+from featurestore.audit.admin import audits as admin
 from featurestore.audit.models import AuditRun, Finding
 from tests.admin.environment import AdminEnvironment
 

@@ -181,3 +181,13 @@ def test_what_is_stored_opens_no_form(client: Client) -> None:
         answer = send(client, f"/requests/form/{stolen.rstrip('=')}", {"type": "erasure", "details": "", "key": "y"})
         assert answer.status_code == 404
     assert not SubjectRequest.objects.filter(customer_id="C7").exists()
+
+
+def test_same_form_of_two_attested_customers_is_two_requests(client: Client) -> None:
+    register("C8", "EU", "lamp")
+    fields = {"type": "access", "details": ""}
+    first, second = (send(client, path(customer_id=customer_id), fields) for customer_id in ("C7", "C8"))
+    assert first.status_code == second.status_code == 200
+    reference = SubjectRequest.objects.get(customer_id="C7").reference
+    assert reference not in second.content.decode()
+    assert SubjectRequest.objects.filter(customer_id="C8").count() == 1
