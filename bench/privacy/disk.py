@@ -36,6 +36,9 @@ class Area(NamedTuple):
         return f"{self.kind} {self.name}"
 
 
+KEY_STORE = "keys.sqlite3"
+
+
 @dataclass
 class Disk:
     """Every file in which bytes of customers can be. ``topics``: of a broker that others use, too, those to look at."""
@@ -71,7 +74,7 @@ class Disk:
         for setting, name in (("stream_data_dir", "state_tables"), ("export_dir", "exports")):
             if path.is_relative_to(str(self.made.settings[setting])):
                 return Area("file", name)
-        return Area(OTHERS, path.name)
+        return Area("file", "subject_keys") if path.name.startswith(KEY_STORE) else Area(OTHERS, path.name)
 
 
 def files_below(folder: Path) -> list[Path]:

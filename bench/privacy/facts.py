@@ -32,6 +32,7 @@ from featurestore.requests.export import services as exports
 from featurestore.requests.export.models import DataExport
 from featurestore.requests.export.states import ExportState
 from featurestore.requests.export.work import advance
+from featurestore.requests.models import CustomerMessage
 from featurestore.requests.services import (
     Intake,
     answer,
@@ -44,6 +45,8 @@ from featurestore.requests.services import (
     wait_for_customer,
     withdraw,
 )
+from featurestore.requests.services.erasure import BY_STAFF
+from featurestore.requests.services.messages import mark_sent_by_hand
 from featurestore.row_locations import data_locations
 from featurestore.staffreads.services import Question, look
 
@@ -170,9 +173,16 @@ def advance_to(export: int, state: ExportState) -> None:
         advance()
 
 
+def hand_over() -> None:
+    """Give customers the answers that wait for staff."""
+    for message in CustomerMessage.objects.filter(state__in=BY_STAFF):
+        mark_sent_by_hand(message, SAM, "by letter")
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "write": write_facts,
     "erase": erase,
+    "hand_over": hand_over,
     "register": register_all,
     "package": package,
 }

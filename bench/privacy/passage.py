@@ -204,14 +204,21 @@ class Passage:
         """As described; return when the erasure is closed."""
         self.made.run("-c", FACTS, "erase", person.identifier)
         try:
+            eventually(self.answered, "the erasure is answered", within_s, every_s=1)
+            self.made.run("-c", FACTS, "hand_over")
             eventually(self.closed, "the erasure is closed", within_s, every_s=1)
         except AssertionError as error:
             raise AssertionError(f"{error}; steps: {self.open_steps()}") from None
 
+    def answered(self) -> bool:
+        return self.states() <= {"answered", "closed"}
+
     def closed(self) -> bool:
+        return self.states() == {"closed"}
+
+    def states(self) -> set[str]:
         with psycopg.connect(self.database_url) as database:
-            states = {state for (state,) in database.execute(ERASURES)}
-        return states == {"closed"}
+            return {state for (state,) in database.execute(ERASURES)}
 
     def open_steps(self) -> list[tuple[str, ...]]:
         with psycopg.connect(self.database_url) as database:
